@@ -1,0 +1,92 @@
+"""Training checkpoints: everything a run needs to go on, in one file that is whole or not there."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sa_study.errors import WeightsError
+from sa_study.files import write_atomically
+
+FILE_NAME = "checkpoint.pt"
+"""Name of the file inside a Ray checkpoint folder."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a training run after an epoch.
+
+    Attributes:
+        state_dict: The network's parameters and buffers.
+        settings: The run's settings as plain values.
+        num_classes: Identities that the classifiers tell apart.
+        epoch: Completed epochs.
+        history: The reported figures of every completed epoch, oldest first.
+        optimizer: The optimiser's state, or None in a file kept only for its weights.
+        rng: Random number generators' states (`cpu`, and `cuda` per device), or None likewise.
+        format: Version of this layout.
+    """
+
+    state_dict: dict[str, Tensor]
+    settings: dict[str, Any]
+    num_classes: int
+    epoch: int
+    history: list[dict[str, float]]
+    optimizer: dict[str, Any] | None = None
+    rng: dict[str, Any] | None = None
+    format: int = _FORMAT
+
+    def weights_only(self) -> Checkpoint:
+        """The same without what only a resumed training needs."""
+        return dataclasses.replace(self, optimizer=None, rng=None)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint atomically.
+
+    Raises:
+        OSError: The disk is full or not writable; an earlier file of that name is left as it was.
+    """
+    values = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
+    write_atomically(path, lambda file: torch.save(values, file))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint onto the CPU, without running code from the file.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or not a checkpoint of this program.
+    """
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such checkpoint") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"{path}: is damaged or no checkpoint ({type(error).__name__})") from None
+    names = {field.name for field in dataclasses.fields(Checkpoint)}
+    if not isinstance(values, dict) or set(values) != names:
+        raise WeightsError(f"{path}: is not a checkpoint written by sa_study")
+    if values["format"] != _FORMAT:
+        raise WeightsError(f"{path}: has checkpoint format {values['format']}; this version reads {_FORMAT}")
+    return Checkpoint(**values)
+
+
+def rng_state() -> dict[str, Any]:
+    """The states of PyTorch's global generators."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def restore_rng(state: dict[str, Any]) -> None:
+    """Sets PyTorch's global generators; CUDA's only where the number of devices is the same."""
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

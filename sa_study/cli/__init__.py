@@ -1,0 +1,57 @@
+"""The command line: arguments in, one call, a table out.
+
+Everything heavy is imported inside the commands, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import typer
+
+from sa_study.cli import data, runs, study
+from sa_study.errors import StudyError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Tune, evaluate and reproduce the SA network (parameter-free spatial attention) for person "
+    "re-identification.\n\nStart with [bold]demo[/bold]; on real data: [bold]data check[/bold], "
+    "[bold]tune[/bold], [bold]evaluate[/bold], [bold]paper[/bold].",
+)
+study.register(app)
+runs.register(app)
+app.add_typer(data.app, name="data")
+
+_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def main() -> int:
+    """Runs the command line.
+
+    Returns:
+        The exit code: 0, 2 for bad input, 1 for a failed run, 130 for Ctrl-C.
+    """
+    try:
+        app()
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 1
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return 130
+    except StudyError as error:
+        _complain(f"error: {error}")
+        return error.exit_code
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRORS:
+            raise
+        _complain(f"error: {error.filename or 'a file'}: {error.strerror}")
+        return 1
+    return 0
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

@@ -1,0 +1,54 @@
+"""`data check` and `data make`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, help="Check a data set, or draw the sample data.")
+
+
+@app.command()
+def check(
+    root: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Data set in Market-1501's layout (or its parent).")
+    ],
+) -> None:
+    """Read every image, print the counts, and name what is wrong."""
+    from sa_study.data.check import check_dataset
+    from sa_study.report.console import data_table, phases
+
+    console = Console()
+    with phases(console) as report:
+        found = check_dataset(root, progress=lambda done, total: report("images", done, total))
+    console.print(data_table(found))
+    for style, label, lines in (("yellow", "warning", found.warnings), ("red", "error", found.errors)):
+        for line in lines:
+            console.print(f"[{style}]{label}:[/]", line, markup=True, highlight=False)
+    if not found.ok:
+        raise typer.Exit(2)
+    console.print("[green]usable[/]")
+
+
+@app.command()
+def make(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; must not exist.")],
+    identities: Annotated[int | None, typer.Option(help="People, two thirds of them for training.")] = None,
+    images_per_camera: Annotated[
+        int | None, typer.Option(help="Pictures of a person by each camera.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+) -> None:
+    """Draw sample data in Market-1501's layout: little pedestrians under six cameras."""
+    from sa_study.data.sample import make_sample_data
+    from sa_study.report.console import phases
+
+    console = Console()
+    chosen = {"identities": identities, "images_per_camera": images_per_camera}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    with phases(console) as report:
+        made = make_sample_data(root, seed=seed, progress=lambda d, t: report("drawing", d, t), **given)
+    console.print(f"drawn: {made}", highlight=False)

@@ -1,0 +1,187 @@
+"""Commands without a study: `evaluate`, `paper`, `train`, `settings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sa_study.cli.options import DataDir, Out, Rerank, Resume, Set
+from sa_study.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sa_study.config import Settings
+    from sa_study.data.market1501 import Market1501
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (evaluate, paper, train, settings):
+        app.command()(command)
+
+
+def evaluate(
+    study: Annotated[
+        Path | None, typer.Option("--study", help="Study whose best checkpoint to evaluate.")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="Weights file: ours, or the published checkpoint.pth.tar."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Data set.", show_default="the study's own")
+    ] = None,
+    rerank: Rerank = False,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write (with --weights).")] = None,
+    baseline: Annotated[bool, typer.Option("--baseline", help="Evaluate the study's baseline too.")] = False,
+    overrides: Set = None,
+) -> None:
+    """Evaluate on the test set: a study's best checkpoint, or a weights file."""
+    from sa_study.config import parse_assignments
+    from sa_study.report.console import evaluation_table, phases
+
+    values = parse_assignments(overrides or [])
+    if (study is None) == (weights is None):
+        raise ConfigError("evaluate: give either --study or --weights")
+    console = Console()
+    if study is not None:
+        from sa_study.study.final import evaluate_study
+
+        if out or values:
+            raise ConfigError("evaluate --study: takes neither --out (it writes evaluation.json) nor --set")
+        with phases(console) as report:
+            found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
+        console.print(evaluation_table(found))
+        console.print(f"written: {study / 'evaluation.json'}", highlight=False)
+    elif weights is not None:
+        if data_dir is None:
+            raise ConfigError("evaluate --weights: needs --data-dir")
+        _evaluate_weights(console, weights, data_dir, rerank, out, values)
+
+
+def paper(
+    data_dir: DataDir,
+    out: Out,
+    variant: Annotated[
+        str, typer.Option(help="main, ablation, ablation-no-attention, random-erasing or softmax.")
+    ] = "main",
+    seeds: Annotated[int, typer.Option(help="Repeat with so many seeds.", min=1)] = 1,
+    rerank: Rerank = False,
+    resume: Resume = False,
+    overrides: Set = None,
+) -> None:
+    """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
+    from sa_study.config import PAPER_VARIANTS, Settings, parse_assignments
+    from sa_study.data.market1501 import Market1501
+    from sa_study.evaluation import summarise
+    from sa_study.files import write_json
+    from sa_study.report.console import evaluation_table, seeds_table
+
+    if variant not in PAPER_VARIANTS:
+        raise ConfigError(f"--variant: {variant!r} is not one of {', '.join(PAPER_VARIANTS)}")
+    values = {**PAPER_VARIANTS[variant], **parse_assignments(overrides or [])}
+    first = Settings.from_mapping(values, f"variant {variant}")
+    dataset = Market1501(data_dir)
+    console = Console()
+    evaluations: dict[str, Any] = {}
+    for seed in range(first.seed, first.seed + seeds):
+        run = Settings.from_mapping({**values, "seed": seed})
+        folder = out / f"seed_{seed}" if seeds > 1 else out
+        evaluations[f"seed {seed}"] = _train_and_evaluate(console, run, dataset, folder, resume, rerank)
+    console.print(evaluation_table(evaluations))
+    if seeds > 1:
+        summary = summarise(list(evaluations.values()))
+        write_json(out / "summary.json", summary)
+        console.print(seeds_table(summary, seeds))
+    console.print(f"written: {out}", highlight=False)
+
+
+def train(
+    config: Annotated[Path, typer.Option("--config", help="Settings file, e.g. a study's best.yaml.")],
+    data_dir: DataDir,
+    out: Out,
+    resume: Resume = False,
+    overrides: Set = None,
+) -> None:
+    """Train one fixed configuration in this process, without Ray."""
+    from sa_study import keys
+    from sa_study.config import Settings, parse_assignments, read_yaml
+    from sa_study.data.market1501 import Market1501
+    from sa_study.report.console import percent
+
+    values = {**read_yaml(config), **parse_assignments(overrides or [])}
+    run = Settings.from_mapping(values, str(config))
+    console = Console()
+    best = _train(console, run, Market1501(data_dir), out, resume)
+    figures = f": validation mAP {percent(best[keys.MAP])} %" if keys.MAP in best else ""
+    console.print(f"kept epoch {best[keys.EPOCH]:.0f}{figures} in {out / 'best.pt'}", highlight=False)
+    console.print(
+        f"next: run_study.py evaluate --weights {out / 'best.pt'} --data-dir {data_dir}", highlight=False
+    )
+
+
+def settings() -> None:
+    """List every setting that --set, a space file and train --config take."""
+    from sa_study.config import describe_settings
+    from sa_study.report.console import settings_table
+
+    Console().print(settings_table(describe_settings()))
+
+
+def _train(console: Console, run: Settings, dataset: Market1501, out: Path, resume: bool) -> Any:
+    from sa_study.report.console import epoch_line, phases
+    from sa_study.training import RunFolder, load_training_data, train
+
+    folder = RunFolder(out)
+    folder.require_run_of(run) if resume else folder.require_free()
+    with phases(console) as report:
+        data = load_training_data(dataset, run, lambda done, total: report("decode", done, total))
+    console.print(
+        f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
+        f"{len(data.gallery)} gallery images",
+        highlight=False,
+    )
+    return train(
+        run,
+        data,
+        folder,
+        resume=resume,
+        on_epoch=lambda figures: console.print(epoch_line(figures, run.epochs), highlight=False),
+    )
+
+
+def _train_and_evaluate(
+    console: Console, run: Settings, dataset: Market1501, out: Path, resume: bool, rerank: bool
+) -> dict[str, Any]:
+    from sa_study.evaluation import evaluate, load_network
+    from sa_study.files import write_json
+    from sa_study.report.console import phases
+    from sa_study.training import RunFolder
+
+    folder = RunFolder(out)
+    _train(console, run, dataset, out, resume)
+    with phases(console) as report:
+        evaluation = evaluate(load_network(folder.best, {}), dataset, reranked=rerank, report=report)
+    write_json(folder.evaluation, evaluation)
+    return evaluation
+
+
+def _evaluate_weights(
+    console: Console, weights: Path, data_dir: Path, rerank: bool, out: Path | None, values: dict[str, Any]
+) -> None:
+    from sa_study.data.market1501 import Market1501
+    from sa_study.evaluation import evaluate, load_network
+    from sa_study.files import write_json
+    from sa_study.report.console import evaluation_table, phases
+
+    trained = load_network(weights, values)
+    if trained.unused:
+        console.print(f"not used of {weights}: {', '.join(trained.unused)}", highlight=False)
+    with phases(console) as report:
+        evaluation = evaluate(trained, Market1501(data_dir), reranked=rerank, report=report)
+    console.print(evaluation_table({weights.name: evaluation}))
+    if out:
+        write_json(out, evaluation)
+        console.print(f"written: {out}", highlight=False)

@@ -1,0 +1,182 @@
+"""Commands of a study: `tune`, `resume`, `status`, `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from sa_study.cli.options import DataDir, Set, Study
+
+if TYPE_CHECKING:
+    from sa_study.study.config import StudyConfig
+    from sa_study.study.launch import Outcome
+
+Trials = Annotated[
+    int | None, typer.Option("--trials", help="Number of trials in all.", show_default="the space's")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (demo, tune, resume, status):
+        app.command()(command)
+
+
+def tune(
+    data_dir: DataDir,
+    study: Study,
+    space: Annotated[
+        Path, typer.Option("--space", help="Search-space file, or default, wide, ablation, paper, demo.")
+    ] = Path("default"),
+    trials: Trials = None,
+    time_budget: Annotated[str | None, typer.Option(help="Stop after, e.g. 90s, 45m, 2h, 1h30m.")] = None,
+    metric: Annotated[str, typer.Option(help="Validation figure to maximise: mAP or rank1.")] = "mAP",
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="A fraction shares a GPU.", show_default="1 where there is one")
+    ] = None,
+    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores, and threads, of a trial.")] = 1.0,
+    max_concurrent: Annotated[
+        int | None, typer.Option(help="Most trials at a time.", show_default="as many as fit")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster, e.g. auto.", show_default="this machine alone")
+    ] = None,
+    storage_path: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or URI that all nodes reach, for trial files.", show_default="the study's folder"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    overrides: Set = None,
+) -> None:
+    """Launch a study: search settings on a validation split of the training identities.
+
+    The test set plays no part; 'evaluate --study' opens it afterwards.
+    """
+    from sa_study.config import parse_assignments
+    from sa_study.space_file import load_space, override
+    from sa_study.study.config import StudyConfig, parse_duration
+
+    searched = override(load_space(space), parse_assignments(overrides or []))
+    config = StudyConfig(
+        data_dir=data_dir.absolute(),
+        space=searched,
+        metric=metric,
+        trials=searched.trials if trials is None else trials,
+        time_budget=parse_duration(time_budget) if time_budget else None,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        max_concurrent=max_concurrent,
+        address=address,
+        storage_path=storage_path,
+        seed=seed,
+    )
+    _show_end(Console(), study, config, _run_launch(Console(), study, config))
+
+
+def resume(study: Study, trials: Trials = None) -> None:
+    """Go on with a study that was stopped or killed; --trials raises the number of trials."""
+    console = Console()
+    config, outcome = _run_resume(console, study, trials)
+    _show_end(console, study, config, outcome)
+
+
+def status(study: Study) -> None:
+    """Show what stands in a study, also while it runs; writes nothing."""
+    from sa_study.report.study import summary_line, trials_table, verdict
+    from sa_study.study.config import StudyConfig
+    from sa_study.study.folder import StudyFolder
+    from sa_study.study.records import read_trials
+    from sa_study.study.selection import choose_winner
+
+    folder = StudyFolder.existing(study)
+    config = StudyConfig.read(folder.config)
+    trials = read_trials(folder)
+    console = Console()
+    console.print(trials_table(trials, config))
+    console.print(summary_line(trials, config), highlight=False)
+    console.print(
+        verdict(trials, choose_winner(trials, config.metric), config), highlight=False, style="bold"
+    )
+
+
+def demo(
+    study: Annotated[Path, typer.Option("--study", help="Folder of the demo's study.")] = Path("runs/demo"),
+) -> None:
+    """Show the main job on sample data: draw it, tune on it, evaluate the winner and the baseline.
+
+    Needs no GPU, no network and no data; takes a few minutes. Run again, it goes on where it was stopped.
+    """
+    from sa_study.data.sample import make_sample_data
+    from sa_study.report.console import evaluation_table, phases
+    from sa_study.space_file import load_space
+    from sa_study.study.config import StudyConfig
+    from sa_study.study.final import evaluate_study
+    from sa_study.study.folder import StudyFolder
+
+    console = Console()
+    if StudyFolder(study).config.exists():
+        config, outcome = _run_resume(console, study, None)
+    else:
+        StudyFolder.free(study)
+        sample = study.absolute().with_name(f"{study.name}_data")
+        if not sample.exists():
+            with phases(console) as report:
+                make_sample_data(sample, progress=lambda done, total: report("drawing", done, total))
+            console.print(f"sample data drawn: {sample}", highlight=False)
+        space = load_space(Path("demo"))
+        config = StudyConfig(data_dir=sample, space=space, trials=space.trials)
+        outcome = _run_launch(console, study, config)
+    _show_end(console, study, config, outcome)
+    with phases(console) as report:
+        evaluations = evaluate_study(study, None, reranked=True, baseline=True, report=report)
+    console.print(evaluation_table(evaluations))
+
+
+def _run_launch(console: Console, study: Path, config: StudyConfig) -> Outcome:
+    from sa_study.report.console import phases
+    from sa_study.report.study import live_trials
+    from sa_study.study.launch import launch
+
+    console.print(
+        f"study {study}: {config.trials} trials, maximising validation {config.metric}", highlight=False
+    )
+    with phases(console) as report, live_trials(console, config) as announce:
+        return launch(study, config, announce, lambda done, total: report("decode", done, total))
+
+
+def _run_resume(console: Console, study: Path, trials: int | None) -> tuple[StudyConfig, Outcome]:
+    from sa_study.report.console import phases
+    from sa_study.report.study import live_trials
+    from sa_study.study.config import StudyConfig
+    from sa_study.study.folder import StudyFolder
+    from sa_study.study.launch import resume
+
+    config = StudyConfig.read(StudyFolder.existing(study).config)
+    console.print(f"study {study}: going on", highlight=False)
+    with phases(console) as report, live_trials(console, config) as announce:
+        outcome = resume(study, trials, announce, lambda done, total: report("decode", done, total))
+    return StudyConfig.read(StudyFolder.existing(study).config), outcome
+
+
+def _show_end(console: Console, study: Path, config: StudyConfig, outcome: Outcome) -> None:
+    """The study's end in the terminal, and what to do next."""
+    from sa_study.report.study import summary_line, trials_table, verdict
+
+    console.print(trials_table(outcome.trials, config, limit=10))
+    console.print(summary_line(outcome.trials, config), highlight=False)
+    console.print(verdict(outcome.trials, outcome.winner, config), highlight=False, style="bold")
+    if outcome.unfinished or outcome.interrupted:
+        console.print(f"not finished; go on with: run_study.py resume --study {study}", highlight=False)
+    if outcome.winner is not None:
+        console.print(
+            f"the test set was not opened; next: run_study.py evaluate --study {study}", highlight=False
+        )
+    if outcome.interrupted:
+        raise typer.Exit(130)
+    if outcome.winner is None:
+        raise typer.Exit(1)

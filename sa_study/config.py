@@ -1,0 +1,289 @@
+"""The settings of one training run: typed, frozen, validated at construction.
+
+The defaults are the fixed configuration of the published code (its last state: no random erasing), except
+that a validation split is held out; `PAPER_VARIANTS` lists what each published run changes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sa_study.errors import ConfigError
+
+MAX_EPOCHS = 1000
+
+
+def _setting(
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: tuple[Any, ...] = (),
+) -> Any:
+    """Declares a field: its default, its documentation and the range it is checked against."""
+    limits = {"low": low, "high": high, "above": above, "below": below}
+    limits = {name: bound for name, bound in limits.items() if bound is not None}
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, **limits})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that decides what one training run computes.
+
+    Raises:
+        ConfigError: A value has the wrong type or lies outside its range.
+    """
+
+    depth: int = _setting(50, "layers of the ResNet backbone (paper: 50)", choices=(18, 34, 50, 101, 152))
+    pretrained: str = _setting(
+        "imagenet",
+        "start of the backbone: imagenet (torchvision's), none, or a local file (paper: imagenet)",
+    )
+    attention: str = _setting(
+        "mean",
+        "spatial attention of stages 1-3: mean (published code), softmax (paper's text), none",
+        choices=("mean", "softmax", "none"),
+    )
+    attention_stage4: bool = _setting(
+        False, "attention on the pooled stage 4 too (SA1, in the paper's ablation)"
+    )
+    deep_supervision: bool = _setting(True, "a classifier on each of the stages 1-3 (paper: true)")
+    parts: int = _setting(6, "horizontal stripes of stage 4; 1 = no parts (paper: 6)", low=1, high=24)
+    num_features: int = _setting(256, "channels of the reduced features (paper: 256)", low=1, high=4096)
+    dropout: float = _setting(0.5, "dropout before the reduction of the stripes (paper: 0.5)", low=0, below=1)
+
+    height: int = _setting(384, "input height in pixels; at least 16 x parts (paper: 384)", low=16, high=2048)
+    width: int = _setting(128, "input width in pixels (paper: 128)", low=16, high=2048)
+    flip: float = _setting(0.5, "probability of a horizontal flip (paper: 0.5)", low=0, high=1)
+    random_erasing: float = _setting(
+        0.0, "probability of random erasing (paper: 0.5; published code's last state: 0)", low=0, high=1
+    )
+
+    epochs: int = _setting(100, "passes over the training images (paper: 100)", low=1, high=MAX_EPOCHS)
+    batch_size: int = _setting(
+        48, "images a step; an incomplete last batch is dropped (paper: 48)", low=2, high=8192
+    )
+    lr: float = _setting(0.1, "SGD learning rate of the new layers (paper: 0.1)", above=0, high=100)
+    backbone_lr_factor: float = _setting(
+        0.1, "learning rate of the backbone as a share of lr (paper: 0.1)", low=0, high=10
+    )
+    momentum: float = _setting(0.9, "Nesterov momentum (paper: 0.9)", above=0, below=1)
+    weight_decay: float = _setting(5e-4, "weight decay on every parameter (paper: 5e-4)", low=0, high=1)
+    step_epochs: int = _setting(
+        0, "epochs between two decays of lr; 0 = step_fraction decides (paper: 40)", low=0, high=MAX_EPOCHS
+    )
+    step_fraction: float = _setting(
+        0.4, "the same as a share of epochs, so that the decay scales with the schedule", above=0, high=1
+    )
+    lr_decay: float = _setting(0.1, "factor of lr at each decay (paper: 0.1)", above=0, high=1)
+
+    val_identities: int = _setting(
+        100, "training identities held out for validation, at most 20 %; 0 = train on all (paper: 0)", low=0
+    )
+    identities: int = _setting(0, "use only so many training identities (seeded draw); 0 = all", low=0)
+    split_seed: int = _setting(0, "seed of the identities that are used and held out", low=0, below=2**31)
+    seed: int = _setting(0, "seed of initialisation, order, augmentation and dropout", low=0, below=2**31)
+
+    precision: str = _setting(
+        "fp32",
+        "fp32, bf16 (autocast), auto (bf16 on CUDA, fp32 on a CPU)",
+        choices=("fp32", "bf16", "auto"),
+    )
+    channels_last: bool = _setting(False, "NHWC memory layout of the network (faster on CUDA)")
+    device: str = _setting("auto", "auto is CUDA where there is one", choices=("auto", "cpu", "cuda"))
+    threads: int = _setting(
+        0,
+        "CPU threads; sums depend on it in the last bits; 0 = PyTorch's choice",
+        low=0,
+        high=1024,
+    )
+    eval_batch_size: int = _setting(128, "images a batch of feature extraction", low=1, high=8192)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = check_value(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        if self.height < 16 * self.parts:
+            raise ConfigError(
+                f"height: {self.height} gives stage 4 fewer rows than parts={self.parts}; "
+                f"the least height is {16 * self.parts} (16 x parts)"
+            )
+
+    @property
+    def decay_epochs(self) -> int:
+        """Epochs between two decays of the learning rate, at least 1."""
+        return self.step_epochs or max(1, round(self.step_fraction * self.epochs))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values, in the order of declaration."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], where: str = "settings") -> Settings:
+        """Builds settings from plain values; keys left out keep their defaults.
+
+        Args:
+            values: Setting names and values, e.g. read from YAML.
+            where: Named in an error, so that the user finds the place.
+
+        Raises:
+            ConfigError: An unknown key, a wrong type or a value out of range.
+        """
+        try:
+            for key in values:
+                check_key(key)
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+
+_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def check_key(key: object) -> None:
+    """Checks that a setting of this name exists.
+
+    Raises:
+        ConfigError: There is none; names the nearest.
+    """
+    if key in _FIELDS:
+        return
+    near = difflib.get_close_matches(str(key), _FIELDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else "run_study.py settings lists them all"
+    raise ConfigError(f"unknown setting {key!r}; {hint}")
+
+
+def check_value(key: str, value: Any) -> Any:
+    """Checks one value of a setting against its declared type and range.
+
+    Returns:
+        The value in the field's type (an int given for a float becomes one; so does a number that YAML 1.1
+        reads as text, such as 1e-3).
+
+    Raises:
+        ConfigError: Names the key, the value and what is allowed.
+    """
+    field = _FIELDS[key]
+    value = _typed(key, str(field.type), value)
+    rules = field.metadata
+    if rules["choices"] and value not in rules["choices"]:
+        raise ConfigError(f"{key}: {value!r} is not one of {', '.join(map(str, rules['choices']))}")
+    allowed = describe_range(key)
+    inside = (
+        value >= rules.get("low", -math.inf)
+        and value <= rules.get("high", math.inf)
+        and value > rules.get("above", -math.inf)
+        and value < rules.get("below", math.inf)
+        if isinstance(value, int | float)
+        else True
+    )
+    if not inside:
+        raise ConfigError(f"{key}: {value} is out of range; allowed: {allowed}")
+    if key == "pretrained" and value not in ("imagenet", "none"):
+        return _weights_file(value)
+    return value
+
+
+def _weights_file(name: str) -> str:
+    """The file's absolute path, because Ray's workers run in other folders."""
+    path = Path(name).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigError(f"pretrained: {name!r} is neither imagenet, none, nor an existing file")
+    return str(path)
+
+
+def describe_range(key: str) -> str:
+    """What a setting accepts, in words: its choices, or its type and range."""
+    field = _FIELDS[key]
+    rules = field.metadata
+    if rules["choices"]:
+        return " | ".join(map(str, rules["choices"]))
+    if field.type == "bool":
+        return "true | false"
+    if field.type == "str":
+        return "imagenet | none | FILE"
+    signs = (("low", ">="), ("above", ">"), ("high", "<="), ("below", "<"))
+    bounds = ", ".join(f"{sign} {rules[name]:g}" for name, sign in signs if name in rules)
+    return f"{field.type} {bounds}"
+
+
+def describe_settings() -> list[tuple[str, str, str, str]]:
+    """Rows of name, default, allowed values and meaning of every setting."""
+    return [(name, str(f.default), describe_range(name), f.metadata["help"]) for name, f in _FIELDS.items()]
+
+
+def _typed(key: str, kind: str, value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "float" and isinstance(value, str):
+        try:
+            value, number = float(value), True
+        except ValueError:
+            number = False
+    if kind == "float" and number and math.isfinite(value):
+        return float(value)
+    if kind == "int" and number and float(value).is_integer():
+        return int(value)
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind == "str" and isinstance(value, str):
+        return value
+    raise ConfigError(f"{key}: {value!r} is not valid; allowed: {describe_range(key)}")
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Reads `--set key=value` texts; the values are YAML scalars.
+
+    Raises:
+        ConfigError: A text without '=', an unknown key, or a bad value.
+    """
+    values: dict[str, Any] = {}
+    for text in assignments:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError(f"--set {text}: expected key=value, e.g. --set depth=18")
+        try:
+            check_key(key)
+            values[key] = check_value(key, yaml.safe_load(value))
+        except (ConfigError, yaml.YAMLError) as error:
+            raise ConfigError(f"--set {text}: {str(error).splitlines()[0]}") from None
+    return values
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML mapping with the safe loader.
+
+    Raises:
+        ConfigError: The file is missing, unreadable, not YAML, or no mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
+    return values
+
+
+_FIXED = {"val_identities": 0, "step_epochs": 40}
+
+PAPER_VARIANTS: dict[str, dict[str, Any]] = {
+    "main": _FIXED,
+    "ablation": {**_FIXED, "epochs": 60},
+    "ablation-no-attention": {**_FIXED, "epochs": 60, "attention": "none"},
+    "random-erasing": {**_FIXED, "random_erasing": 0.5},
+    "softmax": {**_FIXED, "attention": "softmax"},
+}
+"""Each published run as what it changes of the defaults."""

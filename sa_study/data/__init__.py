@@ -1,0 +1,5 @@
+"""From files to batches: the Market-1501 reader and checker, splits, image store, batches, sample data."""
+
+from sa_study.data.market1501 import ImageRecord, Market1501
+
+__all__ = ["ImageRecord", "Market1501"]

@@ -1,0 +1,199 @@
+"""Checks a data set before anyone trains on it: counts, unreadable images, identities without a match."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sa_study.data.images import Progress, for_each_image, read_image
+from sa_study.data.market1501 import (
+    DISTRACTOR,
+    FOLDERS,
+    Folder,
+    ImageRecord,
+    a_few,
+    find_root,
+    is_image_name,
+    overlap_message,
+    read_folder,
+    shared_identities,
+)
+from sa_study.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """Counts of one folder, or of all three.
+
+    Attributes:
+        images: Images that are used, distractors included, junk not.
+        ids: Identities; distractors are none.
+        cameras: Cameras.
+        distractors: Images with id 0.
+        junk: Images with id -1.
+        stray: Other files.
+        single_camera_ids: Identities seen by one camera only.
+    """
+
+    images: int
+    ids: int
+    cameras: int
+    distractors: int
+    junk: int
+    stray: int
+    single_camera_ids: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """What a data set holds and what is wrong with it.
+
+    Attributes:
+        root: The folder that holds the three image folders.
+        splits: Counts by split: train, query, gallery.
+        total: Counts of all three together; an identity in two of them counts once.
+        sizes: Number of readable images by (height, width) in pixels, the most frequent first.
+        unreadable: Images that cannot be decoded.
+        overlap: Identities in both the training and the test folders.
+        queries_without_match: Query images whose identity no other camera has in the gallery.
+        errors: What makes the data set unusable, a line each.
+        warnings: What deserves a look, a line each.
+    """
+
+    root: Path
+    splits: dict[str, SplitReport]
+    total: SplitReport
+    sizes: dict[tuple[int, int], int]
+    unreadable: tuple[Path, ...]
+    overlap: tuple[int, ...]
+    queries_without_match: tuple[Path, ...]
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the data set can be used."""
+        return not self.errors
+
+
+def check_dataset(root: Path | str, progress: Progress | None = None) -> DataReport:
+    """Checks all of a data set; every image that is used is decoded.
+
+    Args:
+        root: The data set or its parent.
+        progress: Told the number of images done and in all.
+
+    Returns:
+        The report. Faults are collected in it, so that all of them are known at once.
+
+    Raises:
+        DataError: There is no data set at `root` at all.
+    """
+    root = find_root(root)
+    folders, errors = _read_folders(root)
+    train, query, gallery = (folders[split].records for split in FOLDERS)
+    images = train + query + gallery
+    outcomes = for_each_image(_size_or_fault, images, None, progress)
+    faults = {
+        record.path: found for record, found in zip(images, outcomes, strict=True) if isinstance(found, str)
+    }
+    overlap = shared_identities(train, query + gallery)
+    matchless = _queries_without_match(query, gallery)
+    if faults:
+        errors.append(f"{len(faults)} unreadable images: {a_few(faults.values(), 1)}")
+    if overlap:
+        errors.append(overlap_message(overlap))
+    if query and len(matchless) == len(query):
+        errors.append("no query has a match from another camera in the gallery; rankings cannot be scored")
+    sizes = Counter(found for found in outcomes if not isinstance(found, str))
+    return DataReport(
+        root=root,
+        splits={split: _count([folder]) for split, folder in folders.items()},
+        total=_count(list(folders.values())),
+        sizes=dict(sizes.most_common()),
+        unreadable=tuple(faults),
+        overlap=overlap,
+        queries_without_match=matchless,
+        errors=tuple(errors),
+        warnings=tuple(_warnings(folders, matchless, len(sizes))),
+    )
+
+
+def _read_folders(root: Path) -> tuple[dict[str, Folder], list[str]]:
+    """Reads what can be read; a folder that cannot be is empty."""
+    folders, errors = {}, []
+    for split, name in FOLDERS.items():
+        folders[split] = Folder(root / name)
+        try:
+            folders[split] = read_folder(root / name)
+            folders[split].require_images()
+        except DataError as error:
+            errors.append(str(error))
+    return folders, errors
+
+
+def _size_or_fault(record: ImageRecord) -> tuple[int, int] | str:
+    try:
+        image, _ = read_image(record.path)
+    except DataError as error:
+        return str(error)
+    return image.height, image.width
+
+
+def _cameras_by_identity(records: Sequence[ImageRecord]) -> dict[int, set[int]]:
+    cameras: dict[int, set[int]] = defaultdict(set)
+    for record in records:
+        if record.pid != DISTRACTOR:
+            cameras[record.pid].add(record.camid)
+    return cameras
+
+
+def _count(folders: Sequence[Folder]) -> SplitReport:
+    records = [record for folder in folders for record in folder.records]
+    cameras = _cameras_by_identity(records)
+    return SplitReport(
+        images=len(records),
+        ids=len(cameras),
+        cameras=len({record.camid for record in records}),
+        distractors=sum(record.pid == DISTRACTOR for record in records),
+        junk=sum(folder.junk for folder in folders),
+        stray=sum(len(folder.stray) for folder in folders),
+        single_camera_ids=sum(len(seen_by) == 1 for seen_by in cameras.values()),
+    )
+
+
+def _queries_without_match(query: Sequence[ImageRecord], gallery: Sequence[ImageRecord]) -> tuple[Path, ...]:
+    cameras = _cameras_by_identity(gallery)
+    return tuple(record.path for record in query if not cameras.get(record.pid, set()) - {record.camid})
+
+
+def _warnings(folders: dict[str, Folder], matchless: Sequence[Path], sizes: int) -> list[str]:
+    warnings = []
+    for folder in folders.values():
+        misnamed = [name for name in folder.stray if is_image_name(name)]
+        if misnamed:
+            warnings.append(
+                f"{folder.path}: {len(misnamed)} images left out for their names: {a_few(misnamed)}"
+            )
+    for split in ("train", "query"):
+        distractors = sum(record.pid == DISTRACTOR for record in folders[split].records)
+        if distractors:
+            warnings.append(
+                f"{folders[split].path}: {distractors} images with id 0, which means a distractor"
+            )
+    train = _count([folders["train"]])
+    if train.single_camera_ids:
+        warnings.append(
+            f"{train.single_camera_ids} of {train.ids} training identities are seen by one camera only; "
+            "they are never held out for validation"
+        )
+    if matchless:
+        names = [path.name for path in matchless]
+        warnings.append(
+            f"{len(names)} queries have no match from another camera: {a_few(names)}; they do not count"
+        )
+    if sizes > 1:
+        warnings.append(f"images come in {sizes} sizes; they are brought to one when decoded")
+    return warnings

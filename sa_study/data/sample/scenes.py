@@ -1,0 +1,180 @@
+"""What stands behind the sample people: one painted panorama a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from sa_study.data.sample.people import Colour
+
+PANORAMA = (384, 160)
+"""Width and height in pixels of the strip from which a picture's background is cut."""
+
+_WIDE, _HIGH = 768, 320  # painted at twice the size
+Pen = ImageDraw.ImageDraw
+
+
+def paint_panorama(scene: str, rng: np.random.Generator) -> Image.Image:
+    """Paints the background of a camera.
+
+    Args:
+        scene: A key of `SCENES`.
+        rng: Places the details.
+
+    Returns:
+        An RGB image of `PANORAMA` size.
+    """
+    image = Image.new("RGB", (_WIDE, _HIGH))
+    SCENES[scene](ImageDraw.Draw(image), rng)
+    grain = rng.normal(0, 5, (_HIGH, _WIDE, 1))
+    rough = (np.asarray(image, np.float32) + grain).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(rough).filter(ImageFilter.GaussianBlur(1.2)).reduce(2)
+
+
+def _tiles(pen: Pen, horizon: int, line: Colour) -> None:
+    """Paving that recedes towards the horizon."""
+    for step in range(1, 9):
+        y = horizon + (_HIGH - horizon) * (step / 8) ** 1.7
+        pen.line((0, y, _WIDE, y), fill=line, width=2)
+    for x in range(-_WIDE, 2 * _WIDE, 56):
+        pen.line((_WIDE / 2 + (x - _WIDE / 2) * 0.6, horizon, x, _HIGH), fill=line, width=2)
+
+
+def _tree(pen: Pen, rng: np.random.Generator, x: float, ground: float, leaf: Colour) -> None:
+    pen.rectangle((x - 9, ground - 170, x + 9, ground), fill=(92, 74, 58))
+    for _ in range(26):
+        cx, cy, radius = x + rng.normal(0, 38), ground - 190 + rng.normal(0, 36), rng.uniform(14, 30)
+        tone = rng.uniform(0.75, 1.2)
+        pen.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), fill=shaded(leaf, tone))
+
+
+def _car(pen: Pen, x: float, ground: float, colour: Colour) -> None:
+    pen.polygon(
+        [(x + 30, ground - 60), (x + 60, ground - 100), (x + 150, ground - 100), (x + 185, ground - 60)],
+        shaded(colour, 0.6),
+    )
+    pen.rounded_rectangle((x, ground - 66, x + 220, ground - 14), 18, fill=colour)
+    for wheel in (x + 30, x + 150):
+        pen.ellipse((wheel, ground - 36, wheel + 40, ground + 4), fill=(30, 30, 34))
+        pen.ellipse((wheel + 11, ground - 25, wheel + 29, ground - 7), fill=(150, 150, 154))
+
+
+def _bicycle(pen: Pen, x: float, ground: float, colour: Colour) -> None:
+    for hub in (x, x + 70):
+        pen.ellipse((hub, ground - 52, hub + 52, ground), outline=(44, 44, 48), width=4)
+    pen.line(
+        [(x + 26, ground - 26), (x + 46, ground - 66), (x + 84, ground - 66), (x + 96, ground - 26)],
+        colour,
+        5,
+    )
+    pen.line([(x + 46, ground - 66), (x + 60, ground - 26), (x + 84, ground - 66)], colour, 5)
+    pen.line([(x + 84, ground - 66), (x + 82, ground - 80), (x + 94, ground - 82)], (44, 44, 48), 4)
+
+
+def _plaza(pen: Pen, rng: np.random.Generator) -> None:
+    pen.rectangle((0, 0, _WIDE, 150), fill=(172, 190, 204))
+    for x in range(0, _WIDE, 96):
+        top = int(rng.integers(20, 80))
+        pen.rectangle((x, top, x + 95, 150), fill=shaded((186, 176, 164), rng.uniform(0.8, 1.1)))
+        for window in range(x + 12, x + 84, 24):
+            for y in range(top + 12, 138, 30):
+                pen.rectangle((window, y, window + 12, y + 17), fill=(104, 120, 136))
+    pen.rectangle((0, 150, _WIDE, _HIGH), fill=(190, 180, 166))
+    _tiles(pen, 150, (166, 156, 142))
+    for x in (120, 520):
+        _tree(pen, rng, x, 176, (104, 130, 78))
+
+
+def _shop(pen: Pen, rng: np.random.Generator) -> None:
+    pen.rectangle((0, 0, _WIDE, 220), fill=(116, 92, 76))
+    for x in range(10, _WIDE, 190):
+        pen.rectangle((x, 40, x + 165, 196), fill=(224, 196, 138), outline=(60, 50, 44), width=6)
+        for shelf in (84, 128, 172):
+            pen.line((x + 8, shelf, x + 157, shelf), fill=(140, 104, 70), width=5)
+            for item in range(x + 14, x + 148, 20):
+                tall = int(rng.integers(12, 32))
+                goods = (int(rng.integers(90, 220)), int(rng.integers(70, 180)), int(rng.integers(60, 160)))
+                pen.rectangle((item, shelf - tall, item + 13, shelf - 3), fill=goods)
+    for stripe in range(0, _WIDE, 48):
+        pen.polygon([(stripe, 0), (stripe + 24, 0), (stripe + 18, 40), (stripe - 6, 40)], (178, 70, 58))
+    pen.rectangle((0, 220, _WIDE, _HIGH), fill=(142, 128, 116))
+    _tiles(pen, 220, (122, 108, 98))
+
+
+def _lawn(pen: Pen, rng: np.random.Generator) -> None:
+    pen.rectangle((0, 0, _WIDE, 130), fill=(160, 186, 176))
+    for x in range(-20, _WIDE, 46):
+        radius = float(rng.uniform(40, 64))
+        pen.ellipse(
+            (x, 110 - radius, x + 1.6 * radius, 110 + radius),
+            fill=shaded((78, 112, 66), rng.uniform(0.8, 1.15)),
+        )
+    pen.rectangle((0, 130, _WIDE, _HIGH), fill=(116, 146, 82))
+    for _ in range(1500):
+        root, y = rng.uniform(0, _WIDE), rng.uniform(132, _HIGH)
+        tone = shaded((112, 142, 78), rng.uniform(0.7, 1.25))
+        pen.line((root, y, root + rng.normal(0, 3), y - 7), fill=tone, width=2)
+    pen.polygon([(0, 236), (_WIDE, 214), (_WIDE, 268), (0, 300)], (184, 172, 148))
+    for x in (60, 330, 640):
+        _tree(pen, rng, x, 190, (88, 124, 66))
+
+
+def _car_park(pen: Pen, rng: np.random.Generator) -> None:
+    pen.rectangle((0, 0, _WIDE, 110), fill=(206, 216, 226))
+    pen.rectangle((0, 76, _WIDE, 150), fill=(168, 172, 178))
+    for x in range(0, _WIDE, 26):
+        pen.line((x, 78, x, 148), fill=(148, 152, 158), width=3)
+    pen.rectangle((0, 150, _WIDE, _HIGH), fill=(138, 140, 146))
+    for x in range(-40, _WIDE, 150):
+        pen.polygon([(x, 160), (x + 8, 160), (x - 60, _HIGH), (x - 76, _HIGH)], (214, 216, 214))
+    colours = [(196, 198, 202), (60, 66, 78), (150, 52, 48), (74, 98, 132)]
+    for slot, x in enumerate(range(10, _WIDE, 250)):
+        _car(pen, x + float(rng.uniform(0, 20)), 186, colours[slot % 4])
+
+
+def _underpass(pen: Pen, rng: np.random.Generator) -> None:
+    pen.rectangle((0, 0, _WIDE, 226), fill=(126, 130, 118))
+    for y in range(0, 226, 18):
+        for x in range(-36 * (y // 18 % 2) // 2, _WIDE, 36):
+            pen.rectangle((x, y, x + 33, y + 15), fill=shaded((138, 142, 126), rng.uniform(0.85, 1.08)))
+    pen.rectangle((0, 92, _WIDE, 122), fill=(70, 96, 112))
+    for x in range(40, _WIDE, 240):
+        pen.rectangle((x, 12, x + 110, 22), fill=(250, 252, 230))
+        pen.rectangle((x + 150, 40, x + 206, 84), fill=shaded((190, 150, 110), rng.uniform(0.7, 1.1)))
+    pen.rectangle((0, 226, _WIDE, _HIGH), fill=(92, 94, 92))
+    _tiles(pen, 226, (80, 82, 80))
+
+
+def _stand(pen: Pen, rng: np.random.Generator) -> None:
+    pen.rectangle((0, 0, _WIDE, 190), fill=(156, 112, 96))
+    for y in range(0, 190, 16):
+        for x in range(-20 * (y // 16 % 2), _WIDE, 40):
+            pen.rectangle((x, y, x + 37, y + 13), fill=shaded((164, 106, 88), rng.uniform(0.82, 1.12)))
+    pen.rectangle((0, 190, _WIDE, _HIGH), fill=(150, 152, 150))
+    _tiles(pen, 190, (132, 134, 134))
+    colours = [(44, 104, 150), (178, 62, 52), (66, 122, 82), (206, 172, 70)]
+    for slot, x in enumerate(range(-20, _WIDE, 112)):
+        _bicycle(
+            pen,
+            x + float(rng.uniform(0, 24)),
+            214,
+            colours[int(rng.integers(4))] if slot % 3 else (60, 60, 66),
+        )
+
+
+SCENES: dict[str, Callable[[Pen, np.random.Generator], None]] = {
+    "plaza": _plaza,
+    "shop": _shop,
+    "lawn": _lawn,
+    "car park": _car_park,
+    "underpass": _underpass,
+    "bicycle stand": _stand,
+}
+
+
+def shaded(colour: Colour, factor: float) -> Colour:
+    """A colour made darker (factor < 1) or lighter."""
+    red, green, blue = (min(255, round(channel * factor)) for channel in colour)
+    return red, green, blue

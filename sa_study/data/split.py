@@ -1,0 +1,98 @@
+"""Which training identities are held out to score trials: the test set plays no part in a study."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sa_study.data.market1501 import ImageRecord
+from sa_study.errors import DataError
+from sa_study.randomness import derived_seed
+
+MAX_SHARE = 0.2
+"""Largest share of the training identities that is held out, so that small sets keep enough to train on."""
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationSplit:
+    """Indices (int64) into the records that were split; no identity is both in `train` and outside it."""
+
+    train: npt.NDArray[np.int64]
+    query: npt.NDArray[np.int64]
+    gallery: npt.NDArray[np.int64]
+
+
+def validation_split(records: Sequence[ImageRecord], identities: int = 100, seed: int = 0) -> ValidationSplit:
+    """Holds out identities and makes a cross-camera query and gallery of them.
+
+    Of each held-out identity and camera one image, drawn at random, is a query; the others are gallery. Only
+    identities seen by two or more cameras are held out, at most `MAX_SHARE` of all identities.
+
+    Args:
+        records: Training images in any order; the split depends on their file names only.
+        identities: How many identities to hold out; 0 for none (query and gallery are empty then).
+        seed: Seed of the draws.
+
+    Raises:
+        DataError: There are too few identities, or no query would have a match from another camera.
+    """
+    order = sorted(range(len(records)), key=lambda index: records[index].path.name)
+    if identities == 0:
+        nothing = np.empty(0, np.int64)
+        return ValidationSplit(np.array(order, np.int64), nothing, nothing)
+    images = _by_identity_and_camera(records, order)
+    rng = np.random.default_rng(derived_seed(seed, "split"))
+    held_out = _draw_identities(images, identities, rng)
+    query: list[int] = []
+    gallery: list[int] = []
+    for indices in (indices for pid in held_out for indices in images[pid].values()):
+        chosen = int(rng.integers(len(indices)))
+        query.append(indices[chosen])
+        gallery += indices[:chosen] + indices[chosen + 1 :]
+    # Whoever has a gallery image has queries from two or more cameras, one of them not that image's.
+    if not gallery:
+        raise DataError(
+            "validation: no query has a match from another camera; training identities need images from two or "
+            "more cameras, several of them from one; val_identities=0 holds none out"
+        )
+    train = [index for index in order if records[index].pid not in held_out]
+    return ValidationSplit(*(np.array(part, np.int64) for part in (train, query, gallery)))
+
+
+def limit_identities(
+    records: Sequence[ImageRecord], identities: int | None, seed: int
+) -> tuple[ImageRecord, ...]:
+    """Keeps the images of so many identities, drawn at random, in their order; None keeps all."""
+    if identities is None:
+        return tuple(records)
+    pids = sorted({record.pid for record in records})
+    drawn = np.random.default_rng(derived_seed(seed, "subset")).permutation(pids)[:identities]
+    kept = set(drawn.tolist())
+    return tuple(record for record in records if record.pid in kept)
+
+
+def _by_identity_and_camera(
+    records: Sequence[ImageRecord], order: Sequence[int]
+) -> dict[int, dict[int, list[int]]]:
+    images: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index in order:
+        images[records[index].pid][records[index].camid].append(index)
+    return images
+
+
+def _draw_identities(
+    images: dict[int, dict[int, list[int]]], identities: int, rng: np.random.Generator
+) -> tuple[int, ...]:
+    count = min(identities, int(MAX_SHARE * len(images)))
+    if count < 1:
+        raise DataError(
+            f"{len(images)} training identities are too few to hold any out for validation; "
+            f"at least {math.ceil(1 / MAX_SHARE)} are needed"
+        )
+    candidates = sorted(pid for pid, cameras in images.items() if len(cameras) > 1)
+    return tuple(sorted(rng.permutation(candidates)[:count].tolist()))

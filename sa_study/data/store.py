@@ -1,0 +1,167 @@
+"""All images of a run in one uint8 array: decoded once, shared by every trial, never written to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from sa_study.data.images import Progress, for_each_image, read_image
+from sa_study.data.market1501 import ImageRecord, Market1501
+from sa_study.data.split import limit_identities, validation_split
+from sa_study.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageStore:
+    """Decoded images; pickles with out-of-band buffers, so that Ray shares one copy per node.
+
+    Attributes:
+        images: uint8, N×H×W×3, RGB, read-only.
+        pids: int64, N, identities as in the file names.
+        camids: int64, N, cameras from 0.
+        fingerprint: Hexadecimal SHA-256 over the SHA-256 of each file (name, zero byte, content), in order.
+    """
+
+    images: npt.NDArray[np.uint8]
+    pids: npt.NDArray[np.int64]
+    camids: npt.NDArray[np.int64]
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What a trial needs: images to train on and held-out ones to score it, all indices into one store.
+
+    Attributes:
+        store: The images of the training folder.
+        train: int64, indices of the images to train on.
+        labels: int64, the class of each training image, from 0 to num_classes - 1.
+        query: int64, indices of the validation queries.
+        gallery: int64, indices of the validation gallery.
+        num_classes: Number of training identities.
+    """
+
+    store: ImageStore
+    train: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    query: npt.NDArray[np.int64]
+    gallery: npt.NDArray[np.int64]
+    num_classes: int
+
+
+class _SizesDifferError(DataError):
+    """Images differ in size and none was given to bring them to."""
+
+
+def decode(
+    records: Sequence[ImageRecord],
+    size: tuple[int, int] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> ImageStore:
+    """Decodes images into one array.
+
+    Args:
+        records: The images, at least one.
+        size: Height and width in pixels that images which differ in size are brought to (Pillow's bilinear);
+            otherwise they keep the one they have.
+        threads: Number of decoding threads; None for the executor's default.
+        progress: Told the number of images done and in all; starts anew once sizes are found to differ.
+
+    Raises:
+        DataError: There are no images, one cannot be read, or sizes differ and `size` is None.
+    """
+    if not records:
+        raise DataError("no images to decode")
+    first, _ = read_image(records[0].path)
+    try:
+        return _decode(records, (first.height, first.width), False, threads, progress)
+    except _SizesDifferError:
+        if size is None:
+            raise
+    return _decode(records, size, True, threads, progress)
+
+
+def training_data(
+    dataset: Market1501,
+    val_identities: int,
+    split_seed: int,
+    size: tuple[int, int],
+    max_identities: int | None = None,
+    progress: Progress | None = None,
+) -> TrainingData:
+    """Decodes the training folder and holds out part of it; no test image is opened.
+
+    Args:
+        dataset: The data set.
+        val_identities: How many training identities to hold out for validation; 0 trains on all.
+        split_seed: Seed of the split and of the draw of `max_identities`.
+        size: Height and width in pixels for images that differ in size.
+        max_identities: Use only so many identities, drawn at random, for small runs; None for all.
+        progress: Told the number of images done and in all.
+
+    Raises:
+        DataError: See `decode` and `validation_split`; or training and test folders share an identity.
+    """
+    dataset.require_disjoint()
+    records = limit_identities(dataset.train, max_identities, split_seed)
+    split = validation_split(records, val_identities, split_seed)
+    store = decode(records, size, progress=progress)
+    classes, labels = np.unique(store.pids[split.train], return_inverse=True)
+    return TrainingData(store, split.train, labels.astype(np.int64), split.query, split.gallery, len(classes))
+
+
+def test_data(
+    dataset: Market1501, size: tuple[int, int], progress: Progress | None = None
+) -> tuple[ImageStore, ImageStore]:
+    """Decodes the query and the gallery images of the final evaluation, in this order.
+
+    Args:
+        dataset: The data set.
+        size: Height and width in pixels for images that differ in size.
+        progress: Told the number of images done and in all, first for the queries, then for the gallery.
+
+    Raises:
+        DataError: See `decode`.
+    """
+    query = decode(dataset.query, size, progress=progress)
+    return query, decode(dataset.gallery, size, progress=progress)
+
+
+def _decode(
+    records: Sequence[ImageRecord],
+    size: tuple[int, int],
+    resize: bool,
+    threads: int | None,
+    progress: Progress | None,
+) -> ImageStore:
+    height, width = size
+    images = np.empty((len(records), height, width, 3), np.uint8)
+
+    def fill(index: int) -> bytes:
+        path = records[index].path
+        image, content = read_image(path)
+        if image.size != (width, height):
+            if not resize:
+                raise _SizesDifferError(
+                    f"{path}: {image.height}×{image.width} pixels, other images {height}×{width}; "
+                    "give a size to bring them all to"
+                )
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        images[index] = np.asarray(image)
+        return hashlib.sha256(os.fsencode(path.name) + b"\0" + content).digest()
+
+    digests = for_each_image(fill, range(len(records)), threads, progress)
+    images.flags.writeable = False
+    return ImageStore(
+        images,
+        np.array([record.pid for record in records], np.int64),
+        np.array([record.camid for record in records], np.int64),
+        hashlib.sha256(b"".join(digests)).hexdigest(),
+    )

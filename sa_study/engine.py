@@ -1,0 +1,211 @@
+"""One training run: epochs, validation, checkpoints. Knows nothing of Ray, Optuna or folders."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from sa_study import keys
+from sa_study.checkpoint import Checkpoint, restore_rng, rng_state
+from sa_study.config import Settings
+from sa_study.data.batches import evaluation_batches, training_batches
+from sa_study.data.store import TrainingData
+from sa_study.errors import ConfigError, Diverged
+from sa_study.features import autocast, extract_features, memory_format, resolve_device
+from sa_study.metrics.distances import rank_features
+from sa_study.model.loss import total_loss
+from sa_study.model.network import SANet
+from sa_study.randomness import derived_seed
+
+
+def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> Mapping[str, float]:
+    """The epoch whose figures count: the greatest metric, the later of equals; else the last."""
+    return max(history, key=lambda figures: (figures.get(metric, 0.0), figures[keys.EPOCH]))
+
+
+class Trainer:
+    """Trains a network epoch by epoch; the same settings and data give the same figures.
+
+    Every epoch's randomness is keyed by the seed and the epoch, so that a restored trainer goes on exactly as
+    one that was never interrupted.
+
+    Attributes:
+        settings: What is trained.
+        device: Where it is trained.
+        history: The figures of every completed epoch.
+    """
+
+    def __init__(self, settings: Settings, data: TrainingData):
+        self.settings = settings
+        self.device = resolve_device(settings)
+        self.history: list[dict[str, float]] = []
+        self._data = data
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        torch.manual_seed(derived_seed(settings.seed, "initialisation"))
+        net = build_network(settings, data.num_classes).to(self.device)
+        self._net = net.to(memory_format=memory_format(settings))
+        self._optimizer = torch.optim.SGD(
+            [
+                {"params": list(self._net.backbone_parameters()), "factor": settings.backbone_lr_factor},
+                {"params": list(self._net.new_parameters()), "factor": 1.0},
+            ],
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=True,
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Completed epochs."""
+        return len(self.history)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are completed."""
+        return self.epoch >= self.settings.epochs
+
+    def run_epoch(self) -> dict[str, float]:
+        """Trains one epoch and validates it.
+
+        Returns:
+            The epoch's figures under the names in `sa_study.keys`; ranking figures are fractions and are left
+            out where no identities are held out.
+
+        Raises:
+            Diverged: The loss or a figure is not finite.
+        """
+        start = time.perf_counter()
+        figures = self._train_epoch()
+        figures |= self._validate()
+        figures[keys.SECONDS] = time.perf_counter() - start
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise Diverged(f"epoch {self.epoch + 1}: {name} is {value}; a lower lr usually helps")
+        self.history.append(figures)
+        return figures
+
+    def checkpoint(self) -> Checkpoint:
+        """The state after the last completed epoch."""
+        return Checkpoint(
+            state_dict=self._net.state_dict(),
+            settings=self.settings.to_dict(),
+            num_classes=self._data.num_classes,
+            epoch=self.epoch,
+            history=self.history,
+            optimizer=self._optimizer.state_dict(),
+            rng=rng_state(),
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Goes on from a checkpoint of the same settings.
+
+        Raises:
+            ConfigError: The checkpoint was made with other settings, or kept only for its weights.
+        """
+        mine = self.settings.to_dict()
+        differing = [name for name, value in checkpoint.settings.items() if mine.get(name) != value]
+        if differing:
+            name = differing[0]
+            raise ConfigError(
+                f"{name}: the checkpoint was made with {checkpoint.settings[name]!r}, not {mine.get(name)!r}"
+            )
+        if checkpoint.optimizer is None or checkpoint.rng is None:
+            raise ConfigError("the checkpoint holds weights only; training cannot go on from it")
+        self._net.load_state_dict(checkpoint.state_dict)
+        self._optimizer.load_state_dict(checkpoint.optimizer)
+        restore_rng(checkpoint.rng)
+        self.history = [dict(figures) for figures in checkpoint.history]
+
+    def _train_epoch(self) -> dict[str, float]:
+        settings, start = self.settings, time.perf_counter()
+        lr = settings.lr * settings.lr_decay ** (self.epoch // settings.decay_epochs)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr * group["factor"]
+        torch.manual_seed(derived_seed(settings.seed, "dropout", self.epoch))
+        self._net.train()
+        sums: dict[str, Tensor] = {}
+        images_seen = 0
+        for images, labels in training_batches(
+            self._data,
+            epoch=self.epoch,
+            batch_size=settings.batch_size,
+            height=settings.height,
+            width=settings.width,
+            flip=settings.flip,
+            random_erasing=settings.random_erasing,
+            seed=settings.seed,
+            device=self.device,
+        ):
+            for name, value in self._step(images, labels).items():
+                sums[name] = sums[name] + value if name in sums else value
+            images_seen += len(labels)
+        steps = images_seen // settings.batch_size
+        # Reading the sums waits for the device, so the time that follows is the epoch's, not the queue's.
+        figures = {name: value.item() / steps for name, value in sums.items()}
+        return {
+            keys.EPOCH: self.epoch + 1,
+            keys.PROGRESS: 100 * (self.epoch + 1) / settings.epochs,
+            **figures,
+            keys.LR: lr,
+            keys.IMAGES_PER_SECOND: images_seen / (time.perf_counter() - start),
+        }
+
+    def _step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        images = images.contiguous(memory_format=memory_format(self.settings))
+        with autocast(self.settings, self.device):
+            _, logits = self._net(images)
+            loss, branches = total_loss(logits, labels)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        accuracy = (logits["global"].detach().argmax(1) == labels).float().mean()
+        sums = {keys.LOSS: loss.detach(), keys.TRAIN_ACCURACY: accuracy}
+        return sums | {f"{keys.LOSS}/{name}": value.detach() for name, value in branches.items()}
+
+    def _validate(self) -> dict[str, float]:
+        data, settings = self._data, self.settings
+        if not len(data.query):
+            return {}
+        query, gallery = (
+            extract_features(
+                self._net,
+                evaluation_batches(
+                    data.store,
+                    index,
+                    batch_size=settings.eval_batch_size,
+                    height=settings.height,
+                    width=settings.width,
+                    device=self.device,
+                ),
+                settings,
+                self.device,
+            )
+            for index in (data.query, data.gallery)
+        )
+        pids, camids = data.store.pids, data.store.camids
+        ranking = rank_features(
+            query, gallery, pids[data.query], pids[data.gallery], camids[data.query], camids[data.gallery]
+        )
+        return {name: float(getattr(ranking, name)) for name in keys.RANKING}
+
+
+def build_network(settings: Settings, num_classes: int) -> SANet:
+    """The network that the settings describe, on the CPU, with its initial weights."""
+    pretrained: bool | str = {"imagenet": True, "none": False}.get(settings.pretrained, settings.pretrained)
+    return SANet(
+        depth=settings.depth,
+        num_classes=num_classes,
+        num_features=settings.num_features,
+        dropout=settings.dropout,
+        attention=settings.attention,
+        attention_stage4=settings.attention_stage4,
+        deep_supervision=settings.deep_supervision,
+        parts=settings.parts,
+        pretrained=pretrained,
+    )

@@ -1,0 +1,166 @@
+"""The final evaluation: weights → features → figures on the test set → `evaluation.json`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sa_study import keys
+from sa_study.config import Settings
+from sa_study.data.batches import evaluation_batches
+from sa_study.data.images import Progress
+from sa_study.data.market1501 import Market1501
+from sa_study.data.store import ImageStore, test_data
+from sa_study.engine import build_network
+from sa_study.errors import WeightsError
+from sa_study.features import extract_features, memory_format, resolve_device
+from sa_study.metrics.distances import rank_features
+from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
+from sa_study.metrics.reranking import rerank
+from sa_study.model.network import SANet
+from sa_study.model.weights import infer_architecture, load_weights, read_state_dict
+
+Report = Callable[[str, int, int], None]
+"""Told a phase, what is done of it, and how much there is in all."""
+
+PUBLISHED = {"val_identities": 0, "pretrained": "none"}
+"""Settings of a weights file that carries none, beside what its shapes tell."""
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network with its weights.
+
+    Attributes:
+        net: The network, on the CPU.
+        settings: What it was trained with, or what its shapes and the defaults say.
+        source: The weights file.
+        epoch: The epoch that the weights are of, or None where the file does not say.
+        unused: Keys of the file that the network has no place for.
+    """
+
+    net: SANet
+    settings: Settings
+    source: Path
+    epoch: int | None
+    unused: tuple[str, ...]
+
+
+def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
+    """Builds the network that a weights file is of, and loads it.
+
+    Args:
+        path: A checkpoint of ours, or a published weights file.
+        overrides: Settings to change, such as the attention that a published file was trained with.
+
+    Raises:
+        WeightsError: The file is no weights file.
+        ConfigError: The overrides do not go with it.
+    """
+    state, beside = read_state_dict(path)
+    found = infer_architecture(state)
+    num_classes = found.pop("num_classes")
+    values = beside.get("settings", {**PUBLISHED, **found})
+    # The weights are in the file: no others are fetched, wherever the training started.
+    settings = Settings.from_mapping({**values, **overrides, "pretrained": "none"}, str(path))
+    net = build_network(settings, num_classes)
+    report = load_weights(net, path)
+    epoch = beside.get("epoch")
+    if epoch is not None and not isinstance(epoch, int):
+        raise WeightsError(f"{path}: its epoch is {epoch!r}, not a whole number")
+    return TrainedNetwork(net, settings, path, epoch, report.unused)
+
+
+def evaluate(
+    trained: TrainedNetwork, dataset: Market1501, *, reranked: bool = False, report: Report = lambda *_: None
+) -> dict[str, Any]:
+    """Evaluates a network on the data set's query and gallery images.
+
+    Args:
+        trained: The network; it is moved to the settings' device.
+        dataset: The data set; its training images are not opened.
+        reranked: Whether to compute the re-ranked figures too.
+        report: Told how far it is.
+
+    Returns:
+        The content of `evaluation.json`; every rate is a fraction.
+
+    Raises:
+        DataError: An image cannot be read, or no query has a match.
+    """
+    settings, device = trained.settings, resolve_device(trained.settings)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "decode"):
+        size = (settings.height, settings.width)
+        query, gallery = test_data(dataset, size, progress=partial(report, "decode"))
+    with _timed(seconds, "features"):
+        net = trained.net.to(device).to(memory_format=memory_format(settings))
+        query_features = _features(net, query, settings, partial(report, "query features"))
+        gallery_features = _features(net, gallery, settings, partial(report, "gallery features"))
+    labels = query.pids, gallery.pids, query.camids, gallery.camids
+    with _timed(seconds, "ranking"):
+        plain = rank_features(query_features, gallery_features, *labels)
+    again = None
+    if reranked:
+        report("re-ranking", 0, 1)
+        with _timed(seconds, "reranking"):
+            again = ranking_metrics(rerank(query_features, gallery_features), *labels)
+        report("re-ranking", 1, 1)
+    return {
+        **_figures(plain),
+        "queries": len(query.images),
+        "queries_without_match": len(query.images) - plain.num_valid_queries,
+        "gallery": len(gallery.images),
+        "reranked": _figures(again) if again else None,
+        "checkpoint": str(trained.source),
+        "checkpoint_epoch": trained.epoch,
+        "settings": settings.to_dict(),
+        "seconds": seconds,
+        "data": {"root": str(dataset.root), "query": query.fingerprint, "gallery": gallery.fingerprint},
+    }
+
+
+def _features(net: SANet, store: ImageStore, settings: Settings, progress: Progress) -> Tensor:
+    device = resolve_device(settings)
+    count = len(store.images)
+    batches = evaluation_batches(
+        store,
+        np.arange(count),
+        batch_size=settings.eval_batch_size,
+        height=settings.height,
+        width=settings.width,
+        device=device,
+    )
+    return extract_features(net, batches, settings, device, lambda done: progress(done, count))
+
+
+def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation (n - 1; 0 for one run) of each figure over several evaluations."""
+    names = (*keys.RANKING, "mAP_trapezoid", "mINP", "allshots_rank1")
+    columns = {name: np.array([evaluation[name] for evaluation in evaluations]) for name in names}
+    several = len(evaluations) > 1
+    return {
+        name: {"mean": float(column.mean()), "std": float(column.std(ddof=1)) if several else 0.0}
+        for name, column in columns.items()
+    }
+
+
+def _figures(metrics: RankingMetrics) -> dict[str, Any]:
+    names = (*keys.RANKING, "mAP_trapezoid", "mINP", "allshots_rank1")
+    rates: dict[str, Any] = {name: float(getattr(metrics, name)) for name in names}
+    return rates | {"cmc": [float(rate) for rate in metrics.cmc]}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - start

@@ -1,0 +1,244 @@
+"""CMC and average precision by the Market-1501 protocol, exact and without sorting the gallery.
+
+Every figure follows from the positions of a query's true matches, and a match's position is one plus the
+number of gallery images before it. Counting those takes a vectorised comparison per match: for the dozen or
+so matches of a query an order of magnitude cheaper than sorting its row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sa_study.errors import ConfigError, DataError
+
+DISTRACTOR_PID = 0
+_ROWS_PER_BLOCK = 256
+
+
+@dataclass(frozen=True, eq=False)
+class RankingMetrics:
+    """Figures of a ranking, as fractions in [0, 1]; queries without a match count in none of them.
+
+    With pos_k the rank (from 1) of a query's k-th true match among the gallery images that count:
+
+    Attributes:
+        cmc: float64, shape (topk,); cmc[r - 1] is the share of queries whose first match is at rank ≤ r.
+        allshots: float64, shape (topk,); as `cmc`, but each of n matches counts 1/n at rank pos_k − k + 1.
+        rank1: cmc at rank 1.
+        rank5: cmc at rank 5, whatever `topk`.
+        rank10: cmc at rank 10, whatever `topk`.
+        mAP: Mean over queries of mean_k(k / pos_k), as scikit-learn defines average precision.
+        mAP_trapezoid: Mean over queries of mean_k of (k / pos_k + (k − 1) / (pos_k − 1)) / 2, the latter term
+            being 1 at rank 1: the data set's own script.
+        mINP: Mean over queries of n / pos_n (Ye et al., "Deep Learning for Person Re-identification", 2021).
+        num_valid_queries: Queries with at least one match: those that the figures are means over.
+        num_queries_without_match: Queries left out.
+    """
+
+    cmc: NDArray[np.float64]
+    allshots: NDArray[np.float64]
+    rank1: float
+    rank5: float
+    rank10: float
+    mAP: float
+    mAP_trapezoid: float
+    mINP: float
+    num_valid_queries: int
+    num_queries_without_match: int
+
+    @property
+    def allshots_rank1(self) -> float:
+        """The all-shots curve at rank 1."""
+        return float(self.allshots[0])
+
+
+class RankingAccumulator:
+    """Takes the distance matrix in blocks of queries, so that it never has to exist as a whole.
+
+    Gallery images with the query's pid *and* camid are left out of its ranking. Distractors (pid 0) are
+    ranked but match no query; junk (negative pid) is left out of every ranking. Equal distances keep the
+    gallery order.
+    """
+
+    def __init__(self, gallery_pids: ArrayLike, gallery_camids: ArrayLike, topk: int = 50) -> None:
+        """Prepare the gallery.
+
+        Args:
+            gallery_pids: Integers, shape (G,).
+            gallery_camids: Integers, shape (G,).
+            topk: Length of the CMC curves, at least 1; may exceed G.
+
+        Raises:
+            DataError: An array is no vector of integers, lengths differ, or the gallery is empty.
+            ConfigError: `topk` is below 1.
+        """
+        if topk < 1:
+            raise ConfigError(f"topk is {topk}; it must be at least 1: the length of the CMC curve")
+        self._pids, self._camids = label_vectors("gallery", gallery_pids, gallery_camids)
+        if not self._pids.size:
+            raise DataError("The gallery is empty: ranking needs at least one gallery image")
+        self._topk = topk
+        self._junk = np.flatnonzero(self._pids < 0)
+        self._by_pid = np.argsort(self._pids, kind="stable")
+        self._sorted_pids = self._pids[self._by_pid]
+        self._positions: list[NDArray[np.int64]] = []
+        self._without_match = 0
+
+    def add(self, distances: ArrayLike, query_pids: ArrayLike, query_camids: ArrayLike) -> None:
+        """Rank the gallery for some more queries.
+
+        Args:
+            distances: Real numbers, shape (B, G), in any unit; smaller is nearer. float32 and float64 are
+                compared as they are, other types as float64. Left unchanged.
+            query_pids: Integers, shape (B,).
+            query_camids: Integers, shape (B,).
+
+        Raises:
+            DataError: Shapes do not fit each other or the gallery, or a distance is NaN.
+        """
+        pids, camids = label_vectors("query", query_pids, query_camids)
+        rows = _distance_matrix(distances, pids.size, self._pids.size)
+        _refuse_nan(rows, first_query=len(self._positions) + self._without_match)
+        for row, pid, camid in zip(rows, pids, camids, strict=True):
+            positions = self._match_positions(row, pid, camid)
+            if positions.size:
+                self._positions.append(positions)
+            else:
+                self._without_match += 1
+
+    def result(self) -> RankingMetrics:
+        """Return the figures over all queries added so far.
+
+        Raises:
+            DataError: No query has a match.
+        """
+        if not self._positions:
+            raise DataError(
+                f"None of the {self._without_match} queries has a match in the gallery (same pid above 0,"
+                " other camid): no figure can be computed; check the pids and camids"
+            )
+        return _figures(self._positions, self._topk, self._without_match)
+
+    def _match_positions(
+        self, row: NDArray[np.floating], pid: np.int64, camid: np.int64
+    ) -> NDArray[np.int64]:
+        """Return the ascending ranks (from 1) of one query's matches."""
+        if pid <= DISTRACTOR_PID:
+            return np.empty(0, dtype=np.int64)
+        start, stop = np.searchsorted(self._sorted_pids, [pid, pid + 1])
+        same_pid = self._by_pid[start:stop]
+        same_camera = self._camids[same_pid] == camid
+        matches = same_pid[~same_camera]
+        row = row.copy()
+        # NaN compares false with everything: what is left out stands before no match.
+        row[same_pid[same_camera]] = np.nan
+        row[self._junk] = np.nan
+        positions = [
+            1 + np.count_nonzero(row[:index] <= row[index]) + np.count_nonzero(row[index:] < row[index])
+            for index in matches
+        ]
+        return np.sort(np.array(positions, dtype=np.int64))
+
+
+def ranking_metrics(
+    distances: ArrayLike,
+    query_pids: ArrayLike,
+    gallery_pids: ArrayLike,
+    query_camids: ArrayLike,
+    gallery_camids: ArrayLike,
+    topk: int = 50,
+) -> RankingMetrics:
+    """Rank the gallery for every query and return the figures; the protocol is `RankingAccumulator`'s.
+
+    Args:
+        distances: Real numbers, shape (Q, G); smaller is nearer.
+        query_pids: Integers, shape (Q,).
+        gallery_pids: Integers, shape (G,).
+        query_camids: Integers, shape (Q,).
+        gallery_camids: Integers, shape (G,).
+        topk: Length of the CMC curves, at least 1; may exceed G.
+
+    Raises:
+        DataError: Shapes do not fit, a distance is NaN, or no query has a match.
+        ConfigError: `topk` is below 1.
+    """
+    accumulator = RankingAccumulator(gallery_pids, gallery_camids, topk)
+    pids, camids = label_vectors("query", query_pids, query_camids)
+    rows = _distance_matrix(distances, pids.size, np.size(gallery_pids))
+    for start in range(0, pids.size, _ROWS_PER_BLOCK):
+        block = slice(start, start + _ROWS_PER_BLOCK)
+        accumulator.add(rows[block], pids[block], camids[block])
+    return accumulator.result()
+
+
+def label_vectors(
+    name: str, pids: ArrayLike, camids: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pids and camids as int64 vectors of the same length; `name` stands in the errors.
+
+    Raises:
+        DataError: One is no vector of integers, or the lengths differ.
+    """
+    vectors = {f"{name}_pids": np.asarray(pids), f"{name}_camids": np.asarray(camids)}
+    for label, vector in vectors.items():
+        if vector.ndim != 1 or (vector.size and vector.dtype.kind not in "iu"):
+            raise DataError(
+                f"{label} has shape {vector.shape} and type {vector.dtype}; it must be a vector of integers"
+            )
+    lengths = [vector.size for vector in vectors.values()]
+    if lengths[0] != lengths[1]:
+        raise DataError(
+            f"{name}_pids has {lengths[0]} entries and {name}_camids {lengths[1]}; give one of each per image"
+        )
+    first, second = (vector.astype(np.int64) for vector in vectors.values())
+    return first, second
+
+
+def _distance_matrix(distances: ArrayLike, queries: int, gallery: int) -> NDArray[np.floating]:
+    rows = np.asarray(distances)
+    if rows.shape != (queries, gallery) or rows.dtype.kind not in "iuf":
+        raise DataError(
+            f"distances has shape {rows.shape} and type {rows.dtype}; it must hold real numbers, one row for"
+            f" each of the {queries} queries and one column for each of the {gallery} gallery images"
+        )
+    return rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
+
+
+def _refuse_nan(rows: NDArray[np.floating], first_query: int) -> None:
+    missing = np.isnan(rows)
+    if missing.any():
+        row, column = np.argwhere(missing)[0]
+        raise DataError(
+            f"the distance of query {first_query + row} to gallery image {column} is NaN, as are"
+            f" {np.count_nonzero(missing) - 1} more; only numbers can be ranked: check the features"
+        )
+
+
+def _figures(positions: list[NDArray[np.int64]], topk: int, without_match: int) -> RankingMetrics:
+    counts = np.array([of_query.size for of_query in positions])
+    starts = np.cumsum(counts) - counts
+    pos = np.concatenate(positions)
+    k = np.arange(1, pos.size + 1) - np.repeat(starts, counts)
+    precision = k / pos
+    precision_before = np.divide(k - 1, pos - 1, out=np.ones(pos.size), where=pos > 1)
+    first, last = pos[starts], pos[starts + counts - 1]
+
+    def mean_over_queries(of_match: NDArray[np.float64]) -> float:
+        return float(np.mean(np.add.reduceat(of_match, starts) / counts))
+
+    shots = np.bincount(pos - k, weights=np.repeat(1 / counts, counts), minlength=topk)[:topk]
+    return RankingMetrics(
+        cmc=np.mean(first[:, None] <= np.arange(1, topk + 1), axis=0),
+        allshots=np.cumsum(shots) / counts.size,
+        rank1=float(np.mean(first <= 1)),
+        rank5=float(np.mean(first <= 5)),
+        rank10=float(np.mean(first <= 10)),
+        mAP=mean_over_queries(precision),
+        mAP_trapezoid=mean_over_queries((precision + precision_before) / 2),
+        mINP=float(np.mean(counts / last)),
+        num_valid_queries=counts.size,
+        num_queries_without_match=without_match,
+    )

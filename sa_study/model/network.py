@@ -1,0 +1,175 @@
+"""The SA network: a ResNet with spatial attention, deep supervision and a part-based head."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sa_study.errors import ConfigError
+from sa_study.model.attention import ATTENTION_KINDS, spatial_attention
+from sa_study.model.backbone import BLOCKS_AND_EXPANSION, build_backbone, stage_width
+from sa_study.model.weights import load_backbone, load_imagenet
+
+_SUPERVISED_STAGES = (1, 2, 3)
+_ROW_STRIDE = 16
+"""Pixels of the input to one row of stage 4."""
+
+
+class SANet(nn.Module):
+    """Parameter-free spatial attention network (arXiv 1811.12150) as its published code builds it.
+
+    The module names are those of the published weight file. PCB is the setting `attention="none"`,
+    `deep_supervision=False`, apart from the global branch.
+
+    Attributes:
+        base: The backbone, `torchvision`'s ResNet without its head.
+    """
+
+    def __init__(
+        self,
+        depth: int = 50,
+        num_classes: int = 751,
+        num_features: int = 256,
+        dropout: float = 0.5,
+        attention: str = "mean",
+        deep_supervision: bool = True,
+        parts: int = 6,
+        pretrained: bool | str | os.PathLike[str] = False,
+        *,
+        attention_stage4: bool = False,
+    ) -> None:
+        """Builds and initialises the network; draws from torch's default generator.
+
+        Args:
+            depth: Layers of the ResNet: 18, 34, 50, 101 or 152.
+            num_classes: Training identities.
+            num_features: Channels F of the reduced vectors that the classifiers see.
+            dropout: Probability of dropping an element of the pooled stripes, in [0, 1).
+            attention: Spatial attention before the pooling of stages 1-3: mean, softmax or none.
+            deep_supervision: Whether stages 1-3 have classifiers; nothing else of them is attended to.
+            parts: Horizontal stripes of stage 4; 1 means no part classifiers, the global one only.
+            pretrained: True for torchvision's ImageNet weights, a path for a local file of a torchvision
+                ResNet's state dict, False for a random start.
+            attention_stage4: Whether the same attention also acts on the pooled stripes (the paper's SA1).
+
+        Raises:
+            ConfigError: An argument is out of range.
+            WeightsError: The pretrained weights cannot be had or do not fit.
+        """
+        super().__init__()
+        _check(depth in BLOCKS_AND_EXPANSION, "depth", depth, ", ".join(map(str, BLOCKS_AND_EXPANSION)))
+        _check(num_classes >= 1, "num_classes", num_classes, ">= 1")
+        _check(num_features >= 1, "num_features", num_features, ">= 1")
+        _check(0 <= dropout < 1, "dropout", dropout, ">= 0, < 1")
+        _check(attention in ATTENTION_KINDS, "attention", attention, ", ".join(ATTENTION_KINDS))
+        _check(parts >= 1, "parts", parts, ">= 1")
+        self.attention = attention
+        self.attention_stage4 = attention_stage4
+        self.deep_supervision = deep_supervision
+        self.parts = parts
+
+        self.base = build_backbone(depth)
+        self.local_conv = nn.Conv2d(stage_width(depth, 4), num_features, kernel_size=1, bias=False)
+        self.feat_bn2d = nn.BatchNorm2d(num_features)
+        self.drop = nn.Dropout(dropout)
+        stripes = range(parts) if parts > 1 else ()
+        for index in (*stripes, parts):
+            self.add_module(f"instance{index}", nn.Linear(num_features, num_classes))
+        if deep_supervision:
+            for stage in _SUPERVISED_STAGES:
+                reduction = nn.Conv2d(stage_width(depth, stage), num_features, kernel_size=1, bias=False)
+                self.add_module(f"local_conv_layer{stage}", reduction)
+                self.add_module(f"instance_layer{stage}", nn.Linear(num_features, num_classes))
+
+        self._initialise(pretrained is False)
+        if pretrained is True:
+            load_imagenet(self, depth)
+        elif pretrained is not False:
+            load_backbone(self, pretrained)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Computes the matching features and the logits of every branch.
+
+        Args:
+            images: N×3×H×W, normalised with ImageNet's mean and standard deviation; any H with at least
+                `parts` rows at stage 4.
+
+        Returns:
+            Features N×(parts·C), float32 at least: stripe by stripe, top to bottom, the C pooled channels of
+            stage 4, of length 1 in each stripe. Logits N×num_classes by branch: part1 … (top to bottom; none
+            where parts is 1), global, stage1 … stage3 (with deep supervision).
+
+        Raises:
+            ConfigError: The images are too low for the number of parts.
+        """
+        *early, last = self._stage_maps(images)
+        stripes = self._pool_stripes(last, images.shape[2])
+        if self.attention_stage4:
+            stripes = spatial_attention(stripes, self.attention)
+        wide = stripes.to(torch.promote_types(stripes.dtype, torch.float32))
+        features = F.normalize(wide.flatten(2), dim=1).transpose(1, 2).flatten(1)
+        logits = self._stripe_logits(stripes)
+        if self.deep_supervision:
+            for stage, x in zip(_SUPERVISED_STAGES, early, strict=True):
+                logits[f"stage{stage}"] = self._stage_logits(stage, x)
+        return features, logits
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters that ImageNet weights exist for."""
+        return self.base.parameters()
+
+    def new_parameters(self) -> Iterator[nn.Parameter]:
+        """All other parameters: the reductions, their batch norm and the classifiers."""
+        return (p for name, p in self.named_parameters() if not name.startswith("base."))
+
+    def _stage_maps(self, x: Tensor) -> list[Tensor]:
+        maps = []
+        for name, module in self.base.named_children():
+            x = module(x)
+            if name.startswith("layer"):
+                maps.append(x)
+        return maps
+
+    def _pool_stripes(self, x: Tensor, input_height: int) -> Tensor:
+        """Averages stripes over the full width: N×C×H×W to N×C×parts×1; overlapping where need be."""
+        rows, columns = x.shape[2:]
+        if rows < self.parts:
+            raise ConfigError(
+                f"height: {input_height} gives stage 4 {rows} rows, fewer than parts={self.parts}; "
+                f"the least height is {_ROW_STRIDE * self.parts} ({_ROW_STRIDE} x parts)"
+            )
+        step = rows // self.parts
+        return F.avg_pool2d(x, kernel_size=(rows - (self.parts - 1) * step, columns), stride=(step, columns))
+
+    def _stripe_logits(self, stripes: Tensor) -> dict[str, Tensor]:
+        reduced = F.relu(self.feat_bn2d(self.local_conv(self.drop(stripes)))).flatten(2)
+        logits = {}
+        if self.parts > 1:
+            for index, stripe in enumerate(reduced.unbind(dim=2)):
+                logits[f"part{index + 1}"] = self.get_submodule(f"instance{index}")(stripe)
+        logits["global"] = self.get_submodule(f"instance{self.parts}")(reduced.mean(dim=2))
+        return logits
+
+    def _stage_logits(self, stage: int, x: Tensor) -> Tensor:
+        pooled = spatial_attention(x, self.attention).mean(dim=(2, 3), keepdim=True)
+        reduced = self.get_submodule(f"local_conv_layer{stage}")(pooled).flatten(1)
+        logits: Tensor = self.get_submodule(f"instance_layer{stage}")(reduced)
+        return logits
+
+    def _initialise(self, from_scratch: bool) -> None:
+        """Sets the new layers; beside a pretrained base the stage reductions keep PyTorch's default."""
+        for name, module in self.named_children():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.001)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Conv2d) and (from_scratch or name == "local_conv"):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _check(valid: bool, field: str, value: object, allowed: str) -> None:
+    if not valid:
+        raise ConfigError(f"{field}: {value!r} is out of range; allowed: {allowed}")

@@ -1,0 +1,134 @@
+"""Tables and progress for the terminal; plain text where it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sa_study import keys
+from sa_study.data.check import DataReport
+
+PhaseReport = Callable[[str, int, int], None]
+
+
+def percent(rate: float | None) -> str:
+    """A fraction as the field prints it, in per cent with one decimal."""
+    return "–" if rate is None else f"{100 * rate:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two leading units."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def number(value: Any) -> str:
+    """A setting's value, floats with four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def phases(console: Console) -> Iterator[PhaseReport]:
+    """A progress bar for each phase of a job, as it is reported; nothing where the output is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(phase)
+            bars.update(tasks[phase], completed=done, total=total)
+
+        yield report
+
+
+def epoch_line(figures: Mapping[str, float], epochs: int) -> str:
+    """One line for an epoch of a run in this process."""
+    parts = [f"epoch {figures[keys.EPOCH]:.0f}/{epochs}", f"loss {figures[keys.LOSS]:.3f}"]
+    parts.append(f"train accuracy {percent(figures[keys.TRAIN_ACCURACY])} %")
+    if keys.MAP in figures:
+        parts.append(f"rank-1 {percent(figures[keys.RANK1])} %")
+        parts.append(f"mAP {percent(figures[keys.MAP])} %")
+    parts.append(f"lr {figures[keys.LR]:.2g}")
+    parts.append(f"{figures[keys.IMAGES_PER_SECOND]:.0f} images/s")
+    return "  ".join(parts)
+
+
+def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Test figures, a row for each evaluation and each re-ranking."""
+    table = Table(title="Test set (query against gallery), per cent", title_justify="left")
+    table.add_column("")
+    for column in ("rank-1", "rank-5", "rank-10", "mAP", "mAP (trapezoid)", "mINP", "all-shots rank-1"):
+        table.add_column(column, justify="right")
+    names = (*keys.RANKING, "mAP_trapezoid", "mINP", "allshots_rank1")
+    for label, evaluation in evaluations.items():
+        table.add_row(escape(label), *(percent(evaluation[name]) for name in names))
+        if evaluation["reranked"]:
+            row = (percent(evaluation["reranked"][name]) for name in names)
+            table.add_row(escape(f"{label}, re-ranked"), *row)
+    first = next(iter(evaluations.values()))
+    seconds = sum(sum(evaluation["seconds"].values()) for evaluation in evaluations.values())
+    table.caption = (
+        f"{first['queries']} queries ({first['queries_without_match']} without a match, left out), "
+        f"{first['gallery']} gallery images, {duration(seconds)}.\n"
+        "mAP: mean of k/position, as scikit-learn does; (trapezoid): as the data set's own script does."
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table:
+    """Mean and deviation of the test figures over several seeds."""
+    table = Table(title=f"Test set, {seeds} seeds, per cent", title_justify="left")
+    table.add_column("")
+    for column in ("mean", "std"):
+        table.add_column(column, justify="right")
+    for name, row in summary.items():
+        table.add_row(name, percent(row["mean"]), percent(row["std"]))
+    return table
+
+
+def data_table(report: DataReport) -> Table:
+    """Counts of a data set by split."""
+    table = Table(title=escape(str(report.root)), title_justify="left")
+    table.add_column("")
+    for column in ("images", "ids", "cameras", "distractors", "junk", "stray files", "ids of one camera"):
+        table.add_column(column, justify="right")
+    rows = [*report.splits.items(), ("all", report.total)]
+    for name, split in rows:
+        counts = (
+            split.images,
+            split.ids,
+            split.cameras,
+            split.distractors,
+            split.junk,
+            split.stray,
+            split.single_camera_ids,
+        )
+        table.add_row(name, *(f"{count:,}" for count in counts), end_section=name == "gallery")
+    sizes = ", ".join(f"{height}×{width} ({count:,})" for (height, width), count in report.sizes.items())
+    table.caption = (
+        f"unreadable images: {len(report.unreadable)}; ids in both train and test: {len(report.overlap)}; "
+        f"queries without a match: {len(report.queries_without_match)}\nheight×width: {sizes or '–'}"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def settings_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
+    """What `--set` takes."""
+    table = Table(title="Settings for --set KEY=VALUE", title_justify="left")
+    for column in ("key", "default", "allowed", "meaning"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table

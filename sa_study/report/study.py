@@ -1,0 +1,125 @@
+"""A study in the terminal: its trials, its winner beside the baseline, and what goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from sa_study import keys
+from sa_study.report.console import duration, number, percent
+from sa_study.study.callback import TrialEvent
+from sa_study.study.config import StudyConfig
+from sa_study.study.records import BASELINE, count_states, read_record, score
+
+_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
+
+
+class _Announce(Protocol):
+    def __call__(self, event: TrialEvent) -> None: ...
+
+
+def suggested_text(suggested: Mapping[str, Any]) -> str:
+    """Searched settings in one line."""
+    return " ".join(f"{name}={number(value)}" for name, value in suggested.items())
+
+
+@contextmanager
+def live_trials(console: Console, config: StudyConfig) -> Iterator[_Announce]:
+    """Shows running trials as bars, and prints a line for each that ends."""
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        TextColumn("{task.fields[figures]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[int, Any] = {}
+    with bars:
+
+        def announce(event: TrialEvent) -> None:
+            if event.kind != "epoch":
+                if event.number in tasks:
+                    bars.remove_task(tasks.pop(event.number))
+                console.print(_ended_line(event, config.metric), highlight=False)
+                return
+            if event.number not in tasks:
+                tasks[event.number] = bars.add_task(f"trial {event.number}", total=100, figures="")
+            figures = event.figures
+            last = f"epoch {figures[keys.EPOCH]}  {config.metric} {percent(figures[config.metric])} %"
+            bars.update(
+                tasks[event.number],
+                completed=figures[keys.PROGRESS],
+                figures=f"{last}  {suggested_text(event.suggested)}",
+            )
+
+        yield announce
+
+
+def _ended_line(event: TrialEvent, metric: str) -> str:
+    record = event.record
+    name = f"trial {event.number:>3}" + (" (baseline)" if event.number == BASELINE else "")
+    state = f"[{_STYLES[event.kind]}]{event.kind:<8}[/]"
+    if event.kind == "FAIL":
+        return f"{name}  {state}  {escape(record.failure)}  {suggested_text(event.suggested)}"
+    return (
+        f"{name}  {state}  {metric} {percent(record.best[metric])} % at epoch {record.best[keys.EPOCH]:.0f} "
+        f"of {record.epoch} run, {duration(record.seconds)}  {suggested_text(event.suggested)}"
+    )
+
+
+def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int | None = None) -> Table:
+    """Trials by their best epoch's figures: the complete ones first, those without a score last."""
+
+    def rank(trial: FrozenTrial) -> tuple[bool, float, int]:
+        return trial.state != TrialState.COMPLETE, -(score(trial, config.metric) or -1.0), trial.number
+
+    table = Table(title="Trials: validation figures of each one's best epoch, per cent", title_justify="left")
+    for column in ("trial", "state", "mAP", "rank-1", "epoch", "time"):
+        table.add_column(column, justify="left" if column == "state" else "right", no_wrap=True)
+    table.add_column("settings", overflow="fold")
+    for trial in sorted(trials, key=rank)[:limit]:
+        record, state = read_record(trial), trial.state.name
+        epochs = config.space.settings({**config.space.baseline, **trial.params}).epochs
+        table.add_row(
+            str(trial.number),
+            f"[{_STYLES[state]}]{state}[/]",
+            percent(record.best.get(keys.MAP)),
+            percent(record.best.get(keys.RANK1)),
+            f"{record.best[keys.EPOCH]:.0f} of {record.epoch}/{epochs}" if record.best else "–",
+            duration(record.seconds),
+            ("baseline: " if trial.number == BASELINE else "") + suggested_text(trial.params),
+        )
+    return table
+
+
+def summary_line(trials: Sequence[FrozenTrial], config: StudyConfig) -> str:
+    """Number of trials by state, and what they cost."""
+    states = ", ".join(f"{count} {name}" for name, count in count_states(list(trials)).items())
+    records = [read_record(trial) for trial in trials]
+    epochs = sum(record.epoch for record in records)
+    seconds = sum(record.seconds for record in records)
+    return f"{states} of {config.trials} trials; {epochs} epochs, {duration(seconds)} of training"
+
+
+def verdict(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: StudyConfig) -> str:
+    """The winner beside the baseline, in words."""
+    if winner is None:
+        return "No trial is complete yet."
+    metric, baseline = config.metric, next((t for t in trials if t.number == BASELINE), None)
+    best = score(winner, metric) or 0.0
+    if winner.number == BASELINE:
+        return f"The baseline won: validation {metric} {percent(best)} %. No completed trial beats it."
+    text = f"Trial {winner.number} won: validation {metric} {percent(best)} %"
+    other = score(baseline, metric) if baseline else None
+    if baseline is None or other is None:
+        return f"{text}; the baseline has no score."
+    unfinished = "" if baseline.state == TrialState.COMPLETE else " (not complete)"
+    return f"{text}, the baseline{unfinished} {percent(other)} %: {100 * (best - other):+.1f} points."

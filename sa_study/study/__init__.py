@@ -1,0 +1,1 @@
+"""Studies: the only code that knows Ray and Optuna."""

@@ -1,0 +1,87 @@
+"""What happens while Ray runs: TensorBoard curves, and an event for whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from sa_study import keys
+from sa_study.report.tensorboard import RunWriter
+from sa_study.study.records import TrialRecord
+from sa_study.study.search import StudySearch, trial_folder
+
+
+@dataclass(frozen=True)
+class TrialEvent:
+    """Something that happened to a trial.
+
+    Attributes:
+        number: The trial.
+        kind: `epoch`, or the state in which the trial ended: `COMPLETE`, `PRUNED`, `FAIL`.
+        suggested: Its searched settings.
+        record: What it reached, complete once it has ended.
+        figures: The epoch's figures; empty when the trial ends.
+    """
+
+    number: int
+    kind: str
+    suggested: dict[str, Any]
+    record: TrialRecord
+    figures: dict[str, Any]
+
+
+class StudyCallback(tune.Callback):
+    """Writes curves and announces events.
+
+    Args:
+        tensorboard: Folder of the study's event files.
+        search: Keeps the trials' records.
+        announce: Called with every event.
+    """
+
+    def __init__(self, tensorboard: Path, search: StudySearch, announce: Callable[[TrialEvent], None]):
+        self._folder = tensorboard
+        self._search = search
+        self._announce = announce
+        self._writers: dict[int, RunWriter] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles a run's callbacks for its own restore, which a study does not use."""
+        return {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any
+    ) -> None:
+        """Writes an epoch's figures."""
+        if keys.FAILURE not in result:
+            self._writer(trial, result[keys.EPOCH]).write_epoch(result)
+            self._emit(trial, "epoch", dict(result))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Closes the curves of a trial that ran out or was stopped."""
+        self._end(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Closes the curves of a trial whose process died too often."""
+        self._end(trial)
+
+    def _writer(self, trial: Any, epoch: int) -> RunWriter:
+        number = trial.config["number"]
+        if number not in self._writers:
+            self._writers[number] = RunWriter(self._folder / trial_folder(number), epoch)
+        return self._writers[number]
+
+    def _end(self, trial: Any) -> None:
+        record = self._search.record(trial.trial_id)
+        state = "FAIL" if record.failure else "COMPLETE" if record.finished else "PRUNED"
+        self._writer(trial, record.epoch + 1).close(trial.config["suggested"], record.best, state)
+        del self._writers[trial.config["number"]]
+        self._emit(trial, state, {})
+
+    def _emit(self, trial: Any, kind: str, figures: dict[str, Any]) -> None:
+        record, config = self._search.record(trial.trial_id), trial.config
+        self._announce(TrialEvent(config["number"], kind, config["suggested"], record, figures))

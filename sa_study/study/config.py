@@ -1,0 +1,112 @@
+"""What a study was asked to do: `study.yaml`, written once when it is launched."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sa_study import keys
+from sa_study.config import read_yaml
+from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.files import write_yaml
+from sa_study.space import SearchSpace
+from sa_study.space_file import parse_space
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """All settings of a study as resolved.
+
+    Attributes:
+        data_dir: Folder of the data set, absolute.
+        space: What is searched and what is fixed, `--set` included.
+        metric: The validation figure that is maximised.
+        trials: Trials that end the study, finished in whatever way.
+        time_budget: Seconds after which a launch stops, or None.
+        cpus_per_trial: CPU cores reserved for a trial, and its threads.
+        gpus_per_trial: GPUs reserved for a trial; a fraction shares one; None = 1 where there is any.
+        max_concurrent: Most trials at a time; None = as many as the cluster holds.
+        address: A running Ray cluster, or None for this machine alone.
+        storage_path: Folder or URI for the trials' files that all nodes reach; None = in the study's folder.
+        seed: Seed of the search.
+        format: Version of this file's layout.
+    """
+
+    data_dir: Path
+    space: SearchSpace
+    metric: str = keys.MAP
+    trials: int
+    time_budget: float | None = None
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float | None = None
+    max_concurrent: int | None = None
+    address: str | None = None
+    storage_path: str | None = None
+    seed: int = 0
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.metric not in keys.STUDY_METRICS:
+            raise ConfigError(f"--metric: {self.metric!r} is not one of {', '.join(keys.STUDY_METRICS)}")
+        if self.trials < 1:
+            raise ConfigError(f"--trials: {self.trials} is not at least 1")
+        if not self.cpus_per_trial > 0:
+            raise ConfigError(f"--cpus-per-trial: {self.cpus_per_trial:g} is not above 0")
+        gpus = self.gpus_per_trial
+        if gpus is not None and (gpus < 0 or (gpus > 1 and not gpus.is_integer())):
+            raise ConfigError(
+                f"--gpus-per-trial: {gpus:g} is neither a fraction of one GPU nor a whole number"
+            )
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            raise ConfigError(f"--max-concurrent: {self.max_concurrent} is not at least 1")
+        if self.time_budget is not None and self.time_budget <= 0:
+            raise ConfigError("--time-budget: must be above 0")
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a trial's arithmetic."""
+        return max(1, int(self.cpus_per_trial))
+
+    def write(self, path: Path) -> None:
+        """Writes `study.yaml`."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values |= {"data_dir": str(self.data_dir), "space": self.space.to_dict()}
+        write_yaml(path, values, "Written when the study was launched; resume reads it.")
+
+    @classmethod
+    def read(cls, path: Path) -> StudyConfig:
+        """Reads `study.yaml`.
+
+        Raises:
+            StudyFolderError: The file is damaged or of another version.
+        """
+        try:
+            values: dict[str, Any] = read_yaml(path)
+            if values.get("format") != FORMAT:
+                raise ConfigError(f"format {values.get('format')!r}; this version reads {FORMAT}")
+            space = parse_space(values["space"], "space")
+            return cls(**{**values, "data_dir": Path(values["data_dir"]), "space": space})
+        except (ConfigError, KeyError, TypeError) as error:
+            raise StudyFolderError(f"{path}: is no study description of this version ({error})") from None
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `90s`, `45m`, `2h` or `1h30m`.
+
+    Raises:
+        ConfigError: The text is no duration, or zero.
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
+    seconds = (
+        sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
+        if match
+        else 0
+    )
+    if not seconds:
+        raise ConfigError(f"--time-budget {text}: expected a duration such as 90s, 45m, 2h or 1h30m")
+    return seconds

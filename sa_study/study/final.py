@@ -1,0 +1,54 @@
+"""The end of a study: its winner on the test set, which nothing before has opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sa_study.data.market1501 import Market1501
+from sa_study.errors import RunFailed
+from sa_study.evaluation import Report, evaluate, load_network
+from sa_study.files import write_json
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import BASELINE, read_record, read_trials
+from sa_study.study.selection import keep_weights, keep_winner
+from sa_study.study.storage import Storage
+
+
+def evaluate_study(
+    root: Path, data_dir: Path | None, *, reranked: bool, baseline: bool, report: Report
+) -> dict[str, dict[str, Any]]:
+    """Evaluates a study's best checkpoint, and its baseline's to compare.
+
+    Args:
+        root: The study's folder; `evaluation.json` is written there.
+        data_dir: The data set, or None for the study's own.
+        reranked: Whether to compute the re-ranked figures too.
+        baseline: Whether to evaluate the baseline's best epoch too, into `baseline_evaluation.json`.
+        report: Told how far it is.
+
+    Returns:
+        The evaluations by name: `best`, and `baseline` where it was asked for.
+
+    Raises:
+        RunFailed: No trial is complete, or the baseline has no checkpoint.
+    """
+    folder = StudyFolder.existing(root)
+    config = StudyConfig.read(folder.config)
+    dataset = Market1501(data_dir or config.data_dir)
+    trials = read_trials(folder)
+    winner = keep_winner(folder, config, trials)
+    if winner is None:
+        raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
+    weights = {"best": (folder.best_weights, folder.evaluation)}
+    if baseline:
+        weights["baseline"] = (folder.baseline_weights, folder.baseline_evaluation)
+        if not read_record(trials[BASELINE]).best:
+            raise RunFailed(f"{root}: the baseline (trial {BASELINE}) has no checkpoint to evaluate")
+        keep_weights(trials[BASELINE], Storage.of_study(folder, config.storage_path), folder.baseline_weights)
+    evaluations = {}
+    for name, (source, target) in weights.items():
+        evaluations[name] = evaluate(load_network(source, {}), dataset, reranked=reranked, report=report)
+        write_json(target, evaluations[name])
+    return evaluations

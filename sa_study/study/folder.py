@@ -1,0 +1,61 @@
+"""The study folder: where everything lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sa_study.errors import StudyFolderError
+
+
+class StudyFolder:
+    """Paths inside a study's folder, and the checks that it is one.
+
+    Attributes:
+        root: The folder, absolute, because Ray's workers run elsewhere.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root.absolute()
+        self.config = self.root / "study.yaml"
+        self.provenance = self.root / "provenance.json"
+        self.database = self.root / "optuna.db"
+        self.trials = self.root / "trials"
+        self.tensorboard = self.root / "tensorboard"
+        self.best_settings = self.root / "best.yaml"
+        self.best_weights = self.root / "best.pt"
+        self.evaluation = self.root / "evaluation.json"
+        self.baseline_weights = self.root / "baseline.pt"
+        self.baseline_evaluation = self.root / "baseline_evaluation.json"
+
+    @classmethod
+    def free(cls, root: Path) -> StudyFolder:
+        """A folder in which a new study can be made; nothing is written yet.
+
+        Raises:
+            StudyFolderError: Something stands there already.
+        """
+        folder = cls(root)
+        if folder.config.exists():
+            raise StudyFolderError(f"{root}: holds a study already; go on with 'resume --study {root}'")
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise StudyFolderError(
+                f"{root}: exists already and is not an empty folder; choose another --study"
+            )
+        return folder
+
+    @classmethod
+    def existing(cls, root: Path) -> StudyFolder:
+        """The folder of a study that was launched.
+
+        Raises:
+            StudyFolderError: There is none.
+        """
+        folder = cls(root)
+        if not root.is_dir():
+            raise StudyFolderError(
+                f"{root}: no such folder; 'tune --study {root} --data-dir DIR' makes a study"
+            )
+        missing = [path.name for path in (folder.config, folder.database) if not path.is_file()]
+        if missing:
+            raise StudyFolderError(f"{root}: is not a study folder ({' and '.join(missing)} missing)")
+        return folder

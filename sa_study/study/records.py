@@ -1,0 +1,117 @@
+"""What stands in a study: its trials as the database has them."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sa_study import keys
+from sa_study.errors import StudyFolderError
+from sa_study.study.folder import StudyFolder
+
+STUDY_NAME = "sa_study"
+BASELINE = 0
+"""Number of the trial that runs the space's baseline."""
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_ATTRIBUTE = "record"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is kept of a trial beside Optuna's own columns, after each of its epochs.
+
+    Attributes:
+        last: Figures of the last epoch; empty before the first.
+        best: Figures of the best epoch.
+        last_checkpoint: Where the last epoch's checkpoint lies, relative to the trials' storage.
+        best_checkpoint: Where the best epoch's lies.
+        seconds: Time spent in epochs.
+        failure: Why it failed, or empty.
+    """
+
+    last: dict[str, float] = dataclasses.field(default_factory=dict)
+    best: dict[str, float] = dataclasses.field(default_factory=dict)
+    last_checkpoint: str = ""
+    best_checkpoint: str = ""
+    seconds: float = 0.0
+    failure: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """Completed epochs."""
+        return int(self.last.get(keys.EPOCH, 0))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole schedule was run."""
+        return self.last.get(keys.PROGRESS, 0.0) >= 100.0
+
+    def after_epoch(self, figures: Mapping[str, float], metric: str, checkpoint: str) -> TrialRecord:
+        """The record with one more epoch; the later one of equally good epochs is the best."""
+        repeated = figures[keys.EPOCH] <= self.epoch
+        better = not self.best or figures[metric] >= self.best[metric]
+        return dataclasses.replace(
+            self,
+            last=dict(figures),
+            best=dict(figures) if better else self.best,
+            last_checkpoint=checkpoint,
+            best_checkpoint=checkpoint if better else self.best_checkpoint,
+            seconds=self.seconds + (0.0 if repeated else figures[keys.SECONDS]),
+        )
+
+
+def read_record(trial: FrozenTrial) -> TrialRecord:
+    """The record kept with a trial; an empty one before its first epoch."""
+    return TrialRecord(**trial.user_attrs.get(_ATTRIBUTE, {}))
+
+
+def write_record(trial: optuna.trial.Trial, record: TrialRecord) -> None:
+    """Keeps a record with its trial."""
+    trial.set_user_attr(_ATTRIBUTE, dataclasses.asdict(record))
+
+
+def score(trial: FrozenTrial, metric: str) -> float | None:
+    """A trial's score: its best epoch's metric; None before the first epoch."""
+    return read_record(trial).best.get(metric)
+
+
+def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:
+    """The study's database, for the driver: only the driver writes it."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    timeout = {"connect_args": {"timeout": 60}}
+    return optuna.storages.RDBStorage(f"sqlite:///{folder.database}", engine_kwargs=timeout)
+
+
+def read_trials(folder: StudyFolder) -> list[FrozenTrial]:
+    """All trials, by number, read without writing, also while the study runs.
+
+    Raises:
+        StudyFolderError: The database is damaged.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    uri = f"sqlite:///file:{folder.database}?mode=ro&uri=true"
+    try:
+        storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": {"timeout": 60}})
+        return optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
+    except (sqlite3.Error, optuna.exceptions.OptunaError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise StudyFolderError(
+            f"{folder.database}: cannot be read as a study's database ({reason})"
+        ) from None
+
+
+def count_states(trials: list[FrozenTrial]) -> dict[str, Any]:
+    """Number of trials in each of Optuna's states, without those that are not there."""
+    states = [trial.state.name for trial in trials]
+    return {
+        name: states.count(name)
+        for name in ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+        if name in states
+    }

@@ -1,0 +1,213 @@
+"""The search: Optuna asks and learns through Ray's OptunaSearch, with the states a study needs.
+
+Ray's own class tells Optuna that a trial stopped early is COMPLETE with its last value, keeps trials with a
+NaN running for ever, and scores a trial by its last epoch. Here a trial's score is its best epoch's metric;
+one stopped early is PRUNED with all intermediate values; one with a figure that is not finite is FAIL.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections import deque
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import Trial, TrialState
+from ray.tune.search.optuna import OptunaSearch
+
+from sa_study import keys
+from sa_study.randomness import derived_seed
+from sa_study.space import SearchSpace
+from sa_study.study.records import ENDED, STUDY_NAME, TrialRecord, read_record, write_record
+
+
+def create_study(storage: optuna.storages.BaseStorage, space: SearchSpace) -> None:
+    """Makes the study in an empty database and queues its baseline, or the whole grid."""
+    study = optuna.create_study(storage=storage, study_name=STUDY_NAME, direction="maximize")
+    for point in space.grid() if space.sampler == "grid" else [space.baseline]:
+        study.enqueue_trial(point)
+
+
+def make_sampler(name: str, seed: int) -> BaseSampler:
+    """The sampler of this name; a grid's trials are all queued, so its sampler never decides."""
+    if name == "tpe":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return TPESampler(seed=seed, multivariate=True, constant_liar=True)
+    return RandomSampler(seed=seed)
+
+
+def suggest(space: SearchSpace, trial: Trial) -> dict[str, Any]:
+    """Asks for a value of every searched setting; a trial that has one already gets it again."""
+    values: dict[str, Any] = {}
+    for name, parameter in space.search.items():
+        if parameter.kind == "categorical":
+            values[name] = trial.suggest_categorical(name, parameter.choices)
+        elif parameter.kind == "int":
+            step = int(parameter.step or 1)
+            values[name] = trial.suggest_int(
+                name, int(parameter.low), int(parameter.high), step=step, log=parameter.log
+            )
+        else:
+            low, high, step_size = parameter.low, parameter.high, parameter.step
+            values[name] = trial.suggest_float(name, low, high, step=step_size, log=parameter.log)
+    return values
+
+
+class StudySearch(OptunaSearch):
+    """Suggests interrupted trials first, then new ones, and keeps the database of what they reported.
+
+    A trial is one row of the database from its first epoch to its end, however often the study is launched.
+
+    Args:
+        space: What is searched.
+        metric: The reported figure that is maximised.
+        storage: The study's database; `create_study` has been called on it.
+        seed: Each suggestion depends on it, the trial's number and the results so far.
+        threads: CPU threads of every trial.
+        session: Folder of this launch's trials in their storage.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        metric: str,
+        storage: optuna.storages.BaseStorage,
+        seed: int,
+        threads: int,
+        session: str,
+    ):
+        self._search_space = space
+        self._threads = threads
+        self._session = session
+        self._search_seed = seed
+        super().__init__(
+            space=lambda trial: suggest(space, trial),
+            metric=metric,
+            mode="max",
+            storage=storage,
+            study_name=STUDY_NAME,
+        )
+        self._records: dict[str, TrialRecord] = {}
+        self._interrupted = deque(_settle_interrupted(self.study, metric))
+
+    @property
+    def study(self) -> optuna.Study:
+        """The Optuna study."""
+        study: Any = self._ot_study  # Ray declares no type; it is set from the start
+        assert isinstance(study, optuna.Study)
+        return study
+
+    def record(self, trial_id: str) -> TrialRecord:
+        """What a trial of this launch has reached so far."""
+        return self._records[trial_id]
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """The configuration of a trial: its complete settings, its number, and where it goes on from."""
+        if self._interrupted:
+            self._ot_trials[trial_id] = self._interrupted.popleft()
+        else:
+            started = len(self.study.get_trials(deepcopy=False, states=(*ENDED, TrialState.RUNNING)))
+            seed = derived_seed(self._search_seed, "search", started)
+            self.study.sampler = make_sampler(self._search_space.sampler, seed)
+        values = super().suggest(trial_id) or {}
+        trial = self._ot_trials[trial_id]
+        record = read_record(self.study.trials[trial.number])
+        self._records[trial_id] = record
+        settings = self._search_space.settings({**values, "threads": self._threads})
+        return {
+            "number": trial.number,
+            "suggested": values,
+            "settings": settings.to_dict(),
+            "resume_from": record.last_checkpoint,
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Records an epoch's figures."""
+        if keys.FAILURE in result:
+            return
+        trial = self._ot_trials[trial_id]
+        checkpoint = f"{self._session}/{trial_folder(trial.number)}/{result['checkpoint_dir_name']}"
+        figures = {name: result[name] for name in _reported(result)}
+        record = self._records[trial_id].after_epoch(figures, self.metric, checkpoint)
+        self._records[trial_id] = record
+        write_record(trial, record)
+        with warnings.catch_warnings():
+            # A restarted trial repeats the epochs since its checkpoint, with the same figures.
+            warnings.filterwarnings("ignore", message="The reported value is ignored")
+            trial.report(figures[self.metric], step_of(figures[keys.PROGRESS]))
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Ends a trial as COMPLETE, PRUNED or FAIL."""
+        if trial_id in self._completed_trials:
+            return
+        self._completed_trials.add(trial_id)
+        trial, record = self._ot_trials[trial_id], self._records[trial_id]
+        if result and keys.FAILURE in result:
+            record = dataclasses.replace(record, failure=str(result[keys.FAILURE]))
+        elif error or not result:
+            where = f"{self._session}/{trial_folder(trial.number)}/error.txt"
+            record = dataclasses.replace(
+                record, failure=f"the trial's process raised or died; see trials/{where}"
+            )
+        elif result[keys.EPOCH] > record.epoch:
+            self.on_trial_result(
+                trial_id, result
+            )  # Ray does not announce the result at which it stops a trial
+            record = self._records[trial_id]
+        self._records[trial_id] = record
+        write_record(trial, record)
+        _tell(self.study, trial, record, self.metric)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keeps nothing in Ray's snapshot: the database is the search's state."""
+
+
+def trial_folder(number: int) -> str:
+    """Name of a trial's folder."""
+    return f"trial_{number:04d}"
+
+
+def step_of(progress: float) -> int:
+    """Optuna's step of an epoch: thousandths of the trial's own schedule, so that schedules compare."""
+    return round(10 * progress)
+
+
+def _reported(result: dict[str, Any]) -> list[str]:
+    names = {
+        keys.EPOCH,
+        keys.PROGRESS,
+        keys.TRAIN_ACCURACY,
+        keys.LR,
+        keys.IMAGES_PER_SECOND,
+        keys.SECONDS,
+        *keys.RANKING,
+    }
+    return [name for name in result if name in names or name.split("/")[0] == keys.LOSS]
+
+
+def _tell(study: optuna.Study, trial: Trial, record: TrialRecord, metric: str) -> None:
+    if record.failure:
+        study.tell(trial, state=TrialState.FAIL)
+    elif record.finished:
+        study.tell(trial, record.best[metric])
+    else:
+        study.tell(trial, state=TrialState.PRUNED)
+
+
+def _settle_interrupted(study: optuna.Study, metric: str) -> list[Trial]:
+    """Trials that an earlier launch left running; one that had reported its last epoch is ended here."""
+    left = []
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        trial = Trial(study, frozen._trial_id)
+        record = read_record(frozen)
+        if record.finished:
+            _tell(study, trial, record, metric)
+        else:
+            left.append(trial)
+    return left

@@ -1,0 +1,62 @@
+"""The winner of a study: its settings and weights, ready to be used without Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sa_study import keys
+from sa_study.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from sa_study.config import Settings
+from sa_study.errors import RunFailed
+from sa_study.files import write_yaml
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import BASELINE, read_record, score
+from sa_study.study.storage import Storage
+
+
+def choose_winner(trials: list[FrozenTrial], metric: str) -> FrozenTrial | None:
+    """The completed trial with the greatest score, the earlier of equals; None while none is complete."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return max(complete, key=lambda trial: (score(trial, metric) or 0.0, -trial.number), default=None)
+
+
+def trial_settings(trial: FrozenTrial, config: StudyConfig) -> Settings:
+    """The complete settings that a trial ran with."""
+    return config.space.settings({**trial.params, "threads": config.threads})
+
+
+def keep_weights(trial: FrozenTrial, storage: Storage, path: Path) -> None:
+    """Copies the weights of a trial's best epoch to one file.
+
+    Raises:
+        RunFailed: The checkpoint is gone, damaged, or of another epoch.
+    """
+    record = read_record(trial)
+    with storage.checkpoint(record.best_checkpoint).as_directory() as folder:
+        checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
+    if checkpoint.epoch != record.best[keys.EPOCH]:
+        raise RunFailed(
+            f"trial {trial.number}: {record.best_checkpoint} is of epoch {checkpoint.epoch}, "
+            f"but its best epoch was {record.best[keys.EPOCH]:.0f}"
+        )
+    save_checkpoint(path, checkpoint.weights_only())
+
+
+def keep_winner(folder: StudyFolder, config: StudyConfig, trials: list[FrozenTrial]) -> FrozenTrial | None:
+    """Writes `best.yaml` and `best.pt`; does nothing while no trial is complete."""
+    winner = choose_winner(trials, config.metric)
+    if winner is None:
+        return None
+    record = read_record(winner)
+    keep_weights(winner, Storage.of_study(folder, config.storage_path), folder.best_weights)
+    name = "the baseline" if winner.number == BASELINE else f"trial {winner.number}"
+    comment = (
+        f"{name} of {folder.root.name}: validation {config.metric} {record.best[config.metric]:.4f} "
+        f"at epoch {record.best[keys.EPOCH]:.0f}\n"
+        f"python run_study.py train --config {folder.best_settings} --data-dir {config.data_dir} --out DIR"
+    )
+    write_yaml(folder.best_settings, trial_settings(winner, config).to_dict(), comment)
+    return winner

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sa_study.data.market1501 import ImageRecord, Market1501, read_folder
+from sa_study.errors import DataError
+
+MakeMarket = Callable[..., Path]
+
+
+def names(records: tuple[ImageRecord, ...]) -> list[str]:
+    return [record.path.name for record in records]
+
+
+def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_reads_the_three_folders_sorted_by_name(make_market: MakeMarket) -> None:
+    dataset = Market1501(make_market(train_ids=[12, 3], test_ids=[7], cameras=2, images=2))
+    assert names(dataset.train) == [
+        f"{pid:04}_c{camera}s1_{number:06}_01.jpg"
+        for pid in (3, 12)
+        for camera in (1, 2)
+        for number in (0, 1)
+    ]
+    assert [(r.pid, r.camid) for r in dataset.train[::2]] == [(3, 0), (3, 1), (12, 0), (12, 1)]
+    assert [(r.pid, r.camid) for r in dataset.query] == [(7, 0), (7, 1)]
+    assert [(r.pid, r.camid) for r in dataset.gallery] == [(0, 0), (7, 0), (7, 1)]
+
+
+def test_junk_is_left_out_and_distractors_stay(make_market: MakeMarket) -> None:
+    dataset = Market1501(make_market())
+    assert 0 in {record.pid for record in dataset.gallery}
+    assert -1 not in {record.pid for record in dataset.gallery}
+    assert {split: folder.junk for split, folder in dataset.folders.items()} == {
+        "train": 0,
+        "query": 0,
+        "gallery": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "pid", "camid"),
+    [
+        ("0002_c1s1_000451_03.jpg", 2, 0),
+        ("0000_c6s3_086567_01.jpg", 0, 5),
+        ("12345_c3s1_000001_00.JPG", 12345, 2),
+        ("7_c12_f0046182.jpeg", 7, 11),
+        ("0002_c01.PNG", 2, 0),
+        ("0002_c2s1 Übergang 行人.png", 2, 1),
+        ("0002_c1s1_0003_c5.jpg", 2, 0),
+    ],
+)
+def test_names_that_parse(tmp_path: Path, name: str, pid: int, camid: int) -> None:
+    (tmp_path / name).touch()
+    assert read_folder(tmp_path).records == (ImageRecord(tmp_path / name, pid, camid),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Thumbs.db",
+        "readme.txt",
+        "0002_c1s1_000451_03.gif",
+        "0002_c1s1_000451_03_good.mat",
+        "0002_c0s1_000451_03.jpg",
+        "0002_cs1.jpg",
+        "x0002_c1s1.jpg",
+        "._0002_c1s1.jpg",
+        "-2_c1s1.jpg",
+        "-10_c1s1.jpg",
+        "person.jpg",
+        "٢_c1s1.jpg",
+        f"{10**18}_c1s1.jpg",
+        f"0002_c{10**9}s1.jpg",
+    ],
+)
+def test_names_that_are_stray(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    folder = read_folder(tmp_path)
+    assert (folder.records, folder.junk, folder.stray) == ((), 0, (name,))
+
+
+@pytest.mark.parametrize("parent", ["run1_c2", "with space/ünï", "-1_c3"])
+def test_the_parent_path_plays_no_part(make_market: MakeMarket, parent: str) -> None:
+    dataset = Market1501(make_market(f"{parent}/market", train_ids=[5], cameras=1, images=1))
+    assert [(record.pid, record.camid) for record in dataset.train] == [(5, 0)]
+
+
+def test_the_parent_folder_will_do(make_market: MakeMarket) -> None:
+    root = make_market("downloads/Market-1501-v15.09.15")
+    (root.parent / "notes").mkdir()
+    (root.parent / "archive.zip").touch()
+    assert Market1501(root.parent).root == root
+    assert Market1501(str(root)).train == Market1501(root.parent).train
+
+
+def test_a_neighbour_that_may_not_be_read(make_market: MakeMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_market("disk/market")
+    (root.parent / "lost+found").mkdir()
+    is_dir = Path.is_dir
+
+    def guarded(path: Path) -> bool:
+        if path.parent.name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", guarded)
+    assert Market1501(root.parent).root == root
+
+
+def test_a_relative_root_gives_absolute_paths(
+    make_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_market()
+    monkeypatch.chdir(root.parent)
+    assert Market1501("market").train == Market1501(root).train
+
+
+def test_images_are_not_opened(make_market: MakeMarket) -> None:
+    root = make_market()
+    for path in root.rglob("*.jpg"):
+        path.write_bytes(b"")
+    assert len(Market1501(root).train) == 40
+
+
+def test_records_pickle_and_are_frozen(tmp_path: Path) -> None:
+    record = ImageRecord(tmp_path, 1, 2)
+    assert pickle.loads(pickle.dumps(record)) == record
+    with pytest.raises(AttributeError):
+        record.pid = 3  # type: ignore[misc]
+
+
+def test_two_data_sets_below_the_root(make_market: MakeMarket) -> None:
+    make_market("data/market")
+    root = make_market("data/duke").parent
+    with pytest.raises(DataError) as error:
+        Market1501(root)
+    assert "several data sets (duke, market)" in one_line(error)
+
+
+def test_a_missing_root(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        Market1501(tmp_path / "nowhere")
+    text = one_line(error)
+    assert str(tmp_path / "nowhere") in text
+    assert "No such file or directory" in text
+    assert "bounding_box_train" in text
+
+
+def test_a_file_as_root(tmp_path: Path) -> None:
+    (tmp_path / "market.zip").touch()
+    with pytest.raises(DataError, match=r"market\.zip: Not a directory; expected the folder that holds"):
+        Market1501(tmp_path / "market.zip")
+
+
+def test_a_wrong_folder_says_what_was_found(tmp_path: Path) -> None:
+    for name in ("a.txt", "b", "c", "d", "e"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError) as error:
+        Market1501(tmp_path)
+    assert "found a.txt, b, c and 2 more; expected the folder that holds" in one_line(error)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no data set; found nothing; expected"):
+        Market1501(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bounding_box_train", "query", "bounding_box_test"])
+def test_a_missing_image_folder(make_market: MakeMarket, name: str) -> None:
+    root = make_market()
+    (root / name).rename(root / "other")
+    with pytest.raises(DataError) as error:
+        Market1501(root)
+    assert f"no folder {name}; found " in one_line(error)
+    assert "other" in one_line(error)
+
+
+def test_a_folder_without_images_names_what_it_holds(make_market: MakeMarket) -> None:
+    root = make_market()
+    for path in (root / "query").iterdir():
+        path.unlink()
+    (root / "query" / "-1_c1s1_000001_01.jpg").touch()
+    (root / "query" / "Thumbs.db").touch()
+    with pytest.raises(DataError) as error:
+        Market1501(root)
+    assert "query: no image named like" in one_line(error)
+    assert "found Thumbs.db and 1 junk images" in one_line(error)
+
+
+def test_identities_on_both_sides(make_market: MakeMarket) -> None:
+    dataset = Market1501(make_market(train_ids=[4, 5, 6], test_ids=[5, 6, 7]))
+    with pytest.raises(DataError) as error:
+        dataset.require_disjoint()
+    assert one_line(error).startswith("2 identities are in both the training and the test folders (5, 6)")
+
+
+def test_a_distractor_is_no_shared_identity(make_market: MakeMarket) -> None:
+    Market1501(make_market(train_ids=[0, 4], test_ids=[5])).require_disjoint()

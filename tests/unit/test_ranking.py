@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score
+
+from sa_study.errors import ConfigError, DataError
+from sa_study.metrics import RankingAccumulator, RankingMetrics, ranking_metrics
+
+Case = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
+SCALARS = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP")
+
+
+def random_case(
+    seed: int, queries: int = 40, gallery: int = 90, levels: int | None = None, dtype: str = "float32"
+) -> Case:
+    """Distances and labels with distractors, junk and no-match queries; few `levels` make many ties."""
+    rng = np.random.default_rng(seed)
+    distances = (
+        rng.random((queries, gallery)) if levels is None else rng.integers(levels, size=(queries, gallery))
+    )
+    query_pids, gallery_pids = rng.integers(1, 14, queries), rng.integers(-1, 12, gallery)
+    return (
+        distances.astype(dtype),
+        query_pids,
+        gallery_pids,
+        rng.integers(3, size=queries),
+        rng.integers(3, size=gallery),
+    )
+
+
+def hits_of(distances: Any, pid: int, gallery_pids: Any, camid: int, gallery_camids: Any) -> list[bool]:
+    """Whether each counting gallery image is a match, nearest first."""
+    order = sorted(range(len(distances)), key=lambda g: (distances[g], g))
+    counting = [
+        g
+        for g in order
+        if gallery_pids[g] >= 0 and not (gallery_pids[g] == pid and gallery_camids[g] == camid)
+    ]
+    return [bool(pid > 0 and gallery_pids[g] == pid) for g in counting]
+
+
+def plain_figures(
+    distances: Any, query_pids: Any, gallery_pids: Any, query_camids: Any, gallery_camids: Any, topk: int
+) -> dict[str, Any]:
+    """All figures by the definitions: sort everything, then walk down each list."""
+    cmc, allshots, long_cmc = np.zeros(topk), np.zeros(topk), np.zeros(10)
+    precisions, trapezoids, penalties = [], [], []
+    for row, pid, camid in zip(distances, query_pids, query_camids, strict=True):
+        hits = hits_of(row, pid, gallery_pids, camid, gallery_camids)
+        if not any(hits):
+            continue
+        seen, precision, trapezoid, before = 0, 0.0, 0.0, 1.0
+        for place, hit in enumerate(hits, start=1):
+            seen += hit
+            if hit:
+                precision += seen / place
+                trapezoid += (before + seen / place) / 2
+                allshots[place - seen :] += 1 / sum(hits)
+                last = place
+            before = seen / place
+        first = hits.index(True)
+        cmc[first:] += 1
+        long_cmc[first:] += 1
+        precisions.append(precision / seen)
+        trapezoids.append(trapezoid / seen)
+        penalties.append(seen / last)
+    valid = len(precisions)
+    return {
+        "cmc": cmc / valid,
+        "allshots": allshots / valid,
+        "rank1": long_cmc[0] / valid,
+        "rank5": long_cmc[4] / valid,
+        "rank10": long_cmc[9] / valid,
+        "mAP": np.mean(precisions),
+        "mAP_trapezoid": np.mean(trapezoids),
+        "mINP": np.mean(penalties),
+        "num_valid_queries": valid,
+        "num_queries_without_match": len(distances) - valid,
+    }
+
+
+def assert_figures(metrics: RankingMetrics, expected: dict[str, Any]) -> None:
+    for name, value in expected.items():
+        np.testing.assert_allclose(getattr(metrics, name), value, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64"])
+@pytest.mark.parametrize(("seed", "levels"), [(0, None), (1, 20), (2, 4), (3, 1)])
+@pytest.mark.parametrize("topk", [1, 7, 200])
+def test_equals_plain_loop(seed: int, levels: int | None, dtype: str, topk: int) -> None:
+    case = random_case(seed, levels=levels, dtype=dtype)
+    expected = plain_figures(*case, topk)
+    assert expected["num_queries_without_match"] > 0
+    metrics = ranking_metrics(*case, topk=topk)
+    assert_figures(metrics, expected)
+    assert metrics.cmc.shape == metrics.allshots.shape == (topk,)
+    assert metrics.cmc.dtype == metrics.allshots.dtype == np.float64
+    assert metrics.allshots_rank1 == metrics.allshots[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_map_is_that_of_scikit_learn(seed: int) -> None:
+    distances, query_pids, gallery_pids, query_camids, gallery_camids = random_case(seed)
+    scores = []
+    for row, pid, camid in zip(distances, query_pids, query_camids, strict=True):
+        counts = (gallery_pids >= 0) & ~((gallery_pids == pid) & (gallery_camids == camid))
+        hits = gallery_pids[counts] == pid
+        if hits.any():
+            scores.append(average_precision_score(hits, -row[counts]))
+    metrics = ranking_metrics(distances, query_pids, gallery_pids, query_camids, gallery_camids)
+    assert metrics.mAP == pytest.approx(np.mean(scores), abs=1e-12)
+    assert metrics.num_valid_queries == len(scores)
+
+
+def test_hand_computed_query() -> None:
+    # Matches at ranks 1, 3 and 6 of 7.
+    pids = [5, 9, 5, 9, 9, 5, 9]
+    metrics = ranking_metrics(np.arange(7.0)[None], [5], pids, [0], [1] * 7, topk=5)
+    assert metrics.mAP == pytest.approx((1 + 2 / 3 + 3 / 6) / 3)
+    assert metrics.mAP_trapezoid == pytest.approx(
+        ((1 + 1) / 2 + (2 / 3 + 1 / 2) / 2 + (3 / 6 + 2 / 5) / 2) / 3
+    )
+    assert metrics.mINP == pytest.approx(3 / 6)
+    np.testing.assert_allclose(metrics.allshots, [1 / 3, 2 / 3, 2 / 3, 1, 1])
+    np.testing.assert_array_equal(metrics.cmc, np.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("gallery_pids", "gallery_camids", "first"),
+    [
+        pytest.param([9, 5], [1, 1], 2, id="another identity counts"),
+        pytest.param([0, 5], [1, 1], 2, id="a distractor counts"),
+        pytest.param([9, 5], [0, 1], 2, id="another identity on the same camera counts"),
+        pytest.param([5, 5], [0, 1], 1, id="the same identity on the same camera does not"),
+        pytest.param([-1, 5], [1, 1], 1, id="junk does not"),
+    ],
+)
+@pytest.mark.parametrize("nearer", [0.0, 1.0])
+def test_what_counts_before_a_match(
+    gallery_pids: list[int], gallery_camids: list[int], first: int, nearer: float
+) -> None:
+    metrics = ranking_metrics([[nearer, 1.0]], [5], gallery_pids, [0], gallery_camids, topk=2)
+    assert metrics.mINP == 1 / first
+    np.testing.assert_array_equal(metrics.cmc, [first == 1, 1])
+
+
+@pytest.mark.parametrize("pid", [0, -1])
+def test_distractors_and_junk_match_no_query(pid: int) -> None:
+    metrics = ranking_metrics([[1.0, 2.0], [2.0, 1.0]], [pid, 5], [pid, 5], [0, 0], [1, 1])
+    assert (metrics.num_valid_queries, metrics.num_queries_without_match) == (1, 1)
+    assert metrics.mAP == 1
+
+
+@pytest.mark.parametrize(("place", "rank"), [(0, 1), (1, 2), (3, 4)])
+def test_ties_keep_gallery_order(place: int, rank: int) -> None:
+    pids = [9] * 4
+    pids[place] = 5
+    metrics = ranking_metrics(np.zeros((1, 4)), [5], pids, [0], [1] * 4)
+    assert metrics.mINP == 1 / rank
+
+
+def test_infinite_distances_rank_last() -> None:
+    distances = [[np.inf, np.inf, 3.0, np.inf]]
+    metrics = ranking_metrics(distances, [5], [9, 5, 9, 5], [0], [1, 0, 1, 1])
+    # Left to rank are images 2, 0 and 3 in this order; image 1 is of the same camera.
+    assert metrics.mINP == 1 / 3
+
+
+def test_one_query_one_gallery_image() -> None:
+    metrics = ranking_metrics([[2.5]], [7], [7], [0], [1], topk=3)
+    assert [getattr(metrics, name) for name in SCALARS] == [1.0] * len(SCALARS)
+    np.testing.assert_array_equal(metrics.cmc, np.ones(3))
+    np.testing.assert_array_equal(metrics.allshots, np.ones(3))
+
+
+@pytest.mark.parametrize("steps", [[1] * 300, [7, 250, 43], [300]])
+def test_blocks_equal_whole(steps: list[int]) -> None:
+    case = random_case(5, queries=300, levels=9)
+    distances, query_pids, gallery_pids, query_camids, gallery_camids = case
+    accumulator = RankingAccumulator(gallery_pids, gallery_camids, topk=20)
+    start = 0
+    for step in steps:
+        rows = slice(start, start + step)
+        accumulator.add(distances[rows], query_pids[rows], query_camids[rows])
+        start += step
+    expected = plain_figures(*case, 20)
+    assert_figures(accumulator.result(), expected)
+    assert_figures(ranking_metrics(*case, topk=20), expected)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_input_is_left_unchanged_in_any_memory_order(order: Any) -> None:
+    case = random_case(6)
+    distances, query_pids, gallery_pids, query_camids, gallery_camids = case
+    given = np.array(distances, order=order)
+    given.setflags(write=False)
+    metrics = ranking_metrics(given, query_pids, gallery_pids, query_camids, gallery_camids)
+    assert_figures(metrics, plain_figures(*case, 50))
+    np.testing.assert_array_equal(given, distances)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distances": np.ones((3, 2))}, r"distances has shape \(3, 2\).*2 queries.*2 gallery"),
+        ({"distances": np.ones(4)}, r"distances has shape \(4,\)"),
+        ({"distances": [["a", "b"], ["c", "d"]]}, r"distances .* real numbers"),
+        ({"distances": [[1, 2], [np.nan, np.nan]]}, r"query 1 to gallery image 0 is NaN, as are 1 more"),
+        ({"query_pids": [1]}, r"query_pids has 1 entries and query_camids 2"),
+        ({"gallery_camids": [1, 1, 1]}, r"gallery_pids has 2 entries and gallery_camids 3"),
+        ({"gallery_pids": [1.0, 2.0]}, r"gallery_pids .* float64.* vector of integers"),
+        ({"query_camids": [[0], [0]]}, r"query_camids has shape \(2, 1\)"),
+        ({"gallery_camids": [0, 0]}, r"None of the 2 queries has a match"),
+        ({"query_pids": [0, 0]}, r"None of the 2 queries has a match"),
+        ({"distances": np.ones((0, 2)), "query_pids": [], "query_camids": []}, r"None of the 0 queries"),
+        ({"distances": np.ones((2, 0)), "gallery_pids": [], "gallery_camids": []}, r"gallery is empty"),
+    ],
+)
+def test_bad_input_is_named(changes: dict[str, ArrayLike], message: str) -> None:
+    arguments: dict[str, Any] = {
+        "distances": np.ones((2, 2)),
+        "query_pids": [1, 2],
+        "gallery_pids": [1, 2],
+        "query_camids": [0, 0],
+        "gallery_camids": [1, 1],
+    }
+    ranking_metrics(**arguments)
+    with pytest.raises(DataError, match=message):
+        ranking_metrics(**arguments | changes)
+
+
+def test_nan_is_named_by_the_query_among_all_blocks() -> None:
+    accumulator = RankingAccumulator([1], [1])
+    accumulator.add([[0.5], [0.5]], [1, 8], [0, 0])
+    with pytest.raises(DataError, match="query 3 to gallery image 0"):
+        accumulator.add([[0.5], [np.nan]], [1, 1], [0, 0])
+
+
+@pytest.mark.parametrize("topk", [0, -3])
+def test_topk_below_one_is_refused(topk: int) -> None:
+    with pytest.raises(ConfigError, match=f"topk is {topk}; it must be at least 1"):
+        ranking_metrics([[1.0]], [1], [1], [0], [1], topk=topk)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from sa_study.errors import ConfigError, DataError
+from sa_study.metrics import rerank
+
+Pair = tuple[NDArray[Any], NDArray[Any]]
+
+
+def clustered(queries: int, gallery: int, seed: int = 0, columns: int = 16) -> Pair:
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(max(2, (queries + gallery) // 8), columns))
+    of_image = rng.integers(len(centres), size=queries + gallery)
+    images = (centres[of_image] + 0.6 * rng.normal(size=(queries + gallery, columns))).astype(np.float32)
+    return images[:queries], images[queries:]
+
+
+def with_ties(queries: int, gallery: int, seed: int = 0) -> Pair:
+    """Points of a small lattice: most are there several times, and most distances occur again and again."""
+    images = np.random.default_rng(seed).integers(0, 4, (queries + gallery, 3)).astype(np.float32)
+    return images[:queries], images[queries:]
+
+
+def reciprocal(ranks: NDArray[Any], image: int, depth: int) -> set[int]:
+    return {int(other) for other in ranks[image, :depth] if image in ranks[other, :depth]}
+
+
+def plain_rerank(
+    query: NDArray[Any], gallery: NDArray[Any], k1: int = 20, k2: int = 6, lambda_value: float = 0.3
+) -> NDArray[Any]:
+    """The paper's steps one by one, on whole N×N matrices in float64."""
+    images = np.concatenate([query, gallery]).astype(np.float64)
+    original = cdist(images, images, "sqeuclidean")
+    largest = original.max(axis=1, keepdims=True)
+    original = np.divide(original, largest, out=np.zeros_like(original), where=largest > 0)
+    ranks = np.argsort(original, axis=1, kind="stable")
+    encodings = np.zeros_like(original)
+    for image in range(len(images)):
+        base = reciprocal(ranks, image, k1 + 1)
+        members = set(base)
+        for other in base:
+            candidate = reciprocal(ranks, other, int(np.around(k1 / 2)) + 1)
+            if len(candidate & base) > 2 / 3 * len(candidate):
+                members |= candidate
+        chosen = sorted(members)
+        weights = np.exp(-original[image, chosen])
+        encodings[image, chosen] = weights / weights.sum()
+    if k2 > 1:
+        encodings = np.stack([encodings[ranks[image, :k2]].mean(axis=0) for image in range(len(images))])
+    result = np.empty((len(query), len(gallery)))
+    for q in range(len(query)):
+        for g in range(len(gallery)):
+            other = len(query) + g
+            shared = np.minimum(encodings[q], encodings[other]).sum()
+            jaccard = 1 - shared / (2 - shared)
+            result[q, g] = (1 - lambda_value) * jaccard + lambda_value * original[q, other]
+    return result
+
+
+@pytest.mark.parametrize("make", [clustered, with_ties])
+@pytest.mark.parametrize(
+    ("queries", "gallery", "settings"),
+    [
+        pytest.param(20, 80, {}, id="defaults"),
+        pytest.param(20, 80, {"k1": 7, "k2": 3, "lambda_value": 0.5}, id="odd k1"),
+        pytest.param(20, 80, {"k1": 5, "k2": 1}, id="half of k1 rounds to even, no averaging"),
+        pytest.param(20, 80, {"k1": 4, "k2": 15}, id="k2 above k1"),
+        pytest.param(20, 80, {"k1": 1, "k2": 2}, id="one neighbour"),
+        pytest.param(20, 80, {"lambda_value": 0.0}, id="Jaccard alone"),
+        pytest.param(20, 80, {"lambda_value": 1.0}, id="original alone"),
+        pytest.param(6, 9, {}, id="sets above all images"),
+        pytest.param(6, 14, {"k1": 19}, id="sets of all images"),
+        pytest.param(3, 4, {"k1": 2, "k2": 50}, id="averaged over all images"),
+        pytest.param(1, 30, {"k1": 6}, id="one query"),
+        pytest.param(30, 1, {"k1": 6}, id="one gallery image"),
+        pytest.param(1, 1, {}, id="one of each"),
+        pytest.param(10, 290, {}, id="gallery over two blocks"),
+        pytest.param(290, 10, {}, id="queries over two blocks"),
+    ],
+)
+def test_equals_plain_loop(
+    make: Callable[..., Pair], queries: int, gallery: int, settings: dict[str, Any]
+) -> None:
+    pair: Pair = make(queries, gallery)
+    result = rerank(*pair, **settings)
+    assert result.dtype == np.float32
+    assert result.shape == (queries, gallery)
+    np.testing.assert_allclose(result, plain_rerank(*pair, **settings), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("make", [clustered, with_ties])
+def test_equals_plain_loop_for_other_draws(make: Callable[..., Pair], seed: int) -> None:
+    pair: Pair = make(15, 60, seed=seed)
+    np.testing.assert_allclose(rerank(*pair, k1=9, k2=4), plain_rerank(*pair, k1=9, k2=4), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("images", [2, 40])
+def test_images_all_alike_give_numbers(images: int) -> None:
+    pair = np.ones((1, 5)), np.ones((images - 1, 5))
+    np.testing.assert_allclose(rerank(*pair, k1=3), plain_rerank(*pair, k1=3), rtol=0, atol=2e-6)
+
+
+def test_neighbourhood_outweighs_distance() -> None:
+    # On a line: the query's own group at its left, and a stranger at its right, nearer than the group's end.
+    query = np.array([[0.0]])
+    group, stranger, others = [-0.1, -0.2, -0.3, -1.0], [0.9], [1.0, 1.1, 1.2, 1.3]
+    gallery = np.array([group + stranger + others]).T
+    before, after = cdist(query, gallery)[0], rerank(query, gallery, k1=4, k2=2)[0]
+    assert before[3] > before[4]
+    assert after[3] < after[4]
+
+
+def test_tensors_and_arrays_give_the_same() -> None:
+    query, gallery = clustered(5, 30)
+    expected = rerank(query, gallery)
+    tensors = torch.from_numpy(query).requires_grad_(), torch.from_numpy(gallery)
+    np.testing.assert_array_equal(rerank(*tensors), expected)
+    np.testing.assert_array_equal(rerank(query.tolist(), gallery.astype(np.float64)), expected)
+
+
+def test_read_only_input_is_taken_without_warning_and_left_unchanged() -> None:
+    query, gallery = clustered(5, 30)
+    before = query.copy(), gallery.copy()
+    query.setflags(write=False)
+    gallery.setflags(write=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rerank(query, gallery)
+    np.testing.assert_array_equal(query, before[0])
+    np.testing.assert_array_equal(gallery, before[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"k1": 0}, "k1 is 0; it must be at least 1"),
+        ({"k2": -2}, "k2 is -2; it must be at least 1"),
+        ({"lambda_value": 1.5}, "lambda_value is 1.5; it must lie in 0 to 1"),
+        ({"lambda_value": float("nan")}, "lambda_value is nan"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        rerank(*clustered(2, 5), **settings)
+
+
+@pytest.mark.parametrize(
+    ("query", "gallery", "message"),
+    [
+        (np.ones((2, 3)), np.ones((2, 4)), r"\(2, 3\) and gallery_features \(2, 4\)"),
+        (np.ones(3), np.ones((2, 3)), r"query_features has shape \(3,\)"),
+        (np.ones((0, 3)), np.ones((2, 3)), "0 query and 2 gallery features"),
+        (np.ones((2, 3)), np.ones((0, 3)), "2 query and 0 gallery features"),
+        (np.ones((2, 3)), np.array([[1, np.nan, np.inf], [1, 1, 1]]), "1 of them not finite"),
+    ],
+)
+def test_bad_features_are_named(query: NDArray[Any], gallery: NDArray[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        rerank(query, gallery)
