@@ -82,11 +82,11 @@ class Trainer:
         """
         start = time.perf_counter()
         figures = self._train_epoch()
-        figures |= self._validate()
-        figures[keys.SECONDS] = time.perf_counter() - start
         for name, value in figures.items():
             if not math.isfinite(value):
-                raise Diverged(f"epoch {self.epoch + 1}: {name} is {value}; a lower lr usually helps")
+                raise self._diverged(name, value)
+        figures |= self._validate()
+        figures[keys.SECONDS] = time.perf_counter() - start
         self.history.append(figures)
         return figures
 
@@ -188,11 +188,16 @@ class Trainer:
             )
             for index in (data.query, data.gallery)
         )
+        if not (query.isfinite().all() and gallery.isfinite().all()):
+            raise self._diverged("a validation feature", math.nan)
         pids, camids = data.store.pids, data.store.camids
         ranking = rank_features(
             query, gallery, pids[data.query], pids[data.gallery], camids[data.query], camids[data.gallery]
         )
         return {name: float(getattr(ranking, name)) for name in keys.RANKING}
+
+    def _diverged(self, name: str, value: float) -> Diverged:
+        return Diverged(f"epoch {self.epoch + 1}: {name} is {value}; a lower lr usually helps")
 
 
 def build_network(settings: Settings, num_classes: int) -> SANet:

@@ -66,9 +66,14 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
         ConfigError: The overrides do not go with it.
     """
     state, beside = read_state_dict(path)
-    found = infer_architecture(state)
+    try:
+        found = infer_architecture(state)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
     num_classes = found.pop("num_classes")
     values = beside.get("settings", {**PUBLISHED, **found})
+    if not isinstance(values, dict):
+        raise WeightsError(f"{path}: its settings are {values!r}, not names and values")
     # The weights are in the file: no others are fetched, wherever the training started.
     settings = Settings.from_mapping({**values, **overrides, "pretrained": "none"}, str(path))
     net = build_network(settings, num_classes)

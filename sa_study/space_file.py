@@ -79,7 +79,17 @@ def _parse(spec: Mapping[str, Any]) -> SearchSpace:
     )
     _check_grid(space)
     space.settings(space.baseline)
+    space.settings({**space.baseline, **_fewest_rows_a_stripe(search)})
     return space
+
+
+def _fewest_rows_a_stripe(search: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The least height with the most parts that a trial could be given."""
+    ends = {"height": min, "parts": max}
+    values = {
+        key: search[key].choices or (search[key].low, search[key].high) for key in ends if key in search
+    }
+    return {key: ends[key](candidates) for key, candidates in values.items()}
 
 
 def _baseline(search: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:

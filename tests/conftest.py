@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+# Sums depend on the number of threads, and two of them only get in each other's way at the tests' sizes.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture

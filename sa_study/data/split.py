@@ -57,8 +57,8 @@ def validation_split(records: Sequence[ImageRecord], identities: int = 100, seed
     # Whoever has a gallery image has queries from two or more cameras, one of them not that image's.
     if not gallery:
         raise DataError(
-            "validation: no query has a match from another camera; training identities need images from two or "
-            "more cameras, several of them from one; val_identities=0 holds none out"
+            "validation: no query has a match from another camera; training identities need images from two "
+            "or more cameras, several of them from one; val_identities=0 holds none out"
         )
     train = [index for index in order if records[index].pid not in held_out]
     return ValidationSplit(*(np.array(part, np.int64) for part in (train, query, gallery)))

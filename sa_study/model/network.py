@@ -23,10 +23,27 @@ class SANet(nn.Module):
     """Parameter-free spatial attention network (arXiv 1811.12150) as its published code builds it.
 
     The module names are those of the published weight file. PCB is the setting `attention="none"`,
-    `deep_supervision=False`, apart from the global branch.
+    `deep_supervision=False`, apart from the global branch. The initial weights come from torch's default
+    generator.
+
+    Args:
+        depth: Layers of the ResNet: 18, 34, 50, 101 or 152.
+        num_classes: Training identities.
+        num_features: Channels F of the reduced vectors that the classifiers see.
+        dropout: Probability of dropping an element of the pooled stripes, in [0, 1).
+        attention: Spatial attention before the pooling of stages 1-3: mean, softmax or none.
+        deep_supervision: Whether stages 1-3 have classifiers; nothing else of them is attended to.
+        parts: Horizontal stripes of stage 4; 1 means no part classifiers, the global one only.
+        pretrained: True for torchvision's ImageNet weights, a path for a local file of a torchvision ResNet's
+            state dict, False for a random start.
+        attention_stage4: Whether the same attention also acts on the pooled stripes (the paper's SA1).
 
     Attributes:
-        base: The backbone, `torchvision`'s ResNet without its head.
+        base: The backbone, torchvision's ResNet without its head.
+
+    Raises:
+        ConfigError: An argument is out of range.
+        WeightsError: The pretrained weights cannot be had or do not fit.
     """
 
     def __init__(
@@ -42,24 +59,6 @@ class SANet(nn.Module):
         *,
         attention_stage4: bool = False,
     ) -> None:
-        """Builds and initialises the network; draws from torch's default generator.
-
-        Args:
-            depth: Layers of the ResNet: 18, 34, 50, 101 or 152.
-            num_classes: Training identities.
-            num_features: Channels F of the reduced vectors that the classifiers see.
-            dropout: Probability of dropping an element of the pooled stripes, in [0, 1).
-            attention: Spatial attention before the pooling of stages 1-3: mean, softmax or none.
-            deep_supervision: Whether stages 1-3 have classifiers; nothing else of them is attended to.
-            parts: Horizontal stripes of stage 4; 1 means no part classifiers, the global one only.
-            pretrained: True for torchvision's ImageNet weights, a path for a local file of a torchvision
-                ResNet's state dict, False for a random start.
-            attention_stage4: Whether the same attention also acts on the pooled stripes (the paper's SA1).
-
-        Raises:
-            ConfigError: An argument is out of range.
-            WeightsError: The pretrained weights cannot be had or do not fit.
-        """
         super().__init__()
         _check(depth in BLOCKS_AND_EXPANSION, "depth", depth, ", ".join(map(str, BLOCKS_AND_EXPANSION)))
         _check(num_classes >= 1, "num_classes", num_classes, ">= 1")
@@ -73,18 +72,8 @@ class SANet(nn.Module):
         self.parts = parts
 
         self.base = build_backbone(depth)
-        self.local_conv = nn.Conv2d(stage_width(depth, 4), num_features, kernel_size=1, bias=False)
-        self.feat_bn2d = nn.BatchNorm2d(num_features)
         self.drop = nn.Dropout(dropout)
-        stripes = range(parts) if parts > 1 else ()
-        for index in (*stripes, parts):
-            self.add_module(f"instance{index}", nn.Linear(num_features, num_classes))
-        if deep_supervision:
-            for stage in _SUPERVISED_STAGES:
-                reduction = nn.Conv2d(stage_width(depth, stage), num_features, kernel_size=1, bias=False)
-                self.add_module(f"local_conv_layer{stage}", reduction)
-                self.add_module(f"instance_layer{stage}", nn.Linear(num_features, num_classes))
-
+        self._add_heads(depth, num_classes, num_features)
         self._initialise(pretrained is False)
         if pretrained is True:
             load_imagenet(self, depth)
@@ -159,6 +148,17 @@ class SANet(nn.Module):
         reduced = self.get_submodule(f"local_conv_layer{stage}")(pooled).flatten(1)
         logits: Tensor = self.get_submodule(f"instance_layer{stage}")(reduced)
         return logits
+
+    def _add_heads(self, depth: int, num_classes: int, num_features: int) -> None:
+        self.local_conv = nn.Conv2d(stage_width(depth, 4), num_features, kernel_size=1, bias=False)
+        self.feat_bn2d = nn.BatchNorm2d(num_features)
+        stripes = range(self.parts) if self.parts > 1 else ()
+        for index in (*stripes, self.parts):
+            self.add_module(f"instance{index}", nn.Linear(num_features, num_classes))
+        for stage in _SUPERVISED_STAGES if self.deep_supervision else ():
+            reduction = nn.Conv2d(stage_width(depth, stage), num_features, kernel_size=1, bias=False)
+            self.add_module(f"local_conv_layer{stage}", reduction)
+            self.add_module(f"instance_layer{stage}", nn.Linear(num_features, num_classes))
 
     def _initialise(self, from_scratch: bool) -> None:
         """Sets the new layers; beside a pretrained base the stage reductions keep PyTorch's default."""

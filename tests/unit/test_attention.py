@@ -85,6 +85,12 @@ def test_zero_map_gives_zero_and_finite_gradients(kind: str, autocast: bool, dty
     assert x.grad is not None and x.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_mean_weights_do_not_depend_on_the_scale(size: float) -> None:
+    x = random_map(1, 2, 3, 3)
+    torch.testing.assert_close(spatial_attention(x * size, "mean") / size, spatial_attention(x, "mean"))
+
+
 @pytest.mark.parametrize("size", [1e-42, 1e-38, 1e-30, 1e30])
 def test_tiny_and_huge_maps_stay_finite(size: float) -> None:
     x = (random_map(1, 2, 3, 3) * size).requires_grad_()

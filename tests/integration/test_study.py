@@ -1,0 +1,251 @@
+"""A real study on sample data: Ray's workers, Optuna's database, TensorBoard's files, kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+import yaml
+from optuna.trial import FrozenTrial, TrialState
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sa_study import keys
+from sa_study.checkpoint import load_checkpoint
+from sa_study.config import Settings, read_yaml
+from sa_study.data.sample import make_sample_data
+
+ROOT = Path(__file__).resolve().parents[2]
+METRIC = "mAP"
+
+LRS = [0.003, 1.0e-6, 100.0, 0.02, 0.03]  # the huge one diverges; some of the others fall behind
+RUNG, KEPT_SHARE = 50, 0.5
+SPACE = {
+    "search": {"lr": {"type": "categorical", "choices": LRS}},
+    "fixed": {
+        "depth": 18,
+        "pretrained": "none",
+        "height": 64,
+        "width": 32,
+        "parts": 2,
+        "num_features": 16,
+        "batch_size": 16,
+        "epochs": 4,
+        "backbone_lr_factor": 1.0,
+    },
+    "baseline": {"lr": LRS[0]},
+    "sampler": "grid",
+    "scheduler": {"name": "asha", "grace_period": RUNG, "reduction_factor": 2},
+    "trials": 5,
+}
+
+
+def run(*words: str | Path, code: int = 0, **options: Any) -> str:
+    command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, **options)
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def trials_of(study: Path) -> list[FrozenTrial]:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{study / 'optuna.db'}")
+    return optuna.load_study(study_name=None, storage=storage).get_trials()
+
+
+def reported(study: Path, number: int) -> list[dict[str, Any]]:
+    """Every result that Ray wrote down for a trial, over all launches."""
+    files = sorted((study / "trials").glob(f"session_*/trial_{number:04d}/result.json"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def deterministic(figures: dict[str, Any]) -> dict[str, Any]:
+    names = {keys.EPOCH, keys.PROGRESS, keys.LOSS, keys.TRAIN_ACCURACY, keys.LR, *keys.RANKING}
+    return {name: value for name, value in figures.items() if name in names}
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_sample_data(tmp_path_factory.mktemp("data") / "sample", identities=24)
+
+
+@pytest.fixture(scope="module")
+def study(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("studies")
+    (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
+    words = ("tune", "--data-dir", sample, "--study", folder / "study", "--space", folder / "space.yaml")
+    output = run(*words, "--max-concurrent", "1", cwd=folder)
+    assert "evaluate --study" in output
+    return folder / "study"
+
+
+def test_the_folder_is_complete(study: Path) -> None:
+    names = {path.name for path in study.iterdir()}
+    assert {
+        "study.yaml",
+        "provenance.json",
+        "optuna.db",
+        "trials",
+        "tensorboard",
+        "best.yaml",
+        "best.pt",
+    } <= names
+    assert "evaluation.json" not in names, "a study must not open the test set"
+    provenance = json.loads((study / "provenance.json").read_text())
+    assert len(provenance["data_fingerprint"]) == 64
+    assert provenance["launches"][0]["packages"]["ray"] and "tune" in provenance["launches"][0]["command"]
+
+
+def test_trials_are_complete_pruned_or_failed_as_they_ended(study: Path) -> None:
+    trials = trials_of(study)
+    assert [trial.params["lr"] for trial in trials] == LRS
+    states = [trial.state for trial in trials]
+    assert states == expected_states(study)
+    assert {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL} == set(states)
+    assert "a lower lr usually helps" in trials[2].user_attrs["record"]["failure"]
+
+
+def expected_states(study: Path) -> list[TrialState]:
+    """ASHA at one trial a time: one that is below the kept share of those before it stops at the rung."""
+    states, seen = [TrialState.COMPLETE], [at_rung(study, 0)]  # the baseline is never stopped
+    for number in range(1, len(LRS)):
+        if any(keys.FAILURE in result for result in reported(study, number)):
+            states.append(TrialState.FAIL)
+            continue
+        value = at_rung(study, number)
+        states.append(TrialState.PRUNED if value < np.quantile(seen, 1 - KEPT_SHARE) else TrialState.COMPLETE)
+        seen.append(value)
+    return states
+
+
+def at_rung(study: Path, number: int) -> float:
+    return float(next(r[METRIC] for r in reported(study, number) if r[keys.PROGRESS] >= RUNG))
+
+
+def test_optuna_has_every_value_and_the_best_epochs_score(study: Path) -> None:
+    for trial in trials_of(study):
+        results = [result for result in reported(study, trial.number) if keys.FAILURE not in result]
+        # Also the value at which ASHA stopped the trial, and steps that compare between schedules.
+        assert trial.intermediate_values == {round(10 * r[keys.PROGRESS]): r[METRIC] for r in results}
+        if trial.state == TrialState.COMPLETE:
+            assert trial.value == max(result[METRIC] for result in results)
+            assert results[-1][keys.PROGRESS] == 100
+        if trial.state == TrialState.PRUNED:
+            assert trial.value == results[-1][METRIC] and results[-1][keys.PROGRESS] < 100
+
+
+def test_best_is_the_best_epoch_of_the_best_complete_trial(study: Path) -> None:
+    complete = [trial for trial in trials_of(study) if trial.state == TrialState.COMPLETE]
+    winner = max(complete, key=lambda trial: trial.value or 0)
+    best = max(reported(study, winner.number), key=lambda result: (result[METRIC], result[keys.EPOCH]))
+    checkpoint = load_checkpoint(study / "best.pt")
+    assert checkpoint.epoch == best[keys.EPOCH]
+    assert checkpoint.history[-1][METRIC] == winner.value
+    assert checkpoint.settings["lr"] == winner.params["lr"]
+    assert Settings.from_mapping(read_yaml(study / "best.yaml")).to_dict() == checkpoint.settings
+
+
+def test_tensorboards_own_reader_finds_every_curve(study: Path) -> None:
+    for trial in trials_of(study):
+        if trial.state == TrialState.FAIL:
+            continue
+        events = EventAccumulator(str(study / "tensorboard" / f"trial_{trial.number:04d}")).Reload()
+        curve = [(event.step, event.value) for event in events.Scalars("val/mAP")]
+        results = reported(study, trial.number)
+        assert curve == [(r[keys.EPOCH], pytest.approx(r[METRIC])) for r in results]
+        tags = {
+            "train/loss/sum",
+            "train/loss/part1",
+            "train/loss/global",
+            "train/loss/stage3",
+            "val/rank1",
+            "train/lr",
+        }
+        assert tags <= set(events.Tags()["scalars"])
+
+
+def test_hparams_hold_the_best_epoch_of_every_trial(study: Path) -> None:
+    for trial in trials_of(study):
+        events = EventAccumulator(str(study / "tensorboard" / f"trial_{trial.number:04d}")).Reload()
+        plugins = events.summary_metadata
+        assert "_hparams_/session_start_info" in plugins, f"trial {trial.number}"
+        if trial.state != TrialState.FAIL:
+            best = trial.user_attrs["record"]["best"]
+            assert events.Scalars("best/mAP")[-1].value == pytest.approx(best[METRIC])
+
+
+def test_best_yaml_reruns_to_the_same_figures(study: Path, sample: Path, tmp_path: Path) -> None:
+    run("train", "--config", study / "best.yaml", "--data-dir", sample, "--out", tmp_path / "again")
+    again = load_checkpoint(tmp_path / "again" / "last.pt").history
+    winner = max(
+        (t for t in trials_of(study) if t.state == TrialState.COMPLETE), key=lambda trial: trial.value or 0
+    )
+    assert [deterministic(f) for f in again] == [deterministic(f) for f in reported(study, winner.number)]
+    one, other = load_checkpoint(study / "best.pt"), load_checkpoint(tmp_path / "again" / "best.pt")
+    assert all(torch.equal(one.state_dict[name], other.state_dict[name]) for name in one.state_dict)
+
+
+def test_evaluation_holds_what_it_promises(study: Path) -> None:
+    output = run("evaluate", "--study", study, "--rerank")
+    assert "mAP (trapezoid)" in " ".join(output.split()) or "(trapezoid)" in output
+    found = json.loads((study / "evaluation.json").read_text())
+    figures = {"rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1", "cmc"}
+    about = {
+        "queries",
+        "queries_without_match",
+        "gallery",
+        "checkpoint",
+        "checkpoint_epoch",
+        "settings",
+        "seconds",
+    }
+    assert figures | about | {"reranked"} <= set(found) and set(found["reranked"]) == figures
+    assert len(found["cmc"]) == 50 and found["cmc"][0] == found["rank1"]
+    assert found["checkpoint_epoch"] == load_checkpoint(study / "best.pt").epoch
+    assert set(found["seconds"]) == {"decode", "features", "ranking", "reranking"}
+
+
+def test_status_writes_nothing(study: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
+    output = run("status", "--study", study)
+    assert "COMPLETE" in output and "baseline" in output
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
+
+
+def test_a_killed_study_is_resumed_to_the_same_end(study: Path, sample: Path, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    words = ["tune", "--data-dir", sample, "--study", killed, "--space", study.parent / "space.yaml"]
+    command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words), "--max-concurrent", "1"]
+    driver = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for_epoch(killed, number=1, epoch=1)
+    finally:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+    assert "RUNNING" in run("status", "--study", killed)
+    run("resume", "--study", killed)
+    ours, theirs = trials_of(killed), trials_of(study)
+    assert [(t.number, t.state, t.params, t.value) for t in ours] == [
+        (t.number, t.state, t.params, t.value) for t in theirs
+    ]
+    assert [t.intermediate_values for t in ours] == [t.intermediate_values for t in theirs]
+    assert "COMPLETE" in run("resume", "--study", killed), "with nothing left to do it shows the end"
+
+
+def wait_for_epoch(study: Path, number: int, epoch: int) -> None:
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        if (study / "optuna.db").exists() and len(reported(study, number)) >= epoch:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the study did not get there in time")

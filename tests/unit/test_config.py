@@ -1,0 +1,135 @@
+"""Settings: types, ranges, and the one line that a wrong one gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sa_study.config import PAPER_VARIANTS, Settings, describe_settings, parse_assignments, read_yaml
+from sa_study.errors import ConfigError
+
+
+def test_defaults_are_the_published_configuration() -> None:
+    settings = Settings()
+    assert (settings.depth, settings.height, settings.width, settings.parts) == (50, 384, 128, 6)
+    assert (settings.lr, settings.backbone_lr_factor, settings.momentum, settings.weight_decay) == (
+        0.1,
+        0.1,
+        0.9,
+        5e-4,
+    )
+    assert (settings.epochs, settings.batch_size, settings.dropout) == (100, 48, 0.5)
+    assert (settings.attention, settings.deep_supervision, settings.random_erasing) == ("mean", True, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("variant", "changed"),
+    [
+        ("main", {}),
+        ("ablation", {"epochs": 60}),
+        ("ablation-no-attention", {"epochs": 60, "attention": "none"}),
+        ("random-erasing", {"random_erasing": 0.5}),
+        ("softmax", {"attention": "softmax"}),
+    ],
+)
+def test_paper_variants(variant: str, changed: dict[str, Any]) -> None:
+    expected = Settings(val_identities=0, step_epochs=40, **changed)
+    assert Settings.from_mapping(PAPER_VARIANTS[variant]) == expected
+    assert expected.decay_epochs == 40
+
+
+@pytest.mark.parametrize(
+    ("epochs", "fraction", "expected"),
+    [(100, 0.4, 40), (60, 0.4, 24), (10, 0.4, 4), (1, 0.4, 1), (3, 0.1, 1)],
+)
+def test_decay_scales_with_the_schedule(epochs: int, fraction: float, expected: int) -> None:
+    assert Settings(epochs=epochs, step_fraction=fraction).decay_epochs == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"depth": 20}, ["depth", "20", "18, 34, 50, 101, 152"]),
+        ({"depth": True}, ["depth", "True"]),
+        ({"dropout": 1.0}, ["dropout", "1.0", "< 1"]),
+        ({"dropout": "much"}, ["dropout", "'much'", "float"]),
+        ({"lr": 0}, ["lr", "> 0"]),
+        ({"lr": float("nan")}, ["lr", "nan"]),
+        ({"epochs": 2.5}, ["epochs", "2.5", "int"]),
+        ({"batch_size": 1}, ["batch_size", ">= 2"]),
+        ({"deep_supervision": 1}, ["deep_supervision", "true | false"]),
+        ({"attention": "max"}, ["attention", "'max'", "mean, softmax, none"]),
+        ({"pretrained": "imagenett"}, ["pretrained", "'imagenett'", "existing file"]),
+        ({"pretrained": False}, ["pretrained", "False"]),
+        ({"height": 80, "parts": 6}, ["height", "80", "96", "parts=6"]),
+        ({"dropuot": 0.5}, ["'dropuot'", "did you mean dropout"]),
+        ({7: 0.5}, ["unknown setting 7"]),
+        ({"lr": None}, ["lr", "None"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(values: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        Settings.from_mapping(values, "here")
+    text = str(error.value)
+    assert text.startswith("here: ") and "\n" not in text
+    for word in words:
+        assert word in text
+
+
+def test_numbers_take_the_type_of_their_setting() -> None:
+    settings = Settings.from_mapping({"lr": 1, "epochs": 5.0, "weight_decay": "1e-3"})
+    assert settings.lr == 1.0 and isinstance(settings.lr, float)
+    assert settings.epochs == 5 and isinstance(settings.epochs, int)
+    assert settings.weight_decay == 1e-3
+
+
+def test_settings_survive_yaml(tmp_path: Path) -> None:
+    settings = Settings(lr=1e-5, attention="none", step_epochs=3)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(settings.to_dict()))
+    assert Settings.from_mapping(read_yaml(path)) == settings
+
+
+def test_a_weights_file_is_kept_with_its_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    assert Settings(pretrained="weights.pth").pretrained == str(tmp_path / "weights.pth")
+
+
+def test_assignments() -> None:
+    values = parse_assignments(["depth=18", "lr=1e-2", "attention=none", "deep_supervision=false"])
+    assert values == {"depth": 18, "lr": 0.01, "attention": "none", "deep_supervision": False}
+
+
+@pytest.mark.parametrize("text", ["depth", "=18", "depht=18", "depth=", "depth=[18", "depth=17", "lr=fast"])
+def test_a_wrong_assignment_is_quoted(text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_assignments([text])
+    assert str(error.value).startswith(f"--set {text}: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"- 1\n- 2\n", b"a: [1\n", b"\xff\xfe\x00", b"just text"])
+def test_a_file_that_is_no_mapping_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as error:
+        read_yaml(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_yaml_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "evil.yaml"
+    path.write_text(f"lr: !!python/object/apply:pathlib.Path.touch [{tmp_path / 'ran'}]\n")
+    with pytest.raises(ConfigError, match=r"evil\.yaml"):
+        read_yaml(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_every_setting_is_described() -> None:
+    for name, default, allowed, meaning in describe_settings():
+        assert default and allowed and len(meaning) > 10, name

@@ -1,0 +1,137 @@
+"""Training: reproducible, resumable bit for bit, scheduled and scored as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sa_study import keys
+from sa_study.config import Settings
+from sa_study.data.market1501 import Market1501
+from sa_study.data.store import TrainingData, training_data
+from sa_study.engine import Trainer, best_epoch
+from sa_study.errors import ConfigError, Diverged
+
+FAST: dict[str, Any] = {
+    "depth": 18,
+    "pretrained": "none",
+    "height": 32,
+    "width": 16,
+    "parts": 2,
+    "num_features": 8,
+    "batch_size": 8,
+    "epochs": 3,
+    "lr": 0.02,
+    "threads": 1,
+}
+TIMES = {keys.SECONDS, keys.IMAGES_PER_SECOND}
+
+
+def settings(**changed: Any) -> Settings:
+    return Settings(**{**FAST, **changed})
+
+
+@pytest.fixture
+def data(make_market: Callable[..., Path]) -> TrainingData:
+    return training_data(Market1501(make_market()), 2, 0, (64, 32))
+
+
+def without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{name: value for name, value in figures.items() if name not in TIMES} for figures in history]
+
+
+def run(trainer: Trainer, epochs: int) -> Trainer:
+    for _ in range(epochs):
+        trainer.run_epoch()
+    return trainer
+
+
+def same_weights(a: Trainer, b: Trainer) -> bool:
+    first, second = a.checkpoint().state_dict, b.checkpoint().state_dict
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_epoch_reports_everything(data: TrainingData) -> None:
+    figures = run(Trainer(settings(), data), 1).history[0]
+    branches = {f"loss/{name}" for name in ("part1", "part2", "global", "stage1", "stage2", "stage3")}
+    assert branches <= set(figures)
+    assert figures["loss"] == pytest.approx(sum(figures[name] for name in branches), rel=1e-5)
+    assert figures[keys.EPOCH] == 1 and figures[keys.PROGRESS] == pytest.approx(100 / 3)
+    for name in (*keys.RANKING, keys.TRAIN_ACCURACY):
+        assert 0 <= figures[name] <= 1
+    assert figures[keys.SECONDS] > 0 and figures[keys.IMAGES_PER_SECOND] > 0
+
+
+@pytest.mark.parametrize("changed", [{}, {"random_erasing": 0.5, "dropout": 0.3, "attention": "softmax"}])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    data: TrainingData, changed: dict[str, Any]
+) -> None:
+    whole = run(Trainer(settings(**changed), data), 3)
+    first = run(Trainer(settings(**changed), data), 1)
+    checkpoint = first.checkpoint()
+    torch.rand(7)  # whatever else the process draws must not matter
+    second = Trainer(settings(**changed), data)
+    second.restore(checkpoint)
+    run(second, 2)
+    assert second.finished and without_times(second.history) == without_times(whole.history)
+    assert same_weights(second, whole)
+
+
+def test_seeds_decide(data: TrainingData) -> None:
+    one, again, other = (run(Trainer(settings(seed=seed), data), 1) for seed in (1, 1, 2))
+    assert same_weights(one, again) and not same_weights(one, other)
+
+
+def test_learning_rates_decay_by_the_epoch_and_the_backbone_has_its_share(data: TrainingData) -> None:
+    trainer = Trainer(settings(epochs=5, step_fraction=0.4, lr_decay=0.5), data)
+    run(trainer, 5)
+    assert [figures[keys.LR] for figures in trainer.history] == [0.02, 0.02, 0.01, 0.01, 0.005]
+    groups = trainer.checkpoint().optimizer
+    assert groups is not None
+    assert [group["lr"] for group in groups["param_groups"]] == [0.005 * 0.1, 0.005]
+
+
+def test_without_held_out_identities_nothing_is_validated(make_market: Callable[..., Path]) -> None:
+    data = training_data(Market1501(make_market()), 0, 0, (64, 32))
+    trainer = run(Trainer(settings(), data), 2)
+    assert not set(keys.RANKING) & set(trainer.history[0])
+    assert best_epoch(trainer.history, keys.MAP) is trainer.history[-1]
+
+
+def test_the_best_epoch_is_the_later_of_equals() -> None:
+    history = [
+        {"epoch": 1, "mAP": 0.2},
+        {"epoch": 2, "mAP": 0.5},
+        {"epoch": 3, "mAP": 0.5},
+        {"epoch": 4, "mAP": 0.1},
+    ]
+    assert best_epoch(history, "mAP")["epoch"] == 3
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(data: TrainingData) -> None:
+    with pytest.raises(Diverged, match=r"epoch \d: .* (nan|inf); a lower lr"):
+        run(Trainer(settings(lr=100.0, momentum=0.99), data), 3)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(data: TrainingData) -> None:
+    checkpoint = run(Trainer(settings(), data), 1).checkpoint()
+    with pytest.raises(ConfigError, match=r"lr: the checkpoint was made with 0\.02, not 0\.05"):
+        Trainer(settings(lr=0.05), data).restore(checkpoint)
+    with pytest.raises(ConfigError, match="weights only"):
+        Trainer(settings(), data).restore(checkpoint.weights_only())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is there")
+def test_a_missing_device_is_named(data: TrainingData) -> None:
+    with pytest.raises(ConfigError, match="device: cuda"):
+        Trainer(settings(device="cuda"), data)
+
+
+def test_bf16_and_channels_last_change_the_arithmetic_only(data: TrainingData) -> None:
+    plain = run(Trainer(settings(), data), 1).history[0]
+    other = run(Trainer(settings(precision="bf16", channels_last=True), data), 1).history[0]
+    assert other["loss"] == pytest.approx(plain["loss"], rel=0.05) and other["loss"] != plain["loss"]

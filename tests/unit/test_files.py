@@ -1,0 +1,42 @@
+"""Files are whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+import yaml
+
+from sa_study.files import write_atomically, write_json, write_yaml
+
+
+def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"earlier")
+
+    def fill_the_disk(file: BinaryIO) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, fill_the_disk)
+    assert path.read_bytes() == b"earlier"
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_json_holds_no_number_that_json_has_not(tmp_path: Path) -> None:
+    write_json(tmp_path / "good.json", {"mAP": 0.5})
+    assert json.loads((tmp_path / "good.json").read_text()) == {"mAP": 0.5}
+    with pytest.raises(ValueError, match="nan"):
+        write_json(tmp_path / "bad.json", {"mAP": float("nan")})
+    assert not (tmp_path / "bad.json").exists()
+
+
+def test_yaml_keeps_order_below_its_comment(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    write_yaml(path, {"b": 1, "a": 2}, "first\nsecond")
+    assert path.read_text() == "# first\n# second\nb: 1\na: 2\n"
+    assert yaml.safe_load(path.read_text()) == {"b": 1, "a": 2}

@@ -1,0 +1,142 @@
+"""Search spaces: the shipped files, what a space says, and every mistake named with its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sa_study.errors import ConfigError
+from sa_study.space import Parameter
+from sa_study.space_file import SPACES, load_space, override, parse_space
+
+VALID: dict[str, Any] = {
+    "search": {
+        "lr": {"type": "float", "low": 0.01, "high": 0.3, "log": True},
+        "epochs": {"type": "int", "low": 40, "high": 120, "step": 20},
+        "attention": {"type": "categorical", "choices": ["mean", "none"]},
+    },
+    "fixed": {"depth": 18},
+    "baseline": {"lr": 0.1, "epochs": 100},
+    "trials": 7,
+}
+
+
+@pytest.mark.parametrize("path", sorted(SPACES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_spaces_are_valid_and_open_with_the_command_that_uses_them(path: Path) -> None:
+    space = load_space(path)
+    assert parse_space(space.to_dict(), "again") == space
+    assert "python run_study.py" in "".join(path.read_text().splitlines(keepends=True)[:3])
+
+
+@pytest.mark.parametrize("name", ["default", "wide", "ablation"])
+def test_the_baseline_is_the_papers_configuration(name: str) -> None:
+    space = load_space(Path(name))
+    settings = space.settings(space.baseline)
+    assert (settings.lr, settings.dropout, settings.attention, settings.batch_size) == (0.1, 0.5, "mean", 48)
+    assert settings.decay_epochs == 40
+
+
+def test_a_baseline_is_completed_by_the_papers_values() -> None:
+    assert parse_space(VALID, "here").baseline == {"lr": 0.1, "epochs": 100, "attention": "mean"}
+
+
+def test_the_grid_holds_every_combination_once_and_the_baseline_first() -> None:
+    space = load_space(Path("ablation"))
+    points = space.grid()
+    assert points[0] == {"attention": "mean", "deep_supervision": True, "random_erasing": 0.0}
+    assert len(points) == len({tuple(sorted(point.items())) for point in points}) == 12
+
+
+def test_overridden_settings_are_no_longer_searched() -> None:
+    space = override(parse_space(VALID, "here"), {"lr": 0.05, "width": 64})
+    assert set(space.search) == set(space.baseline) == {"epochs", "attention"}
+    assert space.fixed == {"depth": 18, "lr": 0.05, "width": 64}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "inside", "outside"),
+    [
+        (Parameter("float", 0.0, 1.0), [0.0, 0.33, 1.0], [-0.1, 1.1]),
+        (Parameter("float", 0.0, 0.8, 0.1), [0.0, 0.3, 0.7, 0.8], [0.25]),
+        (Parameter("int", 40, 120, 20), [40, 100], [50, 140]),
+        (Parameter("categorical", choices=("a", "b")), ["a"], ["c"]),
+    ],
+)
+def test_what_a_parameter_contains(parameter: Parameter, inside: list[Any], outside: list[Any]) -> None:
+    assert all(parameter.contains(value) for value in inside)
+    assert not any(parameter.contains(value) for value in outside)
+
+
+MISTAKES: list[tuple[list[str], Any, list[str]]] = [
+    (["serach"], {}, ["serach", "search"]),
+    (["search"], [1], ["search", "[1]"]),
+    (["search", "lrr"], {"type": "float", "low": 0.1, "high": 1}, ["search", "'lrr'", "did you mean lr"]),
+    (["search", "lr"], 0.1, ["search.lr", "0.1"]),
+    (["search", "lr", "type"], "uniform", ["search.lr.type", "'uniform'", "float, int, categorical"]),
+    (["search", "lr", "type"], "int", ["search.lr.low", "0.01", "whole number"]),
+    (["search", "lr", "low"], 0.5, ["search.lr", "low 0.5", "high 0.3"]),
+    (["search", "lr", "low"], -1, ["search.lr.low", "-1", "> 0"]),
+    (["search", "lr", "low"], "small", ["search.lr.low", "'small'"]),
+    (["search", "lr", "hihg"], 1, ["search.lr.hihg", "unknown key"]),
+    (["search", "lr", "log"], "yes", ["search.lr.log", "'yes'"]),
+    (["search", "lr", "step"], 0.1, ["search.lr", "step and log"]),
+    (["search", "epochs", "step"], 0.5, ["search.epochs.step", "0.5"]),
+    (["search", "epochs", "step"], 0, ["search.epochs.step", "0"]),
+    (["search", "epochs", "type"], "float", ["search.epochs.type", "whole numbers"]),
+    (["search", "epochs", "high"], 5000, ["search.epochs.high", "5000", "<= 1000"]),
+    (["search", "attention", "choices"], [], ["search.attention.choices", "[]"]),
+    (["search", "attention", "choices"], ["max"], ["search.attention.choices", "'max'"]),
+    (["search", "attention", "choices"], ["mean", "mean"], ["search.attention.choices", "twice"]),
+    (["search", "attention", "type"], "float", ["search.attention.choices"]),
+    (
+        ["search", "split_seed"],
+        {"type": "int", "low": 0, "high": 9},
+        ["search.split_seed", "same for all trials"],
+    ),
+    (["fixed", "lr"], 0.1, ["lr", "both search and fixed"]),
+    (["fixed", "depth"], 19, ["fixed", "depth", "19"]),
+    (["fixed", "height"], 64, ["height", "96"]),
+    (["baseline", "lr"], 1.0, ["baseline.lr", "1.0", "0.01 … 0.3"]),
+    (["baseline", "dropout"], 0.5, ["baseline.dropout", "not searched"]),
+    (["baseline", "epochs"], 50, ["baseline.epochs", "50", "step 20"]),
+    (["sampler"], "bayes", ["sampler", "'bayes'", "tpe"]),
+    (["sampler"], "grid", ["search.epochs.type", "grid"]),
+    (["scheduler"], {"name": "pbt"}, ["scheduler.name", "'pbt'", "asha"]),
+    (["scheduler"], {"grace": 3}, ["scheduler.grace", "unknown key"]),
+    (["scheduler"], {"grace_period": 0}, ["scheduler.grace_period", "0"]),
+    (["scheduler"], {"reduction_factor": 1}, ["scheduler.reduction_factor", "1"]),
+    (["trials"], 0, ["trials", "0"]),
+    (["trials"], True, ["trials", "True"]),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "words"), MISTAKES, ids=lambda item: None)
+def test_every_mistake_is_named_with_its_key(place: list[str], value: Any, words: list[str]) -> None:
+    spec: dict[str, Any] = yaml.safe_load(yaml.safe_dump(VALID))
+    inner = spec
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(ConfigError) as error:
+        parse_space(spec, "space.yaml")
+    text = str(error.value)
+    assert text.startswith("space.yaml: ") and "\n" not in text
+    for word in words:
+        assert word in text
+
+
+def test_stripes_that_no_searched_height_can_hold_are_refused_before_any_trial() -> None:
+    searched = {
+        "parts": {"type": "int", "low": 1, "high": 8},
+        "height": {"type": "int", "low": 96, "high": 384},
+    }
+    with pytest.raises(ConfigError, match=r"height: 96.*128"):
+        parse_space({"search": searched}, "here")
+
+
+def test_a_missing_file_names_the_known_spaces(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"default.*wide"):
+        load_space(tmp_path / "nothing.yaml")

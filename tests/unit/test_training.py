@@ -1,0 +1,98 @@
+"""A run in a folder: what it keeps, and that an interrupted one ends like one left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from sa_study.checkpoint import load_checkpoint
+from sa_study.config import Settings
+from sa_study.data.market1501 import Market1501
+from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.training import RunFolder, load_training_data, train
+
+SETTINGS = Settings(
+    depth=18,
+    pretrained="none",
+    height=32,
+    width=16,
+    parts=2,
+    num_features=8,
+    batch_size=8,
+    epochs=3,
+    lr=0.02,
+    val_identities=2,
+    threads=1,
+)
+
+
+@pytest.fixture
+def dataset(make_market: Callable[..., Path]) -> Market1501:
+    return Market1501(make_market())
+
+
+def interrupt_after(epoch: int) -> Callable[[Mapping[str, float]], None]:
+    def on_epoch(figures: Mapping[str, float]) -> None:
+        if figures["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    return on_epoch
+
+
+def test_an_interrupted_run_ends_bit_for_bit_like_one_left_alone(dataset: Market1501, tmp_path: Path) -> None:
+    data = load_training_data(dataset, SETTINGS)
+    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
+    best = train(SETTINGS, data, whole)
+    for epoch in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            train(SETTINGS, data, parts, resume=epoch > 1, on_epoch=interrupt_after(epoch))
+    assert train(SETTINGS, data, parts, resume=True)["mAP"] == best["mAP"]
+    for name in ("best.pt", "last.pt"):
+        one, other = (load_checkpoint(folder.root / name) for folder in (whole, parts))
+        assert one.epoch == other.epoch
+        assert all(torch.equal(one.state_dict[key], other.state_dict[key]) for key in one.state_dict)
+    assert load_checkpoint(whole.best).epoch == best["epoch"]
+
+
+def test_a_finished_run_resumed_does_nothing(dataset: Market1501, tmp_path: Path) -> None:
+    folder, data = RunFolder(tmp_path / "run"), load_training_data(dataset, SETTINGS)
+    best = train(SETTINGS, data, folder)
+    before = folder.best.stat().st_mtime_ns
+    assert train(SETTINGS, data, folder, resume=True) == best
+    assert folder.best.stat().st_mtime_ns == before
+
+
+def test_the_folder_says_what_was_run(dataset: Market1501, tmp_path: Path) -> None:
+    folder, data = RunFolder(tmp_path / "run"), load_training_data(dataset, SETTINGS)
+    train(SETTINGS, data, folder)
+    assert Settings.from_mapping(yaml.safe_load(folder.config.read_text())) == SETTINGS
+    provenance = yaml.safe_load(folder.provenance.read_text())
+    assert provenance["data_fingerprint"] == data.store.fingerprint
+    assert provenance["packages"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_folders_are_not_mixed_up(dataset: Market1501, tmp_path: Path) -> None:
+    data = load_training_data(dataset, SETTINGS)
+    run, taken, empty = (RunFolder(tmp_path / name) for name in ("run", "taken", "empty"))
+    train(SETTINGS, data, run)
+    taken.root.mkdir()
+    (taken.root / "thesis.txt").touch()
+    with pytest.raises(StudyFolderError, match="--resume"):
+        train(SETTINGS, data, run)
+    with pytest.raises(StudyFolderError, match="not an empty folder"):
+        train(SETTINGS, data, taken)
+    with pytest.raises(StudyFolderError, match="no run to resume"):
+        train(SETTINGS, data, empty, resume=True)
+    other = Settings.from_mapping({**SETTINGS.to_dict(), "lr": 0.5})
+    with pytest.raises(ConfigError, match=r"lr: the run was begun with 0\.02, not 0\.5"):
+        train(other, data, run, resume=True)
+    assert not empty.root.exists() and [p.name for p in taken.root.iterdir()] == ["thesis.txt"]
+
+
+def test_a_batch_larger_than_the_data_is_refused(dataset: Market1501) -> None:
+    with pytest.raises(ConfigError, match="batch_size: 64, but only 32 images"):
+        load_training_data(dataset, Settings.from_mapping({**SETTINGS.to_dict(), "batch_size": 64}))
