@@ -72,7 +72,8 @@ def tune(
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
         address=address,
-        storage_path=storage_path,
+        storage_path=storage_path
+        and (storage_path if "://" in storage_path else str(Path(storage_path).absolute())),
         seed=seed,
     )
     _show_end(Console(), study, config, _run_launch(Console(), study, config))
@@ -99,6 +100,8 @@ def status(study: Study) -> None:
     console = Console()
     console.print(trials_table(trials, config))
     console.print(summary_line(trials, config), highlight=False)
+    if any(trial.state.name == "RUNNING" for trial in trials):
+        console.print(f"unless it runs now, go on with: run_study.py resume --study {study}", highlight=False)
     console.print(
         verdict(trials, choose_winner(trials, config.metric), config), highlight=False, style="bold"
     )

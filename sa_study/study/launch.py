@@ -101,7 +101,7 @@ def resume(root: Path, trials: int | None, announce: Announce, progress: Progres
     """
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
-    ended = sum(trial.state in ENDED for trial in read_trials(folder))
+    ended = _ended(read_trials(folder))
     if trials is not None and trials < ended:
         raise ConfigError(f"--trials: {trials}, but {ended} trials have ended already")
     # The time budget was that of the first launch; this one runs what is left.
@@ -151,18 +151,21 @@ def _run(
     folder: StudyFolder, config: StudyConfig, data: TrainingData, room: Slots, announce: Announce
 ) -> Outcome:
     earlier = read_trials(folder)
-    left = config.trials - sum(trial.state in ENDED for trial in earlier)
-    if config.space.sampler == "grid":
-        left = min(left, sum(trial.state not in ENDED for trial in earlier))
+    left = config.trials - _ended(earlier)
+    if config.space.sampler == "grid":  # all of its points are in the database from the start
+        left = min(left, len(earlier) - _ended(earlier))
     interrupted = False
     if left > 0:
         started = time.monotonic()
         _fit(folder, config, data, room, announce, earlier, left)
         over = config.time_budget is not None and time.monotonic() - started >= config.time_budget
-        ended = sum(trial.state in ENDED for trial in read_trials(folder))
-        interrupted = not over and ended < min(config.trials, left + sum(t.state in ENDED for t in earlier))
+        interrupted = not over and _ended(read_trials(folder)) < _ended(earlier) + left
     trials = read_trials(folder)
     return Outcome(trials, keep_winner(folder, config, trials), interrupted)
+
+
+def _ended(trials: list[FrozenTrial]) -> int:
+    return sum(trial.state in ENDED for trial in trials)
 
 
 def _fit(

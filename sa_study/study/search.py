@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search.optuna import OptunaSearch
 
 from sa_study import keys
@@ -107,15 +107,17 @@ class StudySearch(OptunaSearch):
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """The configuration of a trial: its complete settings, its number, and where it goes on from."""
-        if self._interrupted:
-            self._ot_trials[trial_id] = self._interrupted.popleft()
-        else:
-            started = len(self.study.get_trials(deepcopy=False, states=(*ENDED, TrialState.RUNNING)))
-            seed = derived_seed(self._search_seed, "search", started)
-            self.study.sampler = make_sampler(self._search_space.sampler, seed)
+        study, interrupted = self.study, self._interrupted.popleft() if self._interrupted else None
+        started = len(study.get_trials(deepcopy=False, states=(*ENDED, TrialState.RUNNING)))
+        number = interrupted.number if interrupted else started
+        study.sampler = make_sampler(
+            self._search_space.sampler, derived_seed(self._search_seed, "search", number)
+        )
+        if interrupted:
+            self._ot_trials[trial_id] = Trial(study, interrupted._trial_id)
         values = super().suggest(trial_id) or {}
         trial = self._ot_trials[trial_id]
-        record = read_record(self.study.trials[trial.number])
+        record = read_record(interrupted) if interrupted else TrialRecord()
         self._records[trial_id] = record
         settings = self._search_space.settings({**values, "threads": self._threads})
         return {
@@ -191,7 +193,7 @@ def _reported(result: dict[str, Any]) -> list[str]:
     return [name for name in result if name in names or name.split("/")[0] == keys.LOSS]
 
 
-def _tell(study: optuna.Study, trial: Trial, record: TrialRecord, metric: str) -> None:
+def _tell(study: optuna.Study, trial: Trial | int, record: TrialRecord, metric: str) -> None:
     if record.failure:
         study.tell(trial, state=TrialState.FAIL)
     elif record.finished:
@@ -200,14 +202,12 @@ def _tell(study: optuna.Study, trial: Trial, record: TrialRecord, metric: str) -
         study.tell(trial, state=TrialState.PRUNED)
 
 
-def _settle_interrupted(study: optuna.Study, metric: str) -> list[Trial]:
+def _settle_interrupted(study: optuna.Study, metric: str) -> list[FrozenTrial]:
     """Trials that an earlier launch left running; one that had reported its last epoch is ended here."""
     left = []
-    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        trial = Trial(study, frozen._trial_id)
-        record = read_record(frozen)
-        if record.finished:
-            _tell(study, trial, record, metric)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if read_record(trial).finished:
+            _tell(study, trial.number, read_record(trial), metric)
         else:
             left.append(trial)
     return left

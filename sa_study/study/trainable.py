@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
 from ray import tune
 
 from sa_study import keys
@@ -27,6 +28,7 @@ def run_trial(config: dict[str, Any], data: TrainingData, storage: Storage, metr
         storage: Where earlier launches' checkpoints lie.
         metric: The study's metric, which Ray wants in every report.
     """
+    torch.cuda.empty_cache()  # the process may have run another trial before
     trainer = Trainer(Settings.from_mapping(config["settings"]), data)
     checkpoint = tune.get_checkpoint()
     if checkpoint is None and config["resume_from"]:

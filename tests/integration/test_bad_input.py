@@ -24,12 +24,12 @@ class Tool:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
-    def __call__(self, *words: str | Path) -> tuple[int, str]:
+    def __call__(self, *words: object) -> tuple[int, str]:
         self._monkeypatch.setattr(sys, "argv", ["run_study.py", *map(str, words)])
         code = main()
         return code, self._capsys.readouterr().err
 
-    def refuses(self, *words: str | Path, naming: Sequence[str]) -> None:
+    def refuses(self, *words: object, naming: Sequence[str]) -> None:
         before = sorted(self.folder.rglob("*"))
         code, error = self(*words)
         assert code == 2, error

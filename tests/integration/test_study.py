@@ -53,7 +53,7 @@ def run(*words: str | Path, code: int = 0, **options: Any) -> str:
     command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, **options)
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return str(done.stdout)
 
 
 def trials_of(study: Path) -> list[FrozenTrial]:

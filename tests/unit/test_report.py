@@ -1,0 +1,142 @@
+"""What the terminal says: which AP a number is, and the winner beside the baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+
+from sa_study.report.console import duration, evaluation_table, percent
+from sa_study.report.study import summary_line, trials_table, verdict
+from sa_study.report.tensorboard import tag_of
+from sa_study.space_file import load_space
+from sa_study.study.config import StudyConfig, parse_duration
+from sa_study.study.records import TrialRecord
+from sa_study.study.selection import choose_winner
+
+FIGURES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StudyConfig:
+    return StudyConfig(data_dir=tmp_path, space=load_space(Path("default")), trials=40)
+
+
+def trial(number: int, state: TrialState, value: float | None, **params: Any) -> FrozenTrial:
+    best = {} if value is None else {"epoch": 3.0, "mAP": value, "rank1": value, "progress": 100.0}
+    record = TrialRecord(
+        last=best, best=best, seconds=90.0, failure="" if state != TrialState.FAIL else "died"
+    )
+    made = optuna.trial.create_trial(
+        state=state,
+        value=value if state == TrialState.COMPLETE else None,
+        user_attrs={"record": dataclasses.asdict(record)},
+    )
+    made.number = number
+    made._params = params
+    return made
+
+
+def printed(content: Any, width: int) -> str:
+    console = Console(record=True, width=width, color_system=None)
+    console.print(content)
+    return console.export_text()
+
+
+def test_the_evaluation_table_says_which_average_precision_it_is() -> None:
+    evaluation: dict[str, Any] = {name: 0.1 * index for index, name in enumerate(FIGURES)}
+    evaluation |= {
+        "reranked": None,
+        "queries": 9,
+        "queries_without_match": 1,
+        "gallery": 20,
+        "seconds": {"decode": 2.0},
+    }
+    again = {name: 0.9 for name in FIGURES}
+    text = printed(evaluation_table({"best": {**evaluation, "reranked": again}}), 120)
+    assert "scikit-learn" in text and "trapezoid" in text and "re-ranked" in text
+    assert "9 queries (1 without a match, left out), 20 gallery images" in text
+    assert "30.0" in text and "40.0" in text and "90.0" in text
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_trials_table_fits(config: StudyConfig, width: int) -> None:
+    trials = [
+        trial(0, TrialState.COMPLETE, 0.5, lr=0.1, dropout=0.5, epochs=100),
+        trial(1, TrialState.PRUNED, 0.7, lr=0.123456789, dropout=0.1, epochs=40),
+        trial(2, TrialState.FAIL, None, lr=0.3, dropout=0.0, epochs=40),
+        trial(3, TrialState.WAITING, None),
+    ]
+    lines = printed(trials_table(trials, config), width).splitlines()
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert text.index("COMPLETE") < text.index("PRUNED") < text.index("FAIL"), "a complete trial comes first"
+    assert "baseline" in text and "0.1235" in text
+    assert "1 COMPLETE, 1 PRUNED, 1 FAIL, 1 WAITING of 40" in summary_line(trials, config)
+
+
+def test_the_winner_is_complete_and_the_earlier_of_equals() -> None:
+    trials = [
+        trial(0, TrialState.COMPLETE, 0.5),
+        trial(1, TrialState.PRUNED, 0.9),
+        trial(2, TrialState.COMPLETE, 0.6),
+        trial(3, TrialState.COMPLETE, 0.6),
+    ]
+    winner = choose_winner(trials, "mAP")
+    assert winner is not None and winner.number == 2
+    assert choose_winner(trials[1:2], "mAP") is None
+
+
+@pytest.mark.parametrize(
+    ("trials", "words"),
+    [
+        ([], ["No trial is complete"]),
+        ([trial(0, TrialState.COMPLETE, 0.5)], ["baseline won", "50.0"]),
+        (
+            [trial(0, TrialState.COMPLETE, 0.5), trial(1, TrialState.COMPLETE, 0.62)],
+            ["Trial 1 won", "50.0", "+12.0"],
+        ),
+        (
+            [trial(0, TrialState.FAIL, None), trial(1, TrialState.COMPLETE, 0.6)],
+            ["Trial 1 won", "baseline has no score"],
+        ),
+    ],
+)
+def test_the_verdict_names_winner_and_baseline(
+    config: StudyConfig, trials: list[FrozenTrial], words: list[str]
+) -> None:
+    text = verdict(trials, choose_winner(trials, "mAP"), config)
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.42, "0.4 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (7322, "2 h 2 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("45m", 2700), ("2h", 7200), ("1h30m", 5400), ("0.5h", 1800)]
+)
+def test_durations_are_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+def test_small_things() -> None:
+    assert percent(0.12345) == "12.3" and percent(None) == "–"
+    assert (
+        tag_of("mAP") == "val/mAP"
+        and tag_of("loss/part1") == "train/loss/part1"
+        and tag_of("time_total_s") is None
+    )
+
+
+def test_a_study_description_survives_its_file(config: StudyConfig, tmp_path: Path) -> None:
+    config.write(tmp_path / "study.yaml")
+    assert StudyConfig.read(tmp_path / "study.yaml") == config

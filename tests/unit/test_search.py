@@ -1,0 +1,204 @@
+"""The search as Ray drives it, on a real database, without a cluster."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from sa_study import keys
+from sa_study.space import Parameter, Scheduler, SearchSpace
+from sa_study.study.records import BASELINE, read_record
+from sa_study.study.search import StudySearch, create_study, make_sampler
+
+SPACE = SearchSpace(
+    search={
+        "lr": Parameter("float", 1e-3, 1.0, log=True),
+        "epochs": Parameter("int", 2, 8, 2),
+        "dropout": Parameter("float", 0.0, 0.8, 0.1),
+        "attention": Parameter("categorical", choices=("mean", "none")),
+    },
+    fixed={"pretrained": "none"},
+    baseline={"lr": 0.1, "epochs": 4, "dropout": 0.5, "attention": "mean"},
+)
+
+
+def figures(epoch: int, epochs: int, value: float) -> dict[str, Any]:
+    ranking = dict.fromkeys(keys.RANKING, value)
+    return {
+        **ranking,
+        keys.EPOCH: epoch,
+        keys.PROGRESS: 100 * epoch / epochs,
+        keys.LOSS: 1.0,
+        keys.SECONDS: 2.0,
+        "checkpoint_dir_name": f"checkpoint_{epoch - 1:06d}",
+        "trial_id": "Ray adds more than was reported",
+    }
+
+
+class Driver:
+    """Calls a search as Ray's controller does."""
+
+    def __init__(self, folder: Path, space: SearchSpace = SPACE, seed: int = 0):
+        self.storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
+        self.space, self.seed = space, seed
+        self.launches = 0
+
+    def launch(self) -> StudySearch:
+        if not self.launches:
+            create_study(self.storage, self.space)
+        self.launches += 1
+        session = f"session_{self.launches}"
+        options: Any = {"space": self.space, "metric": "mAP", "storage": self.storage, "seed": self.seed}
+        return StudySearch(**options, threads=1, session=session)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        return optuna.load_study(study_name="sa_study", storage=self.storage).trials
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Driver:
+    return Driver(tmp_path)
+
+
+def run_trial(
+    search: StudySearch, trial_id: str, values: list[float], stop_at: int | None = None
+) -> dict[str, Any]:
+    """Reports one value an epoch; the last is not announced before the end, as Ray does at a stop."""
+    config = search.suggest(trial_id)
+    epochs = config["settings"]["epochs"]
+    for epoch, value in enumerate(values, 1):
+        result = figures(epoch, epochs, value)
+        if epoch < len(values):
+            search.on_trial_result(trial_id, result)
+    search.on_trial_complete(trial_id, result=result)
+    return config
+
+
+def test_the_baseline_comes_first_with_complete_settings(driver: Driver) -> None:
+    config = driver.launch().suggest("a")
+    assert config["number"] == BASELINE and config["suggested"] == SPACE.baseline
+    assert config["settings"]["lr"] == 0.1 and config["settings"]["threads"] == 1
+    assert config["settings"]["precision"] == "auto" and config["resume_from"] == ""
+
+
+def test_a_whole_trial_is_complete_with_its_best_epochs_value(driver: Driver) -> None:
+    run_trial(driver.launch(), "a", [0.1, 0.5, 0.5, 0.3])
+    (trial,) = driver.trials
+    assert trial.state == TrialState.COMPLETE and trial.value == 0.5
+    assert trial.intermediate_values == {250: 0.1, 500: 0.5, 750: 0.5, 1000: 0.3}
+    record = read_record(trial)
+    assert record.best[keys.EPOCH] == 3, "the later of equals, whose checkpoint Ray keeps"
+    assert record.best_checkpoint == "session_1/trial_0000/checkpoint_000002"
+    assert record.last_checkpoint == "session_1/trial_0000/checkpoint_000003"
+    assert record.seconds == 8.0 and record.finished and "trial_id" not in record.last
+
+
+def test_a_stopped_trial_is_pruned_with_every_value(driver: Driver) -> None:
+    run_trial(driver.launch(), "a", [0.1, 0.2])
+    (trial,) = driver.trials
+    assert trial.state == TrialState.PRUNED and trial.value == 0.2
+    assert trial.intermediate_values == {250: 0.1, 500: 0.2}
+
+
+def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
+    search = driver.launch()
+    search.suggest("a")
+    result = {"mAP": math.nan, keys.FAILURE: "epoch 1: loss is nan"}
+    search.on_trial_result("a", result)
+    search.on_trial_complete("a", result=result)
+    (trial,) = driver.trials
+    assert trial.state == TrialState.FAIL and read_record(trial).failure == "epoch 1: loss is nan"
+
+
+def test_a_trial_whose_process_died_has_failed(driver: Driver) -> None:
+    search = driver.launch()
+    search.suggest("a")
+    search.on_trial_result("a", figures(1, 4, 0.2))
+    search.on_trial_complete("a", error=True)
+    (trial,) = driver.trials
+    assert trial.state == TrialState.FAIL and "error.txt" in read_record(trial).failure
+    assert read_record(trial).best["mAP"] == 0.2
+
+
+def test_an_interrupted_trial_goes_on_under_its_number(driver: Driver) -> None:
+    search = driver.launch()
+    search.suggest("a")
+    begun = search.suggest("b")
+    search.on_trial_result("b", figures(1, 8, 0.2))
+    again = driver.launch()
+    first, second = again.suggest("c"), again.suggest("d")
+    assert [first["number"], second["number"]] == [0, 1]
+    assert second["suggested"] == begun["suggested"]
+    assert (first["resume_from"], second["resume_from"]) == ("", "session_1/trial_0001/checkpoint_000000")
+    assert again.suggest("e")["number"] == 2
+
+
+def test_a_trial_that_had_reported_its_last_epoch_is_ended_not_repeated(driver: Driver) -> None:
+    search = driver.launch()
+    search.suggest("a")
+    for epoch in range(1, 5):
+        search.on_trial_result("a", figures(epoch, 4, epoch / 10))
+    assert driver.launch().suggest("b")["number"] == 1
+    assert driver.trials[0].state == TrialState.COMPLETE and driver.trials[0].value == 0.4
+
+
+def test_a_restarted_trial_may_repeat_epochs(driver: Driver) -> None:
+    search = driver.launch()
+    search.suggest("a")
+    for epoch in (1, 2, 2, 3):
+        search.on_trial_result("a", figures(epoch, 4, epoch / 10))
+    search.on_trial_complete("a", result=figures(4, 4, 0.35))
+    (trial,) = driver.trials
+    assert trial.value == 0.35 and read_record(trial).seconds == 8.0
+    assert list(trial.intermediate_values.values()) == [0.1, 0.2, 0.3, 0.35]
+
+
+def suggestions(folder: Path, seed: int, relaunch_after: int = 99) -> list[dict[str, Any]]:
+    folder.mkdir()
+    driver = Driver(folder, seed=seed)
+    search = driver.launch()
+    found = []
+    for number in range(14):
+        if number == relaunch_after:
+            search = driver.launch()
+        value = abs(math.sin(number))
+        config = run_trial(search, str(number), [value / 2, value])
+        found.append(config["suggested"])
+    return found
+
+
+def test_seeds_reproduce_the_suggestions_also_over_a_relaunch(tmp_path: Path) -> None:
+    first = suggestions(tmp_path / "a", seed=3)
+    assert suggestions(tmp_path / "b", seed=3) == first
+    assert suggestions(tmp_path / "c", seed=3, relaunch_after=12) == first
+    assert suggestions(tmp_path / "d", seed=4) != first
+    assert len({str(point) for point in first}) == 14, "no suggestion repeats another"
+    for point in first:
+        assert all(SPACE.search[name].contains(value) for name, value in point.items())
+
+
+def test_a_grid_runs_every_point_once_and_the_baseline_first(tmp_path: Path) -> None:
+    search = {
+        "attention": Parameter("categorical", choices=("none", "mean")),
+        "epochs": Parameter("categorical", choices=(2, 4)),
+    }
+    space = SearchSpace(
+        search, {}, {"attention": "mean", "epochs": 4}, sampler="grid", scheduler=Scheduler("none")
+    )
+    driver = Driver(tmp_path, space)
+    ray_search = driver.launch()
+    points = [ray_search.suggest(str(number))["suggested"] for number in range(4)]
+    assert points[0] == space.baseline and len({tuple(point.values()) for point in points}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("tpe", "TPESampler"), ("random", "RandomSampler"), ("grid", "RandomSampler")]
+)
+def test_samplers_by_name(name: str, kind: str) -> None:
+    assert type(make_sampler(name, 0)).__name__ == kind
