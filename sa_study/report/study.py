@@ -82,7 +82,7 @@ def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int 
         return trial.state != TrialState.COMPLETE, -(score(trial, config.metric) or -1.0), trial.number
 
     table = Table(title="Trials: validation figures of each one's best epoch, per cent", title_justify="left")
-    for column in ("trial", "state", "mAP", "rank-1", "epoch", "time"):
+    for column in ("trial", "state", "mAP", "rank-1", "epochs", "time"):
         table.add_column(column, justify="left" if column == "state" else "right", no_wrap=True)
     table.add_column("settings", overflow="fold")
     for trial in sorted(trials, key=rank)[:limit]:
@@ -93,7 +93,7 @@ def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int 
             f"[{_STYLES[state]}]{state}[/]",
             percent(record.best.get(keys.MAP)),
             percent(record.best.get(keys.RANK1)),
-            f"{record.best[keys.EPOCH]:.0f} of {record.epoch}/{epochs}" if record.best else "–",
+            f"{record.epoch}/{epochs}, best {record.best[keys.EPOCH]:.0f}" if record.best else f"–/{epochs}",
             duration(record.seconds),
             ("baseline: " if trial.number == BASELINE else "") + suggested_text(trial.params),
         )

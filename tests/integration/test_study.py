@@ -220,32 +220,57 @@ def test_status_writes_nothing(study: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
 
-def test_a_killed_study_is_resumed_to_the_same_end(study: Path, sample: Path, tmp_path: Path) -> None:
-    killed = tmp_path / "killed"
-    words = ["tune", "--data-dir", sample, "--study", killed, "--space", study.parent / "space.yaml"]
-    command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words), "--max-concurrent", "1"]
-    driver = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for_epoch(killed, number=1, epoch=1)
-    finally:
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.wait()
-    assert "RUNNING" in run("status", "--study", killed)
-    run("resume", "--study", killed)
-    ours, theirs = trials_of(killed), trials_of(study)
-    assert [(t.number, t.state, t.params, t.value) for t in ours] == [
-        (t.number, t.state, t.params, t.value) for t in theirs
-    ]
-    assert [t.intermediate_values for t in ours] == [t.intermediate_values for t in theirs]
-    assert "COMPLETE" in run("resume", "--study", killed), "with nothing left to do it shows the end"
+class Launch:
+    """A launch in a process group of its own, as a terminal would make it."""
+
+    def __init__(self, *words: str | Path):
+        command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
+        self.process = subprocess.Popen(
+            command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def __enter__(self) -> Launch:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
+
+    def end(self, how: signal.Signals) -> tuple[int, str]:
+        os.killpg(self.process.pid, how)
+        output, _ = self.process.communicate(timeout=120)
+        return self.process.returncode, output
 
 
-def wait_for_epoch(study: Path, number: int, epoch: int) -> None:
+def wait_for_epoch(study: Path, number: int) -> int:
+    """Waits until a trial has reported an epoch; returns the process that runs it."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        if (study / "optuna.db").exists() and len(reported(study, number)) >= epoch:
-            return
+        if (study / "optuna.db").exists() and (results := reported(study, number)):
+            return int(results[-1]["pid"])
         time.sleep(0.05)
     raise AssertionError("the study did not get there in time")
+
+
+def test_a_study_that_was_killed_and_stopped_ends_like_one_left_alone(
+    study: Path, sample: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    words = ("tune", "--data-dir", sample, "--study", broken, "--space", study.parent / "space.yaml")
+    with Launch(*words, "--max-concurrent", "1") as launch:
+        os.kill(
+            wait_for_epoch(broken, number=0), signal.SIGKILL
+        )  # Ray restarts the trial from its checkpoint
+        wait_for_epoch(broken, number=1)
+        code, output = launch.end(signal.SIGINT)
+        assert code == 130 and "resume --study" in output
+    with Launch("resume", "--study", broken) as launch:
+        wait_for_epoch(broken, number=3)
+        launch.end(signal.SIGKILL)
+    assert "RUNNING" in run("status", "--study", broken)
+    run("resume", "--study", broken)
+    ours, theirs = trials_of(broken), trials_of(study)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert (mine.number, mine.state, mine.params) == (other.number, other.state, other.params)
+        assert mine.intermediate_values == other.intermediate_values
+    assert "COMPLETE" in run("resume", "--study", broken), "with nothing left to do it shows the end"

@@ -1,0 +1,47 @@
+"""The code's own rules: ruff, strict mypy, and which layer may import what."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    "check", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join
+)
+def test_checkers_pass(check: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *check], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("modules", "banned"),
+    [
+        (["sa_study", "sa_study.cli"], ["torch", "ray", "optuna", "numpy", "torchvision"]),
+        (["sa_study.data.store", "sa_study.data.sample", "sa_study.data.check"], ["ray", "optuna"]),
+        (["sa_study.model", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
+        (["sa_study.engine", "sa_study.evaluation", "sa_study.training"], ["ray", "optuna"]),
+        (["sa_study.study.records", "sa_study.report.study"], ["torchvision"]),
+    ],
+)
+def test_layers(modules: list[str], banned: list[str]) -> None:
+    code = (
+        f"import sys\nimport {', '.join(modules)}\n"
+        f"print([name for name in {banned!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_public_names() -> None:
+    import sa_study
+
+    for name in ("SANet", "Market1501", "ranking_metrics", "rerank", "load_weights"):
+        assert callable(getattr(sa_study, name))
+    with pytest.raises(AttributeError, match="nothing"):
+        sa_study.__getattr__("nothing")
