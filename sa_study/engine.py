@@ -12,7 +12,7 @@ from torch import Tensor
 from sa_study import keys
 from sa_study.checkpoint import Checkpoint, restore_rng, rng_state
 from sa_study.config import Settings
-from sa_study.data.batches import evaluation_batches, training_batches
+from sa_study.data.batches import training_batches
 from sa_study.data.store import TrainingData
 from sa_study.errors import ConfigError, Diverged
 from sa_study.features import autocast, extract_features, memory_format, resolve_device
@@ -162,7 +162,7 @@ class Trainer:
             _, logits = self._net(images)
             loss, branches = total_loss(logits, labels)
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimizer.step()
         accuracy = (logits["global"].detach().argmax(1) == labels).float().mean()
         sums = {keys.LOSS: loss.detach(), keys.TRAIN_ACCURACY: accuracy}
@@ -173,20 +173,7 @@ class Trainer:
         if not len(data.query):
             return {}
         query, gallery = (
-            extract_features(
-                self._net,
-                evaluation_batches(
-                    data.store,
-                    index,
-                    batch_size=settings.eval_batch_size,
-                    height=settings.height,
-                    width=settings.width,
-                    device=self.device,
-                ),
-                settings,
-                self.device,
-            )
-            for index in (data.query, data.gallery)
+            extract_features(self._net, data.store, index, settings) for index in (data.query, data.gallery)
         )
         if not (query.isfinite().all() and gallery.isfinite().all()):
             raise self._diverged("a validation feature", math.nan)

@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from sa_study import keys
 from sa_study.config import Settings
-from sa_study.data.batches import evaluation_batches
-from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
-from sa_study.data.store import ImageStore, test_data
+from sa_study.data.store import test_data
 from sa_study.engine import build_network
 from sa_study.errors import WeightsError
 from sa_study.features import extract_features, memory_format, resolve_device
@@ -101,15 +98,17 @@ def evaluate(
     Raises:
         DataError: An image cannot be read, or no query has a match.
     """
-    settings, device = trained.settings, resolve_device(trained.settings)
+    settings = trained.settings
     seconds: dict[str, float] = {}
     with _timed(seconds, "decode"):
         size = (settings.height, settings.width)
         query, gallery = test_data(dataset, size, progress=partial(report, "decode"))
     with _timed(seconds, "features"):
-        net = trained.net.to(device).to(memory_format=memory_format(settings))
-        query_features = _features(net, query, settings, partial(report, "query features"))
-        gallery_features = _features(net, gallery, settings, partial(report, "gallery features"))
+        net = trained.net.to(resolve_device(settings)).to(memory_format=memory_format(settings))
+        query_features, gallery_features = (
+            extract_features(net, store, np.arange(len(store.images)), settings, partial(report, phase))
+            for store, phase in ((query, "query features"), (gallery, "gallery features"))
+        )
     labels = query.pids, gallery.pids, query.camids, gallery.camids
     with _timed(seconds, "ranking"):
         plain = rank_features(query_features, gallery_features, *labels)
@@ -131,20 +130,6 @@ def evaluate(
         "seconds": seconds,
         "data": {"root": str(dataset.root), "query": query.fingerprint, "gallery": gallery.fingerprint},
     }
-
-
-def _features(net: SANet, store: ImageStore, settings: Settings, progress: Progress) -> Tensor:
-    device = resolve_device(settings)
-    count = len(store.images)
-    batches = evaluation_batches(
-        store,
-        np.arange(count),
-        batch_size=settings.eval_batch_size,
-        height=settings.height,
-        width=settings.width,
-        device=device,
-    )
-    return extract_features(net, batches, settings, device, lambda done: progress(done, count))
 
 
 def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

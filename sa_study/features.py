@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sa_study.config import Settings
+from sa_study.data.batches import evaluation_batches
+from sa_study.data.images import Progress
+from sa_study.data.store import ImageStore
 from sa_study.errors import ConfigError
 from sa_study.model.network import SANet
 
@@ -39,24 +42,33 @@ def memory_format(settings: Settings) -> torch.memory_format:
 @torch.inference_mode()
 def extract_features(
     net: SANet,
-    batches: Iterable[Tensor],
+    store: ImageStore,
+    index: NDArray[np.int64],
     settings: Settings,
-    device: torch.device,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
-    """The matching features of images.
+    """The matching features of stored images.
 
     Args:
-        net: The network; it is left in evaluation mode.
-        batches: Float images, B×3×H×W each, on the device.
-        settings: Decide the precision.
-        device: Where the network lies.
-        progress: Called with the number of images done after each batch.
+        net: The network, on the settings' device; it is left in evaluation mode.
+        store: The images.
+        index: Which of them, int64.
+        settings: Decide input size, batches, precision and device.
+        progress: Told the number of images done and in all.
 
     Returns:
-        Float32 features N×D on the device.
+        Float32 features N×D on the device, in the order of `index`.
     """
     net.eval()
+    device = resolve_device(settings)
+    batches = evaluation_batches(
+        store,
+        index,
+        batch_size=settings.eval_batch_size,
+        height=settings.height,
+        width=settings.width,
+        device=device,
+    )
     features: list[Tensor] = []
     done = 0
     with autocast(settings, device):
@@ -65,5 +77,5 @@ def extract_features(
             features.append(net(images)[0].float())
             done += len(images)
             if progress:
-                progress(done)
+                progress(done, len(index))
     return torch.cat(features)

@@ -70,7 +70,7 @@ def slots(config: StudyConfig) -> Slots:
     Raises:
         ConfigError: A trial asks for more than there is.
     """
-    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    there = ray.cluster_resources()
     cpus, gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
     wanted = config.gpus_per_trial if config.gpus_per_trial is not None else float(gpus > 0)
     for option, want, have in (("cpus", config.cpus_per_trial, cpus), ("gpus", wanted, gpus)):

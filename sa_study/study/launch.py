@@ -191,7 +191,7 @@ def _fit(
         tune.with_parameters(run_trial, data=data, storage=storage, metric=config.metric),
         {"cpu": room.cpus, "gpu": room.gpus},
     )
-    logger = tune.logger.JsonLoggerCallback()  # type: ignore[no-untyped-call]
+    logger = tune.logger.JsonLoggerCallback()
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(

@@ -21,7 +21,7 @@ def make_scheduler(scheduler: Scheduler, earlier: list[FrozenTrial]) -> TrialSch
         earlier: Trials of earlier launches; what they reported fills the rungs, which Ray does not keep.
     """
     if scheduler.name == "none":
-        return FIFOScheduler()  # type: ignore[no-untyped-call]
+        return FIFOScheduler()
     return ProgressASHA(scheduler, earlier)
 
 
