@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from sa_study import keys
 from sa_study.errors import ConfigError
 
 MAX_EPOCHS = 1000
@@ -93,6 +94,9 @@ class Settings:
     )
     identities: int = _setting(0, "use only so many training identities (seeded draw); 0 = all", low=0)
     split_seed: int = _setting(0, "seed of the identities that are used and held out", low=0, below=2**31)
+    metric: str = _setting(
+        "mAP", "validation figure whose best epoch is kept", choices=(keys.MAP, keys.RANK1)
+    )
     seed: int = _setting(0, "seed of initialisation, order, augmentation and dropout", low=0, below=2**31)
 
     precision: str = _setting(
@@ -191,16 +195,8 @@ def check_value(key: str, value: Any) -> Any:
     if not inside:
         raise ConfigError(f"{key}: {value} is out of range; allowed: {allowed}")
     if key == "pretrained" and value not in ("imagenet", "none"):
-        return _weights_file(value)
+        return str(Path(value).expanduser().absolute())  # Ray's workers run in other folders
     return value
-
-
-def _weights_file(name: str) -> str:
-    """The file's absolute path, because Ray's workers run in other folders."""
-    path = Path(name).expanduser().absolute()
-    if not path.is_file():
-        raise ConfigError(f"pretrained: {name!r} is neither imagenet, none, nor an existing file")
-    return str(path)
 
 
 def describe_range(key: str) -> str:
@@ -225,20 +221,24 @@ def describe_settings() -> list[tuple[str, str, str, str]]:
 
 def _typed(key: str, kind: str, value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "float" and isinstance(value, str):
+    if kind == "float" and (number or isinstance(value, str)):
         try:
             value, number = float(value), True
-        except ValueError:
+        except (ValueError, OverflowError):
             number = False
     if kind == "float" and number and math.isfinite(value):
         return float(value)
-    if kind == "int" and number and float(value).is_integer():
+    if kind == "int" and number and value == value // 1:
         return int(value)
     if kind == "bool" and isinstance(value, bool):
         return value
     if kind == "str" and isinstance(value, str):
         return value
     raise ConfigError(f"{key}: {value!r} is not valid; allowed: {describe_range(key)}")
+
+
+_UNREADABLE = (ConfigError, yaml.YAMLError, ValueError, OverflowError)
+"""What reading YAML raises: its constructors of dates and numbers raise Python's own errors."""
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         try:
             check_key(key)
             values[key] = check_value(key, yaml.safe_load(value))
-        except (ConfigError, yaml.YAMLError) as error:
+        except _UNREADABLE as error:
             raise ConfigError(f"--set {text}: {str(error).splitlines()[0]}") from None
     return values
 
@@ -270,7 +270,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")

@@ -14,8 +14,8 @@ from sa_study.checkpoint import Checkpoint, restore_rng, rng_state
 from sa_study.config import Settings
 from sa_study.data.batches import training_batches
 from sa_study.data.store import TrainingData
-from sa_study.errors import ConfigError, Diverged
-from sa_study.features import autocast, extract_features, memory_format, resolve_device
+from sa_study.errors import ConfigError, Diverged, WeightsError
+from sa_study.features import autocast, extract_features, memory_format, prepare_device
 from sa_study.metrics.distances import rank_features
 from sa_study.model.loss import total_loss
 from sa_study.model.network import SANet
@@ -28,10 +28,11 @@ def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> Mapping[s
 
 
 class Trainer:
-    """Trains a network epoch by epoch; the same settings and data give the same figures.
+    """Trains a network epoch by epoch.
 
     Every epoch's randomness is keyed by the seed and the epoch, so that a restored trainer goes on exactly as
-    one that was never interrupted.
+    one that was never interrupted. On a CPU the same settings, data and PyTorch give the same figures to the
+    last bit; CUDA adds some sums in varying order.
 
     Attributes:
         settings: What is trained.
@@ -41,7 +42,7 @@ class Trainer:
 
     def __init__(self, settings: Settings, data: TrainingData):
         self.settings = settings
-        self.device = resolve_device(settings)
+        self.device = prepare_device(settings)
         self.history: list[dict[str, float]] = []
         self._data = data
         if settings.threads:
@@ -188,16 +189,23 @@ class Trainer:
 
 
 def build_network(settings: Settings, num_classes: int) -> SANet:
-    """The network that the settings describe, on the CPU, with its initial weights."""
+    """The network that the settings describe, on the CPU, with its initial weights.
+
+    Raises:
+        WeightsError: The pretrained weights cannot be had.
+    """
     pretrained: bool | str = {"imagenet": True, "none": False}.get(settings.pretrained, settings.pretrained)
-    return SANet(
-        depth=settings.depth,
-        num_classes=num_classes,
-        num_features=settings.num_features,
-        dropout=settings.dropout,
-        attention=settings.attention,
-        attention_stage4=settings.attention_stage4,
-        deep_supervision=settings.deep_supervision,
-        parts=settings.parts,
-        pretrained=pretrained,
-    )
+    try:
+        return SANet(
+            depth=settings.depth,
+            num_classes=num_classes,
+            num_features=settings.num_features,
+            dropout=settings.dropout,
+            attention=settings.attention,
+            attention_stage4=settings.attention_stage4,
+            deep_supervision=settings.deep_supervision,
+            parts=settings.parts,
+            pretrained=pretrained,
+        )
+    except WeightsError as error:
+        raise WeightsError(f"pretrained: {error}") from None

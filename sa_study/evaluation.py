@@ -15,10 +15,10 @@ import numpy as np
 from sa_study import keys
 from sa_study.config import Settings
 from sa_study.data.market1501 import Market1501
-from sa_study.data.store import test_data
+from sa_study.data.store import ImageStore, test_data
 from sa_study.engine import build_network
 from sa_study.errors import WeightsError
-from sa_study.features import extract_features, memory_format, resolve_device
+from sa_study.features import extract_features, memory_format, prepare_device
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank
@@ -51,6 +51,23 @@ class TrainedNetwork:
     unused: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class EvaluationImages:
+    """The images of the final evaluation.
+
+    Attributes:
+        root: Folder of the data set.
+        query: The queries.
+        gallery: The gallery, distractors included, junk not.
+        seconds: How long decoding took.
+    """
+
+    root: Path
+    query: ImageStore
+    gallery: ImageStore
+    seconds: float
+
+
 def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
     """Builds the network that a weights file is of, and loads it.
 
@@ -71,8 +88,9 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
     values = beside.get("settings", {**PUBLISHED, **found})
     if not isinstance(values, dict):
         raise WeightsError(f"{path}: its settings are {values!r}, not names and values")
-    # The weights are in the file: no others are fetched, wherever the training started.
-    settings = Settings.from_mapping({**values, **overrides, "pretrained": "none"}, str(path))
+    # The weights are in the file: no others are fetched, and the device they were trained on does not matter.
+    values = {**values, "device": "auto", **overrides, "pretrained": "none"}
+    settings = Settings.from_mapping(values, str(path))
     net = build_network(settings, num_classes)
     report = load_weights(net, path)
     epoch = beside.get("epoch")
@@ -81,30 +99,49 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
     return TrainedNetwork(net, settings, path, epoch, report.unused)
 
 
+def load_test_images(
+    dataset: Market1501, settings: Settings, report: Report = lambda *_: None
+) -> EvaluationImages:
+    """Decodes the query and gallery images; the training images are not opened.
+
+    Args:
+        dataset: The data set.
+        settings: Their input size is that of images which differ in size.
+        report: Told how far it is.
+
+    Raises:
+        DataError: An image cannot be read, or no query has a match.
+    """
+    dataset.require_matches()
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "decode"):
+        size = (settings.height, settings.width)
+        query, gallery = test_data(dataset, size, progress=partial(report, "decode"))
+    return EvaluationImages(dataset.root, query, gallery, seconds["decode"])
+
+
 def evaluate(
-    trained: TrainedNetwork, dataset: Market1501, *, reranked: bool = False, report: Report = lambda *_: None
+    trained: TrainedNetwork,
+    images: EvaluationImages,
+    *,
+    reranked: bool = False,
+    report: Report = lambda *_: None,
 ) -> dict[str, Any]:
-    """Evaluates a network on the data set's query and gallery images.
+    """Evaluates a network on query and gallery images.
 
     Args:
         trained: The network; it is moved to the settings' device.
-        dataset: The data set; its training images are not opened.
+        images: What `load_test_images` gives.
         reranked: Whether to compute the re-ranked figures too.
         report: Told how far it is.
 
     Returns:
         The content of `evaluation.json`; every rate is a fraction.
-
-    Raises:
-        DataError: An image cannot be read, or no query has a match.
     """
-    settings = trained.settings
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "decode"):
-        size = (settings.height, settings.width)
-        query, gallery = test_data(dataset, size, progress=partial(report, "decode"))
+    settings, query, gallery = trained.settings, images.query, images.gallery
+    seconds = {"decode": images.seconds}
     with _timed(seconds, "features"):
-        net = trained.net.to(resolve_device(settings)).to(memory_format=memory_format(settings))
+        net = trained.net.to(prepare_device(settings)).to(memory_format=memory_format(settings))
         query_features, gallery_features = (
             extract_features(net, store, np.arange(len(store.images)), settings, partial(report, phase))
             for store, phase in ((query, "query features"), (gallery, "gallery features"))
@@ -121,21 +158,20 @@ def evaluate(
     return {
         **_figures(plain),
         "queries": len(query.images),
-        "queries_without_match": len(query.images) - plain.num_valid_queries,
+        "queries_without_match": plain.num_queries_without_match,
         "gallery": len(gallery.images),
         "reranked": _figures(again) if again else None,
         "checkpoint": str(trained.source),
         "checkpoint_epoch": trained.epoch,
         "settings": settings.to_dict(),
         "seconds": seconds,
-        "data": {"root": str(dataset.root), "query": query.fingerprint, "gallery": gallery.fingerprint},
+        "data": {"root": str(images.root), "query": query.fingerprint, "gallery": gallery.fingerprint},
     }
 
 
 def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation (n - 1; 0 for one run) of each figure over several evaluations."""
-    names = (*keys.RANKING, "mAP_trapezoid", "mINP", "allshots_rank1")
-    columns = {name: np.array([evaluation[name] for evaluation in evaluations]) for name in names}
+    columns = {name: np.array([evaluation[name] for evaluation in evaluations]) for name in keys.TEST_FIGURES}
     several = len(evaluations) > 1
     return {
         name: {"mean": float(column.mean()), "std": float(column.std(ddof=1)) if several else 0.0}
@@ -144,8 +180,7 @@ def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def _figures(metrics: RankingMetrics) -> dict[str, Any]:
-    names = (*keys.RANKING, "mAP_trapezoid", "mINP", "allshots_rank1")
-    rates: dict[str, Any] = {name: float(getattr(metrics, name)) for name in names}
+    rates: dict[str, Any] = {name: float(getattr(metrics, name)) for name in keys.TEST_FIGURES}
     return rates | {"cmc": [float(rate) for rate in metrics.cmc]}
 
 

@@ -15,14 +15,15 @@ from sa_study.errors import ConfigError
 from sa_study.model.network import SANet
 
 
-def resolve_device(settings: Settings) -> torch.device:
-    """The device that `settings.device` means on this machine.
+def prepare_device(settings: Settings) -> torch.device:
+    """The device that `settings.device` means on this machine, with fp32 meaning fp32 on it.
 
     Raises:
         ConfigError: CUDA is asked for, and there is none.
     """
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: cuda, but PyTorch sees no CUDA device; use --set device=auto")
+    torch.backends.cudnn.allow_tf32 = False  # PyTorch's default rounds convolutions to 10 bits
     if settings.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(settings.device)
@@ -60,7 +61,7 @@ def extract_features(
         Float32 features N×D on the device, in the order of `index`.
     """
     net.eval()
-    device = resolve_device(settings)
+    device = prepare_device(settings)
     batches = evaluation_batches(
         store,
         index,

@@ -18,3 +18,6 @@ STUDY_METRICS = (MAP, RANK1)
 
 RANKING = (RANK1, RANK5, RANK10, MAP)
 """The validation figures of an epoch."""
+
+TEST_FIGURES = (*RANKING, "mAP_trapezoid", "mINP", "allshots_rank1")
+"""The rates of the final evaluation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import shlex
@@ -11,6 +12,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from sa_study.errors import DataError, StudyFolderError
+from sa_study.files import write_json
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard")
 
@@ -25,6 +29,41 @@ def describe_run() -> dict[str, Any]:
         "git": _git(),
         "hardware": _hardware(),
     }
+
+
+def note_launch(path: Path, data_fingerprint: str, **more: Any) -> None:
+    """Adds what is running now to a folder's `provenance.json`, making it if there is none.
+
+    Args:
+        path: The file.
+        data_fingerprint: That of the training images.
+        more: What else to note of this launch.
+
+    Raises:
+        DataError: An earlier launch had other training images; nothing is written.
+        StudyFolderError: The file is damaged.
+    """
+    before = _read(path) if path.exists() else {"data_fingerprint": data_fingerprint, "launches": []}
+    if before["data_fingerprint"] != data_fingerprint:
+        raise DataError(f"the training images are not those that {path.parent} was begun with; give the same")
+    write_json(path, {**before, "launches": [*before["launches"], {**describe_run(), **more}]})
+
+
+def count_launches(path: Path) -> int:
+    """How many launches a `provenance.json` tells of.
+
+    Raises:
+        StudyFolderError: The file is missing or damaged.
+    """
+    return len(_read(path)["launches"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        entry = json.loads(path.read_text())
+        return {"data_fingerprint": str(entry["data_fingerprint"]), "launches": list(entry["launches"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StudyFolderError(f"{path}: is missing or damaged, so nothing can go on from it") from None
 
 
 def _version(package: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,15 @@ SPACES = Path(__file__).resolve().parent.parent / "search_spaces"
 
 _KEYS = {"search", "fixed", "baseline", "sampler", "scheduler", "trials"}
 _NUMERIC_KEYS = {"type", "low", "high", "step", "log"}
-_NOT_SEARCHABLE = {"val_identities", "identities", "split_seed", "device", "threads", "eval_batch_size"}
+_NOT_SEARCHABLE = {
+    "val_identities",
+    "identities",
+    "split_seed",
+    "device",
+    "threads",
+    "eval_batch_size",
+    "metric",
+}
 
 
 def load_space(path: Path) -> SearchSpace:
@@ -25,7 +34,7 @@ def load_space(path: Path) -> SearchSpace:
         ConfigError: The file is missing, not YAML, or wrong; the key is named.
     """
     known = SPACES / f"{path}.yaml"
-    if not path.exists() and not path.suffix and known.is_file():
+    if not path.is_file() and not path.suffix and known.is_file():
         path = known
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in SPACES.glob("*.yaml")))
@@ -60,6 +69,18 @@ def override(space: SearchSpace, values: Mapping[str, Any]) -> SearchSpace:
     for section in ("search", "baseline"):
         spec[section] = {key: rule for key, rule in spec[section].items() if key not in values}
     return parse_space(spec, "--set")
+
+
+def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
+    """The space with every setting that is not searched under fixed, so that later defaults do not matter.
+
+    Args:
+        space: The space as its file and `--set` give it.
+        decided: Settings that the launch decides, unless the space fixes them.
+    """
+    rest = space.settings({**decided, **space.fixed, **space.baseline}).to_dict()
+    fixed = {key: value for key, value in rest.items() if key not in space.search}
+    return dataclasses.replace(space, fixed=fixed)
 
 
 def _parse(spec: Mapping[str, Any]) -> SearchSpace:
@@ -198,7 +219,9 @@ def _values(spec: Mapping[str, Any], section: str) -> dict[str, Any]:
 
 
 def _mapping(spec: Mapping[str, Any], section: str) -> Mapping[str, Any]:
-    value = spec.get(section) or {}
+    value = spec.get(section)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise ConfigError(f"{section}: expected 'key: value' lines, found {value!r}")
     return value

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sa_study import keys
 from sa_study.checkpoint import load_checkpoint, save_checkpoint
 from sa_study.config import Settings, read_yaml
+from sa_study.curves import RunWriter
 from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
 from sa_study.data.store import TrainingData, training_data
 from sa_study.engine import Trainer, best_epoch
 from sa_study.errors import ConfigError, StudyFolderError
-from sa_study.files import write_json, write_yaml
-from sa_study.provenance import describe_run
-from sa_study.report.tensorboard import RunWriter
+from sa_study.files import write_yaml
+from sa_study.provenance import note_launch
 
 
 class RunFolder:
@@ -34,30 +33,21 @@ class RunFolder:
         self.tensorboard = root / "tensorboard"
         self.evaluation = root / "evaluation.json"
 
-    def require_free(self) -> None:
-        """Checks that a new run may be made here.
+    def check(self, settings: Settings, resume: bool) -> None:
+        """Checks that a run of these settings may be begun here, or gone on with.
 
         Raises:
-            StudyFolderError: Something stands there already.
-        """
-        if self.config.exists():
-            raise StudyFolderError(
-                f"{self.root}: holds a run already; go on with --resume, or choose another --out"
-            )
-        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
-            raise StudyFolderError(
-                f"{self.root}: exists already and is not an empty folder; choose another --out"
-            )
-
-    def require_run_of(self, settings: Settings) -> None:
-        """Checks that a run of these settings was begun here.
-
-        Raises:
-            StudyFolderError: There is none.
-            ConfigError: It has other settings.
+            StudyFolderError: Something else stands there, or a run that is not to be resumed.
+            ConfigError: The run that is to be resumed has other settings.
         """
         if not self.config.is_file():
-            raise StudyFolderError(f"{self.root}: holds no run to resume; leave --resume out")
+            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+                raise StudyFolderError(f"{self.root}: holds something, but no run; choose another --out")
+            return
+        if not resume:
+            raise StudyFolderError(
+                f"{self.root}: holds a run; go on with it by --resume, or choose another --out"
+            )
         before = Settings.from_mapping(read_yaml(self.config), str(self.config)).to_dict()
         for name, value in settings.to_dict().items():
             if before[name] != value:
@@ -100,13 +90,13 @@ def train(
 ) -> Mapping[str, float]:
     """Trains to the last epoch, keeping `last.pt` to go on from and `best.pt` to use.
 
-    `best.pt` is of the epoch with the best validation mAP; of the last where nothing is held out.
+    `best.pt` is of the epoch that is best by `settings.metric`; of the last where nothing is held out.
 
     Args:
         settings: What to train.
         data: Images, as `load_training_data` gives them.
-        folder: Where to; free, or with `resume` that of an earlier run of the same settings.
-        resume: Go on from `last.pt`.
+        folder: Where to; free, or with `resume` that of an earlier run of the same settings and images.
+        resume: Go on from `last.pt` where there is one.
         on_epoch: Called with each epoch's figures.
 
     Returns:
@@ -115,27 +105,24 @@ def train(
     Raises:
         StudyError: Bad input, or the loss is not finite.
     """
-    if resume:
-        folder.require_run_of(settings)
-    else:
-        folder.require_free()
+    folder.check(settings, resume)
     trainer = Trainer(settings, data)
-    if resume and folder.last.exists():
-        trainer.restore(load_checkpoint(folder.last))
     folder.root.mkdir(parents=True, exist_ok=True)
     write_yaml(folder.config, settings.to_dict())
-    write_json(folder.provenance, {"data_fingerprint": data.store.fingerprint, **describe_run()})
+    note_launch(folder.provenance, data.store.fingerprint)
+    if folder.last.exists():
+        trainer.restore(load_checkpoint(folder.last))
     writer = RunWriter(folder.tensorboard, trainer.epoch + 1)
     while not trainer.finished:
         figures = trainer.run_epoch()
         checkpoint = trainer.checkpoint()
-        if best_epoch(trainer.history, keys.MAP) is figures:
+        if best_epoch(trainer.history, settings.metric) is figures:
             # Before last.pt: a run killed between the two repeats the epoch, so neither is ever lost.
             save_checkpoint(folder.best, checkpoint.weights_only())
         save_checkpoint(folder.last, checkpoint)
         writer.write_epoch(figures)
         on_epoch(figures)
-    best = best_epoch(trainer.history, keys.MAP)
+    best = best_epoch(trainer.history, settings.metric)
     writer.close(
         {"lr": settings.lr, "dropout": settings.dropout, "epochs": settings.epochs}, best, "COMPLETE"
     )

@@ -26,7 +26,8 @@ study.register(app)
 runs.register(app)
 app.add_typer(data.app, name="data")
 
-_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_BAD_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 def main() -> int:
@@ -39,17 +40,14 @@ def main() -> int:
         app()
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 1
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        return 130
     except StudyError as error:
         _complain(f"error: {error}")
         return error.exit_code
     except OSError as error:
-        if error.errno not in _STORAGE_ERRORS:
+        if error.errno not in _FULL | _BAD_PLACE:
             raise
         _complain(f"error: {error.filename or 'a file'}: {error.strerror}")
-        return 1
+        return 1 if error.errno in _FULL else 2
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,8 @@ from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
     from sa_study.config import Settings
-    from sa_study.data.market1501 import Market1501
+    from sa_study.data.store import TrainingData
+    from sa_study.training import RunFolder
 
 
 def register(app: typer.Typer) -> None:
@@ -75,21 +77,32 @@ def paper(
     """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
     from sa_study.config import PAPER_VARIANTS, Settings, parse_assignments
     from sa_study.data.market1501 import Market1501
-    from sa_study.evaluation import summarise
+    from sa_study.evaluation import evaluate, load_network, load_test_images, summarise
     from sa_study.files import write_json
-    from sa_study.report.console import evaluation_table, seeds_table
+    from sa_study.report.console import evaluation_table, phases, seeds_table
+    from sa_study.training import RunFolder, load_training_data
 
     if variant not in PAPER_VARIANTS:
         raise ConfigError(f"--variant: {variant!r} is not one of {', '.join(PAPER_VARIANTS)}")
     values = {**PAPER_VARIANTS[variant], **parse_assignments(overrides or [])}
     first = Settings.from_mapping(values, f"variant {variant}")
-    dataset = Market1501(data_dir)
+    runs = [dataclasses.replace(first, seed=first.seed + number) for number in range(seeds)]
+    folders = {run: RunFolder(out / f"seed_{run.seed}" if seeds > 1 else out) for run in runs}
+    for run, folder in folders.items():
+        folder.check(run, resume)
     console = Console()
+    with phases(console) as report:
+        dataset = Market1501(data_dir)
+        data = load_training_data(dataset, first, lambda done, total: report("decode", done, total))
+        # Before training: a fault in them would cost all of it.
+        images = load_test_images(dataset, first, report)
     evaluations: dict[str, Any] = {}
-    for seed in range(first.seed, first.seed + seeds):
-        run = Settings.from_mapping({**values, "seed": seed})
-        folder = out / f"seed_{seed}" if seeds > 1 else out
-        evaluations[f"seed {seed}"] = _train_and_evaluate(console, run, dataset, folder, resume, rerank)
+    for run, folder in folders.items():
+        _train(console, run, data, folder, resume)
+        with phases(console) as report:
+            found = evaluate(load_network(folder.best, {}), images, reranked=rerank, report=report)
+        write_json(folder.evaluation, found)
+        evaluations[f"seed {run.seed}"] = found
     console.print(evaluation_table(evaluations))
     if seeds > 1:
         summary = summarise(list(evaluations.values()))
@@ -109,16 +122,23 @@ def train(
     from sa_study import keys
     from sa_study.config import Settings, parse_assignments, read_yaml
     from sa_study.data.market1501 import Market1501
-    from sa_study.report.console import percent
+    from sa_study.report.console import percent, phases
+    from sa_study.training import RunFolder, load_training_data
 
     values = {**read_yaml(config), **parse_assignments(overrides or [])}
     run = Settings.from_mapping(values, str(config))
+    folder = RunFolder(out)
+    folder.check(run, resume)
     console = Console()
-    best = _train(console, run, Market1501(data_dir), out, resume)
+    with phases(console) as report:
+        data = load_training_data(
+            Market1501(data_dir), run, lambda done, total: report("decode", done, total)
+        )
+    best = _train(console, run, data, folder, resume)
     figures = f": validation mAP {percent(best[keys.MAP])} %" if keys.MAP in best else ""
-    console.print(f"kept epoch {best[keys.EPOCH]:.0f}{figures} in {out / 'best.pt'}", highlight=False)
+    console.print(f"kept epoch {best[keys.EPOCH]:.0f}{figures} in {folder.best}", highlight=False)
     console.print(
-        f"next: run_study.py evaluate --weights {out / 'best.pt'} --data-dir {data_dir}", highlight=False
+        f"next: run_study.py evaluate --weights {folder.best} --data-dir {data_dir}", highlight=False
     )
 
 
@@ -130,14 +150,10 @@ def settings() -> None:
     Console().print(settings_table(describe_settings()))
 
 
-def _train(console: Console, run: Settings, dataset: Market1501, out: Path, resume: bool) -> Any:
-    from sa_study.report.console import epoch_line, phases
-    from sa_study.training import RunFolder, load_training_data, train
+def _train(console: Console, run: Settings, data: TrainingData, folder: RunFolder, resume: bool) -> Any:
+    from sa_study.report.console import epoch_line
+    from sa_study.training import train
 
-    folder = RunFolder(out)
-    folder.require_run_of(run) if resume else folder.require_free()
-    with phases(console) as report:
-        data = load_training_data(dataset, run, lambda done, total: report("decode", done, total))
     console.print(
         f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
         f"{len(data.gallery)} gallery images",
@@ -152,35 +168,23 @@ def _train(console: Console, run: Settings, dataset: Market1501, out: Path, resu
     )
 
 
-def _train_and_evaluate(
-    console: Console, run: Settings, dataset: Market1501, out: Path, resume: bool, rerank: bool
-) -> dict[str, Any]:
-    from sa_study.evaluation import evaluate, load_network
-    from sa_study.files import write_json
-    from sa_study.report.console import phases
-    from sa_study.training import RunFolder
-
-    folder = RunFolder(out)
-    _train(console, run, dataset, out, resume)
-    with phases(console) as report:
-        evaluation = evaluate(load_network(folder.best, {}), dataset, reranked=rerank, report=report)
-    write_json(folder.evaluation, evaluation)
-    return evaluation
-
-
 def _evaluate_weights(
     console: Console, weights: Path, data_dir: Path, rerank: bool, out: Path | None, values: dict[str, Any]
 ) -> None:
     from sa_study.data.market1501 import Market1501
-    from sa_study.evaluation import evaluate, load_network
+    from sa_study.evaluation import evaluate, load_network, load_test_images
     from sa_study.files import write_json
     from sa_study.report.console import evaluation_table, phases
 
+    if out and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
+    dataset = Market1501(data_dir)
     trained = load_network(weights, values)
     if trained.unused:
         console.print(f"not used of {weights}: {', '.join(trained.unused)}", highlight=False)
     with phases(console) as report:
-        evaluation = evaluate(trained, Market1501(data_dir), reranked=rerank, report=report)
+        images = load_test_images(dataset, trained.settings, report)
+        evaluation = evaluate(trained, images, reranked=rerank, report=report)
     console.print(evaluation_table({weights.name: evaluation}))
     if out:
         write_json(out, evaluation)

@@ -29,7 +29,8 @@ def tune(
     data_dir: DataDir,
     study: Study,
     space: Annotated[
-        Path, typer.Option("--space", help="Search-space file, or default, wide, ablation, paper, demo.")
+        Path,
+        typer.Option("--space", help="Search-space file, or default, wide, small, ablation, paper, demo."),
     ] = Path("default"),
     trials: Trials = None,
     time_budget: Annotated[str | None, typer.Option(help="Stop after, e.g. 90s, 45m, 2h, 1h30m.")] = None,

@@ -86,7 +86,6 @@ def evaluation_batches(
     height: int,
     width: int,
     device: torch.device,
-    flip: bool = False,
 ) -> Iterator[Tensor]:
     """Yields the images of `index` in order, the last batch as small as it comes.
 
@@ -97,14 +96,13 @@ def evaluation_batches(
         height: Height of the images in pixels.
         width: Width of the images in pixels.
         device: Where the batches are needed.
-        flip: Whether all images are mirrored.
 
     Yields:
         float32 B×3×H×W in channels_last memory format.
     """
     for start in range(0, len(index), batch_size):
         pixels = store.images[index[start : start + batch_size]]
-        yield _prepare(pixels, np.full(len(pixels), flip), height, width, device)
+        yield _prepare(pixels, np.zeros(len(pixels), bool), height, width, device)
 
 
 def resize(images: Tensor, height: int, width: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,11 @@ from sa_study.data.market1501 import (
     Folder,
     ImageRecord,
     a_few,
+    cameras_by_identity,
     find_root,
     is_image_name,
     overlap_message,
+    queries_without_match,
     read_folder,
     shared_identities,
 )
@@ -100,7 +102,7 @@ def check_dataset(root: Path | str, progress: Progress | None = None) -> DataRep
         record.path: found for record, found in zip(images, outcomes, strict=True) if isinstance(found, str)
     }
     overlap = shared_identities(train, query + gallery)
-    matchless = _queries_without_match(query, gallery)
+    matchless = queries_without_match(query, gallery)
     if faults:
         errors.append(f"{len(faults)} unreadable images: {a_few(faults.values(), 1)}")
     if overlap:
@@ -142,17 +144,9 @@ def _size_or_fault(record: ImageRecord) -> tuple[int, int] | str:
     return image.height, image.width
 
 
-def _cameras_by_identity(records: Sequence[ImageRecord]) -> dict[int, set[int]]:
-    cameras: dict[int, set[int]] = defaultdict(set)
-    for record in records:
-        if record.pid != DISTRACTOR:
-            cameras[record.pid].add(record.camid)
-    return cameras
-
-
 def _count(folders: Sequence[Folder]) -> SplitReport:
     records = [record for folder in folders for record in folder.records]
-    cameras = _cameras_by_identity(records)
+    cameras = cameras_by_identity(records)
     return SplitReport(
         images=len(records),
         ids=len(cameras),
@@ -162,11 +156,6 @@ def _count(folders: Sequence[Folder]) -> SplitReport:
         stray=sum(len(folder.stray) for folder in folders),
         single_camera_ids=sum(len(seen_by) == 1 for seen_by in cameras.values()),
     )
-
-
-def _queries_without_match(query: Sequence[ImageRecord], gallery: Sequence[ImageRecord]) -> tuple[Path, ...]:
-    cameras = _cameras_by_identity(gallery)
-    return tuple(record.path for record in query if not cameras.get(record.pid, set()) - {record.camid})
 
 
 def _warnings(folders: dict[str, Folder], matchless: Sequence[Path], sizes: int) -> list[str]:

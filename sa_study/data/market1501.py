@@ -6,7 +6,8 @@ Only names are listed here; no image is opened.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,26 @@ class Market1501:
         shared = shared_identities(self.train, self.query + self.gallery)
         if shared:
             raise DataError(overlap_message(shared))
+
+    def require_matches(self) -> None:
+        """Raises DataError if no query's identity is in the gallery under another camera."""
+        if len(queries_without_match(self.query, self.gallery)) == len(self.query):
+            raise DataError(f"{self.root}: no query has its identity in the gallery by another camera")
+
+
+def queries_without_match(query: Sequence[ImageRecord], gallery: Sequence[ImageRecord]) -> tuple[Path, ...]:
+    """Returns the queries whose identity no other camera has in the gallery."""
+    cameras = cameras_by_identity(gallery)
+    return tuple(record.path for record in query if not cameras.get(record.pid, set()) - {record.camid})
+
+
+def cameras_by_identity(records: Iterable[ImageRecord]) -> dict[int, set[int]]:
+    """Returns who was seen by which cameras; distractors are nobody in particular and left out."""
+    cameras: dict[int, set[int]] = defaultdict(set)
+    for record in records:
+        if record.pid != DISTRACTOR:
+            cameras[record.pid].add(record.camid)
+    return cameras
 
 
 def find_root(root: Path | str) -> Path:

@@ -1,1 +1,1 @@
-"""What people look at: the terminal and TensorBoard."""
+"""What people look at: tables, bars and lines in the terminal."""

@@ -69,11 +69,10 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
     table.add_column("")
     for column in ("rank-1", "rank-5", "rank-10", "mAP", "mAP (trapezoid)", "mINP", "all-shots rank-1"):
         table.add_column(column, justify="right")
-    names = (*keys.RANKING, "mAP_trapezoid", "mINP", "allshots_rank1")
     for label, evaluation in evaluations.items():
-        table.add_row(escape(label), *(percent(evaluation[name]) for name in names))
+        table.add_row(escape(label), *(percent(evaluation[name]) for name in keys.TEST_FIGURES))
         if evaluation["reranked"]:
-            row = (percent(evaluation["reranked"][name]) for name in names)
+            row = (percent(evaluation["reranked"][name]) for name in keys.TEST_FIGURES)
             table.add_row(escape(f"{label}, re-ranked"), *row)
     first = next(iter(evaluations.values()))
     seconds = sum(sum(evaluation["seconds"].values()) for evaluation in evaluations.values())

@@ -52,8 +52,8 @@ def live_trials(console: Console, config: StudyConfig) -> Iterator[_Announce]:
                 return
             if event.number not in tasks:
                 tasks[event.number] = bars.add_task(f"trial {event.number}", total=100, figures="")
-            figures = event.figures
-            last = f"epoch {figures[keys.EPOCH]}  {config.metric} {percent(figures[config.metric])} %"
+            figures = event.record.last
+            last = f"epoch {figures[keys.EPOCH]:.0f}  {config.metric} {percent(figures[config.metric])} %"
             bars.update(
                 tasks[event.number],
                 completed=figures[keys.PROGRESS],

@@ -10,7 +10,7 @@ from typing import Any
 from ray import tune
 
 from sa_study import keys
-from sa_study.report.tensorboard import RunWriter
+from sa_study.curves import RunWriter
 from sa_study.study.records import TrialRecord
 from sa_study.study.search import StudySearch, trial_folder
 
@@ -23,19 +23,17 @@ class TrialEvent:
         number: The trial.
         kind: `epoch`, or the state in which the trial ended: `COMPLETE`, `PRUNED`, `FAIL`.
         suggested: Its searched settings.
-        record: What it reached, complete once it has ended.
-        figures: The epoch's figures; empty when the trial ends.
+        record: What it has reached.
     """
 
     number: int
     kind: str
     suggested: dict[str, Any]
     record: TrialRecord
-    figures: dict[str, Any]
 
 
 class StudyCallback(tune.Callback):
-    """Writes curves and announces events.
+    """Records every result, writes curves and announces events.
 
     Args:
         tensorboard: Folder of the study's event files.
@@ -56,10 +54,11 @@ class StudyCallback(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any
     ) -> None:
-        """Writes an epoch's figures."""
+        """Records an epoch's figures."""
         if keys.FAILURE not in result:
+            self._search.record_epoch(trial.trial_id, result)
             self._writer(trial, result[keys.EPOCH]).write_epoch(result)
-            self._emit(trial, "epoch", dict(result))
+            self._emit(trial, "epoch")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Closes the curves of a trial that ran out or was stopped."""
@@ -77,11 +76,11 @@ class StudyCallback(tune.Callback):
 
     def _end(self, trial: Any) -> None:
         record = self._search.record(trial.trial_id)
-        state = "FAIL" if record.failure else "COMPLETE" if record.finished else "PRUNED"
+        state = record.final_state.name
         self._writer(trial, record.epoch + 1).close(trial.config["suggested"], record.best, state)
         del self._writers[trial.config["number"]]
-        self._emit(trial, state, {})
+        self._emit(trial, state)
 
-    def _emit(self, trial: Any, kind: str, figures: dict[str, Any]) -> None:
+    def _emit(self, trial: Any, kind: str) -> None:
         record, config = self._search.record(trial.trial_id), trial.config
-        self._announce(TrialEvent(config["number"], kind, config["suggested"], record, figures))
+        self._announce(TrialEvent(config["number"], kind, config["suggested"], record))

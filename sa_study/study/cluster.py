@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from sa_study.errors import ConfigError
 from sa_study.study.config import StudyConfig
 
 PACKAGE = Path(__file__).resolve().parent.parent
+
+
+_ROUNDING = 1e-9  # 1 / 0.1 is a little less than 10 in floating point
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def connect(address: str | None) -> Iterator[None]:
             # Other machines have no copy of the code.
             runtime_env={"py_modules": [str(PACKAGE)]} if address else None,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if address is None:
             raise
         reason = " ".join(str(error).split())
@@ -68,13 +72,23 @@ def slots(config: StudyConfig) -> Slots:
     """Divides the connected cluster into slots for trials.
 
     Raises:
-        ConfigError: A trial asks for more than there is.
+        ConfigError: A trial asks for more than any machine has.
     """
-    there = ray.cluster_resources()
-    cpus, gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    wanted = config.gpus_per_trial if config.gpus_per_trial is not None else float(gpus > 0)
-    for option, want, have in (("cpus", config.cpus_per_trial, cpus), ("gpus", wanted, gpus)):
-        if want > have:
-            raise ConfigError(f"--{option}-per-trial: {want:g} asked, but there are {have:g} in all")
-    fit = int(min(cpus // config.cpus_per_trial, gpus // wanted if wanted else cpus))
-    return Slots(config.cpus_per_trial, wanted, min(config.max_concurrent or fit, max(fit, 1)))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    most = {kind: max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
+    gpus = float(most["GPU"] > 0) if config.gpus_per_trial is None else config.gpus_per_trial
+    for option, kind, want in (("cpus", "CPU", config.cpus_per_trial), ("gpus", "GPU", gpus)):
+        if want > most[kind]:
+            raise ConfigError(f"--{option}-per-trial: {want:g} asked, but a machine has {most[kind]:g}")
+    fit = sum(_fit(node, config.cpus_per_trial, gpus) for node in nodes)
+    return Slots(config.cpus_per_trial, gpus, min(config.max_concurrent or fit, fit))
+
+
+def _fit(node: dict[str, float], cpus: float, gpus: float) -> int:
+    """How many trials a machine holds; those that share a GPU share one."""
+    by_cpus = math.floor(node.get("CPU", 0.0) / cpus + _ROUNDING)
+    if not gpus:
+        return by_cpus
+    there = node.get("GPU", 0.0)
+    a_gpu = math.floor(1 / gpus + _ROUNDING)
+    return min(by_cpus, int(there) * a_gpu if gpus <= 1 else int(there // gpus))

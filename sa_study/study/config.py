@@ -1,4 +1,4 @@
-"""What a study was asked to do: `study.yaml`, written once when it is launched."""
+"""What a study was asked to do: `study.yaml`; of it, `resume` changes the number of trials alone."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class StudyConfig:
 
     Attributes:
         data_dir: Folder of the data set, absolute.
-        space: What is searched and what is fixed, `--set` included.
+        space: What is searched and, under fixed, every other setting.
         metric: The validation figure that is maximised.
         trials: Trials that end the study, finished in whatever way.
         time_budget: Seconds after which a launch stops, or None.
-        cpus_per_trial: CPU cores reserved for a trial, and its threads.
+        cpus_per_trial: CPU cores reserved for a trial.
         gpus_per_trial: GPUs reserved for a trial; a fraction shares one; None = 1 where there is any.
         max_concurrent: Most trials at a time; None = as many as the cluster holds.
         address: A running Ray cluster, or None for this machine alone.
@@ -53,12 +53,14 @@ class StudyConfig:
     def __post_init__(self) -> None:
         if self.metric not in keys.STUDY_METRICS:
             raise ConfigError(f"--metric: {self.metric!r} is not one of {', '.join(keys.STUDY_METRICS)}")
+        if not 0 <= self.seed < 2**31:
+            raise ConfigError(f"--seed: {self.seed} is not between 0 and {2**31 - 1}")
         if self.trials < 1:
             raise ConfigError(f"--trials: {self.trials} is not at least 1")
         if not self.cpus_per_trial > 0:
             raise ConfigError(f"--cpus-per-trial: {self.cpus_per_trial:g} is not above 0")
         gpus = self.gpus_per_trial
-        if gpus is not None and (gpus < 0 or (gpus > 1 and not gpus.is_integer())):
+        if gpus is not None and not (0 <= gpus <= 1 or (gpus > 1 and gpus.is_integer())):
             raise ConfigError(
                 f"--gpus-per-trial: {gpus:g} is neither a fraction of one GPU nor a whole number"
             )
@@ -67,16 +69,13 @@ class StudyConfig:
         if self.time_budget is not None and self.time_budget <= 0:
             raise ConfigError("--time-budget: must be above 0")
 
-    @property
-    def threads(self) -> int:
-        """CPU threads of a trial's arithmetic."""
-        return max(1, int(self.cpus_per_trial))
-
     def write(self, path: Path) -> None:
         """Writes `study.yaml`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values |= {"data_dir": str(self.data_dir), "space": self.space.to_dict()}
-        write_yaml(path, values, "Written when the study was launched; resume reads it.")
+        write_yaml(
+            path, values, "All settings of the study, as resolved when it was launched; resume reads them."
+        )
 
     @classmethod
     def read(cls, path: Path) -> StudyConfig:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sa_study.data.market1501 import Market1501
 from sa_study.errors import RunFailed
-from sa_study.evaluation import Report, evaluate, load_network
+from sa_study.evaluation import Report, evaluate, load_network, load_test_images
 from sa_study.files import write_json
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -46,9 +46,11 @@ def evaluate_study(
         weights["baseline"] = (folder.baseline_weights, folder.baseline_evaluation)
         if not read_record(trials[BASELINE]).best:
             raise RunFailed(f"{root}: the baseline (trial {BASELINE}) has no checkpoint to evaluate")
-        keep_weights(trials[BASELINE], Storage.of_study(folder, config.storage_path), folder.baseline_weights)
+        storage = Storage.of_study(folder, config.storage_path)
+        keep_weights(trials[BASELINE], config, storage, folder.baseline_weights)
     evaluations = {}
+    images = load_test_images(dataset, config.space.settings(winner.params), report)
     for name, (source, target) in weights.items():
-        evaluations[name] = evaluate(load_network(source, {}), dataset, reranked=reranked, report=report)
+        evaluations[name] = evaluate(load_network(source, {}), images, reranked=reranked, report=report)
         write_json(target, evaluations[name])
     return evaluations

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import itertools
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
@@ -18,16 +17,16 @@ from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
 from sa_study.data.store import TrainingData
 from sa_study.engine import build_network
-from sa_study.errors import ConfigError, DataError, StudyFolderError
-from sa_study.files import write_json
-from sa_study.provenance import describe_run
+from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.provenance import count_launches, note_launch
+from sa_study.space_file import complete
 from sa_study.study.callback import StudyCallback, TrialEvent
 from sa_study.study.cluster import Slots, connect, slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import ENDED, open_storage, read_trials
+from sa_study.study.records import ENDED, open_storage, read_trials, trials_in
 from sa_study.study.scheduler import make_scheduler
-from sa_study.study.search import StudySearch, create_study, trial_folder
+from sa_study.study.search import StudySearch, create_study, settle_finished, trial_folder
 from sa_study.study.selection import keep_winner
 from sa_study.study.storage import Storage
 from sa_study.study.trainable import run_trial
@@ -36,7 +35,7 @@ from sa_study.training import load_training_data
 Announce = Callable[[TrialEvent], None]
 
 _RETRIES = 3
-"""Restarts of a trial whose process died, each from its last checkpoint."""
+"""Restarts of a trial whose process died or raised, each from its last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +74,10 @@ def launch(root: Path, config: StudyConfig, announce: Announce, progress: Progre
     data = _load_data(config, progress)
     with connect(config.address):
         room = slots(config)
-        Storage.of_study(folder, config.storage_path).check()
-        try:
-            folder.root.mkdir(parents=True, exist_ok=True)
-            config.write(folder.config)
-            _note_launch(folder, data)
-            create_study(open_storage(folder), config.space)
-        except OSError as error:
-            shutil.rmtree(folder.root, ignore_errors=True)
-            raise StudyFolderError(f"{root}: cannot be written ({error.strerror})") from None
+        if config.storage_path:
+            Storage(config.storage_path).require_free()
+        config = _resolve(config, room)
+        _make_folder(folder, config, data, room)
         return _run(folder, config, data, room, announce)
 
 
@@ -92,7 +86,7 @@ def resume(root: Path, trials: int | None, announce: Announce, progress: Progres
 
     Args:
         root: The study's folder.
-        trials: New number of trials in all, or None for the one asked for at first.
+        trials: New number of trials in all, or None for the one asked for before.
         announce: Called with every trial event.
         progress: Told the number of images decoded and in all.
 
@@ -101,67 +95,94 @@ def resume(root: Path, trials: int | None, announce: Announce, progress: Progres
     """
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
-    ended = _ended(read_trials(folder))
-    if trials is not None and trials < ended:
-        raise ConfigError(f"--trials: {trials}, but {ended} trials have ended already")
+    storage = open_storage(folder)
+    begun = [trial for trial in trials_in(storage, folder) if trial.state != TrialState.WAITING]
+    if trials is not None and trials < len(begun):
+        raise ConfigError(
+            f"--trials: {trials}, but {len(begun)} trials have begun already; give as many or more"
+        )
     # The time budget was that of the first launch; this one runs what is left.
     config = dataclasses.replace(config, trials=trials or config.trials, time_budget=None)
+    settle_finished(storage, config.metric)
+    if not _left(config, trials_in(storage, folder)):
+        return _outcome(folder, config, interrupted=False)
     data = _load_data(config, progress)
-    _check_same_data(folder, data)
     with connect(config.address):
         room = slots(config)
+        note_launch(folder.provenance, data.store.fingerprint, slots=dataclasses.asdict(room))
         config.write(folder.config)
-        _note_launch(folder, data)
         return _run(folder, config, data, room, announce)
 
 
 def _load_data(config: StudyConfig, progress: Progress | None) -> TrainingData:
     """Decodes the training images and checks that every trial can use them."""
-    settings = config.space.settings(config.space.baseline)
+    space = config.space
+    settings = space.settings(space.baseline)
     if not settings.val_identities:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
     dataset = Market1501(config.data_dir)
     data = load_training_data(dataset, settings, progress)
-    batches = config.space.search.get("batch_size")
-    largest = max(batches.choices or (batches.high,)) if batches else settings.batch_size
-    if largest > len(data.train):
+    batches = space.search.get("batch_size")
+    if batches and (largest := max(batches.choices or (batches.high,))) > len(data.train):
         raise ConfigError(f"batch_size: {largest:g}, but only {len(data.train)} images are trained on")
-    build_network(settings, data.num_classes)  # fails here, not in every trial, where weights cannot be had
+    # Weights that cannot be had are named here, not by every trial.
+    starts = {key: space.search[key].choices for key in ("depth", "pretrained") if key in space.search}
+    for values in itertools.product(*starts.values()):
+        start = space.settings({**space.baseline, **dict(zip(starts, values, strict=True))})
+        build_network(start, data.num_classes)
     return data
 
 
-def _note_launch(folder: StudyFolder, data: TrainingData) -> None:
-    """Adds this launch to the provenance; the data's fingerprint is that of the first."""
-    entry: dict[str, Any] = {"data_fingerprint": data.store.fingerprint, "launches": []}
-    if folder.provenance.exists():
-        entry = json.loads(folder.provenance.read_text())
-    entry["launches"].append(describe_run())
-    write_json(folder.provenance, entry)
+def _resolve(config: StudyConfig, room: Slots) -> StudyConfig:
+    """The study with every setting decided, so that neither defaults nor machines change it later."""
+    decided = {"threads": max(1, int(room.cpus)), "device": "auto" if room.gpus else "cpu"}
+    space = complete(config.space, decided)
+    space.fixed["metric"] = config.metric
+    if space.fixed["device"] == "cuda" and not room.gpus:
+        raise ConfigError("device: cuda, but trials are given no GPU; raise --gpus-per-trial")
+    return dataclasses.replace(config, space=space, gpus_per_trial=room.gpus)
 
 
-def _check_same_data(folder: StudyFolder, data: TrainingData) -> None:
-    before = json.loads(folder.provenance.read_text())["data_fingerprint"]
-    if before != data.store.fingerprint:
-        raise DataError(
-            "the training images differ from those the study was launched with; resume needs the same"
-        )
+def _make_folder(folder: StudyFolder, config: StudyConfig, data: TrainingData, room: Slots) -> None:
+    """Writes the folder of a new study, `study.yaml` last: a folder that has one is complete."""
+    made = not folder.root.exists()
+    try:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        note_launch(folder.provenance, data.store.fingerprint, slots=dataclasses.asdict(room))
+        create_study(open_storage(folder), config.space)
+        config.write(folder.config)
+    except BaseException as error:
+        for path in (folder.provenance, folder.database, folder.config):
+            path.unlink(missing_ok=True)
+        if made:
+            shutil.rmtree(folder.root, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise StudyFolderError(f"{folder.root}: cannot be written ({error.strerror})") from None
+        raise
 
 
 def _run(
     folder: StudyFolder, config: StudyConfig, data: TrainingData, room: Slots, announce: Announce
 ) -> Outcome:
-    earlier = read_trials(folder)
-    left = config.trials - _ended(earlier)
-    if config.space.sampler == "grid":  # all of its points are in the database from the start
-        left = min(left, len(earlier) - _ended(earlier))
-    interrupted = False
-    if left > 0:
-        started = time.monotonic()
-        _fit(folder, config, data, room, announce, earlier, left)
-        over = config.time_budget is not None and time.monotonic() - started >= config.time_budget
-        interrupted = not over and _ended(read_trials(folder)) < _ended(earlier) + left
+    storage = open_storage(folder)
+    earlier = trials_in(storage, folder)
+    left = _left(config, earlier)
+    started = time.monotonic()
+    _fit(folder, config, data, room, announce, earlier, left)
+    over = config.time_budget is not None and time.monotonic() - started >= config.time_budget
+    ended = _ended(trials_in(storage, folder)) - _ended(earlier)
+    return _outcome(folder, config, interrupted=ended < left and not over)
+
+
+def _outcome(folder: StudyFolder, config: StudyConfig, *, interrupted: bool) -> Outcome:
     trials = read_trials(folder)
     return Outcome(trials, keep_winner(folder, config, trials), interrupted)
+
+
+def _left(config: StudyConfig, trials: list[FrozenTrial]) -> int:
+    """How many trials are still to end; a grid's are all in the database from the start."""
+    goal = min(config.trials, len(trials)) if config.space.sampler == "grid" else config.trials
+    return max(0, goal - _ended(trials))
 
 
 def _ended(trials: list[FrozenTrial]) -> int:
@@ -178,13 +199,12 @@ def _fit(
     left: int,
 ) -> None:
     storage = Storage.of_study(folder, config.storage_path)
-    session = f"session_{len(json.loads(folder.provenance.read_text())['launches'])}"
+    session = f"session_{count_launches(folder.provenance)}"
     search = StudySearch(
         space=config.space,
         metric=config.metric,
         storage=open_storage(folder),
         seed=config.seed,
-        threads=config.threads,
         session=session,
     )
     trainable = tune.with_resources(

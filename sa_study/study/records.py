@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import optuna
+import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
@@ -53,6 +55,13 @@ class TrialRecord:
         """Whether the whole schedule was run."""
         return self.last.get(keys.PROGRESS, 0.0) >= 100.0
 
+    @property
+    def final_state(self) -> TrialState:
+        """The state of a trial that ends with this record."""
+        if self.failure:
+            return TrialState.FAIL
+        return TrialState.COMPLETE if self.finished else TrialState.PRUNED
+
     def after_epoch(self, figures: Mapping[str, float], metric: str, checkpoint: str) -> TrialRecord:
         """The record with one more epoch; the later one of equally good epochs is the best."""
         repeated = figures[keys.EPOCH] <= self.epoch
@@ -83,25 +92,54 @@ def score(trial: FrozenTrial, metric: str) -> float | None:
 
 
 def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:
-    """The study's database, for the driver: only the driver writes it."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    timeout = {"connect_args": {"timeout": 60}}
-    return optuna.storages.RDBStorage(f"sqlite:///{folder.database}", engine_kwargs=timeout)
+    """The study's database, for the driver: only the driver writes it.
+
+    Raises:
+        StudyFolderError: It cannot be opened.
+    """
+    return _open(folder, str(folder.database), {})
 
 
 def read_trials(folder: StudyFolder) -> list[FrozenTrial]:
     """All trials, by number, read without writing, also while the study runs.
 
     Raises:
-        StudyFolderError: The database is damaged.
+        StudyFolderError: The database is damaged, or a write to it was cut off.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    uri = f"sqlite:///file:{folder.database}?mode=ro&uri=true"
-    try:
-        storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": {"timeout": 60}})
+    file = f"file:{quote(str(folder.database))}"
+    return trials_in(_open(folder, file, {"mode": "ro", "uri": "true"}), folder)
+
+
+def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list[FrozenTrial]:
+    """All trials of an open database, by number.
+
+    Raises:
+        StudyFolderError: It holds no study.
+    """
+    with _named(folder):
         return optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
-    except (sqlite3.Error, optuna.exceptions.OptunaError, KeyError) as error:
+
+
+def _open(folder: StudyFolder, database: str, query: dict[str, str]) -> optuna.storages.RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    url = sqlalchemy.URL.create("sqlite", database=database, query=query)
+    with _named(folder):
+        return optuna.storages.RDBStorage(
+            url.render_as_string(hide_password=False), engine_kwargs={"connect_args": {"timeout": 60}}
+        )
+
+
+@contextmanager
+def _named(folder: StudyFolder) -> Iterator[None]:
+    """Turns a database's errors into one line that names it."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, KeyError) as error:
         reason = str(error).splitlines()[0]
+        if "readonly" in reason:
+            raise StudyFolderError(
+                f"{folder.database}: a write to it was cut off; 'resume --study {folder.root}' mends it"
+            ) from None
         raise StudyFolderError(
             f"{folder.database}: cannot be read as a study's database ({reason})"
         ) from None

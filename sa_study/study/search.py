@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 from ray.tune.search.optuna import OptunaSearch
 
 from sa_study import keys
@@ -64,9 +64,8 @@ class StudySearch(OptunaSearch):
     Args:
         space: What is searched.
         metric: The reported figure that is maximised.
-        storage: The study's database; `create_study` has been called on it.
+        storage: The study's database, made by `create_study`; trials that are running in it were interrupted.
         seed: Each suggestion depends on it, the trial's number and the results so far.
-        threads: CPU threads of every trial.
         session: Folder of this launch's trials in their storage.
     """
 
@@ -77,11 +76,9 @@ class StudySearch(OptunaSearch):
         metric: str,
         storage: optuna.storages.BaseStorage,
         seed: int,
-        threads: int,
         session: str,
     ):
         self._search_space = space
-        self._threads = threads
         self._session = session
         self._search_seed = seed
         super().__init__(
@@ -92,7 +89,7 @@ class StudySearch(OptunaSearch):
             study_name=STUDY_NAME,
         )
         self._records: dict[str, TrialRecord] = {}
-        self._interrupted = deque(_settle_interrupted(self.study, metric))
+        self._interrupted = deque(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     @property
     def study(self) -> optuna.Study:
@@ -119,7 +116,7 @@ class StudySearch(OptunaSearch):
         trial = self._ot_trials[trial_id]
         record = read_record(interrupted) if interrupted else TrialRecord()
         self._records[trial_id] = record
-        settings = self._search_space.settings({**values, "threads": self._threads})
+        settings = self._search_space.settings(values)
         return {
             "number": trial.number,
             "suggested": values,
@@ -128,19 +125,21 @@ class StudySearch(OptunaSearch):
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Records an epoch's figures."""
-        if keys.FAILURE in result:
-            return
+        """Does nothing: Ray leaves out the result at which a trial stops; `record_epoch` is told of each."""
+
+    def record_epoch(self, trial_id: str, result: dict[str, Any]) -> TrialRecord:
+        """Records an epoch's figures, before Ray drops checkpoints that are neither best nor last."""
         trial = self._ot_trials[trial_id]
         checkpoint = f"{self._session}/{trial_folder(trial.number)}/{result['checkpoint_dir_name']}"
         figures = {name: result[name] for name in _reported(result)}
-        record = self._records[trial_id].after_epoch(figures, self.metric, checkpoint)
-        self._records[trial_id] = record
-        write_record(trial, record)
         with warnings.catch_warnings():
             # A restarted trial repeats the epochs since its checkpoint, with the same figures.
             warnings.filterwarnings("ignore", message="The reported value is ignored")
             trial.report(figures[self.metric], step_of(figures[keys.PROGRESS]))
+        record = self._records[trial_id].after_epoch(figures, self.metric, checkpoint)
+        self._records[trial_id] = record
+        write_record(trial, record)
+        return record
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -154,14 +153,7 @@ class StudySearch(OptunaSearch):
             record = dataclasses.replace(record, failure=str(result[keys.FAILURE]))
         elif error or not result:
             where = f"{self._session}/{trial_folder(trial.number)}/error.txt"
-            record = dataclasses.replace(
-                record, failure=f"the trial's process raised or died; see trials/{where}"
-            )
-        elif result[keys.EPOCH] > record.epoch:
-            self.on_trial_result(
-                trial_id, result
-            )  # Ray does not announce the result at which it stops a trial
-            record = self._records[trial_id]
+            record = dataclasses.replace(record, failure=f"its process raised or died; see trials/{where}")
         self._records[trial_id] = record
         write_record(trial, record)
         _tell(self.study, trial, record, self.metric)
@@ -193,21 +185,14 @@ def _reported(result: dict[str, Any]) -> list[str]:
     return [name for name in result if name in names or name.split("/")[0] == keys.LOSS]
 
 
-def _tell(study: optuna.Study, trial: Trial | int, record: TrialRecord, metric: str) -> None:
-    if record.failure:
-        study.tell(trial, state=TrialState.FAIL)
-    elif record.finished:
-        study.tell(trial, record.best[metric])
-    else:
-        study.tell(trial, state=TrialState.PRUNED)
-
-
-def _settle_interrupted(study: optuna.Study, metric: str) -> list[FrozenTrial]:
-    """Trials that an earlier launch left running; one that had reported its last epoch is ended here."""
-    left = []
+def settle_finished(storage: optuna.storages.BaseStorage, metric: str) -> None:
+    """Ends trials that an earlier launch left running although they had reported their last epoch."""
+    study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if read_record(trial).finished:
             _tell(study, trial.number, read_record(trial), metric)
-        else:
-            left.append(trial)
-    return left
+
+
+def _tell(study: optuna.Study, trial: Trial | int, record: TrialRecord, metric: str) -> None:
+    state = record.final_state
+    study.tell(trial, record.best[metric] if state == TrialState.COMPLETE else None, state)

@@ -7,7 +7,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
-from sa_study.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
 from sa_study.config import Settings
 from sa_study.errors import RunFailed
 from sa_study.files import write_yaml
@@ -25,23 +25,31 @@ def choose_winner(trials: list[FrozenTrial], metric: str) -> FrozenTrial | None:
 
 def trial_settings(trial: FrozenTrial, config: StudyConfig) -> Settings:
     """The complete settings that a trial ran with."""
-    return config.space.settings({**trial.params, "threads": config.threads})
+    return config.space.settings(trial.params)
 
 
-def keep_weights(trial: FrozenTrial, storage: Storage, path: Path) -> None:
-    """Copies the weights of a trial's best epoch to one file.
+def keep_weights(trial: FrozenTrial, config: StudyConfig, storage: Storage, path: Path) -> None:
+    """Copies the weights of a trial's best epoch to one file, unless it holds them already.
 
     Raises:
-        RunFailed: The checkpoint is gone, damaged, or of another epoch.
+        RunFailed: The checkpoint is gone, or not that of the trial's best epoch.
+        WeightsError: It is damaged.
     """
-    record = read_record(trial)
-    with storage.checkpoint(record.best_checkpoint).as_directory() as folder:
-        checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
-    if checkpoint.epoch != record.best[keys.EPOCH]:
-        raise RunFailed(
-            f"trial {trial.number}: {record.best_checkpoint} is of epoch {checkpoint.epoch}, "
-            f"but its best epoch was {record.best[keys.EPOCH]:.0f}"
-        )
+    record, settings = read_record(trial), trial_settings(trial, config).to_dict()
+
+    def is_it(checkpoint: Checkpoint) -> bool:
+        same_epoch = checkpoint.history[-1].get(config.metric) == record.best[config.metric]
+        return same_epoch and checkpoint.epoch == record.best[keys.EPOCH] and checkpoint.settings == settings
+
+    if path.exists() and is_it(load_checkpoint(path)):
+        return
+    try:
+        with storage.checkpoint(record.best_checkpoint).as_directory() as folder:
+            checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
+    except OSError as error:
+        raise RunFailed(f"trial {trial.number}: {record.best_checkpoint} cannot be read ({error})") from None
+    if not is_it(checkpoint):
+        raise RunFailed(f"trial {trial.number}: {record.best_checkpoint} is not of the trial's best epoch")
     save_checkpoint(path, checkpoint.weights_only())
 
 
@@ -51,7 +59,7 @@ def keep_winner(folder: StudyFolder, config: StudyConfig, trials: list[FrozenTri
     if winner is None:
         return None
     record = read_record(winner)
-    keep_weights(winner, Storage.of_study(folder, config.storage_path), folder.best_weights)
+    keep_weights(winner, config, Storage.of_study(folder, config.storage_path), folder.best_weights)
     name = "the baseline" if winner.number == BASELINE else f"trial {winner.number}"
     comment = (
         f"{name} of {folder.root.name}: validation {config.metric} {record.best[config.metric]:.4f} "

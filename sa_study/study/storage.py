@@ -23,25 +23,26 @@ class Storage:
 
     @classmethod
     def of_study(cls, folder: StudyFolder, storage_path: str | None) -> Storage:
-        """The study's own folder, or `storage_path` with a subfolder of the study's name."""
-        if storage_path is None:
-            return cls(str(folder.trials))
-        return cls(f"{storage_path.rstrip('/')}/{folder.root.name}")
+        """The study's own folder, or the one it was given."""
+        return cls(storage_path or str(folder.trials))
 
-    def check(self) -> None:
-        """Makes the folder, so that a place that cannot be written is named before any trial starts.
+    def require_free(self) -> None:
+        """Makes the folder, so that a place that will not do is named before any trial starts.
 
         Raises:
-            ConfigError: It cannot be reached or written.
+            ConfigError: It cannot be reached or written, or holds something already.
         """
         try:
             filesystem, path = pyarrow.fs.FileSystem.from_uri(self.uri)
             filesystem.create_dir(path, recursive=True)
+            taken = filesystem.get_file_info(pyarrow.fs.FileSelector(path))
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"--storage-path {self.uri}: cannot be written ({reason})") from None
+        if taken:
+            raise ConfigError(f"--storage-path {self.uri}: is not empty; give each study a folder of its own")
 
     def checkpoint(self, relative: str) -> tune.Checkpoint:
         """A checkpoint folder by its path inside the storage."""
-        filesystem, path = pyarrow.fs.FileSystem.from_uri(f"{self.uri}/{relative}")
-        return tune.Checkpoint(path, filesystem)
+        filesystem, path = pyarrow.fs.FileSystem.from_uri(self.uri)
+        return tune.Checkpoint(f"{path}/{relative}", filesystem)

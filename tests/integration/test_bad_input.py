@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from sa_study.cli import main
+from sa_study.space_file import load_space
+from sa_study.study.config import StudyConfig
 
 SMALL = ["depth=18", "pretrained=none", "height=32", "width=16", "parts=2", "batch_size=8", "threads=1"]
 SETS = [word for text in SMALL for word in ("--set", text)]
@@ -109,7 +111,9 @@ def test_space_files(tool: Tool, make_market: Callable[..., Path]) -> None:
         (["--time-budget", "0s"], ["--time-budget 0s"]),
         (["--cpus-per-trial", "0"], ["--cpus-per-trial"]),
         (["--gpus-per-trial", "1.5"], ["--gpus-per-trial", "1.5"]),
+        (["--gpus-per-trial", "nan"], ["--gpus-per-trial", "nan"]),
         (["--max-concurrent", "0"], ["--max-concurrent"]),
+        (["--seed", "-1"], ["--seed", "-1"]),
         (["--set", "val_identities=0"], ["val_identities"]),
         (["--set", "batch_size=500"], ["batch_size", "500", "32"]),
         (["--set", "pretrained=gone.pth"], ["pretrained", "gone.pth"]),
@@ -123,7 +127,8 @@ def test_options(tool: Tool, make_market: Callable[..., Path], words: list[str],
 def test_more_gpus_than_there_are(tool: Tool, make_market: Callable[..., Path]) -> None:
     words = ("tune", "--data-dir", make_market(), "--study", "s", "--space", "paper", *SETS)
     have = torch.cuda.device_count()
-    tool.refuses(*words, "--gpus-per-trial", str(have + 1), naming=["--gpus-per-trial", f"there are {have}"])
+    naming = ["--gpus-per-trial", f"a machine has {have}"]
+    tool.refuses(*words, "--gpus-per-trial", str(have + 1), naming=naming)
 
 
 def test_study_folders(tool: Tool, make_market: Callable[..., Path]) -> None:
@@ -140,7 +145,12 @@ def test_study_folders(tool: Tool, make_market: Callable[..., Path]) -> None:
         tool.refuses(command, "--study", tool.folder / "nowhere", naming=["nowhere", "no such folder"])
         tool.refuses(command, "--study", taken, naming=["taken", "study.yaml", "optuna.db"])
         tool.refuses(command, "--study", study, naming=["study", "optuna.db"])
-    (study / "optuna.db").write_bytes(b"no database")
+    space = load_space(Path("paper"))
+    StudyConfig(data_dir=root, space=space, trials=1).write(study / "study.yaml")
+    for content in (b"no database", b""):
+        (study / "optuna.db").write_bytes(content)
+        for command in ("resume", "status", "evaluate"):
+            tool.refuses(command, "--study", study, naming=["optuna.db"])
     (study / "study.yaml").write_text("format: 99\n")
     tool.refuses("status", "--study", study, naming=["study.yaml", "99"])
 
@@ -156,6 +166,7 @@ def test_weights_files(tool: Tool, make_market: Callable[..., Path]) -> None:
     tool.refuses(*words, naming=["weights.pt"])
     shutil.rmtree(root / "query")
     tool.refuses(*words, naming=["query"])
+    tool.refuses(*words, "--out", "gone/figures.json", naming=["--out gone/figures.json"])
     tool.refuses("evaluate", "--data-dir", root, naming=["--study or --weights"])
 
 

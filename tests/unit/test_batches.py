@@ -77,18 +77,6 @@ def test_evaluation_batches_are_normalised_images_in_order() -> None:
     torch.testing.assert_close(pixels(torch.cat(batches)), stored(store, torch.from_numpy(index)))
 
 
-def test_evaluation_batches_mirror_on_demand() -> None:
-    store, index = make_store(5), np.arange(5)
-    plain, mirrored = (
-        torch.cat(
-            list(evaluation_batches(store, index, batch_size=2, device=CPU, flip=flip, height=96, width=48))
-        )
-        for flip in (False, True)
-    )
-    torch.testing.assert_close(mirrored, plain.flip(3), atol=0.02, rtol=0)
-    assert not torch.equal(mirrored, plain)
-
-
 def test_no_images_to_evaluate() -> None:
     assert (
         list(evaluation_batches(make_store(1), np.empty(0, np.int64), batch_size=2, device=CPU, **SIZE)) == []
@@ -250,5 +238,5 @@ def test_read_only_images_are_neither_written_to_nor_warned_about() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         epoch_of(data, flip=1.0, random_erasing=1.0)
-        list(evaluation_batches(data.store, data.train, batch_size=4, device=CPU, flip=True, **SIZE))
+        list(evaluation_batches(data.store, data.train, batch_size=4, device=CPU, **SIZE))
     assert np.array_equal(data.store.images, before)

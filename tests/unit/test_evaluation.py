@@ -16,8 +16,8 @@ from sa_study.checkpoint import Checkpoint, save_checkpoint
 from sa_study.config import Settings
 from sa_study.data.market1501 import Market1501
 from sa_study.engine import build_network
-from sa_study.errors import ConfigError, WeightsError
-from sa_study.evaluation import evaluate, load_network, summarise
+from sa_study.errors import ConfigError, DataError, WeightsError
+from sa_study.evaluation import EvaluationImages, evaluate, load_network, load_test_images, summarise
 from sa_study.model.network import SANet
 
 SMALL: dict[str, Any] = {
@@ -56,6 +56,10 @@ def published(net: SANet, tmp_path: Path) -> Path:
     return path
 
 
+def images_of(root: Path) -> EvaluationImages:
+    return load_test_images(Market1501(root), SETTINGS)
+
+
 def plain_mean_ap(net: SANet, root: Path) -> float:
     """Image by image with Pillow and scikit-learn."""
     net.eval()
@@ -82,7 +86,7 @@ def plain_mean_ap(net: SANet, root: Path) -> float:
 
 def test_figures_equal_a_plain_computation(ours: Path, net: SANet, make_market: Callable[..., Path]) -> None:
     root = make_market(test_ids=range(1, 7), cameras=3, images=3)
-    found = evaluate(load_network(ours, {}), Market1501(root), reranked=True)
+    found = evaluate(load_network(ours, {}), images_of(root), reranked=True)
     assert found["mAP"] == pytest.approx(plain_mean_ap(net, root), abs=1e-6)
     assert (found["queries"], found["queries_without_match"], found["gallery"]) == (18, 0, 37)
     assert found["checkpoint_epoch"] == 3 and found["checkpoint"] == str(ours)
@@ -92,19 +96,30 @@ def test_figures_equal_a_plain_computation(ours: Path, net: SANet, make_market: 
 
 
 def test_without_reranking_its_block_is_null(ours: Path, make_market: Callable[..., Path]) -> None:
-    found = evaluate(load_network(ours, {}), Market1501(make_market()))
+    found = evaluate(load_network(ours, {}), images_of(make_market()))
     assert found["reranked"] is None and "reranking" not in found["seconds"]
 
 
 def test_a_published_file_needs_only_what_its_shapes_do_not_tell(
     published: Path, ours: Path, make_market: Callable[..., Path]
 ) -> None:
-    dataset = Market1501(make_market())
+    images = images_of(make_market())
     trained = load_network(published, {"height": 32, "width": 16})
     assert trained.unused == ("base.fc.weight", "fusion_conv.weight") and trained.epoch == 100
     assert trained.settings.depth == 18 and trained.settings.parts == 2
-    theirs, mine = evaluate(trained, dataset), evaluate(load_network(ours, {}), dataset)
+    theirs, mine = evaluate(trained, images), evaluate(load_network(ours, {}), images)
     assert theirs["mAP"] == pytest.approx(mine["mAP"], abs=1e-6)
+
+
+def test_a_test_set_without_any_match_is_refused(make_market: Callable[..., Path]) -> None:
+    with pytest.raises(DataError, match="no query has its identity"):
+        images_of(make_market(cameras=1))
+
+
+def test_a_file_trained_on_cuda_is_evaluated_where_there_is_none(ours: Path) -> None:
+    content = torch.load(ours, weights_only=True)
+    torch.save({**content, "settings": {**content["settings"], "device": "cuda"}}, ours)
+    assert load_network(ours, {}).settings.device == "auto"
 
 
 def test_our_file_never_fetches_other_weights(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:

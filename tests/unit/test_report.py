@@ -11,9 +11,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
+from sa_study.curves import tag_of
 from sa_study.report.console import duration, evaluation_table, percent
 from sa_study.report.study import summary_line, trials_table, verdict
-from sa_study.report.tensorboard import tag_of
 from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig, parse_duration
 from sa_study.study.records import TrialRecord

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_progress_counts_every_picture(tmp_path: Path) -> None:
     ],
 )
 def test_arguments_out_of_range_write_nothing(
-    tmp_path: Path, arguments: dict[str, int], message: str
+    tmp_path: Path, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         make_sample_data(tmp_path / "data", **arguments)

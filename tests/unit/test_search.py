@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sa_study import keys
 from sa_study.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import BASELINE, read_record
-from sa_study.study.search import StudySearch, create_study, make_sampler
+from sa_study.study.search import StudySearch, create_study, make_sampler, settle_finished
 
 SPACE = SearchSpace(
     search={
@@ -52,9 +52,10 @@ class Driver:
         if not self.launches:
             create_study(self.storage, self.space)
         self.launches += 1
+        settle_finished(self.storage, "mAP")
         session = f"session_{self.launches}"
         options: Any = {"space": self.space, "metric": "mAP", "storage": self.storage, "seed": self.seed}
-        return StudySearch(**options, threads=1, session=session)
+        return StudySearch(**options, session=session)
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -66,16 +67,14 @@ def driver(tmp_path: Path) -> Driver:
     return Driver(tmp_path)
 
 
-def run_trial(
-    search: StudySearch, trial_id: str, values: list[float], stop_at: int | None = None
-) -> dict[str, Any]:
-    """Reports one value an epoch; the last is not announced before the end, as Ray does at a stop."""
+def run_trial(search: StudySearch, trial_id: str, values: list[float]) -> dict[str, Any]:
+    """Reports one value an epoch."""
     config = search.suggest(trial_id)
     epochs = config["settings"]["epochs"]
     for epoch, value in enumerate(values, 1):
         result = figures(epoch, epochs, value)
-        if epoch < len(values):
-            search.on_trial_result(trial_id, result)
+        search.on_trial_result(trial_id, result)
+        search.record_epoch(trial_id, result)
     search.on_trial_complete(trial_id, result=result)
     return config
 
@@ -83,7 +82,7 @@ def run_trial(
 def test_the_baseline_comes_first_with_complete_settings(driver: Driver) -> None:
     config = driver.launch().suggest("a")
     assert config["number"] == BASELINE and config["suggested"] == SPACE.baseline
-    assert config["settings"]["lr"] == 0.1 and config["settings"]["threads"] == 1
+    assert config["settings"]["lr"] == 0.1 and config["settings"]["pretrained"] == "none"
     assert config["settings"]["precision"] == "auto" and config["resume_from"] == ""
 
 
@@ -110,7 +109,6 @@ def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
     result = {"mAP": math.nan, keys.FAILURE: "epoch 1: loss is nan"}
-    search.on_trial_result("a", result)
     search.on_trial_complete("a", result=result)
     (trial,) = driver.trials
     assert trial.state == TrialState.FAIL and read_record(trial).failure == "epoch 1: loss is nan"
@@ -119,7 +117,7 @@ def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
 def test_a_trial_whose_process_died_has_failed(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
-    search.on_trial_result("a", figures(1, 4, 0.2))
+    search.record_epoch("a", figures(1, 4, 0.2))
     search.on_trial_complete("a", error=True)
     (trial,) = driver.trials
     assert trial.state == TrialState.FAIL and "error.txt" in read_record(trial).failure
@@ -130,7 +128,7 @@ def test_an_interrupted_trial_goes_on_under_its_number(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
     begun = search.suggest("b")
-    search.on_trial_result("b", figures(1, 8, 0.2))
+    search.record_epoch("b", figures(1, 8, 0.2))
     again = driver.launch()
     first, second = again.suggest("c"), again.suggest("d")
     assert [first["number"], second["number"]] == [0, 1]
@@ -143,7 +141,7 @@ def test_a_trial_that_had_reported_its_last_epoch_is_ended_not_repeated(driver: 
     search = driver.launch()
     search.suggest("a")
     for epoch in range(1, 5):
-        search.on_trial_result("a", figures(epoch, 4, epoch / 10))
+        search.record_epoch("a", figures(epoch, 4, epoch / 10))
     assert driver.launch().suggest("b")["number"] == 1
     assert driver.trials[0].state == TrialState.COMPLETE and driver.trials[0].value == 0.4
 
@@ -151,12 +149,12 @@ def test_a_trial_that_had_reported_its_last_epoch_is_ended_not_repeated(driver: 
 def test_a_restarted_trial_may_repeat_epochs(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
-    for epoch in (1, 2, 2, 3):
-        search.on_trial_result("a", figures(epoch, 4, epoch / 10))
-    search.on_trial_complete("a", result=figures(4, 4, 0.35))
+    for epoch in (1, 2, 2, 3, 4):
+        search.record_epoch("a", figures(epoch, 4, epoch / 10))
+    search.on_trial_complete("a", result=figures(4, 4, 0.4))
     (trial,) = driver.trials
-    assert trial.value == 0.35 and read_record(trial).seconds == 8.0
-    assert list(trial.intermediate_values.values()) == [0.1, 0.2, 0.3, 0.35]
+    assert trial.value == 0.4 and read_record(trial).seconds == 8.0
+    assert list(trial.intermediate_values.values()) == [0.1, 0.2, 0.3, 0.4]
 
 
 def suggestions(folder: Path, seed: int, relaunch_after: int = 99) -> list[dict[str, Any]]:

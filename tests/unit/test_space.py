@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from sa_study.config import Settings
 from sa_study.errors import ConfigError
 from sa_study.space import Parameter
-from sa_study.space_file import SPACES, load_space, override, parse_space
+from sa_study.space_file import SPACES, complete, load_space, override, parse_space
 
 VALID: dict[str, Any] = {
     "search": {
@@ -73,6 +74,8 @@ def test_what_a_parameter_contains(parameter: Parameter, inside: list[Any], outs
 MISTAKES: list[tuple[list[str], Any, list[str]]] = [
     (["serach"], {}, ["serach", "search"]),
     (["search"], [1], ["search", "[1]"]),
+    (["search"], False, ["search", "False"]),
+    (["fixed"], [], ["fixed", "[]"]),
     (["search", "lrr"], {"type": "float", "low": 0.1, "high": 1}, ["search", "'lrr'", "did you mean lr"]),
     (["search", "lr"], 0.1, ["search.lr", "0.1"]),
     (["search", "lr", "type"], "uniform", ["search.lr.type", "'uniform'", "float, int, categorical"]),
@@ -135,6 +138,19 @@ def test_stripes_that_no_searched_height_can_hold_are_refused_before_any_trial()
     }
     with pytest.raises(ConfigError, match=r"height: 96.*128"):
         parse_space({"search": searched}, "here")
+
+
+def test_a_folder_does_not_hide_a_known_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default").mkdir()
+    assert load_space(Path("default")).trials == 40
+
+
+def test_a_completed_space_holds_every_setting() -> None:
+    space = complete(parse_space(VALID, "here"), {"threads": 2, "depth": 50})
+    assert set(space.fixed) | set(space.search) == set(Settings().to_dict())
+    assert space.fixed["threads"] == 2 and space.fixed["depth"] == 18, "what the space fixes stays"
+    assert parse_space(space.to_dict(), "again") == space
 
 
 def test_a_missing_file_names_the_known_spaces(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import yaml
 from sa_study.checkpoint import load_checkpoint
 from sa_study.config import Settings
 from sa_study.data.market1501 import Market1501
-from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.errors import ConfigError, DataError, StudyFolderError
 from sa_study.training import RunFolder, load_training_data, train
 
 SETTINGS = Settings(
@@ -70,27 +72,46 @@ def test_the_folder_says_what_was_run(dataset: Market1501, tmp_path: Path) -> No
     folder, data = RunFolder(tmp_path / "run"), load_training_data(dataset, SETTINGS)
     train(SETTINGS, data, folder)
     assert Settings.from_mapping(yaml.safe_load(folder.config.read_text())) == SETTINGS
-    provenance = yaml.safe_load(folder.provenance.read_text())
+    provenance = json.loads(folder.provenance.read_text())
     assert provenance["data_fingerprint"] == data.store.fingerprint
-    assert provenance["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert provenance["launches"][0]["packages"]["torch"] == torch.__version__.split("+")[0]
 
 
 def test_folders_are_not_mixed_up(dataset: Market1501, tmp_path: Path) -> None:
     data = load_training_data(dataset, SETTINGS)
-    run, taken, empty = (RunFolder(tmp_path / name) for name in ("run", "taken", "empty"))
+    run, taken = (RunFolder(tmp_path / name) for name in ("run", "taken"))
     train(SETTINGS, data, run)
     taken.root.mkdir()
     (taken.root / "thesis.txt").touch()
     with pytest.raises(StudyFolderError, match="--resume"):
         train(SETTINGS, data, run)
-    with pytest.raises(StudyFolderError, match="not an empty folder"):
-        train(SETTINGS, data, taken)
-    with pytest.raises(StudyFolderError, match="no run to resume"):
-        train(SETTINGS, data, empty, resume=True)
+    for resume in (False, True):
+        with pytest.raises(StudyFolderError, match="holds something, but no run"):
+            train(SETTINGS, data, taken, resume=resume)
     other = Settings.from_mapping({**SETTINGS.to_dict(), "lr": 0.5})
     with pytest.raises(ConfigError, match=r"lr: the run was begun with 0\.02, not 0\.5"):
         train(other, data, run, resume=True)
-    assert not empty.root.exists() and [p.name for p in taken.root.iterdir()] == ["thesis.txt"]
+    assert [path.name for path in taken.root.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_does_not_go_on_with_other_images(
+    dataset: Market1501, make_market: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train(SETTINGS, load_training_data(dataset, SETTINGS), folder, on_epoch=interrupt_after(1))
+    other = load_training_data(Market1501(make_market("other", train_ids=range(31, 41))), SETTINGS)
+    with pytest.raises(DataError, match="training images are not those"):
+        train(SETTINGS, other, folder, resume=True)
+
+
+def test_the_metric_decides_which_epoch_is_kept(dataset: Market1501, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    settings = dataclasses.replace(SETTINGS, metric="rank1")
+    best = train(settings, load_training_data(dataset, settings), folder)
+    history = load_checkpoint(folder.last).history
+    assert best["rank1"] == max(figures["rank1"] for figures in history)
+    assert load_checkpoint(folder.best).epoch == best["epoch"]
 
 
 def test_a_batch_larger_than_the_data_is_refused(dataset: Market1501) -> None:

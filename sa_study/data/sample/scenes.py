@@ -13,6 +13,7 @@ PANORAMA = (384, 160)
 """Width and height in pixels of the strip from which a picture's background is cut."""
 
 _WIDE, _HIGH = 768, 320  # painted at twice the size
+_HAZE = 0.5  # without it a network spends its first epochs on the walls
 Pen = ImageDraw.ImageDraw
 
 
@@ -30,7 +31,8 @@ def paint_panorama(scene: str, rng: np.random.Generator) -> Image.Image:
     SCENES[scene](ImageDraw.Draw(image), rng)
     grain = rng.normal(0, 5, (_HIGH, _WIDE, 1))
     rough = (np.asarray(image, np.float32) + grain).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(rough).filter(ImageFilter.GaussianBlur(1.2)).reduce(2)
+    panorama = Image.fromarray(rough).filter(ImageFilter.GaussianBlur(1.2)).reduce(2)
+    return Image.blend(panorama, Image.new("RGB", PANORAMA, (140, 140, 140)), _HAZE)
 
 
 def _tiles(pen: Pen, horizon: int, line: Colour) -> None:
