@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sa_study.data.sample.cameras import CAMERAS, Camera
+from sa_study.data.sample.cameras import Camera
+from sa_study.data.sample.optics import CAMERAS
 from sa_study.data.sample.people import draw_people
 
 PEOPLE, SEED, GAP = 13, 1, 4

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -29,6 +30,20 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def clock(seconds: float) -> str:
+    """A duration as minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def make_table(title: str) -> Table:
+    """An empty table in the program's style, narrow enough for 80 columns."""
+    return Table(
+        title=title, title_justify="left", title_style="bold", caption_justify="left", box=SIMPLE_HEAD
+    )
 
 
 def number(value: Any) -> str:
@@ -65,9 +80,9 @@ def epoch_line(figures: Mapping[str, float], epochs: int) -> str:
 
 def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
     """Test figures, a row for each evaluation and each re-ranking."""
-    table = Table(title="Test set (query against gallery), per cent", title_justify="left")
+    table = make_table("Test set (query against gallery), per cent")
     table.add_column("")
-    for column in ("rank-1", "rank-5", "rank-10", "mAP", "mAP (trapezoid)", "mINP", "all-shots rank-1"):
+    for column in ("rank-1", "rank-5", "rank-10", "mAP", "mAP (trapezoid)", "mINP", "all-shots"):
         table.add_column(column, justify="right")
     for label, evaluation in evaluations.items():
         table.add_row(escape(label), *(percent(evaluation[name]) for name in keys.TEST_FIGURES))
@@ -81,13 +96,12 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
         f"{first['gallery']} gallery images, {duration(seconds)}.\n"
         "mAP: mean of k/position, as scikit-learn does; (trapezoid): as the data set's own script does."
     )
-    table.caption_justify = "left"
     return table
 
 
 def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table:
     """Mean and deviation of the test figures over several seeds."""
-    table = Table(title=f"Test set, {seeds} seeds, per cent", title_justify="left")
+    table = make_table(f"Test set, {seeds} seeds, per cent")
     table.add_column("")
     for column in ("mean", "std"):
         table.add_column(column, justify="right")
@@ -98,9 +112,9 @@ def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table
 
 def data_table(report: DataReport) -> Table:
     """Counts of a data set by split."""
-    table = Table(title=escape(str(report.root)), title_justify="left")
+    table = make_table(escape(str(report.root)))
     table.add_column("")
-    for column in ("images", "ids", "cameras", "distractors", "junk", "stray files", "ids of one camera"):
+    for column in ("images", "ids", "cameras", "distractors", "junk", "stray", "1-camera ids"):
         table.add_column(column, justify="right")
     rows = [*report.splits.items(), ("all", report.total)]
     for name, split in rows:
@@ -119,13 +133,12 @@ def data_table(report: DataReport) -> Table:
         f"unreadable images: {len(report.unreadable)}; ids in both train and test: {len(report.overlap)}; "
         f"queries without a match: {len(report.queries_without_match)}\nheight×width: {sizes or '–'}"
     )
-    table.caption_justify = "left"
     return table
 
 
 def settings_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
     """What `--set` takes."""
-    table = Table(title="Settings for --set KEY=VALUE", title_justify="left")
+    table = make_table("Settings for --set KEY=VALUE")
     for column in ("key", "default", "allowed", "meaning"):
         table.add_column(column, overflow="fold")
     for row in rows:

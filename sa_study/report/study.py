@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from sa_study import keys
-from sa_study.report.console import duration, number, percent
+from sa_study.report.console import clock, duration, make_table, number, percent
 from sa_study.study.callback import TrialEvent
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, count_states, read_record, score
@@ -81,8 +81,8 @@ def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int 
     def rank(trial: FrozenTrial) -> tuple[bool, float, int]:
         return trial.state != TrialState.COMPLETE, -(score(trial, config.metric) or -1.0), trial.number
 
-    table = Table(title="Trials: validation figures of each one's best epoch, per cent", title_justify="left")
-    for column in ("trial", "state", "mAP", "rank-1", "epochs", "time"):
+    table = make_table("Trials: validation figures of each one's best epoch, per cent")
+    for column in ("trial", "state", "mAP", "rank-1", "best", "epochs", "time"):
         table.add_column(column, justify="left" if column == "state" else "right", no_wrap=True)
     table.add_column("settings", overflow="fold")
     for trial in sorted(trials, key=rank)[:limit]:
@@ -93,8 +93,9 @@ def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int 
             f"[{_STYLES[state]}]{state}[/]",
             percent(record.best.get(keys.MAP)),
             percent(record.best.get(keys.RANK1)),
-            f"{record.epoch}/{epochs}, best {record.best[keys.EPOCH]:.0f}" if record.best else f"–/{epochs}",
-            duration(record.seconds),
+            f"{record.best[keys.EPOCH]:.0f}" if record.best else "–",
+            f"{record.epoch}/{epochs}",
+            clock(record.seconds),
             ("baseline: " if trial.number == BASELINE else "") + suggested_text(trial.params),
         )
     return table

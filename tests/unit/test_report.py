@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from sa_study.curves import tag_of
-from sa_study.report.console import duration, evaluation_table, percent
+from sa_study.report.console import clock, duration, evaluation_table, percent
 from sa_study.report.study import summary_line, trials_table, verdict
 from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig, parse_duration
@@ -129,6 +129,7 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 
 
 def test_small_things() -> None:
+    assert [clock(seconds) for seconds in (4.4, 819, 3723)] == ["0:04", "13:39", "1:02:03"]
     assert percent(0.12345) == "12.3" and percent(None) == "–"
     assert (
         tag_of("mAP") == "val/mAP"

@@ -14,8 +14,9 @@ from sa_study.data.check import check_dataset
 from sa_study.data.market1501 import Market1501
 from sa_study.data.sample import make_sample_data
 from sa_study.data.sample.body import Pose
-from sa_study.data.sample.cameras import CAMERAS, Camera
+from sa_study.data.sample.cameras import Camera
 from sa_study.data.sample.figure import draw_figure
+from sa_study.data.sample.optics import CAMERAS
 from sa_study.data.sample.people import OUTFITS, Person, draw_people
 from sa_study.errors import ConfigError, DataError
 

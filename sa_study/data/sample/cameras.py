@@ -3,86 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from sa_study.data.sample.body import HEIGHT, WIDTH, Pose
 from sa_study.data.sample.figure import draw_figure
 from sa_study.data.sample.occluders import draw_occluder
+from sa_study.data.sample.optics import Optics
 from sa_study.data.sample.people import Person
 from sa_study.data.sample.scenes import PANORAMA, paint_panorama
-
-
-@dataclass(frozen=True)
-class Optics:
-    """The constant traits of one camera.
-
-    Attributes:
-        scene: Background, a key of `scenes.SCENES`.
-        path: Yaw in degrees in which people pass it; half of them walk the other way.
-        spread: Standard deviation of the yaw in degrees.
-        gains: Factors of red, green and blue: the colour cast.
-        exposure: Factor of all colours.
-        contrast: Stretch around mid grey.
-        saturation: 0 is grey, 1 leaves colours as they are.
-        blur: Standard deviation of the blur in pixels.
-        noise: Standard deviation of the sensor noise in grey levels.
-        light: Where the light comes from, from -1 (left) to 1 (right).
-        horizon: How far the background is shifted up, in pixels.
-        occluder: What may stand in the way, a key of `occluders.OCCLUDERS`.
-        occlusion: Probability that it does.
-        jitter: Standard deviation of the box's shift and scale as a share of its size.
-        quality: JPEG quality.
-    """
-
-    scene: str
-    path: float
-    spread: float
-    gains: tuple[float, float, float]
-    exposure: float
-    contrast: float
-    saturation: float
-    blur: float
-    noise: float
-    light: float
-    horizon: int
-    occluder: str
-    occlusion: float
-    jitter: float
-    quality: int
-
-
-CAMERAS: tuple[Optics, ...] = (
-    Optics("plaza", 10, 18, (1.06, 1.01, 0.91), 1.05, 1.03, 1.00, 0.4, 4, 0.9, 10, "post", 0.06, 0.021, 92),
-    Optics("shop", 85, 14, (1.13, 0.99, 0.78), 0.98, 1.00, 0.97, 0.6, 6, -0.3, 24, "crate", 0.08, 0.024, 88),
-    Optics("lawn", 170, 22, (0.94, 1.07, 0.90), 1.00, 0.95, 0.91, 0.5, 5, -0.8, 12, "bush", 0.12, 0.027, 88),
-    Optics(
-        "car park", 40, 25, (0.95, 1.00, 1.12), 1.13, 0.92, 0.85, 0.5, 5, 0.5, 8, "bonnet", 0.10, 0.024, 88
-    ),
-    Optics(
-        "underpass", 5, 15, (0.90, 1.04, 0.95), 0.75, 0.94, 0.82, 0.9, 9, 0.0, 26, "post", 0.06, 0.030, 80
-    ),
-    Optics(
-        "bicycle stand",
-        130,
-        25,
-        (0.91, 0.98, 1.08),
-        0.91,
-        1.06,
-        0.88,
-        1.1,
-        6,
-        0.7,
-        14,
-        "railing",
-        0.12,
-        0.030,
-        78,
-    ),
-)
-"""Camera `c1` first."""
 
 
 class Camera:
@@ -90,6 +21,7 @@ class Camera:
 
     def __init__(self, optics: Optics, rng: np.random.Generator) -> None:
         self.optics = optics
+        self._turned = _hue_turn(optics.hue)
         self.panorama = paint_panorama(optics.scene, rng)
 
     def photograph(self, people: list[Person], rng: np.random.Generator, jitter: float = 1.0) -> Image.Image:
@@ -143,7 +75,7 @@ class Camera:
     def _expose(self, picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         optics = self.optics
         soft = picture.filter(ImageFilter.GaussianBlur(optics.blur * rng.uniform(0.7, 1.3)))
-        pixels = np.asarray(soft, np.float32)
+        pixels = np.asarray(soft, np.float32) @ self._turned.T
         grey = pixels.mean(axis=2, keepdims=True)
         pixels = grey + optics.saturation * (pixels - grey)
         cast = np.array(optics.gains) * rng.normal(1, 0.03, 3) * optics.exposure * rng.normal(1, 0.08)
@@ -151,3 +83,11 @@ class Camera:
         pixels = pixels * cast.astype(np.float32)
         pixels += optics.noise * rng.standard_normal(pixels.shape, np.float32)
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def _hue_turn(degrees: float) -> npt.NDArray[np.float32]:
+    """The 3×3 rotation of RGB around the grey axis (Rodrigues' formula)."""
+    angle = math.radians(degrees)
+    around = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    turned = math.cos(angle) * np.eye(3) + (1 - math.cos(angle)) / 3 + math.sin(angle) * around
+    return turned.astype(np.float32)

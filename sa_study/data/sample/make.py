@@ -10,17 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from sa_study.data.sample.cameras import CAMERAS, Camera
+from sa_study.data.sample.cameras import Camera
+from sa_study.data.sample.optics import CAMERAS
 from sa_study.data.sample.people import draw_people
 from sa_study.errors import ConfigError, DataError
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
-DEFAULT_IDENTITIES = 60
+DEFAULT_IDENTITIES = 90
 DEFAULT_IMAGES_PER_CAMERA = 2
 
 _MAX_IDENTITIES = 5000
 _FEWEST_CAMERAS = 4
-_TRAIN_PER_TEST = 4
+_TRAIN_PER_TEST = 3
 _PASSER_BY = 0.10
 _BAD_BOX = 5.0
 # Purposes that keep the random streams of one seed apart.
@@ -55,14 +56,14 @@ def make_sample_data(
 ) -> Path:
     """Draws a data set of walking people in Market-1501's layout and names.
 
-    For every four training identities there is one test identity. Everyone is seen by four to six of the
+    For every three training identities there is one test identity. Everyone is seen by four to six of the
     six cameras, `images_per_camera` times by each. Of a test identity one picture a camera is a query and the
     others are the gallery, which also holds distractors (id 0000) and badly cropped junk (id -1), one of each
     for every four of its pictures.
 
     Args:
         root: Folder to make; it must not exist. It appears only when it is complete.
-        identities: Number of training identities; a quarter as many (rounded up, at least 2) test
+        identities: Number of training identities; a third as many (rounded up, at least 2) test
             identities come on top.
         seed: The same arguments and seed give the same bytes (with the same Pillow and numpy).
         images_per_camera: Pictures of one identity by one camera that sees it, at least 2.

@@ -17,15 +17,12 @@ OUTFITS: tuple[tuple[Colour, Colour, Colour], ...] = (
     (GREEN, BLACK, GREY),
     (WHITE, NAVY, BLACK),
     (BLACK, RED, DENIM),
-    (OCHRE, GREEN, BLACK),
-    (GREY, WHITE, BEIGE),
-    (WHITE, GREEN, DENIM),
 )
 """Colours of the top, its pattern and the legwear."""
-BAGS: tuple[Colour, ...] = ((48, 44, 46), (150, 62, 48), (188, 164, 92))
-HAIRS: tuple[Colour, ...] = ((32, 26, 24), (84, 56, 36), (186, 150, 88))
+BAGS: tuple[Colour, ...] = ((48, 44, 46), (150, 62, 48))
+HAIRS: tuple[Colour, ...] = ((32, 26, 24), (84, 56, 36))
 HATS: tuple[Colour, ...] = ((44, 50, 74), (206, 198, 178))
-SKINS: tuple[Colour, ...] = ((236, 200, 172), (214, 168, 132), (150, 104, 74))
+SKINS: tuple[Colour, ...] = ((236, 200, 172), (214, 168, 132))
 SHOES: tuple[Colour, ...] = ((36, 34, 36), (122, 82, 54))
 
 PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "logo", "yoke")
