@@ -41,9 +41,8 @@ def clock(seconds: float) -> str:
 
 def make_table(title: str) -> Table:
     """An empty table in the program's style, narrow enough for 80 columns."""
-    return Table(
-        title=title, title_justify="left", title_style="bold", caption_justify="left", box=SIMPLE_HEAD
-    )
+    style: Any = {"title_style": "bold", "box": SIMPLE_HEAD, "pad_edge": False, "collapse_padding": True}
+    return Table(title=title, title_justify="left", caption_justify="left", **style)
 
 
 def number(value: Any) -> str:

@@ -1,0 +1,84 @@
+"""Reading a study's database, wherever it lies and in whatever state."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sa_study.errors import StudyFolderError
+from sa_study.space import SearchSpace
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import TrialRecord, open_storage, read_trials, trials_in
+from sa_study.study.search import create_study
+
+SPACE = SearchSpace(search={}, fixed={"pretrained": "none"}, baseline={})
+
+
+def make_study(root: Path) -> StudyFolder:
+    root.mkdir(parents=True)
+    folder = StudyFolder(root)
+    create_study(open_storage(folder), SPACE)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["plain", "what?", "a#1", "per%20cent", "ü, x & y=z"])
+def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+    folder = make_study(tmp_path / name)
+    assert [trial.state for trial in read_trials(folder)] == [TrialState.WAITING]
+    assert [path.name for path in folder.root.iterdir()] == ["optuna.db"]
+
+
+def test_reading_writes_nothing(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    before = folder.database.read_bytes()
+    folder.database.chmod(0o444)
+    read_trials(folder)
+    assert folder.database.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + 200 * b"x"])
+def test_a_damaged_database_is_named(tmp_path: Path, content: bytes) -> None:
+    folder = StudyFolder(tmp_path)
+    folder.database.write_bytes(content)
+    with pytest.raises(StudyFolderError) as error:
+        read_trials(folder)
+    assert str(folder.database) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_another_programs_database_is_named(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    optuna.create_study(storage=f"sqlite:///{folder.database}", study_name="theirs")
+    with pytest.raises(StudyFolderError, match=r"optuna\.db"):
+        read_trials(folder)
+
+
+CUT_OFF = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("BEGIN")
+connection.execute("CREATE TABLE filler (text)")
+connection.executemany("INSERT INTO filler VALUES (?)", [("x" * 4000,)] * 500)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_write_that_was_killed_is_named_and_mended_by_opening_to_write(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    subprocess.run([sys.executable, "-c", CUT_OFF, str(folder.database)], check=False)
+    assert Path(f"{folder.database}-journal").exists(), "SQLite must have a write to roll back"
+    with pytest.raises(StudyFolderError, match="a write to it was cut off; 'resume"):
+        read_trials(folder)
+    assert len(trials_in(open_storage(folder), folder)) == 1
+    assert len(read_trials(folder)) == 1
+
+
+def test_the_state_at_the_end() -> None:
+    assert TrialRecord(last={"progress": 100.0}).final_state == TrialState.COMPLETE
+    assert TrialRecord(last={"progress": 30.0}).final_state == TrialState.PRUNED
+    assert TrialRecord(last={"progress": 100.0}, failure="died").final_state == TrialState.FAIL
