@@ -135,10 +135,14 @@ def demo(
         space = load_space(Path("demo"))
         config = StudyConfig(data_dir=sample, space=space, trials=space.trials)
         outcome = _run_launch(console, study, config)
-    _show_end(console, study, config, outcome)
+    _show_end(console, study, config, outcome, evaluated=True)
     with phases(console) as report:
         evaluations = evaluate_study(study, None, reranked=True, baseline=True, report=report)
+    console.print()
     console.print(evaluation_table(evaluations))
+    console.print(
+        f"everything is in {study}; its curves: tensorboard --logdir {study / 'tensorboard'}", highlight=False
+    )
 
 
 def _run_launch(console: Console, study: Path, config: StudyConfig) -> Outcome:
@@ -167,7 +171,9 @@ def _run_resume(console: Console, study: Path, trials: int | None) -> tuple[Stud
     return StudyConfig.read(StudyFolder.existing(study).config), outcome
 
 
-def _show_end(console: Console, study: Path, config: StudyConfig, outcome: Outcome) -> None:
+def _show_end(
+    console: Console, study: Path, config: StudyConfig, outcome: Outcome, *, evaluated: bool = False
+) -> None:
     """The study's end in the terminal, and what to do next."""
     from sa_study.report.study import summary_line, trials_table, verdict
 
@@ -176,7 +182,7 @@ def _show_end(console: Console, study: Path, config: StudyConfig, outcome: Outco
     console.print(verdict(outcome.trials, outcome.winner, config), highlight=False, style="bold")
     if outcome.unfinished or outcome.interrupted:
         console.print(f"not finished; go on with: run_study.py resume --study {study}", highlight=False)
-    if outcome.winner is not None:
+    if outcome.winner is not None and not evaluated:
         console.print(
             f"the test set was not opened; next: run_study.py evaluate --study {study}", highlight=False
         )
