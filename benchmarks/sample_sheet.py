@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from sa_study.data.sample.cameras import Camera
 from sa_study.data.sample.optics import CAMERAS
 from sa_study.data.sample.people import draw_people

@@ -36,7 +36,9 @@ def check(
 @app.command()
 def make(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; must not exist.")],
-    identities: Annotated[int | None, typer.Option(help="People, two thirds of them for training.")] = None,
+    identities: Annotated[
+        int | None, typer.Option(help="Training identities; a third as many test identities come on top.")
+    ] = None,
     images_per_camera: Annotated[
         int | None, typer.Option(help="Pictures of a person by each camera.")
     ] = None,
