@@ -19,7 +19,7 @@ from sa_study.data.store import TrainingData
 from sa_study.engine import build_network
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.provenance import count_launches, note_launch
-from sa_study.space_file import complete
+from sa_study.space_file import complete, override
 from sa_study.study.callback import StudyCallback, TrialEvent
 from sa_study.study.cluster import Slots, connect, slots
 from sa_study.study.config import StudyConfig
@@ -136,8 +136,7 @@ def _load_data(config: StudyConfig, progress: Progress | None) -> TrainingData:
 def _resolve(config: StudyConfig, room: Slots) -> StudyConfig:
     """The study with every setting decided, so that neither defaults nor machines change it later."""
     decided = {"threads": max(1, int(room.cpus)), "device": "auto" if room.gpus else "cpu"}
-    space = complete(config.space, decided)
-    space.fixed["metric"] = config.metric
+    space = complete(override(config.space, {"metric": config.metric}), decided)
     if space.fixed["device"] == "cuda" and not room.gpus:
         raise ConfigError("device: cuda, but trials are given no GPU; raise --gpus-per-trial")
     return dataclasses.replace(config, space=space, gpus_per_trial=room.gpus)
