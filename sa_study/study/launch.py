@@ -17,7 +17,7 @@ from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
 from sa_study.data.store import TrainingData
 from sa_study.engine import build_network
-from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.errors import ConfigError, RunFailed, StudyFolderError
 from sa_study.provenance import count_launches, note_launch
 from sa_study.space_file import complete, override
 from sa_study.study.callback import StudyCallback, TrialEvent
@@ -36,6 +36,9 @@ Announce = Callable[[TrialEvent], None]
 
 _RETRIES = 3
 """Restarts of a trial whose process died or raised, each from its last checkpoint."""
+
+_FULL = ("database or disk is full", "No space left on device")
+"""What SQLite and the operating system say of a full disk."""
 
 
 @dataclass(frozen=True)
@@ -236,4 +239,11 @@ def _fit(
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except tune.TuneError as error:
+        if not any(words in str(error) for words in _FULL):
+            raise
+        raise RunFailed(
+            f"{folder.root}: the disk is full; make room, then 'resume --study {folder.root}'"
+        ) from None
