@@ -146,28 +146,26 @@ def demo(
 
 
 def _run_launch(console: Console, study: Path, config: StudyConfig) -> Outcome:
-    from sa_study.report.console import phases
-    from sa_study.report.study import live_trials
+    from sa_study.report.study import LiveStudy
     from sa_study.study.launch import launch
 
     console.print(
         f"study {study}: {config.trials} trials, maximising validation {config.metric}", highlight=False
     )
-    with phases(console) as report, live_trials(console, config) as announce:
-        return launch(study, config, announce, lambda done, total: report("decode", done, total))
+    with LiveStudy(console, config) as live:
+        return launch(study, config, live.announce, live.decoded)
 
 
 def _run_resume(console: Console, study: Path, trials: int | None) -> tuple[StudyConfig, Outcome]:
-    from sa_study.report.console import phases
-    from sa_study.report.study import live_trials
+    from sa_study.report.study import LiveStudy
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
     from sa_study.study.launch import resume
 
     config = StudyConfig.read(StudyFolder.existing(study).config)
     console.print(f"study {study}: going on", highlight=False)
-    with phases(console) as report, live_trials(console, config) as announce:
-        outcome = resume(study, trials, announce, lambda done, total: report("decode", done, total))
+    with LiveStudy(console, config) as live:
+        outcome = resume(study, trials, live.announce, live.decoded)
     return StudyConfig.read(StudyFolder.existing(study).config), outcome
 
 

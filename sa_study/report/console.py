@@ -60,7 +60,7 @@ def phases(console: Console) -> Iterator[PhaseReport]:
         def report(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
                 tasks[phase] = bars.add_task(phase)
-            bars.update(tasks[phase], completed=done, total=total)
+            bars.update(tasks[phase], completed=done, total=total, visible=done < total)
 
         yield report
 

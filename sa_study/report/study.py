@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from sa_study import keys
 from sa_study.report.console import clock, duration, make_table, number, percent
@@ -21,46 +20,60 @@ from sa_study.study.records import BASELINE, count_states, read_record, score
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
 
 
-class _Announce(Protocol):
-    def __call__(self, event: TrialEvent) -> None: ...
-
-
 def suggested_text(suggested: Mapping[str, Any]) -> str:
     """Searched settings in one line."""
     return " ".join(f"{name}={number(value)}" for name, value in suggested.items())
 
 
-@contextmanager
-def live_trials(console: Console, config: StudyConfig) -> Iterator[_Announce]:
-    """Shows running trials as bars, and prints a line for each that ends."""
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(20),
-        TextColumn("{task.fields[figures]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    tasks: dict[int, Any] = {}
-    with bars:
+class LiveStudy:
+    """Shows a launch while it goes on: decoding and running trials as bars, a line for each trial that ends.
 
-        def announce(event: TrialEvent) -> None:
-            if event.kind != "epoch":
-                if event.number in tasks:
-                    bars.remove_task(tasks.pop(event.number))
-                console.print(_ended_line(event, config.metric), highlight=False)
-                return
-            if event.number not in tasks:
-                tasks[event.number] = bars.add_task(f"trial {event.number}", total=100, figures="")
-            figures = event.record.last
-            last = f"epoch {figures[keys.EPOCH]:.0f}  {config.metric} {percent(figures[config.metric])} %"
-            bars.update(
-                tasks[event.number],
-                completed=figures[keys.PROGRESS],
-                figures=f"{last}  {suggested_text(event.suggested)}",
-            )
+    A context manager; where the output is no terminal there are only the lines.
+    """
 
-        yield announce
+    def __init__(self, console: Console, config: StudyConfig):
+        one_line = Column(no_wrap=True, overflow="ellipsis")
+        self._console = console
+        self._metric = config.metric
+        self._bars = Progress(
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(20),
+            TextColumn("{task.fields[figures]}", table_column=one_line),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> LiveStudy:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    def decoded(self, done: int, total: int) -> None:
+        """Shows how many images are decoded."""
+        self._show("decode", done / total, f"{done:,} of {total:,} images")
+
+    def announce(self, event: TrialEvent) -> None:
+        """Shows what happened to a trial."""
+        name, record = f"trial {event.number}", event.record
+        if event.kind == "epoch":
+            value = f"{self._metric} {percent(record.last[self._metric])} %"
+            text = f"epoch {record.epoch}  {value}  {suggested_text(event.suggested)}"
+            self._show(name, min(record.last[keys.PROGRESS] / 100, 0.999), text)
+            return
+        self._show(name, 1.0, "")
+        self._console.print(_ended_line(event, self._metric), highlight=False)
+
+    def _show(self, name: str, share: float, figures: str) -> None:
+        """Adds or moves a bar; a full one goes."""
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=1.0, figures="")
+        self._bars.update(self._tasks[name], completed=share, figures=figures)
+        if share >= 1:
+            self._bars.remove_task(self._tasks.pop(name))
 
 
 def _ended_line(event: TrialEvent, metric: str) -> str:

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from sa_study.curves import tag_of
 from sa_study.report.console import clock, duration, evaluation_table, percent
-from sa_study.report.study import summary_line, trials_table, verdict
+from sa_study.report.study import LiveStudy, summary_line, trials_table, verdict
 from sa_study.space_file import load_space
+from sa_study.study.callback import TrialEvent
 from sa_study.study.config import StudyConfig, parse_duration
 from sa_study.study.records import TrialRecord
 from sa_study.study.selection import choose_winner
@@ -112,6 +113,23 @@ def test_the_verdict_names_winner_and_baseline(
 ) -> None:
     text = verdict(trials, choose_winner(trials, "mAP"), config)
     assert all(word in text for word in words), text
+
+
+def test_a_launch_is_told_in_lines_where_there_is_no_terminal(config: StudyConfig) -> None:
+    console = Console(record=True, width=100, color_system=None, force_terminal=False)
+    figures = {"epoch": 4.0, "mAP": 0.5, "rank1": 0.6, "progress": 100.0}
+    whole = TrialRecord(last=figures, best=figures, seconds=75.0)
+    with LiveStudy(console, config) as live:
+        live.decoded(5, 10)
+        live.decoded(10, 10)
+        live.announce(TrialEvent(0, "epoch", {"lr": 0.1}, whole))
+        live.announce(TrialEvent(0, "COMPLETE", {"lr": 0.1}, whole))
+        live.announce(TrialEvent(1, "FAIL", {"lr": 100.0}, TrialRecord(failure="epoch 1: loss is nan")))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert lines == [
+        "trial 0 (baseline) COMPLETE mAP 50.0 % at epoch 4 of 4 run, 1 min 15 s lr=0.1",
+        "trial 1 FAIL epoch 1: loss is nan lr=100",
+    ]
 
 
 @pytest.mark.parametrize(
