@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
@@ -200,6 +201,7 @@ def _fit(
     earlier: list[FrozenTrial],
     left: int,
 ) -> None:
+    """Lets Ray run the trials that are left, in a session of their own inside the trials' storage."""
     storage = Storage.of_study(folder, config.storage_path)
     session = f"session_{count_launches(folder.provenance)}"
     search = StudySearch(
@@ -209,35 +211,14 @@ def _fit(
         seed=config.seed,
         session=session,
     )
-    trainable = tune.with_resources(
-        tune.with_parameters(run_trial, data=data, storage=storage, metric=config.metric),
-        {"cpu": room.cpus, "gpu": room.gpus},
-    )
-    logger = tune.logger.JsonLoggerCallback()
+    callback = StudyCallback(folder.tensorboard, search, announce)
     tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            metric=config.metric,
-            mode="max",
-            search_alg=search,
-            scheduler=make_scheduler(config.space.scheduler, earlier),
-            num_samples=left,
-            max_concurrent_trials=room.concurrent,
-            time_budget_s=config.time_budget,
-            reuse_actors=True,
-            trial_name_creator=lambda trial: trial_folder(trial.config["number"]),
-            trial_dirname_creator=lambda trial: trial_folder(trial.config["number"]),
+        tune.with_resources(
+            tune.with_parameters(run_trial, data=data, storage=storage, metric=config.metric),
+            {"cpu": room.cpus, "gpu": room.gpus},
         ),
-        run_config=tune.RunConfig(
-            name=session,
-            storage_path=storage.uri,
-            failure_config=tune.FailureConfig(max_failures=_RETRIES),
-            checkpoint_config=tune.CheckpointConfig(
-                num_to_keep=1, checkpoint_score_attribute=config.metric, checkpoint_score_order="max"
-            ),
-            callbacks=[logger, StudyCallback(folder.tensorboard, search, announce)],
-            verbose=0,
-        ),
+        tune_config=_tune_config(config, room, search, earlier, left),
+        run_config=_run_config(config, storage, session, callback),
     )
     try:
         tuner.fit()
@@ -247,3 +228,39 @@ def _fit(
         raise RunFailed(
             f"{folder.root}: the disk is full; make room, then 'resume --study {folder.root}'"
         ) from None
+
+
+def _tune_config(
+    config: StudyConfig, room: Slots, search: StudySearch, earlier: list[FrozenTrial], left: int
+) -> tune.TuneConfig:
+    def name(trial: Any) -> str:
+        return trial_folder(trial.config["number"])
+
+    return tune.TuneConfig(
+        metric=config.metric,
+        mode="max",
+        search_alg=search,
+        scheduler=make_scheduler(config.space.scheduler, earlier),
+        num_samples=left,
+        max_concurrent_trials=room.concurrent,
+        time_budget_s=config.time_budget,
+        reuse_actors=True,
+        trial_name_creator=name,
+        trial_dirname_creator=name,
+    )
+
+
+def _run_config(
+    config: StudyConfig, storage: Storage, session: str, callback: StudyCallback
+) -> tune.RunConfig:
+    return tune.RunConfig(
+        name=session,
+        storage_path=storage.uri,
+        failure_config=tune.FailureConfig(max_failures=_RETRIES),
+        # Of equals Ray keeps the later, as a trial's record does; the last is kept beside the best.
+        checkpoint_config=tune.CheckpointConfig(
+            num_to_keep=1, checkpoint_score_attribute=config.metric, checkpoint_score_order="max"
+        ),
+        callbacks=[tune.logger.JsonLoggerCallback(), callback],
+        verbose=0,
+    )
