@@ -92,8 +92,7 @@ def status(study: Study) -> None:
     from sa_study.report.study import summary_line, trials_table, verdict
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.records import read_trials
-    from sa_study.study.selection import choose_winner
+    from sa_study.study.records import choose_winner, read_trials
 
     folder = StudyFolder.existing(study)
     config = StudyConfig.read(folder.config)

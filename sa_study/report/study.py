@@ -13,9 +13,8 @@ from rich.table import Column, Table
 
 from sa_study import keys
 from sa_study.report.console import clock, duration, make_table, number, percent
-from sa_study.study.callback import TrialEvent
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import BASELINE, count_states, read_record, score
+from sa_study.study.records import BASELINE, TrialEvent, count_states, read_record, score
 
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,8 @@ from ray import tune
 
 from sa_study import keys
 from sa_study.curves import RunWriter
-from sa_study.study.records import TrialRecord
+from sa_study.study.records import TrialEvent
 from sa_study.study.search import StudySearch, trial_folder
-
-
-@dataclass(frozen=True)
-class TrialEvent:
-    """Something that happened to a trial.
-
-    Attributes:
-        number: The trial.
-        kind: `epoch`, or the state in which the trial ended: `COMPLETE`, `PRUNED`, `FAIL`.
-        suggested: Its searched settings.
-        record: What it has reached.
-    """
-
-    number: int
-    kind: str
-    suggested: dict[str, Any]
-    record: TrialRecord
 
 
 class StudyCallback(tune.Callback):

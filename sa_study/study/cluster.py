@@ -82,6 +82,10 @@ def slots(config: StudyConfig) -> Slots:
         if want > most[kind]:
             raise ConfigError(f"--{option}-per-trial: {want:g} asked, but a machine has {most[kind]:g}")
     fit = sum(_fit(node, config.cpus_per_trial, gpus) for node in nodes)
+    if not fit:
+        raise ConfigError(
+            f"--cpus-per-trial {config.cpus_per_trial:g}: no one machine has these beside {gpus:g} GPUs"
+        )
     return Slots(config.cpus_per_trial, gpus, min(config.max_concurrent or fit, fit))
 
 

@@ -21,11 +21,11 @@ from sa_study.engine import build_network
 from sa_study.errors import ConfigError, RunFailed, StudyFolderError
 from sa_study.provenance import count_launches, note_launch
 from sa_study.space_file import complete, override
-from sa_study.study.callback import StudyCallback, TrialEvent
+from sa_study.study.callback import StudyCallback
 from sa_study.study.cluster import Slots, connect, slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import ENDED, open_storage, read_trials, trials_in
+from sa_study.study.records import ENDED, TrialEvent, open_storage, read_trials, trials_in
 from sa_study.study.scheduler import make_scheduler
 from sa_study.study.search import StudySearch, create_study, settle_finished, trial_folder
 from sa_study.study.selection import keep_winner

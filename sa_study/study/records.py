@@ -76,6 +76,23 @@ class TrialRecord:
         )
 
 
+@dataclass(frozen=True)
+class TrialEvent:
+    """Something that happened to a trial.
+
+    Attributes:
+        number: The trial.
+        kind: `epoch`, or the state in which the trial ended: `COMPLETE`, `PRUNED`, `FAIL`.
+        suggested: Its searched settings.
+        record: What it has reached.
+    """
+
+    number: int
+    kind: str
+    suggested: dict[str, Any]
+    record: TrialRecord
+
+
 def read_record(trial: FrozenTrial) -> TrialRecord:
     """The record kept with a trial; an empty one before its first epoch."""
     return TrialRecord(**trial.user_attrs.get(_ATTRIBUTE, {}))
@@ -89,6 +106,12 @@ def write_record(trial: optuna.trial.Trial, record: TrialRecord) -> None:
 def score(trial: FrozenTrial, metric: str) -> float | None:
     """A trial's score: its best epoch's metric; None before the first epoch."""
     return read_record(trial).best.get(metric)
+
+
+def choose_winner(trials: list[FrozenTrial], metric: str) -> FrozenTrial | None:
+    """The completed trial with the greatest score, the earlier of equals; None while none is complete."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return max(complete, key=lambda trial: (score(trial, metric) or 0.0, -trial.number), default=None)
 
 
 def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:

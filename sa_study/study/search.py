@@ -104,7 +104,8 @@ class StudySearch(OptunaSearch):
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """The configuration of a trial: its complete settings, its number, and where it goes on from."""
-        study, interrupted = self.study, self._interrupted.popleft() if self._interrupted else None
+        study = self.study
+        interrupted = self._interrupted.popleft() if self._interrupted else None
         started = len(study.get_trials(deepcopy=False, states=(*ENDED, TrialState.RUNNING)))
         number = interrupted.number if interrupted else started
         study.sampler = make_sampler(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
@@ -13,14 +13,8 @@ from sa_study.errors import RunFailed
 from sa_study.files import write_yaml
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import BASELINE, read_record, score
+from sa_study.study.records import BASELINE, choose_winner, read_record
 from sa_study.study.storage import Storage
-
-
-def choose_winner(trials: list[FrozenTrial], metric: str) -> FrozenTrial | None:
-    """The completed trial with the greatest score, the earlier of equals; None while none is complete."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return max(complete, key=lambda trial: (score(trial, metric) or 0.0, -trial.number), default=None)
 
 
 def trial_settings(trial: FrozenTrial, config: StudyConfig) -> Settings:

@@ -15,10 +15,8 @@ from sa_study.curves import tag_of
 from sa_study.report.console import clock, duration, evaluation_table, percent
 from sa_study.report.study import LiveStudy, summary_line, trials_table, verdict
 from sa_study.space_file import load_space
-from sa_study.study.callback import TrialEvent
 from sa_study.study.config import StudyConfig, parse_duration
-from sa_study.study.records import TrialRecord
-from sa_study.study.selection import choose_winner
+from sa_study.study.records import TrialEvent, TrialRecord, choose_winner
 
 FIGURES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")
 
