@@ -75,6 +75,12 @@ class Settings:
     batch_size: int = _setting(
         48, "images a step; an incomplete last batch is dropped (paper: 48)", low=2, high=8192
     )
+    accumulate: int = _setting(
+        1,
+        "parts of a batch whose gradients are added up, for less memory; batch norm sees a part",
+        low=1,
+        high=1024,
+    )
     lr: float = _setting(0.1, "SGD learning rate of the new layers (paper: 0.1)", above=0, high=100)
     backbone_lr_factor: float = _setting(
         0.1, "learning rate of the backbone as a share of lr (paper: 0.1)", low=0, high=10
@@ -122,6 +128,12 @@ class Settings:
             raise ConfigError(
                 f"height: {self.height} gives stage 4 fewer rows than parts={self.parts}; "
                 f"the least height is {16 * self.parts} (16 x parts)"
+            )
+
+        if self.batch_size < 2 * self.accumulate:
+            raise ConfigError(
+                f"accumulate: {self.accumulate} parts of batch_size={self.batch_size} have fewer than 2 "
+                f"images; the most is {self.batch_size // 2}"
             )
 
     @property

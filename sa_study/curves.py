@@ -16,6 +16,7 @@ _TAGS = {
     keys.LR: "train/lr",
     keys.IMAGES_PER_SECOND: "speed/images_per_second",
     keys.SECONDS: "speed/seconds_per_epoch",
+    keys.LATENCY: "speed/milliseconds_per_image",
     keys.PROGRESS: "progress",
     **{name: f"val/{name}" for name in keys.RANKING},
 }

@@ -34,13 +34,18 @@ class Trainer:
     one that was never interrupted. On a CPU the same settings, data and PyTorch give the same figures to the
     last bit; CUDA adds some sums in varying order.
 
+    Args:
+        settings: What is trained.
+        data: Images to train on and to validate with.
+        start: State dict of the pretrained backbone, or None to load it as `settings.pretrained` says.
+
     Attributes:
         settings: What is trained.
         device: Where it is trained.
         history: The figures of every completed epoch.
     """
 
-    def __init__(self, settings: Settings, data: TrainingData):
+    def __init__(self, settings: Settings, data: TrainingData, start: Mapping[str, Tensor] | None = None):
         self.settings = settings
         self.device = prepare_device(settings)
         self.history: list[dict[str, float]] = []
@@ -48,7 +53,7 @@ class Trainer:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         torch.manual_seed(derived_seed(settings.seed, "initialisation"))
-        net = build_network(settings, data.num_classes).to(self.device)
+        net = build_network(settings, data.num_classes, start).to(self.device)
         self._net = net.to(memory_format=memory_format(settings))
         self._optimizer = torch.optim.SGD(
             [
@@ -104,13 +109,17 @@ class Trainer:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Goes on from a checkpoint of the same settings.
+        """Goes on from a checkpoint of the same settings; only `accumulate` may differ.
 
         Raises:
             ConfigError: The checkpoint was made with other settings, or kept only for its weights.
         """
         mine = self.settings.to_dict()
-        differing = [name for name, value in checkpoint.settings.items() if mine.get(name) != value]
+        differing = [
+            name
+            for name, value in checkpoint.settings.items()
+            if mine.get(name) != value and name != "accumulate"
+        ]
         if differing:
             name = differing[0]
             raise ConfigError(
@@ -158,43 +167,68 @@ class Trainer:
         }
 
     def _step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """One step of the optimiser; the figures are means over the batch."""
+        self._optimizer.zero_grad()
+        parts = self.settings.accumulate
+        sums: dict[str, Tensor] = {}
+        for some, wanted in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+            share = len(wanted) / len(labels)
+            for name, value in self._gradient(some, wanted, share).items():
+                sums[name] = sums[name] + share * value if name in sums else share * value
+        self._optimizer.step()
+        return sums
+
+    def _gradient(self, images: Tensor, labels: Tensor, share: float) -> dict[str, Tensor]:
+        """Adds the gradient of a part of the batch, weighted by its share."""
         images = images.contiguous(memory_format=memory_format(self.settings))
         with autocast(self.settings, self.device):
             _, logits = self._net(images)
             loss, branches = total_loss(logits, labels)
-        self._optimizer.zero_grad()
-        loss.backward()
-        self._optimizer.step()
+        (share * loss).backward()
         accuracy = (logits["global"].detach().argmax(1) == labels).float().mean()
-        sums = {keys.LOSS: loss.detach(), keys.TRAIN_ACCURACY: accuracy}
-        return sums | {f"{keys.LOSS}/{name}": value.detach() for name, value in branches.items()}
+        figures = {keys.LOSS: loss.detach(), keys.TRAIN_ACCURACY: accuracy}
+        return figures | {f"{keys.LOSS}/{name}": value for name, value in branches.items()}
 
     def _validate(self) -> dict[str, float]:
         data, settings = self._data, self.settings
         if not len(data.query):
             return {}
+        start = time.perf_counter()
         query, gallery = (
             extract_features(self._net, data.store, index, settings) for index in (data.query, data.gallery)
         )
+        self._wait()
+        latency = 1000 * (time.perf_counter() - start) / (len(query) + len(gallery))
         if not (query.isfinite().all() and gallery.isfinite().all()):
             raise self._diverged("a validation feature", math.nan)
         pids, camids = data.store.pids, data.store.camids
         ranking = rank_features(
             query, gallery, pids[data.query], pids[data.gallery], camids[data.query], camids[data.gallery]
         )
-        return {name: float(getattr(ranking, name)) for name in keys.RANKING}
+        return {name: float(getattr(ranking, name)) for name in keys.RANKING} | {keys.LATENCY: latency}
+
+    def _wait(self) -> None:
+        """Waits until the device has done what it was told, so that a clock can be read."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def _diverged(self, name: str, value: float) -> Diverged:
         return Diverged(f"epoch {self.epoch + 1}: {name} is {value}; a lower lr usually helps")
 
 
-def build_network(settings: Settings, num_classes: int) -> SANet:
+def build_network(settings: Settings, num_classes: int, start: Mapping[str, Tensor] | None = None) -> SANet:
     """The network that the settings describe, on the CPU, with its initial weights.
+
+    Args:
+        settings: What to build.
+        num_classes: Identities that the classifiers tell apart.
+        start: State dict of the pretrained backbone, where it is at hand.
 
     Raises:
         WeightsError: The pretrained weights cannot be had.
     """
-    pretrained: bool | str = {"imagenet": True, "none": False}.get(settings.pretrained, settings.pretrained)
+    named: bool | str = {"imagenet": True, "none": False}.get(settings.pretrained, settings.pretrained)
+    pretrained = named if start is None else start
     try:
         return SANet(
             depth=settings.depth,

@@ -58,6 +58,27 @@ def count_launches(path: Path) -> int:
     return len(_read(path)["launches"])
 
 
+def differences(path: Path) -> list[str]:
+    """What is not as it was at a folder's last launch, so that figures may differ in their last digits.
+
+    Raises:
+        StudyFolderError: The file is missing or damaged.
+    """
+    before, now = _read(path)["launches"][-1], describe_run()
+    pairs = {name: (was, now["packages"].get(name)) for name, was in before.get("packages", {}).items()}
+    pairs["python"] = before.get("python"), now["python"]
+    pairs["code"] = _code(before.get("git")), _code(now["git"])
+    return [
+        f"{name} was {was} at the last launch, is {is_now} now"
+        for name, (was, is_now) in pairs.items()
+        if was != is_now
+    ]
+
+
+def _code(git: dict[str, Any] | None) -> str:
+    return f"commit {git['commit'][:10]}{' (changed)' if git['dirty'] else ''}" if git else "of no commit"
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         entry = json.loads(path.read_text())

@@ -13,7 +13,15 @@ import numpy as np
 import torch
 
 Purpose = Literal[
-    "order", "augmentation", "erasing-noise", "dropout", "initialisation", "split", "subset", "search"
+    "order",
+    "augmentation",
+    "erasing-noise",
+    "dropout",
+    "initialisation",
+    "split",
+    "subset",
+    "search",
+    "bracket",
 ]
 
 

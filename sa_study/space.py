@@ -106,6 +106,13 @@ class SearchSpace:
         """The complete settings of a trial with these suggested values."""
         return Settings.from_mapping({**STUDY_DEFAULTS, **self.fixed, **suggested}, "trial")
 
+    @property
+    def size(self) -> int | None:
+        """Number of combinations, or None where there is no end of them."""
+        if all(parameter.kind == "categorical" for parameter in self.search.values()):
+            return math.prod(len(parameter.choices) for parameter in self.search.values())
+        return None
+
     def grid(self) -> list[dict[str, Any]]:
         """Every combination of the choices, the baseline first."""
         axes = [[(key, choice) for choice in p.choices] for key, p in self.search.items()]

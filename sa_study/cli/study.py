@@ -12,10 +12,29 @@ from sa_study.cli.options import DataDir, Set, Study
 
 if TYPE_CHECKING:
     from sa_study.study.config import StudyConfig
-    from sa_study.study.launch import Outcome
+    from sa_study.study.launch import Changes, Outcome
 
 Trials = Annotated[
     int | None, typer.Option("--trials", help="Number of trials in all.", show_default="the space's")
+]
+TimeBudget = Annotated[
+    str | None, typer.Option("--time-budget", help="End the launch after, e.g. 90s, 45m, 2h, 1h30m.")
+]
+EpochBudget = Annotated[
+    int | None, typer.Option("--epoch-budget", help="End the study after so many epochs of all trials.")
+]
+GpuHours = Annotated[
+    float | None, typer.Option("--gpu-hours", help="End the study after so many GPU-hours of training.")
+]
+MaxConcurrent = Annotated[
+    int | None,
+    typer.Option(
+        "--max-concurrent", help="Most trials at a time.", show_default="as many as fit, at any moment"
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="A running Ray cluster, e.g. auto.", show_default="this machine alone"),
 ]
 
 
@@ -33,18 +52,20 @@ def tune(
         typer.Option("--space", help="Search-space file, or default, wide, small, ablation, paper, demo."),
     ] = Path("default"),
     trials: Trials = None,
-    time_budget: Annotated[str | None, typer.Option(help="Stop after, e.g. 90s, 45m, 2h, 1h30m.")] = None,
+    time_budget: TimeBudget = None,
+    epoch_budget: EpochBudget = None,
+    gpu_hours: GpuHours = None,
     metric: Annotated[str, typer.Option(help="Validation figure to maximise: mAP or rank1.")] = "mAP",
+    minimize: Annotated[
+        str | None,
+        typer.Option(help="Second objective: cost (seconds of training) or latency (ms an image)."),
+    ] = None,
     gpus_per_trial: Annotated[
         float | None, typer.Option(help="A fraction shares a GPU.", show_default="1 where there is one")
     ] = None,
     cpus_per_trial: Annotated[float, typer.Option(help="CPU cores, and threads, of a trial.")] = 1.0,
-    max_concurrent: Annotated[
-        int | None, typer.Option(help="Most trials at a time.", show_default="as many as fit")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster, e.g. auto.", show_default="this machine alone")
-    ] = None,
+    max_concurrent: MaxConcurrent = None,
+    address: Address = None,
     storage_path: Annotated[
         str | None,
         typer.Option(
@@ -69,6 +90,9 @@ def tune(
         metric=metric,
         trials=searched.trials if trials is None else trials,
         time_budget=parse_duration(time_budget) if time_budget else None,
+        epoch_budget=epoch_budget,
+        gpu_hours=gpu_hours,
+        minimize=minimize,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
@@ -80,10 +104,33 @@ def tune(
     _show_end(Console(), study, config, _run_launch(Console(), study, config))
 
 
-def resume(study: Study, trials: Trials = None) -> None:
-    """Go on with a study that was stopped or killed; --trials raises the number of trials."""
+def resume(
+    study: Study,
+    trials: Trials = None,
+    time_budget: TimeBudget = None,
+    epoch_budget: EpochBudget = None,
+    gpu_hours: GpuHours = None,
+    max_concurrent: MaxConcurrent = None,
+    address: Address = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Where the same data lie now.", show_default="as before")
+    ] = None,
+) -> None:
+    """Go on with a study that was stopped or killed, or extend it by more trials or a larger budget."""
+    from sa_study.study.config import parse_duration
+    from sa_study.study.launch import Changes
+
     console = Console()
-    config, outcome = _run_resume(console, study, trials)
+    changes = Changes(
+        trials=trials,
+        time_budget=parse_duration(time_budget) if time_budget else None,
+        epoch_budget=epoch_budget,
+        gpu_hours=gpu_hours,
+        max_concurrent=max_concurrent,
+        address=address,
+        data_dir=data_dir.absolute() if data_dir else None,
+    )
+    config, outcome = _run_resume(console, study, changes)
     _show_end(console, study, config, outcome)
 
 
@@ -120,10 +167,11 @@ def demo(
     from sa_study.study.config import StudyConfig
     from sa_study.study.final import evaluate_study
     from sa_study.study.folder import StudyFolder
+    from sa_study.study.launch import Changes
 
     console = Console()
     if StudyFolder(study).config.exists():
-        config, outcome = _run_resume(console, study, None)
+        config, outcome = _run_resume(console, study, Changes())
     else:
         StudyFolder.free(study)
         sample = study.absolute().with_name(f"{study.name}_data")
@@ -152,10 +200,10 @@ def _run_launch(console: Console, study: Path, config: StudyConfig) -> Outcome:
         f"study {study}: {config.trials} trials, maximising validation {config.metric}", highlight=False
     )
     with LiveStudy(console, config) as live:
-        return launch(study, config, live.announce, live.decoded)
+        return launch(study, config, live)
 
 
-def _run_resume(console: Console, study: Path, trials: int | None) -> tuple[StudyConfig, Outcome]:
+def _run_resume(console: Console, study: Path, changes: Changes) -> tuple[StudyConfig, Outcome]:
     from sa_study.report.study import LiveStudy
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
@@ -164,7 +212,7 @@ def _run_resume(console: Console, study: Path, trials: int | None) -> tuple[Stud
     config = StudyConfig.read(StudyFolder.existing(study).config)
     console.print(f"study {study}: going on", highlight=False)
     with LiveStudy(console, config) as live:
-        outcome = resume(study, trials, live.announce, live.decoded)
+        outcome = resume(study, changes, live)
     return StudyConfig.read(StudyFolder.existing(study).config), outcome
 
 
@@ -173,17 +221,18 @@ def _show_end(
 ) -> None:
     """The study's end in the terminal, and what to do next."""
     from sa_study.report.study import summary_line, trials_table, verdict
+    from sa_study.study.launch import INTERRUPTED
 
     console.print(trials_table(outcome.trials, config, limit=10))
     console.print(summary_line(outcome.trials, config), highlight=False)
     console.print(verdict(outcome.trials, outcome.winner, config), highlight=False, style="bold")
-    if outcome.unfinished or outcome.interrupted:
-        console.print(f"not finished; go on with: run_study.py resume --study {study}", highlight=False)
+    if outcome.stopped:
+        console.print(f"{outcome.stopped}; go on with: run_study.py resume --study {study}", highlight=False)
     if outcome.winner is not None and not evaluated:
         console.print(
             f"the test set was not opened; next: run_study.py evaluate --study {study}", highlight=False
         )
-    if outcome.interrupted:
+    if outcome.stopped == INTERRUPTED:
         raise typer.Exit(130)
     if outcome.winner is None:
         raise typer.Exit(1)

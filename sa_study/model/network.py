@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ class SANet(nn.Module):
         deep_supervision: Whether stages 1-3 have classifiers; nothing else of them is attended to.
         parts: Horizontal stripes of stage 4; 1 means no part classifiers, the global one only.
         pretrained: True for torchvision's ImageNet weights, a path for a local file of a torchvision ResNet's
-            state dict, False for a random start.
+            state dict, the state dict of such a base itself, False for a random start.
         attention_stage4: Whether the same attention also acts on the pooled stripes (the paper's SA1).
 
     Attributes:
@@ -55,7 +55,7 @@ class SANet(nn.Module):
         attention: str = "mean",
         deep_supervision: bool = True,
         parts: int = 6,
-        pretrained: bool | str | os.PathLike[str] = False,
+        pretrained: bool | str | os.PathLike[str] | Mapping[str, Tensor] = False,
         *,
         attention_stage4: bool = False,
     ) -> None:
@@ -77,6 +77,8 @@ class SANet(nn.Module):
         self._initialise(pretrained is False)
         if pretrained is True:
             load_imagenet(self, depth)
+        elif isinstance(pretrained, Mapping):
+            self.base.load_state_dict(pretrained)
         elif pretrained is not False:
             load_backbone(self, pretrained)
 

@@ -58,6 +58,9 @@ class LiveStudy:
     def announce(self, event: TrialEvent) -> None:
         """Shows what happened to a trial."""
         name, record = f"trial {event.number}", event.record
+        if event.kind == "note":
+            self.say(f"{name}: {event.note}")
+            return
         if event.kind == "epoch":
             value = f"{self._metric} {percent(record.last[self._metric])} %"
             text = f"epoch {record.epoch}  {value}  {suggested_text(event.suggested)}"
@@ -65,6 +68,10 @@ class LiveStudy:
             return
         self._show(name, 1.0, "")
         self._console.print(_ended_line(event, self._metric), highlight=False)
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bars."""
+        self._console.print(text, highlight=False, markup=False)
 
     def _show(self, name: str, share: float, figures: str) -> None:
         """Adds or moves a bar; a full one goes."""
@@ -77,6 +84,8 @@ class LiveStudy:
 
 def _ended_line(event: TrialEvent, metric: str) -> str:
     record = event.record
+    if event.kind == "paused":
+        return f"trial {event.number:>3}  stopped at epoch {record.epoch}, to go on later"
     name = f"trial {event.number:>3}" + (" (baseline)" if event.number == BASELINE else "")
     state = f"[{_STYLES[event.kind]}]{event.kind:<8}[/]"
     if event.kind == "FAIL":

@@ -15,7 +15,7 @@ from sa_study.study.search import StudySearch, trial_folder
 
 
 class StudyCallback(tune.Callback):
-    """Records every result, writes curves and announces events.
+    """Writes curves and announces events.
 
     Args:
         tensorboard: Folder of the study's event files.
@@ -36,11 +36,19 @@ class StudyCallback(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any
     ) -> None:
-        """Records an epoch's figures."""
-        if keys.FAILURE not in result:
-            self._search.record_epoch(trial.trial_id, result)
-            self._writer(trial, result[keys.EPOCH]).write_epoch(result)
-            self._emit(trial, "epoch")
+        """Writes an epoch's figures, which the scheduler has recorded."""
+        if keys.EPOCH not in result:
+            return
+        # Only failures in a row count against a trial; over weeks any trial loses its process now and then.
+        trial.run_metadata.num_failures = 0
+        self._writer(trial, result[keys.EPOCH]).write_epoch(result)
+        for note in result.get(keys.NOTES, []):
+            self._emit(trial, "note", note)
+        self._emit(trial, "epoch")
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Says that a trial's process died and is started again."""
+        self._emit(trial, "note", "its process raised or died; it goes on from its last checkpoint")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Closes the curves of a trial that ran out or was stopped."""
@@ -58,11 +66,14 @@ class StudyCallback(tune.Callback):
 
     def _end(self, trial: Any) -> None:
         record = self._search.record(trial.trial_id)
+        if not record.over:
+            self._emit(trial, "paused")
+            return
         state = record.final_state.name
         self._writer(trial, record.epoch + 1).close(trial.config["suggested"], record.best, state)
         del self._writers[trial.config["number"]]
         self._emit(trial, state)
 
-    def _emit(self, trial: Any, kind: str) -> None:
+    def _emit(self, trial: Any, kind: str, note: str = "") -> None:
         record, config = self._search.record(trial.trial_id), trial.config
-        self._announce(TrialEvent(config["number"], kind, config["suggested"], record))
+        self._announce(TrialEvent(config["number"], kind, config["suggested"], record, note))

@@ -89,6 +89,11 @@ def slots(config: StudyConfig) -> Slots:
     return Slots(config.cpus_per_trial, gpus, min(config.max_concurrent or fit, fit))
 
 
+def capacity(cpus: float, gpus: float) -> int:
+    """How many trials the machines that are alive hold now."""
+    return sum(_fit(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"])
+
+
 def _fit(node: dict[str, float], cpus: float, gpus: float) -> int:
     """How many trials a machine holds; those that share a GPU share one."""
     by_cpus = math.floor(node.get("CPU", 0.0) / cpus + _ROUNDING)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from sa_study.files import write_yaml
 from sa_study.space import SearchSpace
 from sa_study.space_file import parse_space
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,9 @@ class StudyConfig:
         metric: The validation figure that is maximised.
         trials: Trials that end the study, finished in whatever way.
         time_budget: Seconds after which a launch stops, or None.
+        epoch_budget: Epochs of all trials together after which the study stops, or None.
+        gpu_hours: GPU-hours of training after which the study stops, a shared GPU by its share; or None.
+        minimize: A second objective, `cost` or `latency`, or None.
         cpus_per_trial: CPU cores reserved for a trial.
         gpus_per_trial: GPUs reserved for a trial; a fraction shares one; None = 1 where there is any.
         max_concurrent: Most trials at a time; None = as many as the cluster holds.
@@ -42,6 +47,9 @@ class StudyConfig:
     metric: str = keys.MAP
     trials: int
     time_budget: float | None = None
+    epoch_budget: int | None = None
+    gpu_hours: float | None = None
+    minimize: str | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None
@@ -66,8 +74,21 @@ class StudyConfig:
             )
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise ConfigError(f"--max-concurrent: {self.max_concurrent} is not at least 1")
-        if self.time_budget is not None and self.time_budget <= 0:
-            raise ConfigError("--time-budget: must be above 0")
+        for option, value in (
+            ("--time-budget", self.time_budget),
+            ("--epoch-budget", self.epoch_budget),
+            ("--gpu-hours", self.gpu_hours),
+        ):
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{option}: {value:g} is not above 0; leave it out for no limit")
+        if self.gpu_hours is not None and self.gpus_per_trial == 0:
+            raise ConfigError(f"--gpu-hours: {self.gpu_hours:g}, but trials are given no GPU")
+        if self.minimize not in (None, *keys.SECOND_OBJECTIVES):
+            allowed = ", ".join(keys.SECOND_OBJECTIVES)
+            raise ConfigError(f"--minimize: {self.minimize!r} is not one of {allowed}")
+        if self.minimize and self.space.scheduler.name != "none":
+            # A rule that compares one figure would stop the cheap end of the front.
+            raise ConfigError(f"--minimize {self.minimize}: needs every trial's end; give --scheduler none")
 
     def write(self, path: Path) -> None:
         """Writes `study.yaml`."""
@@ -76,6 +97,34 @@ class StudyConfig:
         write_yaml(
             path, values, "All settings of the study, as resolved when it was launched; resume reads them."
         )
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Optuna's directions of the objectives."""
+        return ("maximize", "minimize") if self.minimize else ("maximize",)
+
+    def lasting(self) -> dict[str, Any]:
+        """What decides the study's figures, as plain values: it must not change while the study lives."""
+        space = self.space.to_dict()
+        del space["trials"]
+        return {"space": space, "metric": self.metric, "minimize": self.minimize, "seed": self.seed}
+
+    def require_lasting(self, before: Mapping[str, Any]) -> None:
+        """Checks that nothing that decides the figures was changed.
+
+        Args:
+            before: What `lasting` gave when the study was made.
+
+        Raises:
+            ConfigError: Something was; says what.
+        """
+        was, now = _flat(before), _flat(self.lasting())
+        for name in {**was, **now}:
+            if was.get(name) != now.get(name):
+                raise ConfigError(
+                    f"{name}: {now.get(name)!r} in study.yaml, but the study was begun with "
+                    f"{was.get(name)!r}; put it back, or begin another study"
+                )
 
     @classmethod
     def read(cls, path: Path) -> StudyConfig:
@@ -86,12 +135,26 @@ class StudyConfig:
         """
         try:
             values: dict[str, Any] = read_yaml(path)
-            if values.get("format") != FORMAT:
-                raise ConfigError(f"format {values.get('format')!r}; this version reads {FORMAT}")
+            written = values.get("format")
+            if isinstance(written, int) and written > FORMAT:
+                raise ConfigError(f"format {written}, by a newer version; this one reads {FORMAT}: update it")
+            if written != FORMAT:
+                raise ConfigError(f"format {written!r}; this version reads {FORMAT}")
             space = parse_space(values["space"], "space")
             return cls(**{**values, "data_dir": Path(values["data_dir"]), "space": space})
         except (ConfigError, KeyError, TypeError) as error:
             raise StudyFolderError(f"{path}: is no study description of this version ({error})") from None
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, its names joined by dots."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
 
 
 def parse_duration(text: str) -> float:

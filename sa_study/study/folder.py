@@ -19,6 +19,7 @@ class StudyFolder:
         self.config = self.root / "study.yaml"
         self.provenance = self.root / "provenance.json"
         self.database = self.root / "optuna.db"
+        self.lock = self.root / "driver.lock"
         self.trials = self.root / "trials"
         self.tensorboard = self.root / "tensorboard"
         self.best_settings = self.root / "best.yaml"
@@ -37,11 +38,18 @@ class StudyFolder:
         folder = cls(root)
         if folder.config.exists():
             raise StudyFolderError(f"{root}: holds a study already; go on with 'resume --study {root}'")
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if root.exists() and (
+            not root.is_dir() or any(not folder.is_remains(path) for path in root.iterdir())
+        ):
             raise StudyFolderError(
                 f"{root}: exists already and is not an empty folder; choose another --study"
             )
         return folder
+
+    def is_remains(self, path: Path) -> bool:
+        """Whether a launch that was killed before it wrote `study.yaml` can have left this file."""
+        mine = (self.provenance, self.database, self.config, self.lock)
+        return path.name.lstrip(".").startswith(tuple(file.name for file in mine)) and path.is_file()
 
     @classmethod
     def existing(cls, root: Path) -> StudyFolder:

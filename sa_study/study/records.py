@@ -14,7 +14,9 @@ import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
+from sa_study.config import Settings
 from sa_study.errors import StudyFolderError
+from sa_study.space import SearchSpace
 from sa_study.study.folder import StudyFolder
 
 STUDY_NAME = "sa_study"
@@ -34,7 +36,14 @@ class TrialRecord:
         best: Figures of the best epoch.
         last_checkpoint: Where the last epoch's checkpoint lies, relative to the trials' storage.
         best_checkpoint: Where the best epoch's lies.
-        seconds: Time spent in epochs.
+        epochs_run: Epochs paid for, also those run again after a fault.
+        seconds: Time spent in them.
+        gpu_seconds: The same times the trial's GPUs.
+        latency: Least milliseconds an image that an epoch's validation took, 0 before the first.
+        accumulate: Parts in which a batch's gradient is computed, more than asked once GPU memory was full; 0
+            before the first epoch.
+        notes: What happened to the trial on its way.
+        stopped: Whether the scheduler stopped it.
         failure: Why it failed, or empty.
     """
 
@@ -42,7 +51,13 @@ class TrialRecord:
     best: dict[str, float] = dataclasses.field(default_factory=dict)
     last_checkpoint: str = ""
     best_checkpoint: str = ""
+    epochs_run: int = 0
     seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    latency: float = 0.0
+    accumulate: int = 0
+    notes: list[str] = dataclasses.field(default_factory=list)
+    stopped: bool = False
     failure: str = ""
 
     @property
@@ -56,23 +71,43 @@ class TrialRecord:
         return self.last.get(keys.PROGRESS, 0.0) >= 100.0
 
     @property
+    def over(self) -> bool:
+        """Whether the trial's end is decided."""
+        return bool(self.failure) or self.stopped or self.finished
+
+    @property
     def final_state(self) -> TrialState:
         """The state of a trial that ends with this record."""
         if self.failure:
             return TrialState.FAIL
         return TrialState.COMPLETE if self.finished else TrialState.PRUNED
 
-    def after_epoch(self, figures: Mapping[str, float], metric: str, checkpoint: str) -> TrialRecord:
+    @property
+    def checkpoints(self) -> list[str]:
+        """Where the trial can go on from, the latest first."""
+        return list(dict.fromkeys(path for path in (self.last_checkpoint, self.best_checkpoint) if path))
+
+    @property
+    def cost(self) -> float:
+        """Seconds of training that its epochs take, each of them once."""
+        return self.seconds / self.epochs_run * self.epoch if self.epochs_run else 0.0
+
+    def after_epoch(
+        self, figures: Mapping[str, float], metric: str, checkpoint: str, gpus: float = 0.0
+    ) -> TrialRecord:
         """The record with one more epoch; the later one of equally good epochs is the best."""
-        repeated = figures[keys.EPOCH] <= self.epoch
         better = not self.best or figures[metric] >= self.best[metric]
+        latency = figures.get(keys.LATENCY, 0.0)
         return dataclasses.replace(
             self,
             last=dict(figures),
             best=dict(figures) if better else self.best,
             last_checkpoint=checkpoint,
             best_checkpoint=checkpoint if better else self.best_checkpoint,
-            seconds=self.seconds + (0.0 if repeated else figures[keys.SECONDS]),
+            epochs_run=self.epochs_run + 1,
+            seconds=self.seconds + figures[keys.SECONDS],
+            gpu_seconds=self.gpu_seconds + gpus * figures[keys.SECONDS],
+            latency=min(latency, self.latency or latency),
         )
 
 
@@ -82,15 +117,18 @@ class TrialEvent:
 
     Attributes:
         number: The trial.
-        kind: `epoch`, or the state in which the trial ended: `COMPLETE`, `PRUNED`, `FAIL`.
+        kind: `epoch`; `note`; `paused` at a checkpoint by a budget; or the state in which the trial ended:
+            `COMPLETE`, `PRUNED`, `FAIL`.
         suggested: Its searched settings.
         record: What it has reached.
+        note: What happened to it, in words.
     """
 
     number: int
     kind: str
     suggested: dict[str, Any]
     record: TrialRecord
+    note: str = ""
 
 
 def read_record(trial: FrozenTrial) -> TrialRecord:
@@ -103,15 +141,42 @@ def write_record(trial: optuna.trial.Trial, record: TrialRecord) -> None:
     trial.set_user_attr(_ATTRIBUTE, dataclasses.asdict(record))
 
 
+def trial_settings(space: SearchSpace, suggested: Mapping[str, Any], record: TrialRecord) -> Settings:
+    """The complete settings that a trial runs with."""
+    more = {keys.ACCUMULATE: record.accumulate} if record.accumulate else {}
+    return space.settings({**suggested, **more})
+
+
 def score(trial: FrozenTrial, metric: str) -> float | None:
     """A trial's score: its best epoch's metric; None before the first epoch."""
     return read_record(trial).best.get(metric)
+
+
+def objectives(record: TrialRecord, metric: str, minimize: str | None) -> list[float]:
+    """A trial's values for Optuna: its score, and the second objective where there is one."""
+    second = {keys.COST: record.cost, keys.LATENCY: record.latency}
+    return [record.best[metric], *([second[minimize]] if minimize else [])]
+
+
+def pareto_front(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The completed trials that no other beats in both objectives, the greatest score first."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    front: list[FrozenTrial] = []
+    for trial in sorted(complete, key=lambda trial: (-trial.values[0], trial.values[1], trial.number)):
+        if not front or trial.values[1] < front[-1].values[1]:
+            front.append(trial)
+    return front
 
 
 def choose_winner(trials: list[FrozenTrial], metric: str) -> FrozenTrial | None:
     """The completed trial with the greatest score, the earlier of equals; None while none is complete."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return max(complete, key=lambda trial: (score(trial, metric) or 0.0, -trial.number), default=None)
+
+
+def read_about(storage: optuna.storages.BaseStorage) -> dict[str, Any]:
+    """What is kept with the study beside its trials."""
+    return dict(optuna.load_study(study_name=STUDY_NAME, storage=storage).user_attrs)
 
 
 def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:

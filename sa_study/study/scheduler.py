@@ -1,64 +1,78 @@
-"""Early stopping: ASHA on each trial's share of its own schedule."""
+"""What becomes of a trial after each epoch, decided and recorded in one step."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from collections.abc import Iterable
 from typing import Any
 
 from optuna.trial import FrozenTrial
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sa_study import keys
 from sa_study.space import Scheduler
-from sa_study.study.records import BASELINE
+from sa_study.study.meter import Meter
+from sa_study.study.records import BASELINE, read_record
+from sa_study.study.search import StudySearch, step_of
+from sa_study.study.stopping import make_rule
 
 
-def make_scheduler(scheduler: Scheduler, earlier: list[FrozenTrial]) -> TrialScheduler:
-    """The scheduler of a launch.
+class StudyScheduler(FIFOScheduler):
+    """Asks a stopping rule, and has the search record each epoch together with the answer.
+
+    The baseline is never stopped: the winner is shown beside it. When a budget is spent, every trial is
+    stopped at its next checkpoint; the database then has it as running, and `resume` goes on with it.
 
     Args:
         scheduler: The space's choice.
-        earlier: Trials of earlier launches; what they reported fills the rungs, which Ray does not keep.
-    """
-    if scheduler.name == "none":
-        return FIFOScheduler()
-    return ProgressASHA(scheduler, earlier)
-
-
-class ProgressASHA(AsyncHyperBandScheduler):
-    """ASHA on `progress`, the percentage of a trial's own schedule.
-
-    Trials with different numbers of epochs meet at the same share of their schedule, where their learning
-    rates have decayed equally. The baseline is never stopped: the winner is shown beside it.
+        metric: The figure that is maximised.
+        search: Records what is decided.
+        meter: Tells when the launch is to end.
+        earlier: Trials of earlier launches; the rule is told what they reported, which Ray does not keep.
     """
 
-    def __init__(self, scheduler: Scheduler, earlier: list[FrozenTrial]):
-        super().__init__(
-            time_attr=keys.PROGRESS,
-            max_t=100,
-            grace_period=scheduler.grace_period,  # type: ignore[arg-type]
-            reduction_factor=scheduler.reduction_factor,
-        )
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        metric: str,
+        search: StudySearch,
+        meter: Meter,
+        earlier: Iterable[FrozenTrial] = (),
+    ):
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._rule = make_rule(scheduler, metric)
+        self._search = search
+        self._meter = meter
         for trial in earlier:
-            stand_in: Any = SimpleNamespace(trial_id=_earlier_id(trial.number))
-            for step, value in sorted(trial.intermediate_values.items()):
-                self._brackets[0].on_result(stand_in, step / 10, value)  # type: ignore[arg-type]
+            # A value beyond the record belongs to an epoch that will be run again.
+            last = step_of(read_record(trial).last.get(keys.PROGRESS, 0.0))
+            values = {step / 10: v for step, v in trial.intermediate_values.items() if step <= last}
+            self._rule.replay(trial.number, values)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Takes a trial in; one of an earlier launch keeps its places in the rungs."""
-        super().on_trial_add(tune_controller, trial)
-        earlier = _earlier_id(trial.config["number"])
-        for _, recorded in self._brackets[0]._rungs:
-            if earlier in recorded:
-                recorded[trial.trial_id] = recorded.pop(earlier)
+        """Takes a trial in; one of an earlier launch keeps its places."""
+        self._rule.on_trial_add(tune_controller, trial)
+        self._rule.adopt(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether a trial goes on."""
-        decision = super().on_trial_result(tune_controller, trial, result)
-        if trial.config["number"] == BASELINE and result.get(keys.PROGRESS, 0) < 100:
-            return TrialScheduler.CONTINUE
-        return decision
+        if keys.HALT in result:
+            self._meter.halt(f"trial {trial.config['number']}: {result[keys.HALT]}")
+            return TrialScheduler.STOP
+        if keys.FAILURE in result:
+            self._search.record_failure(trial.trial_id, str(result[keys.FAILURE]))
+            return TrialScheduler.STOP
+        decision = str(self._rule.on_trial_result(tune_controller, trial, result))
+        if trial.config["number"] == BASELINE:
+            decision = TrialScheduler.CONTINUE
+        finished = result[keys.PROGRESS] >= 100
+        stopped = decision == TrialScheduler.STOP and not finished
+        self._search.record_epoch(trial.trial_id, result, stopped=stopped)
+        goes_on = not (stopped or finished or self._meter.over)
+        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Nothing: the rule has had the last result already."""
 
-def _earlier_id(number: int) -> str:
-    return f"earlier-{number}"
+    def debug_string(self) -> str:
+        """The rule's own description."""
+        return str(self._rule.debug_string())

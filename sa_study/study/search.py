@@ -1,62 +1,59 @@
-"""The search: Optuna asks and learns through Ray's OptunaSearch, with the states a study needs.
+"""The search as Ray drives it: Optuna asks and learns, and its database is the study's only state.
 
-Ray's own class tells Optuna that a trial stopped early is COMPLETE with its last value, keeps trials with a
-NaN running for ever, and scores a trial by its last epoch. Here a trial's score is its best epoch's metric;
-one stopped early is PRUNED with all intermediate values; one with a figure that is not finite is FAIL.
+Ray's own `OptunaSearch` tells Optuna that a trial stopped early is COMPLETE with its last value, keeps trials
+with a NaN running for ever, scores a trial by its last epoch, and cannot follow a cluster that grows. Here a
+trial's score is its best epoch's metric; one stopped early is PRUNED with all intermediate values; one with a
+figure that is not finite is FAIL; and every epoch is recorded together with what becomes of its trial, so
+that a driver killed at any moment leaves nothing undecided.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search import Searcher
 
 from sa_study import keys
-from sa_study.randomness import derived_seed
 from sa_study.space import SearchSpace
-from sa_study.study.records import ENDED, STUDY_NAME, TrialRecord, read_record, write_record
+from sa_study.study.meter import Meter
+from sa_study.study.records import (
+    STUDY_NAME,
+    TrialRecord,
+    objectives,
+    read_record,
+    trial_settings,
+    write_record,
+)
+from sa_study.study.samplers import ask, reseed, suggest
 
 
-def create_study(storage: optuna.storages.BaseStorage, space: SearchSpace) -> None:
-    """Makes the study in an empty database and queues its baseline, or the whole grid."""
-    study = optuna.create_study(storage=storage, study_name=STUDY_NAME, direction="maximize")
+def create_study(
+    storage: optuna.storages.BaseStorage,
+    space: SearchSpace,
+    directions: Sequence[str] = ("maximize",),
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Makes the study in an empty database and queues its baseline, or the whole grid.
+
+    Args:
+        storage: The database.
+        space: What is searched.
+        directions: `maximize`, and `minimize` for a second objective.
+        about: What to keep with the study.
+    """
+    study = optuna.create_study(storage=storage, study_name=STUDY_NAME, directions=directions)
+    for name, value in (about or {}).items():
+        study.set_user_attr(name, value)
     for point in space.grid() if space.sampler == "grid" else [space.baseline]:
         study.enqueue_trial(point)
 
 
-def make_sampler(name: str, seed: int) -> BaseSampler:
-    """The sampler of this name; a grid's trials are all queued, so its sampler never decides."""
-    if name == "tpe":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return TPESampler(seed=seed, multivariate=True, constant_liar=True)
-    return RandomSampler(seed=seed)
-
-
-def suggest(space: SearchSpace, trial: Trial) -> dict[str, Any]:
-    """Asks for a value of every searched setting; a trial that has one already gets it again."""
-    values: dict[str, Any] = {}
-    for name, parameter in space.search.items():
-        if parameter.kind == "categorical":
-            values[name] = trial.suggest_categorical(name, parameter.choices)
-        elif parameter.kind == "int":
-            step = int(parameter.step or 1)
-            values[name] = trial.suggest_int(
-                name, int(parameter.low), int(parameter.high), step=step, log=parameter.log
-            )
-        else:
-            low, high, step_size = parameter.low, parameter.high, parameter.step
-            values[name] = trial.suggest_float(name, low, high, step=step_size, log=parameter.log)
-    return values
-
-
-class StudySearch(OptunaSearch):
+class StudySearch(Searcher):
     """Suggests interrupted trials first, then new ones, and keeps the database of what they reported.
 
     A trial is one row of the database from its first epoch to its end, however often the study is launched.
@@ -64,9 +61,14 @@ class StudySearch(OptunaSearch):
     Args:
         space: What is searched.
         metric: The reported figure that is maximised.
+        minimize: A second objective, or None.
         storage: The study's database, made by `create_study`; trials that are running in it were interrupted.
         seed: Each suggestion depends on it, the trial's number and the results so far.
         session: Folder of this launch's trials in their storage.
+        meter: Knows how many trials may run at a time, and when the launch is to end.
+
+    Attributes:
+        study: The Optuna study.
     """
 
     def __init__(
@@ -77,90 +79,111 @@ class StudySearch(OptunaSearch):
         storage: optuna.storages.BaseStorage,
         seed: int,
         session: str,
+        meter: Meter,
+        minimize: str | None = None,
     ):
-        self._search_space = space
+        super().__init__(metric=metric, mode="max")
+        self.study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
+        self._space = space
+        self._figure = metric
+        self._minimize = minimize
+        self._seed = seed
         self._session = session
-        self._search_seed = seed
-        super().__init__(
-            space=lambda trial: suggest(space, trial),
-            metric=metric,
-            mode="max",
-            storage=storage,
-            study_name=STUDY_NAME,
-        )
+        self._meter = meter
+        self._trials: dict[str, Trial] = {}
         self._records: dict[str, TrialRecord] = {}
+        self._running: set[str] = set()
         self._interrupted = deque(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-
-    @property
-    def study(self) -> optuna.Study:
-        """The Optuna study."""
-        study: Any = self._ot_study  # Ray declares no type; it is set from the start
-        assert isinstance(study, optuna.Study)
-        return study
 
     def record(self, trial_id: str) -> TrialRecord:
         """What a trial of this launch has reached so far."""
         return self._records[trial_id]
 
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        """The configuration of a trial: its complete settings, its number, and where it goes on from."""
-        study = self.study
+    def suggest(self, trial_id: str) -> Any:
+        """The configuration of a trial: its complete settings, its number, and where it goes on from.
+
+        Returns:
+            The configuration; None while every slot is taken; `FINISHED` when no further trial is to begin.
+        """
+        if self._meter.over:
+            return Searcher.FINISHED
+        if len(self._running) >= self._meter.slots():
+            return None
         interrupted = self._interrupted.popleft() if self._interrupted else None
-        started = len(study.get_trials(deepcopy=False, states=(*ENDED, TrialState.RUNNING)))
-        number = interrupted.number if interrupted else started
-        study.sampler = make_sampler(
-            self._search_space.sampler, derived_seed(self._search_seed, "search", number)
-        )
         if interrupted:
-            self._ot_trials[trial_id] = Trial(study, interrupted._trial_id)
-        values = super().suggest(trial_id) or {}
-        trial = self._ot_trials[trial_id]
-        record = read_record(interrupted) if interrupted else TrialRecord()
-        self._records[trial_id] = record
-        settings = self._search_space.settings(values)
+            trial, record = Trial(self.study, interrupted._trial_id), read_record(interrupted)
+            reseed(self.study, self._space, self._seed, interrupted.number)
+            suggest(self._space, trial)  # a driver killed while it asked had no value for some settings
+        else:
+            asked, record = ask(self.study, self._space, self._seed), TrialRecord()
+            if asked is None:
+                return Searcher.FINISHED
+            trial = asked
+        self._trials[trial_id], self._records[trial_id] = trial, record
+        self._running.add(trial_id)
         return {
             "number": trial.number,
-            "suggested": values,
-            "settings": settings.to_dict(),
-            "resume_from": record.last_checkpoint,
+            "suggested": dict(trial.params),
+            "settings": trial_settings(self._space, trial.params, record).to_dict(),
+            "resume_from": record.checkpoints,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Does nothing: Ray leaves out the result at which a trial stops; `record_epoch` is told of each."""
 
-    def record_epoch(self, trial_id: str, result: dict[str, Any]) -> TrialRecord:
-        """Records an epoch's figures, before Ray drops checkpoints that are neither best nor last."""
-        trial = self._ot_trials[trial_id]
-        checkpoint = f"{self._session}/{trial_folder(trial.number)}/{result['checkpoint_dir_name']}"
+    def record_epoch(self, trial_id: str, result: Mapping[str, Any], *, stopped: bool) -> None:
+        """Records an epoch's figures, before Ray drops checkpoints that are neither best nor last.
+
+        Args:
+            trial_id: Ray's name of the trial.
+            result: What the trial reported.
+            stopped: Whether the scheduler stops the trial here.
+        """
+        trial, record = self._trials[trial_id], self._records[trial_id]
         figures = {name: result[name] for name in _reported(result)}
-        with warnings.catch_warnings():
-            # A restarted trial repeats the epochs since its checkpoint, with the same figures.
-            warnings.filterwarnings("ignore", message="The reported value is ignored")
-            trial.report(figures[self.metric], step_of(figures[keys.PROGRESS]))
-        record = self._records[trial_id].after_epoch(figures, self.metric, checkpoint)
-        self._records[trial_id] = record
-        write_record(trial, record)
-        return record
+        # First the curve, then the record: a trial goes on after the epoch of its record.
+        trial.storage.set_trial_intermediate_value(
+            trial._trial_id, step_of(figures[keys.PROGRESS]), figures[self._figure]
+        )
+        checkpoint = f"{self._session}/{trial_folder(trial.number)}/{result['checkpoint_dir_name']}"
+        record = record.after_epoch(figures, self._figure, checkpoint, gpus=self._meter.gpus)
+        record = dataclasses.replace(
+            record,
+            stopped=stopped,
+            accumulate=int(result.get(keys.ACCUMULATE, record.accumulate)),
+            notes=[*record.notes, *result.get(keys.NOTES, [])],
+        )
+        self._keep(trial_id, record)
+        self._meter.add_epoch(figures[keys.SECONDS])
+        self.study.set_user_attr(f"launch:{self._session}", self._meter.to_dict())
+
+    def record_failure(self, trial_id: str, reason: str) -> None:
+        """Records why a trial cannot go on."""
+        self._keep(trial_id, dataclasses.replace(self._records[trial_id], failure=reason))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Ends a trial as COMPLETE, PRUNED or FAIL."""
-        if trial_id in self._completed_trials:
+        """Ends a trial as COMPLETE, PRUNED or FAIL; one that may go on stays as it is, for `resume`."""
+        if trial_id not in self._running:
             return
-        self._completed_trials.add(trial_id)
-        trial, record = self._ot_trials[trial_id], self._records[trial_id]
-        if result and keys.FAILURE in result:
-            record = dataclasses.replace(record, failure=str(result[keys.FAILURE]))
-        elif error or not result:
-            where = f"{self._session}/{trial_folder(trial.number)}/error.txt"
-            record = dataclasses.replace(record, failure=f"its process raised or died; see trials/{where}")
-        self._records[trial_id] = record
-        write_record(trial, record)
-        _tell(self.study, trial, record, self.metric)
+        self._running.discard(trial_id)
+        trial = self._trials[trial_id]
+        if error:
+            where = f"trials/{self._session}/{trial_folder(trial.number)}/error.txt"
+            self.record_failure(trial_id, f"its process raised or died; see {where}")
+        if self._records[trial_id].over:
+            _tell(self.study, trial, self._records[trial_id], self._figure, self._minimize)
 
     def save(self, checkpoint_path: str) -> None:
         """Keeps nothing in Ray's snapshot: the database is the search's state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Reads nothing, likewise."""
+
+    def _keep(self, trial_id: str, record: TrialRecord) -> None:
+        self._records[trial_id] = record
+        write_record(self._trials[trial_id], record)
 
 
 def trial_folder(number: int) -> str:
@@ -173,7 +196,7 @@ def step_of(progress: float) -> int:
     return round(10 * progress)
 
 
-def _reported(result: dict[str, Any]) -> list[str]:
+def _reported(result: Mapping[str, Any]) -> list[str]:
     names = {
         keys.EPOCH,
         keys.PROGRESS,
@@ -181,19 +204,22 @@ def _reported(result: dict[str, Any]) -> list[str]:
         keys.LR,
         keys.IMAGES_PER_SECOND,
         keys.SECONDS,
+        keys.LATENCY,
         *keys.RANKING,
     }
     return [name for name in result if name in names or name.split("/")[0] == keys.LOSS]
 
 
-def settle_finished(storage: optuna.storages.BaseStorage, metric: str) -> None:
-    """Ends trials that an earlier launch left running although they had reported their last epoch."""
+def settle(storage: optuna.storages.BaseStorage, metric: str, minimize: str | None = None) -> None:
+    """Ends trials that an earlier launch had decided to end, but was killed before it did."""
     study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if read_record(trial).finished:
-            _tell(study, trial.number, read_record(trial), metric)
+        if (record := read_record(trial)).over:
+            _tell(study, trial.number, record, metric, minimize)
 
 
-def _tell(study: optuna.Study, trial: Trial | int, record: TrialRecord, metric: str) -> None:
-    state = record.final_state
-    study.tell(trial, record.best[metric] if state == TrialState.COMPLETE else None, state)
+def _tell(
+    study: optuna.Study, trial: Trial | int, record: TrialRecord, metric: str, minimize: str | None
+) -> None:
+    complete = record.final_state == TrialState.COMPLETE
+    study.tell(trial, objectives(record, metric, minimize) if complete else None, record.final_state)

@@ -8,18 +8,12 @@ from optuna.trial import FrozenTrial
 
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
-from sa_study.config import Settings
 from sa_study.errors import RunFailed
 from sa_study.files import write_yaml
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import BASELINE, choose_winner, read_record
+from sa_study.study.records import BASELINE, choose_winner, read_record, trial_settings
 from sa_study.study.storage import Storage
-
-
-def trial_settings(trial: FrozenTrial, config: StudyConfig) -> Settings:
-    """The complete settings that a trial ran with."""
-    return config.space.settings(trial.params)
 
 
 def keep_weights(trial: FrozenTrial, config: StudyConfig, storage: Storage, path: Path) -> None:
@@ -29,11 +23,14 @@ def keep_weights(trial: FrozenTrial, config: StudyConfig, storage: Storage, path
         RunFailed: The checkpoint is gone, or not that of the trial's best epoch.
         WeightsError: It is damaged.
     """
-    record, settings = read_record(trial), trial_settings(trial, config).to_dict()
+    record = read_record(trial)
+    settings = trial_settings(config.space, trial.params, record).to_dict()
 
     def is_it(checkpoint: Checkpoint) -> bool:
         same_epoch = checkpoint.history[-1].get(config.metric) == record.best[config.metric]
-        return same_epoch and checkpoint.epoch == record.best[keys.EPOCH] and checkpoint.settings == settings
+        # The best epoch may lie before the one in which the GPU memory was full.
+        same_settings = {**checkpoint.settings, keys.ACCUMULATE: settings[keys.ACCUMULATE]} == settings
+        return same_epoch and checkpoint.epoch == record.best[keys.EPOCH] and same_settings
 
     if path.exists() and is_it(load_checkpoint(path)):
         return
@@ -60,5 +57,6 @@ def keep_winner(folder: StudyFolder, config: StudyConfig, trials: list[FrozenTri
         f"at epoch {record.best[keys.EPOCH]:.0f}\n"
         f"python run_study.py train --config {folder.best_settings} --data-dir {config.data_dir} --out DIR"
     )
-    write_yaml(folder.best_settings, trial_settings(winner, config).to_dict(), comment)
+    settings = trial_settings(config.space, winner.params, record)
+    write_yaml(folder.best_settings, settings.to_dict(), comment)
     return winner

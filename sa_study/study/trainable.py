@@ -2,47 +2,148 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import gc
 import math
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
+from torch import Tensor
 
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from sa_study.config import Settings
 from sa_study.data.store import TrainingData
 from sa_study.engine import Trainer
-from sa_study.errors import Diverged
+from sa_study.errors import Diverged, WeightsError
 from sa_study.study.storage import Storage
 
+Starts = Mapping[tuple[int, str], Mapping[str, Tensor]]
+"""State dicts of pretrained backbones by the settings depth and pretrained."""
 
-def run_trial(config: dict[str, Any], data: TrainingData, storage: Storage, metric: str) -> None:
-    """Trains one configuration, from its last checkpoint where it has one.
+_LEAST_PART = 2
+"""Images that batch normalisation needs."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def run_trial(
+    config: dict[str, Any],
+    data: TrainingData,
+    starts: Starts,
+    storage: Storage,
+    metric: str,
+) -> None:
+    """Trains one configuration, from its last whole checkpoint where it has one.
 
     Args:
         config: What `StudySearch.suggest` returned.
         data: The decoded images, shared by all trials of a node.
-        storage: Where earlier launches' checkpoints lie.
+        starts: The pretrained backbones; a worker's node need not have their files.
+        storage: Where checkpoints lie.
         metric: The study's metric, which Ray wants in every report.
     """
-    torch.cuda.empty_cache()  # the process may have run another trial before
-    trainer = Trainer(Settings.from_mapping(config["settings"]), data)
-    checkpoint = tune.get_checkpoint()
-    if checkpoint is None and config["resume_from"]:
-        checkpoint = storage.checkpoint(config["resume_from"])
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            trainer.restore(load_checkpoint(Path(folder) / FILE_NAME))
-    while not trainer.finished:
+    run = _Run(config, data, starts, storage)
+    run.go_on()
+    while not run.trainer.finished:
         try:
-            figures = trainer.run_epoch()
+            figures = run.epoch()
         except Diverged as error:
             # Reported, not raised: Ray would retry an error, and this one would only happen again.
             tune.report({metric: math.nan, keys.FAILURE: str(error)})
             return
-        with tempfile.TemporaryDirectory() as folder:
-            save_checkpoint(Path(folder) / FILE_NAME, trainer.checkpoint())
-            tune.report(figures, checkpoint=tune.Checkpoint.from_directory(folder))
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                save_checkpoint(Path(folder) / FILE_NAME, run.trainer.checkpoint())
+                tune.report(figures, checkpoint=tune.Checkpoint.from_directory(folder))
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            reason = f"no room for the checkpoint of epoch {run.trainer.epoch} ({error.strerror})"
+            tune.report({metric: math.nan, keys.HALT: reason})
+            return
+
+
+class _Run:
+    """A trainer, where it can go on from, and what is told of it with its next epoch."""
+
+    def __init__(self, config: dict[str, Any], data: TrainingData, starts: Starts, storage: Storage):
+        self._settings = Settings.from_mapping(config["settings"])
+        self._resume_from: list[str] = config["resume_from"]
+        self._data = data
+        self._starts = starts
+        self._storage = storage
+        self._notes: list[str] = []
+        self._retried = False
+        self.trainer = self._make(self._settings)
+
+    def go_on(self) -> None:
+        """Restores the last checkpoint that is whole, or begins."""
+        damaged = False
+        for candidate in self._checkpoints():
+            try:
+                with candidate.as_directory() as folder:
+                    checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
+            except (OSError, WeightsError) as error:
+                self._notes.append(f"a checkpoint cannot be used: {candidate.path} ({error})")
+                damaged = True
+                continue
+            self.trainer.restore(checkpoint)
+            break
+        if damaged:
+            epoch = self.trainer.epoch
+            self._notes.append(f"went on from epoch {epoch}" if epoch else "began again at its first epoch")
+
+    def epoch(self) -> dict[str, Any]:
+        """Trains an epoch; a full GPU memory is met, once, by gradients of half as many images at a time.
+
+        Raises:
+            Diverged: A figure is not finite, or the GPU memory is full for good.
+        """
+        try:
+            figures = self.trainer.run_epoch()
+        except torch.OutOfMemoryError as error:
+            if not self._halve():
+                raise Diverged(f"epoch {self.trainer.epoch + 1}: {_first_line(error)}") from None
+            return self.epoch()
+        told: dict[str, Any] = {keys.ACCUMULATE: self.trainer.settings.accumulate}
+        if self._notes:
+            told[keys.NOTES], self._notes = self._notes, []
+        return {**figures, **told}
+
+    def _halve(self) -> bool:
+        """Goes back to the last epoch's end with twice as many parts a batch; once, and if that can be."""
+        settings, parts = self.trainer.settings, 2 * self.trainer.settings.accumulate
+        if self._retried or settings.batch_size // parts < _LEAST_PART:
+            return False
+        self._retried = True
+        self._notes.append(
+            f"out of GPU memory in epoch {self.trainer.epoch + 1}; from there on gradients of "
+            f"{settings.batch_size // parts} images at a time are added up to the same batch"
+        )
+        del self.trainer  # its tensors must go before the next one's come
+        gc.collect()
+        self.trainer = self._make(dataclasses.replace(settings, accumulate=parts))
+        self.go_on()
+        return True
+
+    def _make(self, settings: Settings) -> Trainer:
+        torch.cuda.empty_cache()  # the process may have run another trial before
+        return Trainer(settings, self._data, self._starts.get((settings.depth, settings.pretrained)))
+
+    def _checkpoints(self) -> Iterator[tune.Checkpoint]:
+        """Where the trial can go on from, the latest first: this launch's own, then earlier ones'."""
+        latest = tune.get_checkpoint()
+        if latest is not None:
+            yield latest
+        for path in self._resume_from:
+            yield self._storage.checkpoint(path)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

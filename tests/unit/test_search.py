@@ -12,8 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
 from sa_study.space import Parameter, Scheduler, SearchSpace
+from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import BASELINE, read_record
-from sa_study.study.search import StudySearch, create_study, make_sampler, settle_finished
+from sa_study.study.samplers import make_sampler
+from sa_study.study.search import StudySearch, create_study, settle
 
 SPACE = SearchSpace(
     search={
@@ -47,15 +49,19 @@ class Driver:
         self.storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
         self.space, self.seed = space, seed
         self.launches = 0
+        self.slots = 100
+        self.budget = Budget()
 
     def launch(self) -> StudySearch:
         if not self.launches:
             create_study(self.storage, self.space)
         self.launches += 1
-        settle_finished(self.storage, "mAP")
+        settle(self.storage, "mAP")
         session = f"session_{self.launches}"
         options: Any = {"space": self.space, "metric": "mAP", "storage": self.storage, "seed": self.seed}
-        return StudySearch(**options, session=session)
+        records = [read_record(trial) for trial in self.trials]
+        meter = Meter(self.budget, records, lambda: self.slots)
+        return StudySearch(**options, session=session, meter=meter)
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -67,14 +73,16 @@ def driver(tmp_path: Path) -> Driver:
     return Driver(tmp_path)
 
 
-def run_trial(search: StudySearch, trial_id: str, values: list[float]) -> dict[str, Any]:
-    """Reports one value an epoch."""
-    config = search.suggest(trial_id)
+def run_trial(
+    search: StudySearch, trial_id: str, values: list[float], *, stop: bool = False
+) -> dict[str, Any]:
+    """Reports one value an epoch; with `stop` the scheduler stops it at the last."""
+    config: dict[str, Any] = search.suggest(trial_id)
     epochs = config["settings"]["epochs"]
     for epoch, value in enumerate(values, 1):
         result = figures(epoch, epochs, value)
         search.on_trial_result(trial_id, result)
-        search.record_epoch(trial_id, result)
+        search.record_epoch(trial_id, result, stopped=stop and epoch == len(values))
     search.on_trial_complete(trial_id, result=result)
     return config
 
@@ -83,7 +91,7 @@ def test_the_baseline_comes_first_with_complete_settings(driver: Driver) -> None
     config = driver.launch().suggest("a")
     assert config["number"] == BASELINE and config["suggested"] == SPACE.baseline
     assert config["settings"]["lr"] == 0.1 and config["settings"]["pretrained"] == "none"
-    assert config["settings"]["precision"] == "auto" and config["resume_from"] == ""
+    assert config["settings"]["precision"] == "auto" and config["resume_from"] == []
 
 
 def test_a_whole_trial_is_complete_with_its_best_epochs_value(driver: Driver) -> None:
@@ -99,7 +107,7 @@ def test_a_whole_trial_is_complete_with_its_best_epochs_value(driver: Driver) ->
 
 
 def test_a_stopped_trial_is_pruned_with_every_value(driver: Driver) -> None:
-    run_trial(driver.launch(), "a", [0.1, 0.2])
+    run_trial(driver.launch(), "a", [0.1, 0.2], stop=True)
     (trial,) = driver.trials
     assert trial.state == TrialState.PRUNED and trial.value == 0.2
     assert trial.intermediate_values == {250: 0.1, 500: 0.2}
@@ -109,6 +117,7 @@ def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
     result = {"mAP": math.nan, keys.FAILURE: "epoch 1: loss is nan"}
+    search.record_failure("a", result[keys.FAILURE])
     search.on_trial_complete("a", result=result)
     (trial,) = driver.trials
     assert trial.state == TrialState.FAIL and read_record(trial).failure == "epoch 1: loss is nan"
@@ -117,7 +126,7 @@ def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
 def test_a_trial_whose_process_died_has_failed(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
-    search.record_epoch("a", figures(1, 4, 0.2))
+    search.record_epoch("a", figures(1, 4, 0.2), stopped=False)
     search.on_trial_complete("a", error=True)
     (trial,) = driver.trials
     assert trial.state == TrialState.FAIL and "error.txt" in read_record(trial).failure
@@ -128,12 +137,12 @@ def test_an_interrupted_trial_goes_on_under_its_number(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
     begun = search.suggest("b")
-    search.record_epoch("b", figures(1, 8, 0.2))
+    search.record_epoch("b", figures(1, 8, 0.2), stopped=False)
     again = driver.launch()
     first, second = again.suggest("c"), again.suggest("d")
     assert [first["number"], second["number"]] == [0, 1]
     assert second["suggested"] == begun["suggested"]
-    assert (first["resume_from"], second["resume_from"]) == ("", "session_1/trial_0001/checkpoint_000000")
+    assert (first["resume_from"], second["resume_from"]) == ([], ["session_1/trial_0001/checkpoint_000000"])
     assert again.suggest("e")["number"] == 2
 
 
@@ -141,7 +150,7 @@ def test_a_trial_that_had_reported_its_last_epoch_is_ended_not_repeated(driver: 
     search = driver.launch()
     search.suggest("a")
     for epoch in range(1, 5):
-        search.record_epoch("a", figures(epoch, 4, epoch / 10))
+        search.record_epoch("a", figures(epoch, 4, epoch / 10), stopped=False)
     assert driver.launch().suggest("b")["number"] == 1
     assert driver.trials[0].state == TrialState.COMPLETE and driver.trials[0].value == 0.4
 
@@ -150,10 +159,12 @@ def test_a_restarted_trial_may_repeat_epochs(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
     for epoch in (1, 2, 2, 3, 4):
-        search.record_epoch("a", figures(epoch, 4, epoch / 10))
+        search.record_epoch("a", figures(epoch, 4, epoch / 10), stopped=False)
     search.on_trial_complete("a", result=figures(4, 4, 0.4))
     (trial,) = driver.trials
-    assert trial.value == 0.4 and read_record(trial).seconds == 8.0
+    record = read_record(trial)
+    assert trial.value == 0.4
+    assert (record.epochs_run, record.seconds, record.cost) == (5, 10.0, 8.0), "paid for five, four count"
     assert list(trial.intermediate_values.values()) == [0.1, 0.2, 0.3, 0.4]
 
 
@@ -166,7 +177,7 @@ def suggestions(folder: Path, seed: int, relaunch_after: int = 99) -> list[dict[
         if number == relaunch_after:
             search = driver.launch()
         value = abs(math.sin(number))
-        config = run_trial(search, str(number), [value / 2, value])
+        config = run_trial(search, str(number), [value / 2, value], stop=True)
         found.append(config["suggested"])
     return found
 

@@ -1,0 +1,112 @@
+"""What a launch needs before Ray runs anything: images, backbones, settings, the study's own files."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sa_study.data.images import Progress
+from sa_study.data.market1501 import Market1501
+from sa_study.data.store import TrainingData
+from sa_study.engine import build_network
+from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.provenance import note_launch
+from sa_study.space_file import complete, override
+from sa_study.study.cluster import Slots
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.lock import driver_lock
+from sa_study.study.records import open_storage
+from sa_study.study.search import create_study
+from sa_study.study.trainable import Starts
+from sa_study.training import load_training_data
+
+
+def load_data(config: StudyConfig, progress: Progress | None) -> TrainingData:
+    """Decodes the training images and checks that every trial can use them.
+
+    Raises:
+        StudyError: They cannot be used, or not by every trial.
+    """
+    space = config.space
+    settings = space.settings(space.baseline)
+    if not settings.val_identities:
+        raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
+    data = load_training_data(Market1501(config.data_dir), settings, progress)
+    batches = space.search.get("batch_size")
+    if batches and (largest := max(batches.choices or (batches.high,))) > len(data.train):
+        raise ConfigError(f"batch_size: {largest:g}, but only {len(data.train)} images are trained on")
+    return data
+
+
+def load_starts(config: StudyConfig) -> Starts:
+    """Reads the pretrained backbones that trials may start from, here: workers need not have the files.
+
+    Raises:
+        WeightsError: One cannot be had.
+    """
+    space = config.space
+    searched = {key: space.search[key].choices for key in ("depth", "pretrained") if key in space.search}
+    starts: dict[tuple[int, str], Any] = {}
+    for values in itertools.product(*searched.values()):
+        settings = space.settings({**space.baseline, **dict(zip(searched, values, strict=True))})
+        if settings.pretrained != "none":
+            starts[settings.depth, settings.pretrained] = build_network(settings, 1).base.state_dict()
+    return starts
+
+
+def resolve(config: StudyConfig, room: Slots) -> StudyConfig:
+    """The study with every setting decided, so that neither defaults nor machines change it later.
+
+    Raises:
+        ConfigError: The settings do not go with the slots.
+    """
+    decided = {"threads": max(1, int(room.cpus)), "device": "auto" if room.gpus else "cpu"}
+    space = complete(override(config.space, {"metric": config.metric}), decided)
+    if space.fixed["device"] == "cuda" and not room.gpus:
+        raise ConfigError("device: cuda, but trials are given no GPU; raise --gpus-per-trial")
+    if config.gpu_hours and not room.gpus:
+        raise ConfigError(f"--gpu-hours: {config.gpu_hours:g}, but trials are given no GPU")
+    return dataclasses.replace(config, space=space, gpus_per_trial=room.gpus)
+
+
+@contextmanager
+def made(folder: StudyFolder, config: StudyConfig, data: TrainingData, room: Slots) -> Iterator[None]:
+    """Makes the folder of a new study and holds it; `study.yaml` comes last: a folder with one is complete.
+
+    Raises:
+        StudyFolderError: It cannot be written, or another launch makes it; nothing is left of this one's.
+    """
+    unmade = not folder.root.exists()
+    try:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        with driver_lock(folder.lock):
+            _write(StudyFolder.free(folder.root), config, data, room)
+            unmade = False
+            yield
+    except OSError as error:
+        if folder.config.exists():
+            raise
+        raise StudyFolderError(f"{folder.root}: cannot be written ({error.strerror})") from None
+    finally:
+        if unmade:
+            shutil.rmtree(folder.root, ignore_errors=True)
+
+
+def _write(folder: StudyFolder, config: StudyConfig, data: TrainingData, room: Slots) -> None:
+    files = (folder.provenance, folder.database, folder.config)
+    try:
+        for path in files:
+            path.unlink(missing_ok=True)
+        note_launch(folder.provenance, data.store.fingerprint, slots=dataclasses.asdict(room))
+        about = {"lasting": config.lasting()}
+        create_study(open_storage(folder), config.space, config.directions, about)
+        config.write(folder.config)
+    except BaseException:
+        for path in files:
+            path.unlink(missing_ok=True)
+        raise

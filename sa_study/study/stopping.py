@@ -1,0 +1,129 @@
+"""Early stopping by name: Ray's rules on each trial's share of its own schedule, over any number of launches.
+
+Trials with different numbers of epochs meet at the same share of their schedule, where their learning rates
+have decayed equally.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import numpy as np
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+
+from sa_study import keys
+from sa_study.randomness import derived_seed
+from sa_study.space import Scheduler
+
+_MOST_BRACKETS = 3
+
+
+class Rule(Protocol):
+    """What `StudyScheduler` needs of a stopping rule beside Ray's interface."""
+
+    def replay(self, number: int, values: Mapping[float, float]) -> None:
+        """Takes in what a trial of an earlier launch had reported.
+
+        Args:
+            number: The trial.
+            values: Its metric by progress in percent.
+        """
+
+    def adopt(self, trial: Any) -> None:
+        """Takes what was replayed for a trial's number as the trial's own."""
+
+
+def make_rule(scheduler: Scheduler, metric: str) -> Any:
+    """The stopping rule of this name, a `Rule` and Ray `TrialScheduler` that maximises the metric."""
+    if scheduler.name == "none":
+        return NoStopping()
+    if scheduler.name == "median":
+        return MedianRule(
+            keys.PROGRESS, metric, "max", grace_period=scheduler.grace_period, min_samples_required=3
+        )
+    rungs = int(math.log(100 / scheduler.grace_period, scheduler.reduction_factor) + 1 + 1e-9)
+    return HalvingRule(
+        keys.PROGRESS,
+        metric,
+        "max",
+        max_t=100,
+        grace_period=scheduler.grace_period,  # type: ignore[arg-type]
+        reduction_factor=scheduler.reduction_factor,
+        brackets=min(_MOST_BRACKETS, rungs) if scheduler.name == "hyperband" else 1,
+    )
+
+
+class NoStopping(FIFOScheduler):
+    """Every trial runs to its end."""
+
+    def replay(self, number: int, values: Mapping[float, float]) -> None:
+        """Nothing to remember."""
+
+    def adopt(self, trial: Any) -> None:
+        """Nothing was remembered."""
+
+
+class HalvingRule(AsyncHyperBandScheduler):
+    """ASHA, or with several brackets asynchronous HyperBand; a trial's bracket follows from its number."""
+
+    def replay(self, number: int, values: Mapping[float, float]) -> None:
+        """Fills the rungs, which Ray does not keep; it takes a trial's last epoch into none."""
+        stand_in: Any = _stand_in(number)
+        for progress, value in sorted(values.items()):
+            if progress < 100:
+                self._bracket(number).on_result(stand_in, progress, value)
+
+    def adopt(self, trial: Any) -> None:
+        """Gives the trial its places in the rungs."""
+        number = trial.config["number"]
+        for _, recorded in self._bracket(number)._rungs:
+            if (earlier := _stand_in(number).trial_id) in recorded:
+                recorded[trial.trial_id] = recorded.pop(earlier)
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Takes a trial in. Ray would draw its bracket from an unseeded generator."""
+        self._trial_info[trial.trial_id] = self._bracket(trial.config["number"])
+
+    def _bracket(self, number: int) -> Any:
+        sizes = np.array([len(bracket._rungs) for bracket in self._brackets])
+        shares = np.exp(sizes - sizes.max())  # Ray's
+        rng = np.random.default_rng(derived_seed(0, "bracket", number))
+        return self._brackets[rng.choice(len(sizes), p=shares / shares.sum())]
+
+
+class MedianRule(MedianStoppingRule):
+    """Stops a trial whose best value is below the median of the others' running means."""
+
+    def replay(self, number: int, values: Mapping[float, float]) -> None:
+        """Fills in the results by which others are judged."""
+        stand_in: Any = _stand_in(number)
+        for progress, value in sorted(values.items()):
+            self._results[stand_in].append({keys.PROGRESS: progress, self._metric: value})
+
+    def adopt(self, trial: Any) -> None:
+        """Gives the trial its earlier results."""
+        if (earlier := _stand_in(trial.config["number"])) in self._results:
+            self._results[trial] = self._results.pop(earlier)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether a trial goes on."""
+        decision = super().on_trial_result(tune_controller, trial, result)
+        self._stopped_trials.discard(trial)  # whether it really stops is decided elsewhere
+        return decision
+
+    def _on_insufficient_samples(self, tune_controller: Any, trial: Any, time: float) -> str:
+        return TrialScheduler.CONTINUE  # Ray would pause it, and a paused trial holds its suggestion back
+
+
+class _StandIn(SimpleNamespace):
+    """A trial of an earlier launch, by its number."""
+
+    def __hash__(self) -> int:
+        return hash(self.trial_id)
+
+
+def _stand_in(number: int) -> Any:
+    return _StandIn(trial_id=f"earlier-{number}")
