@@ -138,8 +138,9 @@ def status(study: Study) -> None:
     """Show what stands in a study, also while it runs; writes nothing."""
     from sa_study.report.study import summary_line, trials_table, verdict
     from sa_study.study.config import StudyConfig
+    from sa_study.study.database import read_trials
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.records import choose_winner, read_trials
+    from sa_study.study.records import choose_winner
 
     folder = StudyFolder.existing(study)
     config = StudyConfig.read(folder.config)

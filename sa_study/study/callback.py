@@ -21,12 +21,20 @@ class StudyCallback(tune.Callback):
         tensorboard: Folder of the study's event files.
         search: Keeps the trials' records.
         announce: Called with every event.
+        secure: Called after each trial's end, to copy the database.
     """
 
-    def __init__(self, tensorboard: Path, search: StudySearch, announce: Callable[[TrialEvent], None]):
+    def __init__(
+        self,
+        tensorboard: Path,
+        search: StudySearch,
+        announce: Callable[[TrialEvent], None],
+        secure: Callable[[], None],
+    ):
         self._folder = tensorboard
         self._search = search
         self._announce = announce
+        self._secure = secure
         self._writers: dict[int, RunWriter] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,6 +80,7 @@ class StudyCallback(tune.Callback):
         state = record.final_state.name
         self._writer(trial, record.epoch + 1).close(trial.config["suggested"], record.best, state)
         del self._writers[trial.config["number"]]
+        self._secure()
         self._emit(trial, state)
 
     def _emit(self, trial: Any, kind: str, note: str = "") -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sa_study import keys
 from sa_study.config import read_yaml
@@ -99,7 +99,7 @@ class StudyConfig:
         )
 
     @property
-    def directions(self) -> tuple[str, ...]:
+    def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
         """Optuna's directions of the objectives."""
         return ("maximize", "minimize") if self.minimize else ("maximize",)
 

@@ -10,8 +10,9 @@ from sa_study.errors import RunFailed
 from sa_study.evaluation import Report, evaluate, load_network, load_test_images
 from sa_study.files import write_json
 from sa_study.study.config import StudyConfig
+from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import BASELINE, read_record, read_trials
+from sa_study.study.records import BASELINE, read_record
 from sa_study.study.selection import keep_weights, keep_winner
 from sa_study.study.storage import Storage
 

@@ -19,6 +19,7 @@ class StudyFolder:
         self.config = self.root / "study.yaml"
         self.provenance = self.root / "provenance.json"
         self.database = self.root / "optuna.db"
+        self.database_copy = self.root / "optuna.db.copy"
         self.lock = self.root / "driver.lock"
         self.trials = self.root / "trials"
         self.tensorboard = self.root / "tensorboard"

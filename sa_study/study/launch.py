@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,19 +18,12 @@ from sa_study.provenance import count_launches, differences, note_launch
 from sa_study.study.callback import StudyCallback
 from sa_study.study.cluster import Slots, capacity, connect, slots
 from sa_study.study.config import StudyConfig
+from sa_study.study.database import keep_copy, mend, open_storage, read_about, read_trials, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.prepare import load_data, load_starts, made, resolve
-from sa_study.study.records import (
-    ENDED,
-    TrialEvent,
-    open_storage,
-    read_about,
-    read_record,
-    read_trials,
-    trials_in,
-)
+from sa_study.study.records import ENDED, TrialEvent, read_record
 from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.search import StudySearch, settle, trial_folder
 from sa_study.study.selection import keep_winner
@@ -143,8 +137,11 @@ def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
         if dead:
             watcher.say(f"the last driver died: {dead}")
         config = changes.apply(StudyConfig.read(folder.config))
+        if mended := mend(folder):
+            watcher.say(mended)
         database = open_storage(folder)
-        _require_same(config, database, trials_in(database, folder))
+        config.require_lasting(read_about(database, folder)["lasting"])
+        _require_enough(config, trials_in(database, folder))
         settle(database, config.metric, config.minimize)
         if not _left(config, trials_in(database, folder)):
             return _outcome(folder, config, "")
@@ -158,8 +155,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
             return _run(folder, config, data, starts, room, watcher)
 
 
-def _require_same(config: StudyConfig, database: Any, trials: Sequence[FrozenTrial]) -> None:
-    config.require_lasting(read_about(database)["lasting"])
+def _require_enough(config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:
     begun = sum(trial.state != TrialState.WAITING for trial in trials)
     if config.trials < begun:
         raise ConfigError(
@@ -194,7 +190,8 @@ def _run(
         run_trial, data=data, starts=starts, storage=storage, metric=config.metric
     )
     scheduler = StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier)
-    callback = StudyCallback(folder.tensorboard, search, watcher.announce)
+    keep_copy(folder)
+    callback = StudyCallback(folder.tensorboard, search, watcher.announce, partial(keep_copy, folder))
     _fit(
         folder,
         tune.Tuner(

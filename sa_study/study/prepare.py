@@ -18,9 +18,9 @@ from sa_study.provenance import note_launch
 from sa_study.space_file import complete, override
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
+from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
-from sa_study.study.records import open_storage
 from sa_study.study.search import create_study
 from sa_study.study.trainable import Starts
 from sa_study.training import load_training_data

@@ -1,23 +1,18 @@
-"""What stands in a study: its trials as the database has them."""
+"""What stands in a study: its trials' records, scores and states."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import optuna
-import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
 from sa_study.config import Settings
-from sa_study.errors import StudyFolderError
 from sa_study.space import SearchSpace
-from sa_study.study.folder import StudyFolder
 
 STUDY_NAME = "sa_study"
 BASELINE = 0
@@ -172,65 +167,6 @@ def choose_winner(trials: list[FrozenTrial], metric: str) -> FrozenTrial | None:
     """The completed trial with the greatest score, the earlier of equals; None while none is complete."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return max(complete, key=lambda trial: (score(trial, metric) or 0.0, -trial.number), default=None)
-
-
-def read_about(storage: optuna.storages.BaseStorage) -> dict[str, Any]:
-    """What is kept with the study beside its trials."""
-    return dict(optuna.load_study(study_name=STUDY_NAME, storage=storage).user_attrs)
-
-
-def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:
-    """The study's database, for the driver: only the driver writes it.
-
-    Raises:
-        StudyFolderError: It cannot be opened.
-    """
-    return _open(folder, str(folder.database), {})
-
-
-def read_trials(folder: StudyFolder) -> list[FrozenTrial]:
-    """All trials, by number, read without writing, also while the study runs.
-
-    Raises:
-        StudyFolderError: The database is damaged, or a write to it was cut off.
-    """
-    file = f"file:{quote(str(folder.database))}"
-    return trials_in(_open(folder, file, {"mode": "ro", "uri": "true"}), folder)
-
-
-def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list[FrozenTrial]:
-    """All trials of an open database, by number.
-
-    Raises:
-        StudyFolderError: It holds no study.
-    """
-    with _named(folder):
-        return optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
-
-
-def _open(folder: StudyFolder, database: str, query: dict[str, str]) -> optuna.storages.RDBStorage:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    url = sqlalchemy.URL.create("sqlite", database=database, query=query)
-    with _named(folder):
-        return optuna.storages.RDBStorage(
-            url.render_as_string(hide_password=False), engine_kwargs={"connect_args": {"timeout": 60}}
-        )
-
-
-@contextmanager
-def _named(folder: StudyFolder) -> Iterator[None]:
-    """Turns a database's errors into one line that names it."""
-    try:
-        yield
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        if "readonly" in reason:
-            raise StudyFolderError(
-                f"{folder.database}: a write to it was cut off; 'resume --study {folder.root}' mends it"
-            ) from None
-        raise StudyFolderError(
-            f"{folder.database}: cannot be read as a study's database ({reason})"
-        ) from None
 
 
 def count_states(trials: list[FrozenTrial]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import Trial, TrialState
@@ -31,11 +31,13 @@ from sa_study.study.records import (
 )
 from sa_study.study.samplers import ask, reseed, suggest
 
+Direction = Literal["maximize", "minimize"]
+
 
 def create_study(
     storage: optuna.storages.BaseStorage,
     space: SearchSpace,
-    directions: Sequence[str] = ("maximize",),
+    directions: Sequence[Direction] = ("maximize",),
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """Makes the study in an empty database and queues its baseline, or the whole grid.

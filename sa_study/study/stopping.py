@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -118,12 +118,12 @@ class MedianRule(MedianStoppingRule):
         return TrialScheduler.CONTINUE  # Ray would pause it, and a paused trial holds its suggestion back
 
 
-class _StandIn(SimpleNamespace):
-    """A trial of an earlier launch, by its number."""
+@dataclass(frozen=True)
+class _StandIn:
+    """A trial of an earlier launch, as far as a rule looks at it."""
 
-    def __hash__(self) -> int:
-        return hash(self.trial_id)
+    trial_id: str
 
 
 def _stand_in(number: int) -> Any:
-    return _StandIn(trial_id=f"earlier-{number}")
+    return _StandIn(f"earlier-{number}")

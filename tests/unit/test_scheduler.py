@@ -1,94 +1,205 @@
-"""Early stopping by share of the schedule, the baseline's exemption, and rungs that outlive a launch."""
+"""What becomes of trials, decided and recorded in one step, on a real database."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
-from ray.tune.schedulers import FIFOScheduler
+from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
-from sa_study.space import Scheduler
-from sa_study.study.scheduler import ProgressASHA, make_scheduler
+from sa_study.space import Parameter, Scheduler, SearchSpace
+from sa_study.study.meter import Budget, Meter
+from sa_study.study.records import read_record
+from sa_study.study.scheduler import StudyScheduler
+from sa_study.study.search import StudySearch, create_study, settle
 
-HALVING = Scheduler("asha", grace_period=25, reduction_factor=2)
-
-
-def asha(earlier: list[optuna.trial.FrozenTrial] | None = None) -> ProgressASHA:
-    scheduler = make_scheduler(HALVING, earlier or [])
-    assert isinstance(scheduler, ProgressASHA)
-    scheduler.set_search_properties("mAP", "max")
-    return scheduler
-
-
-def add(scheduler: ProgressASHA, number: int, session: str = "x") -> Any:
-    trial = SimpleNamespace(trial_id=f"{session}{number}", config={"number": number})
-    scheduler.on_trial_add(None, trial)
-    return trial
+EPOCHS = 4
+SPACE = SearchSpace(
+    search={"lr": Parameter("float", 1e-3, 1.0, log=True)},
+    fixed={"pretrained": "none", "epochs": EPOCHS},
+    baseline={"lr": 0.1},
+    sampler="random",
+    scheduler=Scheduler("asha", grace_period=50, reduction_factor=2),
+)
 
 
-def report(scheduler: ProgressASHA, trial: Any, progress: float, value: float) -> str:
-    return scheduler.on_trial_result(None, trial, {keys.PROGRESS: progress, "mAP": value})
+class Launch:
+    """A launch as Ray drives it, without processes."""
+
+    def __init__(
+        self, database: Path, session: str = "session_1", budget: Budget | None = None, slots: int = 9
+    ):
+        self.storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
+        if session == "session_1":
+            create_study(self.storage, SPACE)
+        settle(self.storage, "mAP")
+        self.slots = slots
+        earlier = self.trials
+        self.meter = Meter(budget or Budget(), map(read_record, earlier), lambda: self.slots, gpus=0.5)
+        options: Any = {"space": SPACE, "metric": "mAP", "storage": self.storage, "seed": 0}
+        self.search = StudySearch(**options, session=session, meter=self.meter)
+        self.scheduler = StudyScheduler(SPACE.scheduler, "mAP", self.search, self.meter, earlier)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        return optuna.load_study(study_name=None, storage=self.storage).trials
+
+    def begin(self) -> Any:
+        trial_id = f"{id(self)}-{len(self.search._trials)}"
+        config = self.search.suggest(trial_id)
+        if not isinstance(config, dict):
+            return config
+        trial = SimpleNamespace(trial_id=trial_id, config=config)
+        self.scheduler.on_trial_add(None, trial)
+        return trial
+
+    def epoch(self, trial: Any, epoch: int, value: float, *, end: bool = True, **more: Any) -> str:
+        result = {
+            **dict.fromkeys(keys.RANKING, value),
+            keys.EPOCH: epoch,
+            keys.PROGRESS: 100 * epoch / EPOCHS,
+            keys.SECONDS: 3600.0,
+            "checkpoint_dir_name": f"checkpoint_{epoch - 1:06d}",
+            **more,
+        }
+        return self.report(trial, result, end=end)
+
+    def report(self, trial: Any, result: dict[str, Any], *, end: bool = True) -> str:
+        decision = self.scheduler.on_trial_result(None, trial, result)
+        if decision == "STOP" and end:
+            self.search.on_trial_complete(trial.trial_id, result)
+        return decision
+
+    def run(self, values: list[float]) -> str:
+        trial, decision = self.begin(), "CONTINUE"
+        for epoch, value in enumerate(values, 1):
+            decision = self.epoch(trial, epoch, value)
+        return decision
 
 
-def test_trials_of_different_length_meet_at_the_same_share() -> None:
-    scheduler = asha()
-    first, second, third = (add(scheduler, number) for number in (1, 2, 3))
-    assert report(scheduler, first, 25, 0.5) == "CONTINUE"
-    assert report(scheduler, second, 12.5, 0.1) == "CONTINUE", "no rung there"
-    assert report(scheduler, second, 25, 0.6) == "CONTINUE"
-    assert report(scheduler, third, 30, 0.4) == "STOP"
-    assert report(scheduler, first, 100, 0.0) == "STOP", "its schedule is over"
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "optuna.db"
 
 
-def test_the_baseline_is_never_stopped_but_counts() -> None:
-    scheduler = asha()
-    good, baseline, middling = (add(scheduler, number) for number in (1, 0, 2))
-    assert report(scheduler, good, 25, 0.9) == "CONTINUE"
-    assert report(scheduler, baseline, 25, 0.1) == "CONTINUE"
-    assert report(scheduler, middling, 25, 0.55) == "CONTINUE", "median of 0.9 and 0.1 is 0.5"
-    assert report(scheduler, baseline, 100, 0.1) == "STOP"
+def test_the_baseline_is_never_stopped_but_counts(database: Path) -> None:
+    launch = Launch(database)
+    baseline, good = launch.begin(), launch.begin()
+    assert launch.epoch(good, 2, 0.9) == "CONTINUE"
+    assert launch.epoch(baseline, 2, 0.1) == "CONTINUE"
+    assert launch.epoch(launch.begin(), 2, 0.45) == "STOP", "the median of 0.9 and 0.1 is 0.5"
+    assert launch.epoch(baseline, 4, 0.1) == "STOP", "its schedule is over"
+    assert [trial.state.name for trial in launch.trials] == ["COMPLETE", "RUNNING", "PRUNED"]
 
 
-def test_a_failed_trial_leaves_no_trace_in_the_rungs() -> None:
-    scheduler = asha()
-    failed, other = add(scheduler, 1), add(scheduler, 2)
-    scheduler.on_trial_result(None, failed, {"mAP": float("nan"), keys.FAILURE: "diverged"})
-    controller: Any = None
-    scheduler.on_trial_complete(controller, failed, {"mAP": float("nan"), keys.FAILURE: "diverged"})
-    assert report(scheduler, other, 25, 0.1) == "CONTINUE"
+def test_a_failed_trial_leaves_no_trace_in_the_rungs(database: Path) -> None:
+    launch = Launch(database)
+    launch.run([0.5, 0.5, 0.5, 0.5])
+    assert (
+        launch.report(launch.begin(), {"mAP": float("nan"), keys.FAILURE: "epoch 1: loss is nan"}) == "STOP"
+    )
+    assert launch.trials[1].state == TrialState.FAIL
+    assert read_record(launch.trials[1]).failure == "epoch 1: loss is nan"
+    assert launch.epoch(launch.begin(), 2, 0.6) == "CONTINUE"
 
 
-def earlier_trial(number: int, values: dict[int, float]) -> optuna.trial.FrozenTrial:
-    trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, intermediate_values=values)
-    trial.number = number
-    return trial
+def test_a_decision_outlives_a_driver_killed_before_it_was_carried_out(database: Path) -> None:
+    launch = Launch(database)
+    launch.run([0.5, 0.5, 0.5, 0.5])
+    stopped, finished = launch.begin(), launch.begin()
+    assert launch.epoch(stopped, 2, 0.1, end=False) == "STOP"
+    for epoch in (1, 2, 3, 4):
+        launch.epoch(finished, epoch, 0.7, end=False)
+    failed = launch.begin()
+    launch.report(failed, {keys.FAILURE: "epoch 1: loss is nan"}, end=False)
+    again = Launch(database, "session_2")
+    assert [t.state.name for t in again.trials] == ["COMPLETE", "PRUNED", "COMPLETE", "FAIL"]
+    assert again.begin().config["number"] == 4
 
 
-@pytest.mark.parametrize("value", [0.2, 0.4, 0.55, 0.7])
-def test_a_relaunch_decides_as_if_it_had_never_stopped(value: float) -> None:
-    history = {1: {250: 0.5, 500: 0.6}, 2: {250: 0.3}, 3: {250: 0.6, 500: 0.5}}
-    alone = asha()
-    for number, values in history.items():
-        trial = add(alone, number)
-        for step, earlier in values.items():
-            report(alone, trial, step / 10, earlier)
-    again = asha([earlier_trial(number, values) for number, values in history.items()])
-    for scheduler in (alone, again):
-        scheduler.newcomer = add(scheduler, 4)  # type: ignore[attr-defined]
-    for progress in (25, 50):
-        decisions = {report(s, s.newcomer, progress, value) for s in (alone, again)}  # type: ignore[attr-defined]
-        assert len(decisions) == 1
+def test_an_epoch_reported_but_not_recorded_is_decided_when_it_is_run_again(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = Launch(database)
+    launch.run([0.5, 0.5, 0.5, 0.5])
+    trial = launch.begin()
+    launch.epoch(trial, 1, 0.1)
+    monkeypatch.setattr(launch.search, "_keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):  # the driver dies between the two writes
+        launch.epoch(trial, 2, 0.1)
+    assert launch.trials[1].intermediate_values == {250: 0.1, 500: 0.1}
+    again = Launch(database, "session_2")
+    trial = again.begin()
+    assert trial.config["number"] == 1
+    assert again.epoch(trial, 2, 0.1) == "STOP", "the rung must not take it for one that has passed"
 
 
-def test_an_interrupted_trial_keeps_its_places() -> None:
-    scheduler = asha([earlier_trial(5, {250: 0.1}), earlier_trial(6, {250: 0.9})])
-    trial = add(scheduler, 5, session="again")
-    assert report(scheduler, trial, 40, 0.1) == "CONTINUE", "it passed this rung before the interruption"
-    assert all("earlier-5" not in recorded for _, recorded in scheduler._brackets[0]._rungs)
+def test_a_spent_budget_stops_every_trial_at_its_next_checkpoint(database: Path) -> None:
+    launch = Launch(database, budget=Budget(epochs=3))
+    one, two = launch.begin(), launch.begin()
+    assert launch.epoch(one, 1, 0.5) == "CONTINUE"
+    assert launch.epoch(two, 1, 0.5) == "CONTINUE"
+    assert launch.epoch(one, 2, 0.5) == "STOP", "the third epoch of all"
+    assert launch.begin() == "FINISHED"
+    assert launch.epoch(two, 2, 0.5) == "STOP"
+    assert launch.meter.over == "the budget of 3 epochs is spent"
+    assert [trial.state.name for trial in launch.trials] == ["RUNNING", "RUNNING"]
+    again = Launch(database, "session_2", budget=Budget(epochs=100))
+    first, second = again.begin(), again.begin()
+    assert [t.config["number"] for t in (first, second)] == [0, 1]
+    assert first.config["resume_from"][0] == "session_1/trial_0000/checkpoint_000001"
+    assert Launch(database, "session_3", budget=Budget(epochs=4)).begin() == "FINISHED", (
+        "the study's epochs count"
+    )
 
 
-def test_no_early_stopping() -> None:
-    assert isinstance(make_scheduler(Scheduler("none"), []), FIFOScheduler)
+def test_gpu_hours_count_a_shared_gpu_by_its_share(database: Path) -> None:
+    launch = Launch(database, budget=Budget(gpu_hours=1.0))  # an epoch is an hour of half a GPU
+    trial = launch.begin()
+    assert [launch.epoch(trial, epoch, 0.5) for epoch in (1, 2)] == ["CONTINUE", "STOP"]
+    assert read_record(launch.trials[0]).gpu_seconds == 3600
+
+
+def test_a_fault_that_no_trial_escapes_ends_the_launch_and_loses_nothing(database: Path) -> None:
+    launch = Launch(database)
+    trial, other = launch.begin(), launch.begin()
+    launch.epoch(trial, 1, 0.5)
+    assert launch.report(trial, {"mAP": float("nan"), keys.HALT: "no room"}) == "STOP"
+    assert launch.epoch(other, 1, 0.5) == "STOP"
+    assert launch.meter.failed and launch.meter.over == "trial 0: no room"
+    assert [t.state.name for t in launch.trials] == ["RUNNING", "RUNNING"]
+    assert read_record(launch.trials[0]).last[keys.EPOCH] == 1
+
+
+def test_suggestions_wait_for_a_free_slot_and_follow_the_cluster(database: Path) -> None:
+    launch = Launch(database, slots=1)
+    first = launch.begin()
+    assert launch.begin() is None
+    launch.slots = 2  # a node came
+    assert launch.begin().config["number"] == 1
+    launch.slots = 1  # a node went
+    launch.report(first, {keys.FAILURE: "x"})
+    assert launch.begin() is None
+
+
+def test_notes_and_parts_are_recorded(database: Path) -> None:
+    launch = Launch(database)
+    trial = launch.begin()
+    launch.epoch(trial, 1, 0.5, **{keys.ACCUMULATE: 1})
+    launch.epoch(trial, 2, 0.5, **{keys.ACCUMULATE: 2, keys.NOTES: ["out of GPU memory in epoch 2"]})
+    record = read_record(launch.trials[0])
+    assert record.accumulate == 2 and record.notes == ["out of GPU memory in epoch 2"]
+    again = Launch(database, "session_2")
+    assert again.begin().config["settings"][keys.ACCUMULATE] == 2
+
+
+def test_a_launch_keeps_account_of_its_slots(database: Path) -> None:
+    launch = Launch(database, slots=2)
+    launch.run([0.5, 0.5, 0.5, 0.5])
+    about = optuna.load_study(study_name=None, storage=launch.storage).user_attrs["launch:session_1"]
+    assert about["epochs"] == 4 and about["training_seconds"] == 4 * 3600
+    assert 0 < about["slot_seconds"] == pytest.approx(2 * about["seconds"])

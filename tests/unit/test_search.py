@@ -117,7 +117,7 @@ def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
     result = {"mAP": math.nan, keys.FAILURE: "epoch 1: loss is nan"}
-    search.record_failure("a", result[keys.FAILURE])
+    search.record_failure("a", str(result[keys.FAILURE]))
     search.on_trial_complete("a", result=result)
     (trial,) = driver.trials
     assert trial.state == TrialState.FAIL and read_record(trial).failure == "epoch 1: loss is nan"

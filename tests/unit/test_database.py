@@ -12,8 +12,9 @@ from optuna.trial import TrialState
 
 from sa_study.errors import StudyFolderError
 from sa_study.space import SearchSpace
+from sa_study.study.database import open_storage, read_trials, trials_in
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import TrialRecord, open_storage, read_trials, trials_in
+from sa_study.study.records import TrialRecord
 from sa_study.study.search import create_study
 
 SPACE = SearchSpace(search={}, fixed={"pretrained": "none"}, baseline={})

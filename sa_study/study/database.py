@@ -1,0 +1,144 @@
+"""The study's database: SQLite, written by the driver alone, with a copy that is known to be good."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+import sqlalchemy
+from optuna.trial import FrozenTrial
+
+from sa_study.errors import StudyFolderError
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import STUDY_NAME
+
+_TIMEOUT = 60
+
+
+def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:
+    """The study's database, for the driver: only the driver writes it.
+
+    Raises:
+        StudyFolderError: It cannot be opened.
+    """
+    return _open(folder, str(folder.database), {})
+
+
+def read_trials(folder: StudyFolder) -> list[FrozenTrial]:
+    """All trials, by number, read without writing, also while the study runs.
+
+    Raises:
+        StudyFolderError: The database is damaged, or a write to it was cut off.
+    """
+    return trials_in(open_readonly(folder), folder)
+
+
+def open_readonly(folder: StudyFolder) -> optuna.storages.RDBStorage:
+    """The study's database, for whoever looks on.
+
+    Raises:
+        StudyFolderError: It is damaged, or a write to it was cut off.
+    """
+    return _open(folder, f"file:{quote(str(folder.database))}", {"mode": "ro", "uri": "true"})
+
+
+def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list[FrozenTrial]:
+    """All trials of an open database, by number.
+
+    Raises:
+        StudyFolderError: It holds no study.
+    """
+    with _named(folder):
+        return optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
+
+
+def read_about(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dict[str, Any]:
+    """What is kept with the study beside its trials.
+
+    Raises:
+        StudyFolderError: It holds no study.
+    """
+    with _named(folder):
+        return dict(optuna.load_study(study_name=STUDY_NAME, storage=storage).user_attrs)
+
+
+def keep_copy(folder: StudyFolder) -> None:
+    """Copies the database as it stands, whole or not at all."""
+    temporary = folder.database_copy.with_suffix(".tmp")
+    _copy(folder.database, temporary)
+    temporary.replace(folder.database_copy)
+
+
+def mend(folder: StudyFolder) -> str:
+    """Puts the copy in the place of a damaged database, which is kept beside it.
+
+    Returns:
+        What was done, in words; empty for a database that is whole.
+
+    Raises:
+        StudyFolderError: The database is damaged, and there is no good copy.
+    """
+    damage = _damage(folder.database)
+    if not damage:
+        return ""
+    if not folder.database_copy.is_file() or _damage(folder.database_copy):
+        raise StudyFolderError(f"{folder.database}: is damaged ({damage}), and there is no good copy of it")
+    kept = folder.database.with_suffix(".damaged")
+    folder.database.replace(kept)
+    folder.database.with_name(f"{folder.database.name}-journal").unlink(missing_ok=True)
+    written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(folder.database_copy.stat().st_mtime))
+    _copy(folder.database_copy, folder.database)
+    return (
+        f"{folder.database} is damaged ({damage}) and now {kept.name}; its copy of {written} is used: "
+        "what came after it is run again"
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    with (
+        closing(sqlite3.connect(source, timeout=_TIMEOUT)) as there,
+        closing(sqlite3.connect(target)) as here,
+    ):
+        there.backup(here)
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a database, or empty."""
+    try:
+        with closing(sqlite3.connect(path, timeout=_TIMEOUT)) as database:
+            found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            database.execute("SELECT count(*) FROM studies").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if found == "ok" else " ".join(str(found).split())
+
+
+def _open(folder: StudyFolder, database: str, query: dict[str, str]) -> optuna.storages.RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    url = sqlalchemy.URL.create("sqlite", database=database, query=query)
+    with _named(folder):
+        return optuna.storages.RDBStorage(
+            url.render_as_string(hide_password=False), engine_kwargs={"connect_args": {"timeout": _TIMEOUT}}
+        )
+
+
+@contextmanager
+def _named(folder: StudyFolder) -> Iterator[None]:
+    """Turns a database's errors into one line that names it."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        mended = f"'resume --study {folder.root}' mends it"
+        if "readonly" in reason:
+            raise StudyFolderError(f"{folder.database}: a write to it was cut off; {mended}") from None
+        copied = f"; {mended} from its copy" if folder.database_copy.is_file() else ""
+        raise StudyFolderError(
+            f"{folder.database}: cannot be read as a study's database ({reason}){copied}"
+        ) from None

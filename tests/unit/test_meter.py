@@ -1,0 +1,56 @@
+"""Budgets and slot time, by a clock that the tests set."""
+
+from __future__ import annotations
+
+import pytest
+
+from sa_study.study.meter import Budget, Meter
+from sa_study.study.records import TrialRecord
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_slot_time_follows_the_slots() -> None:
+    clock, slots = Clock(), [2]
+    meter = Meter(Budget(), [], lambda: slots[0], clock=clock)
+    clock.now += 10
+    assert meter.slots() == 2
+    slots[0] = 3
+    clock.now += 5
+    meter.add_epoch(4.0)
+    used = meter.to_dict()
+    assert used == {"seconds": 15.0, "slot_seconds": 10 * 2 + 5 * 3, "training_seconds": 4.0, "epochs": 1}
+
+
+@pytest.mark.parametrize(
+    ("budget", "text"),
+    [
+        (Budget(seconds=60), "the time budget"),
+        (Budget(epochs=12), "12 epochs"),
+        (Budget(gpu_hours=0.5), "0.5 GPU-hours"),
+    ],
+)
+def test_whichever_budget_is_spent_first_ends_the_launch(budget: Budget, text: str) -> None:
+    clock = Clock()
+    earlier = [TrialRecord(epochs_run=5, gpu_seconds=600.0), TrialRecord(epochs_run=5, gpu_seconds=600.0)]
+    meter = Meter(budget, earlier, lambda: 1, gpus=0.5, clock=clock)
+    meter.add_epoch(600.0)
+    clock.now += 30
+    assert not meter.over
+    meter.add_epoch(600.0)
+    clock.now += 30
+    assert text in meter.over and not meter.failed
+
+
+def test_a_fault_stays_the_reason() -> None:
+    clock = Clock()
+    meter = Meter(Budget(seconds=10), [], lambda: 1, clock=clock)
+    meter.halt("no room")
+    clock.now += 100
+    assert meter.over == "no room" and meter.failed
