@@ -140,6 +140,7 @@ def status(study: Study) -> None:
     from sa_study.study.config import StudyConfig
     from sa_study.study.database import read_trials
     from sa_study.study.folder import StudyFolder
+    from sa_study.study.lock import holder
     from sa_study.study.records import choose_winner
 
     folder = StudyFolder.existing(study)
@@ -148,8 +149,10 @@ def status(study: Study) -> None:
     console = Console()
     console.print(trials_table(trials, config))
     console.print(summary_line(trials, config), highlight=False)
-    if any(trial.state.name == "RUNNING" for trial in trials):
-        console.print(f"unless it runs now, go on with: run_study.py resume --study {study}", highlight=False)
+    if driver := holder(folder.lock):
+        console.print(f"it is being run by {driver}", highlight=False)
+    elif any(trial.state.name == "RUNNING" for trial in trials):
+        console.print(f"it is not running; go on with: run_study.py resume --study {study}", highlight=False)
     console.print(
         verdict(trials, choose_winner(trials, config.metric), config), highlight=False, style="bold"
     )

@@ -71,7 +71,7 @@ class LiveStudy:
 
     def say(self, text: str) -> None:
         """Prints a line above the bars."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _show(self, name: str, share: float, figures: str) -> None:
         """Adds or moves a bar; a full one goes."""

@@ -21,7 +21,7 @@ class StudyCallback(tune.Callback):
         tensorboard: Folder of the study's event files.
         search: Keeps the trials' records.
         announce: Called with every event.
-        secure: Called after each trial's end, to copy the database.
+        secure: Called when a trial ends or pauses, to copy the database.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class StudyCallback(tune.Callback):
     def _end(self, trial: Any) -> None:
         record = self._search.record(trial.trial_id)
         if not record.over:
+            self._secure()
             self._emit(trial, "paused")
             return
         state = record.final_state.name

@@ -69,10 +69,13 @@ def read_about(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dic
 
 
 def keep_copy(folder: StudyFolder) -> None:
-    """Copies the database as it stands, whole or not at all."""
+    """Copies the database as it stands; a damaged one never takes a good copy's place."""
     temporary = folder.database_copy.with_suffix(".tmp")
     _copy(folder.database, temporary)
-    temporary.replace(folder.database_copy)
+    if _damage(temporary):
+        temporary.unlink()
+    else:
+        temporary.replace(folder.database_copy)
 
 
 def mend(folder: StudyFolder) -> str:

@@ -39,7 +39,7 @@ class Rule(Protocol):
 def make_rule(scheduler: Scheduler, metric: str) -> Any:
     """The stopping rule of this name, a `Rule` and Ray `TrialScheduler` that maximises the metric."""
     if scheduler.name == "none":
-        return NoStopping()
+        return NoStopping()  # type: ignore[no-untyped-call]
     if scheduler.name == "median":
         return MedianRule(
             keys.PROGRESS, metric, "max", grace_period=scheduler.grace_period, min_samples_required=3

@@ -48,7 +48,7 @@ def run_trial(
         storage: Where checkpoints lie.
         metric: The study's metric, which Ray wants in every report.
     """
-    run = _Run(config, data, starts, storage)
+    run = Run(config, data, starts, storage)
     run.go_on()
     while not run.trainer.finished:
         try:
@@ -69,7 +69,7 @@ def run_trial(
             return
 
 
-class _Run:
+class Run:
     """A trainer, where it can go on from, and what is told of it with its next epoch."""
 
     def __init__(self, config: dict[str, Any], data: TrainingData, starts: Starts, storage: Storage):

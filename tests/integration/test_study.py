@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import optuna
 import pytest
 import torch
 import yaml
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
+from studies import METRIC, TINY, Launch, deterministic, reported, run, trials_of, wait_for_epoch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sa_study import keys
@@ -24,52 +20,16 @@ from sa_study.checkpoint import load_checkpoint
 from sa_study.config import Settings, read_yaml
 from sa_study.data.sample import make_sample_data
 
-ROOT = Path(__file__).resolve().parents[2]
-METRIC = "mAP"
-
 LRS = [0.003, 1.0e-6, 100.0, 0.02, 0.03]  # the huge one diverges; some of the others fall behind
 RUNG, KEPT_SHARE = 50, 0.5
 SPACE = {
     "search": {"lr": {"type": "categorical", "choices": LRS}},
-    "fixed": {
-        "depth": 18,
-        "pretrained": "none",
-        "height": 64,
-        "width": 32,
-        "parts": 2,
-        "num_features": 16,
-        "batch_size": 16,
-        "epochs": 4,
-        "backbone_lr_factor": 1.0,
-    },
+    "fixed": TINY,
     "baseline": {"lr": LRS[0]},
     "sampler": "grid",
     "scheduler": {"name": "asha", "grace_period": RUNG, "reduction_factor": 2},
     "trials": 5,
 }
-
-
-def run(*words: str | Path, code: int = 0, **options: Any) -> str:
-    command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, **options)
-    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-    return str(done.stdout)
-
-
-def trials_of(study: Path) -> list[FrozenTrial]:
-    storage = optuna.storages.RDBStorage(f"sqlite:///{study / 'optuna.db'}")
-    return optuna.load_study(study_name=None, storage=storage).get_trials()
-
-
-def reported(study: Path, number: int) -> list[dict[str, Any]]:
-    """Every result that Ray wrote down for a trial, over all launches."""
-    files = sorted((study / "trials").glob(f"session_*/trial_{number:04d}/result.json"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
-
-
-def deterministic(figures: dict[str, Any]) -> dict[str, Any]:
-    names = {keys.EPOCH, keys.PROGRESS, keys.LOSS, keys.TRAIN_ACCURACY, keys.LR, *keys.RANKING}
-    return {name: value for name, value in figures.items() if name in names}
 
 
 @pytest.fixture(scope="module")
@@ -218,38 +178,6 @@ def test_status_writes_nothing(study: Path) -> None:
     output = run("status", "--study", study)
     assert "COMPLETE" in output and "baseline" in output
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
-
-
-class Launch:
-    """A launch in a process group of its own, as a terminal would make it."""
-
-    def __init__(self, *words: str | Path):
-        command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
-        self.process = subprocess.Popen(
-            command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-
-    def __enter__(self) -> Launch:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.process.poll() is None:
-            self.end(signal.SIGKILL)
-
-    def end(self, how: signal.Signals) -> tuple[int, str]:
-        os.killpg(self.process.pid, how)
-        output, _ = self.process.communicate(timeout=120)
-        return self.process.returncode, output
-
-
-def wait_for_epoch(study: Path, number: int) -> int:
-    """Waits until a trial has reported an epoch; returns the process that runs it."""
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline:
-        if (study / "optuna.db").exists() and (results := reported(study, number)):
-            return int(results[-1]["pid"])
-        time.sleep(0.05)
-    raise AssertionError("the study did not get there in time")
 
 
 def test_a_study_that_was_killed_and_stopped_ends_like_one_left_alone(

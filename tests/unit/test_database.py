@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,9 @@ from optuna.trial import TrialState
 
 from sa_study.errors import StudyFolderError
 from sa_study.space import SearchSpace
-from sa_study.study.database import open_storage, read_trials, trials_in
+from sa_study.study.database import keep_copy, mend, open_storage, read_trials, trials_in
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import TrialRecord
+from sa_study.study.records import STUDY_NAME, TrialRecord
 from sa_study.study.search import create_study
 
 SPACE = SearchSpace(search={}, fixed={"pretrained": "none"}, baseline={})
@@ -83,3 +84,44 @@ def test_the_state_at_the_end() -> None:
     assert TrialRecord(last={"progress": 100.0}).final_state == TrialState.COMPLETE
     assert TrialRecord(last={"progress": 30.0}).final_state == TrialState.PRUNED
     assert TrialRecord(last={"progress": 100.0}, failure="died").final_state == TrialState.FAIL
+
+
+def spoil(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096:12288] = bytes(8192)
+    path.write_bytes(content)
+
+
+def test_a_damaged_database_is_replaced_by_its_copy(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    assert mend(folder) == "", "a whole one stays"
+    keep_copy(folder)
+    optuna.load_study(study_name=STUDY_NAME, storage=open_storage(folder)).enqueue_trial({})
+    spoil(folder.database)
+    with pytest.raises(StudyFolderError, match=r"optuna\.db.*'resume --study .*' mends it from its copy"):
+        read_trials(folder)
+    said = mend(folder)
+    assert str(folder.database) in said and "its copy of" in said
+    assert len(read_trials(folder)) == 1, "what came after the copy is gone"
+    assert folder.database.with_suffix(".damaged").exists() and mend(folder) == ""
+
+
+def test_a_damaged_database_without_a_good_copy_is_named(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    spoil(folder.database)
+    with pytest.raises(StudyFolderError, match=r"optuna\.db: is damaged .* no good copy"):
+        mend(folder)
+    shutil.copy(folder.database, folder.database_copy)
+    with pytest.raises(StudyFolderError, match=r"optuna\.db: is damaged .* no good copy"):
+        mend(folder)
+    assert folder.database.exists(), "nothing was moved away"
+
+
+def test_a_damaged_database_never_replaces_a_good_copy(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    keep_copy(folder)
+    before = folder.database_copy.read_bytes()
+    spoil(folder.database)
+    keep_copy(folder)
+    assert {path.name for path in folder.root.iterdir()} == {"optuna.db", "optuna.db.copy"}
+    assert folder.database_copy.read_bytes() == before

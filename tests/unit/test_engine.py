@@ -28,7 +28,7 @@ FAST: dict[str, Any] = {
     "lr": 0.02,
     "threads": 1,
 }
-TIMES = {keys.SECONDS, keys.IMAGES_PER_SECOND}
+TIMES = {keys.SECONDS, keys.IMAGES_PER_SECOND, keys.LATENCY}
 
 
 def settings(**changed: Any) -> Settings:
@@ -63,7 +63,7 @@ def test_an_epoch_reports_everything(data: TrainingData) -> None:
     assert figures[keys.EPOCH] == 1 and figures[keys.PROGRESS] == pytest.approx(100 / 3)
     for name in (*keys.RANKING, keys.TRAIN_ACCURACY):
         assert 0 <= figures[name] <= 1
-    assert figures[keys.SECONDS] > 0 and figures[keys.IMAGES_PER_SECOND] > 0
+    assert all(figures[name] > 0 for name in TIMES)
 
 
 @pytest.mark.parametrize("changed", [{}, {"random_erasing": 0.5, "dropout": 0.3, "attention": "softmax"}])
@@ -79,6 +79,41 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     run(second, 2)
     assert second.finished and without_times(second.history) == without_times(whole.history)
     assert same_weights(second, whole)
+
+
+def without_batch_norm(trainer: Trainer) -> Trainer:
+    """Batch norm sees a part of the batch; without it the parts must add up to the whole."""
+    for module in list(trainer._net.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, torch.nn.BatchNorm2d):
+                setattr(module, name, torch.nn.Identity())
+    return trainer
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_gradients_in_parts_add_up_to_the_batchs(data: TrainingData, parts: int) -> None:
+    small = {"dropout": 0.0, "lr": 1e-4}  # the network diverges without batch norm, if not at once
+    whole = run(without_batch_norm(Trainer(settings(**small), data)), 1)
+    parted = run(without_batch_norm(Trainer(settings(accumulate=parts, **small), data)), 1)
+    for name in ("loss", "loss/part1", keys.TRAIN_ACCURACY):
+        assert parted.history[0][name] == pytest.approx(whole.history[0][name], rel=1e-4)
+    first, second = whole.checkpoint().state_dict, parted.checkpoint().state_dict
+    for name, value in first.items():
+        assert torch.allclose(second[name], value, rtol=1e-3, atol=1e-6), name
+
+
+def test_a_run_goes_on_with_more_parts(data: TrainingData) -> None:
+    checkpoint = run(Trainer(settings(), data), 1).checkpoint()
+    trainer = Trainer(settings(accumulate=2), data)
+    trainer.restore(checkpoint)
+    assert run(trainer, 2).finished
+
+
+def test_a_network_starts_from_a_backbone_at_hand(data: TrainingData) -> None:
+    start = run(Trainer(settings(seed=5), data), 1)._net.base.state_dict()
+    missing = settings(pretrained="/on/another/machine.pth")
+    trainer = Trainer(missing, data, start)
+    assert all(torch.equal(value, start[name]) for name, value in trainer._net.base.state_dict().items())
 
 
 def test_seeds_decide(data: TrainingData) -> None:

@@ -57,14 +57,16 @@ class Launch:
         self.scheduler.on_trial_add(None, trial)
         return trial
 
-    def epoch(self, trial: Any, epoch: int, value: float, *, end: bool = True, **more: Any) -> str:
+    def epoch(
+        self, trial: Any, epoch: int, value: float, *, end: bool = True, more: dict[str, Any] | None = None
+    ) -> str:
         result = {
             **dict.fromkeys(keys.RANKING, value),
             keys.EPOCH: epoch,
             keys.PROGRESS: 100 * epoch / EPOCHS,
             keys.SECONDS: 3600.0,
             "checkpoint_dir_name": f"checkpoint_{epoch - 1:06d}",
-            **more,
+            **(more or {}),
         }
         return self.report(trial, result, end=end)
 
@@ -189,8 +191,8 @@ def test_suggestions_wait_for_a_free_slot_and_follow_the_cluster(database: Path)
 def test_notes_and_parts_are_recorded(database: Path) -> None:
     launch = Launch(database)
     trial = launch.begin()
-    launch.epoch(trial, 1, 0.5, **{keys.ACCUMULATE: 1})
-    launch.epoch(trial, 2, 0.5, **{keys.ACCUMULATE: 2, keys.NOTES: ["out of GPU memory in epoch 2"]})
+    launch.epoch(trial, 1, 0.5, more={keys.ACCUMULATE: 1})
+    launch.epoch(trial, 2, 0.5, more={keys.ACCUMULATE: 2, keys.NOTES: ["out of GPU memory in epoch 2"]})
     record = read_record(launch.trials[0])
     assert record.accumulate == 2 and record.notes == ["out of GPU memory in epoch 2"]
     again = Launch(database, "session_2")

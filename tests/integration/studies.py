@@ -1,0 +1,89 @@
+"""Studies run from the command line as a user would, and what they left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sa_study import keys
+
+ROOT = Path(__file__).resolve().parents[2]
+METRIC = "mAP"
+
+TINY = {
+    "depth": 18,
+    "pretrained": "none",
+    "height": 64,
+    "width": 32,
+    "parts": 2,
+    "num_features": 16,
+    "batch_size": 16,
+    "epochs": 4,
+    "backbone_lr_factor": 1.0,
+}
+"""Settings under which an epoch of the sample data takes a second or two."""
+
+
+def run(*words: str | Path, code: int = 0, error: bool = False, **options: Any) -> str:
+    """Runs a command to its end; returns what it printed, or with `error` its complaint."""
+    command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, **options)
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return str(done.stderr if error else done.stdout)
+
+
+def trials_of(study: Path) -> list[FrozenTrial]:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{study / 'optuna.db'}")
+    return optuna.load_study(study_name=None, storage=storage).get_trials()
+
+
+def reported(study: Path, number: int) -> list[dict[str, Any]]:
+    """Every result that Ray wrote down for a trial, over all launches."""
+    files = sorted((study / "trials").glob(f"session_*/trial_{number:04d}/result.json"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def deterministic(figures: dict[str, Any]) -> dict[str, Any]:
+    names = {keys.EPOCH, keys.PROGRESS, keys.LOSS, keys.TRAIN_ACCURACY, keys.LR, *keys.RANKING}
+    return {name: value for name, value in figures.items() if name in names}
+
+
+class Launch:
+    """A launch in a process group of its own, as a terminal would make it."""
+
+    def __init__(self, *words: str | Path):
+        command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
+        self.process = subprocess.Popen(
+            command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def __enter__(self) -> Launch:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
+
+    def end(self, how: signal.Signals) -> tuple[int, str]:
+        os.killpg(self.process.pid, how)
+        output, _ = self.process.communicate(timeout=120)
+        return self.process.returncode, output
+
+
+def wait_for_epoch(study: Path, number: int) -> int:
+    """Waits until a trial has reported an epoch; returns the process that runs it."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        if (study / "optuna.db").exists() and (results := reported(study, number)):
+            return int(results[-1]["pid"])
+        time.sleep(0.05)
+    raise AssertionError("the study did not get there in time")

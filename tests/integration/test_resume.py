@@ -1,0 +1,185 @@
+"""Going on with a study: what is refused, what is mended, and that the end is the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from studies import TINY, run, trials_of
+
+from sa_study.data.sample import make_sample_data
+from sa_study.study.lock import driver_lock
+
+SPACE = {
+    "search": {"lr": {"type": "float", "low": 0.001, "high": 0.05, "log": True}},
+    "fixed": {**TINY, "epochs": 3},
+    "baseline": {"lr": 0.01},
+    "sampler": "random",
+    "scheduler": {"name": "none"},
+    "trials": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_sample_data(tmp_path_factory.mktemp("data") / "sample", identities=24)
+
+
+@pytest.fixture(scope="module")
+def words(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
+    space = tmp_path_factory.mktemp("space") / "space.yaml"
+    space.write_text(yaml.safe_dump(SPACE))
+    return ["tune", "--data-dir", sample, "--space", space, "--max-concurrent", "1"]
+
+
+@pytest.fixture(scope="module")
+def alone(words: list[str | Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    study = tmp_path_factory.mktemp("alone") / "study"
+    run(*words, "--study", study)
+    return study
+
+
+@pytest.fixture(scope="module")
+def paused_once(words: list[str | Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    study = tmp_path_factory.mktemp("paused") / "study"
+    output = run(*words, "--study", study, "--epoch-budget", "5")
+    assert "the budget of 5 epochs is spent; go on with" in " ".join(output.split())
+    return study
+
+
+@pytest.fixture
+def paused(paused_once: Path, tmp_path: Path) -> Path:
+    """A study that a budget stopped after two epochs of trial 1; each test has a copy of its own."""
+    return Path(shutil.copytree(paused_once, tmp_path / "study"))
+
+
+def end(study: Path) -> list[Any]:
+    trials = trials_of(study)
+    return [(t.number, t.state, t.params, t.intermediate_values, t.value) for t in trials]
+
+
+def refuses(study: Path, *more: str | Path) -> str:
+    """The one line with which `resume` refuses, after which the study is as it was."""
+    before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
+    command = run("resume", "--study", study, *more, code=2, error=True)
+    assert command.startswith("error: ") and command.count("\n") == 1, command
+    assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
+    return command
+
+
+def edit(study: Path, old: str, new: str) -> None:
+    text = (study / "study.yaml").read_text()
+    assert old in text
+    (study / "study.yaml").write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("dropout: 0.5", "dropout: 0.4", ["space.fixed.dropout", "0.4", "0.5"]),
+        ("high: 0.05", "high: 0.5", ["space.search.lr.high", "0.5", "0.05"]),
+        ("\nseed: 0", "\nseed: 1", ["seed", "1", "0"]),
+        ("\nmetric: mAP", "\nmetric: rank1", ["metric", "rank1", "mAP"]),
+        ("format: 2", "format: 3", ["study.yaml", "3", "newer", "update"]),
+        ("format: 2", "format: 1", ["study.yaml", "1"]),
+    ],
+)
+def test_a_changed_description_is_refused(paused: Path, old: str, new: str, named: list[str]) -> None:
+    edit(paused, old, new)
+    line = refuses(paused)
+    for word in named:
+        assert word in line
+
+
+def test_other_images_are_refused(paused: Path, tmp_path: Path) -> None:
+    other = make_sample_data(tmp_path / "other", identities=24, seed=1)
+    assert "are not those" in refuses(paused, "--data-dir", other)
+
+
+def test_a_second_driver_is_refused(paused: Path) -> None:
+    with driver_lock(paused / "driver.lock"):
+        assert re.search(
+            rf"is being run by process {os.getpid()} on .*, begun 0 min \d+ s ago", refuses(paused)
+        )
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (["--trials", "1"], ["--trials", "1", "2 trials have begun"]),
+        (["--epoch-budget", "0"], ["--epoch-budget", "0"]),
+        (["--gpu-hours", "3"], ["--gpu-hours", "no GPU"]),
+        (["--time-budget", "0s"], ["--time-budget"]),
+    ],
+)
+def test_budgets_and_trials_out_of_range_are_refused(paused: Path, more: list[str], named: list[str]) -> None:
+    line = refuses(paused, *more)
+    for word in named:
+        assert word in line
+
+
+def test_a_paused_study_is_told_apart_from_a_running_one(paused: Path) -> None:
+    assert "go on with" in run("status", "--study", paused)
+    with driver_lock(paused / "driver.lock"):
+        assert f"process {os.getpid()}" in run("status", "--study", paused)
+
+
+def test_a_damaged_database_and_checkpoint_are_named_and_made_up_for(paused: Path, alone: Path) -> None:
+    record = trials_of(paused)[1].user_attrs["record"]
+    assert record["last"]["epoch"] == 2
+    checkpoint = paused / "trials" / record["last_checkpoint"] / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    content = bytearray((paused / "optuna.db").read_bytes())
+    content[4096:12288] = bytes(8192)
+    (paused / "optuna.db").write_bytes(content)
+    output = run("resume", "--study", paused, "--epoch-budget", "100")
+    assert re.search(r"optuna\.db is damaged .* its copy of .* is used", output)
+    assert record["last_checkpoint"] in output and "cannot be used" in output
+    again = record["best_checkpoint"] == record["last_checkpoint"]
+    assert ("trial 1: began again" if again else "trial 1: went on from epoch 1") in output
+    assert end(paused) == end(alone)
+    assert trials_of(paused)[1].user_attrs["record"]["notes"]
+    assert (paused / "optuna.damaged").exists()
+
+
+def test_more_trials_extend_a_study(alone: Path, tmp_path: Path) -> None:
+    study = Path(shutil.copytree(alone, tmp_path / "study"))
+    before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
+    assert "2 COMPLETE of 2 trials" in run("resume", "--study", study)
+    changed = {path for path in before if path.read_bytes() != before[path]}
+    assert {path.name for path in changed} <= {"best.yaml", "driver.lock"}, "nothing was left to do"
+    run("resume", "--study", study, "--trials", "3")
+    assert end(study)[:2] == end(alone) and len(end(study)) == 3
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that holds one checkpoint, but not two."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_in_the_middle_of_a_checkpoint(
+    words: list[str | Path], small_disk: Path, alone: Path, tmp_path: Path
+) -> None:
+    study, trials = tmp_path / "study", small_disk / "trials"
+    line = run(*words, "--study", study, "--storage-path", trials, code=1, error=True)
+    assert "trial 0: no room for the checkpoint of epoch 2" in line and "resume --study" in line
+    record = trials_of(study)[0].user_attrs["record"]
+    assert record["last"]["epoch"] == 1
+    assert (trials / record["last_checkpoint"] / "checkpoint.pt").stat().st_size > 50e6
+    subprocess.run(["mount", "-o", "remount,size=1g", str(small_disk)], check=True)
+    run("resume", "--study", study)
+    assert end(study) == end(alone)

@@ -1,0 +1,150 @@
+"""A trial's process, without Ray's session: what it goes on from, and what it does on a full GPU memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sa_study import keys
+from sa_study.checkpoint import FILE_NAME, save_checkpoint
+from sa_study.config import Settings
+from sa_study.data.market1501 import Market1501
+from sa_study.data.store import TrainingData, training_data
+from sa_study.engine import Trainer
+from sa_study.errors import Diverged
+from sa_study.study.storage import Storage
+from sa_study.study.trainable import Run
+
+SETTINGS = Settings(
+    depth=18,
+    pretrained="none",
+    height=32,
+    width=16,
+    parts=2,
+    num_features=8,
+    batch_size=8,
+    epochs=3,
+    lr=0.02,
+    threads=1,
+)
+
+
+class Trial:
+    """A trial's checkpoints in a storage, and the process that goes on from them."""
+
+    def __init__(self, folder: Path, data: TrainingData):
+        self.storage = Storage(str(folder))
+        self.folder = folder
+        self.data = data
+
+    def keep(self, name: str, trainer: Trainer) -> str:
+        (self.folder / name).mkdir(parents=True)
+        save_checkpoint(self.folder / name / FILE_NAME, trainer.checkpoint())
+        return name
+
+    def run(self, *checkpoints: str) -> Run:
+        config = {"settings": SETTINGS.to_dict(), "resume_from": list(checkpoints)}
+        run = Run(config, self.data, {}, self.storage)
+        run.go_on()
+        return run
+
+
+@pytest.fixture
+def trial(make_market: Callable[..., Path], tmp_path: Path) -> Trial:
+    return Trial(tmp_path / "trials", training_data(Market1501(make_market()), 2, 0, (64, 32)))
+
+
+def test_it_goes_on_from_the_last_checkpoint_that_is_whole(trial: Trial) -> None:
+    trainer = Trainer(SETTINGS, trial.data)
+    trainer.run_epoch()
+    best = trial.keep("session_1/trial_0000/checkpoint_000000", trainer)
+    trainer.run_epoch()
+    last = trial.keep("session_1/trial_0000/checkpoint_000001", trainer)
+    assert trial.run(last, best).trainer.epoch == 2
+    whole = trial.run(last, best).epoch()
+    assert keys.NOTES not in whole and whole[keys.EPOCH] == 3
+
+    file = trial.folder / last / FILE_NAME
+    file.write_bytes(file.read_bytes()[:500])
+    damaged = trial.run(last, best)
+    assert damaged.trainer.epoch == 1
+    told = damaged.epoch()
+    assert last in told[keys.NOTES][0] and "damaged" in told[keys.NOTES][0]
+    assert told[keys.NOTES][1] == "went on from epoch 1" and told[keys.EPOCH] == 2
+    assert keys.NOTES not in damaged.epoch(), "said once"
+
+    (trial.folder / best / FILE_NAME).unlink()
+    begun = trial.run(last, best)
+    assert begun.trainer.epoch == 0
+    notes = begun.epoch()[keys.NOTES]
+    assert len(notes) == 3 and notes[2] == "began again at its first epoch"
+
+
+class SmallMemory:
+    """Makes a forward pass of too many images fail as PyTorch does on a full GPU."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, after_steps: int = 0):
+        self.most, self.left = most, after_steps
+        self.sizes: list[int] = []
+        forward = Trainer._gradient
+
+        def limited(trainer: Trainer, images: Tensor, labels: Tensor, share: float) -> dict[str, Tensor]:
+            self.left -= 1
+            if self.left < 0 and len(images) > self.most:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
+            self.sizes.append(len(images))
+            return forward(trainer, images, labels, share)
+
+        monkeypatch.setattr(Trainer, "_gradient", limited)
+
+
+def test_a_full_gpu_memory_halves_the_gradients_parts_once(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = SmallMemory(monkeypatch, most=4)
+    run = trial.run()
+    told = run.epoch()
+    assert told[keys.ACCUMULATE] == 2 and told[keys.EPOCH] == 1
+    assert "out of GPU memory in epoch 1" in told[keys.NOTES][0] and "4 images" in told[keys.NOTES][0]
+    assert set(memory.sizes) == {4}
+    assert run.trainer.settings.batch_size == 8, "the effective batch stays"
+    memory.most = 2
+    with pytest.raises(Diverged, match=r"epoch 2: CUDA out of memory\. Tried to allocate 2 GiB\.$"):
+        run.epoch()
+
+
+def test_after_a_full_memory_it_goes_on_from_the_last_epochs_end(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(SETTINGS, trial.data)
+    first = trainer.run_epoch()
+    last = trial.keep("session_1/trial_0000/checkpoint_000000", trainer)
+    SmallMemory(monkeypatch, most=4, after_steps=1)  # full in the middle of the epoch
+    run = trial.run(last)
+    told = run.epoch()
+    assert told[keys.EPOCH] == 2 and "out of GPU memory in epoch 2" in told[keys.NOTES][0]
+    assert run.trainer.history[0] == first
+
+    expected = Trainer(Settings(**{**SETTINGS.to_dict(), "accumulate": 2}), trial.data)
+    expected.restore(trainer.checkpoint())
+    assert expected.run_epoch()[keys.LOSS] == told[keys.LOSS], "nothing of the broken epoch is left"
+
+
+def test_a_batch_that_cannot_be_parted_fails_with_the_reason(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SmallMemory(monkeypatch, most=0)
+    with pytest.raises(Diverged, match="CUDA out of memory"):
+        trial.run().epoch()
+
+
+def test_a_backbone_comes_with_the_trial_not_from_the_nodes_disk(trial: Trial) -> None:
+    start: dict[str, Any] = Trainer(SETTINGS, trial.data)._net.base.state_dict()
+    config = {"settings": {**SETTINGS.to_dict(), "pretrained": "/elsewhere/resnet.pth"}, "resume_from": []}
+    run = Run(config, trial.data, {(18, "/elsewhere/resnet.pth"): start}, trial.storage)
+    assert run.epoch()[keys.EPOCH] == 1
