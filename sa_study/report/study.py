@@ -14,7 +14,8 @@ from rich.table import Column, Table
 from sa_study import keys
 from sa_study.report.console import clock, duration, make_table, number, percent
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import BASELINE, TrialEvent, count_states, read_record, score
+from sa_study.study.cost import study_cost
+from sa_study.study.records import BASELINE, TrialEvent, count_states, pareto_front, read_record, score
 
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
 
@@ -122,13 +123,40 @@ def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int 
     return table
 
 
+def front_table(trials: Sequence[FrozenTrial], config: StudyConfig) -> Table:
+    """The Pareto front of a study with two objectives."""
+    assert config.minimize is not None
+    unit = keys.SECOND_OBJECTIVES[config.minimize]
+    table = make_table(f"Pareto front: no other trial has a greater {config.metric} and fewer {unit}")
+    for column in ("trial", f"{config.metric}, %", unit):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("settings", overflow="fold")
+    for trial in pareto_front(list(trials)):
+        figures = percent(trial.values[0]), number(trial.values[1])
+        table.add_row(str(trial.number), *figures, suggested_text(trial.params))
+    return table
+
+
 def summary_line(trials: Sequence[FrozenTrial], config: StudyConfig) -> str:
-    """Number of trials by state, and what they cost."""
+    """Number of trials by state."""
     states = ", ".join(f"{count} {name}" for name, count in count_states(list(trials)).items())
-    records = [read_record(trial) for trial in trials]
-    epochs = sum(record.epoch for record in records)
-    seconds = sum(record.seconds for record in records)
-    return f"{states} of {config.trials} trials; {epochs} epochs, {duration(seconds)} of training"
+    return f"{states} of {config.trials} trials"
+
+
+def cost_line(trials: Sequence[FrozenTrial], about: Mapping[str, Any]) -> str:
+    """What the study took.
+
+    Args:
+        trials: Its trials.
+        about: What is kept with the study, its launches among it.
+    """
+    cost = study_cost(list(trials), about)
+    parts = [f"{cost.epochs} epochs, {duration(cost.seconds)} of training"]
+    if cost.gpu_seconds:
+        parts.append(f"{cost.gpu_seconds / 3600:.2f} GPU-hours")
+    if cost.training_share is not None:
+        parts.append(f"{percent(cost.training_share)} % of the slots' time")
+    return ", ".join(parts)
 
 
 def verdict(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: StudyConfig) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -236,6 +237,8 @@ def _ended(trials: Sequence[FrozenTrial]) -> int:
 
 
 def _fit(folder: StudyFolder, tuner: tune.Tuner) -> None:
+    # A cluster's scheduler ends a job so; Tune stops in order on Ctrl-C alone.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         tuner.fit()
     except tune.TuneError as error:

@@ -15,6 +15,9 @@ from sa_study.config import Settings
 from sa_study.space import SearchSpace
 
 STUDY_NAME = "sa_study"
+LAUNCH = "launch:"
+"""What the study's attributes begin with that tell what a launch has used."""
+
 BASELINE = 0
 """Number of the trial that runs the space's baseline."""
 

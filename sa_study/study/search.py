@@ -22,6 +22,7 @@ from sa_study import keys
 from sa_study.space import SearchSpace
 from sa_study.study.meter import Meter
 from sa_study.study.records import (
+    LAUNCH,
     STUDY_NAME,
     TrialRecord,
     objectives,
@@ -157,7 +158,7 @@ class StudySearch(Searcher):
         )
         self._keep(trial_id, record)
         self._meter.add_epoch(figures[keys.SECONDS])
-        self.study.set_user_attr(f"launch:{self._session}", self._meter.to_dict())
+        self.study.set_user_attr(f"{LAUNCH}{self._session}", self._meter.to_dict())
 
     def record_failure(self, trial_id: str, reason: str) -> None:
         """Records why a trial cannot go on."""

@@ -38,6 +38,12 @@ def test_layers(modules: list[str], banned: list[str]) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_rays_older_twins_are_not_used() -> None:
+    """`ray.train` and `ray.air` have copies of Tune's names that are on their way out."""
+    for path in (ROOT / "sa_study").rglob("*.py"):
+        assert "ray.train" not in path.read_text() and "ray.air" not in path.read_text(), path
+
+
 def test_the_public_names() -> None:
     import sa_study
 

@@ -15,7 +15,7 @@ from sa_study.errors import StudyFolderError
 from sa_study.space import SearchSpace
 from sa_study.study.database import keep_copy, mend, open_storage, read_trials, trials_in
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import STUDY_NAME, TrialRecord
+from sa_study.study.records import STUDY_NAME
 from sa_study.study.search import create_study
 
 SPACE = SearchSpace(search={}, fixed={"pretrained": "none"}, baseline={})
@@ -78,12 +78,6 @@ def test_a_write_that_was_killed_is_named_and_mended_by_opening_to_write(tmp_pat
         read_trials(folder)
     assert len(trials_in(open_storage(folder), folder)) == 1
     assert len(read_trials(folder)) == 1
-
-
-def test_the_state_at_the_end() -> None:
-    assert TrialRecord(last={"progress": 100.0}).final_state == TrialState.COMPLETE
-    assert TrialRecord(last={"progress": 30.0}).final_state == TrialState.PRUNED
-    assert TrialRecord(last={"progress": 100.0}, failure="died").final_state == TrialState.FAIL
 
 
 def spoil(path: Path) -> None:
