@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+from sa_study.space import SAMPLERS, SCHEDULERS
+
+if TYPE_CHECKING:
+    from sa_study.space import SearchSpace
+    from sa_study.study.config import StudyConfig
 
 DataDir = Annotated[
     Path,
@@ -19,3 +30,140 @@ Set = Annotated[
 ]
 Rerank = Annotated[bool, typer.Option("--rerank", help="Also k-reciprocal re-ranking.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a run in --out was stopped.")]
+Trials = Annotated[
+    int | None, typer.Option("--trials", help="Number of trials in all.", show_default="the space's")
+]
+TimeBudget = Annotated[
+    str | None, typer.Option("--time-budget", help="End the launch after, e.g. 90s, 45m, 2h, 1h30m.")
+]
+EpochBudget = Annotated[
+    int | None, typer.Option("--epoch-budget", help="End the study after so many epochs of all trials.")
+]
+GpuHours = Annotated[
+    float | None, typer.Option("--gpu-hours", help="End the study after so many GPU-hours of training.")
+]
+MaxConcurrent = Annotated[
+    int | None,
+    typer.Option(
+        "--max-concurrent", help="Most trials at a time.", show_default="as many as fit, at any moment"
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="A running Ray cluster, e.g. auto.", show_default="this machine alone"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """What describes a new study on the command line; each field is an option."""
+
+    data_dir: DataDir
+    space: Annotated[
+        Path,
+        typer.Option(help="Search-space file, or default, wide, small, ablation, paper, demo."),
+    ] = Path("default")
+    trials: Trials = None
+    time_budget: TimeBudget = None
+    epoch_budget: EpochBudget = None
+    gpu_hours: GpuHours = None
+    metric: Annotated[str, typer.Option(help="Validation figure to maximise: mAP or rank1.")] = "mAP"
+    minimize: Annotated[
+        str | None,
+        typer.Option(help="Second objective: cost (seconds of training) or latency (ms an image)."),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        typer.Option(help=f"What suggests settings: {', '.join(SAMPLERS)}.", show_default="the space's"),
+    ] = None
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help=f"What stops trials early: {', '.join(SCHEDULERS)}.", show_default="the space's"),
+    ] = None
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="A fraction shares a GPU.", show_default="1 where there is one")
+    ] = None
+    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores, and threads, of a trial.")] = 1.0
+    max_concurrent: MaxConcurrent = None
+    address: Address = None
+    storage_path: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or URI that all nodes reach, for trial files.", show_default="the study's folder"
+        ),
+    ] = None
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0
+    overrides: Set = None
+
+    def config(self) -> StudyConfig:
+        """The study that is described.
+
+        Raises:
+            ConfigError: An option or the space is wrong.
+        """
+        from sa_study.config import parse_assignments
+        from sa_study.space_file import load_space, override
+        from sa_study.study.config import StudyConfig, parse_duration
+
+        space = override(load_space(self.space), parse_assignments(self.overrides or []))
+        space = self._searched_by(space)
+        storage = self.storage_path
+        return StudyConfig(
+            data_dir=self.data_dir.absolute(),
+            space=space,
+            metric=self.metric,
+            trials=space.trials if self.trials is None else self.trials,
+            time_budget=parse_duration(self.time_budget) if self.time_budget else None,
+            epoch_budget=self.epoch_budget,
+            gpu_hours=self.gpu_hours,
+            minimize=self.minimize,
+            cpus_per_trial=self.cpus_per_trial,
+            gpus_per_trial=self.gpus_per_trial,
+            max_concurrent=self.max_concurrent,
+            address=self.address,
+            storage_path=storage and (storage if "://" in storage else str(Path(storage).absolute())),
+            seed=self.seed,
+        )
+
+    def _searched_by(self, space: SearchSpace) -> SearchSpace:
+        """The space with the sampler and the scheduler that are asked for."""
+        from sa_study.space_file import parse_space
+
+        if self.sampler is not None:
+            space = parse_space({**space.to_dict(), "sampler": self.sampler}, f"--sampler {self.sampler}")
+        if self.scheduler is not None:
+            spec = space.to_dict()
+            spec["scheduler"]["name"] = self.scheduler
+            space = parse_space(spec, f"--scheduler {self.scheduler}")
+        return space
+
+
+def takes_study_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Makes a command whose first parameter is `StudyOptions` take each of their fields as an option.
+
+    Typer reads options off a function's signature, so that is what is put together here: the fields with
+    the command's own parameters behind the first.
+    """
+    hints = get_type_hints(StudyOptions, include_extras=True)
+    own_hints = get_type_hints(command, include_extras=True)
+    fields = [
+        _parameter(field.name, hints[field.name], field.default) for field in dataclasses.fields(StudyOptions)
+    ]
+    _, *own = inspect.signature(command).parameters.values()
+    first, *rest = fields
+    parameters = [first, *(_parameter(p.name, own_hints[p.name], p.default) for p in own), *rest]
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:
+        described = {field.name: values.pop(field.name) for field in dataclasses.fields(StudyOptions)}
+        command(StudyOptions(**described), **values)
+
+    signed: Any = wrapper
+    signed.__signature__ = inspect.Signature(parameters)
+    signed.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    empty = inspect.Parameter.empty if default is dataclasses.MISSING else default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=empty, annotation=annotation)

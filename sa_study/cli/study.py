@@ -1,4 +1,4 @@
-"""Commands of a study: `tune`, `resume`, `status`, `demo`."""
+"""Commands of a study: `demo`, `plan`, `tune`, `resume`, `status`."""
 
 from __future__ import annotations
 
@@ -8,99 +8,59 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sa_study.cli.options import DataDir, Set, Study
+from sa_study.cli.options import (
+    Address,
+    EpochBudget,
+    GpuHours,
+    MaxConcurrent,
+    Study,
+    StudyOptions,
+    TimeBudget,
+    Trials,
+    takes_study_options,
+)
 
 if TYPE_CHECKING:
     from sa_study.study.config import StudyConfig
     from sa_study.study.launch import Changes, Outcome
 
-Trials = Annotated[
-    int | None, typer.Option("--trials", help="Number of trials in all.", show_default="the space's")
-]
-TimeBudget = Annotated[
-    str | None, typer.Option("--time-budget", help="End the launch after, e.g. 90s, 45m, 2h, 1h30m.")
-]
-EpochBudget = Annotated[
-    int | None, typer.Option("--epoch-budget", help="End the study after so many epochs of all trials.")
-]
-GpuHours = Annotated[
-    float | None, typer.Option("--gpu-hours", help="End the study after so many GPU-hours of training.")
-]
-MaxConcurrent = Annotated[
-    int | None,
-    typer.Option(
-        "--max-concurrent", help="Most trials at a time.", show_default="as many as fit, at any moment"
-    ),
-]
-Address = Annotated[
-    str | None,
-    typer.Option("--address", help="A running Ray cluster, e.g. auto.", show_default="this machine alone"),
-]
-
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (demo, tune, resume, status):
+    for command in (demo, plan, tune, resume, status):
         app.command()(command)
 
 
-def tune(
-    data_dir: DataDir,
-    study: Study,
-    space: Annotated[
-        Path,
-        typer.Option("--space", help="Search-space file, or default, wide, small, ablation, paper, demo."),
-    ] = Path("default"),
-    trials: Trials = None,
-    time_budget: TimeBudget = None,
-    epoch_budget: EpochBudget = None,
-    gpu_hours: GpuHours = None,
-    metric: Annotated[str, typer.Option(help="Validation figure to maximise: mAP or rank1.")] = "mAP",
-    minimize: Annotated[
-        str | None,
-        typer.Option(help="Second objective: cost (seconds of training) or latency (ms an image)."),
-    ] = None,
-    gpus_per_trial: Annotated[
-        float | None, typer.Option(help="A fraction shares a GPU.", show_default="1 where there is one")
-    ] = None,
-    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores, and threads, of a trial.")] = 1.0,
-    max_concurrent: MaxConcurrent = None,
-    address: Address = None,
-    storage_path: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder or URI that all nodes reach, for trial files.", show_default="the study's folder"
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
-    overrides: Set = None,
+@takes_study_options
+def plan(
+    options: StudyOptions,
+    study: Annotated[
+        Path, typer.Option("--study", help="Where the study would be made.", show_default=False)
+    ] = Path("runs/study"),
 ) -> None:
+    """Tell beforehand what 'tune' with the same options will take: epochs, time, GPU-hours, disk.
+
+    Writes nothing and launches nothing; measures an epoch on this machine in about a minute.
+    """
+    from sa_study.report.console import phases
+    from sa_study.report.plan import plan_notes, plan_table
+    from sa_study.study.folder import StudyFolder
+    from sa_study.study.plan import make_plan
+
+    console = Console()
+    with phases(console) as report:
+        made = make_plan(options.config(), StudyFolder.free(study), report)
+    console.print(plan_table(made))
+    console.print(plan_notes(made))
+
+
+@takes_study_options
+def tune(options: StudyOptions, study: Study) -> None:
     """Launch a study: search settings on a validation split of the training identities.
 
     The test set plays no part; 'evaluate --study' opens it afterwards.
     """
-    from sa_study.config import parse_assignments
-    from sa_study.space_file import load_space, override
-    from sa_study.study.config import StudyConfig, parse_duration
-
-    searched = override(load_space(space), parse_assignments(overrides or []))
-    config = StudyConfig(
-        data_dir=data_dir.absolute(),
-        space=searched,
-        metric=metric,
-        trials=searched.trials if trials is None else trials,
-        time_budget=parse_duration(time_budget) if time_budget else None,
-        epoch_budget=epoch_budget,
-        gpu_hours=gpu_hours,
-        minimize=minimize,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        max_concurrent=max_concurrent,
-        address=address,
-        storage_path=storage_path
-        and (storage_path if "://" in storage_path else str(Path(storage_path).absolute())),
-        seed=seed,
-    )
+    config = options.config()
     _show_end(Console(), study, config, _run_launch(Console(), study, config))
 
 

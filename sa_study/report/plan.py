@@ -1,0 +1,111 @@
+"""A plan in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.markup import escape
+from rich.table import Table
+
+from sa_study.report.console import duration, make_table
+from sa_study.study.plan import Estimate, Forecast, Plan
+from sa_study.study.room import in_units
+
+_DAY = 86400.0
+_SCALED = ("depth", "height", "width")
+_UNSCALED = ("batch_size", "accumulate", "parts", "num_features", "attention", "deep_supervision")
+
+
+def plan_table(plan: Plan) -> Table:
+    """What a study will take, with early stopping and without."""
+    rule = plan.config.space.scheduler.name
+    table = make_table("What the study will take")
+    table.add_column("")
+    table.add_column("expected" if rule == "none" else f"with {rule}", justify="right")
+    table.add_column("10–90 %", justify="right")
+    if rule != "none":
+        table.add_column("no early stopping", justify="right")
+    for name, text, of in _ROWS:
+        if name == "GPU-hours" and not plan.slots.gpus:
+            continue
+        expected = of(plan.expected)
+        row = [name, text(expected.mean), _range(expected, text)]
+        table.add_row(*row, *([] if rule == "none" else [text(of(plan.unstopped).mean)]))
+    return table
+
+
+def plan_notes(plan: Plan) -> Table:
+    """What the figures rest on."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for name, text in (
+        ("slots", _slots(plan)),
+        ("one epoch", _epoch(plan)),
+        ("disk", _disk(plan)),
+        ("stopping", "played through with random settings and learning curves"),
+    ):
+        table.add_row(name, escape(text))
+    for over, share in plan.expected.budgets.items():
+        table.add_row(
+            "budget", f"{over} before all {plan.trials} trials end, in {100 * share:.0f} % of the plays"
+        )
+    if not plan.disk.suffices:
+        table.add_row("", f"[red]'tune' would refuse: {escape(plan.disk.shortage)}[/]")
+    return table
+
+
+def span(seconds: float) -> str:
+    """A duration in its two leading units, days included."""
+    if seconds < _DAY:
+        return duration(seconds)
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} d {hours} h"
+
+
+def _slots(plan: Plan) -> str:
+    slots = plan.slots
+    each = f"{slots.cpus:g} CPU" + (f" and {slots.gpus:g} GPU" if slots.gpus else "")
+    where = "on the cluster" if plan.config.address else "on this machine"
+    return f"{slots.concurrent} trials at a time {where}, {each} each"
+
+
+def _epoch(plan: Plan) -> str:
+    """How long an epoch takes, and how other configurations' was had."""
+    speed, searched = plan.speed, plan.config.space.search
+    text = (
+        f"{span(speed.seconds)} of the baseline, by a few steps measured here: {speed.images_per_second:.3g} "
+        f"images/s on the {speed.device.upper()}, alone; trials side by side may be slower"
+    )
+    scaled, unscaled = (", ".join(filter(searched.get, keys)) for keys in (_SCALED, _UNSCALED))
+    text += f"; others' by the network's arithmetic ({scaled})" if scaled else ""
+    return text + (f"; {unscaled} taken not to matter" if unscaled else "")
+
+
+def _disk(plan: Plan) -> str:
+    disk = plan.disk
+    text = f"{in_units(disk.need)} for checkpoints of {in_units(disk.checkpoint)}; "
+    if disk.free is None:
+        return f"{text}what is free at {plan.config.storage_path} is not known"
+    return f"{text}{in_units(disk.free)} free at {disk.place}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _hours(value: float) -> str:
+    return f"{value:,.1f}"
+
+
+_ROWS: tuple[tuple[str, Callable[[float], str], Callable[[Forecast], Estimate]], ...] = (
+    ("trials", _whole, lambda forecast: forecast.trials),
+    ("epochs", _whole, lambda forecast: forecast.epochs),
+    ("time", span, lambda forecast: forecast.seconds),
+    ("GPU-hours", _hours, lambda forecast: forecast.gpu_hours),
+)
+
+
+def _range(estimate: Estimate, text: Callable[[float], str]) -> str:
+    low, high = text(estimate.low), text(estimate.high)
+    return "" if low == high else f"{low} – {high}"

@@ -1,0 +1,147 @@
+"""What a study will take, told before anything is launched or written."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sa_study.space import Scheduler
+from sa_study.study.cluster import Slots, connect, slots
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.forecast import Play, Terms, play_often
+from sa_study.study.meter import Budget
+from sa_study.study.prepare import load_data, resolve
+from sa_study.study.probe import Speed, probe
+from sa_study.study.room import Disk, measure_disk
+
+# Seconds, measured by benchmarks/overhead.py.
+_FIRST_WORKER = 8.0
+_NEXT_TRIAL = 0.3
+_A_REPORT = 0.1
+_BYTES_PER_SECOND = 400e6  # of a checkpoint, written and copied
+
+PhaseReport = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure over all plays.
+
+    Attributes:
+        mean: Its mean.
+        low: Its first decile.
+        high: Its last decile.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Of the plays' figures."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        tenths = statistics.quantiles(values, n=10, method="inclusive")
+        return cls(statistics.fmean(values), tenths[0], tenths[-1])
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How a study goes with one stopping rule.
+
+    Attributes:
+        trials: Trials that end.
+        epochs: Epochs of all trials.
+        seconds: From the command to the end.
+        gpu_hours: Of training.
+        budgets: The budgets that end it before its trials do, with the share of plays in which they do.
+    """
+
+    trials: Estimate
+    epochs: Estimate
+    seconds: Estimate
+    gpu_hours: Estimate
+    budgets: dict[str, float]
+
+    @classmethod
+    def of(cls, plays: Sequence[Play], preparation: float) -> Forecast:
+        """Of some plays, each after so many seconds of preparation."""
+        ends = Counter(play.over for play in plays if play.over)
+        return cls(
+            Estimate.of([play.trials for play in plays]),
+            Estimate.of([play.epochs for play in plays]),
+            Estimate.of([preparation + play.seconds for play in plays]),
+            Estimate.of([play.gpu_hours for play in plays]),
+            {over: count / len(plays) for over, count in ends.most_common()},
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will take.
+
+    Attributes:
+        config: The study, with every setting decided.
+        slots: What a trial is given, and how many run at a time.
+        trials: Number of trials; no more than there are configurations.
+        speed: The baseline's, as measured.
+        expected: With the study's stopping rule.
+        unstopped: With every trial run to its end.
+        disk: What is written, and what is free.
+    """
+
+    config: StudyConfig
+    slots: Slots
+    trials: int
+    speed: Speed
+    expected: Forecast
+    unstopped: Forecast
+    disk: Disk
+
+
+def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> Plan:
+    """Measures and estimates; writes nothing.
+
+    Args:
+        config: What is asked for.
+        folder: Where the study would be made.
+        report: Told the phase and how far it is.
+
+    Raises:
+        StudyError: What `tune` would refuse, apart from a lack of room and of pretrained weights.
+    """
+    start = time.monotonic()
+    data = load_data(config, lambda done, total: report("decoding", done, total))
+    with connect(config.address):
+        room = slots(config)
+    preparation = time.monotonic() - start
+    config = resolve(config, room)  # the cluster is left: what is measured below runs alone
+    baseline = config.space.settings(config.space.baseline)
+    speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
+    trials = min(config.trials, config.space.size or config.trials)
+    disk = measure_disk(folder, config, data.num_classes, room, trials)
+    terms = Terms(
+        trials,
+        room.concurrent,
+        room.gpus,
+        Budget(config.time_budget, config.epoch_budget, config.gpu_hours),
+        first=_FIRST_WORKER,
+        start=_NEXT_TRIAL,
+        between=_A_REPORT + disk.checkpoint / _BYTES_PER_SECOND,
+    )
+
+    def forecast(scheduler: Scheduler) -> Forecast:
+        return Forecast.of(play_often(config.space, scheduler, terms, speed.seconds_of), preparation)
+
+    report("playing it through", 0, 2)
+    expected = forecast(config.space.scheduler)
+    report("playing it through", 1, 2)
+    unstopped = forecast(dataclasses.replace(config.space.scheduler, name="none"))
+    report("playing it through", 2, 2)
+    return Plan(config, room, trials, speed, expected, unstopped, disk)

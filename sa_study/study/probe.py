@@ -1,0 +1,137 @@
+"""How long an epoch takes on this machine: a few real steps, and arithmetic for the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sa_study import keys
+from sa_study.config import Settings
+from sa_study.data.images import Progress
+from sa_study.data.store import TrainingData
+from sa_study.engine import Trainer
+from sa_study.errors import RunFailed
+from sa_study.features import prepare_device
+from sa_study.model.network import SANet
+
+_SECONDS = 12.0
+"""After these no further round begins."""
+
+_ROUNDS = 10
+"""Rounds at most, without the first, which warms up."""
+
+_CPU_OPERATIONS = 1e11
+"""Of a step's forward pass on a CPU, some seconds of one core: a batch that needs more is probed by a part of
+it, because there it takes as long as its images do."""
+
+_LEAST_IMAGES = 8
+_GPU_STEPS = 4
+"""Steps of a round on a GPU, which is not to wait for the CPU after each."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a configuration trains.
+
+    Attributes:
+        settings: The configuration.
+        images_per_second: In training.
+        latency: Milliseconds an image in validation.
+        seconds: An epoch, extrapolated to all images.
+        device: What it was measured on, `cpu` or `cuda`.
+    """
+
+    settings: Settings
+    images_per_second: float
+    latency: float
+    seconds: float
+    device: str
+
+    def seconds_of(self, settings: Settings) -> float:
+        """An epoch of another configuration, scaled by the operations that its network spends on an image."""
+        return self.seconds * _operations(settings) / _operations(self.settings)
+
+
+def probe(settings: Settings, data: TrainingData, progress: Progress) -> Speed:
+    """Measures a configuration with the real engine on real images, from random weights.
+
+    Args:
+        settings: The configuration, its device and threads decided.
+        data: What a trial would get.
+        progress: Told the share that is done: 0 to 100, and 100.
+
+    Raises:
+        RunFailed: The GPU memory is full.
+    """
+    threads, device = torch.get_num_threads(), prepare_device(settings)
+    try:
+        figures = _rounds(_excerpt_settings(settings, device), data, device, progress)
+    except torch.OutOfMemoryError as error:
+        raise RunFailed(
+            f"the probe of batch_size={settings.batch_size}: {str(error).splitlines()[0]}"
+        ) from None
+    finally:
+        torch.set_num_threads(threads)
+        progress(100, 100)
+    rate, latency = (
+        statistics.median(one[name] for one in figures) for name in (keys.IMAGES_PER_SECOND, keys.LATENCY)
+    )
+    trained = len(data.train) // settings.batch_size * settings.batch_size
+    seconds = trained / rate + (len(data.query) + len(data.gallery)) * latency / 1000
+    return Speed(settings, rate, latency, seconds, device.type)
+
+
+def _rounds(
+    settings: Settings, data: TrainingData, device: torch.device, progress: Progress
+) -> list[dict[str, float]]:
+    """The figures of a few very short epochs."""
+    steps = _GPU_STEPS if device.type == "cuda" else 1
+    trainer = Trainer(settings, _excerpt(data, steps * settings.batch_size))
+    trainer.run_epoch()
+    figures: list[dict[str, float]] = []
+    start, share = time.monotonic(), 0.0
+    while share < 1:
+        progress(int(100 * share), 100)
+        figures.append(trainer.run_epoch())
+        share = max(len(figures) / _ROUNDS, (time.monotonic() - start) / _SECONDS)
+    return figures
+
+
+def _excerpt_settings(settings: Settings, device: torch.device) -> Settings:
+    """The same work from random weights, in steps too small to diverge, and on a CPU of no more images."""
+    batch = settings.batch_size
+    if device.type == "cpu":
+        least = max(_LEAST_IMAGES, 2 * settings.accumulate)
+        batch = min(batch, max(least, int(_CPU_OPERATIONS / _operations(settings))))
+    return dataclasses.replace(settings, pretrained="none", lr=1e-5, batch_size=batch)
+
+
+def _excerpt(data: TrainingData, images: int) -> TrainingData:
+    """So many training images, and about as many of whole identities to validate with."""
+    held_out = np.concatenate([data.gallery, data.query])
+    pids = data.store.pids
+    chosen = np.unique(pids[held_out[:images]])
+    query, gallery = (index[np.isin(pids[index], chosen)] for index in (data.query, data.gallery))
+    return dataclasses.replace(
+        data, train=data.train[:images], labels=data.labels[:images], query=query, gallery=gallery
+    )
+
+
+def _operations(settings: Settings) -> float:
+    """Floating-point operations of the network's forward pass of an image, nearly all in the backbone."""
+    return _operations_per_pixel(settings.depth) * settings.height * settings.width
+
+
+@cache
+def _operations_per_pixel(depth: int) -> float:
+    height, width = 384, 128
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:  # shapes without memory
+        SANet(depth)(torch.empty(1, 3, height, width))
+    return float(counter.get_total_flops()) / (height * width)
