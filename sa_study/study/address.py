@@ -15,8 +15,8 @@ from typing import Any
 
 import grpc
 import ray
-from ray._common.tls_utils import load_certs_from_env
 from ray import _raylet
+from ray._common.tls_utils import load_certs_from_env
 from ray._private import services
 from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
 

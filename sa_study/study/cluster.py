@@ -130,11 +130,6 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def capacity(cpus: float, gpus: float) -> int:
-    """How many trials the machines that are alive hold now."""
-    return sum(_fit(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"])
-
-
 def _fit(node: dict[str, float], cpus: float, gpus: float) -> int:
     """How many trials a machine holds; those that share a GPU share one."""
     by_cpus = math.floor(node.get("CPU", 0.0) / cpus + _ROUNDING)
