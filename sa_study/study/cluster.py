@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from sa_study.errors import ConfigError
+from sa_study.study.address import authenticate_with_token, join_address
 from sa_study.study.config import StudyConfig
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -40,8 +44,11 @@ class Slots:
 def connect(address: str | None) -> Iterator[None]:
     """Starts Ray on this machine, or joins a running cluster; leaves it at the end.
 
+    Args:
+        address: `auto` or `HOST:PORT`, or None for this machine alone, whatever else runs on it.
+
     Raises:
-        ConfigError: No cluster answers at the address.
+        ConfigError: No cluster answers at the address, or it does not take this driver.
     """
     # Read by Ray when it starts; usage statistics would be on without the first.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -49,49 +56,78 @@ def connect(address: str | None) -> Iterator[None]:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its line, and its error.txt
-    try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            # Other machines have no copy of the code.
-            runtime_env={"py_modules": [str(PACKAGE)]} if address else None,
-        )
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        if address is None:
-            raise
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"--address {address}: no Ray cluster could be joined ({reason[:200]})") from None
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        _keep_to_this_machine()
+        ray.init(address="local", include_dashboard=False, **options)
+    else:
+        _join(address, options)
     try:
         yield
     finally:
         ray.shutdown()
 
 
+def _keep_to_this_machine() -> None:
+    """Makes Ray listen on the loopback alone, to processes with a token that no file holds.
+
+    By default it listens on every interface, and leaves its token readable to all in the home directory.
+    """
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    authenticate_with_token()
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read by the workers, when they import Ray
+    ray_constants.ENABLE_RAY_CLUSTER = False  # the same for this process, which has imported it
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    found = join_address(address)
+    # Other machines have no copy of the code.
+    code = {"py_modules": [str(PACKAGE)], "excludes": ["__pycache__"]}
+    try:
+        ray.init(address=found, runtime_env=code, **options)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"--address {address}: the cluster could not be joined ({reason[:200]})") from None
+
+
+def capacity(cpus: float, gpus: float) -> int:
+    """How many trials of this size the connected cluster's living nodes hold, busy or not.
+
+    Args:
+        cpus: CPU cores a trial.
+        gpus: GPUs a trial.
+    """
+    return sum(_fit(node, cpus, gpus) for node in _nodes())
+
+
 def slots(config: StudyConfig) -> Slots:
     """Divides the connected cluster into slots for trials.
+
+    On a joined cluster `max_concurrent` is taken as it is: trials that wait for a node make it grow.
 
     Raises:
         ConfigError: A trial asks for more than any machine has.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    most = {kind: max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
+    most = {kind: max((node.get(kind, 0.0) for node in _nodes()), default=0.0) for kind in ("CPU", "GPU")}
+    cpus = config.cpus_per_trial
     gpus = float(most["GPU"] > 0) if config.gpus_per_trial is None else config.gpus_per_trial
-    for option, kind, want in (("cpus", "CPU", config.cpus_per_trial), ("gpus", "GPU", gpus)):
+    if config.address and config.max_concurrent:
+        return Slots(cpus, gpus, config.max_concurrent)
+    growing = "; one that grows on demand needs --max-concurrent" if config.address else ""
+    for option, kind, want in (("cpus", "CPU", cpus), ("gpus", "GPU", gpus)):
         if want > most[kind]:
-            raise ConfigError(f"--{option}-per-trial: {want:g} asked, but a machine has {most[kind]:g}")
-    fit = sum(_fit(node, config.cpus_per_trial, gpus) for node in nodes)
+            raise ConfigError(
+                f"--{option}-per-trial: {want:g} asked, but a machine has {most[kind]:g}{growing}"
+            )
+    fit = capacity(cpus, gpus)
     if not fit:
-        raise ConfigError(
-            f"--cpus-per-trial {config.cpus_per_trial:g}: no one machine has these beside {gpus:g} GPUs"
-        )
-    return Slots(config.cpus_per_trial, gpus, min(config.max_concurrent or fit, fit))
+        raise ConfigError(f"--cpus-per-trial {cpus:g}: no one machine has these beside {gpus:g} GPUs")
+    return Slots(cpus, gpus, min(config.max_concurrent or fit, fit))
 
 
-def capacity(cpus: float, gpus: float) -> int:
-    """How many trials the machines that are alive hold now."""
-    return sum(_fit(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"])
+def _nodes() -> list[dict[str, float]]:
+    """What each living node has, busy or not."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _fit(node: dict[str, float], cpus: float, gpus: float) -> int:

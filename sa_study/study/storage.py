@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import uuid
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pyarrow.fs
+import ray
 from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sa_study.errors import ConfigError
 from sa_study.study.folder import StudyFolder
+
+_PATIENCE = 60.0
+"""Seconds that a place, or all nodes together, have to answer; a node first fetches the code."""
+
+_SECRETS = ("access_key", "secret_key", "session_token")
+
+_PROBE = b"sa_study"
+
+_NAMED = 3
+"""Most nodes that an error names."""
 
 
 @dataclass(frozen=True)
@@ -16,10 +35,27 @@ class Storage:
     """A folder on a pyarrow file system, named by a path or URI.
 
     Attributes:
-        uri: Absolute path, or a URI such as `s3://bucket/studies/one`.
+        uri: Absolute path, or a URI such as `s3://bucket/studies/one?region=eu-central-1`.
+
+    Raises:
+        ConfigError: The URI holds credentials, which would end up in the study's folder.
     """
 
     uri: str
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.uri)
+        # Google's file system takes `gs://anonymous@bucket`.
+        if parts.scheme and (
+            parts.username not in (None, "anonymous")
+            or parts.password
+            or any(name in parse_qs(parts.query, keep_blank_values=True) for name in _SECRETS)
+        ):
+            raise ConfigError(
+                f"--storage-path {parts.scheme}://{parts.hostname}{parts.path}: was given with credentials; "
+                "leave them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a credentials "
+                "file, on every node"
+            )
 
     @classmethod
     def of_study(cls, folder: StudyFolder, storage_path: str | None) -> Storage:
@@ -33,16 +69,163 @@ class Storage:
             ConfigError: It cannot be reached or written, or holds something already.
         """
         try:
-            filesystem, path = pyarrow.fs.FileSystem.from_uri(self.uri)
-            filesystem.create_dir(path, recursive=True)
-            taken = filesystem.get_file_info(pyarrow.fs.FileSelector(path))
+            taken = _within_patience(self.uri) if "://" in self.uri else _make(self.uri)
+        except multiprocessing.TimeoutError:
+            raise ConfigError(
+                f"--storage-path {self.uri}: gives no answer within {_PATIENCE:.0f} s"
+            ) from None
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"--storage-path {self.uri}: cannot be written ({reason})") from None
+            raise ConfigError(f"--storage-path {self.uri}: cannot be written ({_line(error)})") from None
         if taken:
             raise ConfigError(f"--storage-path {self.uri}: is not empty; give each study a folder of its own")
 
+    def require_reachable(self) -> None:
+        """Has every node that can run a trial read what this process writes here, and write beside it.
+
+        Does nothing on a cluster of one node. To be called while the cluster is connected.
+
+        Raises:
+            ConfigError: Some nodes cannot, or do not answer.
+        """
+        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        if sum(node["Alive"] for node in ray.nodes()) == 1:
+            return
+        try:
+            with self._probe() as probe:
+                wrong = _ask(nodes, probe)
+        except OSError as error:
+            raise ConfigError(f"--storage-path {self.uri}: cannot be written ({_line(error)})") from None
+        if wrong:
+            rest = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+            raise ConfigError(
+                f"--storage-path {self.uri}: {len(wrong)} of {len(nodes)} nodes cannot keep trials' files "
+                f"there: {', '.join(wrong[:_NAMED])}{rest}; give --storage-path a folder that all nodes "
+                "share, or s3://…"
+            )
+
     def checkpoint(self, relative: str) -> tune.Checkpoint:
         """A checkpoint folder by its path inside the storage."""
-        filesystem, path = pyarrow.fs.FileSystem.from_uri(self.uri)
+        filesystem, path = self._open()
         return tune.Checkpoint(f"{path}/{relative}", filesystem)
+
+    def prune(self, keep: Set[str]) -> int:
+        """Removes checkpoints that nothing refers to any more.
+
+        Args:
+            keep: Those to keep, as `session_1/trial_0003/checkpoint_000002`.
+
+        Returns:
+            How many were removed.
+        """
+        filesystem, path = self._open()
+        here = pyarrow.fs.FileSelector(path, recursive=True, allow_not_found=True)
+        found = (info.path.removeprefix(f"{path}/") for info in filesystem.get_file_info(here))
+        dropped = {relative for relative in found if _is_checkpoint(relative) and relative not in keep}
+        for relative in dropped:
+            filesystem.delete_dir(f"{path}/{relative}")
+        return len(dropped)
+
+    @contextmanager
+    def _probe(self) -> Iterator[Storage]:
+        """A folder of its own in the storage, with a file of the driver; leaves nothing behind."""
+        probe = Storage(_below(self.uri, f".probe_{uuid.uuid4().hex}"))
+        filesystem, path = probe._open()
+        there = Path(path).parent
+        new = (
+            [] if "://" in self.uri else [folder for folder in (there, *there.parents) if not folder.exists()]
+        )
+        try:
+            filesystem.create_dir(path, recursive=True)
+            _write(filesystem, f"{path}/driver")
+            yield probe
+        finally:
+            if filesystem.get_file_info(path).type == pyarrow.fs.FileType.Directory:
+                filesystem.delete_dir(path)
+            for folder in new:
+                with suppress(OSError):  # never made, or in use by now
+                    folder.rmdir()
+
+    def _open(self) -> tuple[pyarrow.fs.FileSystem, str]:
+        """The file system, and the folder's path in it."""
+        filesystem, path = pyarrow.fs.FileSystem.from_uri(self.uri)
+        return filesystem, path.rstrip("/")
+
+
+def _make(uri: str) -> bool:
+    """Makes a folder; returns whether it holds anything."""
+    filesystem, path = pyarrow.fs.FileSystem.from_uri(uri)
+    filesystem.create_dir(path, recursive=True)
+    return bool(filesystem.get_file_info(pyarrow.fs.FileSelector(path)))
+
+
+def _within_patience(uri: str) -> bool:
+    """`_make` in a process that can be ended: a server that never answers would hold this one for ever."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply_async(_make, (uri,)).get(_PATIENCE)
+
+
+def _below(uri: str, name: str) -> str:
+    """The same place's folder of this name."""
+    path, mark, query = uri.partition("?") if "://" in uri else (uri, "", "")
+    return f"{path.rstrip('/')}/{name}{mark}{query}"
+
+
+def _is_checkpoint(relative: str) -> bool:
+    parts = relative.split("/")
+    kinds = ("session_", "trial_", "checkpoint_")
+    return len(parts) == len(kinds) and all(map(str.startswith, parts, kinds))
+
+
+def _write(filesystem: pyarrow.fs.FileSystem, path: str) -> None:
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(_PROBE)
+
+
+def _holds(filesystem: pyarrow.fs.FileSystem, path: str) -> bool:
+    if filesystem.get_file_info(path).type != pyarrow.fs.FileType.File:
+        return False
+    with filesystem.open_input_stream(path) as stream:
+        return bool(stream.read() == _PROBE)
+
+
+def _ask(nodes: list[dict[str, Any]], probe: Storage) -> list[str]:
+    """Has nodes visit a folder; returns those that cannot, with the reason."""
+    visit = ray.remote(num_cpus=0, max_retries=0)(_visit)
+    asked = {
+        visit.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+            probe, node["NodeID"]
+        ): f"{node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
+        for node in nodes
+    }
+    _, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
+    wrong = []
+    for answer, name in asked.items():
+        if answer in silent:
+            ray.cancel(answer, force=True)
+            wrong.append(f"{name}: no answer within {_PATIENCE:.0f} s")
+            continue
+        try:
+            reason = ray.get(answer)
+        except ray.exceptions.RayError as error:
+            reason = _line(error)
+        if reason:
+            wrong.append(f"{name}: {reason}")
+    return wrong
+
+
+def _visit(probe: Storage, node: str) -> str:
+    """Runs on a node; returns what is wrong there, or nothing."""
+    try:
+        filesystem, path = probe._open()
+        if not _holds(filesystem, f"{path}/driver"):
+            return "does not see the driver's files"
+        _write(filesystem, f"{path}/{node}")
+        if not _holds(filesystem, f"{path}/{node}"):
+            return "does not find what it wrote"
+    except (OSError, ValueError) as error:
+        return _line(error)
+    return ""
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,10 +1,17 @@
-"""How many trials a machine holds."""
+"""How many trials a machine holds, and addresses at which there is no cluster."""
 
 from __future__ import annotations
 
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+
 import pytest
 
-from sa_study.study.cluster import _fit
+from sa_study.errors import ConfigError
+from sa_study.study import address
+from sa_study.study.cluster import _fit, connect
 
 
 @pytest.mark.parametrize(
@@ -25,3 +32,45 @@ from sa_study.study.cluster import _fit
 )
 def test_a_machine_holds(machine: dict[str, float], cpus: float, gpus: float, expected: int) -> None:
     assert _fit(machine, cpus, gpus) == expected
+
+
+@pytest.fixture
+def web_server() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("127.0.0.1:1", "nothing answers at 127.0.0.1:1"),
+        ("no-such-host.invalid:6379", "nothing answers at no-such-host.invalid:6379"),
+        ("ray://127.0.0.1:10001", "a study's driver runs on a node of the cluster"),
+        ("http://127.0.0.1:8265", "expected auto or HOST:PORT"),
+        ("127.0.0.1", "expected auto or HOST:PORT"),
+        ("", "expected auto or HOST:PORT"),
+    ],
+)
+def test_an_address_without_a_cluster_is_one_line(
+    given: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "_PATIENCE", 0.5)
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught, connect(given):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_cluster_is_one_line(web_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address, "_PATIENCE", 0.5)
+    with pytest.raises(ConfigError, match=f"--address {web_server}: "), connect(web_server):
+        pass
+
+
+def test_auto_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray sets RAY_ADDRESS in submitted jobs."""
+    monkeypatch.setattr(address, "_PATIENCE", 0.5)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ConfigError, match=r"nothing answers at 127\.0\.0\.1:1"), connect("auto"):
+        pass

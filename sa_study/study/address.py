@@ -1,0 +1,193 @@
+"""Before a running cluster is joined: where it answers, and whether it lets this driver in.
+
+Ray's own `init` waits for minutes at an address where nothing answers, 20 s at one that refuses its token and
+60 s on a machine that is no node, and writes a line a second meanwhile. The four questions asked here are
+answered in milliseconds, or within `_PATIENCE`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import ray
+from ray import _raylet
+from ray._common.tls_utils import load_certs_from_env
+from ray._private import services
+from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
+
+from sa_study.errors import ConfigError
+
+_PATIENCE = 10.0
+"""Seconds that a cluster has for an answer."""
+
+_AUTH_MODE = "RAY_AUTH_MODE"
+
+Metadata = Sequence[tuple[str, str]]
+
+# Compiled, or generated while they are imported: mypy sees nothing in them.
+_messages: Any = gcs_service_pb2
+_nodes: Any = gcs_pb2
+_compiled: Any = _raylet
+_services: Any = services
+
+
+def authenticate_with_token() -> None:
+    """Makes Ray in this process, and in those it starts, send its token and ask for it."""
+    os.environ[_AUTH_MODE] = "token"
+    _compiled.Config.initialize("")  # Ray read the environment when it was imported
+
+
+def join_address(address: str) -> str:
+    """Finds a running cluster and makes sure that it takes this process as a driver.
+
+    Sets this process's `RAY_AUTH_MODE` to the cluster's, since Ray switches it on by itself in some cases and
+    not in others, and a driver whose mode is not the cluster's hangs or loses its workers.
+
+    Args:
+        address: `auto` or `HOST:PORT`.
+
+    Returns:
+        `HOST:PORT`.
+
+    Raises:
+        ConfigError: There is no cluster, it does not let this driver in, or is of other versions.
+    """
+    found = _resolve(address)
+    with _channel(found) as channel:
+        try:
+            headers = _authenticate(address, found, channel)
+            _require_same_versions(address, channel, headers)
+            _require_node_here(address, found, channel, headers)
+        except grpc.RpcError as error:
+            raise ConfigError(f"--address {address}: {_why(found, error)}") from None
+    return found
+
+
+def _resolve(address: str) -> str:
+    """`HOST:PORT` of an address."""
+    if address == "auto":
+        elsewhere = os.environ.get("RAY_ADDRESS", "auto") or "auto"  # Ray sets it in submitted jobs
+        return _running_here() if elsewhere == "auto" else _resolve(elsewhere)
+    if address.startswith("ray://"):
+        # Behind Ray Client, Tune runs on the head node, but a study's folder and database are the driver's.
+        raise ConfigError(
+            f"--address {address}: a study's driver runs on a node of the cluster; log in to one and give "
+            "--address auto, or use 'ray job submit'"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        raise ConfigError(f"--address {address}: expected auto or HOST:PORT")
+    return address
+
+
+def _running_here() -> str:
+    """The cluster that this machine is a node of; of several, the one of the last `ray start`."""
+    _services.find_gcs_addresses.cache_clear()
+    running: set[str] = set(_services.find_gcs_addresses())
+    last: str | None = _services.find_bootstrap_address(None)
+    if not running:
+        raise ConfigError(
+            "--address auto: no Ray cluster runs on this machine; begin one with 'ray start --head', "
+            "or leave --address out"
+        )
+    if len(running) > 1 and last not in running:
+        listed = ", ".join(sorted(running))
+        raise ConfigError(f"--address auto: several Ray clusters run on this machine; give one of {listed}")
+    return last if last in running else running.pop()
+
+
+def _channel(address: str) -> grpc.Channel:
+    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
+        return grpc.insecure_channel(address)
+    chain, key, root = load_certs_from_env()
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(root, key, chain))
+
+
+def _authenticate(address: str, found: str, channel: grpc.Channel) -> Metadata:
+    """What to send with every call: nothing to a cluster that is open, or the token."""
+    if _lets_in(channel, ()):
+        if os.environ.get(_AUTH_MODE, "").lower() == "token":
+            raise ConfigError(
+                f"--address {address}: {found} is open to anyone, but {_AUTH_MODE}=token is set here; begin "
+                f"the cluster with {_AUTH_MODE}=token on every node, or unset it here"
+            )
+        return ()
+    headers = (("authorization", f"Bearer {_token(address, found)}"),)
+    if not _lets_in(channel, headers):
+        raise ConfigError(
+            f"--address {address}: {found} refuses the token of {_token_source()}; give the cluster's in "
+            "RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH"
+        )
+    authenticate_with_token()
+    return headers
+
+
+def _lets_in(channel: grpc.Channel, headers: Metadata) -> bool:
+    stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+    try:
+        stub.GetClusterId(
+            _messages.GetClusterIdRequest(), timeout=_PATIENCE, wait_for_ready=True, metadata=headers
+        )
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            return False
+        raise
+    return True
+
+
+def _token(address: str, found: str) -> str:
+    """The token that Ray would send, wherever it finds it."""
+    loader = _compiled.AuthenticationTokenLoader.instance()
+    try:
+        token = loader.get_raw_token(ignore_auth_mode=True)
+    except ray.exceptions.AuthenticationError:  # a file that is missing or empty
+        token = None
+    if not token:
+        raise ConfigError(
+            f"--address {address}: {found} wants a token and {_token_source()} holds none; give the "
+            "cluster's in RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH"
+        )
+    return str(token)
+
+
+def _token_source() -> str:
+    """Where Ray takes its token from, never the token."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "RAY_AUTH_TOKEN"
+    return os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
+
+
+def _require_same_versions(address: str, channel: grpc.Channel, headers: Metadata) -> None:
+    stub = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel)
+    request = _messages.InternalKVGetRequest(namespace=b"cluster", key=b"CLUSTER_METADATA")
+    known = json.loads(stub.InternalKVGet(request, timeout=_PATIENCE, metadata=headers).value or b"{}")
+    ours = (ray.__version__, platform.python_version())
+    theirs = (known.get("ray_version", ours[0]), known.get("python_version", ours[1]))
+    if ours != theirs:
+        raise ConfigError(
+            f"--address {address}: the cluster runs Ray {theirs[0]} on Python {theirs[1]}, this driver Ray "
+            f"{ours[0]} on Python {ours[1]}; make them the same"
+        )
+
+
+def _require_node_here(address: str, found: str, channel: grpc.Channel, headers: Metadata) -> None:
+    """A driver shares memory with the node on its machine, so there must be one."""
+    stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+    request = _messages.GetAllNodeInfoRequest(state_filter=_nodes.GcsNodeInfo.ALIVE)
+    alive = stub.GetAllNodeInfo(request, timeout=_PATIENCE, metadata=headers).node_info_list
+    if _services.find_node_ids().isdisjoint(node.node_id.hex() for node in alive):
+        raise ConfigError(
+            f"--address {address}: this machine is no node of the cluster at {found}; launch on one of its "
+            f"nodes, or make it one with 'ray start --address={found}'"
+        )
+
+
+def _why(found: str, error: Any) -> str:
+    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return f"nothing answers at {found}; is it up, and the port that of 'ray start --head --port'?"
+    return f"what answers at {found} is no Ray cluster ({error.code().name.lower()})"

@@ -1,0 +1,215 @@
+"""A cluster of real Ray nodes on this machine: joining it, its size, its storage, and a node that dies."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from nodes import CODE, ROOT, TOKEN, Cluster, Node
+from optuna.trial import FrozenTrial, TrialState
+
+from sa_study import keys
+from sa_study.data.sample import make_sample_data
+
+DRIVER = Path(__file__).with_name("driver.py")
+SPACE = {
+    "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
+    "fixed": {
+        "depth": 18,
+        "pretrained": "none",
+        "height": 64,
+        "width": 32,
+        "parts": 2,
+        "num_features": 16,
+        "batch_size": 16,
+        "epochs": 6,
+    },
+    "baseline": {"lr": 0.01},
+    "sampler": "random",  # its suggestions do not depend on which trial ends first
+    "scheduler": {"name": "none"},
+    "trials": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster() as cluster:
+        yield cluster
+
+
+def environment(cluster: Cluster, **changes: str) -> dict[str, str]:
+    return cluster.environment | {"PYTHONPATH": str(ROOT)} | changes
+
+
+def drive(cluster: Cluster, *words: str | Path, within: str = "", **changes: str) -> str:
+    """What a small driver prints; it says nothing on its standard error."""
+    command = [*within.split(), sys.executable, str(DRIVER), *map(str, words)]
+    done = subprocess.run(
+        command, env=environment(cluster, **changes), capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"RAY_AUTH_TOKEN": "wrong"}, "refuses the token of RAY_AUTH_TOKEN"),
+        ({"RAY_AUTH_TOKEN_PATH": "/nowhere"}, "wants a token and /nowhere holds none"),
+        ({"RAY_AUTH_TOKEN_PATH": ""}, "wants a token and ~/.ray/auth_token holds none"),
+    ],
+    ids=["wrong token", "no such token file", "no token"],
+)
+def test_a_cluster_that_refuses_the_token_is_one_line(
+    cluster: Cluster, changes: dict[str, str], words: str
+) -> None:
+    line = drive(cluster, cluster.address, **changes)
+    assert line.startswith("refused: --address") and words in line and "\n" not in line
+    assert TOKEN not in line
+
+
+def test_a_machine_that_is_no_node_is_told_so(cluster: Cluster) -> None:
+    elsewhere = "unshare --pid --fork --mount-proc"  # Ray finds its nodes among the processes
+    assert "this machine is no node" in drive(cluster, cluster.address, within=elsewhere)
+
+
+def test_no_cluster_at_all_is_told_so(cluster: Cluster) -> None:
+    elsewhere = "unshare --pid --fork --mount-proc"
+    assert "no Ray cluster runs on this machine" in drive(cluster, "auto", within=elsewhere)
+
+
+def test_another_version_of_ray_is_named(cluster: Cluster) -> None:
+    line = drive(cluster, cluster.address, "pretend", cluster.address, "2.9.9")
+    assert "the cluster runs Ray 2.9.9" in line and line.startswith("refused:")
+
+
+def test_a_token_is_enough_to_join(cluster: Cluster) -> None:
+    """Without RAY_AUTH_MODE=token in the driver's environment, Ray alone would be refused."""
+    assert drive(cluster, cluster.address, "work") == "2"
+
+
+def test_an_open_cluster_is_joined_without_a_token_and_not_mistaken_for_a_closed_one() -> None:
+    with Cluster("disabled") as cluster:
+        assert drive(cluster, cluster.address, "work") == "2"
+        assert "is open to anyone" in drive(cluster, cluster.address, RAY_AUTH_MODE="token")
+
+
+def test_a_local_run_is_alone_whatever_else_there_is(cluster: Cluster) -> None:
+    """It minds no other cluster, listens on the loopback alone, and leaves no token in the home directory."""
+    stale = cluster.folder / "tmp" / "ray"
+    stale.mkdir(parents=True)
+    (stale / "ray_current_cluster").write_text("127.0.0.1:1")
+    assert drive(cluster, "none", "listen", RAY_TMPDIR=str(stale.parent)) == "127.0.0.1"
+    assert not (cluster.folder / ".ray").exists()
+
+
+def test_capacity_follows_nodes_that_come_and_go(cluster: Cluster) -> None:
+    command = [sys.executable, str(DRIVER), cluster.address, "watch"]
+    with subprocess.Popen(
+        command, env=environment(cluster), stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as watcher:
+        try:
+            assert next_count(watcher) == 1
+            node = cluster.add()
+            assert next_count(watcher) == 2
+            cluster.remove(node)
+            assert next_count(watcher) == 1
+        finally:
+            watcher.kill()
+
+
+def next_count(watcher: subprocess.Popen[str]) -> int:
+    assert watcher.stdout is not None
+    return next(int(line) for line in watcher.stdout if line.strip().isdigit())  # Ray mentions dead nodes
+
+
+def test_storage_that_some_nodes_do_not_share_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    hidden, seen = tmp_path / "hidden", tmp_path / "seen"
+    hidden.mkdir()
+    node = cluster.add(hidden)
+    try:
+        wrong, right, unwritable = drive(
+            cluster, cluster.address, "reach", hidden, seen / "study", "/proc/study"
+        ).splitlines()
+    finally:
+        cluster.remove(node)
+    assert "1 of 2 nodes cannot keep trials' files" in wrong and "does not see the driver's files" in wrong
+    assert "a folder that all nodes share, or s3://" in wrong
+    assert right == "reached"
+    assert "/proc/study: cannot be written" in unwritable
+    assert not list(hidden.iterdir()) and not seen.exists(), "the check leaves nothing behind"
+
+
+def trials_of(study: Path) -> list[FrozenTrial]:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{study / 'optuna.db'}")
+    return optuna.load_study(study_name=None, storage=storage).get_trials()
+
+
+def figures(trial: FrozenTrial) -> dict[str, Any]:
+    """All that must not depend on where and when a trial ran."""
+    best = trial.user_attrs["record"]["best"]
+    return {
+        "number": trial.number,
+        "params": trial.params,
+        "state": trial.state,
+        "values": trial.intermediate_values,
+        "best": {name: best[name] for name in (keys.EPOCH, *keys.RANKING)},
+    }
+
+
+def tune(cluster: Cluster, sample: Path, study: Path, *words: str) -> subprocess.Popen[str]:
+    space = study.with_suffix(".yaml")
+    space.write_text(yaml.safe_dump(SPACE))
+    command = [sys.executable, str(ROOT / "run_study.py"), "tune", "--data-dir", str(sample)]
+    command += ["--study", str(study), "--space", str(space), *words]
+    return subprocess.Popen(
+        command,
+        env=cluster.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_trial_on(nodes: list[Node], study: Path, driver: subprocess.Popen[str]) -> Node:
+    """Waits until a trial has reported an epoch from one of the nodes."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and driver.poll() is None:
+        for file in study.glob("trials/session_1/trial_*/result.json"):
+            results = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+            if results and results[-1][keys.PROGRESS] < 60:
+                for node in nodes:
+                    if node.runs(results[-1]["pid"]):
+                        return node
+        time.sleep(0.05)
+    raise AssertionError("no trial ran there in time")
+
+
+def test_a_study_that_loses_a_node_ends_like_one_left_alone(cluster: Cluster, tmp_path: Path) -> None:
+    """Three nodes, of which two have no copy of the code and none is told where the data lie."""
+    sample = make_sample_data(tmp_path / "sample", identities=24)
+    with tune(cluster, sample, tmp_path / "alone", "--max-concurrent", "1") as alone:
+        output, _ = alone.communicate(timeout=200)
+    assert alone.returncode == 0, output
+    others = [cluster.add(CODE, sample), cluster.add(CODE, sample)]
+    with tune(cluster, sample, tmp_path / "broken", "--address", cluster.address) as broken:
+        cluster.remove(wait_for_trial_on(others, tmp_path / "broken", broken))
+        output, _ = broken.communicate(timeout=200)
+    assert broken.returncode == 0, output
+    ours, theirs = trials_of(tmp_path / "broken"), trials_of(tmp_path / "alone")
+    assert [figures(trial) for trial in ours] == [figures(trial) for trial in theirs]
+    assert {trial.state for trial in ours} == {TrialState.COMPLETE} and len(ours) == SPACE["trials"]
+    assert not any(TOKEN in path.read_text(errors="replace") for path in files_of(tmp_path / "broken"))
+
+
+def files_of(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
