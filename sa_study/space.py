@@ -15,7 +15,7 @@ from typing import Any
 from sa_study.config import Settings
 
 SAMPLERS = ("tpe", "random", "grid")
-SCHEDULERS = ("asha", "none")
+SCHEDULERS = ("asha", "hyperband", "median", "none")
 STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
 """What a study changes of the settings' defaults, unless its space fixes it."""
 

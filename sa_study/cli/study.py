@@ -96,19 +96,23 @@ def resume(
 
 def status(study: Study) -> None:
     """Show what stands in a study, also while it runs; writes nothing."""
-    from sa_study.report.study import summary_line, trials_table, verdict
+    from sa_study.report.study import cost_line, front_table, summary_line, trials_table, verdict
     from sa_study.study.config import StudyConfig
-    from sa_study.study.database import read_trials
+    from sa_study.study.database import open_readonly, read_about, trials_in
     from sa_study.study.folder import StudyFolder
     from sa_study.study.lock import holder
     from sa_study.study.records import choose_winner
 
     folder = StudyFolder.existing(study)
     config = StudyConfig.read(folder.config)
-    trials = read_trials(folder)
+    database = open_readonly(folder)
+    trials = trials_in(database, folder)
     console = Console()
     console.print(trials_table(trials, config))
+    if config.minimize:
+        console.print(front_table(trials, config))
     console.print(summary_line(trials, config), highlight=False)
+    console.print(cost_line(trials, read_about(database, folder)), highlight=False)
     if driver := holder(folder.lock):
         console.print(f"it is being run by {driver}", highlight=False)
     elif any(trial.state.name == "RUNNING" for trial in trials):
@@ -184,11 +188,14 @@ def _show_end(
     console: Console, study: Path, config: StudyConfig, outcome: Outcome, *, evaluated: bool = False
 ) -> None:
     """The study's end in the terminal, and what to do next."""
-    from sa_study.report.study import summary_line, trials_table, verdict
+    from sa_study.report.study import cost_line, front_table, summary_line, trials_table, verdict
     from sa_study.study.launch import INTERRUPTED
 
     console.print(trials_table(outcome.trials, config, limit=10))
+    if config.minimize:
+        console.print(front_table(outcome.trials, config))
     console.print(summary_line(outcome.trials, config), highlight=False)
+    console.print(cost_line(outcome.trials, outcome.about), highlight=False)
     console.print(verdict(outcome.trials, outcome.winner, config), highlight=False, style="bold")
     if outcome.stopped:
         console.print(f"{outcome.stopped}; go on with: run_study.py resume --study {study}", highlight=False)

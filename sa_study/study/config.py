@@ -65,6 +65,11 @@ class StudyConfig:
             raise ConfigError(f"--seed: {self.seed} is not between 0 and {2**31 - 1}")
         if self.trials < 1:
             raise ConfigError(f"--trials: {self.trials} is not at least 1")
+        if self.trials > 1 and self.space.size == 1:
+            raise ConfigError(
+                f"--trials: {self.trials}, but the space leaves nothing to search; add a setting "
+                "under search, or give --trials 1"
+            )
         if not self.cpus_per_trial > 0:
             raise ConfigError(f"--cpus-per-trial: {self.cpus_per_trial:g} is not above 0")
         gpus = self.gpus_per_trial
@@ -97,6 +102,11 @@ class StudyConfig:
         write_yaml(
             path, values, "All settings of the study, as resolved when it was launched; resume reads them."
         )
+
+    @property
+    def goal(self) -> int:
+        """Trials that end the study: those asked for, but no more than there are configurations."""
+        return min(self.trials, self.space.size or self.trials)
 
     @property
     def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:

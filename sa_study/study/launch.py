@@ -19,12 +19,13 @@ from sa_study.provenance import count_launches, differences, note_launch
 from sa_study.study.callback import StudyCallback
 from sa_study.study.cluster import Slots, capacity, connect, slots
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import keep_copy, mend, open_storage, read_about, read_trials, trials_in
+from sa_study.study.database import keep_copy, mend, open_readonly, open_storage, read_about, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.meter import Budget, Meter
-from sa_study.study.prepare import load_data, load_starts, made, resolve
+from sa_study.study.prepare import check_slots, load_data, load_starts, made, resolve
 from sa_study.study.records import ENDED, TrialEvent, read_record
+from sa_study.study.room import require_room
 from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.search import StudySearch, settle, trial_folder
 from sa_study.study.selection import keep_winner
@@ -61,11 +62,13 @@ class Outcome:
         trials: All trials of the study.
         winner: The best completed trial, or None.
         stopped: Why it ended before all trials had, or empty; `INTERRUPTED` after Ctrl-C.
+        about: What is kept with the study beside its trials.
     """
 
     trials: list[FrozenTrial]
     winner: FrozenTrial | None
     stopped: str
+    about: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,11 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher) -> Outcome:
     with connect(config.address):
         room = slots(config)
         config = resolve(config, room)
+        storage = Storage.of_study(folder, config.storage_path)
         if config.storage_path:
-            Storage(config.storage_path).require_free()
+            storage.require_free()
+        storage.require_reachable()
+        require_room(folder, config, data.num_classes, room, config.goal)
         with made(folder, config, data, room):
             return _run(folder, config, data, starts, room, watcher)
 
@@ -144,13 +150,17 @@ def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
         config.require_lasting(read_about(database, folder)["lasting"])
         _require_enough(config, trials_in(database, folder))
         settle(database, config.metric, config.minimize)
-        if not _left(config, trials_in(database, folder)):
+        left = config.goal - _ended(trials_in(database, folder))
+        if left <= 0:
             return _outcome(folder, config, "")
         data, starts = load_data(config, watcher.decoded), load_starts(config)
         for difference in differences(folder.provenance):
             watcher.say(difference)
         with connect(config.address):
             room = slots(config)
+            config = check_slots(config, room)
+            Storage.of_study(folder, config.storage_path).require_reachable()
+            require_room(folder, config, data.num_classes, room, left)
             note_launch(folder.provenance, data.store.fingerprint, slots=dataclasses.asdict(room))
             config.write(folder.config)
             return _run(folder, config, data, starts, room, watcher)
@@ -175,7 +185,8 @@ def _run(
     """Lets Ray run the trials that are left, in a session of their own inside the trials' storage."""
     storage, database = Storage.of_study(folder, config.storage_path), open_storage(folder)
     earlier = trials_in(database, folder)
-    left = _left(config, earlier)
+    storage.prune({path for trial in earlier for path in read_record(trial).checkpoints})
+    left = config.goal - _ended(earlier)
     meter = _meter(config, room, earlier)
     session = f"session_{count_launches(folder.provenance)}"
     search = StudySearch(
@@ -221,15 +232,10 @@ def _meter(config: StudyConfig, room: Slots, earlier: Sequence[FrozenTrial]) -> 
 
 
 def _outcome(folder: StudyFolder, config: StudyConfig, stopped: str) -> Outcome:
-    trials = read_trials(folder)
-    return Outcome(trials, keep_winner(folder, config, trials), stopped)
-
-
-def _left(config: StudyConfig, trials: Sequence[FrozenTrial]) -> int:
-    """How many trials are still to end; no more than there are combinations."""
-    size = config.space.size
-    goal = config.trials if size is None else min(config.trials, size)
-    return max(0, goal - _ended(trials))
+    database = open_readonly(folder)
+    trials = trials_in(database, folder)
+    winner = keep_winner(folder, config, trials)
+    return Outcome(trials, winner, stopped, read_about(database, folder))
 
 
 def _ended(trials: Sequence[FrozenTrial]) -> int:

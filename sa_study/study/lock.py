@@ -52,7 +52,7 @@ def driver_lock(path: Path) -> Iterator[Owner | None]:
     other machines, the lock's age tells: its holder touches the file every 20 s.
 
     Args:
-        path: The lock file; it is left behind empty.
+        path: The lock file, which is there while a driver lives, or has died.
 
     Yields:
         The driver that died with the lock in its hands, or None.
@@ -60,7 +60,8 @@ def driver_lock(path: Path) -> Iterator[Owner | None]:
     Raises:
         StudyFolderError: Another driver holds it.
     """
-    with path.open("a+") as file:
+    file = _lock(path)
+    with file:
         dead = _take(file, path)
         stop = threading.Event()
         thread = threading.Thread(target=_beat, args=(path, stop), daemon=True)
@@ -70,7 +71,7 @@ def driver_lock(path: Path) -> Iterator[Owner | None]:
         finally:
             stop.set()
             thread.join()
-            file.truncate(0)
+            path.unlink(missing_ok=True)
 
 
 def holder(path: Path) -> Owner | None:
@@ -89,16 +90,24 @@ def holder(path: Path) -> Owner | None:
         return None
 
 
-def _take(file: IO[str], path: Path) -> Owner | None:
-    owner = _read(file)
+def _lock(path: Path) -> IO[str]:
+    """Opens and locks the file."""
     for _ in range(_TRIES):
+        file = path.open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
         except OSError:
             time.sleep(0.1)  # `holder` has it for a moment
-    else:
-        raise _held(path, owner)
+        owner = _read(file)
+        file.close()  # the last holder has just removed it
+    raise _held(path, owner)
+
+
+def _take(file: IO[str], path: Path) -> Owner | None:
+    """Writes this process into the locked file; returns who stood there."""
+    owner = _read(file)
     if owner and _beats_elsewhere(owner, path):
         raise _held(path, owner)
     file.truncate(0)

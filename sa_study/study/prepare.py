@@ -67,11 +67,18 @@ def resolve(config: StudyConfig, room: Slots) -> StudyConfig:
     """
     decided = {"threads": max(1, int(room.cpus)), "device": "auto" if room.gpus else "cpu"}
     space = complete(override(config.space, {"metric": config.metric}), decided)
-    if space.fixed["device"] == "cuda" and not room.gpus:
+    return check_slots(dataclasses.replace(config, space=space), room)
+
+
+def check_slots(config: StudyConfig, room: Slots) -> StudyConfig:
+    """The study with the GPUs a trial is given.
+
+    Raises:
+        ConfigError: Something needs a GPU, and trials are given none.
+    """
+    if config.space.fixed["device"] == "cuda" and not room.gpus:
         raise ConfigError("device: cuda, but trials are given no GPU; raise --gpus-per-trial")
-    if config.gpu_hours and not room.gpus:
-        raise ConfigError(f"--gpu-hours: {config.gpu_hours:g}, but trials are given no GPU")
-    return dataclasses.replace(config, space=space, gpus_per_trial=room.gpus)
+    return dataclasses.replace(config, gpus_per_trial=room.gpus)
 
 
 @contextmanager

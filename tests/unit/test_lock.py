@@ -35,7 +35,7 @@ def test_the_lock_is_free_before_and_after(path: Path) -> None:
     for _ in range(2):
         with driver_lock(path) as dead:
             assert dead is None
-        assert holder(path) is None
+        assert holder(path) is None and not path.exists()
 
 
 def test_a_second_driver_is_refused_and_a_dead_one_recognised(path: Path) -> None:
