@@ -16,8 +16,9 @@ from tensorboard.backend.event_processing.event_accumulator import SCALARS, Even
 
 from sa_study import keys
 from sa_study.study.config import StudyConfig
+from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import TrialRecord, read_record, read_trials
+from sa_study.study.records import TrialRecord, read_record
 from sa_study.study.storage import Storage
 
 TIMINGS = (keys.SECONDS, keys.IMAGES_PER_SECOND, keys.LATENCY)
