@@ -36,10 +36,20 @@ class RunWriter:
     """
 
     def __init__(self, folder: Path, first_epoch: int = 1):
-        self._writer = SummaryWriter(str(folder), purge_step=first_epoch if first_epoch > 1 else None)
+        self._folder = str(folder)
+        self._begin(first_epoch)
+
+    def _begin(self, epoch: int) -> None:
+        # Of what was written from this epoch on, TensorBoard shows only what comes now.
+        self._writer = SummaryWriter(self._folder, purge_step=epoch)
+        self._next = epoch
 
     def write_epoch(self, figures: Mapping[str, Any]) -> None:
-        """Writes an epoch's figures at its number."""
+        """Writes an epoch's figures at its number; one that was run again takes its place."""
+        if (epoch := int(figures[keys.EPOCH])) < self._next:
+            self._writer.close()
+            self._begin(epoch)
+        self._next = epoch + 1
         for name, value in figures.items():
             if tag := tag_of(name):
                 self._writer.add_scalar(tag, float(value), int(figures[keys.EPOCH]))

@@ -36,6 +36,7 @@ class StudyCallback(tune.Callback):
         self._announce = announce
         self._secure = secure
         self._writers: dict[int, RunWriter] = {}
+        self._closed: set[int] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles a run's callbacks for its own restore, which a study does not use."""
@@ -44,15 +45,20 @@ class StudyCallback(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any
     ) -> None:
-        """Writes an epoch's figures, which the scheduler has recorded."""
-        if keys.EPOCH not in result:
+        """Writes an epoch's figures, or a trial's failure; the database, which decides, comes last."""
+        if keys.EPOCH in result:
+            # Only failures in a row count: over weeks any trial loses its process now and then.
+            trial.run_metadata.num_failures = 0
+            self._writer(trial, result[keys.EPOCH]).write_epoch(result)
+        elif keys.FAILURE not in result:
             return
-        # Only failures in a row count against a trial; over weeks any trial loses its process now and then.
-        trial.run_metadata.num_failures = 0
-        self._writer(trial, result[keys.EPOCH]).write_epoch(result)
+        if self._search.record(trial.trial_id).over:
+            self._close(trial)
+        self._search.commit(trial.trial_id)
         for note in result.get(keys.NOTES, []):
             self._emit(trial, "note", note)
-        self._emit(trial, "epoch")
+        if keys.EPOCH in result:
+            self._emit(trial, "epoch")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Says that a trial's process died and is started again."""
@@ -72,17 +78,18 @@ class StudyCallback(tune.Callback):
             self._writers[number] = RunWriter(self._folder / trial_folder(number), epoch)
         return self._writers[number]
 
-    def _end(self, trial: Any) -> None:
+    def _close(self, trial: Any) -> None:
         record = self._search.record(trial.trial_id)
-        if not record.over:
-            self._secure()
-            self._emit(trial, "paused")
-            return
         state = record.final_state.name
         self._writer(trial, record.epoch + 1).close(trial.config["suggested"], record.best, state)
-        del self._writers[trial.config["number"]]
+        self._closed.add(trial.config["number"])
+
+    def _end(self, trial: Any) -> None:
+        record = self._search.record(trial.trial_id)
+        if record.over and trial.config["number"] not in self._closed:
+            self._close(trial)  # its process died too often
         self._secure()
-        self._emit(trial, state)
+        self._emit(trial, record.final_state.name if record.over else "paused")
 
     def _emit(self, trial: Any, kind: str, note: str = "") -> None:
         record, config = self._search.record(trial.trial_id), trial.config

@@ -135,7 +135,7 @@ class StudySearch(Searcher):
         """Does nothing: Ray leaves out the result at which a trial stops; `record_epoch` is told of each."""
 
     def record_epoch(self, trial_id: str, result: Mapping[str, Any], *, stopped: bool) -> None:
-        """Records an epoch's figures, before Ray drops checkpoints that are neither best nor last.
+        """Takes in an epoch's figures and what becomes of its trial; `commit` writes them down.
 
         Args:
             trial_id: Ray's name of the trial.
@@ -144,25 +144,34 @@ class StudySearch(Searcher):
         """
         trial, record = self._trials[trial_id], self._records[trial_id]
         figures = {name: result[name] for name in _reported(result)}
-        # First the curve, then the record: a trial goes on after the epoch of its record.
-        trial.storage.set_trial_intermediate_value(
-            trial._trial_id, step_of(figures[keys.PROGRESS]), figures[self._figure]
-        )
         checkpoint = f"{self._session}/{trial_folder(trial.number)}/{result['checkpoint_dir_name']}"
         record = record.after_epoch(figures, self._figure, checkpoint, gpus=self._meter.gpus)
-        record = dataclasses.replace(
+        self._records[trial_id] = dataclasses.replace(
             record,
             stopped=stopped,
             accumulate=int(result.get(keys.ACCUMULATE, record.accumulate)),
             notes=[*record.notes, *result.get(keys.NOTES, [])],
         )
-        self._keep(trial_id, record)
         self._meter.add_epoch(figures[keys.SECONDS])
-        self.study.set_user_attr(f"{LAUNCH}{self._session}", self._meter.to_dict())
 
     def record_failure(self, trial_id: str, reason: str) -> None:
-        """Records why a trial cannot go on."""
-        self._keep(trial_id, dataclasses.replace(self._records[trial_id], failure=reason))
+        """Takes in why a trial cannot go on; `commit` writes it down."""
+        self._records[trial_id] = dataclasses.replace(self._records[trial_id], failure=reason)
+
+    def commit(self, trial_id: str) -> None:
+        """Writes down what was recorded of a trial, before Ray drops checkpoints neither best nor last.
+
+        It comes after everything else that is written of an epoch: a driver killed before it runs the epoch
+        again, and one killed after it has left out nothing.
+        """
+        trial, record = self._trials[trial_id], self._records[trial_id]
+        # First the curve, then the record: a trial goes on after the epoch of its record.
+        if record.last:
+            trial.storage.set_trial_intermediate_value(
+                trial._trial_id, step_of(record.last[keys.PROGRESS]), record.last[self._figure]
+            )
+        write_record(trial, record)
+        self.study.set_user_attr(f"{LAUNCH}{self._session}", self._meter.to_dict())
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -175,6 +184,7 @@ class StudySearch(Searcher):
         if error:
             where = f"trials/{self._session}/{trial_folder(trial.number)}/error.txt"
             self.record_failure(trial_id, f"its process raised or died; see {where}")
+            self.commit(trial_id)
         if self._records[trial_id].over:
             _tell(self.study, trial, self._records[trial_id], self._figure, self._minimize)
 
@@ -183,10 +193,6 @@ class StudySearch(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Reads nothing, likewise."""
-
-    def _keep(self, trial_id: str, record: TrialRecord) -> None:
-        self._records[trial_id] = record
-        write_record(self._trials[trial_id], record)
 
 
 def trial_folder(number: int) -> str:

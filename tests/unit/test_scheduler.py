@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
 from sa_study.space import Parameter, Scheduler, SearchSpace
+from sa_study.study import search
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import read_record
 from sa_study.study.scheduler import StudyScheduler
@@ -72,6 +73,8 @@ class Launch:
 
     def report(self, trial: Any, result: dict[str, Any], *, end: bool = True) -> str:
         decision = self.scheduler.on_trial_result(None, trial, result)
+        if keys.HALT not in result:
+            self.search.commit(trial.trial_id)  # as the callback does
         if decision == "STOP" and end:
             self.search.on_trial_complete(trial.trial_id, result)
         return decision
@@ -130,8 +133,8 @@ def test_an_epoch_reported_but_not_recorded_is_decided_when_it_is_run_again(
     launch.run([0.5, 0.5, 0.5, 0.5])
     trial = launch.begin()
     launch.epoch(trial, 1, 0.1)
-    monkeypatch.setattr(launch.search, "_keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):  # the driver dies between the two writes
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # it dies between the two writes
+        patch.setattr(search, "write_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         launch.epoch(trial, 2, 0.1)
     assert launch.trials[1].intermediate_values == {250: 0.1, 500: 0.1}
     again = Launch(database, "session_2")

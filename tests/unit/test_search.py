@@ -83,6 +83,7 @@ def run_trial(
         result = figures(epoch, epochs, value)
         search.on_trial_result(trial_id, result)
         search.record_epoch(trial_id, result, stopped=stop and epoch == len(values))
+        search.commit(trial_id)
     search.on_trial_complete(trial_id, result=result)
     return config
 
@@ -118,6 +119,7 @@ def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
     search.suggest("a")
     result = {"mAP": math.nan, keys.FAILURE: "epoch 1: loss is nan"}
     search.record_failure("a", str(result[keys.FAILURE]))
+    search.commit("a")
     search.on_trial_complete("a", result=result)
     (trial,) = driver.trials
     assert trial.state == TrialState.FAIL and read_record(trial).failure == "epoch 1: loss is nan"
@@ -127,6 +129,7 @@ def test_a_trial_whose_process_died_has_failed(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
     search.record_epoch("a", figures(1, 4, 0.2), stopped=False)
+    search.commit("a")
     search.on_trial_complete("a", error=True)
     (trial,) = driver.trials
     assert trial.state == TrialState.FAIL and "error.txt" in read_record(trial).failure
@@ -138,6 +141,7 @@ def test_an_interrupted_trial_goes_on_under_its_number(driver: Driver) -> None:
     search.suggest("a")
     begun = search.suggest("b")
     search.record_epoch("b", figures(1, 8, 0.2), stopped=False)
+    search.commit("b")
     again = driver.launch()
     first, second = again.suggest("c"), again.suggest("d")
     assert [first["number"], second["number"]] == [0, 1]
@@ -151,6 +155,7 @@ def test_a_trial_that_had_reported_its_last_epoch_is_ended_not_repeated(driver: 
     search.suggest("a")
     for epoch in range(1, 5):
         search.record_epoch("a", figures(epoch, 4, epoch / 10), stopped=False)
+        search.commit("a")
     assert driver.launch().suggest("b")["number"] == 1
     assert driver.trials[0].state == TrialState.COMPLETE and driver.trials[0].value == 0.4
 
@@ -160,6 +165,7 @@ def test_a_restarted_trial_may_repeat_epochs(driver: Driver) -> None:
     search.suggest("a")
     for epoch in (1, 2, 2, 3, 4):
         search.record_epoch("a", figures(epoch, 4, epoch / 10), stopped=False)
+        search.commit("a")
     search.on_trial_complete("a", result=figures(4, 4, 0.4))
     (trial,) = driver.trials
     record = read_record(trial)

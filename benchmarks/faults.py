@@ -1,0 +1,174 @@
+"""Faults survived: tiny studies killed at random and at nasty moments, resumed, audited, compared.
+
+Usage: python benchmarks/faults.py [--kills N] [--seed N] [--studies DIR] [--json FILE]
+
+Each study is launched, killed (a worker, the driver, its process group; Ctrl-C, SIGTERM, Ctrl-C twice),
+resumed, killed again …, and audited at its end. Studies whose outcome must not depend on timing are compared
+to one left alone: the same trials, settings, states and values, bit for bit. A kill whose moment did not come
+before its study's end strikes a further study. Studies that are clean are deleted. About 12 minutes on
+two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import platform
+import random
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+import torch
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from injection.campaign import Campaign, Case, Kill, Result, differences
+from injection.driver import KINDS
+from injection.moments import MOMENTS
+
+from sa_study.data.sample import make_sample_data
+
+CASES = (
+    Case("random", "none", slots=1),
+    Case("tpe", "asha", slots=1),
+    Case("random", "none", slots=2, time_budget=10),
+    Case("tpe", "asha", slots=2),
+    Case("random", "asha", slots=1, time_budget=10),
+    Case("tpe", "none", slots=2),
+)
+_ROUNDS = 3
+"""Further studies of each kind, at most, for kills whose moment did not come."""
+
+
+def plan(count: int, rng: random.Random) -> list[Kill]:
+    """As many kills as asked for: every kind and every moment in turn."""
+    kinds, moments = itertools.cycle(rng.sample(KINDS, len(KINDS))), itertools.cycle(MOMENTS)
+    kills = []
+    for moment in itertools.islice(moments, count):
+        kind = next(kinds)
+        if kind == "worker" and moment.phase != 1:  # there is none yet, or none any more
+            kind = next(kinds)
+        kills.append(Kill(kind, moment))
+    return kills
+
+
+def shares(kills: list[Kill]) -> Iterator[tuple[Case, list[Kill]]]:
+    """The studies and what strikes each of them, in the order of a launch's life."""
+    for index, case in enumerate(CASES):
+        mine = kills[index :: len(CASES)]
+        if mine:
+            yield case, sorted(mine, key=lambda kill: kill.moment.phase)
+
+
+class Bench:
+    """Runs studies, each compared to its undisturbed one, which is run once."""
+
+    def __init__(self, folder: Path, rng: random.Random, console: Console):
+        self._folder = folder
+        self._rng = rng
+        self._console = console
+        self._references: dict[Case, Path] = {}
+        self._data = folder / "data"
+        self._numbers = itertools.count()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        make_sample_data(self._data, identities=10, images_per_camera=2)
+
+    def run(self, case: Case, kills: list[Kill]) -> Result:
+        """One study through its kills."""
+        result = self._campaign(case, kills, f"study_{next(self._numbers)}")
+        if case.reference and not result.failures:
+            result.differs = differences(result.folder, self._reference(case.reference))
+        struck = ", ".join(f"{kill['kind']} ({kill['moment']})" for kill in result.kills)
+        self._console.print(f"{case}: {struck or 'nothing'}; {'clean' if result.clean else 'NOT CLEAN'}")
+        if result.clean:
+            shutil.rmtree(result.folder)
+        return result
+
+    def _reference(self, case: Case) -> Path:
+        if case not in self._references:
+            alone = self._campaign(case, [], f"alone_{len(self._references)}")
+            if not alone.clean:
+                raise SystemExit(f"{case}, left alone: {alone}")
+            self._references[case] = alone.folder
+        return self._references[case]
+
+    def _campaign(self, case: Case, kills: list[Kill], name: str) -> Result:
+        return Campaign(case, kills, self._folder / name, self._data, self._rng).run()
+
+
+def run_all(bench: Bench, kills: list[Kill]) -> list[Result]:
+    """Runs studies until every kill has struck."""
+    results: list[Result] = []
+    for _ in range(_ROUNDS):
+        round_ = [bench.run(case, mine) for case, mine in shares(kills)]
+        results += round_
+        kills = [kill for result in round_ for kill in result.missed]
+    return results
+
+
+def table(results: list[Result]) -> Table:
+    view = Table(title="Studies under fault injection")
+    for column in ("study", *KINDS, "launches", "audit", "as undisturbed", "left behind"):
+        view.add_column(column, justify="left" if column == "study" else "right")
+    for result in results:
+        kinds = Counter(kill["kind"] for kill in result.kills)
+        alike = "–" if result.differs is None else "differs" if result.differs else "equal"
+        found = "not done" if result.failures else f"{len(result.audit)} lines" if result.audit else "clean"
+        counts = [str(kinds[kind] or "") for kind in KINDS]
+        view.add_row(
+            result.name, *counts, str(result.launches), found, alike, str(len(result.left_behind) or "")
+        )
+    return view
+
+
+def summary(results: list[Result], options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "seed": options.seed,
+        "kills": sum(len(result.kills) for result in results),
+        "survived": sum(len(result.kills) for result in results if result.clean),
+        "asked_for": options.kills,
+        "studies": [
+            {**dataclasses.asdict(result), "folder": str(result.folder), "missed": len(result.missed)}
+            for result in results
+        ],
+        "versions": {"ray": ray.__version__, "optuna": optuna.__version__, "torch": str(torch.__version__)},
+        "machine": platform.processor() or platform.machine(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--studies", type=Path, default=Path("runs/faults"), metavar="DIR", help="emptied first"
+    )
+    parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/faults.json"), metavar="FILE")
+    options = parser.parse_args()
+    rng, console = random.Random(options.seed), Console()
+    results = run_all(Bench(options.studies.absolute(), rng, console), plan(options.kills, rng))
+    found = summary(results, options)
+    console.print(table(results))
+    for result in results:
+        for line in (*result.failures, *result.audit, *(result.differs or ()), *result.left_behind):
+            console.print(f"{result.folder.name}: {line}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{found['survived']} kills survived of {found['kills']}", style="bold")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(found, indent=2, default=str) + "\n")
+    if found["survived"] < found["kills"] or found["kills"] < options.kills:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""What a study left behind, read once and changed nowhere: the database, Ray's files, TensorBoard's files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow.fs
+from optuna.trial import FrozenTrial
+from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
+
+from sa_study import keys
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import read_trials
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import TrialRecord, read_record
+from sa_study.study.storage import Storage
+
+TIMINGS = (keys.SECONDS, keys.IMAGES_PER_SECOND, keys.LATENCY)
+"""Figures that differ between two runs of the same epoch."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line that Ray wrote of a trial: an epoch's figures, or why it ended.
+
+    Attributes:
+        session: Number of the launch.
+        values: What the trial reported and Ray added.
+    """
+
+    session: int
+    values: dict[str, Any]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch it tells of; 0 for none."""
+        return int(self.values.get(keys.EPOCH, 0))
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What TensorBoard shows of a trial.
+
+    Attributes:
+        scalars: By tag, the value (rounded to 32 bits) of each step.
+        times: When the driver wrote each epoch, in seconds since 1970.
+        repeated: Tags that have a step twice.
+        hparams: Whether the trial has a line in the HParams table.
+    """
+
+    scalars: dict[str, dict[int, float]]
+    times: dict[int, float]
+    repeated: list[str]
+    hparams: bool
+
+
+@dataclass
+class Evidence:
+    """All that a study's folder tells.
+
+    Attributes:
+        folder: The study's folder.
+        config: What was asked for.
+        trials: The database's trials.
+        sessions: Launches of which Ray has a folder.
+        rows: By trial, what Ray wrote in the order of launches.
+        snapshots: By launch, the trials in Ray's last snapshot; none where it was killed before the first.
+        curves: By trial, what TensorBoard shows.
+        unreadable: Lines about files that could not be read.
+    """
+
+    folder: StudyFolder
+    config: StudyConfig
+    trials: list[FrozenTrial]
+    sessions: list[int] = field(default_factory=list)
+    rows: dict[int, list[Row]] = field(default_factory=dict)
+    snapshots: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    curves: dict[int, Curves] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def storage(self) -> Storage:
+        """Where the trials' files lie."""
+        return Storage.of_study(self.folder, self.config.storage_path)
+
+    @property
+    def exact(self) -> bool:
+        """Whether an epoch that was run twice gave the same figures to the last bit."""
+        return self.config.space.fixed.get("device") == "cpu" or not self.config.gpus_per_trial
+
+    @cached_property
+    def records(self) -> list[tuple[FrozenTrial, TrialRecord]]:
+        """The database's trials and what it keeps of each."""
+        return [(trial, read_record(trial)) for trial in self.trials]
+
+    def epochs(self, number: int) -> dict[int, dict[str, Any]]:
+        """A trial's results by epoch; of an epoch that was run again the last one, which counts."""
+        return {row.epoch: row.values for row in self.rows.get(number, []) if row.epoch}
+
+
+def read_evidence(folder: StudyFolder) -> Evidence:
+    """Reads everything.
+
+    Raises:
+        StudyFolderError: The folder holds no study, or its database or description cannot be read.
+    """
+    evidence = Evidence(folder, StudyConfig.read(folder.config), read_trials(folder))
+    files = _Files(evidence.storage)
+    evidence.sessions = files.numbered("", "session_")
+    rows: defaultdict[int, list[Row]] = defaultdict(list)
+    for session in evidence.sessions:
+        for number in files.numbered(f"session_{session}", "trial_"):
+            path = f"session_{session}/trial_{number:04d}/result.json"
+            rows[number] += [Row(session, values) for values in _lines(files, path, evidence.unreadable)]
+        evidence.snapshots[session] = _snapshot(files, session, evidence.unreadable)
+    evidence.rows = dict(rows)
+    for run in sorted(folder.tensorboard.glob("trial_*")):
+        evidence.curves[int(run.name.removeprefix("trial_"))] = _read_curves(str(run))
+    return evidence
+
+
+class _Files:
+    """The trials' storage, wherever it is."""
+
+    def __init__(self, storage: Storage):
+        self._filesystem, self._base = pyarrow.fs.FileSystem.from_uri(storage.uri)
+
+    def names(self, folder: str) -> list[str]:
+        selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
+        return sorted(info.base_name for info in self._filesystem.get_file_info(selector))
+
+    def numbered(self, folder: str, prefix: str) -> list[int]:
+        found = [re.fullmatch(rf"{prefix}(\d+)", name) for name in self.names(folder)]
+        return sorted(int(match[1]) for match in found if match)
+
+    def text(self, path: str) -> str:
+        """A file's text; empty where there is none."""
+        try:
+            with self._filesystem.open_input_stream(f"{self._base}/{path}") as stream:
+                return str(stream.read().decode(errors="replace"))
+        except FileNotFoundError:
+            return ""
+
+
+def _lines(files: _Files, path: str, unreadable: list[str]) -> Iterator[dict[str, Any]]:
+    """The lines of Ray's results; a driver that was killed may leave half of a last one."""
+    lines = files.text(path).split("\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line:
+                yield json.loads(line)
+        except ValueError:
+            if number < len(lines):
+                unreadable.append(f"{path}: line {number} is damaged")
+
+
+def _snapshot(files: _Files, session: int, unreadable: list[str]) -> list[dict[str, Any]]:
+    """The trials of Ray's last snapshot, each with `status`, `config` and `last_result`."""
+    folder = f"session_{session}"
+    names = [name for name in files.names(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]
+    if not names:
+        return []
+    path = f"{folder}/{names[-1]}"
+    try:
+        pairs: list[tuple[str, str]] = json.loads(files.text(path))["trial_data"]
+        return [{**json.loads(trial), **json.loads(progress)} for trial, progress in pairs]
+    except (ValueError, KeyError, TypeError):
+        unreadable.append(f"{path}: is damaged")
+        return []
+
+
+def _read_curves(folder: str) -> Curves:
+    """Reads as TensorBoard does, which leaves out what a later launch wrote again."""
+    reader = EventAccumulator(folder, size_guidance={SCALARS: 0}).Reload()
+    events = {tag: reader.Scalars(tag) for tag in reader.Tags()[SCALARS]}
+    return Curves(
+        scalars={tag: {event.step: event.value for event in of_tag} for tag, of_tag in events.items()},
+        times={event.step: event.wall_time for event in events.get("progress", [])},
+        repeated=[
+            tag
+            for tag, of_tag in events.items()
+            if tag.startswith(("train/", "val/")) and len({event.step for event in of_tag}) < len(of_tag)
+        ],
+        hparams="_hparams_/session_start_info" in reader.summary_metadata,
+    )
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs of an epoch gave the same figures, leaving out the times they took."""
+    return _figures(one) == _figures(other)
+
+
+def _figures(values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {keys.EPOCH, keys.PROGRESS, keys.TRAIN_ACCURACY, keys.LR, *keys.RANKING}
+    return {
+        name: value
+        for name, value in values.items()
+        if name in names or name == keys.LOSS or name.startswith(f"{keys.LOSS}/")
+    }

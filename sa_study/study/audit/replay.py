@@ -1,0 +1,102 @@
+"""Every stopping decision again, in plain loops: as if the study had run in one launch.
+
+Written without `sa_study.study.stopping` and without Ray, so that an error there shows here.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from sa_study import keys
+from sa_study.randomness import derived_seed
+from sa_study.space import Scheduler
+from sa_study.study.audit.evidence import Evidence
+from sa_study.study.records import BASELINE
+
+Judge = Callable[[int, float, float], str]
+"""Takes a trial's number, progress and metric; says why the trial is to stop, or nothing."""
+
+
+def check_stopping(evidence: Evidence) -> Iterator[str]:
+    """Yields each trial that was stopped or went on against the rule, by what was known at that moment."""
+    scheduler = evidence.config.space.scheduler
+    judge = _JUDGES[scheduler.name](scheduler)
+    stopped = {trial.number: record.epoch for trial, record in evidence.records if record.stopped}
+    for _, number, epoch, progress, value in sorted(_reports(evidence)):
+        reason = judge(number, progress, value)
+        due = bool(reason) and number != BASELINE and progress < 100
+        if due and stopped.get(number) != epoch:
+            yield f"trial {number}: went on after epoch {epoch}, but {reason}"
+        if not due and stopped.get(number) == epoch:
+            yield f"trial {number}: stopped at epoch {epoch}, where the {scheduler.name} rule lets it go on"
+
+
+def _reports(evidence: Evidence) -> Iterator[tuple[float, int, int, float, float]]:
+    """Every epoch: when, trial, epoch, progress, metric.
+
+    Ray's `timestamp` has whole seconds and is the worker's; TensorBoard's is the driver's and exact.
+    """
+    for trial in evidence.trials:
+        curves = evidence.curves.get(trial.number)
+        for epoch, figures in evidence.epochs(trial.number).items():
+            when = curves.times.get(epoch) if curves else None
+            value = figures[evidence.config.metric]
+            yield when or figures["timestamp"], trial.number, epoch, figures[keys.PROGRESS], value
+
+
+def _halving(scheduler: Scheduler) -> Judge:
+    """ASHA, and HyperBand where trials are spread over brackets that begin later."""
+    first, factor = scheduler.grace_period, scheduler.reduction_factor
+    count = int(math.log(100 / first, factor) + 1e-9) + 1
+    brackets = min(3, count) if scheduler.name == "hyperband" else 1
+    rungs = [
+        {first * factor**k: dict[int, float]() for k in range(start, count)} for start in range(brackets)
+    ]
+
+    def judge(number: int, progress: float, value: float) -> str:
+        if progress >= 100:
+            return ""
+        for milestone, taken in reversed(rungs[_bracket(number, count, brackets)].items()):
+            if progress >= milestone and number not in taken:
+                before = list(taken.values())
+                taken[number] = value
+                cutoff = np.percentile(before, 100 * (1 - 1 / factor)) if before else -math.inf
+                below = f"its {value:.6f} is below the cut-off {cutoff:.6f} of the rung at {milestone:g} %"
+                return below if value < cutoff else ""
+        return ""
+
+    return judge
+
+
+def _bracket(number: int, count: int, brackets: int) -> int:
+    shares = np.exp(-np.arange(brackets, dtype=float))
+    rng = np.random.default_rng(derived_seed(0, "bracket", number))
+    return int(rng.choice(brackets, p=shares / shares.sum()))
+
+
+def _median(scheduler: Scheduler) -> Judge:
+    told: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+
+    def judge(number: int, progress: float, value: float) -> str:
+        told[number].append((progress, value))
+        others = [other for key, other in told.items() if key != number and other[-1][0] >= progress]
+        spans = [[v for p, v in other if scheduler.grace_period <= p <= progress] for other in others]
+        means = [statistics.fmean(span) for span in spans if span]
+        if progress < scheduler.grace_period or len(means) < 3:
+            return ""
+        best, middle = max(v for _, v in told[number]), statistics.median(means)
+        return f"its best {best:.6f} is below the median {middle:.6f} of the others" if best < middle else ""
+
+    return judge
+
+
+def _none(scheduler: Scheduler) -> Judge:
+    return lambda number, progress, value: ""
+
+
+_JUDGES = {"asha": _halving, "hyperband": _halving, "median": _median, "none": _none}
