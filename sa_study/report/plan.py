@@ -67,7 +67,8 @@ def _slots(plan: Plan) -> str:
     slots = plan.slots
     each = f"{slots.cpus:g} CPU" + (f" and {slots.gpus:g} GPU" if slots.gpus else "")
     where = "on the cluster" if plan.config.address else "on this machine"
-    return f"{slots.concurrent} trials at a time {where}, {each} each"
+    trials = "trials" if slots.concurrent > 1 else "trial"
+    return f"{slots.concurrent} {trials} at a time {where}, {each} each"
 
 
 def _epoch(plan: Plan) -> str:
