@@ -152,10 +152,19 @@ class Storage:
 
 
 def _make(uri: str) -> bool:
-    """Makes a folder; returns whether it holds anything."""
+    """Makes a folder and tries it; returns whether it held anything."""
     filesystem, path = pyarrow.fs.FileSystem.from_uri(uri)
     filesystem.create_dir(path, recursive=True)
-    return bool(filesystem.get_file_info(pyarrow.fs.FileSelector(path)))
+    if filesystem.get_file_info(pyarrow.fs.FileSelector(path)):
+        return True
+    probe = f"{path.rstrip('/')}/.probe"
+    _write(filesystem, probe)
+    try:
+        if not _holds(filesystem, probe):
+            raise OSError("what was written there cannot be read")
+    finally:
+        filesystem.delete_file(probe)
+    return False
 
 
 def _within_patience(uri: str) -> bool:

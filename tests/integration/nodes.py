@@ -79,6 +79,8 @@ class Cluster:
             "HOME": str(self.folder),
             "RAY_AUTH_TOKEN_PATH": str(self.folder / "token"),
             "OMP_NUM_THREADS": "1",
+            # A dead node is noticed after 5 s, not 20.
+            "RAY_health_check_period_ms": "1000",
         }
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -1,0 +1,74 @@
+"""Places for the trials' files: what is refused, and what is cleaned up."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sa_study.errors import ConfigError
+from sa_study.study.storage import Storage
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://KEY:HIDDEN@bucket/studies",
+        "s3://KEY@bucket/studies?x=HIDDEN",
+        "s3://bucket/studies?region=eu&access_key=HIDDEN",
+        "s3://bucket/studies?secret_key=HIDDEN&region=eu",
+        "s3://bucket/studies?session_token=",
+        "gs://someone:HIDDEN@bucket/studies",
+    ],
+)
+def test_credentials_are_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(ConfigError, match="was given with credentials") as caught:
+        Storage(uri)
+    assert "HIDDEN" not in str(caught.value) and "KEY:" not in str(caught.value)
+    assert f"{uri[:2]}://bucket/studies" in str(caught.value)
+
+
+def test_places_without_credentials_are_taken() -> None:
+    for uri in (
+        "s3://bucket/a?region=eu&endpoint_override=host%3A9000",
+        "gs://anonymous@bucket/a",
+        "/a b/c@d",
+    ):
+        assert Storage(uri).uri == uri
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder, "is not empty"),
+        (lambda folder: folder / "file" / "below", "cannot be written"),
+        (lambda folder: "ftp://host/folder", "cannot be written"),
+        (lambda folder: "s3://bucket/folder?colour=red", "cannot be written"),
+    ],
+    ids=["not empty", "below a file", "unknown kind", "unknown option"],
+)
+def test_a_place_that_will_not_do_is_one_line(make: object, words: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    uri = str(make(tmp_path))  # type: ignore[operator]
+    with pytest.raises(ConfigError, match=re.escape(f"--storage-path {uri}: {words}")) as caught:
+        Storage(uri).require_free()
+    assert "\n" not in str(caught.value)
+
+
+def test_prune_removes_what_nothing_refers_to(tmp_path: Path) -> None:
+    kept = "session_2/trial_0001/checkpoint_000003"
+    dropped = ["session_1/trial_0001/checkpoint_000001", "session_2/trial_0001/checkpoint_000002"]
+    others = ["session_1/trial_0001/result.json", "elsewhere/trial_0001/checkpoint_000001/model.pt"]
+    for name in (*(f"{folder}/model.pt" for folder in (kept, *dropped)), *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    storage = Storage(str(tmp_path))
+    assert storage.prune({kept}) == 2
+    assert storage.prune({kept}) == 0
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {f"{kept}/model.pt", *others}
+
+
+def test_prune_before_the_first_trial_removes_nothing(tmp_path: Path) -> None:
+    assert Storage(str(tmp_path / "trials")).prune(set()) == 0
