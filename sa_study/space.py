@@ -1,23 +1,33 @@
 """A search space: what is searched, what is fixed, and how.
 
 Knows nothing of files (`sa_study.space_file` reads and validates them), nor of Optuna or Ray
-(`sa_study.study.search` turns a space into suggestions).
+(`sa_study.study.samplers` turns a space into suggestions).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from sa_study.config import Settings
 
-SAMPLERS = ("tpe", "random", "grid")
+SAMPLERS = ("tpe", "random", "grid", "gp", "cmaes")
 SCHEDULERS = ("asha", "hyperband", "median", "none")
 STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
 """What a study changes of the settings' defaults, unless its space fixes it."""
+
+
+def default_of(name: str) -> Any:
+    """What a setting is in a study that neither fixes nor searches it."""
+    return STUDY_DEFAULTS.get(name, getattr(Settings, name))
+
+
+_ANOTHER = object()
+"""Stands for all values of a setting that no condition names."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Parameter:
         step: Distance of the allowed values, or None for every value (numbers).
         log: Whether to search on a logarithmic scale (numbers).
         choices: The allowed values (categorical).
+        when: Searched only where each of these settings has one of the listed values.
     """
 
     kind: str
@@ -39,6 +50,43 @@ class Parameter:
     step: float | None = None
     log: bool = False
     choices: tuple[Any, ...] = ()
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int | None:
+        """Number of its values, or None where there is no end of them."""
+        if self.kind == "categorical":
+            return len(self.choices)
+        if self.low == self.high:
+            return 1
+        if self.kind == "float" and not self.step:
+            return None
+        return int((_exact(self.high) - _exact(self.low)) // self._distance) + 1
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Its choices, or its least and its greatest value."""
+        if self.kind == "categorical":
+            return self.choices
+        return (self.low, self.high) if self.count is None else (self.value(0), self.value(self.count - 1))
+
+    def value(self, index: int) -> Any:
+        """The value of this index, from 0 to `count` - 1, without the rounding errors of adding up steps."""
+        if self.kind == "categorical":
+            return self.choices[index]
+        number = _exact(self.low) + index * self._distance
+        return int(number) if self.kind == "int" else float(number)
+
+    def index(self, value: Any) -> int:
+        """Which of its values this is, but for rounding errors."""
+        if self.kind == "categorical":
+            return self.choices.index(value)
+        steps: float = (value - self.low) / float(self._distance)
+        return round(steps)
+
+    def canonical(self, value: Any) -> Any:
+        """The same value without rounding errors."""
+        return value if self.count is None else self.value(self.index(value))
 
     def contains(self, value: Any) -> bool:
         """Whether the sampler could suggest this value."""
@@ -46,25 +94,38 @@ class Parameter:
             return value in self.choices
         if not self.low <= value <= self.high:
             return False
-        steps = (value - self.low) / self.step if self.step else 0.0
-        return math.isclose(steps, round(steps), abs_tol=1e-9)
+        return self.count is None or math.isclose(self.canonical(value), value, abs_tol=1e-9)
 
     def describe(self) -> str:
-        """The allowed values in words."""
+        """The allowed values in words, and where the setting is searched."""
+        conditions = [f"{key} is {' | '.join(map(str, values))}" for key, values in self.when.items()]
+        return self._range() + (f"; when {' and '.join(conditions)}" if conditions else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The parameter as it stands in a space file."""
+        when = {"when": {key: list(values) for key, values in self.when.items()}} if self.when else {}
+        if self.kind == "categorical":
+            return {"type": self.kind, "choices": list(self.choices), **when}
+        number: type[int] | type[float] = int if self.kind == "int" else float
+        values: dict[str, Any] = {"type": self.kind, "low": number(self.low), "high": number(self.high)}
+        if self.step:
+            values["step"] = number(self.step)
+        return values | ({"log": True} if self.log else {}) | when
+
+    @property
+    def _distance(self) -> Decimal:
+        return _exact(self.step or 1.0)
+
+    def _range(self) -> str:
         if self.kind == "categorical":
             return " | ".join(map(str, self.choices))
         step = f", step {self.step:g}" if self.step else ""
         return f"{self.low:g} … {self.high:g}{step}{', log' if self.log else ''}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """The parameter as it stands in a space file."""
-        if self.kind == "categorical":
-            return {"type": self.kind, "choices": list(self.choices)}
-        number: type[int] | type[float] = int if self.kind == "int" else float
-        values: dict[str, Any] = {"type": self.kind, "low": number(self.low), "high": number(self.high)}
-        if self.step:
-            values["step"] = number(self.step)
-        return values | ({"log": True} if self.log else {})
+
+def _exact(number: float) -> Decimal:
+    """The decimal number that was written."""
+    return Decimal(str(number))
 
 
 @dataclass(frozen=True)
@@ -72,9 +133,11 @@ class Scheduler:
     """How trials are stopped early.
 
     Attributes:
-        name: `asha` or `none`.
-        grace_period: First rung, in percent of a trial's own schedule.
-        reduction_factor: One trial in so many goes on past a rung.
+        name: `asha`; `hyperband`, its asynchronous form with up to three brackets, each with a later first
+            rung; `median`, which stops a trial whose best value is below the median of the others' running
+            means; or `none`.
+        grace_period: No trial is stopped before this percentage of its own schedule; asha's first rung.
+        reduction_factor: One trial in so many goes on past a rung (asha, hyperband).
     """
 
     name: str = "asha"
@@ -86,11 +149,14 @@ class Scheduler:
 class SearchSpace:
     """A validated search space.
 
+    A configuration is a value of each searched setting that is active in it: one whose conditions hold. The
+    others keep their defaults and are no part of it, so that configurations differ just where settings do.
+
     Attributes:
-        search: The searched settings.
+        search: The searched settings; conditions name earlier ones.
         fixed: Settings that every trial shares.
-        baseline: The searched settings' values of trial 0.
-        sampler: `tpe`, `random` or `grid` (every combination, the baseline first).
+        baseline: The configuration of trial 0.
+        sampler: `tpe`, `random`, `gp`, `cmaes` or `grid` (every configuration, the baseline first).
         scheduler: Early stopping.
         trials: Number of trials when the command line names none.
     """
@@ -107,17 +173,46 @@ class SearchSpace:
         return Settings.from_mapping({**STUDY_DEFAULTS, **self.fixed, **suggested}, "trial")
 
     @property
+    def conditional(self) -> bool:
+        """Whether some setting is searched only under a condition."""
+        return any(parameter.when for parameter in self.search.values())
+
+    def active(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Whether a setting is searched, given the values of those before it."""
+        conditions = self.search[name].when.items()
+        return all(self._value(key, values) in allowed for key, allowed in conditions)
+
+    def possible(self, name: str) -> list[Any]:
+        """The values that trials may give a setting: the ends of numbers; the default where that shows."""
+        if name not in self.search:
+            return [self._value(name, {})]
+        parameter = self.search[name]
+        default = [self._value(name, {})] if parameter.when else []
+        return list(dict.fromkeys([*parameter.ends, *default]))
+
+    @property
     def size(self) -> int | None:
-        """Number of combinations, or None where there is no end of them."""
-        if all(parameter.kind == "categorical" for parameter in self.search.values()):
-            return math.prod(len(parameter.choices) for parameter in self.search.values())
-        return None
+        """Number of configurations, or None where there is no end of them."""
+        number, searched = self._census()
+        return None if any(self.search[name].count is None for name in searched) else number
+
+    @property
+    def never_searched(self) -> list[str]:
+        """Settings whose conditions never hold."""
+        searched = self._census()[1]
+        return [name for name in self.search if name not in searched]
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Every configuration once, in the order of the settings and their values; there must be an end."""
+        return self._points(list(self.search), {})
 
     def grid(self) -> list[dict[str, Any]]:
-        """Every combination of the choices, the baseline first."""
-        axes = [[(key, choice) for choice in p.choices] for key, p in self.search.items()]
-        points = [dict(point) for point in itertools.product(*axes)]
-        return sorted(points, key=lambda point: point != self.baseline)
+        """Every configuration, the baseline first."""
+        return sorted(self.points(), key=lambda point: point != self.baseline)
+
+    def key(self, values: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+        """What equal configurations have in common, and no others; there must be an end of them."""
+        return tuple((name, p.index(values[name])) for name, p in self.search.items() if name in values)
 
     def to_dict(self) -> dict[str, Any]:
         """The space as it would stand in a file; `sa_study.space_file.parse_space` reads it back."""
@@ -134,3 +229,44 @@ class SearchSpace:
             },
             "trials": self.trials,
         }
+
+    def _value(self, name: str, values: Mapping[str, Any]) -> Any:
+        """What a setting is in a trial with these suggested values."""
+        return values.get(name, self.fixed.get(name, default_of(name)))
+
+    def _points(self, names: Sequence[str], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if not names:
+            yield values
+        elif not self.active(names[0], values):
+            yield from self._points(names[1:], values)
+        else:
+            parameter = self.search[names[0]]
+            for index in range(parameter.count or 0):
+                yield from self._points(names[1:], {**values, names[0]: parameter.value(index)})
+
+    def _census(self) -> tuple[int, set[str]]:
+        """The number of configurations, with an endless range as one value, and what is searched in any.
+
+        Configurations are counted together where they agree in all values that conditions name.
+        """
+        named: dict[str, set[Any]] = {}
+        for parameter in self.search.values():
+            for key, values in parameter.when.items():
+                named.setdefault(key, set()).update(values)
+        counts = Counter({frozenset[tuple[str, Any]](): 1})
+        searched = set()
+        for name, parameter in self.search.items():
+            alike = [value for value in named.get(name, ()) if parameter.contains(value)]
+            others = (parameter.count or 1) - len(alike)
+            grown: Counter[frozenset[tuple[str, Any]]] = Counter()
+            for known, number in counts.items():
+                if not self.active(name, dict(known)):
+                    grown[known] += number
+                    continue
+                searched.add(name)
+                for value in alike:
+                    grown[known | {(name, value)}] += number
+                if others:
+                    grown[known | {(name, _ANOTHER)} if name in named else known] += number * others
+            counts = grown
+        return sum(counts.values()), searched

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sa_study.config import Settings, check_key, check_value, read_yaml
 from sa_study.errors import ConfigError
-from sa_study.space import SAMPLERS, SCHEDULERS, Parameter, Scheduler, SearchSpace
+from sa_study.space import SAMPLERS, SCHEDULERS, Parameter, Scheduler, SearchSpace, default_of
+from sa_study.space_check import check_space
+from sa_study.space_parameter import is_number, one_of, only_keys, parse_parameter
 
 SPACES = Path(__file__).resolve().parent.parent / "search_spaces"
 
 _KEYS = {"search", "fixed", "baseline", "sampler", "scheduler", "trials"}
-_NUMERIC_KEYS = {"type", "low", "high", "step", "log"}
-_NOT_SEARCHABLE = {
-    "val_identities",
-    "identities",
-    "split_seed",
-    "device",
-    "threads",
-    "eval_batch_size",
-    "metric",
-}
 
 
 def load_space(path: Path) -> SearchSpace:
@@ -61,14 +52,18 @@ def parse_space(spec: Mapping[str, Any], where: str) -> SearchSpace:
 def override(space: SearchSpace, values: Mapping[str, Any]) -> SearchSpace:
     """A space in which these settings are fixed, also where they were searched.
 
+    Settings whose conditions can then no longer hold are fixed at their defaults.
+
     Raises:
         ConfigError: The rest of the space does not go with them.
     """
-    spec = space.to_dict()
-    spec["fixed"].update(values)
-    for section in ("search", "baseline"):
-        spec[section] = {key: rule for key, rule in spec[section].items() if key not in values}
-    return parse_space(spec, "--set")
+    search = {key: rule for key, rule in space.search.items() if key not in values}
+    rest = dataclasses.replace(space, search=search, fixed={**space.fixed, **values})
+    for key in rest.never_searched:
+        rest.fixed[key] = default_of(key)
+        del search[key]
+    rest = dataclasses.replace(rest, baseline=_baseline(rest, space.baseline))
+    return parse_space(rest.to_dict(), "--set")
 
 
 def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
@@ -84,129 +79,64 @@ def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
 
 
 def _parse(spec: Mapping[str, Any]) -> SearchSpace:
-    _only(spec, _KEYS, "")
-    search = {key: _parameter(key, rule) for key, rule in _mapping(spec, "search").items()}
+    only_keys(spec, _KEYS, "")
     fixed = _values(_mapping(spec, "fixed"), "fixed")
+    search: dict[str, Parameter] = {}
+    for key, rule in _mapping(spec, "search").items():
+        search[key] = parse_parameter(key, rule, search, fixed)
     twice = sorted(search.keys() & fixed.keys())
     if twice:
         raise ConfigError(f"{twice[0]}: stands under both search and fixed; keep one")
     space = SearchSpace(
         search=search,
         fixed=fixed,
-        baseline=_baseline(search, _values(_mapping(spec, "baseline"), "baseline")),
-        sampler=_choice("sampler", spec.get("sampler", "tpe"), SAMPLERS),
+        baseline={},
+        sampler=one_of("sampler", spec.get("sampler", "tpe"), SAMPLERS),
         scheduler=_scheduler(_mapping(spec, "scheduler")),
         trials=_whole("trials", spec.get("trials", 40)),
     )
-    _check_grid(space)
-    space.settings(space.baseline)
-    space.settings({**space.baseline, **_fewest_rows_a_stripe(search)})
-    return space
+    given = _values(_mapping(spec, "baseline"), "baseline")
+    space = dataclasses.replace(space, baseline=_baseline(space, given))
+    _check_baseline(space, given)
+    check_space(space)
+    return dataclasses.replace(
+        space, baseline={key: search[key].canonical(value) for key, value in space.baseline.items()}
+    )
 
 
-def _fewest_rows_a_stripe(search: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The least height with the most parts that a trial could be given."""
-    ends = {"height": min, "parts": max}
-    values = {
-        key: search[key].choices or (search[key].low, search[key].high) for key in ends if key in search
-    }
-    return {key: ends[key](candidates) for key, candidates in values.items()}
-
-
-def _baseline(search: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Trial 0: the given values, completed by the settings' defaults (the paper's)."""
-    defaults = Settings(val_identities=0)
-    for key in given:
-        if key not in search:
-            raise ConfigError(f"baseline.{key}: is not searched; put it under fixed")
-    baseline = {key: given.get(key, getattr(defaults, key)) for key in search}
-    for key, value in baseline.items():
-        if not search[key].contains(value):
-            raise ConfigError(
-                f"baseline.{key}: {value} lies outside its search range {search[key].describe()}"
-            )
+def _baseline(space: SearchSpace, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Trial 0: the given values of what is searched there, completed by the defaults (the paper's)."""
+    baseline: dict[str, Any] = {}
+    for key in space.search:
+        if space.active(key, baseline):
+            baseline[key] = given.get(key, getattr(Settings, key))
     return baseline
 
 
-def _parameter(key: str, rule: Any) -> Parameter:
-    name = f"search.{key}"
-    try:
-        check_key(key)
-    except ConfigError as error:
-        raise ConfigError(f"search: {error}") from None
-    if key in _NOT_SEARCHABLE:
-        raise ConfigError(f"{name}: must be the same for all trials; put it under fixed")
-    if not isinstance(rule, dict):
-        raise ConfigError(f"{name}: expected {{type: float, low: …, high: …}}, found {rule!r}")
-    kind = _choice(f"{name}.type", rule.get("type"), ("float", "int", "categorical"))
-    if kind == "categorical":
-        _only(rule, {"type", "choices"}, f"{name}.")
-        return Parameter(kind, choices=_choices(key, name, rule.get("choices")))
-    _only(rule, _NUMERIC_KEYS, f"{name}.")
-    low, high = (_bound(key, name, end, rule, kind) for end in ("low", "high"))
-    if low > high:
-        raise ConfigError(f"{name}: low {low:g} is greater than high {high:g}")
-    step, log = rule.get("step"), rule.get("log", False)
-    if not isinstance(log, bool):
-        raise ConfigError(f"{name}.log: {log!r} is not true or false")
-    if log and low <= 0:
-        raise ConfigError(f"{name}.low: {low:g} must be above 0 on a log scale")
-    if step is None:
-        return Parameter(kind, low, high, None, log)
-    if log:
-        raise ConfigError(f"{name}: step and log exclude each other; drop one")
-    if not _is_number(step) or step <= 0 or (kind == "int" and not float(step).is_integer()):
-        raise ConfigError(f"{name}.step: {step!r} is not a positive {kind}")
-    return Parameter(kind, low, high, float(step), log)
-
-
-def _bound(key: str, name: str, end: str, rule: Mapping[str, Any], kind: str) -> float:
-    if end not in rule:
-        raise ConfigError(f"{name}.{end}: is missing")
-    try:
-        value = check_value(key, rule[end])
-    except ConfigError as error:
-        raise ConfigError(f"{name}.{end}: {error}") from None
-    if not _is_number(value):
-        raise ConfigError(f"{name}: {key} is no number; search it with type: categorical")
-    if kind == "int" and not float(value).is_integer():
-        raise ConfigError(f"{name}.{end}: {value} is not a whole number")
-    if kind == "float" and isinstance(value, int):
-        raise ConfigError(f"{name}.type: {key} takes whole numbers; use type: int")
-    return float(value)
-
-
-def _choices(key: str, name: str, choices: Any) -> tuple[Any, ...]:
-    if not isinstance(choices, list) or not choices:
-        raise ConfigError(f"{name}.choices: expected a list of at least one value, found {choices!r}")
-    try:
-        checked = tuple(check_value(key, choice) for choice in choices)
-    except ConfigError as error:
-        raise ConfigError(f"{name}.choices: {error}") from None
-    if len(set(checked)) < len(checked):
-        raise ConfigError(f"{name}.choices: a value stands twice in {choices}")
-    return checked
+def _check_baseline(space: SearchSpace, given: Mapping[str, Any]) -> None:
+    for key in given:
+        if key not in space.search:
+            raise ConfigError(f"baseline.{key}: is not searched; put it under fixed")
+        if key not in space.baseline:
+            raise ConfigError(f"baseline.{key}: is not searched there ({space.search[key].describe()})")
+    for key, value in space.baseline.items():
+        if not space.search[key].contains(value):
+            raise ConfigError(
+                f"baseline.{key}: {value} lies outside its search range {space.search[key].describe()}"
+            )
 
 
 def _scheduler(spec: Mapping[str, Any]) -> Scheduler:
-    _only(spec, {"name", "grace_period", "reduction_factor"}, "scheduler.")
+    only_keys(spec, {"name", "grace_period", "reduction_factor"}, "scheduler.")
     default = Scheduler()
     grace = spec.get("grace_period", default.grace_period)
     factor = spec.get("reduction_factor", default.reduction_factor)
-    if not _is_number(grace) or not 0 < grace <= 100:
+    if not is_number(grace) or not 0 < grace <= 100:
         raise ConfigError(f"scheduler.grace_period: {grace!r} is not a percentage above 0, to 100")
-    if not _is_number(factor) or not 1 < factor <= 100:
+    if not is_number(factor) or not 1 < factor <= 100:
         raise ConfigError(f"scheduler.reduction_factor: {factor!r} is not a number above 1, to 100")
-    name = _choice("scheduler.name", spec.get("name", default.name), SCHEDULERS)
+    name = one_of("scheduler.name", spec.get("name", default.name), SCHEDULERS)
     return Scheduler(name, float(grace), float(factor))
-
-
-def _check_grid(space: SearchSpace) -> None:
-    if space.sampler != "grid":
-        return
-    for key, parameter in space.search.items():
-        if parameter.kind != "categorical":
-            raise ConfigError(f"search.{key}.type: {parameter.kind}, but a grid needs categorical")
 
 
 def _values(spec: Mapping[str, Any], section: str) -> dict[str, Any]:
@@ -227,23 +157,7 @@ def _mapping(spec: Mapping[str, Any], section: str) -> Mapping[str, Any]:
     return value
 
 
-def _only(spec: Mapping[str, Any], allowed: set[str], prefix: str) -> None:
-    for key in spec:
-        if key not in allowed:
-            raise ConfigError(f"{prefix}{key}: unknown key; allowed: {', '.join(sorted(allowed))}")
-
-
-def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ConfigError(f"{name}: {value!r} is not one of {', '.join(allowed)}")
-    return str(value)
-
-
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name}: {value!r} is not a whole number of at least 1")
     return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

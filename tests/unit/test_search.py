@@ -14,7 +14,6 @@ from sa_study import keys
 from sa_study.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import BASELINE, read_record
-from sa_study.study.samplers import make_sampler
 from sa_study.study.search import StudySearch, create_study, settle
 
 SPACE = SearchSpace(
@@ -210,10 +209,3 @@ def test_a_grid_runs_every_point_once_and_the_baseline_first(tmp_path: Path) -> 
     ray_search = driver.launch()
     points = [ray_search.suggest(str(number))["suggested"] for number in range(4)]
     assert points[0] == space.baseline and len({tuple(point.values()) for point in points}) == 4
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [("tpe", "TPESampler"), ("random", "RandomSampler"), ("grid", "RandomSampler")]
-)
-def test_samplers_by_name(name: str, kind: str) -> None:
-    assert type(make_sampler(name, 0)).__name__ == kind
