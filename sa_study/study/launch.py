@@ -25,6 +25,7 @@ from sa_study.study.lock import driver_lock
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.prepare import check_slots, load_data, load_starts, made, resolve
 from sa_study.study.records import ENDED, TrialEvent, read_record
+from sa_study.study.results import result_files
 from sa_study.study.room import require_room
 from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.search import StudySearch, settle, trial_folder
@@ -282,6 +283,6 @@ def _run_config(
         checkpoint_config=tune.CheckpointConfig(
             num_to_keep=1, checkpoint_score_attribute=config.metric, checkpoint_score_order="max"
         ),
-        callbacks=[tune.logger.JsonLoggerCallback(), callback],
+        callbacks=[result_files(storage), callback],
         verbose=0,
     )

@@ -57,9 +57,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audit")
     data = make_sample_data(folder / "data", identities=10, images_per_camera=2)
     (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
-    command = [sys.executable, ROOT / "run_study.py", "tune", "--data-dir", data, "--study", folder / "study"]
-    command += ["--space", folder / "space.yaml", "--max-concurrent", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    words = ["tune", "--data-dir", data, "--study", folder / "study", "--space", folder / "space.yaml"]
+    command = [sys.executable, ROOT / "run_study.py", *words, "--max-concurrent", "1"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     states = [state for (state,) in query(folder / "study", "SELECT state FROM trials ORDER BY number")]
     assert states == ["COMPLETE", "PRUNED", "FAIL"]
@@ -109,6 +109,12 @@ def checkpoints(study: Path, number: int) -> list[Path]:
 def swap(target: Path, source: Path) -> None:
     target.unlink()
     os.link(source, target)
+
+
+def cut(path: Path) -> None:
+    start = path.read_bytes()[:1000]
+    path.unlink()
+    path.write_bytes(start)
 
 
 def change_yaml(path: Path, **changes: Any) -> None:
@@ -255,12 +261,12 @@ FILES: dict[str, tuple[Damage, str]] = {
     ),
     "other curve": (
         lambda s: rewrite_curves(s, COMPLETE, mAP=0.5),
-        "trial 0: the curve val/mAP is not what Ray",
+        "trial 0: TensorBoard has other values than Ray of val/mAP",
     ),
     "no hparams": (lambda s: rewrite_curves(s, COMPLETE), "trial 0: is not in TensorBoard's HParams table"),
     "repeated step": (
         lambda s: SummaryWriter(str(events(s, PRUNED))).add_scalar("val/mAP", 0.5, 1),
-        "trial 1: the curve val/mAP has a step twice",
+        "trial 1: TensorBoard has steps twice of val/mAP",
     ),
     "other best figures": (
         lambda s: SummaryWriter(str(events(s, COMPLETE))).add_scalar("best/mAP", 0.5, 0),
@@ -268,7 +274,7 @@ FILES: dict[str, tuple[Damage, str]] = {
     ),
     "no checkpoint": (lambda s: checkpoints(s, PRUNED)[0].unlink(), "checkpoint_000000 cannot be used"),
     "cut checkpoint": (
-        lambda s: (checkpoints(s, PRUNED)[0].unlink(), checkpoints(s, PRUNED)[0].write_bytes(b"PK")),
+        lambda s: cut(checkpoints(s, PRUNED)[0]),
         "checkpoint_000000 cannot be used",
     ),
     "other epoch": (
@@ -334,7 +340,7 @@ def test_damage_is_named(copy: Path, name: str) -> None:
 
 def test_a_changed_weight_is_noticed(copy: Path) -> None:
     best = load_checkpoint(copy / "best.pt")
-    next(iter(best.state_dict.values())).view(-1)[0] += 1e-6
+    next(iter(best.state_dict.values())).mul_(1 + 1e-6)
     save_checkpoint(copy / "best.pt", best)
     assert [line.split(":")[0] for line in audit(copy)] == ["best.pt"]
 

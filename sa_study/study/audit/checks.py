@@ -24,7 +24,7 @@ from sa_study.study.records import ENDED, TrialRecord, trial_settings
 
 def check_numbers(evidence: Evidence) -> Iterator[str]:
     """Every trial is there once, and there are no more than were asked for."""
-    numbers = Counter(trial.number for trial in evidence.trials)
+    numbers = Counter(evidence.numbers)
     yield from (f"trial {number}: is there {count} times" for number, count in numbers.items() if count > 1)
     yield from (
         f"trial {number}: is missing" for number in range(max(numbers, default=-1)) if number not in numbers
@@ -120,15 +120,16 @@ def check_curves(evidence: Evidence) -> Iterator[str]:
             if epochs or trial.state in ENDED:
                 yield f"{name}: has no curves"
             continue
-        yield from (f"{name}: the curve {tag} has a step twice" for tag in curves.repeated)
+        if curves.repeated:
+            yield f"{name}: TensorBoard has steps twice of {', '.join(curves.repeated)}"
         wanted: dict[str, dict[int, float]] = {}
         for epoch, figures in epochs.items():
             for figure, value in figures.items():
                 if tag := tag_of(figure):
                     wanted.setdefault(tag, {})[epoch] = value
-        for tag, values in wanted.items():
-            if not _equal(curves.scalars.get(tag, {}), values):
-                yield f"{name}: the curve {tag} is not what Ray has"
+        other = [tag for tag, values in wanted.items() if not _equal(curves.scalars.get(tag, {}), values)]
+        if other:
+            yield f"{name}: TensorBoard has other values than Ray of {', '.join(other)}"
         yield from (f"{name}: {line}" for line in _hparams(trial, record, curves.scalars, curves.hparams))
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow.fs
 from optuna.trial import FrozenTrial
@@ -67,7 +70,8 @@ class Evidence:
     Attributes:
         folder: The study's folder.
         config: What was asked for.
-        trials: The database's trials.
+        trials: The database's trials, as Optuna shows them.
+        numbers: The number of each trial in the database, of which Optuna shows each once.
         sessions: Launches of which Ray has a folder.
         rows: By trial, what Ray wrote in the order of launches.
         snapshots: By launch, the trials in Ray's last snapshot; none where it was killed before the first.
@@ -78,6 +82,7 @@ class Evidence:
     folder: StudyFolder
     config: StudyConfig
     trials: list[FrozenTrial]
+    numbers: list[int]
     sessions: list[int] = field(default_factory=list)
     rows: dict[int, list[Row]] = field(default_factory=dict)
     snapshots: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
@@ -110,7 +115,8 @@ def read_evidence(folder: StudyFolder) -> Evidence:
     Raises:
         StudyFolderError: The folder holds no study, or its database or description cannot be read.
     """
-    evidence = Evidence(folder, StudyConfig.read(folder.config), read_trials(folder))
+    config, trials = StudyConfig.read(folder.config), read_trials(folder)
+    evidence = Evidence(folder, config, trials, _numbers(folder))
     files = _Files(evidence.storage)
     evidence.sessions = files.numbered("", "session_")
     rows: defaultdict[int, list[Row]] = defaultdict(list)
@@ -123,6 +129,12 @@ def read_evidence(folder: StudyFolder) -> Evidence:
     for run in sorted(folder.tensorboard.glob("trial_*")):
         evidence.curves[int(run.name.removeprefix("trial_"))] = _read_curves(str(run))
     return evidence
+
+
+def _numbers(folder: StudyFolder) -> list[int]:
+    uri = f"file:{quote(str(folder.database))}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as database:
+        return [number for (number,) in database.execute("SELECT number FROM trials")]
 
 
 class _Files:
