@@ -1,0 +1,265 @@
+"""How much of a study's slot time is training, and how soon a slot trains again after a trial.
+
+Usage: python benchmarks/overhead.py [--trials N] [--seconds S] [--slots N] [--json FILE]
+
+Runs a study on drawn sample data (the demo's network, nothing stopped early, each trial about S seconds)
+through `launch`, as `tune` does. The share is the study's own record: seconds of epochs over seconds of
+slots, from the launch's first suggestion to its last epoch. A stopwatch in the workers and in the driver says
+where the rest goes. About 5 minutes on two cores; on a machine that does other things the shares mean little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import optuna
+import ray
+import torch
+from ray import tune
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sa_study.data.sample import make_sample_data
+from sa_study.report.study import LiveStudy
+from sa_study.space import Scheduler, SearchSpace
+from sa_study.space_file import load_space, override
+from sa_study.study import launch, trainable
+from sa_study.study.cluster import Slots
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import open_storage, read_about
+from sa_study.study.folder import StudyFolder
+from sa_study.study.prepare import load_data, resolve
+from sa_study.study.probe import probe
+from sa_study.study.search import StudySearch
+
+SHARE_GOAL = 0.92
+START_GOAL = 0.5
+
+Timed = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Something that took time: in a worker for a trial, or in the driver (trial -1). Seconds since 1970."""
+
+    trial: int
+    name: str
+    begin: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.end - self.begin
+
+
+def timed(function: Timed, name: str, log: Path, trial: int = -1) -> Timed:
+    """The function, its time written down."""
+
+    def wrapper(*arguments: Any, **named: Any) -> Any:
+        begin = time.time()
+        try:
+            return function(*arguments, **named)
+        finally:
+            with (log / str(os.getpid())).open("a") as file:
+                file.write(json.dumps([trial, name, begin, time.time()]) + "\n")
+
+    return wrapper
+
+
+def timed_trial(log: Path) -> Timed:
+    """`run_trial` with a stopwatch on its steps."""
+
+    def run(config: dict[str, Any], **parts: Any) -> None:
+        def clocked(holder: Any, function: str) -> Any:
+            real = getattr(holder, function)
+            return patch.object(holder, function, timed(real, function, log, config["number"]))
+
+        with (
+            clocked(trainable.Run, "__init__"),
+            clocked(trainable.Run, "epoch"),
+            clocked(trainable, "save_checkpoint"),
+            clocked(tune, "report"),
+        ):
+            trainable.run_trial(config, **parts)
+
+    return run
+
+
+@contextmanager
+def stopwatch(log: Path) -> Iterator[None]:
+    """Times what the driver does and, through it, the workers."""
+    steps = ("suggest", "record_epoch", "on_trial_complete")
+    patches = [
+        patch.object(StudySearch, step, timed(getattr(StudySearch, step), step, log)) for step in steps
+    ]
+    patches.append(patch.object(launch, "run_trial", timed_trial(log)))
+    for one in patches:
+        one.start()
+    try:
+        yield
+    finally:
+        for one in patches:
+            one.stop()
+
+
+def make_config(data_dir: Path, trials: int, seconds: float, slots: int) -> StudyConfig:
+    """A study whose trials take so long on this machine, two or more of them side by side."""
+    space = override(load_space(Path("demo")), {"epochs": 1})
+    config = StudyConfig(
+        data_dir=data_dir, space=unstopped(space), trials=trials, max_concurrent=slots, gpus_per_trial=0
+    )
+    data = load_data(config, None)
+    resolved = resolve(config, Slots(1, 0, slots)).space
+    epoch = probe(resolved.settings(resolved.baseline), data, lambda done, total: None).seconds
+    epochs = max(1, round(seconds / epoch))
+    return dataclasses.replace(config, space=unstopped(override(space, {"epochs": epochs})))
+
+
+def unstopped(space: SearchSpace) -> SearchSpace:
+    return dataclasses.replace(space, scheduler=Scheduler("none"))
+
+
+def run(config: StudyConfig, root: Path, console: Console) -> dict[str, Any]:
+    log = root / "stopwatch"
+    log.mkdir(parents=True)
+    begin = time.time()
+    with stopwatch(log), LiveStudy(console, config) as live:
+        launch.launch(root / "study", config, live)
+    end = time.time()
+    folder = StudyFolder(root / "study")
+    used = next(v for k, v in read_about(open_storage(folder), folder).items() if k.startswith("launch:"))
+    lines = [line for file in log.iterdir() for line in file.read_text().splitlines()]
+    spans = sorted((Span(*json.loads(line)) for line in lines), key=lambda span: span.begin)
+    return {**used, **analyse(spans, used, config), "before": spans[0].begin - begin, "whole": end - begin}
+
+
+def analyse(spans: list[Span], used: dict[str, float], config: StudyConfig) -> dict[str, Any]:
+    """Where the slots' time went, from the launch's first suggestion to its last epoch."""
+    numbers = sorted({span.trial for span in spans} - {-1})
+    of = {number: [span for span in spans if span.trial == number] for number in numbers}
+    slots = min(config.max_concurrent or 1, len(numbers))
+    entries = sorted(of[number][0].begin for number in numbers)
+    begins = sorted(named(of[number], "epoch")[0].begin for number in numbers)
+    ends = sorted(named(of[number], "epoch")[-1].end for number in numbers)
+    # The slot that a trial is given is the one that has been free for longest.
+    starts = [begin - end for begin, end in zip(begins[slots:], ends, strict=False)]
+    inner = [step for number in numbers for step in within(of[number])]
+    seconds = {
+        "training": used["training_seconds"],
+        "first trials' workers": sum(entry - spans[0].begin for entry in entries[:slots]),
+        "first trials' networks": sum(
+            begin - entry for begin, entry in zip(begins[:slots], entries, strict=False)
+        ),
+        "checkpoints between epochs": sum(s.seconds for s in inner if s.name == "save_checkpoint"),
+        "their copying and recording": sum(s.seconds for s in inner if s.name == "report"),
+        "from a trial to the next": sum(starts),
+        "slots without a trial at the end": sum(ends[-1] - end for end in ends[-slots:]),
+    }
+    seconds["the rest"] = used["slot_seconds"] - sum(seconds.values())
+    shares = {name: value / used["slot_seconds"] for name, value in seconds.items()}
+    return {"shares": shares, "starts": starts, "steps": steps(spans, of)}
+
+
+def named(spans: list[Span], name: str) -> list[Span]:
+    return [span for span in spans if span.name == name]
+
+
+def within(spans: list[Span]) -> list[Span]:
+    """A trial's spans but those after its last epoch, which belong to the way to the next trial."""
+    last = named(spans, "epoch")[-1]
+    return [span for span in spans if span.end <= last.begin]
+
+
+def steps(spans: list[Span], of: dict[int, list[Span]]) -> dict[str, float]:
+    """Median seconds of what happens once an epoch or a trial."""
+    later = [span for spans in list(of.values())[1:] for span in spans]
+    reports = [span for spans in of.values() for span in named(within(spans), "report")]
+    groups = {
+        "an epoch": named(later, "epoch"),
+        "a checkpoint written": named(later, "save_checkpoint"),
+        "a report: copied, recorded, answered": reports,
+        "  of which the database": named(spans, "record_epoch"),
+        "a network built": named(later, "__init__"),
+        "a suggestion": [span for span in named(spans, "suggest") if span.seconds > 1e-3],
+        "a trial ended in the database": named(spans, "on_trial_complete"),
+    }
+    return {name: statistics.median(s.seconds for s in group) for name, group in groups.items() if group}
+
+
+def table(result: dict[str, Any]) -> Table:
+    start = statistics.median(result["starts"])
+    share = result["shares"]["training"]
+    view = Table(
+        title=f"{result['trials']} trials of {result['epochs_a_trial']} epochs on {result['slots']} slots"
+    )
+    view.add_column("what")
+    view.add_column("value", justify="right")
+    view.add_column("goal", justify="right")
+    view.add_row("slot time that is training", f"{100 * share:.1f} %", met(share >= SHARE_GOAL, "≥ 92 %"))
+    view.add_row("next trial's start, median", f"{start:.2f} s", met(start <= START_GOAL, "≤ 0.5 s"))
+    view.add_row("  slowest", f"{max(result['starts']):.2f} s")
+    view.add_section()
+    for name, value in result["shares"].items():
+        if name != "training":
+            view.add_row(name, f"{100 * value:.1f} %")
+    view.add_section()
+    for name, value in result["steps"].items():
+        view.add_row(name, f"{value:.3f} s")
+    view.add_section()
+    view.add_row("before the first suggestion: images, Ray", f"{result['before']:.1f} s")
+    view.add_row("slots' time", f"{result['seconds']:.1f} s")
+    view.add_row("the whole launch", f"{result['whole']:.1f} s")
+    return view
+
+
+def met(reached: bool, goal: str) -> str:
+    return f"{goal}, [green]met[/]" if reached else f"{goal}, [red]missed[/]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trials", type=int, default=40, help="at least one more than slots")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of training a trial")
+    parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/overhead.json"), metavar="FILE")
+    options = parser.parse_args()
+    if options.trials <= options.slots:
+        parser.error("--trials: give at least one more than --slots")
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="overhead_") as place:
+        data = make_sample_data(Path(place) / "data")
+        config = make_config(data, options.trials, options.seconds, options.slots)
+        measured = run(config, Path(place), console)
+    result = {
+        "trials": options.trials,
+        "slots": options.slots,
+        "epochs_a_trial": config.space.fixed["epochs"],
+        **measured,
+        "versions": {"ray": ray.__version__, "optuna": optuna.__version__, "torch": str(torch.__version__)},
+        "machine": platform.processor() or platform.machine(),
+        "load": os.getloadavg()[0],
+    }
+    console.print(table(result))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
