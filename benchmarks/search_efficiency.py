@@ -1,12 +1,14 @@
 """How many epochs a study needs to find good settings, beside random search and Ray's stock Optuna search.
 
-Usage: python benchmarks/search_efficiency.py [--seeds N] [--budget EPOCHS] [--slots N] [--jobs N]
+Usage: python benchmarks/search_efficiency.py [--seeds N] [--variants] [--budget EPOCHS] [--slots N] ...
 
 Training is replaced by `surrogate.py`: a landscape a seed, with a known optimum. All else is the real code,
 driven by `simulated_search.py`. All methods have the same landscapes, luck, noise, slots and epochs, and none
 knows anything beforehand: ours, which begins with a baseline that it never stops, gets one drawn at random.
-Each is judged by the expected mAP of what its user would get, at the epoch whose weights are offered. A study
-has reached random search's result when it would, if ended then, return something at least as good.
+Each is judged by the expected mAP of what its user would get, at the epoch whose weights are offered.
+
+A study has reached random search's result when it would, if ended then, return something at least as good.
+One random study may be lucky, so there is also the typical result: the median of several on the landscape.
 """
 
 from __future__ import annotations
@@ -36,55 +38,87 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from simulated_search import Method, OptunaMethod, Simulation, StudyMethod
-from surrogate import EPOCHS, draw_landscape
+from surrogate import EPOCHS, Floats, draw_landscape
 
 from sa_study import keys
+from sa_study.space import Scheduler
 
 MARKS = 20
 """Points at which the regret is recorded."""
 
+RANDOM_STUDIES = 9
+"""Of which the median is random search's typical result."""
+
 QUANTILES = {"quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "worst": 1.0}
 
 
-def epoch_asha() -> AsyncHyperBandScheduler:
-    """What one writes who follows Ray's examples."""
+def asha(time_attr: str = "training_iteration", longest: int = EPOCHS[1]) -> AsyncHyperBandScheduler:
+    """What one writes who follows Ray's examples: judged at 10, 30 and 90 epochs."""
     return AsyncHyperBandScheduler(
-        "training_iteration", keys.MAP, "max", max_t=EPOCHS[1], grace_period=10, reduction_factor=3
+        time_attr, keys.MAP, "max", max_t=longest, grace_period=10, reduction_factor=3
     )
 
 
-METHODS: dict[str, Callable[[int, int], Method]] = {
-    "random": lambda slots, seed: OptunaMethod(FIFOScheduler(), slots, seed, RandomSampler(seed)),
-    "random + ASHA": lambda slots, seed: OptunaMethod(epoch_asha(), slots, seed, RandomSampler(seed)),
-    "OptunaSearch + ASHA": lambda slots, seed: OptunaMethod(epoch_asha(), slots, seed),
+Make = Callable[[int, int], Method]
+
+
+def random_search(slots: int, seed: int) -> Method:
+    """Every trial to its end."""
+    return OptunaMethod(FIFOScheduler(), slots, seed, RandomSampler(seed))
+
+
+METHODS: dict[str, Make] = {
+    "random": random_search,
+    "random + ASHA": lambda slots, seed: OptunaMethod(asha(), slots, seed, RandomSampler(seed)),
+    "OptunaSearch + ASHA": lambda slots, seed: OptunaMethod(asha(), slots, seed),
     "ours": StudyMethod,
 }
 RANDOM, _, STOCK, OURS = METHODS
 
+VARIANTS: dict[str, Make] = {
+    "OptunaSearch, ASHA on progress": lambda slots, seed: OptunaMethod(
+        asha(keys.PROGRESS, longest=100), slots, seed
+    ),
+    "ours, random": partial(StudyMethod, sampler="random"),
+    "ours, no stopping": partial(StudyMethod, rule=Scheduler("none")),
+    "ours, grace 5": partial(StudyMethod, rule=Scheduler(grace_period=5)),
+    "ours, grace 15": partial(StudyMethod, rule=Scheduler(grace_period=15)),
+    "ours, reduction 4": partial(StudyMethod, rule=Scheduler(reduction_factor=4)),
+}
 
-def run_seed(seed: int, budget: int, slots: int) -> dict[str, dict[str, Any]]:
+
+def run_seed(seed: int, budget: int, slots: int, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Every method on one landscape: regret over time, and when it reached random search's result."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     landscape = draw_landscape(seed)
-    results: dict[str, dict[str, Any]] = {}
-    aim = math.inf
-    for name, make in METHODS.items():
-        simulation = Simulation(make(slots, seed), landscape, slots)
-        values = np.fromiter(simulation.values(budget), float)
-        if name == RANDOM:
-            aim = values[-1]
-        (reached,) = np.nonzero(values >= aim)
-        marks = np.linspace(0, budget, MARKS + 1).astype(int)[1:] - 1
-        results[name] = {
-            "reached": (int(reached[0]) + 1) / budget if len(reached) else math.inf,
+
+    def study(make: Make, search_seed: int) -> tuple[Floats, Simulation]:
+        simulation = Simulation(make(slots, search_seed), landscape, slots)
+        return np.fromiter(simulation.values(budget), float), simulation
+
+    others = range(seed + 1, seed + RANDOM_STUDIES)
+    results = [study(random_search, search_seed)[0][-1] for search_seed in (seed, *others)]
+    aims = {"reached": results[0], "reached_typical": float(np.median(results))}
+    marks = np.linspace(0, budget, MARKS + 1).astype(int)[1:] - 1
+    found = {}
+    for name in names:
+        values, simulation = study((METHODS | VARIANTS)[name], seed)
+        found[name] = {
+            **{aim: first_share(values, least) for aim, least in aims.items()},
             "regret": landscape.optimum - values[-1],
             "regret_over_time": (landscape.optimum - values[marks]).tolist(),
             "trials": len(simulation.trials),
             "whole_trials": sum(trial.finished for trial in simulation.trials),
         }
-    return results
+    return found
+
+
+def first_share(values: Floats, least: float) -> float:
+    """The share of the epochs after which a value was first reached, infinite for never."""
+    (reached,) = np.nonzero(values >= least)
+    return (int(reached[0]) + 1) / len(values) if len(reached) else math.inf
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -92,44 +126,44 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {name: float(np.quantile(values, q, method="higher")) for name, q in QUANTILES.items()}
 
 
-def summarise(runs: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Each method over all seeds."""
-    summary = {}
-    for name in METHODS:
-        results = [run[name] for run in runs]
-        reached = [result["reached"] for result in results]
-        summary[name] = {
-            "reached": spread(reached),
-            "never": sum(math.isinf(share) for share in reached),
-            "regret": spread([result["regret"] for result in results]),
-            "regret_over_time": np.median([r["regret_over_time"] for r in results], axis=0).tolist(),
-            "trials": float(np.median([result["trials"] for result in results])),
-            "whole_trials": float(np.median([result["whole_trials"] for result in results])),
-        }
-    return summary
+def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """One method over all seeds."""
+    columns = {name: [result[name] for result in results] for name in results[0]}
+    return {
+        **{name: spread(columns[name]) for name in ("reached", "reached_typical", "regret")},
+        "never": sum(map(math.isinf, columns["reached"])),
+        "never_typical": sum(map(math.isinf, columns["reached_typical"])),
+        "regret_over_time": np.median(columns["regret_over_time"], axis=0).tolist(),
+        **{name: float(np.median(columns[name])) for name in ("trials", "whole_trials")},
+    }
 
 
-def judge(summary: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def judge(methods: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """The goals, and what was measured."""
-    random, stock, ours = summary[RANDOM], summary[STOCK], summary[OURS]
-    measured = [
-        ("epochs to random's result, of random's own", ours["reached"], random["reached"], "median", 1 / 3),
-        ("final regret, of stock's", ours["regret"], stock["regret"], "median", 1 / 4),
-        ("final regret on the worst seed, of stock's", ours["regret"], stock["regret"], "worst", 1 / 2),
+    random, stock, ours = methods[RANDOM], methods[STOCK], methods[OURS]
+    reached, regret, beside = ours["reached"]["median"], ours["regret"], stock["regret"]
+    goals: list[tuple[str, float, float]] = [
+        ("epochs to random's result, of random's budget, median", reached, 1 / 3),
+        (
+            "... of the epochs until random itself had it, median",
+            reached / random["reached"]["median"],
+            1 / 3,
+        ),
+        ("final regret, of stock's, median", regret["median"] / beside["median"], 1 / 4),
+        ("final regret, of stock's, worst seed", regret["worst"] / beside["worst"], 1 / 2),
+        ("seeds that never reach random's result", ours["never"], 0),
+        ("seeds that never reach random's typical result", ours["never_typical"], 0),
     ]
-    goals = [
-        {"goal": goal, "value": mine[place] / theirs[place], "limit": limit}
-        for goal, mine, theirs, place, limit in measured
-    ]
-    goals.append({"goal": "seeds that never reach random's result", "value": ours["never"], "limit": 0})
-    return [goal | {"met": goal["value"] <= goal["limit"]} for goal in goals]
+    return [{"goal": g, "limit": limit, "value": value, "met": value <= limit} for g, value, limit in goals]
 
 
-def measure(seeds: int, budget: int, slots: int, jobs: int) -> dict[str, Any]:
+def measure(seeds: int, budget: int, slots: int, jobs: int, names: Sequence[str]) -> dict[str, Any]:
     start = time.perf_counter()
+    work = partial(run_seed, budget=budget, slots=slots, names=names)
     with ProcessPoolExecutor(jobs) as pool:
-        runs = list(pool.map(partial(run_seed, budget=budget, slots=slots), range(seeds)))
-    summary = summarise(runs)
+        runs = list(pool.map(work, range(seeds)))
+    summary = {name: summarise([run[name] for run in runs]) for name in names}
+    packages = {name: version(name) for name in ("ray", "optuna", "numpy")}
     return {
         "seeds": seeds,
         "budget": budget,
@@ -138,8 +172,7 @@ def measure(seeds: int, budget: int, slots: int, jobs: int) -> dict[str, Any]:
         "goals": judge(summary),
         "runs": runs,
         "seconds": time.perf_counter() - start,
-        "versions": {name: version(name) for name in ("ray", "optuna", "numpy")}
-        | {"python": platform.python_version()},
+        "versions": {"python": platform.python_version(), **packages},
     }
 
 
@@ -151,7 +184,9 @@ def table(result: dict[str, Any]) -> Table:
     title = f"{result['seeds']} landscapes, {result['budget']:,} epochs, {result['slots']} slots"
     view = Table(title=title, caption="quartile / median / upper quartile / worst")
     view.add_column("method")
-    view.add_column("share of the epochs until\nrandom's final result", justify="right")
+    view.add_column("share of the epochs until\nrandom's result", justify="right")
+    view.add_column("never", justify="right")
+    view.add_column("until random's\ntypical result", justify="right")
     view.add_column("never", justify="right")
     view.add_column("regret at the end, mAP", justify="right")
     view.add_column("trials\n(whole)", justify="right")
@@ -160,6 +195,8 @@ def table(result: dict[str, Any]) -> Table:
             name,
             " / ".join(map(share, figures["reached"].values())),
             str(figures["never"]),
+            " / ".join(map(share, figures["reached_typical"].values())),
+            str(figures["never_typical"]),
             " / ".join(f"{value:.4f}" for value in figures["regret"].values()),
             f"{figures['trials']:.0f} ({figures['whole_trials']:.0f})",
         )
@@ -192,9 +229,11 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4, help="trials at a time")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/search_efficiency.json"))
+    parser.add_argument("--variants", action="store_true", help="also measure other settings of ours")
     options = parser.parse_args()
-    result = measure(options.seeds, options.budget, options.slots, options.jobs)
-    console = Console()
+    names = [*METHODS, *(VARIANTS if options.variants else ())]
+    result = measure(options.seeds, options.budget, options.slots, options.jobs, names)
+    console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(table(result), goals_table(result["goals"]))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(finite(result), indent=2, allow_nan=False) + "\n")

@@ -107,7 +107,7 @@ class OptunaMethod(Method):
 class StudyMethod(Method):
     """This package's search and scheduler; the winner is the completed trial with the best epoch."""
 
-    def __init__(self, slots: int, seed: int, rule: Scheduler | None = None):
+    def __init__(self, slots: int, seed: int, sampler: str = "tpe", rule: Scheduler | None = None):
         space = SearchSpace(
             search={
                 "lr": Parameter("float", *LR, log=True),
@@ -116,6 +116,7 @@ class StudyMethod(Method):
             },
             fixed={},
             baseline=_draw_baseline(seed),
+            sampler=sampler,
             scheduler=rule or Scheduler(),
         )
         storage = optuna.storages.InMemoryStorage()

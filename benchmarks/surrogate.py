@@ -1,7 +1,7 @@
-"""A stand-in for training: learning curves over lr, dropout, epochs on random landscapes with a known optimum.
+"""A stand-in for training: learning curves on random landscapes with a known optimum.
 
-A landscape is a seed; every number of it is drawn once from the ranges in `draw_landscape`, which follow what
-training this kind of network shows, not what any search method likes:
+A landscape, over lr, dropout and epochs, is a seed; every number of it is drawn once from the ranges in
+`draw_landscape`, which follow what training this kind of network shows, not what any search method likes:
 
 - the final mAP is a tilted bell over log lr and dropout with waves on it, whose best lr moves with the length
   of the schedule; longer schedules gain less and less, and may overfit where dropout is small;
