@@ -1,0 +1,207 @@
+"""Studies in simulated time: real searchers and schedulers, driven as Ray's controller drives them.
+
+An epoch takes about one unit of time; slots are filled as they become free. The order of calls is that of
+`ray.tune.execution.tune_controller`: the scheduler judges a result first, the searcher is told of it only
+where the trial goes on, and a trial that ends is completed in the scheduler, then in the searcher, with its
+last result.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import ConcurrencyLimiter, Searcher
+from ray.tune.search.optuna import OptunaSearch
+from surrogate import DROPOUT, EPOCHS, LR, Landscape, Run
+
+from sa_study import keys
+from sa_study.space import Parameter, Scheduler, SearchSpace
+from sa_study.study.meter import Budget, Meter
+from sa_study.study.records import choose_winner, read_record
+from sa_study.study.scheduler import StudyScheduler
+from sa_study.study.search import StudySearch, create_study
+
+
+class Choice(NamedTuple):
+    """What a study would return at this moment: a trial's number, and the epoch whose weights it offers."""
+
+    number: int
+    epoch: int
+
+
+@dataclass
+class Trial:
+    """What a scheduler sees of a trial, and how far it is."""
+
+    trial_id: str
+    config: dict[str, Any]
+    number: int
+    run: Run
+    epoch: int = 0
+
+    def next_result(self) -> dict[str, Any]:
+        """Trains one epoch."""
+        self.epoch += 1
+        return {
+            "training_iteration": self.epoch,
+            "checkpoint_dir_name": f"checkpoint_{self.epoch - 1:06d}",
+            keys.EPOCH: self.epoch,
+            keys.PROGRESS: 100 * self.epoch / len(self.run.reported),
+            keys.SECONDS: float(self.run.durations[self.epoch - 1]),
+            keys.MAP: float(self.run.reported[self.epoch - 1]),
+        }
+
+    @property
+    def finished(self) -> bool:
+        """Whether its schedule is done."""
+        return self.epoch == len(self.run.reported)
+
+
+class Method:
+    """A searcher and a scheduler; Ray's own `get_best_result` returns the trial whose last report is best."""
+
+    def __init__(self, search: Searcher, scheduler: TrialScheduler):
+        self.search: Any = search  # Ray's annotations ask for a controller, and its own kind of trial
+        self.scheduler: Any = scheduler
+        self._last: dict[int, tuple[float, Choice]] = {}
+
+    def settings(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The searched settings in what the searcher suggested."""
+        return config
+
+    def reported(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Takes notice of a result that scheduler and searcher have had."""
+        self._last[trial.number] = (result[keys.MAP], Choice(trial.number, trial.epoch))
+
+    def ended(self) -> None:
+        """Takes notice that a trial has ended."""
+
+    def choice(self) -> Choice | None:
+        """What the study would return now."""
+        return max(self._last.values())[1] if self._last else None
+
+
+class OptunaMethod(Method):
+    """Ray's OptunaSearch, limited to the slots there are; its own default sampler unless one is given."""
+
+    def __init__(self, scheduler: TrialScheduler, slots: int, seed: int, sampler: BaseSampler | None = None):
+        space = {
+            "lr": FloatDistribution(*LR, log=True),
+            "dropout": FloatDistribution(DROPOUT[0], DROPOUT[1], step=DROPOUT[2]),
+            "epochs": IntDistribution(EPOCHS[0], EPOCHS[1], step=EPOCHS[2]),
+        }
+        search = OptunaSearch(
+            space, metric=keys.MAP, mode="max", sampler=sampler, seed=None if sampler else seed
+        )
+        super().__init__(ConcurrencyLimiter(search, max_concurrent=slots), scheduler)
+
+
+class StudyMethod(Method):
+    """This package's search and scheduler; the winner is the completed trial with the best epoch."""
+
+    def __init__(self, slots: int, seed: int, sampler: str = "tpe", rule: Scheduler | None = None):
+        space = SearchSpace(
+            search={
+                "lr": Parameter("float", *LR, log=True),
+                "dropout": Parameter("float", *DROPOUT),
+                "epochs": Parameter("int", *EPOCHS),
+            },
+            fixed={},
+            baseline=_draw_baseline(seed),
+            sampler=sampler,
+            scheduler=rule or Scheduler(),
+        )
+        storage = optuna.storages.InMemoryStorage()
+        create_study(storage, space)
+        self._choice: Choice | None = None
+        meter = Meter(Budget(), [], lambda: slots)
+        self._study = StudySearch(
+            space=space, metric=keys.MAP, storage=storage, seed=seed, session="session", meter=meter
+        )
+        super().__init__(self._study, StudyScheduler(space.scheduler, keys.MAP, self._study, meter))
+
+    def settings(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The searched settings; the rest are the package's defaults."""
+        return dict(config["suggested"])
+
+    def reported(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Does nothing: the study keeps the results."""
+
+    def ended(self) -> None:
+        """Chooses the winner as the package does; only a trial's end can change it."""
+        winner = choose_winner(self._study.study.get_trials(deepcopy=False), keys.MAP)
+        if winner:
+            self._choice = Choice(winner.number, int(read_record(winner).best[keys.EPOCH]))
+
+    def choice(self) -> Choice | None:
+        """The winner now."""
+        return self._choice
+
+
+class Simulation:
+    """One method on one landscape.
+
+    Args:
+        method: Searcher and scheduler.
+        landscape: Takes the place of training.
+        slots: Trials at a time.
+    """
+
+    def __init__(self, method: Method, landscape: Landscape, slots: int):
+        self._method, self._landscape, self._slots = method, landscape, slots
+        self.trials: list[Trial] = []
+
+    def values(self, budget: int) -> Iterator[float]:
+        """The expected mAP of what the study would return, after each epoch that any slot has trained."""
+        running = [self._begin(0.0) for _ in range(self._slots)]
+        heapq.heapify(running)
+        for _ in range(budget):
+            now, _, trial = heapq.heappop(running)
+            if self._train(trial):
+                event = (now + trial.run.durations[trial.epoch], trial.number, trial)
+            else:
+                event = self._begin(now)
+            heapq.heappush(running, event)
+            choice = self._method.choice()
+            yield float(self.trials[choice.number].run.expected[choice.epoch - 1]) if choice else 0.0
+
+    def _begin(self, now: float) -> tuple[float, int, Trial]:
+        number = len(self.trials)
+        config = self._method.search.suggest(f"trial-{number}")
+        settings = self._method.settings(config)
+        trial = Trial(f"trial-{number}", config, number, self._landscape.run(**settings, number=number))
+        self.trials.append(trial)
+        self._method.scheduler.on_trial_add(None, trial)
+        return now + trial.run.durations[0], number, trial
+
+    def _train(self, trial: Trial) -> bool:
+        """Trains one epoch; whether the trial goes on."""
+        search, scheduler = self._method.search, self._method.scheduler
+        result = trial.next_result()
+        goes_on = bool(scheduler.on_trial_result(None, trial, result) != TrialScheduler.STOP)
+        if goes_on:
+            search.on_trial_result(trial.trial_id, result)
+            goes_on = not trial.finished  # Ray then has the result once more, as done, and tells nobody
+        self._method.reported(trial, result)
+        if not goes_on:
+            scheduler.on_trial_complete(None, trial, result)
+            search.on_trial_complete(trial.trial_id, result=result)
+            self._method.ended()
+        return goes_on
+
+
+def _draw_baseline(seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng([seed, 2])
+    return {
+        "lr": float(np.exp(rng.uniform(*np.log(LR)))),
+        "dropout": float(rng.choice(np.linspace(DROPOUT[0], DROPOUT[1], 9).round(1))),
+        "epochs": int(rng.choice(np.arange(EPOCHS[0], EPOCHS[1] + 1, EPOCHS[2]))),
+    }
