@@ -120,7 +120,7 @@ class StudyMethod(Method):
             scheduler=rule or Scheduler(),
         )
         storage = optuna.storages.InMemoryStorage()
-        create_study(storage, space)
+        create_study(storage)
         self._choice: Choice | None = None
         meter = Meter(Budget(), [], lambda: slots)
         self._study = StudySearch(

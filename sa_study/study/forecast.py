@@ -18,7 +18,7 @@ from sa_study.config import Settings
 from sa_study.space import Scheduler, SearchSpace
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import BASELINE
-from sa_study.study.samplers import make_sampler, suggest
+from sa_study.study.samplers import suggest
 from sa_study.study.stopping import make_rule
 
 _PLAYS = 60
@@ -103,7 +103,7 @@ def _configurations(space: SearchSpace) -> list[Settings]:
     if not space.search:
         return [space.settings({})] * 2
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=make_sampler("random", 0))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [suggest(space, study.ask()) for _ in range(_POOL)]
     return [space.settings(values) for values in (space.baseline, *drawn)]
 

@@ -27,6 +27,7 @@ from sa_study.study.prepare import check_slots, load_data, load_starts, made, re
 from sa_study.study.records import ENDED, TrialEvent, read_record
 from sa_study.study.results import result_files
 from sa_study.study.room import require_room
+from sa_study.study.samplers import check_sampler
 from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.search import StudySearch, settle, trial_folder
 from sa_study.study.selection import keep_winner
@@ -116,6 +117,7 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher) -> Outcome:
         StudyError: Bad input; nothing was written.
     """
     folder = StudyFolder.free(root)
+    check_sampler(config.space, len(config.directions))
     data, starts = load_data(config, watcher.decoded), load_starts(config)
     with connect(config.address):
         room = slots(config)

@@ -111,7 +111,7 @@ def _write(folder: StudyFolder, config: StudyConfig, data: TrainingData, room: S
             path.unlink(missing_ok=True)
         note_launch(folder.provenance, data.store.fingerprint, slots=dataclasses.asdict(room))
         about = {"lasting": config.lasting()}
-        create_study(open_storage(folder), config.space, config.directions, about)
+        create_study(open_storage(folder), config.directions, about)
         config.write(folder.config)
     except BaseException:
         for path in files:

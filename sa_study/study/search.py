@@ -37,23 +37,19 @@ Direction = Literal["maximize", "minimize"]
 
 def create_study(
     storage: optuna.storages.BaseStorage,
-    space: SearchSpace,
     directions: Sequence[Direction] = ("maximize",),
     about: Mapping[str, Any] | None = None,
 ) -> None:
-    """Makes the study in an empty database and queues its baseline, or the whole grid.
+    """Makes the study in an empty database.
 
     Args:
         storage: The database.
-        space: What is searched.
         directions: `maximize`, and `minimize` for a second objective.
         about: What to keep with the study.
     """
     study = optuna.create_study(storage=storage, study_name=STUDY_NAME, directions=directions)
     for name, value in (about or {}).items():
         study.set_user_attr(name, value)
-    for point in space.grid() if space.sampler == "grid" else [space.baseline]:
-        study.enqueue_trial(point)
 
 
 class StudySearch(Searcher):

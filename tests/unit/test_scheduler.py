@@ -36,7 +36,7 @@ class Launch:
     ):
         self.storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
         if session == "session_1":
-            create_study(self.storage, SPACE)
+            create_study(self.storage)
         settle(self.storage, "mAP")
         self.slots = slots
         earlier = self.trials

@@ -53,7 +53,7 @@ class Driver:
 
     def launch(self) -> StudySearch:
         if not self.launches:
-            create_study(self.storage, self.space)
+            create_study(self.storage)
         self.launches += 1
         settle(self.storage, "mAP")
         session = f"session_{self.launches}"
