@@ -227,8 +227,7 @@ def killed_at_commit(number: int, path: Path, space: SearchSpace) -> bool:
     return False
 
 
-@pytest.mark.parametrize("make", [mixed, discrete])
-@pytest.mark.parametrize("name", ["tpe", "cmaes"])
+@pytest.mark.parametrize(("make", "name"), [(mixed, "tpe"), (discrete, "tpe"), (mixed, "cmaes")])
 @pytest.mark.parametrize("begun", [0, 12])
 def test_a_driver_killed_between_any_two_writes_changes_nothing(
     make: Any, name: str, begun: int, tmp_path: Path
