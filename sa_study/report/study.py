@@ -109,7 +109,7 @@ def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int 
     table.add_column("settings", overflow="fold")
     for trial in sorted(trials, key=rank)[:limit]:
         record, state = read_record(trial), trial.state.name
-        epochs = config.space.settings({**config.space.baseline, **trial.params}).epochs
+        epochs = config.space.settings(trial.params).epochs
         table.add_row(
             str(trial.number),
             f"[{_STYLES[state]}]{state}[/]",

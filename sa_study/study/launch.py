@@ -147,6 +147,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
         if dead:
             watcher.say(f"the last driver died: {dead}")
         config = changes.apply(StudyConfig.read(folder.config))
+        check_sampler(config.space, len(config.directions))
         if mended := mend(folder):
             watcher.say(mended)
         database = open_storage(folder)
@@ -207,16 +208,14 @@ def _run(
     scheduler = StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier)
     keep_copy(folder)
     callback = StudyCallback(folder.tensorboard, search, watcher.announce, partial(keep_copy, folder))
-    _fit(
-        folder,
-        tune.Tuner(
-            tune.with_resources(trainable, {"cpu": room.cpus, "gpu": room.gpus}),
-            tune_config=_tune_config(search, scheduler, left),
-            run_config=_run_config(config, storage, session, callback),
-        ),
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": room.cpus, "gpu": room.gpus}),
+        tune_config=_tune_config(search, scheduler, left),
+        run_config=_run_config(config, storage, session, callback),
     )
+    _fit(tuner, meter)
     if meter.failed:
-        raise RunFailed(f"{meter.over}; make room, then 'resume --study {folder.root}'")
+        raise RunFailed(f"{folder.root}: {meter.over}; make room, then 'resume --study {folder.root}'")
     ended = _ended(trials_in(database, folder)) - _ended(earlier)
     return _outcome(folder, config, "" if ended >= left else meter.over or INTERRUPTED)
 
@@ -245,7 +244,7 @@ def _ended(trials: Sequence[FrozenTrial]) -> int:
     return sum(trial.state in ENDED for trial in trials)
 
 
-def _fit(folder: StudyFolder, tuner: tune.Tuner) -> None:
+def _fit(tuner: tune.Tuner, meter: Meter) -> None:
     # A cluster's scheduler ends a job so; Tune stops in order on Ctrl-C alone.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
@@ -253,9 +252,8 @@ def _fit(folder: StudyFolder, tuner: tune.Tuner) -> None:
     except tune.TuneError as error:
         if not any(words in str(error) for words in _FULL):
             raise
-        raise RunFailed(
-            f"{folder.root}: the disk is full; make room, then 'resume --study {folder.root}'"
-        ) from None
+        if not meter.failed:  # else a trial has said more
+            meter.halt("the disk is full")
 
 
 def _tune_config(search: StudySearch, scheduler: StudyScheduler, left: int) -> tune.TuneConfig:

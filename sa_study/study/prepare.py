@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sa_study.config import Settings
 from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
 from sa_study.data.store import TrainingData
@@ -37,8 +38,7 @@ def load_data(config: StudyConfig, progress: Progress | None) -> TrainingData:
     if not settings.val_identities:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
     data = load_training_data(Market1501(config.data_dir), settings, progress)
-    batches = space.search.get("batch_size")
-    if batches and (largest := max(batches.choices or (batches.high,))) > len(data.train):
+    if (largest := max(space.possible("batch_size"))) > len(data.train):
         raise ConfigError(f"batch_size: {largest:g}, but only {len(data.train)} images are trained on")
     return data
 
@@ -50,12 +50,11 @@ def load_starts(config: StudyConfig) -> Starts:
         WeightsError: One cannot be had.
     """
     space = config.space
-    searched = {key: space.search[key].choices for key in ("depth", "pretrained") if key in space.search}
     starts: dict[tuple[int, str], Any] = {}
-    for values in itertools.product(*searched.values()):
-        settings = space.settings({**space.baseline, **dict(zip(searched, values, strict=True))})
-        if settings.pretrained != "none":
-            starts[settings.depth, settings.pretrained] = build_network(settings, 1).base.state_dict()
+    for depth, pretrained in itertools.product(space.possible("depth"), space.possible("pretrained")):
+        if pretrained != "none":
+            settings = Settings(depth=depth, pretrained=pretrained)
+            starts[depth, pretrained] = build_network(settings, 1).base.state_dict()
     return starts
 
 

@@ -95,11 +95,7 @@ def require_room(
 
 def largest(space: SearchSpace) -> Settings:
     """The settings of the largest network that the space allows, in all else the baseline's."""
-    most = {
-        key: max(space.search[key].choices or (space.search[key].high,))
-        for key in _WIDENS
-        if key in space.search
-    }
+    most = {key: max(space.possible(key)) for key in _WIDENS if key in space.search}
     return space.settings({**space.baseline, **most})
 
 

@@ -46,9 +46,9 @@ def trials_of(study: Path) -> list[FrozenTrial]:
     return optuna.load_study(study_name=None, storage=storage).get_trials()
 
 
-def reported(study: Path, number: int) -> list[dict[str, Any]]:
+def reported(study: Path, number: int, trials: Path | None = None) -> list[dict[str, Any]]:
     """Every result that Ray wrote down for a trial, over all launches."""
-    files = sorted((study / "trials").glob(f"session_*/trial_{number:04d}/result.json"))
+    files = sorted((trials or study / "trials").glob(f"session_*/trial_{number:04d}/result.json"))
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
@@ -63,7 +63,7 @@ class Launch:
     def __init__(self, *words: str | Path):
         command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
         self.process = subprocess.Popen(
-            command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def __enter__(self) -> Launch:
@@ -75,15 +75,19 @@ class Launch:
 
     def end(self, how: signal.Signals) -> tuple[int, str]:
         os.killpg(self.process.pid, how)
-        output, _ = self.process.communicate(timeout=120)
-        return self.process.returncode, output
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        """Waits for its end; returns the exit code, and what it printed with its complaint at the end."""
+        output, complaint = self.process.communicate(timeout=200)
+        return self.process.returncode, output + complaint
 
 
-def wait_for_epoch(study: Path, number: int) -> int:
+def wait_for_epoch(study: Path, number: int, trials: Path | None = None) -> int:
     """Waits until a trial has reported an epoch; returns the process that runs it."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        if (study / "optuna.db").exists() and (results := reported(study, number)):
+        if (study / "optuna.db").exists() and (results := reported(study, number, trials)):
             return int(results[-1]["pid"])
         time.sleep(0.05)
     raise AssertionError("the study did not get there in time")

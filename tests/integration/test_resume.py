@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from studies import TINY, run, trials_of
+from studies import TINY, Launch, run, trials_of, wait_for_epoch
 
 from sa_study.data.sample import make_sample_data
 from sa_study.study.lock import driver_lock
@@ -161,25 +162,41 @@ def test_more_trials_extend_a_study(alone: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system that holds one checkpoint, but not two."""
+    """A file system that can be filled."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1500m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting is not allowed here")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def fill(path: Path) -> None:
+    """Takes all the room that is left."""
+    with path.open("wb") as file:
+        try:
+            while file.write(bytes(1 << 20)):
+                file.flush()
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+
+
 def test_a_full_disk_in_the_middle_of_a_checkpoint(
     words: list[str | Path], small_disk: Path, alone: Path, tmp_path: Path
 ) -> None:
     study, trials = tmp_path / "study", small_disk / "trials"
-    line = run(*words, "--study", study, "--storage-path", trials, code=1, error=True)
-    assert "trial 0: no room for the checkpoint of epoch 2" in line and "resume --study" in line
+    with Launch(*words, "--study", study, "--storage-path", trials) as launch:
+        wait_for_epoch(study, number=0, trials=trials)
+        fill(small_disk / "filler")
+        code, line = launch.wait()
+    assert code == 1
+    assert re.search(r"trial 0: no room for the checkpoint of epoch [23]", line) and "resume --study" in line
     record = trials_of(study)[0].user_attrs["record"]
-    assert record["last"]["epoch"] == 1
+    assert 1 <= record["last"]["epoch"] <= 2
     assert (trials / record["last_checkpoint"] / "checkpoint.pt").stat().st_size > 50e6
-    subprocess.run(["mount", "-o", "remount,size=1g", str(small_disk)], check=True)
+    refused = run("resume", "--study", study, code=2, error=True)
+    assert "a checkpoint), but" in refused and "are free" in refused
+    (small_disk / "filler").unlink()
     run("resume", "--study", study)
     assert end(study) == end(alone)
