@@ -1,0 +1,175 @@
+"""Memory of trials that run side by side on a node: the images are held once, however many trials there are.
+
+Usage: python benchmarks/memory.py [--trials N] [--megabytes N] [--json FILE]
+
+Runs 1, 2, … N trials at a time on a Ray of this machine, each the project's own trainable on a small network,
+and takes from /proc/PID/smaps_rollup what their worker processes hold after the second epoch of all: resident
+(every page that a process maps), proportional (shared pages divided among those that map them) and private.
+Each trial first reads every page of the images, so that none is missing from its figures. As a control the
+same with a copy of the images in each trial. About 4 minutes on two busy cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray import tune
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sa_study import keys
+from sa_study.config import Settings
+from sa_study.data.store import ImageStore, TrainingData
+from sa_study.study.cluster import connect
+from sa_study.study.storage import Storage
+from sa_study.study.trainable import run_trial
+
+MIB = 2**20
+HEIGHT, WIDTH = 128, 64
+TRAIN, HELD_OUT, IDENTITIES = 64, 16, 8
+"""Images that are trained and scored on, and their identities; the others only lie there."""
+
+SETTINGS = {
+    "depth": 18,
+    "pretrained": "none",
+    "height": 64,
+    "width": 32,
+    "parts": 2,
+    "num_features": 16,
+    "batch_size": 16,
+    "epochs": 1000,
+    "threads": 1,
+    "device": "cpu",
+}
+
+
+def images_of(megabytes: int) -> TrainingData:
+    count = megabytes * MIB // (HEIGHT * WIDTH * 3)
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(count, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    images.flags.writeable = False
+    pids = np.arange(count) % IDENTITIES
+    store = ImageStore(images, pids, np.arange(count) // IDENTITIES % 2, fingerprint="random")
+    held_out = np.arange(TRAIN, TRAIN + HELD_OUT)
+    return TrainingData(store, np.arange(TRAIN), pids[:TRAIN], held_out, held_out, IDENTITIES)
+
+
+def trial(config: dict[str, Any], data: TrainingData, storage: Storage) -> None:
+    """A trial that has read every image, and keeps a copy of them if it is told to."""
+    run = config["run"]
+    images = np.array(data.store.images) if run["copies"] else data.store.images
+    assert images.max() == 255
+    run_trial(run, data, {}, storage, keys.MAP)
+
+
+class Meter(tune.Callback):
+    """Measures all trials' processes once each has ended its second epoch; then ends them."""
+
+    def __init__(self, trials: int):
+        self._trials = trials
+        self._epochs: dict[int, int] = {}
+        self.held: list[dict[str, float]] = []
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Measures once, when the last process is ready."""
+        self._epochs[result["pid"]] = result[keys.EPOCH]
+        if not self.held and sum(epoch >= 2 for epoch in self._epochs.values()) == self._trials:
+            self.held = [memory_of(pid) for pid in self._epochs]
+
+    def stop(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Whether all has been measured."""
+        return bool(self.held)
+
+
+def memory_of(pid: int) -> dict[str, float]:
+    """MiB of a process: resident, proportional and private."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kib = {name: int(words.split()[0]) for name, words in (line.split(":") for line in lines)}
+    private = kib["Private_Clean"] + kib["Private_Dirty"]
+    return {"resident": kib["Rss"] / 1024, "proportional": kib["Pss"] / 1024, "private": private / 1024}
+
+
+def side_by_side(data: TrainingData, trials: int, copies: bool) -> dict[str, Any]:
+    """Sums over the worker processes of so many trials at a time, MiB."""
+    meter = Meter(trials)
+    settings = Settings.from_mapping(SETTINGS).to_dict()
+    runs = [
+        {"number": number, "settings": settings, "resume_from": [], "copies": copies}
+        for number in range(trials)
+    ]
+    with connect(None), tempfile.TemporaryDirectory() as folder:
+        trainable = tune.with_parameters(trial, data=data, storage=Storage(folder))
+        tune.Tuner(
+            tune.with_resources(trainable, {"cpu": 1 / 8}),
+            param_space={"run": tune.grid_search(runs)},
+            run_config=tune.RunConfig(storage_path=folder, callbacks=[meter], stop=meter.stop, verbose=0),
+        ).fit()
+    sums = {name: sum(process[name] for process in meter.held) for name in meter.held[0]}
+    return {"trials": trials, "copies": copies, **sums}
+
+
+def growth(rows: list[dict[str, Any]], name: str) -> float:
+    """MiB that each trial after the first adds."""
+    first, last = rows[0], rows[-1]
+    return float((last[name] - first[name]) / (last["trials"] - first["trials"]))
+
+
+def measure(most: int, megabytes: int) -> dict[str, Any]:
+    data = images_of(megabytes)
+    shared = [side_by_side(data, trials, copies=False) for trials in range(1, most + 1)]
+    copied = [side_by_side(data, trials, copies=True) for trials in (1, most)]
+    return {
+        "images": data.store.images.nbytes / MIB,
+        "rows": [*shared, *copied],
+        "growth_shared": growth(shared, "proportional"),
+        "growth_copied": growth(copied, "proportional"),
+        "private_shared": growth(shared, "private"),
+        "versions": {"python": platform.python_version(), "ray": ray.__version__},
+        "machine": platform.processor() or platform.machine(),
+    }
+
+
+def table(result: dict[str, Any]) -> Table:
+    view = Table(title=f"Worker processes of trials side by side, {result['images']:.0f} MiB of images, MiB")
+    view.add_column("trials")
+    for name in ("resident", "proportional", "private"):
+        view.add_column(name, justify="right")
+    for row in result["rows"]:
+        sums = (f"{row[name]:,.0f}" for name in ("resident", "proportional", "private"))
+        view.add_row(f"{row['trials']}{', each with a copy' if row['copies'] else ''}", *sums)
+    return view
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/memory.json"), metavar="FILE")
+    parser.add_argument("--trials", type=int, default=3, help="most trials at a time, at least 2")
+    parser.add_argument("--megabytes", type=int, default=300, help="size of the images in MiB")
+    options = parser.parse_args()
+    result = measure(options.trials, options.megabytes)
+    console = Console()
+    console.print(table(result))
+    console.print(
+        f"each further trial adds {result['growth_shared']:.0f} MiB; "
+        f"{result['growth_copied']:.0f} MiB if each had a copy of the {result['images']:.0f} MiB of images",
+        highlight=False,
+    )
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
