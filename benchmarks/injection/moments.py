@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from injection.driver import Driver
 
-_GLANCE = 0.002
+_GLANCE = 0.004
 
 
 class Watch:
@@ -42,6 +42,10 @@ class Watch:
         """Whether a trial's end is recorded, and its state not yet."""
         return _count(self.root, _DECIDED) > 0
 
+    def half_asked(self) -> bool:
+        """Whether a trial has a value of some of the searched settings and not yet of the others."""
+        return _count(self.root, _HALF_ASKED) > 0
+
     def _count_checkpoints(self) -> int:
         return sum(1 for _ in self.root.glob("trials/session_*/trial_*/checkpoint_*"))
 
@@ -65,14 +69,15 @@ class Moment:
 
 ANYWHERE = "anywhere"
 MOMENTS = (
-    Moment(ANYWHERE, lambda watch: True, 3.0),
+    Moment(ANYWHERE, lambda watch: True, 1.5),
     Moment("new folder", lambda watch: watch.root.exists(), 0.1, phase=0),
     Moment("after an epoch", Watch.new_epoch, 0.03),
-    Moment(ANYWHERE, lambda watch: True, 3.0),
+    Moment(ANYWHERE, lambda watch: True, 1.5),
     Moment("start of Ray", lambda watch: watch.driver.has("gcs_server"), 6.0, phase=0),
     Moment("at a checkpoint", Watch.new_checkpoint, 0.2),
     Moment("last epoch done", Watch.decided, 0.02),
-    Moment(ANYWHERE, lambda watch: True, 3.0),
+    Moment("half asked", Watch.half_asked, 0.0),
+    Moment(ANYWHERE, lambda watch: True, 1.5),
     Moment("resume", lambda watch: True, 12.0, phase=0),
     Moment("best.pt", lambda watch: any(watch.root.glob(".best.pt.*")), 0.05, phase=2),
 )
@@ -114,6 +119,11 @@ _DECIDED = """
 SELECT count(*) FROM trials JOIN trial_user_attributes USING (trial_id)
 WHERE state = 'RUNNING' AND key = 'record'
 AND (json_extract(value_json, '$.last.progress') >= 100 OR json_extract(value_json, '$.stopped'))
+"""
+
+_HALF_ASKED = """
+SELECT count(*) FROM trials JOIN (SELECT trial_id, count(*) AS known FROM trial_params GROUP BY trial_id)
+USING (trial_id) WHERE state = 'RUNNING' AND known < (SELECT count(DISTINCT param_name) FROM trial_params)
 """
 
 
