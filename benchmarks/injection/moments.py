@@ -28,6 +28,7 @@ class Watch:
         self.root = root
         self.driver = driver
         self._epochs = recorded_epochs(root)
+        self._trials = _count(root, _TRIALS)
         self._checkpoints = self._count_checkpoints()
 
     def new_epoch(self) -> bool:
@@ -42,9 +43,9 @@ class Watch:
         """Whether a trial's end is recorded, and its state not yet."""
         return _count(self.root, _DECIDED) > 0
 
-    def half_asked(self) -> bool:
-        """Whether a trial has a value of some of the searched settings and not yet of the others."""
-        return _count(self.root, _HALF_ASKED) > 0
+    def new_trial(self) -> bool:
+        """Whether a trial has begun since."""
+        return _count(self.root, _TRIALS) > self._trials
 
     def _count_checkpoints(self) -> int:
         return sum(1 for _ in self.root.glob("trials/session_*/trial_*/checkpoint_*"))
@@ -76,7 +77,7 @@ MOMENTS = (
     Moment("start of Ray", lambda watch: watch.driver.has("gcs_server"), 6.0, phase=0),
     Moment("at a checkpoint", Watch.new_checkpoint, 0.2),
     Moment("last epoch done", Watch.decided, 0.02),
-    Moment("half asked", Watch.half_asked, 0.0),
+    Moment("new trial", Watch.new_trial, 0.02),
     Moment(ANYWHERE, lambda watch: True, 1.5),
     Moment("resume", lambda watch: True, 12.0, phase=0),
     Moment("best.pt", lambda watch: any(watch.root.glob(".best.pt.*")), 0.05, phase=2),
@@ -121,10 +122,7 @@ WHERE state = 'RUNNING' AND key = 'record'
 AND (json_extract(value_json, '$.last.progress') >= 100 OR json_extract(value_json, '$.stopped'))
 """
 
-_HALF_ASKED = """
-SELECT count(*) FROM trials JOIN (SELECT trial_id, count(*) AS known FROM trial_params GROUP BY trial_id)
-USING (trial_id) WHERE state = 'RUNNING' AND known < (SELECT count(DISTINCT param_name) FROM trial_params)
-"""
+_TRIALS = "SELECT count(*) FROM trials"
 
 
 def _count(root: Path, query: str) -> int:
