@@ -41,7 +41,7 @@ class Case:
     scheduler: str
     slots: int
     time_budget: int | None = None
-    trials: int = 5
+    trials: int = 4
 
     def __str__(self) -> str:
         budget = f", {self.time_budget} s a launch" if self.time_budget else ""

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from injection.driver import Driver
 
-_GLANCE = 0.002
+_GLANCE = 0.004
 
 
 class Watch:
@@ -28,6 +28,7 @@ class Watch:
         self.root = root
         self.driver = driver
         self._epochs = recorded_epochs(root)
+        self._trials = _count(root, _TRIALS)
         self._checkpoints = self._count_checkpoints()
 
     def new_epoch(self) -> bool:
@@ -41,6 +42,10 @@ class Watch:
     def decided(self) -> bool:
         """Whether a trial's end is recorded, and its state not yet."""
         return _count(self.root, _DECIDED) > 0
+
+    def new_trial(self) -> bool:
+        """Whether a trial has begun since."""
+        return _count(self.root, _TRIALS) > self._trials
 
     def _count_checkpoints(self) -> int:
         return sum(1 for _ in self.root.glob("trials/session_*/trial_*/checkpoint_*"))
@@ -65,14 +70,15 @@ class Moment:
 
 ANYWHERE = "anywhere"
 MOMENTS = (
-    Moment(ANYWHERE, lambda watch: True, 3.0),
+    Moment(ANYWHERE, lambda watch: True, 1.5),
     Moment("new folder", lambda watch: watch.root.exists(), 0.1, phase=0),
     Moment("after an epoch", Watch.new_epoch, 0.03),
-    Moment(ANYWHERE, lambda watch: True, 3.0),
+    Moment(ANYWHERE, lambda watch: True, 1.5),
     Moment("start of Ray", lambda watch: watch.driver.has("gcs_server"), 6.0, phase=0),
     Moment("at a checkpoint", Watch.new_checkpoint, 0.2),
     Moment("last epoch done", Watch.decided, 0.02),
-    Moment(ANYWHERE, lambda watch: True, 3.0),
+    Moment("new trial", Watch.new_trial, 0.02),
+    Moment(ANYWHERE, lambda watch: True, 1.5),
     Moment("resume", lambda watch: True, 12.0, phase=0),
     Moment("best.pt", lambda watch: any(watch.root.glob(".best.pt.*")), 0.05, phase=2),
 )
@@ -115,6 +121,8 @@ SELECT count(*) FROM trials JOIN trial_user_attributes USING (trial_id)
 WHERE state = 'RUNNING' AND key = 'record'
 AND (json_extract(value_json, '$.last.progress') >= 100 OR json_extract(value_json, '$.stopped'))
 """
+
+_TRIALS = "SELECT count(*) FROM trials"
 
 
 def _count(root: Path, query: str) -> int:

@@ -1,0 +1,47 @@
+"""The audit's plain loops stop and spare the same trials as Ray's rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sa_study.space import Scheduler
+from sa_study.study.audit.replay import _JUDGES
+from sa_study.study.stopping import make_rule
+
+METRIC = "mAP"
+
+
+class Trial:
+    """As much of Ray's trial as a rule looks at."""
+
+    def __init__(self, number: int):
+        self.trial_id = f"ray-{number}"
+        self.config = {"number": number}
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_replay_decides_as_the_rules_do(name: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scheduler = Scheduler(name, grace_period=5, reduction_factor=3)
+    rule, judge = make_rule(scheduler, METRIC), _JUDGES[name](scheduler)
+    trials = {number: Trial(number) for number in range(30)}
+    progress = dict.fromkeys(trials, 0.0)
+    steps = {number: float(rng.choice([2.0, 5.0, 25.0])) for number in trials}
+    for trial in trials.values():
+        rule.on_trial_add(None, trial)
+    decisions = []
+    while progress:
+        number = int(rng.choice(list(progress)))
+        progress[number] += steps[number]
+        value = float(rng.random())
+        result = {"progress": progress[number], METRIC: value}
+        stop = rule.on_trial_result(None, trials[number], result) == "STOP"
+        mine = bool(judge(number, progress[number], value))
+        if progress[number] < 100:
+            decisions.append((stop, mine))
+        if stop or progress[number] >= 100:
+            del progress[number]
+    assert any(stop for stop, _ in decisions) and not all(stop for stop, _ in decisions)
+    assert [stop for stop, _ in decisions] == [mine for _, mine in decisions]
