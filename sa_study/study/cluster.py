@@ -54,6 +54,8 @@ def connect(address: str | None) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    # Else Ray starts one worker after the other; the search gives out no more trials than there are slots.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its line, and its error.txt
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -8,6 +8,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import ray
+from ray.tune.execution.tune_controller import _get_max_pending_trials
+from ray.tune.search import SearchGenerator
+from ray.tune.search.optuna import OptunaSearch
 
 from sa_study.errors import ConfigError
 from sa_study.study import address
@@ -74,3 +78,12 @@ def test_auto_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"nothing answers at 127\.0\.0\.1:1"), connect("auto"):
         pass
+
+
+def test_workers_start_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TUNE_MAX_PENDING_TRIALS_PG", raising=False)
+    search = SearchGenerator(OptunaSearch())  # stands for any searcher without a limiter
+    assert _get_max_pending_trials(search) == 1, "Ray's own default would do"
+    monkeypatch.setattr(ray, "init", lambda **options: None)
+    with connect(None):
+        assert _get_max_pending_trials(search) >= 1000
