@@ -2,8 +2,8 @@
 
 An epoch takes about one unit of time; slots are filled as they become free. The order of calls is that of
 `ray.tune.execution.tune_controller`: the scheduler judges a result first, the searcher is told of it only
-where the trial goes on, and a trial that ends is completed in the scheduler, then in the searcher, with its
-last result.
+where the trial goes on, callbacks come next, and a trial that ends is completed in the scheduler, then in the
+searcher, with its last result.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Method:
         return config
 
     def reported(self, trial: Trial, result: dict[str, Any]) -> None:
-        """Takes notice of a result that scheduler and searcher have had."""
+        """What callbacks do with a result that scheduler and searcher have had."""
         self._last[trial.number] = (result[keys.MAP], Choice(trial.number, trial.epoch))
 
     def ended(self) -> None:
@@ -133,7 +133,8 @@ class StudyMethod(Method):
         return dict(config["suggested"])
 
     def reported(self, trial: Trial, result: dict[str, Any]) -> None:
-        """Does nothing: the study keeps the results."""
+        """Has the study write it down, as its callback does."""
+        self._study.commit(trial.trial_id)
 
     def ended(self) -> None:
         """Chooses the winner as the package does; only a trial's end can change it."""
