@@ -1,4 +1,4 @@
-"""Commands of a study: `demo`, `plan`, `tune`, `resume`, `status`."""
+"""Commands of a study: `demo`, `plan`, `tune`, `resume`, `status`, `audit`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (demo, plan, tune, resume, status):
+    for command in (demo, plan, tune, resume, status, audit):
         app.command()(command)
 
 
@@ -120,6 +120,22 @@ def status(study: Study) -> None:
     console.print(
         verdict(trials, choose_winner(trials, config.metric), config), highlight=False, style="bold"
     )
+
+
+def audit(study: Study) -> None:
+    """Check that a study's database, results, curves and checkpoints tell the same story; writes nothing.
+
+    For a study whose trials have all ended; reads every checkpoint. Exit code 1 when something contradicts.
+    """
+    from sa_study.study.audit import audit as find_contradictions
+
+    console = Console()
+    found = find_contradictions(study)
+    for line in found:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{len(found)} contradictions" if found else "[green]sound[/]", highlight=False)
+    if found:
+        raise typer.Exit(1)
 
 
 def demo(
