@@ -41,9 +41,9 @@ from sa_study.data.sample import make_sample_data
 CASES = (
     Case("random", "none", slots=1),
     Case("tpe", "asha", slots=1),
-    Case("random", "none", slots=2, time_budget=10),
+    Case("random", "none", slots=2, time_budget=15),
     Case("tpe", "asha", slots=2),
-    Case("random", "asha", slots=1, time_budget=10),
+    Case("random", "asha", slots=1, time_budget=15),
     Case("tpe", "none", slots=2),
 )
 _ROUNDS = 3
