@@ -41,9 +41,9 @@ from sa_study.data.sample import make_sample_data
 CASES = (
     Case("random", "none", slots=1),
     Case("tpe", "asha", slots=1),
-    Case("random", "none", slots=2, time_budget=10),
+    Case("random", "none", slots=2, time_budget=15),
     Case("tpe", "asha", slots=2),
-    Case("random", "asha", slots=1, time_budget=10),
+    Case("random", "asha", slots=1, time_budget=15),
     Case("tpe", "none", slots=2),
 )
 _ROUNDS = 3
@@ -51,14 +51,14 @@ _ROUNDS = 3
 
 
 def plan(count: int, rng: random.Random) -> list[Kill]:
-    """As many kills as asked for: every kind and every moment in turn."""
-    kinds, moments = itertools.cycle(rng.sample(KINDS, len(KINDS))), itertools.cycle(MOMENTS)
+    """As many kills as asked for: every kind and moment in turn, and each study struck in several ways."""
+    kinds, moments = rng.sample(KINDS, len(KINDS)), itertools.cycle(MOMENTS)
     kills = []
-    for moment in itertools.islice(moments, count):
-        kind = next(kinds)
-        if kind == "worker" and moment.phase != 1:  # there is none yet, or none any more
-            kind = next(kinds)
-        kills.append(Kill(kind, moment))
+    for index, moment in enumerate(itertools.islice(moments, count)):
+        turn = index + index // len(CASES)
+        if kinds[turn % len(kinds)] == "worker" and moment.phase != 1:
+            turn += 1  # there is none yet, or none any more
+        kills.append(Kill(kinds[turn % len(kinds)], moment))
     return kills
 
 

@@ -173,7 +173,7 @@ class Campaign:
             self._fail(f"did not end within {_PATIENCE if struck else _LONGEST:.0f} s", struck)
         elif struck:
             struck["exit"] = code
-        elif code:
+        elif code and not (self._case.time_budget and "the time budget is spent" in self._last_lines()):
             self._fail(f"ended with exit code {code}", struck)
         else:
             return ended_trials(self._root) >= self._case.trials
@@ -215,8 +215,11 @@ class Campaign:
 
     def _fail(self, what: str, struck: dict[str, Any]) -> None:
         after = f" after {struck['kind']} at {struck['moment']}" if struck else ""
-        log = self._root.with_suffix(".log").read_text(errors="replace").strip().splitlines()
-        self._result.failures.append(f"launch {self._result.launches} {what}{after}: {' / '.join(log[-3:])}")
+        self._result.failures.append(f"launch {self._result.launches} {what}{after}: {self._last_lines()}")
+
+    def _last_lines(self) -> str:
+        log = self._root.with_suffix(".log").read_text(errors="replace")
+        return " / ".join(log.strip().splitlines()[-3:])
 
 
 def _wait(driver: Driver, until: Any) -> None:
