@@ -19,7 +19,7 @@ from sa_study.study.prepare import load_data, resolve
 from sa_study.study.probe import Speed, probe
 from sa_study.study.room import Disk, measure_disk
 
-# Seconds, measured by benchmarks/overhead.py.
+# Seconds, roughly; benchmarks/overhead.py measures them.
 _FIRST_WORKER = 8.0
 _NEXT_TRIAL = 0.3
 _A_REPORT = 0.1
