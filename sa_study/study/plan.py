@@ -124,10 +124,9 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
     config = resolve(config, room)  # the cluster is left: what is measured below runs alone
     baseline = config.space.settings(config.space.baseline)
     speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
-    trials = min(config.trials, config.space.size or config.trials)
-    disk = measure_disk(folder, config, data.num_classes, room, trials)
+    disk = measure_disk(folder, config, data.num_classes, room, config.goal)
     terms = Terms(
-        trials,
+        config.goal,
         room.concurrent,
         room.gpus,
         Budget(config.time_budget, config.epoch_budget, config.gpu_hours),
@@ -144,4 +143,4 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
     report("playing it through", 1, 2)
     unstopped = forecast(dataclasses.replace(config.space.scheduler, name="none"))
     report("playing it through", 2, 2)
-    return Plan(config, room, trials, speed, expected, unstopped, disk)
+    return Plan(config, room, config.goal, speed, expected, unstopped, disk)
