@@ -25,8 +25,8 @@ _PLAYS = 60
 _SECONDS = 10.0
 """After these no further play begins: some rules compare every trial with every other."""
 
-_POOL = 300
-"""Configurations that the plays draw from."""
+_POOL = 500
+"""Configurations that the plays draw from, of a space that has more."""
 
 _NOISE = 0.01
 
@@ -79,7 +79,7 @@ def play_often(
     """Plays a study many times, with the same configurations for each scheduler.
 
     Args:
-        space: Where the configurations come from: a grid's in order, others at random behind the baseline.
+        space: Where the configurations come from: the baseline, a grid's others in order, else at random.
         scheduler: Stops trials early.
         terms: See there.
         seconds_of: How long an epoch of a configuration takes.
@@ -89,8 +89,11 @@ def play_often(
     end = time.monotonic() + _SECONDS
     while len(plays) < _PLAYS and (not plays or time.monotonic() < end):
         rng = np.random.default_rng(len(plays))
-        rest = range(1, terms.trials)
-        drawn = rest if space.sampler == "grid" else rng.integers(1, len(pool), size=len(rest))
+        rest = np.arange(1, len(pool))
+        if space.sampler != "grid":
+            rest = rng.permutation(rest)
+        # A space without end is drawn from by a pool that may be too small for all trials.
+        drawn = np.resize(rest, terms.trials - 1)
         trials = [pool[0], *(pool[index] for index in drawn)]
         curves = [_Curve(number, s.epochs, seconds_of(s), rng) for number, s in enumerate(trials)]
         plays.append(_Course(curves, scheduler, terms).play())
@@ -98,10 +101,9 @@ def play_often(
 
 
 def _configurations(space: SearchSpace) -> list[Settings]:
-    if space.sampler == "grid":
+    """The baseline first, behind it every other configuration, or random ones of a space with too many."""
+    if (space.size or math.inf) <= _POOL:
         return [space.settings(point) for point in space.grid()]
-    if not space.search:
-        return [space.settings({})] * 2
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [suggest(space, study.ask()) for _ in range(_POOL)]

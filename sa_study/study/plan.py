@@ -19,7 +19,7 @@ from sa_study.study.prepare import load_data, resolve
 from sa_study.study.probe import Speed, probe
 from sa_study.study.room import Disk, measure_disk
 
-# Seconds, measured by benchmarks/overhead.py.
+# Seconds, roughly; benchmarks/overhead.py measures them.
 _FIRST_WORKER = 8.0
 _NEXT_TRIAL = 0.3
 _A_REPORT = 0.1
@@ -124,10 +124,9 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
     config = resolve(config, room)  # the cluster is left: what is measured below runs alone
     baseline = config.space.settings(config.space.baseline)
     speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
-    trials = min(config.trials, config.space.size or config.trials)
-    disk = measure_disk(folder, config, data.num_classes, room, trials)
+    disk = measure_disk(folder, config, data.num_classes, room, config.goal)
     terms = Terms(
-        trials,
+        config.goal,
         room.concurrent,
         room.gpus,
         Budget(config.time_budget, config.epoch_budget, config.gpu_hours),
@@ -144,4 +143,4 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
     report("playing it through", 1, 2)
     unstopped = forecast(dataclasses.replace(config.space.scheduler, name="none"))
     report("playing it through", 2, 2)
-    return Plan(config, room, trials, speed, expected, unstopped, disk)
+    return Plan(config, room, config.goal, speed, expected, unstopped, disk)

@@ -48,7 +48,8 @@ def space(**spec: Any) -> SearchSpace:
 
 
 def study(place: Path, trials: int = 40, **options: Any) -> tuple[StudyFolder, StudyConfig]:
-    config = StudyConfig(data_dir=place, space=space(), trials=trials, **options)
+    searched = space(search={"lr": {"type": "float", "low": 0.01, "high": 0.3}})
+    config = StudyConfig(data_dir=place, space=searched, trials=trials, **options)
     return StudyFolder(place / "runs" / "study"), config
 
 
@@ -178,7 +179,11 @@ class TestPlays:
         fixed={**SMALL, "epochs": 4}, search={"lr": {"type": "float", "low": 0.01, "high": 0.3, "log": True}}
     )
     EPOCHS = space(
-        search={"epochs": {"type": "int", "low": 40, "high": 120, "step": 20}}, baseline={"epochs": 100}
+        search={
+            "epochs": {"type": "int", "low": 40, "high": 120, "step": 20},
+            "lr": {"type": "float", "low": 0.01, "high": 0.3},
+        },
+        baseline={"epochs": 100},
     )
 
     def test_without_stopping_are_waves_over_the_slots(self) -> None:
@@ -195,6 +200,12 @@ class TestPlays:
         mean = sum(play.epochs for play in plays) / len(plays)
         assert mean == pytest.approx(100 + 39 * 80, rel=0.03)
         assert len({play.epochs for play in plays}) > 10
+
+    def test_of_a_finite_space_repeat_no_configuration(self) -> None:
+        few = space(search={"epochs": {"type": "categorical", "choices": [1, 10, 100]}})
+        plays = play_often(few, NONE, terms(trials=3), ten_seconds)
+        assert {play.epochs for play in plays} == {111}
+        assert {play.epochs for play in play_often(few, NONE, terms(trials=2), ten_seconds)} == {101, 110}
 
     def test_of_a_grid_have_each_of_its_configurations(self) -> None:
         grid = space(
