@@ -37,9 +37,15 @@ def main() -> int:
         The exit code: 0, 2 for bad input, 1 for a failed run, 130 for Ctrl-C.
     """
     try:
-        app()
-    except SystemExit as exit_:
-        return exit_.code if isinstance(exit_.code, int) else 1
+        code = app(standalone_mode=False, prog_name="run_study.py")
+    except typer.TyperException as error:
+        if said := " ".join(
+            error.format_message().split()
+        ):  # nothing, where the help was asked for and shown
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "run_study.py"
+            _complain(f"error: {said.removesuffix('.')}; see '{command} --help'")
+        return error.exit_code
     except StudyError as error:
         _complain(f"error: {error}")
         return error.exit_code
@@ -48,7 +54,7 @@ def main() -> int:
             raise
         _complain(f"error: {error.filename or 'a file'}: {error.strerror}")
         return 1 if error.errno in _FULL else 2
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _complain(line: str) -> None:

@@ -211,3 +211,18 @@ def test_a_broken_data_set_is_described_with_exit_code_2(
     broken.write_bytes(b"")
     assert tool("data", "check", root)[0] == 2
     tool.refuses("data", "check", tool.folder / "nowhere", naming=["nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("words", "naming"),
+    [
+        (["tune"], ["--data-dir", "run_study.py tune --help"]),
+        (["fly"], ["fly", "run_study.py --help"]),
+        (["status", "--study"], ["--study"]),
+        (["tune", "--data-dir", "d", "--study", "s", "--trials", "some"], ["--trials", "integer"]),
+        (["data", "check"], ["DIR", "run_study.py data check --help"]),
+        (["evaluate", "--study", "s", "--size", "3"], ["--size"]),
+    ],
+)
+def test_usage(tool: Tool, words: list[str], naming: list[str]) -> None:
+    tool.refuses(*words, naming=naming)
