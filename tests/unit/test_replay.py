@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sa_study.space import Scheduler
-from sa_study.study.audit.replay import _JUDGES
+from sa_study.study.audit.replay import JUDGES
 from sa_study.study.stopping import make_rule
 
 METRIC = "mAP"
@@ -25,7 +25,7 @@ class Trial:
 def test_the_replay_decides_as_the_rules_do(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scheduler = Scheduler(name, grace_period=5, reduction_factor=3)
-    rule, judge = make_rule(scheduler, METRIC), _JUDGES[name](scheduler)
+    rule, judge = make_rule(scheduler, METRIC), JUDGES[name](scheduler)
     trials = {number: Trial(number) for number in range(30)}
     progress = dict.fromkeys(trials, 0.0)
     steps = {number: float(rng.choice([2.0, 5.0, 25.0])) for number in trials}

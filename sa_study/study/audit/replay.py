@@ -25,7 +25,7 @@ Judge = Callable[[int, float, float], str]
 def check_stopping(evidence: Evidence) -> Iterator[str]:
     """Yields each trial that was stopped or went on against the rule, by what was known at that moment."""
     scheduler = evidence.config.space.scheduler
-    judge = _JUDGES[scheduler.name](scheduler)
+    judge = JUDGES[scheduler.name](scheduler)
     stopped = {trial.number: record.epoch for trial, record in evidence.records if record.stopped}
     for _, number, epoch, progress, value in sorted(_reports(evidence)):
         reason = judge(number, progress, value)
@@ -99,4 +99,5 @@ def _none(scheduler: Scheduler) -> Judge:
     return lambda number, progress, value: ""
 
 
-_JUDGES = {"asha": _halving, "hyperband": _halving, "median": _median, "none": _none}
+JUDGES = {"asha": _halving, "hyperband": _halving, "median": _median, "none": _none}
+"""By the name of a scheduler, what makes its judge."""
