@@ -46,6 +46,9 @@ CASES = (
     Case("random", "asha", slots=1, time_budget=15),
     Case("tpe", "none", slots=2),
 )
+_UNFIT = (("worker",), (), ("worker", "ctrl-c", "sigterm", "ctrl-c twice"))
+"""Kinds that do nothing in a phase: at first there is no worker, at last all is done within a second."""
+
 _ROUNDS = 3
 """Further studies of each kind, at most, for kills whose moment did not come."""
 
@@ -56,8 +59,8 @@ def plan(count: int, rng: random.Random) -> list[Kill]:
     kills = []
     for index, moment in enumerate(itertools.islice(moments, count)):
         turn = index + index // len(CASES)
-        if kinds[turn % len(kinds)] == "worker" and moment.phase != 1:
-            turn += 1  # there is none yet, or none any more
+        while kinds[turn % len(kinds)] in _UNFIT[moment.phase]:
+            turn += 1
         kills.append(Kill(kinds[turn % len(kinds)], moment))
     return kills
 
@@ -119,16 +122,17 @@ def run_all(bench: Bench, kills: list[Kill]) -> list[Result]:
 
 def table(results: list[Result]) -> Table:
     view = Table(title="Studies under fault injection")
-    for column in ("study", *KINDS, "launches", "audit", "as undisturbed", "left behind"):
-        view.add_column(column, justify="left" if column == "study" else "right")
+    view.add_column("study", max_width=22)
+    view.add_column("kills", max_width=22)
+    for column in ("launches", "audit", "as undisturbed", "left behind"):
+        view.add_column(column, justify="right")
     for result in results:
         kinds = Counter(kill["kind"] for kill in result.kills)
+        kills = ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind])
         alike = "–" if result.differs is None else "differs" if result.differs else "equal"
         found = "not done" if result.failures else f"{len(result.audit)} lines" if result.audit else "clean"
-        counts = [str(kinds[kind] or "") for kind in KINDS]
-        view.add_row(
-            result.name, *counts, str(result.launches), found, alike, str(len(result.left_behind) or "")
-        )
+        left = str(len(result.left_behind) or "–")
+        view.add_row(result.name, kills, str(result.launches), found, alike, left)
     return view
 
 

@@ -22,6 +22,9 @@ _LONGEST = 300.0
 _PATIENCE = 90.0
 """Seconds that a launch may take, and in which a driver that was asked to end must have ended."""
 
+_RAYS_OWN = 90.0
+"""Seconds that Ray's agents take at most to notice that the rest of their Ray died while they started."""
+
 _MOST_FAILURES = 2
 
 
@@ -104,7 +107,7 @@ class Result:
         name: The kind of study.
         folder: Where it lies.
         kills: Those that struck: kind, moment, seconds after the launch began, epochs recorded, exit code.
-        missed: Those whose moment did not come before the study's end.
+        missed: Those whose moment did not come before the study's end, or that came too late to do anything.
         launches: How often it was launched.
         failures: Launches that ended otherwise than they should, in words.
         audit: What the audit found at the end.
@@ -142,6 +145,7 @@ class Campaign:
     def __init__(self, case: Case, kills: Sequence[Kill], root: Path, data: Path, rng: random.Random):
         self._case = case
         self._pending = list(kills)
+        self._done: list[Kill] = []
         self._root = root
         self._data = data
         self._rng = rng
@@ -154,9 +158,9 @@ class Campaign:
         while not self._launch():
             if len(result.failures) >= _MOST_FAILURES:
                 break
-        result.missed = self._pending
+        result.missed += self._pending
         for pid in self._drivers:
-            result.left_behind += left_behind(pid, 20)
+            result.left_behind += left_behind(pid, _RAYS_OWN)
         if not result.failures:
             result.audit = audit(self._root)
         return result
@@ -169,6 +173,10 @@ class Campaign:
             self._result.launches += 1
             struck = self._strike(driver)
             code = driver.end(_PATIENCE if struck else _LONGEST)
+        if struck and code == 0:  # it was past doing anything about it
+            self._result.missed.append(self._done.pop())
+            self._result.kills.pop()
+            struck = {}
         if code is None:
             self._fail(f"did not end within {_PATIENCE if struck else _LONGEST:.0f} s", struck)
         elif struck:
@@ -195,7 +203,7 @@ class Campaign:
             }
             if not self._hit(driver, kill.kind):
                 break
-            self._pending.pop(0)
+            self._done.append(self._pending.pop(0))
             self._result.kills.append(noted)
             if kill.kind != "worker":
                 return noted
