@@ -5,7 +5,7 @@ Usage: python benchmarks/faults.py [--kills N] [--seed N] [--studies DIR] [--jso
 Each study is launched, killed (a worker, the driver, its process group; Ctrl-C, SIGTERM, Ctrl-C twice),
 resumed, killed again …, and audited at its end. Studies whose outcome must not depend on timing are compared
 to one left alone: the same trials, settings, states and values, bit for bit. A kill whose moment did not come
-before its study's end strikes a further study. Studies that are clean are deleted. About 12 minutes on
+before its study's end strikes a further study. Studies that are clean are deleted. About 15 minutes on
 two cores.
 """
 
