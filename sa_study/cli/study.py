@@ -221,5 +221,5 @@ def _show_end(
         )
     if outcome.stopped == INTERRUPTED:
         raise typer.Exit(130)
-    if outcome.winner is None:
+    if outcome.winner is None and not outcome.stopped:
         raise typer.Exit(1)

@@ -52,6 +52,11 @@ class StudyFolder:
         mine = (self.provenance, self.database, self.config, self.lock)
         return path.name.lstrip(".").startswith(tuple(file.name for file in mine)) and path.is_file()
 
+    def clear_remains(self) -> None:
+        """Removes half-written files of a driver that was killed; to be called while the study is held."""
+        for path in (*self.root.glob(".*.tmp"), self.database_copy.with_suffix(".tmp")):
+            path.unlink(missing_ok=True)
+
     @classmethod
     def existing(cls, root: Path) -> StudyFolder:
         """The folder of a study that was launched.

@@ -146,6 +146,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
     with driver_lock(folder.lock) as dead:
         if dead:
             watcher.say(f"the last driver died: {dead}")
+        folder.clear_remains()
         config = changes.apply(StudyConfig.read(folder.config))
         check_sampler(config.space, len(config.directions))
         if mended := mend(folder):

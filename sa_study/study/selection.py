@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
-from sa_study.errors import RunFailed
+from sa_study.errors import RunFailed, WeightsError
 from sa_study.files import write_yaml
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -32,8 +33,9 @@ def keep_weights(trial: FrozenTrial, config: StudyConfig, storage: Storage, path
         same_settings = {**checkpoint.settings, keys.ACCUMULATE: settings[keys.ACCUMULATE]} == settings
         return same_epoch and checkpoint.epoch == record.best[keys.EPOCH] and same_settings
 
-    if path.exists() and is_it(load_checkpoint(path)):
-        return
+    with suppress(WeightsError):  # missing, or damaged: written again
+        if is_it(load_checkpoint(path)):
+            return
     try:
         with storage.checkpoint(record.best_checkpoint).as_directory() as folder:
             checkpoint = load_checkpoint(Path(folder) / FILE_NAME)

@@ -153,9 +153,13 @@ def test_a_damaged_database_and_checkpoint_are_named_and_made_up_for(paused: Pat
 def test_more_trials_extend_a_study(alone: Path, tmp_path: Path) -> None:
     study = Path(shutil.copytree(alone, tmp_path / "study"))
     before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
+    best, remains = study / "best.pt", study / ".best.pt.7.tmp"
+    best.write_bytes(b"half a file")
+    remains.write_bytes(b"half a file")
     assert "2 COMPLETE of 2 trials" in run("resume", "--study", study)
     changed = {path for path in before if path.read_bytes() != before[path]}
-    assert {path.name for path in changed} <= {"best.yaml", "driver.lock"}, "nothing was left to do"
+    assert {path.name for path in changed} <= {"best.yaml"}, "nothing was left to do"
+    assert best.read_bytes() == before[best] and not remains.exists()
     run("resume", "--study", study, "--trials", "3")
     assert end(study)[:2] == end(alone) and len(end(study)) == 3
 

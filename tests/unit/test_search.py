@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,23 @@ def test_a_grid_runs_every_point_once_and_the_baseline_first(tmp_path: Path) -> 
     ray_search = driver.launch()
     points = [ray_search.suggest(str(number))["suggested"] for number in range(4)]
     assert points[0] == space.baseline and len({tuple(point.values()) for point in points}) == 4
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+def test_two_objectives_are_told_and_searched(tmp_path: Path, sampler: str) -> None:
+    driver = Driver(tmp_path, dataclasses.replace(SPACE, sampler=sampler))
+    create_study(driver.storage, ("maximize", "minimize"))
+    options: Any = {"space": driver.space, "metric": "mAP", "storage": driver.storage, "seed": 0}
+    meter = Meter(Budget(), [], lambda: 1)
+    search = StudySearch(**options, session="session_1", meter=meter, minimize=keys.COST)
+    for number in range(12):
+        config: dict[str, Any] = search.suggest(str(number))
+        epochs = config["settings"]["epochs"]
+        for epoch in range(1, epochs + 1):
+            result = figures(epoch, epochs, config["suggested"]["dropout"])
+            search.record_epoch(str(number), result, stopped=False)
+            search.commit(str(number))
+        search.on_trial_complete(str(number), result=result)
+    for trial in driver.trials:
+        assert trial.state == TrialState.COMPLETE
+        assert trial.values == [trial.params["dropout"], 2.0 * trial.params["epochs"]]
