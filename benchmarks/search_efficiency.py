@@ -2,10 +2,11 @@
 
 Usage: python benchmarks/search_efficiency.py [--seeds N] [--variants] [--budget EPOCHS] [--slots N] ...
 
-Training is replaced by `surrogate.py`: a landscape a seed, with a known optimum. All else is the real code,
-driven by `simulated_search.py`. All methods have the same landscapes, luck, noise, slots and epochs, and none
-knows anything beforehand: ours, which begins with a baseline that it never stops, gets one drawn at random.
-Each is judged by the expected mAP of what its user would get, at the epoch whose weights are offered.
+Training is replaced by `simulation/landscapes.py`: a landscape a seed, with a known optimum. All else is the
+real code, driven by `simulation/methods.py`. All methods have the same landscapes, luck, noise, slots and
+epochs, and none knows anything beforehand: ours, which begins with a baseline that it never stops, gets one
+drawn at random. Each is judged by the expected mAP of what its user would get, at the epoch whose weights are
+offered.
 
 A study has reached random search's result when it would, if ended then, return something at least as good.
 One random study may be lucky, so there is also the typical result: the median of several on the landscape.
@@ -37,8 +38,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from simulated_search import Method, OptunaMethod, Simulation, StudyMethod
-from surrogate import EPOCHS, Floats, draw_landscape
+from simulation.landscapes import EPOCHS, Floats, draw_landscape
+from simulation.methods import Method, OptunaMethod, Simulation, StudyMethod
 
 from sa_study import keys
 from sa_study.space import Scheduler

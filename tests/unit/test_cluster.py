@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import ray
+from ray._common.usage import usage_lib
 from ray.tune.execution.tune_controller import _get_max_pending_trials
 from ray.tune.search import SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
@@ -78,6 +79,15 @@ def test_auto_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"nothing answers at 127\.0\.0\.1:1"), connect("auto"):
         pass
+
+
+def test_nothing_is_told_to_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's usage statistics are on unless they are switched off."""
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    assert usage_lib.usage_stats_enabled(), "Ray's own default would do"
+    monkeypatch.setattr(ray, "init", lambda **options: None)
+    with connect(None):
+        assert not usage_lib.usage_stats_enabled()
 
 
 def test_workers_start_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:

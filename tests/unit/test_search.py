@@ -230,3 +230,10 @@ def test_two_objectives_are_told_and_searched(tmp_path: Path, sampler: str) -> N
     for trial in driver.trials:
         assert trial.state == TrialState.COMPLETE
         assert trial.values == [trial.params["dropout"], 2.0 * trial.params["epochs"]]
+
+
+def test_an_existing_study_is_never_taken_for_a_new_one(driver: Driver) -> None:
+    run_trial(driver.launch(), "a", [0.1, 0.2, 0.3, 0.4])
+    with pytest.raises(optuna.exceptions.DuplicatedStudyError):
+        create_study(driver.storage)
+    assert len(driver.trials) == 1

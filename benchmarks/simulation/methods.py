@@ -20,7 +20,6 @@ from optuna.samplers import BaseSampler
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.optuna import OptunaSearch
-from surrogate import DROPOUT, EPOCHS, LR, Landscape, Run
 
 from sa_study import keys
 from sa_study.space import Parameter, Scheduler, SearchSpace
@@ -28,6 +27,7 @@ from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import choose_winner, read_record
 from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.search import StudySearch, create_study
+from simulation.landscapes import DROPOUT, EPOCHS, LR, Landscape, Run
 
 
 class Choice(NamedTuple):

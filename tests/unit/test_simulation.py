@@ -13,8 +13,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from simulated_search import Choice, Method, Simulation, StudyMethod
-from surrogate import draw_landscape
+from simulation.landscapes import draw_landscape
+from simulation.methods import Choice, Method, Simulation, StudyMethod
 
 SEEDS = range(5)
 

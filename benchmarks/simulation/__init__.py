@@ -1,0 +1,1 @@
+"""Simulated studies: landscapes with a known optimum, and the methods that search them."""
