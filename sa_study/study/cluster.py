@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ def connect(address: str | None) -> Iterator[None]:
         ray.init(address="local", include_dashboard=False, **options)
     else:
         _join(address, options)
+    # Slurm and Kubernetes end a job so; Tune stops in order on Ctrl-C alone, and Ray has set its own answer.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:

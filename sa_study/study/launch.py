@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -246,8 +245,6 @@ def _ended(trials: Sequence[FrozenTrial]) -> int:
 
 
 def _fit(tuner: tune.Tuner, meter: Meter) -> None:
-    # A cluster's scheduler ends a job so; Tune stops in order on Ctrl-C alone.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         tuner.fit()
     except tune.TuneError as error:

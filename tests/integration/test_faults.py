@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from injection.campaign import Campaign, Case, Kill, Result, differences
 from injection.moments import MOMENTS
 
-CASE = Case("random", "none", slots=1, trials=4)
+CASE = Case("tpe", "asha", slots=1, trials=4)
 MOMENT = {moment.name: moment for moment in MOMENTS}
 KILLS = [
     Kill("ctrl-c", MOMENT["anywhere"]),
@@ -46,6 +46,7 @@ def alone(data: Path) -> Result:
 def test_kills_change_nothing(data: Path, alone: Result, tmp_path: Path) -> None:
     disturbed = run(KILLS, tmp_path / "disturbed", data)
     assert [kill["kind"] for kill in disturbed.kills] == ["ctrl-c", "worker", "driver"]
+    assert disturbed.kills[0]["exit"] == 130, "Ctrl-C is no failure"
     assert disturbed.launches >= 3 and alone.launches == 1
     assert disturbed.audit == alone.audit == []
     assert differences(disturbed.folder, alone.folder) == []

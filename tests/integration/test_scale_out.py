@@ -35,7 +35,7 @@ SPACE = {
     "baseline": {"lr": 0.01},
     "sampler": "random",  # its suggestions do not depend on which trial ends first
     "scheduler": {"name": "none"},
-    "trials": 10,
+    "trials": 8,
 }
 
 
@@ -197,7 +197,7 @@ def wait_for_trial_on(nodes: list[Node], study: Path, driver: subprocess.Popen[s
 def test_a_study_that_loses_a_node_ends_like_one_left_alone(cluster: Cluster, tmp_path: Path) -> None:
     """Three nodes, of which two have no copy of the code nor of the data; the lost one came while it ran."""
     sample = make_sample_data(tmp_path / "sample", identities=12)
-    with tune(cluster, sample, tmp_path / "alone", "--max-concurrent", "1") as alone:
+    with tune(cluster, sample, tmp_path / "alone") as alone:
         output, _ = alone.communicate(timeout=400)
     assert alone.returncode == 0, output
     early = cluster.add(CODE, sample)
