@@ -37,6 +37,7 @@ class StudyCallback(tune.Callback):
         self._secure = secure
         self._writers: dict[int, RunWriter] = {}
         self._closed: set[int] = set()
+        self._furthest: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles a run's callbacks for its own restore, which a study does not use."""
@@ -47,8 +48,7 @@ class StudyCallback(tune.Callback):
     ) -> None:
         """Writes an epoch's figures, or a trial's failure; the database, which decides, comes last."""
         if keys.EPOCH in result:
-            # Only failures in a row count: over weeks any trial loses its process now and then.
-            trial.run_metadata.num_failures = 0
+            self._forgive(trial, result[keys.EPOCH])
             self._writer(trial, result[keys.EPOCH]).write_epoch(result)
         elif keys.FAILURE not in result:
             return
@@ -71,6 +71,12 @@ class StudyCallback(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Closes the curves of a trial whose process died too often."""
         self._end(trial)
+
+    def _forgive(self, trial: Any, epoch: int) -> None:
+        """Failures count while no new epoch comes between; over weeks any trial loses its process."""
+        if epoch > self._furthest.get(trial.trial_id, 0):
+            self._furthest[trial.trial_id] = epoch
+            trial.run_metadata.num_failures = 0
 
     def _writer(self, trial: Any, epoch: int) -> RunWriter:
         number = trial.config["number"]
