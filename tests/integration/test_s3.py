@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pyarrow.fs
 import pytest
 import torch
 import yaml
 from moto.server import ThreadedMotoServer
 from optuna.trial import FrozenTrial, TrialState
+from studies import TINY, trials_of
 
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, load_checkpoint
@@ -33,16 +33,7 @@ SECRET = "a-secret-key-of-the-tests-alone"
 EPOCHS = 4
 SPACE = {
     "search": {"lr": {"type": "categorical", "choices": [0.01, 0.02]}},
-    "fixed": {
-        "depth": 18,
-        "pretrained": "none",
-        "height": 64,
-        "width": 32,
-        "parts": 2,
-        "num_features": 16,
-        "batch_size": 16,
-        "epochs": EPOCHS,
-    },
+    "fixed": {**TINY, "backbone_lr_factor": 0.1, "epochs": EPOCHS},
     "baseline": {"lr": 0.01},
     "sampler": "grid",
     "scheduler": {"name": "none"},
@@ -109,11 +100,6 @@ def test_a_place_in_use_is_refused_and_pruned(server: str) -> None:
 
 def command(*words: str | Path) -> list[str]:
     return [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
-
-
-def trials_of(study: Path) -> list[FrozenTrial]:
-    database = optuna.storages.RDBStorage(f"sqlite:///{study / 'optuna.db'}")
-    return optuna.load_study(study_name=None, storage=database).get_trials()
 
 
 def kill_after_epochs(driver: subprocess.Popen[str], study: Path, epochs: int) -> None:

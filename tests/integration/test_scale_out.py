@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 import yaml
 from nodes import CODE, ROOT, TOKEN, Cluster, Node
 from optuna.trial import FrozenTrial, TrialState
+from studies import TINY, trials_of
 
 from sa_study import keys
 from sa_study.data.sample import make_sample_data
@@ -22,16 +22,7 @@ from sa_study.data.sample import make_sample_data
 DRIVER = Path(__file__).with_name("driver.py")
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
-    "fixed": {
-        "depth": 18,
-        "pretrained": "none",
-        "height": 64,
-        "width": 32,
-        "parts": 2,
-        "num_features": 16,
-        "batch_size": 16,
-        "epochs": 4,
-    },
+    "fixed": {**TINY, "backbone_lr_factor": 0.1},
     "baseline": {"lr": 0.01},
     "sampler": "random",  # its suggestions do not depend on which trial ends first
     "scheduler": {"name": "none"},
@@ -146,11 +137,6 @@ def test_storage_that_some_nodes_do_not_share_is_named(cluster: Cluster, tmp_pat
     assert right == "reached"
     assert "/proc/study: cannot be written" in unwritable
     assert not list(hidden.iterdir()) and not seen.exists(), "the check leaves nothing behind"
-
-
-def trials_of(study: Path) -> list[FrozenTrial]:
-    storage = optuna.storages.RDBStorage(f"sqlite:///{study / 'optuna.db'}")
-    return optuna.load_study(study_name=None, storage=storage).get_trials()
 
 
 def figures(trial: FrozenTrial) -> dict[str, Any]:
