@@ -30,6 +30,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sa_study.config import Settings
+from sa_study.data.device_images import DeviceImages
 from sa_study.data.market1501 import Market1501
 from sa_study.data.sample import make_sample_data
 from sa_study.data.store import ImageStore, TrainingData, test_data, training_data
@@ -105,7 +106,10 @@ def scored_network(trainer: Trainer, test: TestSplit, num_classes: int) -> dict[
     net = build_network(trainer.settings, num_classes)
     net.load_state_dict(trainer.checkpoint().state_dict)
     query, gallery = (
-        extract_features(net, store, np.arange(len(store.pids)), trainer.settings) for store in test
+        extract_features(
+            net, DeviceImages(store.images, trainer.device), np.arange(len(store.pids)), trainer.settings
+        )
+        for store in test
     )
     return scored(query, gallery, test)
 

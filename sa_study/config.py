@@ -106,11 +106,23 @@ class Settings:
     seed: int = _setting(0, "seed of initialisation, order, augmentation and dropout", low=0, below=2**31)
 
     precision: str = _setting(
-        "fp32",
-        "fp32, bf16 (autocast), auto (bf16 on CUDA, fp32 on a CPU)",
-        choices=("fp32", "bf16", "auto"),
+        "tf32",
+        "fp32; tf32 (products of fp32 rounded by CUDA; the same as fp32 on a CPU); bf16 (autocast; also on a "
+        "CPU with AVX512-BF16 up to twice as fast); auto (bf16 on CUDA, fp32 on a CPU)",
+        choices=("fp32", "tf32", "bf16", "auto"),
+    )
+    eval_precision: str = _setting(
+        "same",
+        "that of the features that are ranked: same (as precision), fp32, tf32, bf16, fp16",
+        choices=("same", "fp32", "tf32", "bf16", "fp16"),
     )
     channels_last: bool = _setting(False, "NHWC memory layout of the network (faster on CUDA)")
+    compile: str = _setting(
+        "none",
+        "torch.compile of the training step: none, default, cuda-graphs; costs a minute or more at the start "
+        "(slower on a CPU)",
+        choices=("none", "default", "cuda-graphs"),
+    )
     device: str = _setting("auto", "auto is CUDA where there is one", choices=("auto", "cpu", "cuda"))
     threads: int = _setting(
         0,

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from sa_study import keys
+from sa_study.arithmetic import float32_products, prepare_device
 from sa_study.checkpoint import Checkpoint, restore_rng, rng_state
 from sa_study.config import Settings
 from sa_study.data.batches import training_batches
+from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import TrainingData
 from sa_study.errors import ConfigError, Diverged, WeightsError
-from sa_study.features import autocast, extract_features, memory_format, prepare_device
+from sa_study.features import extract_features
 from sa_study.metrics.distances import rank_features
-from sa_study.model.loss import total_loss
 from sa_study.model.network import SANet
 from sa_study.randomness import derived_seed
+from sa_study.step import TrainingStep
 
 
 def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> Mapping[str, float]:
@@ -43,6 +45,7 @@ class Trainer:
         settings: What is trained.
         device: Where it is trained.
         history: The figures of every completed epoch.
+        step: Takes a step of the optimiser on a batch.
     """
 
     def __init__(self, settings: Settings, data: TrainingData, start: Mapping[str, Tensor] | None = None):
@@ -53,18 +56,9 @@ class Trainer:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         torch.manual_seed(derived_seed(settings.seed, "initialisation"))
-        net = build_network(settings, data.num_classes, start).to(self.device)
-        self._net = net.to(memory_format=memory_format(settings))
-        self._optimizer = torch.optim.SGD(
-            [
-                {"params": list(self._net.backbone_parameters()), "factor": settings.backbone_lr_factor},
-                {"params": list(self._net.new_parameters()), "factor": 1.0},
-            ],
-            lr=settings.lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            nesterov=True,
-        )
+        self._net = build_network(settings, data.num_classes, start)
+        self.step = TrainingStep(self._net, settings, self.device)
+        self._images = DeviceImages(data.store.images, self.device)
 
     @property
     def epoch(self) -> int:
@@ -104,7 +98,7 @@ class Trainer:
             num_classes=self._data.num_classes,
             epoch=self.epoch,
             history=self.history,
-            optimizer=self._optimizer.state_dict(),
+            optimizer=self.step.optimizer.state_dict(),
             rng=rng_state(),
         )
 
@@ -128,21 +122,16 @@ class Trainer:
         if checkpoint.optimizer is None or checkpoint.rng is None:
             raise ConfigError("the checkpoint holds weights only; training cannot go on from it")
         self._net.load_state_dict(checkpoint.state_dict)
-        self._optimizer.load_state_dict(checkpoint.optimizer)
+        self.step.optimizer.load_state_dict(checkpoint.optimizer)
         restore_rng(checkpoint.rng)
         self.history = [dict(figures) for figures in checkpoint.history]
 
-    def _train_epoch(self) -> dict[str, float]:
-        settings, start = self.settings, time.perf_counter()
-        lr = settings.lr * settings.lr_decay ** (self.epoch // settings.decay_epochs)
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr * group["factor"]
-        torch.manual_seed(derived_seed(settings.seed, "dropout", self.epoch))
-        self._net.train()
-        sums: dict[str, Tensor] = {}
-        images_seen = 0
-        for images, labels in training_batches(
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of the next epoch: images and labels on the device."""
+        settings = self.settings
+        return training_batches(
             self._data,
+            self._images,
             epoch=self.epoch,
             batch_size=settings.batch_size,
             height=settings.height,
@@ -150,44 +139,29 @@ class Trainer:
             flip=settings.flip,
             random_erasing=settings.random_erasing,
             seed=settings.seed,
-            device=self.device,
-        ):
-            for name, value in self._step(images, labels).items():
-                sums[name] = sums[name] + value if name in sums else value
-            images_seen += len(labels)
-        steps = images_seen // settings.batch_size
+        )
+
+    def _train_epoch(self) -> dict[str, float]:
+        settings, start = self.settings, time.perf_counter()
+        lr = settings.lr * settings.lr_decay ** (self.epoch // settings.decay_epochs)
+        self.step.set_lr(lr)
+        torch.manual_seed(derived_seed(settings.seed, "dropout", self.epoch))
+        self._net.train()
+        sums = torch.zeros(len(self.step.figures), device=self.device)
+        steps = 0
+        with float32_products(settings.precision):
+            for images, labels in self.batches():
+                sums += self.step(images, labels)
+                steps += 1
         # Reading the sums waits for the device, so the time that follows is the epoch's, not the queue's.
-        figures = {name: value.item() / steps for name, value in sums.items()}
+        means = (sums / steps).tolist()
         return {
             keys.EPOCH: self.epoch + 1,
             keys.PROGRESS: 100 * (self.epoch + 1) / settings.epochs,
-            **figures,
+            **dict(zip(self.step.figures, means, strict=True)),
             keys.LR: lr,
-            keys.IMAGES_PER_SECOND: images_seen / (time.perf_counter() - start),
+            keys.IMAGES_PER_SECOND: steps * settings.batch_size / (time.perf_counter() - start),
         }
-
-    def _step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """One step of the optimiser; the figures are means over the batch."""
-        self._optimizer.zero_grad()
-        parts = self.settings.accumulate
-        sums: dict[str, Tensor] = {}
-        for some, wanted in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-            share = len(wanted) / len(labels)
-            for name, value in self._gradient(some, wanted, share).items():
-                sums[name] = sums[name] + share * value if name in sums else share * value
-        self._optimizer.step()
-        return sums
-
-    def _gradient(self, images: Tensor, labels: Tensor, share: float) -> dict[str, Tensor]:
-        """Adds the gradient of a part of the batch, weighted by its share."""
-        images = images.contiguous(memory_format=memory_format(self.settings))
-        with autocast(self.settings, self.device):
-            _, logits = self._net(images)
-            loss, branches = total_loss(logits, labels)
-        (share * loss).backward()
-        accuracy = (logits["global"].detach().argmax(1) == labels).float().mean()
-        figures = {keys.LOSS: loss.detach(), keys.TRAIN_ACCURACY: accuracy}
-        return figures | {f"{keys.LOSS}/{name}": value for name, value in branches.items()}
 
     def _validate(self) -> dict[str, float]:
         data, settings = self._data, self.settings
@@ -195,7 +169,7 @@ class Trainer:
             return {}
         start = time.perf_counter()
         query, gallery = (
-            extract_features(self._net, data.store, index, settings) for index in (data.query, data.gallery)
+            extract_features(self._net, self._images, index, settings) for index in (data.query, data.gallery)
         )
         self._wait()
         latency = 1000 * (time.perf_counter() - start) / (len(query) + len(gallery))

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from sa_study import keys
+from sa_study.arithmetic import memory_format, prepare_device
 from sa_study.config import Settings
+from sa_study.data.device_images import DeviceImages
 from sa_study.data.market1501 import Market1501
 from sa_study.data.store import ImageStore, test_data
 from sa_study.engine import build_network
 from sa_study.errors import WeightsError
-from sa_study.features import extract_features, memory_format, prepare_device
+from sa_study.features import extract_features
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank
@@ -141,9 +143,16 @@ def evaluate(
     settings, query, gallery = trained.settings, images.query, images.gallery
     seconds = {"decode": images.seconds}
     with _timed(seconds, "features"):
-        net = trained.net.to(prepare_device(settings)).to(memory_format=memory_format(settings))
+        device = prepare_device(settings)
+        net = trained.net.to(device).to(memory_format=memory_format(settings))
         query_features, gallery_features = (
-            extract_features(net, store, np.arange(len(store.images)), settings, partial(report, phase))
+            extract_features(
+                net,
+                DeviceImages(store.images, device, resident=False),  # each is needed once
+                np.arange(len(store.images)),
+                settings,
+                partial(report, phase),
+            )
             for store, phase in ((query, "query features"), (gallery, "gallery features"))
         )
     labels = query.pids, gallery.pids, query.camids, gallery.camids

@@ -2,81 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sa_study.arithmetic import autocast, float32_products, memory_format
 from sa_study.config import Settings
 from sa_study.data.batches import evaluation_batches
+from sa_study.data.device_images import DeviceImages
 from sa_study.data.images import Progress
-from sa_study.data.store import ImageStore
-from sa_study.errors import ConfigError
 from sa_study.model.network import SANet
-
-
-def prepare_device(settings: Settings) -> torch.device:
-    """The device that `settings.device` means on this machine, with fp32 meaning fp32 on it.
-
-    Raises:
-        ConfigError: CUDA is asked for, and there is none.
-    """
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device: cuda, but PyTorch sees no CUDA device; use --set device=auto")
-    torch.backends.cudnn.allow_tf32 = False  # PyTorch's default rounds convolutions to 10 bits
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(settings.device)
-
-
-def autocast(settings: Settings, device: torch.device) -> torch.autocast:
-    """The arithmetic that `settings.precision` means on this device."""
-    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
-
-
-def memory_format(settings: Settings) -> torch.memory_format:
-    """The layout of the network and its input."""
-    return torch.channels_last if settings.channels_last else torch.contiguous_format
 
 
 @torch.inference_mode()
 def extract_features(
     net: SANet,
-    store: ImageStore,
+    images: DeviceImages,
     index: NDArray[np.int64],
     settings: Settings,
     progress: Progress | None = None,
 ) -> Tensor:
     """The matching features of stored images.
 
+    Where the device's memory is too small for a batch, it goes on with batches half as large.
+
     Args:
-        net: The network, on the settings' device; it is left in evaluation mode.
-        store: The images.
+        net: The network, on the images' device; it is left in evaluation mode.
+        images: Where they are taken from.
         index: Which of them, int64.
-        settings: Decide input size, batches, precision and device.
+        settings: Decide input size, batches and precision.
         progress: Told the number of images done and in all.
 
     Returns:
         Float32 features N×D on the device, in the order of `index`.
+
+    Raises:
+        torch.OutOfMemoryError: The memory is too small for a single image.
     """
     net.eval()
-    device = prepare_device(settings)
-    batches = evaluation_batches(
-        store,
-        index,
-        batch_size=settings.eval_batch_size,
-        height=settings.height,
-        width=settings.width,
-        device=device,
-    )
-    features: list[Tensor] = []
-    done = 0
-    with autocast(settings, device):
-        for images in batches:
-            images = images.contiguous(memory_format=memory_format(settings))
-            features.append(net(images)[0].float())
-            done += len(images)
-            if progress:
-                progress(done, len(index))
-    return torch.cat(features)
+    features = torch.empty(0, 0, device=images.device)
+    done, batch_size = 0, settings.eval_batch_size
+    while done < len(index):
+        try:
+            for batch in _feature_batches(net, images, index[done:], settings, batch_size):
+                if not done:
+                    features = batch.new_empty(len(index), batch.shape[1])
+                features[done : done + len(batch)] = batch
+                done += len(batch)
+                if progress:
+                    progress(done, len(index))
+        except torch.OutOfMemoryError:
+            if batch_size == 1:
+                raise
+            batch_size //= 2
+        else:
+            break
+        torch.cuda.empty_cache()  # only now is the error gone, and with it what its frames held
+    return features
+
+
+def _feature_batches(
+    net: SANet, images: DeviceImages, index: NDArray[np.int64], settings: Settings, batch_size: int
+) -> Iterator[Tensor]:
+    precision = settings.precision if settings.eval_precision == "same" else settings.eval_precision
+    size = {"height": settings.height, "width": settings.width}
+    with float32_products(precision), autocast(precision, images.device):
+        for batch in evaluation_batches(images, index, batch_size=batch_size, **size):
+            yield net(batch.contiguous(memory_format=memory_format(settings)))[0].float()

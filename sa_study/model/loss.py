@@ -19,8 +19,9 @@ def total_loss(logits: Mapping[str, Tensor], labels: Tensor) -> tuple[Tensor, di
     Returns:
         The sum, a scalar to call `backward` on, and each branch's mean cross entropy, detached.
     """
-    losses = {
-        branch: F.cross_entropy(scores.to(torch.promote_types(scores.dtype, torch.float32)), labels)
-        for branch, scores in logits.items()
-    }
-    return torch.stack(list(losses.values())).sum(), {name: loss.detach() for name, loss in losses.items()}
+    scores = torch.stack(list(logits.values()))
+    wide = scores.to(torch.promote_types(scores.dtype, torch.float32)).flatten(0, 1)
+    # One call for all branches: many small ones would keep a GPU waiting for the CPU.
+    of_image = F.cross_entropy(wide, labels.repeat(len(scores)), reduction="none")
+    losses = of_image.view(len(scores), -1).mean(1)
+    return losses.sum(), dict(zip(logits, losses.detach().unbind(), strict=True))

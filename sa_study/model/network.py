@@ -109,6 +109,13 @@ class SANet(nn.Module):
                 logits[f"stage{stage}"] = self._stage_logits(stage, x)
         return features, logits
 
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The names of the classifiers, in the order of the logits."""
+        parts = [f"part{index + 1}" for index in range(self.parts)] if self.parts > 1 else []
+        stages = [f"stage{stage}" for stage in _SUPERVISED_STAGES] if self.deep_supervision else []
+        return (*parts, "global", *stages)
+
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that ImageNet weights exist for."""
         return self.base.parameters()

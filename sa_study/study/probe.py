@@ -13,12 +13,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sa_study import keys
+from sa_study.arithmetic import prepare_device
 from sa_study.config import Settings
 from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
 from sa_study.engine import Trainer
 from sa_study.errors import RunFailed
-from sa_study.features import prepare_device
 from sa_study.model.network import SANet
 
 _SECONDS = 12.0

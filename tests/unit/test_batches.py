@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -7,18 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.stats import ks_2samp
 from torch import Tensor
 
+from sa_study.data.augmentation import erasing_boxes
 from sa_study.data.batches import (
     MEAN,
     STD,
-    erasing_boxes,
     evaluation_batches,
     resize,
     training_batches,
 )
+from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, TrainingData
 from sa_study.errors import ConfigError
 
@@ -41,10 +43,14 @@ def make_data(count: int, **size: int) -> TrainingData:
     )
 
 
+def on_cpu(store: ImageStore) -> DeviceImages:
+    return DeviceImages(store.images, CPU)
+
+
 def epoch_of(data: TrainingData, **changes: Any) -> tuple[Tensor, Tensor]:
     """All of an epoch's images and labels."""
-    settings = {"epoch": 0, "batch_size": 4, "flip": 0.0, "seed": 0, "device": CPU, **SIZE, **changes}
-    images, labels = zip(*training_batches(data, **settings), strict=True)
+    settings = {"epoch": 0, "batch_size": 4, "flip": 0.0, "seed": 0, **SIZE, **changes}
+    images, labels = zip(*training_batches(data, on_cpu(data.store), **settings), strict=True)
     return torch.cat(images), torch.cat(labels)
 
 
@@ -71,16 +77,15 @@ def test_resizing_is_pillows(size: tuple[int, int], dtype: torch.dtype) -> None:
 def test_evaluation_batches_are_normalised_images_in_order() -> None:
     store = make_store(11)
     index = np.array([9, 2, 2, 10, 0])
-    batches = list(evaluation_batches(store, index, batch_size=2, device=CPU, **SIZE))
+    batches = list(evaluation_batches(on_cpu(store), index, batch_size=2, **SIZE))
     assert [tuple(batch.shape) for batch in batches] == [(2, 3, 64, 32), (2, 3, 64, 32), (1, 3, 64, 32)]
     assert all(batch.dtype == torch.float32 for batch in batches)
     torch.testing.assert_close(pixels(torch.cat(batches)), stored(store, torch.from_numpy(index)))
 
 
 def test_no_images_to_evaluate() -> None:
-    assert (
-        list(evaluation_batches(make_store(1), np.empty(0, np.int64), batch_size=2, device=CPU, **SIZE)) == []
-    )
+    nothing = np.empty(0, np.int64)
+    assert list(evaluation_batches(on_cpu(make_store(1)), nothing, batch_size=2, **SIZE)) == []
 
 
 def test_training_batches_pair_images_with_their_labels() -> None:
@@ -91,9 +96,49 @@ def test_training_batches_pair_images_with_their_labels() -> None:
     torch.testing.assert_close(pixels(images), stored(data.store, labels + 3))
 
 
-def test_batches_have_the_type_and_layout_that_networks_take() -> None:
+@pytest.mark.parametrize("size", [(384, 128), (128, 64), (64, 32)])
+def test_batches_are_what_pillow_and_numpy_make_of_the_same_images(size: tuple[int, int]) -> None:
+    """Within 1/255, the rounding of Pillow's bytes."""
+    height, width = size
+    noise = np.random.default_rng(2).integers(0, 256, (12, 128, 64, 3), dtype=np.uint8)
+    data = dataclasses.replace(
+        make_data(9), store=ImageStore(noise, np.arange(12), np.zeros(12, np.int64), "")
+    )
+    images, labels = epoch_of(data, batch_size=3, flip=0.5, height=height, width=width)
+    seen = set()
+    for image, label in zip(pixels(images), labels, strict=True):
+        picture = Image.fromarray(noise[label + 3]).resize((width, height), Image.Resampling.BILINEAR)
+        both = [picture, ImageOps.mirror(picture)]
+        differences = [(image - torch.from_numpy(np.array(one)) / 255).abs().max().item() for one in both]
+        assert min(differences) <= 1 / 255 + 1e-6
+        seen.add(differences[0] < differences[1])
+    assert seen == {True, False}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_gpu_makes_the_same_choices(resident: bool) -> None:
+    data = make_data(40)
+    settings: dict[str, Any] = {"epoch": 2, "batch_size": 8, "random_erasing": 0.5, "seed": 0, **SIZE}
+    there = DeviceImages(data.store.images, torch.device("cuda"), resident=resident)
+    pairs = zip(
+        training_batches(data, there, **settings),
+        training_batches(data, on_cpu(data.store), **settings),
+        strict=True,
+    )
+    for (images, labels), (expected, wanted) in pairs:
+        assert torch.equal(labels.cpu(), wanted)
+        torch.testing.assert_close(images.cpu(), expected, rtol=0, atol=1.01 / 255 / min(STD))
+
+
+@pytest.mark.parametrize("erasing", [0.0, 1.0])
+def test_batches_have_the_type_and_layout_that_networks_take(erasing: float) -> None:
+    data = make_data(4)
+    size = {"height": 96, "width": 48}
     images, labels = next(
-        training_batches(make_data(4), epoch=0, batch_size=4, height=96, width=48, seed=0, device=CPU)
+        training_batches(
+            data, on_cpu(data.store), epoch=0, batch_size=4, seed=0, random_erasing=erasing, **size
+        )
     )
     assert (images.shape, images.dtype, labels.dtype) == ((4, 3, 96, 48), torch.float32, torch.int64)
     assert images.is_contiguous(memory_format=torch.channels_last)
@@ -106,8 +151,9 @@ def test_the_last_incomplete_batch_is_dropped(count: int, batches: int) -> None:
 
 
 def test_fewer_images_than_a_batch() -> None:
+    data = make_data(3)
     with pytest.raises(ConfigError, match="batch_size=4: only 3 training images; use at most 3"):
-        training_batches(make_data(3), epoch=0, batch_size=4, seed=0, device=CPU, **SIZE)
+        training_batches(data, on_cpu(data.store), epoch=0, batch_size=4, seed=0, **SIZE)
 
 
 @pytest.mark.parametrize("settings", [{"flip": 0.5}, {"random_erasing": 0.5}, {}])
@@ -238,5 +284,5 @@ def test_read_only_images_are_neither_written_to_nor_warned_about() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         epoch_of(data, flip=1.0, random_erasing=1.0)
-        list(evaluation_batches(data.store, data.train, batch_size=4, device=CPU, **SIZE))
+        list(evaluation_batches(on_cpu(data.store), data.train, batch_size=4, **SIZE))
     assert np.array_equal(data.store.images, before)

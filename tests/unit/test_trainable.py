@@ -17,6 +17,7 @@ from sa_study.data.market1501 import Market1501
 from sa_study.data.store import TrainingData, training_data
 from sa_study.engine import Trainer
 from sa_study.errors import Diverged
+from sa_study.step import TrainingStep
 from sa_study.study.storage import Storage
 from sa_study.study.trainable import Run
 
@@ -91,16 +92,16 @@ class SmallMemory:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, after_steps: int = 0):
         self.most, self.left = most, after_steps
         self.sizes: list[int] = []
-        forward = Trainer._gradient
+        gradient = TrainingStep._gradient
 
-        def limited(trainer: Trainer, images: Tensor, labels: Tensor, share: float) -> dict[str, Tensor]:
+        def limited(step: TrainingStep, images: Tensor, labels: Tensor, share: float) -> Tensor:
             self.left -= 1
             if self.left < 0 and len(images) > self.most:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
             self.sizes.append(len(images))
-            return forward(trainer, images, labels, share)
+            return gradient(step, images, labels, share)
 
-        monkeypatch.setattr(Trainer, "_gradient", limited)
+        monkeypatch.setattr(TrainingStep, "_gradient", limited)
 
 
 def test_a_full_gpu_memory_halves_the_gradients_parts_once(

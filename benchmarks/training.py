@@ -1,0 +1,228 @@
+"""How near training is to the network's own arithmetic, and how far ahead of the usual loop.
+
+Usage: python benchmarks/training.py [--steps N] [--rounds N] [--compile] [--json FILE]
+
+In turns, on the same machine: the network's steps on one batch that stays where it is (the floor), an epoch
+of the real trainer, the same epoch's batches without the network, and the usual loop (a DataLoader with
+Pillow and torchvision's transforms, float32). The share of the floor is what decoding, augmentation, copies
+and Python leave of the arithmetic. Operations are PyTorch's count of a step; the rate of a large matrix
+product of the same type, measured here, stands for what the chip can do.
+
+On a CPU: a small network, and the paper's at a smaller batch. On a GPU: the paper's at batch 48 and 256.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from harness import finish, in_turns, options, ratio, table
+from plain.pipeline import PlainTraining, draw_files
+from torch.utils.flop_counter import FlopCounterMode
+
+from sa_study.arithmetic import float32_products
+from sa_study.config import Settings
+from sa_study.data.store import ImageStore, TrainingData
+from sa_study.engine import Trainer
+from sa_study.model import SANet, total_loss
+
+IDENTITIES = 751
+MARKET_IMAGES = 12936
+SHARE_GOAL = 0.95
+
+SMALL = Settings(
+    depth=18, pretrained="none", height=64, width=32, parts=4, batch_size=32, lr=1e-4, epochs=1000
+)
+PAPER = Settings(pretrained="none", batch_size=48, lr=1e-4, epochs=1000)
+
+Variant = tuple[str, dict[str, Any]]
+
+
+def cases(steps: int) -> list[tuple[str, Settings, int]]:
+    """Name, settings and steps an epoch of what is measured on this machine."""
+    if torch.cuda.is_available():
+        large = dataclasses.replace(PAPER, batch_size=256)
+        return [
+            ("ResNet-50, 384×128, batch 48", PAPER, steps),
+            ("ResNet-50, 384×128, batch 256", large, steps),
+        ]
+    part = dataclasses.replace(PAPER, batch_size=8)
+    return [("ResNet-18, 64×32, batch 32", SMALL, steps), ("ResNet-50, 384×128, batch 8", part, steps // 8)]
+
+
+def variants(compiled: bool) -> list[Variant]:
+    """What is asked of the arithmetic."""
+    fast = {"precision": "bf16", "channels_last": True}
+    found: list[Variant] = [
+        ("fp32", {"precision": "fp32"}),
+        ("fp32, channels_last", {"precision": "fp32", "channels_last": True}),
+    ]
+    if torch.cuda.is_available():
+        found.append(("tf32, channels_last", {"precision": "tf32", "channels_last": True}))
+    else:
+        found.append(("bf16", {"precision": "bf16"}))
+    found.append(("bf16, channels_last", fast))
+    if compiled or torch.cuda.is_available():
+        modes = ("default", "cuda-graphs") if torch.cuda.is_available() else ("default",)
+        found += [(f"bf16, channels_last, compile {mode}", {**fast, "compile": mode}) for mode in modes]
+    return found
+
+
+def random_data(count: int) -> TrainingData:
+    """Images of noise: what they show does not change the work."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(count, 128, 64, 3), dtype=np.uint8)
+    labels = np.arange(count) % IDENTITIES
+    nothing = np.empty(0, np.int64)
+    store = ImageStore(images, labels, np.zeros(count, np.int64), fingerprint="")
+    return TrainingData(store, np.arange(count), labels, nothing, nothing, IDENTITIES)
+
+
+def pieces(settings: Settings, steps: int) -> dict[str, Callable[[], object]]:
+    """An epoch of the trainer, its batches alone, and as many steps on one batch."""
+    trainer = Trainer(settings, random_data(steps * settings.batch_size))
+    images, labels = next(trainer.batches())
+
+    def floor() -> None:
+        with float32_products(settings.precision):
+            for _ in range(steps):
+                trainer.step(images, labels)
+
+    def load() -> None:
+        for _ in trainer.batches():
+            pass
+
+    return {"training": trainer.run_epoch, "floor": floor, "loader": load}
+
+
+def operations(settings: Settings) -> int:
+    """Floating-point operations of a step's forward and backward passes, for one image."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net = SANet(settings.depth, IDENTITIES, parts=settings.parts)
+        _, logits = net(torch.empty(2, 3, settings.height, settings.width))
+        total_loss(logits, torch.empty(2, dtype=torch.int64))[0].backward()
+    return int(counter.get_total_flops()) // 2
+
+
+def matrix_rate(precision: str) -> float:
+    """Operations a second of a large matrix product."""
+    cuda = torch.cuda.is_available()
+    size = 8192 if cuda else 3072
+    factor = torch.randn(
+        size, size, device="cuda" if cuda else "cpu", dtype=torch.bfloat16 if precision == "bf16" else None
+    )
+    with float32_products(precision):
+        taken = in_turns({"product": lambda: factor @ factor}, rounds=5)["product"]
+    return 2.0 * size**3 / min(taken)
+
+
+def measure_case(
+    name: str, settings: Settings, steps: int, rounds: int, compiled: bool
+) -> list[dict[str, Any]]:
+    rows = []
+    images, work = steps * settings.batch_size, operations(settings)
+    for variant, changed in variants(compiled):
+        one = dataclasses.replace(settings, **changed)
+        taken = in_turns(pieces(one, steps), rounds)
+        rate = {piece: images / statistics.median(values) for piece, values in taken.items()}
+        rows.append(
+            {
+                "case": name,
+                "variant": variant,
+                "images_per_second": rate,
+                "share_of_floor": ratio(taken["floor"], taken["training"]),
+                "operations_per_second": rate["training"] * work,
+                "share_of_matrix_rate": rate["training"] * work / matrix_rate(one.precision),
+                "hours_of_100_epochs": 100 * MARKET_IMAGES / rate["training"] / 3600,
+            }
+        )
+    return rows
+
+
+def measure_usual(name: str, settings: Settings, steps: int, rounds: int) -> list[dict[str, Any]]:
+    """The usual loop beside the trainer's in float32, with as many workers as a user would give it."""
+    rows = []
+    images = steps * settings.batch_size
+    ours = pieces(dataclasses.replace(settings, precision="fp32"), steps)
+    with tempfile.TemporaryDirectory() as folder:
+        files, labels = draw_files(Path(folder), images, IDENTITIES)
+        for workers in (4, 16) if torch.cuda.is_available() else (2,):
+            usual = PlainTraining(files, labels, settings, workers)
+            works = {
+                "training": usual.train,
+                "loader": usual.load,
+                "ours": ours["training"],
+                "our loader": ours["loader"],
+            }
+            taken = in_turns(works, rounds)
+            rate = {piece: images / statistics.median(values) for piece, values in taken.items()}
+            rows.append({"case": name, "workers": workers, "images_per_second": rate})
+    return rows
+
+
+def tables(result: dict[str, Any]) -> list[str]:
+    ours = [
+        (
+            f"{row['case']}: {row['variant']}",
+            *(f"{row['images_per_second'][piece]:,.1f}" for piece in ("loader", "floor", "training")),
+            f"{row['share_of_floor']:.1%}",
+            f"{row['operations_per_second'] / 1e9:,.0f}",
+            f"{row['share_of_matrix_rate']:.0%}",
+            f"{row['hours_of_100_epochs']:.2f}" if "ResNet-50" in row["case"] else "",
+        )
+        for row in result["ours"]
+    ]
+    usual = [
+        (
+            f"{row['case']}, {row['workers']} workers",
+            *(
+                f"{row['images_per_second'][piece]:,.1f}"
+                for piece in ("loader", "training", "our loader", "ours")
+            ),
+        )
+        for row in result["usual"]
+    ]
+    return [
+        table(
+            f"Images a second (goal: training ≥ {SHARE_GOAL:.0%} of the floor)",
+            (
+                "what",
+                "loader only",
+                "floor",
+                "training",
+                "share of floor",
+                "GFLOP/s",
+                "of a product's",
+                "h/100 epochs",
+            ),
+            ours,
+        ),
+        table(
+            "The usual loop (DataLoader, Pillow, fp32) beside this one in fp32, images a second",
+            ("what", "its loader", "its training", "our loader", "our training"),
+            usual,
+        ),
+    ]
+
+
+def main() -> None:
+    parser = options(__doc__, "training")
+    parser.add_argument("--steps", type=int, default=16, help="steps of an epoch; at least 8")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; medians count")
+    parser.add_argument("--compile", action="store_true", help="also torch.compile on a CPU; a minute more")
+    asked = parser.parse_args()
+    result: dict[str, Any] = {"ours": [], "usual": []}
+    for name, settings, steps in cases(asked.steps):
+        result["ours"] += measure_case(name, settings, steps, asked.rounds, asked.compile)
+        result["usual"] += measure_usual(name, settings, steps, asked.rounds)
+    finish(result, asked.json, *tables(result))
+
+
+if __name__ == "__main__":
+    main()

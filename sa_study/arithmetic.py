@@ -1,0 +1,55 @@
+"""On what a network computes, and how: device, precision, memory layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from sa_study.config import Settings
+from sa_study.errors import ConfigError
+
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def prepare_device(settings: Settings) -> torch.device:
+    """The device that `settings.device` means on this machine.
+
+    Raises:
+        ConfigError: CUDA is asked for, and there is none.
+    """
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda, but PyTorch sees no CUDA device; use --set device=auto")
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(settings.device)
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The type that a network's forward pass computes in, for a setting of precision."""
+    if precision == "auto" and device.type == "cuda":
+        precision = "bf16"
+    half = _HALVES.get(precision)
+    return torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None)
+
+
+@contextmanager
+def float32_products(precision: str) -> Iterator[None]:
+    """Within, CUDA rounds the factors of float32 products to TF32's 10 bits for tf32, and never otherwise.
+
+    PyTorch's own default is TF32 in convolutions alone. What was set before is set again, so that distances
+    are not touched.
+    """
+    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, matrices.allow_tf32
+    convolutions.allow_tf32 = matrices.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        convolutions.allow_tf32, matrices.allow_tf32 = before
+
+
+def memory_format(settings: Settings) -> torch.memory_format:
+    """The layout of the network and its input."""
+    return torch.channels_last if settings.channels_last else torch.contiguous_format

@@ -1,0 +1,84 @@
+"""The store's bytes where they are computed with: on the GPU as a whole, or handed over batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+RESIDENT_SHARE = 0.25
+"""The share of a GPU's free memory that images may take; the networks of all its trials need the rest."""
+
+_UPLOAD = 4096
+"""Images a copy while they are brought to the GPU: their staging memory must not double the host's."""
+
+
+class DeviceImages:
+    """Gives batches of stored images on a device, without waiting for what the device is doing.
+
+    On a CPU a batch is gathered from the array. A GPU holds the whole array if it has room for it, so that a
+    batch is one gather there; else batches are gathered into page-locked memory and copied asynchronously.
+
+    Args:
+        images: uint8, N×h×w×3; only read.
+        device: Where the batches are needed.
+        resident: Whether the device holds all images; None decides by its free memory.
+
+    Attributes:
+        device: Where the batches are.
+        resident: Whether all images are there.
+    """
+
+    def __init__(self, images: npt.NDArray[np.uint8], device: torch.device, resident: bool | None = None):
+        self.device = device
+        self._images = images
+        self.resident = _fits(images.nbytes, device) if resident is None else resident
+        self._there = self._all() if self.resident else None
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def batches(self, index: npt.NDArray[np.int64], size: int) -> Iterator[Tensor]:
+        """Yields the images of `index` in its order, `size` at a time, the last batch as small as it comes.
+
+        Args:
+            index: int64, which images.
+            size: Images a batch.
+
+        Yields:
+            uint8, B×h×w×3, on the device.
+        """
+        if self._there is None:
+            for start in range(0, len(index), size):
+                yield self._gathered(index[start : start + size])
+        elif len(index):
+            for some in to_device(torch.from_numpy(index), self.device).split(size):
+                yield self._there.index_select(0, some)
+
+    def _all(self) -> Tensor:
+        there = torch.empty(self._images.shape, dtype=torch.uint8, device=self.device)
+        for start in range(0, len(there), _UPLOAD):
+            some = np.arange(start, min(start + _UPLOAD, len(there)))
+            there[start : start + _UPLOAD] = self._gathered(some)
+        return there
+
+    def _gathered(self, index: npt.NDArray[np.int64]) -> Tensor:
+        # PyTorch keeps page-locked memory from other use until the copy out of it is done.
+        batch = torch.empty(
+            (len(index), *self._images.shape[1:]), dtype=torch.uint8, pin_memory=self.device.type == "cuda"
+        )
+        self._images.take(index, axis=0, out=batch.numpy(), mode="clip")  # the other modes copy once more
+        return batch.to(self.device, non_blocking=True)
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on the device; a GPU gets it without the CPU waiting for what is under way there."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether a GPU has room for so many bytes of images; a CPU needs no second copy."""
+    return device.type == "cuda" and size <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]

@@ -1,0 +1,109 @@
+"""One step of training: forward pass, the branches' cross entropies, backward pass, SGD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from sa_study import keys
+from sa_study.arithmetic import autocast, memory_format
+from sa_study.config import Settings
+from sa_study.errors import ConfigError
+from sa_study.model.loss import total_loss
+from sa_study.model.network import SANet
+
+_COMPILE_MODES = {"default": "default", "cuda-graphs": "reduce-overhead"}
+
+Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class TrainingStep:
+    """Steps a network. Nothing in a step waits for a GPU.
+
+    Args:
+        net: What is trained; it is brought to the settings' device and memory layout.
+        settings: How.
+        device: Where.
+
+    Attributes:
+        optimizer: SGD over the backbone and the new layers, in this order.
+        figures: Names of what a step returns.
+    """
+
+    def __init__(self, net: SANet, settings: Settings, device: torch.device):
+        net.to(device).to(memory_format=memory_format(settings))
+        self._settings = settings
+        self._factors = (settings.backbone_lr_factor, 1.0)
+        self._forward = _compiled(partial(_forward, net, settings, device), settings)
+        self.figures = (keys.LOSS, keys.TRAIN_ACCURACY, *(f"{keys.LOSS}/{name}" for name in net.branches))
+        self.optimizer = torch.optim.SGD(
+            [{"params": list(net.backbone_parameters())}, {"params": list(net.new_parameters())}],
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=True,
+            fused=True,
+        )
+
+    def set_lr(self, lr: float) -> None:
+        """Sets the learning rate of the new layers, and the backbone's to its share of it."""
+        for group, factor in zip(self.optimizer.param_groups, self._factors, strict=True):
+            group["lr"] = lr * factor
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One step of the optimiser.
+
+        Args:
+            images: float32, B×3×H×W, normalised.
+            labels: int64, B.
+
+        Returns:
+            Means over the batch in the order of `figures`, on the device.
+        """
+        self.optimizer.zero_grad()
+        parts = self._settings.accumulate
+        sums = torch.zeros(len(self.figures), device=images.device)
+        for some, wanted in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+            share = len(wanted) / len(labels)
+            sums.add_(self._gradient(some, wanted, share), alpha=share)
+        self.optimizer.step()
+        return sums
+
+    def _gradient(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
+        """Adds the gradient of a part of the batch, weighted by its share; returns the part's figures."""
+        images = images.contiguous(memory_format=memory_format(self._settings))
+        loss, figures = self._forward(images, labels)
+        (share * loss).backward()
+        return figures
+
+
+def _forward(
+    net: SANet, settings: Settings, device: torch.device, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    with autocast(settings.precision, device):
+        _, logits = net(images)
+        loss, branches = total_loss(logits, labels)
+    accuracy = (logits["global"].detach().argmax(1) == labels).float().mean()
+    return loss, torch.stack([loss.detach(), accuracy, *branches.values()])
+
+
+def _compiled(forward: Forward, settings: Settings) -> Forward:
+    if settings.compile == "none":
+        return forward
+    compiled: Forward = torch.compile(forward, mode=_COMPILE_MODES[settings.compile])
+
+    def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        from torch._dynamo.exc import BackendCompilerFailed
+
+        try:
+            return compiled(images, labels)
+        except BackendCompilerFailed as error:
+            raise ConfigError(
+                f"compile: {settings.compile}, but PyTorch cannot compile here "
+                f"({str(error.inner_exception).splitlines()[0]}); use --set compile=none"
+            ) from None
+
+    return run

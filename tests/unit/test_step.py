@@ -1,0 +1,148 @@
+"""A step of training equals the plain one, does not wait, and is told apart when it cannot be compiled."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sa_study import keys
+from sa_study.config import Settings
+from sa_study.errors import ConfigError
+from sa_study.model.network import SANet
+from sa_study.step import TrainingStep
+
+CLASSES = 5
+SETTINGS: dict[str, Any] = {
+    "depth": 18,
+    "pretrained": "none",
+    "height": 32,
+    "width": 16,
+    "parts": 2,
+    "num_features": 8,
+    "batch_size": 8,
+    "dropout": 0.0,
+    "lr": 0.01,
+}
+
+
+def network() -> SANet:
+    torch.manual_seed(0)
+    return SANet(18, CLASSES, parts=2, num_features=8, dropout=0.0).train()
+
+
+def batches(count: int) -> list[tuple[Tensor, Tensor]]:
+    random = torch.Generator().manual_seed(1)
+    return [
+        (torch.randn(8, 3, 32, 16, generator=random), torch.randint(CLASSES, (8,), generator=random))
+        for _ in range(count)
+    ]
+
+
+def stepped(net: SANet, count: int, **changed: Any) -> list[Tensor]:
+    settings = Settings(**{**SETTINGS, **changed})
+    step = TrainingStep(net, settings, torch.device("cpu"))
+    step.set_lr(settings.lr)
+    return [step(images, labels) for images, labels in batches(count)]
+
+
+def plainly_stepped(net: SANet, count: int) -> list[list[float]]:
+    """The same with one cross entropy a branch and PyTorch's plainest SGD."""
+    groups = [
+        {"params": list(net.backbone_parameters()), "lr": 0.001},
+        {"params": list(net.new_parameters()), "lr": 0.01},
+    ]
+    optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=5e-4, nesterov=True, foreach=False)
+    figures = []
+    for images, labels in batches(count):
+        _, logits = net(images)
+        losses = [F.cross_entropy(scores, labels) for scores in logits.values()]
+        total = torch.stack(losses).sum()
+        right = (logits["global"].argmax(1) == labels).float().mean()
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        figures.append([value.item() for value in (total, right, *losses)])
+    return figures
+
+
+@pytest.mark.parametrize("changed", [{}, {"channels_last": True}], ids=["plain", "channels_last"])
+def test_steps_equal_plain_ones(changed: dict[str, Any]) -> None:
+    net = network()
+    plain = copy.deepcopy(net)
+    figures = torch.stack(stepped(net, 4, **changed))
+    torch.testing.assert_close(figures, torch.tensor(plainly_stepped(plain, 4)), rtol=1e-4, atol=1e-5)
+    for (name, value), expected in zip(net.state_dict().items(), plain.state_dict().values(), strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-5, msg=f"{name} differs")
+
+
+def test_compiled_steps_equal_plain_ones() -> None:
+    net = network()
+    plain = copy.deepcopy(net)
+    figures = torch.stack(stepped(net, 2, compile="default"))
+    torch.testing.assert_close(figures, torch.tensor(plainly_stepped(plain, 2)), rtol=1e-4, atol=1e-5)
+    assert net.state_dict().keys() == plain.state_dict().keys(), "checkpoints stay what they are"
+
+
+def test_no_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/no/such/compiler"))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    torch.compiler.reset()
+    with pytest.raises(
+        ConfigError, match=r"compile: default, .* cannot compile here .*use --set compile=none"
+    ):
+        stepped(network(), 1, compile="default")
+
+
+@pytest.mark.parametrize(("parts", "supervised"), [(1, True), (2, False), (2, True)])
+def test_the_figures_are_named_as_the_networks_branches(parts: int, supervised: bool) -> None:
+    net = SANet(18, CLASSES, parts=parts, num_features=8, deep_supervision=supervised)
+    _, logits = net(torch.randn(2, 3, 32, 16))
+    assert net.branches == tuple(logits)
+    step = TrainingStep(net, Settings(**{**SETTINGS, "parts": parts}), torch.device("cpu"))
+    assert step.figures == (keys.LOSS, keys.TRAIN_ACCURACY, *(f"loss/{name}" for name in logits))
+
+
+class Operations(TorchDispatchMode):
+    """Counts what is run."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs it, and counts it."""
+        self.counts[func.overloadpacket._qualified_op_name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_in_a_step_reads_a_value_back() -> None:
+    net = network()
+    step = TrainingStep(net, Settings(**SETTINGS), torch.device("cpu"))
+    ((images, labels),) = batches(1)
+    with Operations() as operations:
+        step(images, labels)
+        reading = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal"}
+        assert not reading & set(operations.counts)
+        step(images, labels)[0].item()
+    assert operations.counts["aten::_local_scalar_dense"] == 1, "it would have been seen"
+    assert operations.counts["aten::convolution"] > 20
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_nothing_in_a_step_waits_for_the_gpu() -> None:
+    device = torch.device("cuda")
+    step = TrainingStep(network(), Settings(**SETTINGS), device)
+    images, labels = (values.to(device) for values in batches(1)[0])
+    step(images, labels)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step(images, labels)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
