@@ -93,6 +93,7 @@ def _forward(
 def _compiled(forward: Forward, settings: Settings) -> Forward:
     if settings.compile == "none":
         return forward
+    torch.compiler.reset()  # a process that has trained many networks would else stop compiling, silently
     compiled: Forward = torch.compile(forward, mode=_COMPILE_MODES[settings.compile])
 
     def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

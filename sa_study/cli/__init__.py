@@ -54,6 +54,12 @@ def main() -> int:
             raise
         _complain(f"error: {error.filename or 'a file'}: {error.strerror}")
         return 1 if error.errno in _FULL else 2
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, which is not imported for this
+            raise
+        reason = str(error).splitlines()[0]
+        _complain(f"error: {reason}; --set accumulate=2 (4, …) trains with less, evaluation needs no setting")
+        return 1
     return code if isinstance(code, int) else 0
 
 

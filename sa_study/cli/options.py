@@ -81,9 +81,21 @@ class StudyOptions:
         typer.Option(help=f"What stops trials early: {', '.join(SCHEDULERS)}.", show_default="the space's"),
     ] = None
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="A fraction shares a GPU.", show_default="1 where there is one")
+        float | None,
+        typer.Option(
+            help="A fraction shares a GPU: 0.5 for two trials on each, 0.25 for four. That pays where one "
+            "trial leaves it idle (small networks, inputs or batches) and the memory holds all; "
+            "benchmarks/packing.py measures it.",
+            show_default="1 where there is one",
+        ),
     ] = None
-    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores, and threads, of a trial.")] = 1.0
+    cpus_per_trial: Annotated[
+        float,
+        typer.Option(
+            help="CPU cores, and threads, of a trial. Without a GPU many trials of one core each do more an "
+            "hour than few of several."
+        ),
+    ] = 1.0
     max_concurrent: MaxConcurrent = None
     address: Address = None
     storage_path: Annotated[

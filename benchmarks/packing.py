@@ -1,0 +1,103 @@
+"""How many trials to run at a time on one GPU, or on a CPU's cores: trials an hour by their number.
+
+Usage: python benchmarks/packing.py [--trials 1,2,4,8] [--epochs N] [--json FILE]
+
+Each trial is a process of its own that trains with the real trainer, as Ray's workers do; they begin together
+once all have warmed up. On a GPU they share it (the paper's network, 384×128, batch 48, bf16), on a CPU its
+cores (ResNet-18, 64×32, batch 32; each trial has its share of the threads, at least one). A trial here is
+counted as the images that one trains on: on a GPU 100 epochs of Market-1501, on a CPU 12 epochs of 2,000.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import time
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+import torch
+from harness import finish, options, table
+from training import PAPER, SMALL, random_data
+
+from sa_study.config import Settings
+from sa_study.engine import Trainer
+
+CUDA_TRIAL = 100 * 12936
+CPU_TRIAL = 12 * 2000
+
+PATIENCE = 600.0
+"""Seconds after which a trial that has not come must have failed."""
+
+
+def settings_for(trials: int) -> Settings:
+    """What each of so many trials trains."""
+    if torch.cuda.is_available():
+        return dataclasses.replace(PAPER, precision="bf16", channels_last=True)
+    return dataclasses.replace(SMALL, threads=max(1, len(os.sched_getaffinity(0)) // trials))
+
+
+def trial(settings: Settings, steps: int, epochs: int, together: Barrier) -> None:
+    """Trains, in a process of its own; all begin and end together."""
+    trainer = Trainer(settings, random_data(steps * settings.batch_size))
+    trainer.run_epoch()
+    together.wait()
+    for _ in range(epochs):
+        trainer.run_epoch()
+    together.wait()
+
+
+def measure(trials: int, steps: int, epochs: int) -> dict[str, Any]:
+    settings = settings_for(trials)
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(trials + 1, timeout=PATIENCE)
+    processes = [
+        context.Process(target=trial, args=(settings, steps, epochs, together)) for _ in range(trials)
+    ]
+    for process in processes:
+        process.start()
+    together.wait()
+    start = time.perf_counter()
+    together.wait()
+    seconds = time.perf_counter() - start
+    for process in processes:
+        process.join()
+    rate = trials * epochs * steps * settings.batch_size / seconds
+    return {
+        "trials": trials,
+        "threads": settings.threads,
+        "images_per_second": rate,
+        "trials_per_hour": 3600 * rate / (CUDA_TRIAL if torch.cuda.is_available() else CPU_TRIAL),
+    }
+
+
+def main() -> None:
+    parser = options(__doc__, "packing")
+    cuda = torch.cuda.is_available()
+    default = "1,2,4,8" if cuda else "1,2,4"
+    parser.add_argument("--trials", default=default, help="numbers of trials at a time; default %(default)s")
+    parser.add_argument("--epochs", type=int, default=2, help="epochs that are timed")
+    parser.add_argument("--steps", type=int, default=60 if cuda else 20, help="steps of an epoch")
+    asked = parser.parse_args()
+    rows = [measure(int(number), asked.steps, asked.epochs) for number in asked.trials.split(",")]
+    alone = rows[0]["trials_per_hour"]
+    text = table(
+        f"Trials at a time on one {'GPU' if cuda else 'machine without a GPU'}",
+        ("trials", "threads each", "images/s, all", "trials/hour", "of the first"),
+        [
+            (
+                row["trials"],
+                "" if cuda else row["threads"],
+                f"{row['images_per_second']:,.0f}",
+                f"{row['trials_per_hour']:.1f}",
+                f"{row['trials_per_hour'] / alone:.2f}",
+            )
+            for row in rows
+        ],
+    )
+    finish({"rows": rows}, asked.json, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The command line's last resort: errors become one line and an exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from sa_study import cli
+
+
+def failing(error: Exception) -> Any:
+    def app(**_: Any) -> None:
+        raise error
+
+    return app
+
+
+def test_a_full_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
+    monkeypatch.setattr(cli, "app", failing(error))
+    assert cli.main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: CUDA out of memory. Tried to allocate 2 GiB.; --set accumulate=2")
+    assert said.count("\n") == 1
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", failing(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main()
