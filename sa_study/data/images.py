@@ -17,6 +17,9 @@ from sa_study.errors import DataError
 Progress = Callable[[int, int], None]
 """Called in the caller's thread with the number of images done and the number in all."""
 
+_MOST_THREADS = 4
+"""Of a small image's decoding about half holds Python's lock: more threads only wait for each other."""
+
 _CHUNK = 32
 """Items that a thread takes at a time: a small image is decoded in the time that handing over takes."""
 
@@ -54,7 +57,7 @@ def for_each_image(
     Args:
         function: What to do with one item; the first error in the order of the items is raised.
         items: Its arguments.
-        threads: Number of threads; None for one a core: more would only wait for Python's lock.
+        threads: Number of threads; None for one a core, up to four.
         progress: Told of each item, in order, once its chunk is done.
 
     Returns:
@@ -65,7 +68,8 @@ def for_each_image(
     def work(start: int) -> list[R]:
         return [function(item) for item in items[start : start + _CHUNK]]
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+    threads = threads or min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for some in pool.map(work, range(0, len(items), _CHUNK)):
             for result in some:
