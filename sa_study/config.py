@@ -9,12 +9,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sa_study import keys
 from sa_study.errors import ConfigError
@@ -259,46 +257,6 @@ def _typed(key: str, kind: str, value: Any) -> Any:
     if kind == "str" and isinstance(value, str):
         return value
     raise ConfigError(f"{key}: {value!r} is not valid; allowed: {describe_range(key)}")
-
-
-_UNREADABLE = (ConfigError, yaml.YAMLError, ValueError, OverflowError)
-"""What reading YAML raises: its constructors of dates and numbers raise Python's own errors."""
-
-
-def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Reads `--set key=value` texts; the values are YAML scalars.
-
-    Raises:
-        ConfigError: A text without '=', an unknown key, or a bad value.
-    """
-    values: dict[str, Any] = {}
-    for text in assignments:
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(f"--set {text}: expected key=value, e.g. --set depth=18")
-        try:
-            check_key(key)
-            values[key] = check_value(key, yaml.safe_load(value))
-        except _UNREADABLE as error:
-            raise ConfigError(f"--set {text}: {str(error).splitlines()[0]}") from None
-    return values
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML mapping with the safe loader.
-
-    Raises:
-        ConfigError: The file is missing, unreadable, not YAML, or no mapping.
-    """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except _UNREADABLE as error:
-        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
-    return values
 
 
 _FIXED = {"val_identities": 0, "step_epochs": 40}

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import yaml
-
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Writes a file beside its final name and renames it once it is on disk.
@@ -35,15 +33,13 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         ValueError: A figure is not finite (JSON has no such number).
     """
     text = json.dumps(values, indent=2, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: _put(file, text))
+    write_text(path, text)
 
 
-def write_yaml(path: Path, values: Mapping[str, Any], comment: str = "") -> None:
-    """Writes YAML atomically, keys in the given order, below a comment of one or more lines."""
-    head = "".join(f"# {line}\n" for line in comment.splitlines())
-    text = head + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    write_atomically(path, lambda file: _put(file, text))
+def write_text(path: Path, text: str) -> None:
+    """Writes text atomically, in UTF-8."""
 
+    def put(file: BinaryIO) -> None:
+        file.write(text.encode("utf-8"))
 
-def _put(file: BinaryIO, text: str) -> None:
-    file.write(text.encode("utf-8"))
+    write_atomically(path, put)

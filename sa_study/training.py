@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sa_study.checkpoint import load_checkpoint, save_checkpoint
-from sa_study.config import Settings, read_yaml
+from sa_study.config import Settings
 from sa_study.curves import RunWriter
 from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
 from sa_study.data.store import TrainingData, training_data
 from sa_study.engine import Trainer, best_epoch
 from sa_study.errors import ConfigError, StudyFolderError
-from sa_study.files import write_yaml
 from sa_study.provenance import note_launch
+from sa_study.yaml_files import read_yaml, write_yaml
 
 
 class RunFolder:

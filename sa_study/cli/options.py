@@ -113,9 +113,9 @@ class StudyOptions:
         Raises:
             ConfigError: An option or the space is wrong.
         """
-        from sa_study.config import parse_assignments
         from sa_study.space_file import load_space, override
         from sa_study.study.config import StudyConfig, parse_duration
+        from sa_study.yaml_files import parse_assignments
 
         space = override(load_space(self.space), parse_assignments(self.overrides or []))
         space = self._searched_by(space)

@@ -41,8 +41,8 @@ def evaluate(
     overrides: Set = None,
 ) -> None:
     """Evaluate on the test set: a study's best checkpoint, or a weights file."""
-    from sa_study.config import parse_assignments
     from sa_study.report.console import evaluation_table, phases
+    from sa_study.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
     if (study is None) == (weights is None):
@@ -75,12 +75,13 @@ def paper(
     overrides: Set = None,
 ) -> None:
     """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
-    from sa_study.config import PAPER_VARIANTS, Settings, parse_assignments
+    from sa_study.config import PAPER_VARIANTS, Settings
     from sa_study.data.market1501 import Market1501
     from sa_study.evaluation import evaluate, load_network, load_test_images, summarise
     from sa_study.files import write_json
     from sa_study.report.console import evaluation_table, phases, seeds_table
     from sa_study.training import RunFolder, load_training_data
+    from sa_study.yaml_files import parse_assignments
 
     if variant not in PAPER_VARIANTS:
         raise ConfigError(f"--variant: {variant!r} is not one of {', '.join(PAPER_VARIANTS)}")
@@ -120,10 +121,11 @@ def train(
 ) -> None:
     """Train one fixed configuration in this process, without Ray."""
     from sa_study import keys
-    from sa_study.config import Settings, parse_assignments, read_yaml
+    from sa_study.config import Settings
     from sa_study.data.market1501 import Market1501
     from sa_study.report.console import percent, phases
     from sa_study.training import RunFolder, load_training_data
+    from sa_study.yaml_files import parse_assignments, read_yaml
 
     values = {**read_yaml(config), **parse_assignments(overrides or [])}
     run = Settings.from_mapping(values, str(config))

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sa_study import keys
-from sa_study.config import read_yaml
 from sa_study.errors import ConfigError, StudyFolderError
-from sa_study.files import write_yaml
 from sa_study.space import SearchSpace
 from sa_study.space_file import parse_space
+from sa_study.yaml_files import read_yaml, write_yaml
 
 FORMAT = 2
 

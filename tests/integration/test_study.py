@@ -16,8 +16,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sa_study import keys
 from sa_study.checkpoint import load_checkpoint
-from sa_study.config import Settings, read_yaml
+from sa_study.config import Settings
 from sa_study.data.sample import make_sample_data
+from sa_study.yaml_files import read_yaml
 
 LRS = [0.003, 1.0e-6, 100.0, 0.02, 0.03]  # the huge one diverges; some of the others fall behind
 RUNG, KEPT_SHARE = 50, 0.5

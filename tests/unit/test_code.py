@@ -19,14 +19,26 @@ def test_checkers_pass(check: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample"] + [
+    f"{path.parent.name}.{path.stem}"
+    for package in ("data", "metrics", "model")
+    for path in (ROOT / "sa_study" / package).glob("[!_]*.py")
+]
+
+
 @pytest.mark.parametrize(
     ("modules", "banned"),
     [
-        (["sa_study", "sa_study.cli"], ["torch", "ray", "optuna", "numpy", "torchvision"]),
+        (["sa_study", "sa_study.cli"], ["torch", "ray", "optuna", "numpy", "torchvision", "PIL", "yaml"]),
         (["sa_study.data.store", "sa_study.data.sample", "sa_study.data.check"], ["ray", "optuna"]),
         (["sa_study.model", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
         (["sa_study.engine", "sa_study.evaluation", "sa_study.training"], ["ray", "optuna"]),
         (["sa_study.study.records", "sa_study.report.study"], ["torch", "ray", "torchvision"]),
+        # What trains and measures, on a machine that has PyTorch, SciPy and Pillow, and nothing else.
+        (
+            [f"sa_study.{name}" for name in BARE],
+            ["ray", "optuna", "yaml", "rich", "typer", "sklearn", "pandas", "torchvision"],
+        ),
     ],
 )
 def test_layers(modules: list[str], banned: list[str]) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-import yaml
 
-from sa_study.files import write_atomically, write_json, write_yaml
+from sa_study.files import write_atomically, write_json
 
 
 def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
@@ -33,10 +32,3 @@ def test_json_holds_no_number_that_json_has_not(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nan"):
         write_json(tmp_path / "bad.json", {"mAP": float("nan")})
     assert not (tmp_path / "bad.json").exists()
-
-
-def test_yaml_keeps_order_below_its_comment(tmp_path: Path) -> None:
-    path = tmp_path / "file.yaml"
-    write_yaml(path, {"b": 1, "a": 2}, "first\nsecond")
-    assert path.read_text() == "# first\n# second\nb: 1\na: 2\n"
-    assert yaml.safe_load(path.read_text()) == {"b": 1, "a": 2}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +34,18 @@ def test_every_mode_becomes_rgb(tmp_path: Path, draw_image: DrawImage, mode: str
     assert np.array_equal(np.asarray(image), np.asarray(Image.open(path).convert("RGB")))
 
 
+@pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}])
+def test_every_kind_of_jpeg(tmp_path: Path, draw_image: DrawImage, options: dict[str, Any]) -> None:
+    path = tmp_path / "b.jpg"
+    Image.open(draw_image(tmp_path / "a.png")).save(path, **options)
+    image, content = read_image(path)
+    assert np.array_equal(np.asarray(image), np.asarray(Image.open(path).convert("RGB")))
+    path.write_bytes(content[:-40])
+    with pytest.raises(DataError, match=r"b\.jpg: not a readable image \(image file is truncated"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
 @pytest.mark.parametrize(
     ("orientation", "turned"),
     [
@@ -42,13 +56,15 @@ def test_every_mode_becomes_rgb(tmp_path: Path, draw_image: DrawImage, mode: str
     ],
 )
 def test_exif_orientation(
-    tmp_path: Path, draw_image: DrawImage, orientation: int, turned: Image.Transpose
+    tmp_path: Path, draw_image: DrawImage, orientation: int, turned: Image.Transpose, suffix: str
 ) -> None:
-    plain = Image.open(draw_image(tmp_path / "a.png"))
+    drawn = Image.open(draw_image(tmp_path / "a.png"))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    plain.save(tmp_path / "b.png", exif=exif)
-    image, _ = read_image(tmp_path / "b.png")
+    drawn.save(tmp_path / f"b.{suffix}", exif=exif)
+    drawn.save(tmp_path / f"c.{suffix}")
+    plain = Image.open(tmp_path / f"c.{suffix}")
+    image, _ = read_image(tmp_path / f"b.{suffix}")
     assert np.array_equal(np.asarray(image), np.asarray(plain.transpose(turned)))
 
 
@@ -98,3 +114,19 @@ def test_results_and_progress_come_in_order() -> None:
     results = for_each_image(lambda x: x * x, range(50), 4, lambda done, total: seen.append((done, total)))
     assert results == [x * x for x in range(50)]
     assert seen == [(done, 50) for done in range(1, 51)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 100])
+def test_no_item_is_left_out(count: int) -> None:
+    assert for_each_image(str, range(count), None, None) == [str(item) for item in range(count)]
+
+
+def test_the_first_error_in_order_is_raised() -> None:
+    def fail_from_40(item: int) -> int:
+        if item >= 40:
+            raise DataError(f"item {item}")
+        time.sleep(0.001)
+        return item
+
+    with pytest.raises(DataError, match="item 40"):
+        for_each_image(fail_from_40, range(200), 4, None)

@@ -10,11 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from simulation.landscapes import draw_landscape
 from simulation.methods import Choice, Method, Simulation, StudyMethod
+from simulation.written import write_study
+
+from sa_study import keys
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import open_readonly, read_about, trials_in
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import read_record
 
 SEEDS = range(5)
 
@@ -100,3 +108,20 @@ def test_a_simulated_study_repeats_and_returns_a_completed_trial() -> None:
     choice = method.choice()
     assert choice and simulation.trials[choice.number].finished
     assert sum(trial.epoch for trial in simulation.trials) == 900
+
+
+def test_a_written_study_is_one_that_launches_could_have_left(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", 30)
+    config = StudyConfig.read(StudyFolder.existing(folder.root).config)
+    database = open_readonly(folder)
+    config.require_lasting(read_about(database, folder)["lasting"])
+    trials = trials_in(database, folder)
+    assert [trial.number for trial in trials] == list(range(30))
+    assert trials[0].params == config.space.baseline and trials[0].state == TrialState.COMPLETE
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    for trial in trials:
+        record = read_record(trial)
+        assert record.over and trial.state == record.final_state
+        assert len(trial.intermediate_values) == record.epoch == record.last[keys.EPOCH]
+        assert max(trial.intermediate_values.values()) == record.best[config.metric]
+        assert all(config.space.search[name].contains(value) for name, value in trial.params.items())

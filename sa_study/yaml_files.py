@@ -1,0 +1,62 @@
+"""YAML, read and written: settings files, study descriptions, and the values of `--set`.
+
+On its own, so that what trains and measures needs no PyYAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sa_study.config import check_key, check_value
+from sa_study.errors import ConfigError
+from sa_study.files import write_text
+
+_UNREADABLE = (ConfigError, yaml.YAMLError, ValueError, OverflowError)
+"""What reading YAML raises: its constructors of dates and numbers raise Python's own errors."""
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Reads `--set key=value` texts; the values are YAML scalars.
+
+    Raises:
+        ConfigError: A text without '=', an unknown key, or a bad value.
+    """
+    values: dict[str, Any] = {}
+    for text in assignments:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError(f"--set {text}: expected key=value, e.g. --set depth=18")
+        try:
+            check_key(key)
+            values[key] = check_value(key, yaml.safe_load(value))
+        except _UNREADABLE as error:
+            raise ConfigError(f"--set {text}: {str(error).splitlines()[0]}") from None
+    return values
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML mapping with the safe loader.
+
+    Raises:
+        ConfigError: The file is missing, unreadable, not YAML, or no mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except _UNREADABLE as error:
+        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
+    return values
+
+
+def write_yaml(path: Path, values: Mapping[str, Any], comment: str = "") -> None:
+    """Writes YAML atomically, keys in the given order, below a comment of one or more lines."""
+    head = "".join(f"# {line}\n" for line in comment.splitlines())
+    text = head + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+    write_text(path, text)

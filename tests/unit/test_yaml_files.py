@@ -1,0 +1,65 @@
+"""YAML files and `--set`: what is written is read again, and what is wrong gets one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sa_study.config import Settings
+from sa_study.errors import ConfigError
+from sa_study.yaml_files import parse_assignments, read_yaml, write_yaml
+
+
+def test_yaml_keeps_order_below_its_comment(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    write_yaml(path, {"b": 1, "a": 2}, "first\nsecond")
+    assert path.read_text() == "# first\n# second\nb: 1\na: 2\n"
+    assert yaml.safe_load(path.read_text()) == {"b": 1, "a": 2}
+
+
+def test_settings_survive_yaml(tmp_path: Path) -> None:
+    settings = Settings(lr=1e-5, attention="none", step_epochs=3)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(settings.to_dict()))
+    assert Settings.from_mapping(read_yaml(path)) == settings
+
+
+def test_assignments() -> None:
+    values = parse_assignments(["depth=18", "lr=1e-2", "attention=none", "deep_supervision=false"])
+    assert values == {"depth": 18, "lr": 0.01, "attention": "none", "deep_supervision": False}
+
+
+WRONG = ["depth", "=18", "depht=18", "depth=", "depth=[18", "depth=17", "lr=fast", "lr=2020-13-45"]
+
+
+@pytest.mark.parametrize(
+    "text", [*WRONG, "lr=" + 400 * "9", "epochs=" + 5000 * "9"], ids=lambda text: text[:9]
+)
+def test_a_wrong_assignment_is_quoted(text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_assignments([text])
+    assert str(error.value).startswith(f"--set {text}: ") and "\n" not in str(error.value)
+
+
+NO_MAPPING = [b"- 1\n- 2\n", b"a: [1\n", b"\xff\xfe\x00", b"just text", b"lr: 2020-13-45\n"]
+
+
+@pytest.mark.parametrize(
+    "content", [*NO_MAPPING, b"lr: " + 5000 * b"9"], ids=lambda content: str(content[:9])
+)
+def test_a_file_that_is_no_mapping_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as error:
+        read_yaml(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_yaml_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "evil.yaml"
+    path.write_text(f"lr: !!python/object/apply:pathlib.Path.touch [{tmp_path / 'ran'}]\n")
+    with pytest.raises(ConfigError, match=r"evil\.yaml"):
+        read_yaml(path)
+    assert not (tmp_path / "ran").exists()
