@@ -1,4 +1,4 @@
-"""Where queries' true matches stand in their rankings, a block of queries at a time, on the distances' device.
+"""Where queries' true matches stand in their rankings, in blocks of queries, on the distances' device.
 
 A match stands behind every gallery image that counts and is nearer, or as near and earlier in the gallery.
 How many are nearer is looked up in the row's sorted values: sorting values alone, without the order that
