@@ -23,7 +23,7 @@ from sa_study.errors import WeightsError
 from sa_study.features import extract_features
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
-from sa_study.metrics.reranking import rerank
+from sa_study.metrics.reranking import rerank_features
 from sa_study.model.network import SANet
 from sa_study.model.weights import infer_architecture, load_weights, read_state_dict
 
@@ -162,7 +162,7 @@ def evaluate(
     if reranked:
         report("re-ranking", 0, 1)
         with _timed(seconds, "reranking"):
-            again = ranking_metrics(rerank(query_features, gallery_features), *labels)
+            again = ranking_metrics(rerank_features(query_features, gallery_features), *labels)
         report("re-ranking", 1, 1)
     return {
         **_figures(plain),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from numpy.typing import ArrayLike
@@ -12,15 +13,17 @@ from sa_study.errors import ConfigError, DataError
 from sa_study.metrics.ranking import RankingAccumulator, RankingMetrics, label_vectors
 
 ROWS_PER_BLOCK = 256
+COLUMNS_PER_PRODUCT = 2048
+"""On the CPU: what a product of the whole gallery reads and writes does not stay in its cache."""
 
 
 def squared_euclidean_blocks(
     query_features: Tensor, gallery_features: Tensor, block: int = ROWS_PER_BLOCK
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Return the distance matrix in blocks of rows, each computed when asked for, by one matrix product.
+    """Return the distance matrix in blocks of rows, each computed when asked for, by matrix products.
 
     A distance is |q|² + |g|² − 2·q·g, at least 0. The sum cancels for nearly equal features: expect an
-    absolute error of about 1e-6·(|q|² + |g|²), more where PyTorch is set to TF32 products.
+    absolute error of about 1e-6·(|q|² + |g|²), whatever products PyTorch is set to.
 
     Args:
         query_features: Real numbers, shape (Q, C), on any device; the work is done there, in float32.
@@ -37,12 +40,17 @@ def squared_euclidean_blocks(
     if block < 1:
         raise ConfigError(f"block is {block}; it must be at least 1: query rows per block of distances")
     queries, gallery = feature_pair(query_features, gallery_features)
-    gallery_norms = gallery.square().sum(dim=1)
+    norms = torch.cat([part.square().sum(dim=1) for part in gallery.split(COLUMNS_PER_PRODUCT)])
+    tile = COLUMNS_PER_PRODUCT if gallery.device.type == "cpu" else max(1, len(gallery))
 
     def distances(rows: slice) -> Tensor:
         part = queries[rows]
-        product = torch.addmm(gallery_norms, part, gallery.T, alpha=-2)
-        return product.add_(part.square().sum(dim=1, keepdim=True)).clamp_(min=0)
+        result = part.new_empty(len(part), len(gallery))
+        with full_precision(part.device):
+            for start in range(0, len(gallery), tile):
+                columns = slice(start, start + tile)
+                torch.addmm(norms[columns], part, gallery[columns].T, alpha=-2, out=result[:, columns])
+        return result.add_(part.square().sum(dim=1, keepdim=True)).clamp_(min=0)
 
     slices = (slice(start, min(start + block, len(queries))) for start in range(0, len(queries), block))
     return ((rows, distances(rows)) for rows in slices)
@@ -81,8 +89,27 @@ def rank_features(
             f"{len(query_features)} query features but {len(pids)} query_pids; give one pid per feature"
         )
     for rows, distances in squared_euclidean_blocks(query_features, gallery_features, block):
-        accumulator.add(distances.cpu().numpy(), pids[rows], camids[rows])
+        accumulator.add(distances, pids[rows], camids[rows])
     return accumulator.result()
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Has float32 products computed in float32 within: neither TF32 nor bfloat16, nor under autocast."""
+    matmul = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    of_backends = [backend.fp32_precision for backend in matmul]
+    try:
+        of_all = torch.get_float32_matmul_precision()
+    except RuntimeError:  # Precision was set by backend; then this older setting is still at its default.
+        of_all = "highest"
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(of_all)
+        for backend, precision in zip(matmul, of_backends, strict=True):
+            backend.fp32_precision = precision
 
 
 def feature_pair(query_features: Tensor, gallery_features: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,6 @@
-"""CMC and average precision by the Market-1501 protocol, exact and without sorting the gallery.
+"""CMC and average precision by the Market-1501 protocol, exact.
 
-Every figure follows from the positions of a query's true matches, and a match's position is one plus the
-number of gallery images before it. Counting those takes a vectorised comparison per match: for the dozen or
-so matches of a query an order of magnitude cheaper than sorting its row.
+Every figure follows from the ranks of a query's true matches: only these leave the distances' device.
 """
 
 from __future__ import annotations
@@ -10,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from sa_study.errors import ConfigError, DataError
+from sa_study.metrics.positions import MatchPositions
 
-DISTRACTOR_PID = 0
-_ROWS_PER_BLOCK = 256
+ROWS_PER_BLOCK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,18 +81,16 @@ class RankingAccumulator:
         if not self._pids.size:
             raise DataError("The gallery is empty: ranking needs at least one gallery image")
         self._topk = topk
-        self._junk = np.flatnonzero(self._pids < 0)
-        self._by_pid = np.argsort(self._pids, kind="stable")
-        self._sorted_pids = self._pids[self._by_pid]
-        self._positions: list[NDArray[np.int64]] = []
-        self._without_match = 0
+        self._positions = MatchPositions(self._pids, self._camids)
+        self._counts: list[NDArray[np.int64]] = []
+        self._ranks: list[NDArray[np.int64]] = []
 
-    def add(self, distances: ArrayLike, query_pids: ArrayLike, query_camids: ArrayLike) -> None:
+    def add(self, distances: ArrayLike | Tensor, query_pids: ArrayLike, query_camids: ArrayLike) -> None:
         """Rank the gallery for some more queries.
 
         Args:
             distances: Real numbers, shape (B, G), in any unit; smaller is nearer. float32 and float64 are
-                compared as they are, other types as float64. Left unchanged.
+                compared as they are, other types as float64; a tensor's on its device. Left unchanged.
             query_pids: Integers, shape (B,).
             query_camids: Integers, shape (B,).
 
@@ -100,14 +98,11 @@ class RankingAccumulator:
             DataError: Shapes do not fit each other or the gallery, or a distance is NaN.
         """
         pids, camids = label_vectors("query", query_pids, query_camids)
-        rows = _distance_matrix(distances, pids.size, self._pids.size)
-        _refuse_nan(rows, first_query=len(self._positions) + self._without_match)
-        for row, pid, camid in zip(rows, pids, camids, strict=True):
-            positions = self._match_positions(row, pid, camid)
-            if positions.size:
-                self._positions.append(positions)
-            else:
-                self._without_match += 1
+        rows = _comparable(_distance_matrix(distances, pids.size, self._pids.size))
+        _refuse_nan(rows, first_query=sum(counts.size for counts in self._counts))
+        counts, ranks = self._positions.find(rows, pids, camids)
+        self._counts.append(counts)
+        self._ranks.append(ranks)
 
     def result(self) -> RankingMetrics:
         """Return the figures over all queries added so far.
@@ -115,36 +110,17 @@ class RankingAccumulator:
         Raises:
             DataError: No query has a match.
         """
-        if not self._positions:
+        counts = np.concatenate([np.empty(0, dtype=np.int64), *self._counts])
+        if not counts.any():
             raise DataError(
-                f"None of the {self._without_match} queries has a match in the gallery (same pid above 0,"
+                f"None of the {counts.size} queries has a match in the gallery (same pid above 0,"
                 " other camid): no figure can be computed; check the pids and camids"
             )
-        return _figures(self._positions, self._topk, self._without_match)
-
-    def _match_positions(
-        self, row: NDArray[np.floating], pid: np.int64, camid: np.int64
-    ) -> NDArray[np.int64]:
-        """Return the ascending ranks (from 1) of one query's matches."""
-        if pid <= DISTRACTOR_PID:
-            return np.empty(0, dtype=np.int64)
-        start, stop = np.searchsorted(self._sorted_pids, [pid, pid + 1])
-        same_pid = self._by_pid[start:stop]
-        same_camera = self._camids[same_pid] == camid
-        matches = same_pid[~same_camera]
-        row = row.copy()
-        # NaN compares false with everything: what is left out stands before no match.
-        row[same_pid[same_camera]] = np.nan
-        row[self._junk] = np.nan
-        positions = [
-            1 + np.count_nonzero(row[:index] <= row[index]) + np.count_nonzero(row[index:] < row[index])
-            for index in matches
-        ]
-        return np.sort(np.array(positions, dtype=np.int64))
+        return _figures(np.concatenate(self._ranks), counts, self._topk)
 
 
 def ranking_metrics(
-    distances: ArrayLike,
+    distances: ArrayLike | Tensor,
     query_pids: ArrayLike,
     gallery_pids: ArrayLike,
     query_camids: ArrayLike,
@@ -154,7 +130,7 @@ def ranking_metrics(
     """Rank the gallery for every query and return the figures; the protocol is `RankingAccumulator`'s.
 
     Args:
-        distances: Real numbers, shape (Q, G); smaller is nearer.
+        distances: Real numbers, shape (Q, G), an array or a tensor on any device; smaller is nearer.
         query_pids: Integers, shape (Q,).
         gallery_pids: Integers, shape (G,).
         query_camids: Integers, shape (Q,).
@@ -168,8 +144,8 @@ def ranking_metrics(
     accumulator = RankingAccumulator(gallery_pids, gallery_camids, topk)
     pids, camids = label_vectors("query", query_pids, query_camids)
     rows = _distance_matrix(distances, pids.size, np.size(gallery_pids))
-    for start in range(0, pids.size, _ROWS_PER_BLOCK):
-        block = slice(start, start + _ROWS_PER_BLOCK)
+    for start in range(0, pids.size, ROWS_PER_BLOCK):
+        block = slice(start, start + ROWS_PER_BLOCK)
         accumulator.add(rows[block], pids[block], camids[block])
     return accumulator.result()
 
@@ -197,30 +173,46 @@ def label_vectors(
     return first, second
 
 
-def _distance_matrix(distances: ArrayLike, queries: int, gallery: int) -> NDArray[np.floating]:
-    rows = np.asarray(distances)
-    if rows.shape != (queries, gallery) or rows.dtype.kind not in "iuf":
+def _distance_matrix(
+    distances: ArrayLike | Tensor, queries: int, gallery: int
+) -> NDArray[np.floating] | Tensor:
+    rows = distances if isinstance(distances, Tensor) else np.asarray(distances)
+    numbers = _is_real(rows.dtype) if isinstance(rows, Tensor) else rows.dtype.kind in "iuf"
+    if tuple(rows.shape) != (queries, gallery) or not numbers:
         raise DataError(
-            f"distances has shape {rows.shape} and type {rows.dtype}; it must hold real numbers, one row for"
-            f" each of the {queries} queries and one column for each of the {gallery} gallery images"
+            f"distances has shape {tuple(rows.shape)} and type {rows.dtype}; it must hold real numbers, one"
+            f" row for each of the {queries} queries and one column for each of the {gallery} gallery images"
         )
-    return rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
+    return rows
 
 
-def _refuse_nan(rows: NDArray[np.floating], first_query: int) -> None:
-    missing = np.isnan(rows)
-    if missing.any():
-        row, column = np.argwhere(missing)[0]
-        raise DataError(
-            f"the distance of query {first_query + row} to gallery image {column} is NaN, as are"
-            f" {np.count_nonzero(missing) - 1} more; only numbers can be ranked: check the features"
-        )
+def _is_real(dtype: torch.dtype) -> bool:
+    return not dtype.is_complex and dtype != torch.bool
 
 
-def _figures(positions: list[NDArray[np.int64]], topk: int, without_match: int) -> RankingMetrics:
-    counts = np.array([of_query.size for of_query in positions])
+def _comparable(rows: NDArray[np.floating] | Tensor) -> Tensor:
+    """Return the rows as a tensor of float32 or float64, sharing memory where it can be shared."""
+    if isinstance(rows, Tensor):
+        return rows.detach() if rows.dtype in (torch.float32, torch.float64) else rows.detach().double()
+    dtype = rows.dtype if rows.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    # PyTorch knows neither read-only arrays nor every memory order; these are copied.
+    return torch.from_numpy(np.require(rows, dtype, ["C", "W"]))
+
+
+def _refuse_nan(rows: Tensor, first_query: int) -> None:
+    if not rows.amax(dim=1).isnan().any():
+        return
+    missing = rows.isnan().nonzero()
+    row, column = missing[0].tolist()
+    raise DataError(
+        f"the distance of query {first_query + row} to gallery image {column} is NaN, as are"
+        f" {len(missing) - 1} more; only numbers can be ranked: check the features"
+    )
+
+
+def _figures(pos: NDArray[np.int64], of_query: NDArray[np.int64], topk: int) -> RankingMetrics:
+    counts = of_query[of_query > 0]
     starts = np.cumsum(counts) - counts
-    pos = np.concatenate(positions)
     k = np.arange(1, pos.size + 1) - np.repeat(starts, counts)
     precision = k / pos
     precision_before = np.divide(k - 1, pos - 1, out=np.ones(pos.size), where=pos > 1)
@@ -240,5 +232,5 @@ def _figures(positions: list[NDArray[np.int64]], topk: int, without_match: int) 
         mAP_trapezoid=mean_over_queries((precision + precision_before) / 2),
         mINP=float(np.mean(counts / last)),
         num_valid_queries=counts.size,
-        num_queries_without_match=without_match,
+        num_queries_without_match=of_query.size - counts.size,
     )
