@@ -21,7 +21,7 @@ from injection.moments import MOMENTS
 CASE = Case("tpe", "asha", slots=1, trials=4)
 MOMENT = {moment.name: moment for moment in MOMENTS}
 KILLS = [
-    Kill("ctrl-c", MOMENT["anywhere"]),
+    Kill("ctrl-c", MOMENT["new trial"]),
     Kill("worker", MOMENT["at a checkpoint"]),
     Kill("driver", MOMENT["after an epoch"]),
 ]

@@ -22,7 +22,7 @@ from sa_study.data.sample import make_sample_data
 DRIVER = Path(__file__).with_name("driver.py")
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
-    "fixed": {**TINY, "backbone_lr_factor": 0.1},
+    "fixed": {**TINY, "backbone_lr_factor": 0.1, "epochs": 10},  # long enough for a node to come meanwhile
     "baseline": {"lr": 0.01},
     "sampler": "random",  # its suggestions do not depend on which trial ends first
     "scheduler": {"name": "none"},
