@@ -1,9 +1,13 @@
 # make demo: install, then the main job on sample data.   make test: install, then all tests.
+# make bench: speed and memory on this machine, in ten minutes.   make bench-studies: whole studies, faults, search.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench clean
+SPEED := training packing ranking reranking decoding startup scaling
+STUDIES := sample_data memory overhead search_efficiency faults
+
+.PHONY: demo test bench bench-studies clean
 
 demo: $(VENV)/installed
 	$(BIN)/python run_study.py demo
@@ -12,7 +16,10 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/installed-dev
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for name in $(SPEED); do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+bench-studies: $(VENV)/installed-dev
+	for name in $(STUDIES); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
