@@ -4,8 +4,8 @@ Usage: python benchmarks/decoding.py [--data-dir DIR] [--images N] [--rounds N] 
 
 Takes Market-1501's training images, or without --data-dir as many drawn JPEGs of 128×64. One pass by each, in
 turns, the files in the system's cache: the study's own decoding, once a run, which keeps the images and takes
-every file's SHA-256; a loop of one thread, which does neither; a `DataLoader` of 2 workers, which decodes anew
-in every epoch, to bytes, and to the resized, mirrored and normalised floats of the published code. About a
+every file's SHA-256; a loop of one thread, which does neither; a `DataLoader` of 2 workers, which decodes in
+every epoch, to bytes, and to the resized, mirrored and normalised floats of the published code. About a
 minute and a half on two cores.
 """
 

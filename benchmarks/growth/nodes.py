@@ -1,0 +1,115 @@
+"""Growth with the number of nodes: how many trials a minute a cluster runs whose trials only sleep.
+
+The nodes are Ray's own, with one CPU each, on this machine; all but the trial itself is a launch's own code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import harness
+import numpy as np
+from ray import tune
+from ray.cluster_utils import Cluster
+
+from sa_study import keys
+from sa_study.data.store import ImageStore, TrainingData
+from sa_study.space import Scheduler
+from sa_study.space_file import load_space, override
+from sa_study.study import launch
+from sa_study.study.config import StudyConfig
+from sa_study.study.records import TrialEvent
+
+NODES = (1, 2, 4)
+EPOCHS, SECONDS = 4, 1.0
+"""Of a trial, and of each of its epochs."""
+
+PER_NODE = 4
+"""Trials."""
+
+
+class Clock:
+    """Notes when epochs are recorded."""
+
+    def __init__(self) -> None:
+        self.epochs: list[tuple[float, int]] = []
+
+    def announce(self, event: TrialEvent) -> None:
+        """Notes an epoch and its trial."""
+        if event.kind == "epoch":
+            self.epochs.append((time.monotonic(), event.number))
+
+    def decoded(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def trials_a_minute(self, slots: int) -> float:
+        """The rate once every slot has ended an epoch; before that workers start."""
+        begin = next(i for i in range(len(self.epochs)) if len({n for _, n in self.epochs[: i + 1]}) == slots)
+        (start, _), (end, _) = self.epochs[begin], self.epochs[-1]
+        return (len(self.epochs) - begin - 1) / EPOCHS / (end - start) * 60
+
+
+def nodes() -> list[dict[str, float]]:
+    """Clusters of more and more nodes, each with as many trials a node."""
+    return [harness.apart(_nodes, count) for count in NODES]
+
+
+def _nodes(count: int) -> dict[str, float]:
+    start = time.monotonic()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    clock = Clock()
+    try:
+        for _ in range(count - 1):
+            cluster.add_node(num_cpus=1)
+        with (
+            tempfile.TemporaryDirectory(prefix="scaling_") as place,
+            patch.object(launch, "load_data", lambda config, progress: _no_data()),
+            patch.object(launch, "run_trial", sleeping_trial(EPOCHS, SECONDS)),
+        ):
+            launch.launch(Path(place) / "study", _config(Path(place), cluster.address, count), clock)
+    finally:
+        cluster.shutdown()
+    rate = clock.trials_a_minute(count)
+    return {
+        "nodes": count,
+        "trials a minute": rate,
+        "of the slots' time asleep, %": 100 * rate / 60 * EPOCHS * SECONDS / count,
+        "the whole launch, s": time.monotonic() - start,
+    }
+
+
+def sleeping_trial(epochs: int, seconds: float) -> Callable[..., None]:
+    """A trial that trains nothing; nested, so that it reaches workers that have no benchmarks."""
+
+    def run_trial(config: dict[str, Any], **parts: Any) -> None:
+        for epoch in range(1, epochs + 1):
+            time.sleep(seconds)
+            figures = {keys.EPOCH: epoch, keys.PROGRESS: 100 * epoch / epochs, keys.SECONDS: seconds}
+            figures |= dict.fromkeys(keys.RANKING, config["settings"]["lr"])
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "checkpoint.pt").touch()
+                tune.report(figures, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    return run_trial
+
+
+def _config(place: Path, address: str, count: int) -> StudyConfig:
+    space = override(load_space(Path("demo")), {"epochs": EPOCHS, "dropout": 0.5})
+    space = dataclasses.replace(space, scheduler=Scheduler("none"))
+    return StudyConfig(
+        data_dir=place, space=space, trials=PER_NODE * count, gpus_per_trial=0, address=address
+    )
+
+
+def _no_data() -> TrainingData:
+    images, ids = np.zeros((2, 8, 8, 3), np.uint8), np.arange(2)
+    return TrainingData(ImageStore(images, ids, ids, "none"), ids, ids, ids, ids, 2)

@@ -1,0 +1,82 @@
+"""Growth with the number of trials of a study: the next suggestion, a record, what `status` reads."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import harness
+from simulation.written import write_study
+
+from sa_study import keys
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import open_readonly, open_storage, read_about, trials_in
+from sa_study.study.folder import StudyFolder
+from sa_study.study.meter import Budget, Meter
+from sa_study.study.records import read_record
+from sa_study.study.scheduler import StudyScheduler
+from sa_study.study.search import StudySearch
+
+TRIALS = (50, 100, 200, 400)
+REPEATS = 5
+
+
+def trials() -> list[dict[str, float]]:
+    """What a launch does for one more trial in longer and longer studies."""
+    with tempfile.TemporaryDirectory(prefix="scaling_") as place:
+        folders = [write_study(Path(place) / str(count), count) for count in (TRIALS[0] // 2, *TRIALS)]
+        return [_trials(folder) for folder in folders][1:]  # the first warms up
+
+
+def _trials(folder: StudyFolder) -> dict[str, float]:
+    config = StudyConfig.read(folder.config)
+    reading = [harness.seconds(lambda: _read(folder)) for _ in range(REPEATS)]
+    searches: list[StudySearch] = []
+    beginning = harness.seconds(lambda: searches.append(_begin(folder, config)))
+    search = searches[0]
+    asking, recording = [], []
+    for number in range(REPEATS):
+        name = f"trial-{number}"
+        asking.append(harness.seconds(lambda: search.suggest(name)))  # noqa: B023, called at once
+        recording.append(harness.seconds(lambda: _record(search, name)))  # noqa: B023
+    return {
+        "trials": config.trials,
+        "a suggestion, ms": 1000 * statistics.median(asking),
+        "an epoch's record, ms": 1000 * statistics.median(recording),
+        "a relaunch's start, ms": 1000 * beginning,
+        "what status reads, ms": 1000 * statistics.median(reading),
+        "database, MiB": folder.database.stat().st_size / 2**20,
+    }
+
+
+def _begin(folder: StudyFolder, config: StudyConfig) -> StudySearch:
+    """What a launch makes of the database before its first suggestion."""
+    database = open_storage(folder)
+    earlier = trials_in(database, folder)
+    meter = Meter(Budget(), map(read_record, earlier), lambda: REPEATS)
+    search = StudySearch(
+        space=config.space, metric=config.metric, storage=database, seed=1, session="session_2", meter=meter
+    )
+    StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier)
+    return search
+
+
+def _record(search: StudySearch, name: str) -> None:
+    """The first epoch of a trial, written down."""
+    result: dict[str, Any] = {
+        keys.EPOCH: 1,
+        keys.PROGRESS: 1.0,
+        **dict.fromkeys(keys.RANKING, 0.1),
+        keys.SECONDS: 1.0,
+        "checkpoint_dir_name": "checkpoint_000000",
+    }
+    search.record_epoch(name, result, stopped=False)
+    search.commit(name)
+
+
+def _read(folder: StudyFolder) -> None:
+    database = open_readonly(folder)
+    trials_in(database, folder)
+    read_about(database, folder)
