@@ -47,8 +47,8 @@ class MatchPositions:
         rows, columns = self._same_pid(pids)
         elsewhere = self._camids[columns] != camids[rows]
         counts = np.bincount(rows[elsewhere], minlength=len(pids))
-        # A column a match; queries with fewer of them look up the rest for nothing.
-        valid = np.arange(counts.max(initial=0)) < counts[:, None]
+        # A column a match, at least one; queries with fewer matches look up the rest for nothing.
+        valid = np.arange(counts.max(initial=1)) < counts[:, None]
         matches = np.zeros(valid.shape, dtype=np.int64)
         matches[valid] = columns[elsewhere]
         same_view = np.stack([rows[~elsewhere], columns[~elsewhere]])
