@@ -1,95 +1,33 @@
-"""How long the ranking figures take beside one argsort of the same distances, and whether they are right.
+"""How long the ranking figures take, from given distances and from features, and whether they are right.
 
-Usage: python benchmarks/ranking.py [--json FILE]
+Usage: python benchmarks/ranking.py [--quick] [--json FILE]
 
-Synthetic clustered features with the numbers of Market-1501's test set: 3,368 queries of 750 identities and 6
-cameras, 15,913 gallery images of which 2,798 are distractors. All times are of one process, taken in turns.
+Synthetic clustered features of the size of Market-1501's test set: 3,368 queries of 750 identities and 6
+cameras, 15,913 gallery images of which 2,798 are distractors. Beside them one torch.mm of the same features,
+which no ranking by distance can do without; numpy.argsort of the same distances; scikit-learn's average
+precision; and an evaluator as usually published, query by query, written here: mAP and three CMC variants.
+Last the size of MSMT17's test set, with peak memory (not with --quick). On a machine with a GPU, both
+devices. All times of a section are of one process, taken in turns. Needs torch and numpy; scikit-learn where
+it is installed.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import statistics
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
+from harness import apart, finish, in_turns, options, peak_memory, ratio, seconds, table
+from market import MARKET, MSMT17, TestSet, market_like
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
-from sklearn.metrics import average_precision_score
+from plain_ranking import plain_evaluator, scikit_learn_map
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from sa_study.metrics import RankingMetrics, rank_features, ranking_metrics, squared_euclidean_blocks
 
-from sa_study.metrics import RankingMetrics, ranking_metrics, squared_euclidean_blocks
-
-IDENTITIES, CAMERAS, DISTRACTORS = 750, 6, 2798
-
-
-class TestSet(NamedTuple):
-    """Features (float32, unit length) and labels of queries and gallery."""
-
-    query: NDArray[np.float32]
-    gallery: NDArray[np.float32]
-    query_pids: NDArray[np.int64]
-    gallery_pids: NDArray[np.int64]
-    query_camids: NDArray[np.int64]
-    gallery_camids: NDArray[np.int64]
-
-
-def market_like(columns: int, queries: int = 3368, gallery: int = 15913, seed: int = 0) -> TestSet:
-    """Draw a cluster an identity, shifted by camera and blurred; each distractor is a cluster of its own."""
-    rng = np.random.default_rng(seed)
-    pairs = rng.permutation(IDENTITIES * CAMERAS)[:queries]
-    query_pids, query_camids = pairs // CAMERAS + 1, pairs % CAMERAS
-    distractors = gallery * DISTRACTORS // 15913
-    gallery_pids = rng.permutation(
-        np.concatenate([np.zeros(distractors, int), rng.integers(1, IDENTITIES + 1, gallery - distractors)])
-    )
-    gallery_camids = rng.integers(CAMERAS, size=gallery)
-    centres = rng.standard_normal((IDENTITIES + 1, columns), dtype=np.float32)
-    shifts = 0.7 * rng.standard_normal((CAMERAS, columns), dtype=np.float32)
-
-    def features(pids: NDArray[np.int64], camids: NDArray[np.int64]) -> NDArray[np.float32]:
-        images = 1.6 * rng.standard_normal((len(pids), columns), dtype=np.float32)
-        images += shifts[camids]
-        images += np.where(pids[:, None] > 0, centres[pids], 0)
-        images[pids == 0] += rng.standard_normal((np.count_nonzero(pids == 0), columns), dtype=np.float32)
-        images /= np.linalg.norm(images, axis=1, keepdims=True)
-        return images
-
-    return TestSet(
-        features(query_pids, query_camids),
-        features(gallery_pids, gallery_camids),
-        query_pids,
-        gallery_pids,
-        query_camids,
-        gallery_camids,
-    )
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def average_precisions(distances: NDArray[np.float32], data: TestSet) -> list[float]:
-    """Each query's average precision by scikit-learn, given stable ranks: it takes equal scores as one."""
-    scores = []
-    for row, pid, camid in zip(distances, data.query_pids, data.query_camids, strict=False):
-        counts = ~((data.gallery_pids == pid) & (data.gallery_camids == camid))
-        hits = data.gallery_pids[counts] == pid
-        ranks = np.argsort(np.argsort(row[counts], kind="stable"))
-        if hits.any():
-            scores.append(float(average_precision_score(hits, -ranks)))
-    return scores
+PAIRS = MSMT17["queries"] * MSMT17["gallery"] / (MARKET["queries"] * MARKET["gallery"])
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def figures(distances: NDArray[np.float32], data: TestSet) -> RankingMetrics:
@@ -99,66 +37,158 @@ def figures(distances: NDArray[np.float32], data: TestSet) -> RankingMetrics:
     )
 
 
-def measure(repeats: int, checked: int) -> dict[str, Any]:
-    data = market_like(columns=128)
-    blocks = squared_euclidean_blocks(torch.from_numpy(data.query), torch.from_numpy(data.gallery))
-    distances = np.concatenate([block.numpy() for _, block in blocks])
-    metrics = figures(distances, data)
-    sorting, ranking = [], []
-    for _ in range(repeats):
-        sorting.append(seconds(lambda: np.argsort(distances, axis=1)))
-        ranking.append(seconds(lambda: figures(distances, data)))
+def from_distances(data: TestSet, checked: int, rounds: int) -> dict[str, Any]:
+    """Times from given distances; on a subset of queries, the figures beside those of others."""
+    distances = np.concatenate([block.numpy() for _, block in squared_euclidean_blocks(*data.on("cpu"))])
+    taken = in_turns(
+        {
+            "figures": lambda: figures(distances, data),
+            "argsort": lambda: np.argsort(distances, axis=1),
+        },
+        rounds,
+    )
     subset = distances[:checked]
+    ours = figures(subset, data)
     start = time.perf_counter()
-    expected = average_precisions(subset, data)
+    plain_map, plain_rank1 = plain_evaluator(subset, data)
+    plain_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    scikit_learn = scikit_learn_map(subset, data)
     return {
-        "distances": list(distances.shape),
-        "argsort_seconds": statistics.median(sorting),
-        "figures_seconds": statistics.median(ranking),
-        "ratio": statistics.median(ranking) / statistics.median(sorting),
-        "ratio_worst_round": max(r / s for r, s in zip(ranking, sorting, strict=True)),
-        "sklearn_queries": checked,
-        "sklearn_seconds": time.perf_counter() - start,
-        "sklearn_difference": abs(float(np.mean(expected)) - figures(subset, data).mAP),
-        "mAP": metrics.mAP,
-        "rank1": metrics.rank1,
-        "repeats": repeats,
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "machine": platform.processor() or platform.machine(),
+        "figures_seconds": median(taken["figures"]),
+        "argsort_seconds": median(taken["argsort"]),
+        "figures_to_argsort": ratio(taken["figures"], taken["argsort"]),
+        "checked_queries": checked,
+        "plain_seconds_per_query": plain_seconds / checked,
+        "plain_to_figures_per_query": plain_seconds / checked / (median(taken["figures"]) / len(distances)),
+        "plain_difference": max(abs(plain_map - ours.mAP), abs(plain_rank1 - ours.rank1)),
+        "sklearn_seconds_per_query": (time.perf_counter() - start) / checked if scikit_learn else None,
+        "sklearn_difference": abs(scikit_learn - ours.mAP) if scikit_learn else None,
     }
 
 
-def table(result: dict[str, Any]) -> Table:
-    queries, gallery = result["distances"]
-    view = Table(title=f"Ranking figures from given float32 distances, {queries:,} × {gallery:,}")
-    view.add_column("what")
-    view.add_column("value", justify="right")
-    view.add_row(
-        f"numpy.argsort(distances, axis=1), median of {result['repeats']}",
-        f"{result['argsort_seconds']:.2f} s",
+def from_features(data: TestSet, device: str, columns: int, rounds: int) -> dict[str, Any]:
+    """Times from features on a device beside one matrix product of them."""
+    if columns == data.query.shape[1]:
+        query, gallery = data.on(device)
+    else:
+        # Times do not depend on the values, and these are drawn sooner.
+        generator = torch.Generator(device).manual_seed(0)
+        query, gallery = (
+            torch.randn(len(rows), columns, device=device, generator=generator)
+            for rows in (data.query, data.gallery)
+        )
+    product = torch.empty(len(query), len(gallery), device=device)
+    taken = in_turns(
+        {
+            "ranking": lambda: rank_features(query, gallery, *data.labels),
+            "product": lambda: torch.mm(query, gallery.T, out=product),
+        },
+        rounds,
     )
-    view.add_row("ranking_metrics, all figures", f"{result['figures_seconds']:.2f} s")
-    view.add_row("ratio (must be < 0.25)", f"{result['ratio']:.3f}")
-    view.add_row("ratio in the worst round", f"{result['ratio_worst_round']:.3f}")
-    view.add_row(
-        f"argsort and scikit-learn's AP, {result['sklearn_queries']} queries",
-        f"{result['sklearn_seconds']:.2f} s",
-    )
-    view.add_row("difference of mAP to scikit-learn's on these", f"{result['sklearn_difference']:.1e}")
-    view.add_row("mAP / rank-1 of the synthetic features", f"{result['mAP']:.1%} / {result['rank1']:.1%}")
-    return view
+    return {
+        "device": device,
+        "columns": columns,
+        "ranking_seconds": median(taken["ranking"]),
+        "product_seconds": median(taken["product"]),
+        "ranking_to_product": ratio(taken["ranking"], taken["product"]),
+    }
+
+
+def large(device: str, columns: int) -> dict[str, Any]:
+    """Time and memory at MSMT17's size beside the time at Market-1501's, in this process."""
+    data = market_like(columns)
+    query, gallery = data.on(device)
+    small = in_turns({"": lambda: rank_features(query, gallery, *data.labels)}, rounds=3)[""]
+    data = market_like(columns, **MSMT17)
+    query, gallery = data.on(device)
+    with peak_memory() as memory:
+        taken = seconds(lambda: rank_features(query, gallery, *data.labels))
+    return {
+        "device": device,
+        "columns": columns,
+        "seconds": taken,
+        "market_seconds": median(small),
+        "to_proportional": taken / (median(small) * PAIRS),
+        "features_mib": (data.query.nbytes + data.gallery.nbytes) / 2**20,
+        **memory,
+    }
+
+
+def distance_rows(given: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Table rows: what, seconds, times ours, difference of figures."""
+    each = f", {given['checked_queries']} queries measured"
+    plain = given["plain_seconds_per_query"] * MARKET["queries"]
+    rows = [
+        ("all ranking figures", f"{given['figures_seconds']:.3f} s", "1×", ""),
+        (
+            "numpy.argsort(axis=1)",
+            f"{given['argsort_seconds']:.2f} s",
+            f"{1 / given['figures_to_argsort']:.1f}×",
+            "",
+        ),
+        (
+            f"evaluator query by query{each}",
+            f"{plain:.0f} s",
+            f"{given['plain_to_figures_per_query']:,.0f}× per query",
+            f"{given['plain_difference']:.0e}",
+        ),
+    ]
+    name = f"argsort and scikit-learn's AP{each}"
+    if given["sklearn_difference"] is None:
+        return [*rows, (name, "not installed", "", "")]
+    sklearn = given["sklearn_seconds_per_query"] * MARKET["queries"]
+    times = f"{sklearn / given['figures_seconds']:,.0f}× per query"
+    return [*rows, (name, f"{sklearn:.1f} s", times, f"{given['sklearn_difference']:.0e}")]
+
+
+def tables(result: dict[str, Any]) -> list[str]:
+    size, large_size = ("{queries:,} × {gallery:,}".format(**of) for of in (MARKET, MSMT17))
+    columns = ("from given float32 distances", "time", "of ours", "difference")
+    found = [table(f"Ranking figures, {size}", columns, distance_rows(result["distances"]))]
+    feature_rows = [
+        (
+            f"{row['columns']:,} columns, {row['device']}",
+            f"{row['ranking_seconds']:.3f} s",
+            f"{row['product_seconds']:.3f} s",
+            f"{row['ranking_to_product']:.2f}",
+        )
+        for row in result["features"]
+    ]
+    titles = ("from features", "all figures", "torch.mm alone", "ratio")
+    found.append(table(f"Ranking figures, {size}", titles, feature_rows))
+    large_rows = [
+        (
+            f"{row['columns']:,} columns, {row['device']}",
+            f"{row['seconds']:.2f} s",
+            f"{row['to_proportional']:.2f}",
+            f"{row['growth_mib']:,.0f} MiB",
+            f"{row['gpu_mib']:,.0f} MiB" if "gpu_mib" in row else "",
+        )
+        for row in result["large"]
+    ]
+    if large_rows:
+        names = ("from features", "time", "to Market's by pairs", "memory beyond features", "on the GPU")
+        found.append(table(f"Ranking figures, {large_size}", names, large_rows))
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/ranking.json"), metavar="FILE")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds of each timing; the median counts")
-    parser.add_argument("--checked", type=int, default=300, help="queries compared with scikit-learn")
-    options = parser.parse_args()
-    result = measure(options.repeats, options.checked)
-    Console().print(table(result))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n")
+    parser = options(__doc__, "ranking")
+    parser.add_argument("--quick", action="store_true", help="without MSMT17's size and 12,288 columns")
+    parser.add_argument("--rounds", type=int, default=5, help="of each timing; the median counts")
+    parser.add_argument("--checked", type=int, default=100, help="queries compared with other evaluators")
+    chosen = parser.parse_args()
+    data = market_like(512)
+    features = [from_features(data, device, 512, chosen.rounds) for device in DEVICES]
+    if not chosen.quick:
+        features += [from_features(data, device, 12288, rounds=1) for device in DEVICES]
+    result = {
+        "distances": from_distances(data, chosen.checked, chosen.rounds),
+        "features": features,
+        "large": [] if chosen.quick else [apart(large, device, 512) for device in DEVICES],
+    }
+    finish(result, chosen.json, *tables(result))
 
 
 if __name__ == "__main__":

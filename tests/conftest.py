@@ -15,6 +15,16 @@ from PIL import Image
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Has a test run on the CPU, and on the GPU where there is one."""
+    import torch  # later than the number of threads is set, and only where it is needed
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("PyTorch sees no GPU")
+    return str(request.param)
+
+
 @pytest.fixture
 def draw_image() -> Callable[..., Path]:
     """Writes an image of coloured blocks that depend on its file name: `draw_image(path, size=(64, 32))`."""

@@ -18,7 +18,7 @@ COLUMNS_PER_PRODUCT = 2048
 
 
 def squared_euclidean_blocks(
-    query_features: Tensor, gallery_features: Tensor, block: int = ROWS_PER_BLOCK
+    query_features: Tensor, gallery_features: Tensor, block: int = ROWS_PER_BLOCK, *, reuse: bool = False
 ) -> Iterator[tuple[slice, Tensor]]:
     """Return the distance matrix in blocks of rows, each computed when asked for, by matrix products.
 
@@ -29,6 +29,7 @@ def squared_euclidean_blocks(
         query_features: Real numbers, shape (Q, C), on any device; the work is done there, in float32.
         gallery_features: Real numbers, shape (G, C), on any device.
         block: Rows of a block, at least 1.
+        reuse: Put every block where the one before was: for who is done with that when asking for the next.
 
     Returns:
         Pairs of a slice of query rows and their distances: float32, shape (rows, G), on the queries' device.
@@ -41,16 +42,19 @@ def squared_euclidean_blocks(
         raise ConfigError(f"block is {block}; it must be at least 1: query rows per block of distances")
     queries, gallery = feature_pair(query_features, gallery_features)
     norms = torch.cat([part.square().sum(dim=1) for part in gallery.split(COLUMNS_PER_PRODUCT)])
+    space = queries.new_empty(min(block, len(queries)), len(gallery)) if reuse else None
     tile = COLUMNS_PER_PRODUCT if gallery.device.type == "cpu" else max(1, len(gallery))
 
     def distances(rows: slice) -> Tensor:
         part = queries[rows]
-        result = part.new_empty(len(part), len(gallery))
+        own_norms = part.square().sum(dim=1, keepdim=True)
+        result = part.new_empty(len(part), len(gallery)) if space is None else space[: len(part)]
         with full_precision(part.device):
             for start in range(0, len(gallery), tile):
                 columns = slice(start, start + tile)
                 torch.addmm(norms[columns], part, gallery[columns].T, alpha=-2, out=result[:, columns])
-        return result.add_(part.square().sum(dim=1, keepdim=True)).clamp_(min=0)
+                result[:, columns].add_(own_norms).clamp_(min=0)
+        return result
 
     slices = (slice(start, min(start + block, len(queries))) for start in range(0, len(queries), block))
     return ((rows, distances(rows)) for rows in slices)
@@ -88,7 +92,7 @@ def rank_features(
         raise DataError(
             f"{len(query_features)} query features but {len(pids)} query_pids; give one pid per feature"
         )
-    for rows, distances in squared_euclidean_blocks(query_features, gallery_features, block):
+    for rows, distances in squared_euclidean_blocks(query_features, gallery_features, block, reuse=True):
         accumulator.add(distances, pids[rows], camids[rows])
     return accumulator.result()
 

@@ -47,8 +47,8 @@ class MatchPositions:
         rows, columns = self._same_pid(pids)
         elsewhere = self._camids[columns] != camids[rows]
         counts = np.bincount(rows[elsewhere], minlength=len(pids))
-        # A column a match; queries with fewer of them look up the rest for nothing.
-        valid = np.arange(counts.max(initial=0)) < counts[:, None]
+        # A column a match, at least one; queries with fewer matches look up the rest for nothing.
+        valid = np.arange(counts.max(initial=1)) < counts[:, None]
         matches = np.zeros(valid.shape, dtype=np.int64)
         matches[valid] = columns[elsewhere]
         same_view = np.stack([rows[~elsewhere], columns[~elsewhere]])
@@ -70,8 +70,10 @@ class MatchPositions:
 def _ranks(distances: Tensor, counting: Tensor, matches: Tensor, valid: Tensor) -> Tensor:
     """Return the ranks from 1 of the matches, ascending within a row, those that are not `valid` last."""
     values = distances.gather(1, matches)
-    # At infinity, what does not count is nearer than no match.
-    ordered = _sorted_rows(distances.where(counting, torch.inf))
+    # At infinity, what does not count is nearer than no match. Images beyond the last match need no order
+    # either, and sorting passes over what is equal.
+    last = values.masked_fill(~valid, -torch.inf).amax(dim=1, keepdim=True)
+    ordered = _sorted_rows(distances.where(counting & (distances <= last), torch.inf))
     before = torch.searchsorted(ordered, values)
     again = (torch.searchsorted(ordered, values, right=True) - before > 1) & valid
     columns = torch.arange(distances.shape[1], device=distances.device)

@@ -119,7 +119,7 @@ def _neighbours(features: Tensor, depth: int, query_to_gallery: Tensor) -> tuple
     # Filled in place: small results kept between freed blocks would fragment the heap by a block each time.
     ranks = torch.empty(len(features), depth, dtype=torch.int64, device=features.device)
     scales = features.new_empty(len(features))
-    for rows, block in squared_euclidean_blocks(features, features):
+    for rows, block in squared_euclidean_blocks(features, features, reuse=True):
         ranks[rows] = nearest(block, depth)
         largest = block.amax(dim=1)
         # All images alike: their distances stay 0.

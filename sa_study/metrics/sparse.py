@@ -79,7 +79,7 @@ def spans(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def chunks(entries: Tensor) -> list[slice]:
-    """Cut rows into runs that make about `ENTRIES_PER_CHUNK` entries each.
+    """Cut rows into runs that make less than `ENTRIES_PER_CHUNK` entries each, beside those of the first row.
 
     Args:
         entries: What each row makes; int64, shape (R,).

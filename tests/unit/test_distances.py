@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +14,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from sa_study.errors import ConfigError, DataError
-from sa_study.metrics import rank_features, ranking_metrics, squared_euclidean_blocks
+from sa_study.metrics import distances, rank_features, ranking_metrics, squared_euclidean_blocks
 
 
 def features(rows: int, seed: int, columns: int = 8) -> Tensor:
@@ -60,11 +65,11 @@ def test_no_gradient_is_kept() -> None:
 
 
 @pytest.mark.parametrize("block", [1, 10, 256])
-def test_rank_features_equals_ranking_of_the_whole_matrix(block: int) -> None:
+def test_rank_features_equals_ranking_of_the_whole_matrix(device: str, block: int) -> None:
     query, gallery = features(23, seed=3), features(41, seed=4)
     given = labels()
     whole = ranking_metrics(cdist(query, gallery, "sqeuclidean"), **given, topk=12)
-    blockwise = rank_features(query, gallery, **given, topk=12, block=block)
+    blockwise = rank_features(query.to(device), gallery.to(device), **given, topk=12, block=block)
     assert vars(blockwise).keys() == vars(whole).keys()
     for name, value in vars(whole).items():
         np.testing.assert_array_equal(getattr(blockwise, name), value, err_msg=name)
@@ -102,3 +107,73 @@ def test_nan_features_are_refused() -> None:
     query[4, 2] = torch.nan
     with pytest.raises(DataError, match="distance of query 4 to gallery image 0 is NaN"):
         rank_features(query, features(41, seed=2), **labels())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_features_of_other_types_are_ranked(device: str, dtype: torch.dtype) -> None:
+    query, gallery = features(23, seed=3), features(41, seed=4)
+    expected = ranking_metrics(cdist(query, gallery, "sqeuclidean"), **labels())
+    found = rank_features(query.to(device, dtype), gallery.to(device, dtype), **labels())
+    np.testing.assert_array_equal(found.cmc, expected.cmc)
+    assert found.mAP == expected.mAP
+
+
+def test_products_of_part_of_the_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distances, "COLUMNS_PER_PRODUCT", 7)
+    query, gallery = features(5, seed=1), features(41, seed=2)
+    [(_, found)] = squared_euclidean_blocks(query, gallery)
+    np.testing.assert_array_equal(found.numpy(), cdist(query, gallery, "sqeuclidean"))
+
+
+def test_memory_of_a_block_is_reused_only_on_demand() -> None:
+    query, gallery = features(23, seed=1), features(41, seed=2)
+    places = {block.data_ptr() for _, block in squared_euclidean_blocks(query, gallery, 7, reuse=True)}
+    assert len(places) == 1
+    reused = [block.clone() for _, block in squared_euclidean_blocks(query, gallery, 7, reuse=True)]
+    kept = [block for _, block in squared_euclidean_blocks(query, gallery, 7)]
+    torch.testing.assert_close(reused, kept, rtol=0, atol=0)
+
+
+def test_products_are_float32_under_autocast(device: str) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(50, 64, device=device)
+    with torch.autocast(device, torch.bfloat16):
+        [(_, found)] = squared_euclidean_blocks(query, query)
+    expected = cdist(query.cpu().double(), query.cpu().double(), "sqeuclidean")
+    np.testing.assert_allclose(found.cpu().numpy(), expected, rtol=0, atol=1e-4)
+
+
+SET_PRECISION: dict[str, Callable[[], None]] = {
+    "default": lambda: None,
+    "for all": lambda: torch.set_float32_matmul_precision("medium"),
+    "older name": lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+    "newer name": lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
+}
+
+
+@pytest.mark.parametrize("name", SET_PRECISION)
+def test_products_are_float32_whatever_is_set(name: str) -> None:
+    # In a process of its own: PyTorch forbids to mix older and newer names, and has no way back.
+    done = subprocess.run(
+        [sys.executable, "-c", f"from tests.unit import test_distances as t; t.check_precision({name!r})"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def check_precision(name: str) -> None:
+    """Sets a precision, and sees that it holds outside of `full_precision`, and float32 within."""
+    cuda = torch.backends.cuda.matmul
+    SET_PRECISION[name]()
+    before = cuda.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+    for failing in (False, True):
+        with suppress(ZeroDivisionError), distances.full_precision(torch.device("cpu")):
+            assert cuda.fp32_precision == "ieee" and not cuda.allow_tf32
+            assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"  # type: ignore[attr-defined]
+            if failing:
+                raise ZeroDivisionError
+        after = cuda.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+        assert after == before
+    assert name == "default" or before[0] == "tf32"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from sa_study.errors import ConfigError, DataError
-from sa_study.metrics import rerank
+from sa_study.metrics import neighbours, ranking_metrics, rerank, rerank_features, reranking, sparse
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
@@ -167,3 +167,62 @@ def test_settings_out_of_range_are_named(settings: dict[str, Any], message: str)
 def test_bad_features_are_named(query: NDArray[Any], gallery: NDArray[Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         rerank(query, gallery)
+
+
+@pytest.mark.parametrize("make", [clustered, with_ties])
+def test_features_on_a_device(make: Callable[..., Pair], device: str) -> None:
+    pair: Pair = make(20, 80)
+    query, gallery = (torch.from_numpy(images).to(device) for images in pair)
+    result = rerank_features(query, gallery, k1=9, k2=4)
+    assert (result.device.type, result.dtype) == (device, torch.float32)
+    np.testing.assert_allclose(result.cpu(), plain_rerank(*pair, k1=9, k2=4), rtol=0, atol=2e-6)
+
+
+def test_re_ranked_distances_go_into_the_ranking(device: str) -> None:
+    pair = clustered(20, 80)
+    query, gallery = (torch.from_numpy(images).to(device) for images in pair)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(1, 6, 20), rng.integers(1, 6, 80), np.zeros(20, dtype=int), np.ones(80, dtype=int)
+    found = ranking_metrics(rerank_features(query, gallery), *labels)
+    assert found.mAP == pytest.approx(ranking_metrics(rerank(*pair), *labels).mAP, abs=1e-9)
+
+
+@pytest.mark.parametrize("entries", [1, 60, 1000])
+def test_chunks_equal_whole(device: str, entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = clustered(20, 80)
+    for module in (neighbours, reranking, sparse):
+        monkeypatch.setattr(module, "ENTRIES_PER_CHUNK", entries)
+    query, gallery = (torch.from_numpy(images).to(device) for images in pair)
+    result = rerank_features(query, gallery, k1=9, k2=4)
+    np.testing.assert_allclose(result.cpu(), plain_rerank(*pair, k1=9, k2=4), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(1, [1]), (2, [1, 3]), (3, [1, 3, 0]), (5, [1, 3, 0, 2, 4])])
+def test_nearest_takes_the_first_of_equal_values(device: str, depth: int, expected: list[int]) -> None:
+    values = torch.tensor([[2.0, 1.0, 2.0, 1.0, 2.0]], device=device)
+    assert neighbours.nearest(values, depth).tolist() == [expected]
+
+
+def test_spans() -> None:
+    entries, span = sparse.spans(torch.tensor([7, 0, 4]), torch.tensor([2, 0, 1]))
+    assert (entries.tolist(), span.tolist()) == ([7, 8, 4], [0, 0, 2])
+
+
+def test_summed_and_transposed() -> None:
+    rows, columns = torch.tensor([2, 0, 2, 0]), torch.tensor([1, 3, 1, 0])
+    matrix = sparse.summed(rows, columns, torch.tensor([1.0, 2.0, 4.0, 8.0]), 3, 4)
+    assert (matrix.lengths.tolist(), matrix.columns.tolist()) == ([2, 0, 1], [0, 3, 1])
+    assert matrix.weights.tolist() == [8, 2, 5]
+    turned = matrix.transposed(4)
+    assert (turned.lengths.tolist(), turned.columns.tolist()) == ([1, 1, 0, 1], [0, 2, 0])
+    assert turned.weights.tolist() == [8, 5, 2]
+    part = matrix.part(slice(1, 3))
+    assert (part.lengths.tolist(), part.columns.tolist(), part.weights.tolist()) == ([0, 1], [1], [5])
+
+
+@pytest.mark.parametrize("entries", [[5], [1, 2, 3, 4, 5, 6], [100, 1, 1], [0, 0, 0]])
+def test_chunks_hold_every_row_once(entries: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sparse, "ENTRIES_PER_CHUNK", 6)
+    found = sparse.chunks(torch.tensor(entries))
+    assert [row for rows in found for row in range(rows.start, rows.stop)] == list(range(len(entries)))
+    assert all(sum(entries[rows][1:]) < 6 for rows in found)
