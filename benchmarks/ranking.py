@@ -22,7 +22,7 @@ import torch
 from harness import apart, finish, in_turns, options, peak_memory, ratio, seconds, table
 from market import MARKET, MSMT17, TestSet, market_like
 from numpy.typing import NDArray
-from plain_ranking import plain_evaluator, scikit_learn_map
+from plain.ranking import plain_evaluator, scikit_learn_map
 
 from sa_study.metrics import RankingMetrics, rank_features, ranking_metrics, squared_euclidean_blocks
 

@@ -14,6 +14,7 @@ from decoding import draw_images
 from sa_study.checkpoint import save_checkpoint
 from sa_study.config import Settings
 from sa_study.data.batches import training_batches
+from sa_study.data.device_images import DeviceImages
 from sa_study.data.market1501 import ImageRecord
 from sa_study.data.store import ImageStore, TrainingData, decode
 from sa_study.engine import Trainer
@@ -63,13 +64,13 @@ def _epoch(store: ImageStore) -> None:
     """Makes every batch once."""
     for _ in training_batches(
         _all_of(store, len(store.images)),
+        DeviceImages(store.images, torch.device("cpu")),
         epoch=1,
         batch_size=BATCH,
         height=HEIGHT,
         width=WIDTH,
         random_erasing=0.5,
         seed=0,
-        device=torch.device("cpu"),
     ):
         pass
 
