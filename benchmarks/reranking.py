@@ -5,7 +5,8 @@ Usage: python benchmarks/reranking.py [--full-numpy] [--json FILE]
 The test set is that of benchmarks/ranking.py with 512 columns: 3,368 queries, 15,913 gallery images. Time and
 memory are measured in a fresh process that does nothing else. Beside them all distances alone, and the usual
 implementation with dense N×N arrays in numpy, written here, at a quarter of the size; with --full-numpy at
-full size too (minutes, and 9 GB). Results are compared at the smaller size, where both see the same features.
+full size too (a minute, and 9 GB). Each rounds its distances in its own way: among as many images as at full
+size, a few neighbours are so nearly equidistant that they change places, and with them a few results.
 On a machine with a GPU, both devices. Needs torch and numpy.
 """
 

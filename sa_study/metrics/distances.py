@@ -43,21 +43,25 @@ def squared_euclidean_blocks(
     queries, gallery = feature_pair(query_features, gallery_features)
     norms = torch.cat([part.square().sum(dim=1) for part in gallery.split(COLUMNS_PER_PRODUCT)])
     space = queries.new_empty(min(block, len(queries)), len(gallery)) if reuse else None
-    tile = COLUMNS_PER_PRODUCT if gallery.device.type == "cpu" else max(1, len(gallery))
 
     def distances(rows: slice) -> Tensor:
         part = queries[rows]
-        own_norms = part.square().sum(dim=1, keepdim=True)
         result = part.new_empty(len(part), len(gallery)) if space is None else space[: len(part)]
-        with full_precision(part.device):
-            for start in range(0, len(gallery), tile):
-                columns = slice(start, start + tile)
-                torch.addmm(norms[columns], part, gallery[columns].T, alpha=-2, out=result[:, columns])
-                result[:, columns].add_(own_norms).clamp_(min=0)
+        _write_distances(result, part, gallery, norms)
         return result
 
     slices = (slice(start, min(start + block, len(queries))) for start in range(0, len(queries), block))
     return ((rows, distances(rows)) for rows in slices)
+
+
+def _write_distances(result: Tensor, queries: Tensor, gallery: Tensor, norms: Tensor) -> None:
+    tile = COLUMNS_PER_PRODUCT if gallery.device.type == "cpu" else max(1, len(gallery))
+    own_norms = queries.square().sum(dim=1, keepdim=True)
+    with full_precision(queries.device):
+        for start in range(0, len(gallery), tile):
+            columns = slice(start, start + tile)
+            torch.addmm(norms[columns], queries, gallery[columns].T, alpha=-2, out=result[:, columns])
+            result[:, columns].add_(own_norms).clamp_(min=0)
 
 
 def rank_features(
