@@ -38,7 +38,7 @@ def read_onnx(path: Path) -> Reader:
 def read_torch(path: Path) -> Reader:
     """A `.pt2` file in PyTorch."""
     module = torch.export.load(path).module()
-    return lambda images: module(images)  # type: ignore[no-any-return]
+    return lambda images: module(images)
 
 
 def largest_difference(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ OPSET = 18
 """ONNX's operator set; every runtime since ONNX Runtime 1.14 knows it."""
 
 INPUT, OUTPUT, BATCH = "images", "features", "batch"
+
+ABOUT = "network.json"
+"""Under this name each file holds what it is."""
 
 KINDS = {"normalised": "float32 N×3×H×W, normalised", "uint8": "uint8 N×H×W×3, RGB as decoded"}
 """What an exported network can be given."""
@@ -92,12 +96,14 @@ def trace(network: nn.Module, kind: str, height: int, width: int) -> torch.expor
 
 def write_torch(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
     """Writes a `.pt2` file; `about` is kept in it under the name `network.json`."""
+    content = io.BytesIO()  # written from memory: of a full disk torch gives no usual error
     with _quiet():
-        torch.export.save(program, path, extra_files={"network.json": about})
+        torch.export.save(program, content, extra_files={ABOUT: about})
+    path.write_bytes(content.getbuffer())
 
 
-def write_onnx(program: torch.export.ExportedProgram, path: Path, about: Mapping[str, str]) -> None:
-    """Writes an ONNX file, weights included; `about` is kept in its metadata."""
+def write_onnx(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
+    """Writes an ONNX file, weights included; `about` is kept in its metadata, named `network.json`."""
     import onnx
 
     with _quiet():
@@ -112,14 +118,13 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, about: Mapping
         )
     model = made.model_proto
     _clean(model.graph)
-    for key, value in about.items():
-        model.metadata_props.add(key=key, value=value)
+    model.metadata_props.add(key=ABOUT, value=about)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
 
 def _clean(graph: Any) -> None:
-    """Takes out what the exporter notes for debugging, paths of this machine among it, and names the batch."""
+    """Takes out what the exporter notes for debugging, paths among it, and names the batch."""
     values = [*graph.input, *graph.output, *graph.value_info]
     symbol = graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for item in (*values, *graph.node, *graph.initializer):

@@ -64,7 +64,7 @@ def _require_ours(out: Path) -> None:
         )
         if strange:
             raise StudyFolderError(
-                f"{folder}: holds {strange[0]!r}, which no export wrote; move it away, or choose another --out"
+                f"{folder}: holds {strange[0]!r}, which no export wrote; move it, or choose another --out"
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from sa_study.export.text import csv_text
+from sa_study.export.text import csv_text, markdown
 
 TYPES: dict[str, pa.DataType] = {
     "integer": pa.int64(),
     "number": pa.float64(),
-    "truth": pa.bool_(),
+    "boolean": pa.bool_(),
     "text": pa.string(),
     "time": pa.timestamp("us"),
 }
@@ -61,6 +61,19 @@ def write_csv(path: Path, columns: Sequence[Column], rows: Sequence[Sequence[Any
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         writer.writerow([csv_text(column.name) for column in columns])
         writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def describe_columns(tables: Mapping[str, Sequence[Column]]) -> str:
+    """A Markdown page on the columns of some tables, each of which is there as CSV and as Parquet."""
+    lines = [
+        "# Tables of a study\n",
+        "Parquet holds every text as it is. In CSV (UTF-8, commas) text is quoted, and has an apostrophe "
+        "before it where a spreadsheet would take it for a formula. An empty cell: there is no value.",
+    ]
+    for name, columns in tables.items():
+        lines += [f"\n## {name}\n", "| column | holds | meaning |", "| --- | --- | --- |"]
+        lines += [f"| {markdown(c.name)} | {c.kind} | {markdown(c.meaning)} |" for c in columns]
+    return "\n".join(lines) + "\n"
 
 
 def _cell(value: Any) -> Any:

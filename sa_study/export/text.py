@@ -10,7 +10,7 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 _FORMULA = tuple("=+-@")
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#!|~$@:^])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~$@^]|:(?=\S))")
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -20,12 +20,16 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"{\char34}",
+    "–": "--",
+    "…": r"\ldots{}",
+    "×": r"$\times$",
+    "−": "$-$",
     **{mark: rf"\{mark}" for mark in "{}$&#_%"},
 }
 
 
 def visible(text: str) -> str:
-    """The text in one line, with what is invisible or moves a terminal's cursor written as `\\x1b`."""
+    """The text in one line; what is invisible or moves a terminal's cursor is written as an escape."""
     return "".join(
         character.encode("unicode_escape", "surrogatepass").decode("ascii")
         if unicodedata.category(character) in _INVISIBLE
@@ -35,7 +39,7 @@ def visible(text: str) -> str:
 
 
 def csv_text(text: str) -> str:
-    """For a cell of a table that a spreadsheet may open: a formula gets an apostrophe before it (OWASP's advice).
+    """For a cell that a spreadsheet may read: a formula gets an apostrophe before it (OWASP's advice).
 
     Full-width signs count too: some versions take them for the plain ones.
     """

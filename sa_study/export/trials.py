@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
-from optuna.trial import FrozenTrial
-
 from sa_study import keys
-from sa_study.config import Settings
-from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.export.facts import Run, StudyFacts
 from sa_study.export.tabular import Column
 from sa_study.space import Parameter
 from sa_study.study.config import StudyConfig
-from sa_study.study.folder import StudyFolder
-from sa_study.study.records import (
-    BASELINE,
-    TrialRecord,
-    choose_winner,
-    pareto_front,
-    read_record,
-    trial_settings,
-)
+from sa_study.study.records import BASELINE, pareto_front
 
 _BEFORE = (
     Column("trial", "integer", "number of the trial, from 0"),
     Column("state", "text", "COMPLETE, PRUNED (stopped early), FAIL, RUNNING or WAITING"),
-    Column("is_baseline", "truth", "whether it runs the space's baseline"),
-    Column("is_best", "truth", "whether it is the study's winner"),
-    Column("on_front", "truth", "whether it is on the Pareto front; empty with one objective"),
+    Column("is_baseline", "boolean", "whether it runs the space's baseline"),
+    Column("is_best", "boolean", "whether it is the study's winner"),
+    Column("on_front", "boolean", "whether it is on the Pareto front; empty with one objective"),
 )
 _FIGURES = (
     Column("epochs", "integer", "length of its schedule, in epochs"),
@@ -45,7 +33,7 @@ _COST = (
     Column("accumulate", "integer", "parts in which a batch's gradient was computed"),
 )
 _END = (
-    Column("stopped_early", "truth", "whether the stopping rule ended it"),
+    Column("stopped_early", "boolean", "whether the stopping rule ended it"),
     Column("failure", "text", "why it failed"),
     Column("notes", "text", "what happened to it on its way"),
     Column("started", "time", "when it was suggested, by the clock of the machine that drove the study"),
@@ -74,26 +62,21 @@ def trial_columns(config: StudyConfig) -> list[Column]:
     return [*_BEFORE, *searched, *_FIGURES, *_COST, *_END]
 
 
-def trial_rows(trials: Sequence[FrozenTrial], config: StudyConfig, folder: StudyFolder) -> list[list[Any]]:
-    """A row a trial, in the order of `trial_columns`; where a trial has no value there is None.
-
-    Raises:
-        StudyFolderError: A trial cannot be one of this study.
-    """
-    records = checked_records(trials, config, folder)
-    winner = choose_winner(list(trials), config.metric)
-    front = [trial.number for trial in pareto_front(list(trials))] if config.minimize else None
+def trial_rows(facts: StudyFacts) -> list[list[Any]]:
+    """A row a trial, in the order of `trial_columns`; where a trial has no value there is None."""
+    front = [trial.number for trial in pareto_front(facts.trials)] if facts.config.minimize else None
     rows = []
-    for trial, (record, settings) in zip(trials, records, strict=True):
+    for run in facts.runs:
+        trial, record = run.trial, run.record
         begun = bool(record.epochs_run)
         values = [
             trial.number,
             trial.state.name,
             trial.number == BASELINE,
-            winner is not None and trial.number == winner.number,
+            run is facts.best,
             None if front is None else trial.number in front,
-            *(_of_kind(_kind(p), trial.params.get(name)) for name, p in config.space.search.items()),
-            settings.epochs,
+            *(_of_kind(_kind(p), trial.params.get(name)) for name, p in facts.config.space.search.items()),
+            run.settings.epochs,
             record.epoch,
             int(record.best[keys.EPOCH]) if record.best else None,
             *(record.best.get(name) for name in keys.RANKING),
@@ -102,7 +85,7 @@ def trial_rows(trials: Sequence[FrozenTrial], config: StudyConfig, folder: Study
             record.gpu_seconds,
             record.cost if begun else None,
             record.latency if begun else None,
-            settings.accumulate,
+            run.settings.accumulate,
             record.stopped,
             record.failure or None,
             "; ".join(record.notes) or None,
@@ -113,66 +96,24 @@ def trial_rows(trials: Sequence[FrozenTrial], config: StudyConfig, folder: Study
     return rows
 
 
-def epoch_rows(
-    trials: Sequence[FrozenTrial], config: StudyConfig, folder: StudyFolder, epochs: Epochs
-) -> list[list[Any]]:
+def epoch_rows(facts: StudyFacts, epochs: Epochs) -> list[list[Any]]:
     """A row for each figure of each epoch that counts, in the order of `EPOCH_COLUMNS`."""
     rows: list[list[Any]] = []
-    for trial, (record, settings) in zip(trials, checked_records(trials, config, folder), strict=True):
-        found = epochs.get(trial.number, {})
-        for epoch in range(1, record.epoch + 1):
-            figures = found.get(epoch) or _known(trial, record, settings, epoch, config.metric)
-            head = [trial.number, epoch, settings.epochs, 100 * epoch / settings.epochs]
+    for run in facts.runs:
+        found, schedule = epochs.get(run.trial.number, {}), run.settings.epochs
+        for epoch in range(1, run.record.epoch + 1):
+            figures = found.get(epoch) or _known(run, epoch, facts.config.metric)
+            head = [run.trial.number, epoch, schedule, 100 * epoch / schedule]
             rows += [[*head, name, value] for name, value in figures.items()]
     return rows
 
 
-def checked_records(
-    trials: Sequence[FrozenTrial], config: StudyConfig, folder: StudyFolder
-) -> list[tuple[TrialRecord, Settings]]:
-    """Each trial's record and complete settings.
-
-    Raises:
-        StudyFolderError: A trial cannot be one of this study.
-    """
-    return list(_checked(trials, config, folder))
-
-
-def _checked(
-    trials: Sequence[FrozenTrial], config: StudyConfig, folder: StudyFolder
-) -> Iterator[tuple[TrialRecord, Settings]]:
-    for trial in trials:
-        try:
-            if strange := set(trial.params) - set(config.space.search):
-                raise ConfigError(f"{min(strange)!r} is not searched")
-            record = read_record(trial)
-            _require_numbers(record)
-            yield record, trial_settings(config.space, trial.params, record)
-        except (ConfigError, TypeError, ValueError, AttributeError) as error:
-            raise StudyFolderError(
-                f"{folder.database}: trial {trial.number} is none of this study ({error})"
-            ) from None
-
-
-def _require_numbers(record: TrialRecord) -> None:
-    """A database that another program wrote may hold anything."""
-    figures = {**record.last, **{f"best {name}": value for name, value in record.best.items()}}
-    figures |= {name: getattr(record, name) for name in ("epochs_run", "seconds", "gpu_seconds", "latency")}
-    for name, value in figures.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"its {name} is no number")
-    if not isinstance(record.failure, str) or not all(isinstance(note, str) for note in record.notes):
-        raise TypeError("its failure or a note is no text")
-
-
-def _known(
-    trial: FrozenTrial, record: TrialRecord, settings: Settings, epoch: int, metric: str
-) -> dict[str, float]:
+def _known(run: Run, epoch: int, metric: str) -> dict[str, float]:
     """What the database alone knows of an epoch: the score of each, all figures of the best and the last."""
-    for figures in (record.best, record.last):
+    for figures in (run.record.best, run.record.last):
         if figures.get(keys.EPOCH) == epoch:
             return {name: value for name, value in figures.items() if is_figure(name)}
-    value = trial.intermediate_values.get(round(1000 * epoch / settings.epochs))
+    value = run.trial.intermediate_values.get(round(1000 * epoch / run.settings.epochs))
     return {} if value is None else {metric: value}
 
 
@@ -197,7 +138,7 @@ def _kind(parameter: Parameter) -> str:
     if parameter.kind != "categorical":
         return "integer" if parameter.kind == "int" else "number"
     kinds = {type(choice) for choice in parameter.choices}
-    for kind, types in (("truth", {bool}), ("integer", {int}), ("number", {int, float})):
+    for kind, types in (("boolean", {bool}), ("integer", {int}), ("number", {int, float})):
         if kinds <= types:
             return kind
     return "text"
@@ -206,4 +147,4 @@ def _kind(parameter: Parameter) -> str:
 def _of_kind(kind: str, value: Any) -> Any:
     if value is None:
         return None
-    return {"integer": int, "number": float, "truth": bool, "text": str}[kind](value)
+    return {"integer": int, "number": float, "boolean": bool, "text": str}[kind](value)
