@@ -132,7 +132,8 @@ def _clean(graph: Any) -> None:
     del graph.metadata_props[:]
     for value in values:
         for dim in value.type.tensor_type.shape.dim:
-            dim.dim_param = BATCH if dim.dim_param == symbol else dim.dim_param
+            if dim.dim_param == symbol:
+                dim.dim_param = BATCH
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from typing import Any
 
 import optuna
 import torch
-
 from optuna.trial import TrialState, create_trial
 
 from sa_study.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
@@ -78,7 +77,7 @@ def figures_of(trial: Trial, epoch: int) -> dict[str, float]:
 
 
 def make_study(root: Path, trials: Sequence[Trial], **changes: Any) -> StudyFolder:
-    """Writes a study with these trials, results of each epoch included; checkpoints come from `keep_network`."""
+    """Writes a study with these trials and their epochs' results; `keep_network` writes checkpoints."""
     root.mkdir(parents=True)
     folder = StudyFolder(root)
     config = StudyConfig(

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from export_studies import SPACE, Trial, make_study, record_of
 from markdown_it import MarkdownIt
 
-from export_studies import SPACE, Trial, make_study, record_of
 from sa_study.errors import StudyFolderError
 from sa_study.export.citations import ENTRIES
 from sa_study.export.facts import read_study

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 import shutil
 from collections.abc import Callable
@@ -12,14 +13,16 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-
 from export_studies import SPACE, START, Trial, figures_of, make_study
+
 from sa_study.errors import StudyFolderError
 from sa_study.export.epochs import read_epochs
 from sa_study.export.facts import StudyFacts, read_study
 from sa_study.export.tabular import Column, write_csv, write_parquet
 from sa_study.export.trials import EPOCH_COLUMNS, epoch_rows, trial_columns, trial_rows
+from sa_study.space import Parameter
 from sa_study.space_file import parse_space
+from sa_study.study.database import read_trials
 
 TRIALS = [
     Trial(),
@@ -56,7 +59,13 @@ def test_a_row_says_everything_of_its_trial(facts: StudyFacts, tmp_path: Path) -
     assert table["rank1"].fillna(-1).tolist() == [0.5, 0.25, 0.6, -1, pytest.approx(0.3)]
     assert table["epochs"].tolist() == 5 * [4] and table["epochs_completed"].tolist() == [4, 2, 4, 0, 1]
     assert table["epochs_run"].tolist() == [4, 2, 4, 0, 1]
-    assert table["seconds"].tolist() == [6, 3, 6, 0, 1.5] and table["gpu_seconds"].tolist() == [3, 1.5, 3, 0, 0.75]
+    assert table["seconds"].tolist() == [6, 3, 6, 0, 1.5] and table["gpu_seconds"].tolist() == [
+        3,
+        1.5,
+        3,
+        0,
+        0.75,
+    ]
     assert table["stopped_early"].tolist() == [False, True, False, False, False]
     assert table["failure"].tolist()[3] == TRIALS[3].failure, "Parquet holds text as it is"
     assert table["notes"].tolist()[3] == "-1 GPU; \x1b[31mred"
@@ -86,7 +95,7 @@ def test_a_spreadsheet_computes_no_text_and_keeps_numbers(tmp_path: Path) -> Non
     rows: list[list[Any]] = [["=1+1", -0.1, -3], ['@a"b;=1', 1e-300, None], [None, 0.1 + 0.2, 2**53]]
     write_csv(tmp_path / "t.csv", columns, rows)
     lines = (tmp_path / "t.csv").read_text().splitlines()
-    assert lines[1] == "\"'=1+1\",-0.1,-3", "a negative number is no formula, and is not quoted"
+    assert lines[1] == '"\'=1+1",-0.1,-3', "a negative number is no formula, and is not quoted"
     with (tmp_path / "t.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
     assert read[1]["text"] == "'@a\"b;=1" and read[1]["whole"] == ""
@@ -103,7 +112,7 @@ def test_every_epoch_has_its_figures(facts: StudyFacts, tmp_path: Path) -> None:
     table = pd.read_parquet(tmp_path / "e.parquet")
     wide = table.pivot(index=["trial", "epoch"], columns="figure", values="value")
     assert len(wide) == 4 + 2 + 4 + 1
-    for (number, epoch), figures in wide.iterrows():  # type: ignore[misc]
+    for (number, epoch), figures in wide.iterrows():
         wanted = figures_of(TRIALS[number], epoch)
         assert figures.to_dict() == {k: v for k, v in wanted.items() if k not in ("epoch", "progress")}
     assert table["progress"].tolist() == (100 * table["epoch"] / table["epochs"]).tolist()
@@ -113,7 +122,9 @@ def test_of_an_epoch_that_was_run_twice_the_later_counts(facts: StudyFacts) -> N
     later = facts.folder.trials / "session_10" / "trial_0000"
     later.mkdir(parents=True)
     (facts.folder.trials / "session_2" / "trial_0000").mkdir(parents=True)
-    (facts.folder.trials / "session_2" / "trial_0000" / "result.json").write_text('{"epoch": 4, "mAP": 0.1}\n')
+    (facts.folder.trials / "session_2" / "trial_0000" / "result.json").write_text(
+        '{"epoch": 4, "mAP": 0.1}\n'
+    )
     line = '{"epoch": 4, "mAP": 0.9, "rank1": "high", "pid": 3}\n{"epoch": 5, "mAP": 0.7}\n{"epo'
     (later / "result.json").write_text(line)
     epochs, _ = read_epochs(facts.folder, facts.config)
@@ -136,10 +147,10 @@ def test_without_rays_files_the_scores_are_still_there(facts: StudyFacts) -> Non
     [([True, False], "boolean"), ([18, 34], "integer"), ([0.5, 1], "number"), ([True, 1, "x"], "text")],
 )
 def test_a_settings_column_has_one_type(facts: StudyFacts, choices: list[Any], kind: str) -> None:
-    from sa_study.export.trials import _kind
-    from sa_study.space import Parameter
-
-    assert _kind(Parameter("categorical", choices=tuple(choices))) == kind
+    search = {"depth": Parameter("categorical", choices=tuple(choices))}
+    space = dataclasses.replace(facts.config.space, search=search)
+    columns = trial_columns(dataclasses.replace(facts.config, space=space))
+    assert next(column.kind for column in columns if column.name == "param_depth") == kind
 
 
 def test_two_objectives_mark_the_front(tmp_path: Path) -> None:
@@ -163,12 +174,10 @@ def test_two_objectives_mark_the_front(tmp_path: Path) -> None:
 def test_trials_of_another_study_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Any], None], words: str
 ) -> None:
-    from sa_study.export import facts as module
-
     folder = make_study(tmp_path / "study", TRIALS[:1])
-    trials = module.trials_in(module.open_readonly(folder), folder)
+    trials = read_trials(folder)
     harm(trials[0])
-    monkeypatch.setattr(module, "trials_in", lambda *_: trials)
+    monkeypatch.setattr("sa_study.export.facts.trials_in", lambda *_: trials)
     with pytest.raises(StudyFolderError, match=words) as error:
         read_study(folder.root)
     assert "trial 0" in str(error.value) and "\n" not in str(error.value)

@@ -19,7 +19,7 @@ HOSTILE = [
     "\x1b]0;title\x07\x1b[31mred\u202egnp.exe\u2028",
     "line\nbreak\r\ttab\0nul",
     "half \ud800 character",
-    "\\input{/etc/passwd} $x^2$ 100% #1 {a} ~ \"q\" \\\\ \\end{tabular}",
+    '\\input{/etc/passwd} $x^2$ 100% #1 {a} ~ "q" \\\\ \\end{tabular}',
     "=cmd|' /C calc'!A0",
     "ünïcödé 漢字 🙂",
 ]
