@@ -14,7 +14,7 @@ from sa_study.data.sample.cameras import Camera
 from sa_study.data.sample.optics import CAMERAS
 from sa_study.data.sample.people import draw_people
 from sa_study.errors import RunFailed
-from sa_study.export.network import INPUT, OUTPUT, example
+from sa_study.export.network import INPUT, OUTPUT, example, quiet
 
 LIMIT = 1e-4
 """Largest difference of a feature (each stripe's have length 1) that is put up with."""
@@ -37,7 +37,8 @@ def read_onnx(path: Path) -> Reader:
 
 def read_torch(path: Path) -> Reader:
     """A `.pt2` file in PyTorch."""
-    module = torch.export.load(path).module()
+    with quiet():
+        module = torch.export.load(path).module()
     return lambda images: module(images)
 
 

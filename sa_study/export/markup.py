@@ -34,13 +34,12 @@ def to_markdown(paper: Paper) -> str:
 
 
 def to_latex(paper: Paper) -> str:
-    """Two LaTeX tables to `\\input`, which need booktabs; keys are those of `references.bib`."""  # noqa: D301
+    """LaTeX tables for an `input`, which need booktabs; keys are those of `references.bib`."""
     groups = [rf"\multicolumn{{{len(columns)}}}{{c}}{{{latex(group)}}}" for group, columns in paper.groups]
     heads = [latex(column) for _, columns in paper.groups for column in columns]
     results = [[latex(label), *_figures(paper, index)] for index, (label, _) in enumerate(paper.rows)]
     if paper.difference:
         results[-1][0] = rf"\midrule {results[-1][0]}"
-    study = "; ".join(f"{latex(name)}: {latex(text)}" for name, text in paper.about)
     cited = ", ".join(rf"{latex(name)}~\cite{{{key}}}" for name, key in paper.cited)
     body = [
         r"% \usepackage{booktabs}; \bibliography{references}",
@@ -53,11 +52,19 @@ def to_latex(paper: Paper) -> str:
         ),
         "",
         *_latex_table(
-            caption=f"Settings. Study: {study}. Used: {cited}.",
+            caption=f"Settings of the study {latex(paper.name)}.",
             label="tab:sa-study-settings",
             align="llrr",
             head=[["setting", "searched", "best", "baseline"]],
             rows=[[latex(cell) for cell in row] for row in paper.settings],
+        ),
+        "",
+        *_latex_table(
+            caption=f"The study {latex(paper.name)}. It used {cited}.",
+            label="tab:sa-study",
+            align=r"lp{0.75\linewidth}",
+            head=[],
+            rows=[[latex(cell) for cell in row] for row in paper.about],
         ),
     ]
     return "\n".join(body) + "\n"
@@ -84,12 +91,13 @@ def _latex_table(
     return [
         r"\begin{table}",
         r"\centering",
+        r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{caption}}}",
         rf"\label{{{label}}}",
         rf"\begin{{tabular}}{{{align}}}",
         r"\toprule",
-        *lines(head),
-        r"\midrule",
+        *([*lines(head), r"\midrule"] if head else []),
         *(line.replace("–", "--") for line in lines(rows)),
         r"\bottomrule",
         r"\end{tabular}",

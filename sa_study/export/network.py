@@ -85,7 +85,7 @@ def trace(network: nn.Module, kind: str, height: int, width: int) -> torch.expor
         width: Width of the images in pixels.
     """
     batch = torch.export.Dim(BATCH)
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         # A batch of one would be taken for a constant.
         images = example(kind, 2, height, width)
         program = torch.export.export(network, (images,), dynamic_shapes=({0: batch},))
@@ -97,7 +97,7 @@ def trace(network: nn.Module, kind: str, height: int, width: int) -> torch.expor
 def write_torch(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
     """Writes a `.pt2` file; `about` is kept in it under the name `network.json`."""
     content = io.BytesIO()  # written from memory: of a full disk torch gives no usual error
-    with _quiet():
+    with quiet():
         torch.export.save(program, content, extra_files={ABOUT: about})
     path.write_bytes(content.getbuffer())
 
@@ -106,7 +106,7 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, about: str) ->
     """Writes an ONNX file, weights included; `about` is kept in its metadata, named `network.json`."""
     import onnx
 
-    with _quiet():
+    with quiet():
         made: Any = torch.onnx.export(
             program,
             dynamo=True,
@@ -137,8 +137,8 @@ def _clean(graph: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporters talk of their own insides."""
+def quiet() -> Iterator[None]:
+    """Within, neither warnings nor logs: the exporters talk of their own insides."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -174,7 +174,7 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
         ("cost", cost_line(facts.trials, facts.about)),
         ("hardware", _hardware(launch)),
         ("software", _software(launch)),
-        ("training images", f"SHA-256 {facts.provenance['data_fingerprint']}"),
+        ("training images", f"SHA-256 {facts.provenance['data_fingerprint'][:16]}…"),
     ]
 
 
