@@ -47,7 +47,7 @@ def to_latex(paper: Paper) -> str:
             caption=f"Results of the study {latex(paper.name)}. {' '.join(map(latex, paper.notes))}",
             label="tab:sa-study-results",
             align="l" + "r" * len(heads),
-            head=[["", *groups], ["", *heads]],
+            head=[["", *groups], [f"{_rules(paper)} ", *heads]],
             rows=results,
         ),
         "",
@@ -68,6 +68,15 @@ def to_latex(paper: Paper) -> str:
         ),
     ]
     return "\n".join(body) + "\n"
+
+
+def _rules(paper: Paper) -> str:
+    """A line below each group of columns."""
+    rules, first = "", 2
+    for _, columns in paper.groups:
+        rules += rf"\cmidrule(lr){{{first}-{first + len(columns) - 1}}}"
+        first += len(columns)
+    return rules
 
 
 def _figures(paper: Paper, index: int) -> list[str]:

@@ -69,12 +69,12 @@ def test_best_baseline_and_difference(tmp_path: Path) -> None:
     assert results == [
         [
             "",
-            *(f"validation: {head}" for head in ("mAP", "rank-1")),
-            *(f"test: {head}" for head in ("rank-1", "mAP", "mAP (trapezoid)")),
+            *(f"validation: {head}" for head in ("rank-1", "mAP")),
+            *(f"test: {head}" for head in ("rank-1", "mAP", "mAP (trap.)")),
             *(f"test, re-ranked: {head}" for head in ("rank-1", "mAP")),
         ],
-        ["best (trial 2)", "50.0", "60.0", "70.0", "50.0", "60.0", "80.0", "65.0"],
-        ["baseline (trial 0)", "40.0", "50.0", "60.0", "43.2", "60.0", "–", "–"],
+        ["best (trial 2)", "60.0", "50.0", "70.0", "50.0", "60.0", "80.0", "65.0"],
+        ["baseline (trial 0)", "50.0", "40.0", "60.0", "43.2", "60.0", "–", "–"],
         ["difference", "+10.0", "+10.0", "+10.0", "+6.8", "+0.0", "–", "–"],
     ]
     assert settings[1] == ["lr", "0.01 … 0.3, log", "0.03", "0.1"]
@@ -103,16 +103,16 @@ def test_best_baseline_and_difference(tmp_path: Path) -> None:
             [Trial("RUNNING", (0.2,))],
             [
                 ["best: none yet", "–", "–"],
-                ["baseline (trial 0, RUNNING)", "20.0", "30.0"],
+                ["baseline (trial 0, RUNNING)", "30.0", "20.0"],
                 ["difference", "–", "–"],
             ],
         ),
-        ([Trial(), Trial("PRUNED", (0.9,))], [["best = baseline (trial 0)", "40.0", "50.0"]]),
+        ([Trial(), Trial("PRUNED", (0.9,))], [["best = baseline (trial 0)", "50.0", "40.0"]]),
         (
             [Trial("FAIL", (0.3,), failure="died"), Trial(lr=0.05)],
             [
-                ["best (trial 1)", "40.0", "50.0"],
-                ["baseline (trial 0, FAIL)", "30.0", "40.0"],
+                ["best (trial 1)", "50.0", "40.0"],
+                ["baseline (trial 0, FAIL)", "40.0", "30.0"],
                 ["difference", "+10.0", "+10.0"],
             ],
         ),
@@ -187,8 +187,8 @@ def test_latex_says_what_markdown_says(tmp_path: Path) -> None:
     paper = describe(read_study(folder.root))
     text = to_latex(paper)
     balanced(text)
-    assert r"best (trial 2) & 50.0 & 60.0 & 70.0 & 50.0 & 60.0 & 80.0 & 65.0 \\" in text
-    assert r"study a\_b" in text and r"\multicolumn{3}{c}{test}" in text
+    assert r"best (trial 2) & 60.0 & 50.0 & 70.0 & 50.0 & 60.0 & 80.0 & 65.0 \\" in text
+    assert r"study a\_b" in text and r"\multicolumn{3}{c}{test}" in text and r"\cmidrule(lr){4-6}" in text
     assert r"0.01 \ldots{} 0.3, log & 0.03 & 0.1" in text
 
 
