@@ -18,6 +18,14 @@ _RERANKED = _VALIDATION
 
 _MARKET_QUERIES = 3368
 
+_SPELLED = {
+    "tpe": "TPE",
+    "gp": "Gaussian process",
+    "cmaes": "CMA-ES",
+    "asha": "ASHA",
+    "hyperband": "Hyperband",
+    "median": "median rule",
+}
 _WORDS = {
     "COMPLETE": "complete",
     "PRUNED": "stopped early",
@@ -157,7 +165,7 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
     rule = space.scheduler
     stopping = "none"
     if rule.name != "none":
-        stopping = f"{rule.name}, not before {rule.grace_period:g} % of a trial's own schedule"
+        stopping = f"{_SPELLED[rule.name]}, not before {rule.grace_period:g} % of a trial's own schedule"
         stopping += "" if rule.name == "median" else f", reduction factor {rule.reduction_factor:g}"
     second = f"; {config.minimize}, minimised" if config.minimize else ""
     launch = _mapping(facts.provenance["launches"][-1]) if facts.provenance["launches"] else {}
@@ -169,7 +177,10 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
             f"{held_out} training identities (at most 20 %) held out, seed {space.settings({}).split_seed}; "
             "one query an identity and camera, matches across cameras",
         ),
-        ("sampler", f"{space.sampler}, seed {config.seed}; trial 0 is the baseline"),
+        (
+            "sampler",
+            f"{_SPELLED.get(space.sampler, space.sampler)}, seed {config.seed}; trial 0 is the baseline",
+        ),
         ("early stopping", stopping),
         ("cost", cost_line(facts.trials, facts.about)),
         ("hardware", _hardware(launch)),
@@ -216,12 +227,11 @@ def _cited(facts: StudyFacts) -> list[tuple[str, str]]:
         ("its backbone", "he2016deep"),
         *([("Market-1501", "zheng2015scalable")] if market else []),
         ("Optuna", "akiba2019optuna"),
-        *([(space.sampler.upper(), SAMPLERS[space.sampler])] if space.sampler in SAMPLERS else []),
+        *([(_SPELLED[space.sampler], SAMPLERS[space.sampler])] if space.sampler in SAMPLERS else []),
         ("Ray Tune", "liaw2018tune"),
     ]
     if rule := SCHEDULERS.get(space.scheduler.name):
-        names = {"asha": "ASHA", "hyperband": "Hyperband", "median": "the median stopping rule"}
-        used.append((names[space.scheduler.name], rule))
+        used.append((_SPELLED[space.scheduler.name], rule))
     if any(test["reranked"] for test in facts.tests.values()):
         used.append(("re-ranking", "zhong2017reranking"))
     return [*used, *([("random erasing", "zhong2020random")] if erasing else [])]

@@ -36,7 +36,7 @@ def new_export(out: Path) -> Iterator[Path]:
     out = out.absolute()
     _require_ours(out)
     above = next(folder for folder in out.parents if folder.exists())
-    temporary = above / f".{out.name}.{os.getpid()}.tmp"
+    temporary = above / f".{out.name}.{os.getpid()}.partial"
     try:
         try:
             temporary.mkdir()

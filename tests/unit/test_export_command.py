@@ -17,6 +17,7 @@ from sa_study.cli import main
 from sa_study.config import Settings
 from sa_study.engine import build_network
 from sa_study.export import check, network
+from sa_study.export.place import new_export
 from sa_study.study.folder import StudyFolder
 
 TABLES = {"README.md", "trials.csv", "trials.parquet", "epochs.csv", "epochs.parquet"}
@@ -208,6 +209,17 @@ def test_bad_input(tool: Tool, words: list[str], naming: list[str]) -> None:
 def test_a_damaged_study(tool: Tool, harm: Callable[[StudyFolder], Any], naming: list[str]) -> None:
     harm(make_study(tool.folder / "study", [Trial()]))
     tool.refuses("--study", "study", naming=naming)
+
+
+def test_an_export_and_a_launch_may_meet(tool: Tool) -> None:
+    """A driver that begins clears half-written files of one that was killed; an export's are none."""
+    folder = make_study(tool.folder / "study", [Trial()])
+    with new_export(folder.root / "export") as made:
+        (made / "paper").mkdir()
+        (made / "paper" / "table.md").write_text("whole")
+        folder.clear_remains()
+    assert files(folder.root / "export") == {"paper": {"table.md"}}
+    assert not list(folder.root.glob(".*"))
 
 
 def test_a_folder_that_may_not_be_written(tool: Tool) -> None:
