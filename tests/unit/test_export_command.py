@@ -184,14 +184,15 @@ def test_a_published_weights_file(tool: Tool) -> None:
         (["--study", "study", "--formats", " , "], ["--formats", "none"]),
         (["--study", "study", "--set", "depth=18"], ["--set"]),
         (["--study", "study", "--out", "plain/file"], ["file: is a file"]),
-        (["--study", "study", "--out", "plain/file/x"], ["file"]),
+        (["--study", "study", "--out", "plain/file/x"], ["plain/file", "cannot be written"]),
         (["--study", "study", "--out", "study"], ["trials: holds 'session_1'", "--out"]),
         (["--weights", "gone.pt", "--out", "o"], ["gone.pt"]),
         (["--weights", "plain/file", "--out", "o"], ["file", "not a weights file"]),
     ],
 )
 def test_bad_input(tool: Tool, words: list[str], naming: list[str]) -> None:
-    make_study(tool.folder / "study", [Trial()])
+    if "study" in words:
+        make_study(tool.folder / "study", [Trial()])
     (tool.folder / "plain").mkdir()
     (tool.folder / "plain" / "file").write_text("mine")
     tool.refuses(*words, naming=naming)

@@ -33,9 +33,16 @@ TRIALS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> StudyFacts:
+    """A study that no test changes."""
+    return read_study(make_study(tmp_path_factory.mktemp("made") / "study", TRIALS).root)
+
+
 @pytest.fixture
-def facts(tmp_path: Path) -> StudyFacts:
-    return read_study(make_study(tmp_path / "study", TRIALS).root)
+def copied(facts: StudyFacts, tmp_path: Path) -> StudyFacts:
+    """The same for a test to change."""
+    return read_study(shutil.copytree(facts.folder.root, tmp_path / "copied"))
 
 
 def written(facts: StudyFacts, tmp_path: Path) -> tuple[Path, Path]:
@@ -118,7 +125,8 @@ def test_every_epoch_has_its_figures(facts: StudyFacts, tmp_path: Path) -> None:
     assert table["progress"].tolist() == (100 * table["epoch"] / table["epochs"]).tolist()
 
 
-def test_of_an_epoch_that_was_run_twice_the_later_counts(facts: StudyFacts) -> None:
+def test_of_an_epoch_that_was_run_twice_the_later_counts(copied: StudyFacts) -> None:
+    facts = copied
     later = facts.folder.trials / "session_10" / "trial_0000"
     later.mkdir(parents=True)
     (facts.folder.trials / "session_2" / "trial_0000").mkdir(parents=True)
@@ -132,7 +140,8 @@ def test_of_an_epoch_that_was_run_twice_the_later_counts(facts: StudyFacts) -> N
     assert rows == [[4, 4, 100.0, "mAP", 0.9]], "an epoch that the database does not know does not count yet"
 
 
-def test_without_rays_files_the_scores_are_still_there(facts: StudyFacts) -> None:
+def test_without_rays_files_the_scores_are_still_there(copied: StudyFacts) -> None:
+    facts = copied
     shutil.rmtree(facts.folder.trials)
     epochs, missing = read_epochs(facts.folder, facts.config)
     assert "holds no results" in missing
@@ -172,10 +181,9 @@ def test_two_objectives_mark_the_front(tmp_path: Path) -> None:
     ],
 )
 def test_trials_of_another_study_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Any], None], words: str
+    facts: StudyFacts, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Any], None], words: str
 ) -> None:
-    folder = make_study(tmp_path / "study", TRIALS[:1])
-    trials = read_trials(folder)
+    folder, trials = facts.folder, read_trials(facts.folder)
     harm(trials[0])
     monkeypatch.setattr("sa_study.export.facts.trials_in", lambda *_: trials)
     with pytest.raises(StudyFolderError, match=words) as error:
