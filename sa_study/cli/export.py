@@ -48,6 +48,7 @@ def export(
     A study may still run; nothing but the export is written.
     """
     from sa_study.export.run import export_study, export_weights
+    from sa_study.export.text import visible
     from sa_study.report.console import phases
     from sa_study.yaml_files import parse_assignments
 
@@ -66,8 +67,9 @@ def export(
             exported = export_weights(weights, out, formats, values, report)
     console.print(_files_table(exported))
     for note in exported.notes:
-        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"written: {exported.out}", highlight=False, markup=False, soft_wrap=True)
+        console.print(visible(note), style="yellow", highlight=False, markup=False, soft_wrap=True)
+    written = visible(str(exported.out))
+    console.print(f"written: {written}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _files_table(exported: Exported) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -38,6 +39,7 @@ def visible(text: str) -> str:
     )
 
 
+@functools.lru_cache(maxsize=4096)  # a column says the same few things in a million rows
 def csv_text(text: str) -> str:
     """For a cell that a spreadsheet may read: a formula gets an apostrophe before it (OWASP's advice).
 
