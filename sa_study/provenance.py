@@ -43,7 +43,8 @@ def note_launch(path: Path, data_fingerprint: str, **more: Any) -> None:
         DataError: An earlier launch had other training images; nothing is written.
         StudyFolderError: The file is damaged.
     """
-    before = _read(path) if path.exists() else {"data_fingerprint": data_fingerprint, "launches": []}
+    new = {"data_fingerprint": data_fingerprint, "launches": []}
+    before = read_provenance(path) if path.exists() else new
     if before["data_fingerprint"] != data_fingerprint:
         raise DataError(f"the training images are not those that {path.parent} was begun with; give the same")
     write_json(path, {**before, "launches": [*before["launches"], {**describe_run(), **more}]})
@@ -55,7 +56,7 @@ def count_launches(path: Path) -> int:
     Raises:
         StudyFolderError: The file is missing or damaged.
     """
-    return len(_read(path)["launches"])
+    return len(read_provenance(path)["launches"])
 
 
 def differences(path: Path) -> list[str]:
@@ -64,7 +65,7 @@ def differences(path: Path) -> list[str]:
     Raises:
         StudyFolderError: The file is missing or damaged.
     """
-    before, now = _read(path)["launches"][-1], describe_run()
+    before, now = read_provenance(path)["launches"][-1], describe_run()
     pairs = {name: (was, now["packages"].get(name)) for name, was in before.get("packages", {}).items()}
     pairs["python"] = before.get("python"), now["python"]
     pairs["code"] = _code(before.get("git")), _code(now["git"])
@@ -79,7 +80,12 @@ def _code(git: dict[str, Any] | None) -> str:
     return f"commit {git['commit'][:10]}{' (changed)' if git['dirty'] else ''}" if git else "of no commit"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_provenance(path: Path) -> dict[str, Any]:
+    """A folder's `data_fingerprint` and `launches`, the latest last.
+
+    Raises:
+        StudyFolderError: The file is missing or damaged.
+    """
     try:
         entry = json.loads(path.read_text())
         return {"data_fingerprint": str(entry["data_fingerprint"]), "launches": list(entry["launches"])}

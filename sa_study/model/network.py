@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sa_study.errors import ConfigError
 from sa_study.model.attention import ATTENTION_KINDS, spatial_attention
 from sa_study.model.backbone import BLOCKS_AND_EXPANSION, build_backbone, stage_width
+from sa_study.model.stripes import matching_features, pool_stripes
 from sa_study.model.weights import load_backbone, load_imagenet
 
 _SUPERVISED_STAGES = (1, 2, 3)
-_ROW_STRIDE = 16
-"""Pixels of the input to one row of stage 4."""
 
 
 class SANet(nn.Module):
@@ -98,11 +96,10 @@ class SANet(nn.Module):
             ConfigError: The images are too low for the number of parts.
         """
         *early, last = self._stage_maps(images)
-        stripes = self._pool_stripes(last, images.shape[2])
+        stripes = pool_stripes(last, self.parts, images.shape[2])
         if self.attention_stage4:
             stripes = spatial_attention(stripes, self.attention)
-        wide = stripes.to(torch.promote_types(stripes.dtype, torch.float32))
-        features = F.normalize(wide.flatten(2), dim=1).transpose(1, 2).flatten(1)
+        features = matching_features(stripes)
         logits = self._stripe_logits(stripes)
         if self.deep_supervision:
             for stage, x in zip(_SUPERVISED_STAGES, early, strict=True):
@@ -131,17 +128,6 @@ class SANet(nn.Module):
             if name.startswith("layer"):
                 maps.append(x)
         return maps
-
-    def _pool_stripes(self, x: Tensor, input_height: int) -> Tensor:
-        """Averages stripes over the full width: N×C×H×W to N×C×parts×1; overlapping where need be."""
-        rows, columns = x.shape[2:]
-        if rows < self.parts:
-            raise ConfigError(
-                f"height: {input_height} gives stage 4 {rows} rows, fewer than parts={self.parts}; "
-                f"the least height is {_ROW_STRIDE * self.parts} ({_ROW_STRIDE} x parts)"
-            )
-        step = rows // self.parts
-        return F.avg_pool2d(x, kernel_size=(rows - (self.parts - 1) * step, columns), stride=(step, columns))
 
     def _stripe_logits(self, stripes: Tensor) -> dict[str, Tensor]:
         reduced = F.relu(self.feat_bn2d(self.local_conv(self.drop(stripes)))).flatten(2)

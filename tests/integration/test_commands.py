@@ -45,7 +45,18 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_command_explains_itself() -> None:
     overview = run("--help")
-    for command in ("demo", "tune", "resume", "status", "evaluate", "paper", "train", "settings", "data"):
+    for command in (
+        "demo",
+        "tune",
+        "resume",
+        "status",
+        "evaluate",
+        "paper",
+        "train",
+        "export",
+        "settings",
+        "data",
+    ):
         assert re.search(rf"\b{command}\b", overview)
         assert "--help" in run(command, "--help")
 

@@ -34,6 +34,13 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample
         (["sa_study.model", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
         (["sa_study.engine", "sa_study.evaluation", "sa_study.training"], ["ray", "optuna"]),
         (["sa_study.study.records", "sa_study.report.study"], ["torch", "ray", "torchvision"]),
+        # A study's tables need no network, and a network's files no study.
+        (["sa_study.export.run"], ["torch", "ray", "optuna", "numpy", "pyarrow", "onnx"]),
+        (
+            [f"sa_study.export.{name}" for name in ("epochs", "markup", "paper", "tabular", "trials")],
+            ["torch", "ray", "torchvision", "onnx", "pandas"],
+        ),
+        (["sa_study.export.bundle"], ["ray", "optuna", "yaml", "rich", "onnx", "onnxruntime"]),
         # What trains and measures, on a machine that has PyTorch, SciPy and Pillow, and nothing else.
         (
             [f"sa_study.{name}" for name in BARE],

@@ -1,0 +1,87 @@
+"""The command `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from sa_study.cli.options import Set
+from sa_study.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sa_study.export.run import Exported
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(export)
+
+
+def export(
+    study: Annotated[Path | None, typer.Option("--study", help="Study to export.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="Weights file instead: ours, or the published checkpoint.pth.tar."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write.", show_default="export in the study's")
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--formats",
+            metavar="LIST",
+            help="Of onnx and torch (the feature network), trials (CSV, Parquet) and markdown (a paper's "
+            "table, LaTeX too), with commas.",
+            show_default="all that can be had",
+        ),
+    ] = None,
+    overrides: Set = None,
+) -> None:
+    """Export for other programs: the winner's network (checked), all trials, a table for a paper.
+
+    A study may still run; nothing but the export is written.
+    """
+    from sa_study.export.run import export_study, export_weights
+    from sa_study.export.text import visible
+    from sa_study.report.console import phases
+    from sa_study.yaml_files import parse_assignments
+
+    values = parse_assignments(overrides or [])
+    if (study is None) == (weights is None):
+        raise ConfigError("export: give either --study or --weights")
+    if study is not None and values:
+        raise ConfigError("export --study: takes no --set; its winner's settings are known")
+    console = Console()
+    with phases(console) as report:
+        if study is not None:
+            exported = export_study(study, out, formats, report)
+        elif weights is not None:
+            if out is None:
+                raise ConfigError("export --weights: needs --out")
+            exported = export_weights(weights, out, formats, values, report)
+    console.print(_files_table(exported))
+    for note in exported.notes:
+        console.print(visible(note), style="yellow", highlight=False, markup=False, soft_wrap=True)
+    written = visible(str(exported.out))
+    console.print(f"written: {written}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _files_table(exported: Exported) -> Table:
+    from sa_study.report.console import make_table
+    from sa_study.study.room import in_units
+
+    table = make_table("Exported")
+    table.add_column("file", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    if exported.differences:
+        table.add_column("largest difference to PyTorch", justify="right")
+    for name, size in exported.files.items():
+        difference = exported.differences.get(name)
+        table.add_row(name, in_units(size), *([f"{difference:.2g}"] if difference is not None else []))
+    return table

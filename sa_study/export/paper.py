@@ -1,0 +1,237 @@
+"""What a paper says of a study, as plain text and numbers: `markup` makes Markdown and LaTeX of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sa_study import keys
+from sa_study.export.citations import SAMPLERS, SCHEDULERS
+from sa_study.export.facts import Run, StudyFacts
+from sa_study.report.study import cost_line
+from sa_study.study.records import BASELINE, count_states
+
+_VALIDATION = (("rank-1", keys.RANK1), ("mAP", keys.MAP))
+_TEST = (*_VALIDATION, ("mAP (trap.)", "mAP_trapezoid"))
+_RERANKED = _VALIDATION
+
+_MARKET_QUERIES = 3368
+
+_SPELLED = {
+    "tpe": "TPE",
+    "gp": "Gaussian process",
+    "cmaes": "CMA-ES",
+    "asha": "ASHA",
+    "hyperband": "Hyperband",
+    "median": "median rule",
+}
+_WORDS = {
+    "COMPLETE": "complete",
+    "PRUNED": "stopped early",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
+
+AP = (
+    "mAP is the mean over queries of the mean over a query's matches of k / (position of the k-th match), as "
+    "scikit-learn computes average precision"
+)
+_TRAPEZOID = "mAP (trap.) follows the data set's own script, which takes the trapezoid rule"
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A results table and what belongs to it.
+
+    Attributes:
+        name: The study's name.
+        groups: Column heads: a group and the columns in it.
+        rows: A label and a value in each column, a fraction or None; differences are fractions too.
+        difference: Whether the last row is a difference.
+        notes: Sentences below the table.
+        settings: Rows of a searched setting, what is searched, the winner's value and the baseline's.
+        about: What the study was and cost: a name and a text.
+        cited: What was used and its key in `citations`.
+    """
+
+    name: str
+    groups: list[tuple[str, tuple[str, ...]]]
+    rows: list[tuple[str, list[float | None]]]
+    difference: bool
+    notes: list[str]
+    settings: list[tuple[str, str, str, str]]
+    about: list[tuple[str, str]]
+    cited: list[tuple[str, str]]
+
+
+def describe(facts: StudyFacts) -> Paper:
+    """Puts together what there is to say of a study."""
+    groups, picks = _columns(facts)
+    best = [pick("best", facts.best) for pick in picks]
+    baseline = [pick("baseline", facts.baseline) for pick in picks]
+    rows = [(_label("best", facts.best), best)]
+    compared = facts.best is not facts.baseline
+    if compared:
+        rows.append((_label("baseline", facts.baseline), baseline))
+        rows.append(("difference", list(map(_difference, best, baseline))))
+    return Paper(
+        name=facts.folder.root.name,
+        groups=groups,
+        rows=rows,
+        difference=compared,
+        notes=_notes(facts),
+        settings=_settings(facts),
+        about=_about(facts),
+        cited=_cited(facts),
+    )
+
+
+def _columns(facts: StudyFacts) -> tuple[list[tuple[str, tuple[str, ...]]], list[Any]]:
+    """The table's heads, and for each column what finds a run's value in it."""
+    reranked = any(test["reranked"] for test in facts.tests.values())
+    kinds: list[tuple[str, tuple[tuple[str, str], ...]]] = [("validation", _VALIDATION)]
+    kinds += [("test", _TEST)] if facts.tests else []
+    kinds += [("test, re-ranked", _RERANKED)] if reranked else []
+
+    def picker(kind: str, figure: str) -> Any:
+        def pick(name: str, run: Run | None) -> float | None:
+            test: Mapping[str, Any] = facts.tests.get(name, {})
+            if kind == "validation":
+                return run.record.best.get(figure) if run else None
+            found = test.get("reranked") if kind != "test" else test
+            return found[figure] if found else None
+
+        return pick
+
+    picks = [picker(kind, figure) for kind, columns in kinds for _, figure in columns]
+    return [(kind, tuple(head for head, _ in columns)) for kind, columns in kinds], picks
+
+
+def _difference(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _label(name: str, run: Run | None) -> str:
+    if run is None:
+        return f"{name}: none yet"
+    unfinished = "" if run.trial.state.name == "COMPLETE" else f", {run.trial.state.name}"
+    won = "best = baseline" if name == "best" and run.trial.number == BASELINE else name
+    return f"{won} (trial {run.trial.number}{unfinished})"
+
+
+def _notes(facts: StudyFacts) -> list[str]:
+    """What a reader must know to trust the figures."""
+    complete = sum(run.trial.state.name == "COMPLETE" for run in facts.runs)
+    notes = ["All figures in per cent, of each trial's best epoch; differences in points, before rounding."]
+    notes.append(f"{AP}." if not facts.tests else f"{AP}; {_TRAPEZOID}.")
+    if facts.best is None:
+        notes.append("No trial is complete yet.")
+    elif complete > 1:
+        notes.append(
+            f"The best was chosen by validation {facts.config.metric} among {complete} complete trials, so "
+            "its validation figures are optimistic."
+        )
+    if "best" in facts.tests:
+        test = facts.tests["best"]
+        notes.append(
+            f"Test set: {test['queries']} queries, {test['gallery']} gallery images; it played no part in "
+            "the choice."
+        )
+    elif facts.best:
+        notes.append("The best was not evaluated on the test set.")
+    notes += [
+        f"{path.name} is of an earlier winner, so it is left out; run 'evaluate' again."
+        for path in facts.stale
+    ]
+    return notes
+
+
+def _settings(facts: StudyFacts) -> list[tuple[str, str, str, str]]:
+    def value(run: Run | None, name: str) -> str:
+        found = run.trial.params.get(name) if run else None
+        return "–" if found is None else f"{found:.4g}" if isinstance(found, float) else str(found)
+
+    return [
+        (name, parameter.describe(), value(facts.best, name), value(facts.baseline, name))
+        for name, parameter in facts.config.space.search.items()
+    ]
+
+
+def _about(facts: StudyFacts) -> list[tuple[str, str]]:
+    config, space = facts.config, facts.config.space
+    held_out = space.settings({}).val_identities
+    rule = space.scheduler
+    stopping = "none"
+    if rule.name != "none":
+        stopping = f"{_SPELLED[rule.name]}, not before {rule.grace_period:g} % of a trial's own schedule"
+        stopping += "" if rule.name == "median" else f", reduction factor {rule.reduction_factor:g}"
+    second = f"; {config.minimize}, minimised" if config.minimize else ""
+    launch = _mapping(facts.provenance["launches"][-1]) if facts.provenance["launches"] else {}
+    return [
+        ("trials", _states(facts)),
+        ("objective", f"validation {config.metric} of the best epoch, maximised{second}"),
+        (
+            "validation",
+            f"{held_out} training identities (at most 20 %) held out, seed {space.settings({}).split_seed}; "
+            "one query an identity and camera, matches across cameras",
+        ),
+        (
+            "sampler",
+            f"{_SPELLED.get(space.sampler, space.sampler)}, seed {config.seed}; trial 0 is the baseline",
+        ),
+        ("early stopping", stopping),
+        ("cost", cost_line(facts.trials, facts.about)),
+        ("hardware", _hardware(launch)),
+        ("software", _software(launch)),
+        ("training images", f"SHA-256 {facts.provenance['data_fingerprint'][:16]}…"),
+    ]
+
+
+def _states(facts: StudyFacts) -> str:
+    counts = count_states(facts.trials)
+    said = [f"{counts[state]} {word}" for state, word in _WORDS.items() if state in counts]
+    return f"{len(facts.runs)} of {facts.config.goal}" + (f": {', '.join(said)}" if said else "")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """A provenance file may have been written by hand."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _hardware(launch: Mapping[str, Any]) -> str:
+    hardware = _mapping(launch.get("hardware"))
+    gpus = list(map(str, hardware.get("gpus") or []))
+    cores = f"{hardware.get('cpus', '?')} CPU cores"
+    return f"{len(gpus)} × {gpus[0]}, {cores}" if gpus else cores
+
+
+def _software(launch: Mapping[str, Any]) -> str:
+    packages = _mapping(launch.get("packages"))
+    parts = [f"{name} {packages[name]}" for name in ("torch", "ray", "optuna") if name in packages]
+    if git := _mapping(launch.get("git")):
+        parts.append(f"sa-study at commit {str(git.get('commit'))[:10]}")
+    return ", ".join(parts) or "not known"
+
+
+def _cited(facts: StudyFacts) -> list[tuple[str, str]]:
+    """What the study used."""
+    config, space = facts.config, facts.config.space
+    market = "market-1501" in str(config.data_dir).lower() or any(
+        test["queries"] == _MARKET_QUERIES for test in facts.tests.values()
+    )
+    erasing = max(space.possible("random_erasing")) > 0
+    used = [
+        ("the network", "wang2018parameter"),
+        ("its backbone", "he2016deep"),
+        *([("Market-1501", "zheng2015scalable")] if market else []),
+        ("Optuna", "akiba2019optuna"),
+        *([(_SPELLED[space.sampler], SAMPLERS[space.sampler])] if space.sampler in SAMPLERS else []),
+        ("Ray Tune", "liaw2018tune"),
+    ]
+    if rule := SCHEDULERS.get(space.scheduler.name):
+        used.append((_SPELLED[space.scheduler.name], rule))
+    if any(test["reranked"] for test in facts.tests.values()):
+        used.append(("re-ranking", "zhong2017reranking"))
+    return [*used, *([("random erasing", "zhong2020random")] if erasing else [])]

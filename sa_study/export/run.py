@@ -1,0 +1,224 @@
+"""Carries out an export."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.export.place import new_export
+
+if TYPE_CHECKING:
+    from sa_study.export.facts import StudyFacts
+
+FORMATS = {
+    "onnx": "the feature network for ONNX Runtime",
+    "torch": "the same as a torch.export program",
+    "trials": "all trials and all epochs as CSV and Parquet",
+    "markdown": "a results table for a paper, in Markdown and LaTeX, with BibTeX",
+}
+NETWORK_FORMATS = ("onnx", "torch")
+
+Report = Callable[[str, int, int], None]
+"""Told a phase, what is done of it, and how much there is in all."""
+
+_TEST = (
+    ("test rank-1", "rank1"),
+    ("test mAP (mean of k/position)", "mAP"),
+    ("test mAP (trapezoid)", "mAP_trapezoid"),
+)
+
+
+@dataclass
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        out: Its folder.
+        files: Bytes of each file, by its path in the folder.
+        differences: For a network's file the largest difference of a feature to PyTorch's.
+        notes: What a user ought to know, a line each.
+    """
+
+    out: Path
+    files: dict[str, int] = field(default_factory=dict)
+    differences: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def parse_formats(text: str | None, allowed: Sequence[str] = tuple(FORMATS)) -> list[str]:
+    """The formats that a comma-separated list names, in the order of `FORMATS`; all for None.
+
+    Raises:
+        ConfigError: One is not known, not possible here, or there is none.
+    """
+    if text is None:
+        return list(allowed)
+    named = [name.strip() for name in text.split(",") if name.strip()]
+    for name in named:
+        if name not in FORMATS:
+            raise ConfigError(f"--formats: {name!r} is not one of {', '.join(FORMATS)}")
+        if name not in allowed:
+            raise ConfigError(f"--formats: {name} needs --study; a weights file gives {', '.join(allowed)}")
+    if not named:
+        raise ConfigError(f"--formats: {text!r} names none; allowed: {', '.join(allowed)}")
+    return [name for name in FORMATS if name in named]
+
+
+def export_study(root: Path, out: Path | None, formats: str | None, report: Report) -> Exported:
+    """Exports a study, also one that runs; it is only read.
+
+    Args:
+        root: The study's folder.
+        out: Where to; None for `export` in the study's folder.
+        formats: A comma-separated list of `FORMATS`; None for all that are possible here.
+        report: Told how far it is.
+
+    Raises:
+        StudyFolderError: It is no study, or has no complete trial and a network was asked for; or `out` will
+            not do.
+        ConfigError: A format is not known, or its packages are not installed.
+        RunFailed: An exported network does not compute what it should.
+    """
+    from sa_study.export.facts import read_study
+
+    chosen = parse_formats(formats)
+    facts = read_study(root)
+    exported = Exported((out or facts.folder.root / "export").absolute())
+    chosen = _possible(chosen, facts, exported, asked=formats is not None)
+    with new_export(exported.out) as folder:
+        if networks := [name for name in chosen if name in NETWORK_FORMATS]:
+            _export_best(facts, networks, folder, exported, report)
+        if "trials" in chosen:
+            _export_tables(facts, folder / "trials", exported)
+        if "markdown" in chosen:
+            _export_paper(facts, folder / "paper")
+        _count(folder, exported)
+    return exported
+
+
+def export_weights(
+    weights: Path, out: Path, formats: str | None, overrides: Mapping[str, Any], report: Report
+) -> Exported:
+    """Exports the network of a weights file: one of ours, or a published one.
+
+    Args:
+        weights: The file.
+        out: Where to.
+        formats: `onnx`, `torch` or both; None for those that are possible here.
+        overrides: Settings that the file does not hold.
+        report: Told how far it is.
+
+    Raises:
+        StudyError: As for `export_study`, or the file is no weights file.
+    """
+    from sa_study.evaluation import load_network
+    from sa_study.export.bundle import write_networks
+
+    chosen = parse_formats(formats, NETWORK_FORMATS)
+    exported = Exported(out.absolute())
+    chosen = _with_onnx(chosen, exported, asked=formats is not None)
+    trained = load_network(weights, overrides)
+    source = {"weights file": weights.name, "epoch": trained.epoch}
+    with new_export(exported.out) as folder:
+        exported.differences = write_networks(trained, source, chosen, folder / "network", report)
+        _count(folder, exported)
+    return exported
+
+
+def _possible(chosen: list[str], facts: StudyFacts, exported: Exported, *, asked: bool) -> list[str]:
+    """The formats that can be had; one that was asked for by name and cannot is an error."""
+    if facts.best is None and any(name in NETWORK_FORMATS for name in chosen):
+        line = f"{facts.folder.root}: no trial is complete, so there is no network to export"
+        if asked:
+            raise StudyFolderError(f"{line}; --formats trials,markdown gives the rest")
+        exported.notes.append(line)
+        return [name for name in chosen if name not in NETWORK_FORMATS]
+    return _with_onnx(chosen, exported, asked=asked)
+
+
+def _with_onnx(chosen: list[str], exported: Exported, *, asked: bool) -> list[str]:
+    from sa_study.export.network import require_onnx
+
+    try:
+        if "onnx" in chosen:
+            require_onnx()
+    except ConfigError as error:
+        if asked:
+            raise
+        exported.notes.append(f"left out: {error}")
+        return [name for name in chosen if name != "onnx"]
+    return chosen
+
+
+def _export_best(
+    facts: StudyFacts, formats: Sequence[str], folder: Path, exported: Exported, report: Report
+) -> None:
+    from sa_study import keys
+    from sa_study.evaluation import load_network
+    from sa_study.export.bundle import write_networks
+    from sa_study.study.selection import keep_weights
+    from sa_study.study.storage import Storage
+
+    best = facts.best
+    assert best is not None
+    kept = folder / "best.pt"
+    if facts.folder.best_weights.is_file():
+        shutil.copyfile(facts.folder.best_weights, kept)  # used if it is the winner's
+    storage = Storage.of_study(facts.folder, facts.config.storage_path)
+    keep_weights(best.trial, facts.config, storage, kept)
+    metric = facts.config.metric
+    source = {
+        "study": facts.folder.root.name,
+        "trial": best.trial.number,
+        "epoch": int(best.record.best[keys.EPOCH]),
+        f"validation {metric}": best.record.best[metric],
+        **{said: facts.tests["best"][name] for said, name in _TEST if "best" in facts.tests},
+        "training images (SHA-256)": facts.provenance["data_fingerprint"],
+    }
+    exported.differences = write_networks(load_network(kept, {}), source, formats, folder / "network", report)
+    kept.unlink()
+
+
+def _export_tables(facts: StudyFacts, folder: Path, exported: Exported) -> None:
+    from sa_study.export.epochs import read_epochs
+    from sa_study.export.tabular import describe_columns, write_csv, write_parquet
+    from sa_study.export.trials import EPOCH_COLUMNS, epoch_rows, trial_columns, trial_rows
+
+    folder.mkdir()
+    epochs, missing = read_epochs(facts.folder, facts.config)
+    if missing and any(run.record.epochs_run for run in facts.runs):
+        exported.notes.append(f"{missing}: of most epochs only the score is known, from the database")
+    tables = {
+        "trials": (trial_columns(facts.config), trial_rows(facts)),
+        "epochs": (EPOCH_COLUMNS, epoch_rows(facts, epochs)),
+    }
+    for name, (columns, rows) in tables.items():
+        write_csv(folder / f"{name}.csv", columns, rows)
+        write_parquet(folder / f"{name}.parquet", columns, rows)
+    about = describe_columns({name: columns for name, (columns, _) in tables.items()})
+    (folder / "README.md").write_text(about, encoding="utf-8")
+
+
+def _export_paper(facts: StudyFacts, folder: Path) -> None:
+    from sa_study.export.citations import bibtex
+    from sa_study.export.markup import to_latex, to_markdown
+    from sa_study.export.paper import describe
+
+    folder.mkdir()
+    paper = describe(facts)
+    references = bibtex([key for _, key in paper.cited])
+    for name, text in (
+        ("table.md", to_markdown(paper)),
+        ("table.tex", to_latex(paper)),
+        ("references.bib", references),
+    ):
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _count(folder: Path, exported: Exported) -> None:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    exported.files = {str(path.relative_to(folder)): path.stat().st_size for path in paths}

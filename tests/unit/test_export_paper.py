@@ -1,0 +1,223 @@
+"""The results table for a paper: figures, which AP they are, what is cited; Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from export_studies import SPACE, Trial, make_study, record_of
+from markdown_it import MarkdownIt
+
+from sa_study.errors import StudyFolderError
+from sa_study.export.citations import ENTRIES
+from sa_study.export.facts import read_study
+from sa_study.export.markup import to_latex, to_markdown
+from sa_study.export.paper import Paper, describe
+from sa_study.files import write_json
+from sa_study.space_file import parse_space
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import trial_settings
+
+TRIALS = [Trial(), Trial("PRUNED", (0.15, 0.05), lr=0.2), Trial(curve=(0.1, 0.3, 0.5, 0.5), lr=0.03)]
+BEST = 2
+
+
+def evaluate(folder: StudyFolder, path: Path, number: int, trials: list[Trial], **figures: Any) -> None:
+    """Writes an evaluation of a trial as `evaluate` would, on another device."""
+    config, record = StudyConfig.read(folder.config), record_of(number, trials[number])
+    trial = trials[number]
+    settings = trial_settings(config.space, {"lr": trial.lr, "attention": trial.attention}, record).to_dict()
+    rates = {"rank5": 0.9, "rank10": 0.9, "mAP_trapezoid": 0.6, "mINP": 0.3, "allshots_rank1": 0.4}
+    write_json(
+        path,
+        {
+            "rank1": 0.7,
+            "mAP": 0.5,
+            **rates,
+            "reranked": {"rank1": 0.8, "mAP": 0.65, **rates},
+            "queries": 9,
+            "gallery": 20,
+            "settings": {**settings, "device": "auto", "pretrained": "none"},
+            "checkpoint_epoch": record.best["epoch"],
+            **figures,
+        },
+    )
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The tables of a Markdown page, as a parser sees them."""
+    found: list[list[list[str]]] = []
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append([])
+        elif token.type == "inline" and found and token.level == 4:
+            found[-1][-1].append("".join(child.content for child in token.children or []))
+    return found
+
+
+def test_best_baseline_and_difference(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", TRIALS)
+    evaluate(folder, folder.evaluation, BEST, TRIALS)
+    evaluate(folder, folder.baseline_evaluation, 0, TRIALS, rank1=0.6, mAP=0.4321, reranked=None)
+    text = to_markdown(describe(read_study(folder.root)))
+    results, settings, about = tables(text)
+    assert results == [
+        [
+            "",
+            *(f"validation: {head}" for head in ("rank-1", "mAP")),
+            *(f"test: {head}" for head in ("rank-1", "mAP", "mAP (trap.)")),
+            *(f"test, re-ranked: {head}" for head in ("rank-1", "mAP")),
+        ],
+        ["best (trial 2)", "60.0", "50.0", "70.0", "50.0", "60.0", "80.0", "65.0"],
+        ["baseline (trial 0)", "50.0", "40.0", "60.0", "43.2", "60.0", "–", "–"],
+        ["difference", "+10.0", "+10.0", "+10.0", "+6.8", "+0.0", "–", "–"],
+    ]
+    assert settings[1] == ["lr", "0.01 … 0.3, log", "0.03", "0.1"]
+    assert settings[2] == ["attention", "mean | softmax | none", "mean", "mean"]
+    said = dict(row for row in about[1:])
+    assert said["trials"] == "3 of 5: 2 complete, 1 stopped early"
+    assert "10 epochs, 15.0 s of training" in said["cost"]
+    assert "f" * 16 in said["training images"] and "at most 20 %" in said["validation"]
+    assert "scikit-learn" in text and "trapezoid" in text and "9 queries, 20 gallery" in text
+    assert "chosen by validation mAP among 2 complete trials" in text
+
+
+@pytest.mark.parametrize(
+    ("trials", "rows"),
+    [
+        ([], [["best: none yet", "–", "–"]]),
+        (
+            [Trial("FAIL", (), failure="loss is nan")],
+            [
+                ["best: none yet", "–", "–"],
+                ["baseline (trial 0, FAIL)", "–", "–"],
+                ["difference", "–", "–"],
+            ],
+        ),
+        (
+            [Trial("RUNNING", (0.2,))],
+            [
+                ["best: none yet", "–", "–"],
+                ["baseline (trial 0, RUNNING)", "30.0", "20.0"],
+                ["difference", "–", "–"],
+            ],
+        ),
+        ([Trial(), Trial("PRUNED", (0.9,))], [["best = baseline (trial 0)", "50.0", "40.0"]]),
+        (
+            [Trial("FAIL", (0.3,), failure="died"), Trial(lr=0.05)],
+            [
+                ["best (trial 1)", "50.0", "40.0"],
+                ["baseline (trial 0, FAIL)", "40.0", "30.0"],
+                ["difference", "+10.0", "+10.0"],
+            ],
+        ),
+    ],
+)
+def test_studies_in_every_state(tmp_path: Path, trials: list[Trial], rows: list[list[str]]) -> None:
+    paper = describe(read_study(make_study(tmp_path / "study", trials).root))
+    text = to_markdown(paper)
+    assert tables(text)[0][1:] == rows
+    assert ("No trial is complete yet" in text) == (rows[0][0] == "best: none yet")
+    balanced(to_latex(paper))
+
+
+def test_an_evaluation_of_an_earlier_winner_is_left_out(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", TRIALS)
+    evaluate(folder, folder.evaluation, 0, TRIALS)
+    text = to_markdown(describe(read_study(folder.root)))
+    assert "evaluation.json is of an earlier winner" in text and "test: " not in text
+    evaluate(folder, folder.evaluation, BEST, TRIALS, checkpoint_epoch=1)
+    assert "evaluation.json is of an earlier winner" in to_markdown(describe(read_study(folder.root)))
+
+
+def test_a_damaged_evaluation_is_named(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", TRIALS)
+    for content in ("", "[]", "{}", '{"reranked": null, "mAP": "<b>"}'):
+        folder.evaluation.write_text(content)
+        with pytest.raises(StudyFolderError, match=r"evaluation\.json: is damaged"):
+            read_study(folder.root)
+
+
+def test_hostile_text_of_a_study_stays_text(tmp_path: Path) -> None:
+    name = "<script>x</script> | [a](http:b) \\input{x} \x1b[31m & 100%"
+    folder = make_study(tmp_path / name.replace("/", "∕"), TRIALS)
+    launch = {
+        "hardware": {"gpus": ["<img src=x>\n\n# H | $\\LaTeX$"], "cpus": "*8*"},
+        "packages": {"torch": "`2`", "ray": [1]},
+        "git": {"commit": "_a_\x07"},
+    }
+    for launches in ([launch], ["no launch"], [{"hardware": [], "packages": 3, "git": "x"}]):
+        write_json(folder.provenance, {"data_fingerprint": "%&_<b>", "launches": launches})
+        paper = describe(read_study(folder.root))
+        for text in (to_markdown(paper), to_latex(paper)):
+            assert "\x1b" not in text and "\x07" not in text
+        html = MarkdownIt("commonmark").enable("table").render(to_markdown(paper))
+        assert not re.search(r"<(script|img|b|a|em|strong)\b", html)
+        assert re.findall(r"<h\d>(.*?)</h\d>", html)[1:] == ["Settings", "Study", "To cite"]
+        balanced(to_latex(paper))
+
+
+def balanced(text: str) -> None:
+    """LaTeX whose braces, environments, columns and citations are right, as far as that shows without TeX."""
+    bare = re.sub(r"\\[\\{}$&#_%]", lambda match: r"\\" if match[0] == r"\\" else "", text)
+    depth = 0
+    for mark in bare:
+        depth += {"{": 1, "}": -1}.get(mark, 0)
+        assert depth >= 0
+    assert depth == 0 and "\x1b" not in text
+    for kind in ("begin", "end"):
+        assert re.findall(rf"\\{kind}{{(\w+)}}", text).count("tabular") == 3
+    for columns, body in re.findall(r"\\begin{tabular}{(l.*?)}\n(.*?)\\end{tabular}", bare, re.DOTALL):
+        columns = re.sub(r"{.*", "", columns)
+        for row in re.findall(r"^(.*) \\\\$", body, re.MULTILINE):
+            spans = [int(number) - 1 for number in re.findall(r"\\multicolumn{(\d+)}", row)]
+            assert row.count("&") + sum(spans) == len(columns) - 1, row
+    for key in re.findall(r"\\cite{(.*?)}", text):
+        assert key in ENTRIES
+
+
+def test_latex_says_what_markdown_says(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "a_b", TRIALS)
+    evaluate(folder, folder.evaluation, BEST, TRIALS)
+    paper = describe(read_study(folder.root))
+    text = to_latex(paper)
+    balanced(text)
+    assert r"best (trial 2) & 60.0 & 50.0 & 70.0 & 50.0 & 60.0 & 80.0 & 65.0 \\" in text
+    assert r"study a\_b" in text and r"\multicolumn{3}{c}{test}" in text and r"\cmidrule(lr){4-6}" in text
+    assert r"0.01 \ldots{} 0.3, log & 0.03 & 0.1" in text
+
+
+def cited(paper: Paper) -> set[str]:
+    return {key for _, key in paper.cited}
+
+
+def test_what_was_used_is_cited(tmp_path: Path) -> None:
+    always = {"wang2018parameter", "he2016deep", "akiba2019optuna", "liaw2018tune"}
+    folder = make_study(tmp_path / "one", TRIALS)
+    assert cited(describe(read_study(folder.root))) == always | {
+        "zheng2015scalable",
+        "bergstra2011algorithms",
+        "li2020system",
+    }
+    evaluate(folder, folder.evaluation, BEST, TRIALS)
+    assert "zhong2017reranking" in cited(describe(read_study(folder.root)))
+    plain = {**SPACE, "sampler": "random", "scheduler": {"name": "none"}}
+    plain["fixed"] = {**SPACE["fixed"], "random_erasing": 0.5}
+    other = make_study(
+        tmp_path / "two", TRIALS, space=parse_space(plain, "space"), data_dir=Path("/data/sample")
+    )
+    assert cited(describe(read_study(other.root))) == always | {"zhong2020random"}
+
+
+def test_the_entries_are_bibtex() -> None:
+    for key, entry in ENTRIES.items():
+        head, *fields, end = entry.split("\n")
+        assert re.fullmatch(rf"@(article|inproceedings)\{{{key},", head) and end == "}"
+        assert entry.count("{") == entry.count("}") and all(field.startswith("  ") for field in fields)
+        assert {"title", "author", "year"} <= {field.split()[0] for field in fields}
+    assert "arXiv:1811.12150" in ENTRIES["wang2018parameter"]
