@@ -175,7 +175,7 @@ def _curves_of(group: str, trials: Sequence[TrialView], metric: str) -> dict[str
             "width": 3 if special else 1.2,
             "dash": "dash" if group == "baseline" else "solid",
         },
-        "opacity": 1 if special else 0.75 if len(trials) < 60 else 0.35,
+        "opacity": 1 if special else 0.75 if len(trials) < 60 else 0.5,
         "name": STATES.get(group, group),
         "hovertemplate": f"trial %{{customdata[0]}}, epoch %{{customdata[1]}}: {metric} %{{y:.1f}} %"
         "<extra></extra>",

@@ -11,15 +11,19 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sa_study.report.page.figures import hover_text, in_percent, marker, scored
-from sa_study.report.page.importance import Cube, Importance, Sample, samples, unit
+from sa_study.report.page.importance import DOUBTFUL, LEAST, Cube, Importance, Sample, samples, unit
 from sa_study.report.page.palette import RAMP, STATES, colour
-from sa_study.report.page.surface import LEAST, fit_surface
+from sa_study.report.page.surface import fit_surface
 from sa_study.report.page.text import for_plot, setting
 from sa_study.report.page.view import StudyView, TrialView
 from sa_study.space import Parameter
 
 _COLUMNS = 3
+_MANY = 100
 _MOST_SLICES = 12
+_SHARES = (0.25, 0.5, 0.7, 0.85, 0.95)
+"""Shares of the trials at which a line's shade changes: the last shade is that of the best twentieth."""
+
 _SHORT = 16
 
 
@@ -34,13 +38,11 @@ def parallel(study: StudyView) -> go.Figure | None:
     heights = (scores - low) / (high - low) if high > low else np.full(len(scores), 0.5)
     rows = np.column_stack([cube.points(trials), heights])
     figure = go.Figure()
+    ranks = np.argsort(np.argsort(scores, kind="stable"), kind="stable") / (len(scores) - 1)
+    levels = np.searchsorted(_SHARES, ranks, side="right")
     # The best are drawn last, on top.
     for level, shade in enumerate(RAMP):
-        picked = [
-            index
-            for index, height in enumerate(heights)
-            if min(int(height * len(RAMP)), len(RAMP) - 1) == level
-        ]
+        picked = [int(index) for index in np.flatnonzero(levels == level)]
         if picked:
             figure.add_scatter(**_lines(study, trials, rows, picked, shade, level))
     for place, name in enumerate([*cube.search, ""]):
@@ -87,9 +89,9 @@ def _lines(
         "customdata": numbers,
         "text": texts,
         "mode": "lines+markers",
-        "line": {"color": shade, "width": 1 + level * 0.35},
-        "marker": {"size": 4, "color": shade},
-        "opacity": 0.45 + 0.1 * level,
+        "line": {"color": shade, "width": (0.5 if len(trials) > _MANY else 1) + level * 0.3},
+        "marker": {"size": 3, "color": shade},
+        "opacity": 0.5 + 0.1 * level,
         "hovertemplate": "%{text}<extra></extra>",
     }
 
@@ -139,7 +141,9 @@ def importance_bars(found: Sequence[Importance]) -> go.Figure | None:
             },
             width=0.36 if len(found) > 1 else 0.6,
             marker_color=colour(colours[index % 2]),
-            name=for_plot(item.sample.name),
+            opacity=1 if item.fit >= DOUBTFUL else 0.35,
+            name=for_plot(item.sample.name) + ("" if item.fit >= DOUBTFUL else ": not to be trusted"),
+            showlegend=True,
             hovertemplate="%{x:.0f} %<extra></extra>",
         )
     figure.update_layout(
@@ -262,8 +266,8 @@ def contour(study: StudyView, found: Sequence[Importance]) -> go.Figure | None:
         marker={
             "size": [13 if trial.number == study.winner else 7 for trial in sample.trials],
             "symbol": ["star" if trial.number == study.winner else "circle" for trial in sample.trials],
-            "color": colour("baseline"),
-            "line": {"width": 1, "color": "#ffffff"},
+            "color": "#ffffff",
+            "line": {"width": 1.2, "color": "#1a1f26"},
         },
         text=[hover_text(study, trial) for trial in sample.trials],
         hovertemplate="%{text}<extra></extra>",

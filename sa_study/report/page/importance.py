@@ -16,6 +16,9 @@ from sa_study.space import Parameter
 LEAST = 8
 """Trials below which nothing is said."""
 
+DOUBTFUL = 0.3
+"""A fit below this says that the bars mean nothing."""
+
 _TREES = 32
 
 

@@ -50,25 +50,33 @@
     const [ink, muted, line, paper] = ["--ink", "--muted", "--line", "--paper"].map(value);
     const narrow = plot.clientWidth < 520;
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true, tickfont: { color: muted, size: narrow ? 11 : 12 } };
+    const titled = (given) => ({ ...given, title: { ...given.title, font: { size: 13, color: muted }, standoff: 8 } });
     layout.xaxis ??= {}; layout.yaxis ??= {};
-    for (const name of Object.keys(layout)) if (/^[xy]axis\d*$/.test(name)) layout[name] = { ...axis, ...layout[name] };
-    for (const note of layout.annotations ?? []) note.font = { size: 11, ...note.font, color: muted };
-    for (const trace of data) if (trace.colorbar) trace.colorbar.tickfont = { color: muted };
+    for (const name of Object.keys(layout)) if (/^[xy]axis\d*$/.test(name)) layout[name] = titled({ ...axis, ...layout[name] });
+    for (const note of layout.annotations ?? []) {
+      note.font = { size: 11, ...note.font, color: muted };
+      if (plot.id === "plot-parallel") Object.assign(note, { bgcolor: paper, opacity: 0.9, borderpad: 1 });
+    }
+    for (const trace of data) if (trace.colorbar) Object.assign(trace.colorbar, { tickfont: { color: muted, size: 12 }, title: { ...trace.colorbar.title, font: { color: muted, size: 13 } } });
     Object.assign(layout, {
       autosize: true, height: layout.height ?? 420, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: css.fontFamily, size: 13, color: ink },
       margin: { l: narrow ? 44 : 60, r: narrow ? 8 : 20, t: plot.id === "plot-parallel" ? 40 : 56, b: 50 },
-      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", yref: "container", font: { size: 12 }, ...layout.legend },
+      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", font: { size: 12 }, ...layout.legend },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: ink },
       hoverlabel: { bgcolor: paper, bordercolor: muted, font: { color: ink, size: 12 }, align: "left" },
       hovermode: layout.hovermode ?? "closest",
     });
-    layout.legend.y = 1; delete layout.legend.yref;
-    layout.legend.yanchor = "bottom";
     if (printing) { layout.width = 690; layout.autosize = false; }
     return { data, layout };
   }
 
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"], doubleClick: "reset" };
+  const config = {
+    displaylogo: false, responsive: true, doubleClick: "reset",
+    // By default plotly offers a button that uploads the figure.
+    showSendToCloud: false, plotlyServerURL: "", topojsonURL: "",
+    modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  };
 
   async function draw(plot) {
     if (drawn.has(plot)) return;

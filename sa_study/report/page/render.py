@@ -85,7 +85,8 @@ def render(study: StudyView, album: Album | None = None) -> str:
         stops=words.stops(study, rungs(study.config.space.scheduler)),
         contour=(figures_space.contour_axes(study, found), figures_space.contour_sample(study)),
         album=album,
-        settings=settings_rows(study),
+        settings=searched_rows(study),
+        fixed=fixed_rows(study),
         provenance=provenance_rows(study),
         commands=commands(study),
         states=STATES,
@@ -133,18 +134,24 @@ def _chart(name: str, label: str, figure: go.Figure | None, missing: str) -> Cha
     return Chart(name, label, quoted(figure.to_json()), height, missing)
 
 
-def settings_rows(study: StudyView) -> list[tuple[str, str, str, str]]:
-    """Name, what was searched, the winner's value and the baseline's, searched settings first."""
-    space, best, base = study.config.space, study.best, study.baseline
-    names = [*study.params, *(name for name in space.fixed if name not in study.params)]
+def searched_rows(study: StudyView) -> list[tuple[str, str, str, str]]:
+    """Name of each searched setting, its range, the winner's value and the baseline's."""
+    search, best, base = study.config.space.search, study.best, study.baseline
 
     def of(trial: TrialView | None, name: str) -> str:
         return "–" if trial is None else setting(study.value(trial, name))
 
-    searched = {name: parameter.describe() for name, parameter in space.search.items()}
+    ranges = {name: parameter.describe() for name, parameter in search.items()}
     return [
-        (plain(name), plain(searched.get(name, "fixed")), of(best, name), of(base, name)) for name in names
+        (plain(name), plain(ranges.get(name, "not in study.yaml")), of(best, name), of(base, name))
+        for name in study.params
     ]
+
+
+def fixed_rows(study: StudyView) -> list[tuple[str, str]]:
+    """Settings that all trials share."""
+    fixed = study.config.space.fixed
+    return [(plain(name), setting(value)) for name, value in fixed.items() if name not in study.params]
 
 
 def provenance_rows(study: StudyView) -> list[tuple[str, str]]:

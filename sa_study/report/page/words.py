@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ AP_FORMULA = (
 _CLOSE = 0.01
 """Scores within this of the winner's are called close."""
 
+_FEW = 5
 _LATE = 2 / 3
 """From this share of the schedule on, changes between epochs count as noise."""
 
@@ -51,7 +53,9 @@ def give_verdict(study: StudyView) -> Verdict:
     if winner is None or winner.score is None:
         return Verdict(_no_winner(study), "There is nothing to trust yet", "poor", tuple(_counts(study)))
     metric, noise = study.config.metric, epoch_noise(study)
-    lead = None if baseline is None or baseline.score is None else winner.score - baseline.score
+    lead = None
+    if baseline is not None and baseline.score is not None and not winner.baseline:
+        lead = winner.score - baseline.score
     headline = f"Trial {winner.number} won: validation {metric} {percent(winner.score)} %"
     if winner.baseline:
         headline = f"The baseline won: validation {metric} {percent(winner.score)} %. No complete trial beats it."
@@ -61,7 +65,7 @@ def give_verdict(study: StudyView) -> Verdict:
         other = percent(baseline.score if baseline else None)
         headline += f", {points(lead)} points over the paper’s baseline ({other} %)."
     judgement, tone = _judge(study, winner, lead, noise)
-    reasons = [*_counts(study), *_runners_up(study, winner), *_noise(noise, lead), *_seeds(study)]
+    reasons = [*_counts(study), *_runners_up(study, winner), *_noise(study, noise, lead), *_seeds(study)]
     return Verdict(headline, judgement, tone, (*reasons, _tested(study)))
 
 
@@ -82,10 +86,13 @@ def _judge(study: StudyView, winner: TrialView, lead: float | None, noise: float
     gain = test_gain(study)
     if gain is not None and gain <= 0:
         return "The test set does not confirm the gain over the baseline", "poor"
-    if noise is not None and lead < 2 * noise:
-        return "The gain over the baseline is within the noise: treat both as equal", "poor"
-    if len(study.complete) < 5:
-        return "The gain is large against the noise, but rests on few complete trials", "fair"
+    luck = None if noise is None else noise * _luck(len(study.complete))
+    if luck is not None and lead < luck:
+        return "The gain over the baseline may be luck: treat both as equal", "poor"
+    if luck is None or lead < 2 * luck:
+        return "The gain over the baseline is probably real, but small against chance", "fair"
+    if len(study.complete) < _FEW:
+        return "The gain is large against chance, but rests on few complete trials", "fair"
     if gain is not None:
         return "The gain over the baseline is clear, and the test set confirms it", "good"
     return "The gain over the baseline is clear on validation; the test set has not been asked", "fair"
@@ -132,13 +139,23 @@ def epoch_noise(study: StudyView) -> float | None:
     return statistics.median(steps) if len(steps) >= 3 else None
 
 
-def _noise(noise: float | None, lead: float | None) -> list[str]:
-    if noise is None:
+def _luck(trials: int) -> float:
+    """By how many deviations the best of so many equally good trials leads their mean: √(2 ln n)."""
+    return math.sqrt(2 * math.log(max(trials, 2)))
+
+
+def _noise(study: StudyView, noise: float | None, lead: float | None) -> list[str]:
+    count = len(study.complete)
+    if noise is None or count < 2:
         return ["How far scores move by chance is not known: too few late epochs were recorded."]
-    text = f"Late in the schedule a score moves by {100 * noise:.1f} points from one epoch to the next (median)"
-    if lead is None or noise <= 0:
-        return [f"{text}; smaller differences say nothing."]
-    return [f"{text}; the lead over the baseline is {abs(lead) / noise:.0f} times that."]
+    # A difference of two epochs has √2 times the deviation, its median size is 0.67 of that: about one in all.
+    text = (
+        f"Late in the schedule a score moves by {100 * noise:.1f} points from one epoch to the next (median). "
+        f"The best of {count} equally good trials would lead by about {100 * noise * _luck(count):.1f} by chance"
+    )
+    if lead is None:
+        return [f"{text}."]
+    return [f"{text}; the winner leads the baseline by {100 * lead:.1f}."]
 
 
 def _seeds(study: StudyView) -> list[str]:
