@@ -34,7 +34,10 @@ SPACE = SearchSpace(
     scheduler=Scheduler("asha", 20.0, 2.0),
 )
 START = datetime(2026, 3, 1, 9, 0)
-HOSTILE = "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=1>{{7*7}}</title>\u202e\x1b[31m é中😀"
+HOSTILE = (
+    "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=1>"
+    "{{7*7}}</title>%{x}\u202e\x1b[31m é中😀"
+)
 
 
 def make_study(
@@ -70,7 +73,12 @@ def make_study(
     for number in range(count):
         ended = number < count - running
         study.add_trial(_trial(rng, number, config, failed=failed_only, ended=ended, hostile=hostile))
-    _write(memory, folder)
+    optuna.copy_study(
+        from_study_name=STUDY_NAME,
+        from_storage=memory,
+        to_storage=open_storage(folder),
+        to_study_name=STUDY_NAME,
+    )
     provenance = {
         "data_fingerprint": "ab" * 32,
         "launches": [
@@ -86,18 +94,6 @@ def make_study(
     }
     folder.provenance.write_text(json.dumps(provenance))
     return root
-
-
-def _write(memory: optuna.storages.BaseStorage, folder: StudyFolder) -> None:
-    import sqlite3
-    from contextlib import closing
-
-    create = open_storage(folder)
-    with closing(sqlite3.connect(folder.database)) as database:
-        database.execute("PRAGMA synchronous = OFF")
-    optuna.copy_study(
-        from_study_name=STUDY_NAME, from_storage=memory, to_storage=create, to_study_name=STUDY_NAME
-    )
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -117,7 +113,7 @@ def landscape(params: Mapping[str, Any]) -> float:
     """The final mAP: the learning rate matters most, then dropout, then attention; epochs do not."""
     rate = (math.log10(params.get("lr", 0.05)) + 1.2) ** 2
     dropout = (params.get("dropout", 0.3) - 0.3) ** 2
-    return 0.75 - 0.25 * rate - 0.35 * dropout - 0.03 * (params.get("attention") == "none")
+    return float(0.75 - 0.25 * rate - 0.35 * dropout - 0.03 * (params.get("attention") == "none"))
 
 
 def _trial(

@@ -30,7 +30,12 @@ def report(
     console = Console()
     written = write_page(study, out)
     console.print(written.verdict, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"written: {written.path} ({written.size / 1e6:.1f} MB)", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"written: {written.path} ({written.size / 1e6:.1f} MB)",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def dashboard(

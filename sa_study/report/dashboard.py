@@ -131,7 +131,9 @@ def choose_port(option: str, asked: int | None, usual: int, avoid: int | None = 
         if asked == avoid:
             raise ConfigError(f"{option}: {asked} is taken by the other server; give another, or none")
         if (reason := _refused(asked)) is not None:
-            raise ConfigError(f"{option}: {asked} cannot be used ({reason}); give another, or none for a free one")
+            raise ConfigError(
+                f"{option}: {asked} cannot be used ({reason}); give another, or none for a free one"
+            )
         return asked
     if usual != avoid and _refused(usual) is None:
         return usual
@@ -240,5 +242,3 @@ def _signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-

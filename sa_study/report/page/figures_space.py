@@ -1,4 +1,4 @@
-"""The page's figures of the search space: parallel coordinates, importance, slices and contours."""
+"""The page's figures of the search space: parallel coordinates, importance and slices."""
 
 from __future__ import annotations
 
@@ -47,10 +47,16 @@ def parallel(study: StudyView) -> go.Figure | None:
             figure.add_scatter(**_lines(study, trials, rows, picked, shade, level))
     for place, name in enumerate([*cube.search, ""]):
         figure.add_vline(x=place, line={"color": colour("line"), "width": 1})
-        ticks = _ticks(cube.search[name]) if name else _score_ticks(low, high)
+        ticks = axis_ticks(cube.search[name]) if name else _score_ticks(low, high)
         for height, text in ticks:
             figure.add_annotation(
-                x=place, y=height, text=for_plot(text), showarrow=False, xanchor="left", xshift=5, font_size=11
+                x=place,
+                y=height,
+                text=for_plot(text),
+                showarrow=False,
+                xanchor="left",
+                xshift=5,
+                font_size=11,
             )
     names = [*map(for_plot, cube.search), f"{study.config.metric}, %"]
     figure.update_layout(
@@ -96,7 +102,7 @@ def _lines(
     }
 
 
-def _ticks(parameter: Parameter) -> list[tuple[float, str]]:
+def axis_ticks(parameter: Parameter) -> list[tuple[float, str]]:
     """Heights and texts of a setting's axis."""
     if parameter.kind == "categorical":
         count = len(parameter.choices)
@@ -132,9 +138,12 @@ def importance_bars(found: Sequence[Importance]) -> go.Figure | None:
         figure.add_bar(
             orientation="h",
             y=[position + (0.2 if index else -0.2) * (len(found) > 1) for position in range(len(rows))],
-            x=[*(round(100 * item.shares.get(name, 0.0), 2) for name in names), round(100 * item.together, 2)],
+            x=[
+                *(round(100 * item.shares.get(name, 0.0), 2) for name in names),
+                round(100 * item.together, 2),
+            ],
             error_x={
-                "array": [*(round(100 * item.spread.get(name, 0.0), 2) for name in names), 0],
+                "array": [*(round(100 * item.spread[name], 2) for name in names), 0],
                 "thickness": 1,
                 "width": 3,
                 "color": colour("line"),
@@ -216,76 +225,3 @@ def _axis(name: str, parameter: Parameter) -> dict[str, Any]:
             "range": [-0.5, len(texts) - 0.5],
         }
     return axis | ({"type": "log", "dtick": "D2", "minor": {}} if parameter.log else {})
-
-
-def contour_axes(study: StudyView, found: Sequence[Importance]) -> tuple[str, str] | None:
-    """The two numbers to draw over each other: lr and dropout where both are searched, else what mattered."""
-    search = Cube(study).search
-    numbers = [name for name, parameter in search.items() if parameter.kind != "categorical"]
-    if {"lr", "dropout"} <= set(numbers):
-        return "lr", "dropout"
-    order = list(found[0].shares) if found else numbers
-    best = [name for name in order if name in numbers]
-    return (best[0], best[1]) if len(best) > 1 else None
-
-
-def contour_sample(study: StudyView) -> Sample | None:
-    """The final scores where enough trials are complete, else what all trials had at the first rung."""
-    usable = [sample for sample in samples(study) if len(sample.values) >= LEAST]
-    return usable[0] if usable else None
-
-
-def contour(study: StudyView, found: Sequence[Importance]) -> go.Figure | None:
-    """The metric over two settings, drawn only where trials are near."""
-    axes, sample = contour_axes(study, found), contour_sample(study)
-    if axes is None or sample is None:
-        return None
-    search = study.config.space.search
-    places = np.array(
-        [[unit(search[name], study.value(trial, name)) for name in axes] for trial in sample.trials]
-    )
-    surface = fit_surface(places, 100 * np.array(sample.values))
-    if surface is None:
-        return None
-    figure = go.Figure()
-    values = [[None if math.isnan(v) else round(float(v), 2) for v in row] for row in surface.values]
-    figure.add_contour(
-        x=[round(float(v), 4) for v in surface.places],
-        y=[round(float(v), 4) for v in surface.places],
-        z=values,
-        colorscale=[[index / (len(RAMP) - 1), shade] for index, shade in enumerate(RAMP)],
-        ncontours=14,
-        line={"width": 0.6},
-        colorbar={"title": {"text": f"{study.config.metric}, %"}, "thickness": 14, "outlinewidth": 0},
-        hovertemplate="%{z:.1f} %<extra></extra>",
-    )
-    figure.add_scatter(
-        x=[round(float(v), 4) for v in places[:, 0]],
-        y=[round(float(v), 4) for v in places[:, 1]],
-        mode="markers",
-        marker={
-            "size": [13 if trial.number == study.winner else 7 for trial in sample.trials],
-            "symbol": ["star" if trial.number == study.winner else "circle" for trial in sample.trials],
-            "color": "#ffffff",
-            "line": {"width": 1.2, "color": "#1a1f26"},
-        },
-        text=[hover_text(study, trial) for trial in sample.trials],
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-    )
-    for side, name in zip(("xaxis", "yaxis"), axes, strict=True):
-        ticks = _ticks(search[name])
-        figure.update_layout(
-            {
-                side: {
-                    "title": for_plot(name),
-                    "tickmode": "array",
-                    "tickvals": [height for height, _ in ticks],
-                    "ticktext": [for_plot(text) for _, text in ticks],
-                    "range": [0, 1],
-                    "showgrid": False,
-                    "zeroline": False,
-                }
-            }
-        )
-    return figure

@@ -32,7 +32,8 @@ class Tree:
     def predict(self, points: Array) -> Array:
         """The values at points × dimensions."""
         inside = (points[:, None] >= self.low) & ((points[:, None] < self.high) | (self.high >= 1))
-        return self.value[np.argmax(inside.all(axis=2), axis=1)]
+        found: Array = self.value[np.argmax(inside.all(axis=2), axis=1)]
+        return found
 
     def shares(self) -> Array | None:
         """Share of the variance over the cube that each dimension alone explains; None of a constant."""
@@ -49,7 +50,8 @@ class Tree:
             covers = (middles[:, None] > self.low[:, axis]) & (middles[:, None] < self.high[:, axis])
             marginal = covers @ (self.value * volumes / sides[:, axis])
             found[axis] = widths @ (marginal - mean) ** 2
-        return found / total
+        shares: Array = found / total
+        return shares
 
 
 def grow(points: Array, values: Array, least: int) -> Tree:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from sa_study.report.page.forest import Array, grow
-from sa_study.report.page.view import StudyView, TrialView, rungs
+from sa_study.report.page.rungs import rungs
+from sa_study.report.page.view import StudyView, TrialView
 from sa_study.space import Parameter
 
 LEAST = 8
@@ -43,7 +44,7 @@ class Importance:
 
     Attributes:
         sample: What was compared.
-        shares: By setting, the share of the variance over the space that it explains alone, the greatest first.
+        shares: By setting, the share of the variance that it explains alone, the greatest first.
         spread: By setting, the deviation of that share between the forest's trees.
         together: The share that only combinations of settings explain.
         fit: Share of the variance of trials that a tree has not seen which the forest predicts (R²); below 0
@@ -63,7 +64,7 @@ def samples(study: StudyView) -> list[Sample]:
     Trials stopped early have no final score, and complete ones are those that the rule let pass: in a region
     that was left early the first sample says little, and the second says only what shows early.
     """
-    complete = study.complete
+    complete = [trial for trial in study.trials if trial.complete and trial.score is not None]
     found = [_sample(f"final score, {len(complete)} complete trials", complete, [t.score for t in complete])]
     if marks := rungs(study.config.space.scheduler):
         reached = [(trial, trial.value_at(marks[0])) for trial in study.trials]
@@ -96,7 +97,9 @@ class Cube:
 
     def points(self, trials: Sequence[TrialView]) -> Array:
         """Trials × dimensions. A setting that was not searched in a trial has there what it ran with."""
-        rows = [[self._place(name, self._study.value(trial, name)) for name in self.search] for trial in trials]
+        rows = [
+            [self._place(name, self._study.value(trial, name)) for name in self.search] for trial in trials
+        ]
         return np.array(rows, dtype=float).reshape(len(trials), len(self.search))
 
     def shuffled(self, points: Array, rng: np.random.Generator) -> Array:
@@ -118,7 +121,7 @@ class Cube:
 
 
 def unit(parameter: Parameter, value: Any) -> float:
-    """A number's place between 0 and 1 on the parameter's own scale; each of a few values is a cell's middle."""
+    """A number's place between 0 and 1 on the parameter's own scale; where it has steps, a cell's middle."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return 0.5
     half = 0.0

@@ -80,7 +80,9 @@ def read_album(folder: Path, budget: int = BUDGET) -> Album:
             notices.append(f"{plain(path.name)} is left out: it is no picture that can be read")
     encoded = _fitting(images, budget)
     if len(encoded) < len(images):
-        notices.append(f"{len(images) - len(encoded)} of {len(images)} pictures are left out: the page would be too large")
+        notices.append(
+            f"{len(images) - len(encoded)} of {len(images)} pictures are left out: they would be too much"
+        )
     return Album(tuple(_grouped(encoded)), tuple(notices))
 
 

@@ -19,13 +19,14 @@ from plotly.offline import get_plotlyjs
 
 from sa_study import keys
 from sa_study.report.console import duration, percent
-from sa_study.report.page import figures, figures_space, words
+from sa_study.report.page import figures, figures_contour, figures_space, figures_time, words
 from sa_study.report.page.commands import commands
 from sa_study.report.page.importance import LEAST, Importance, importance, samples
 from sa_study.report.page.palette import PALETTE, STATES
 from sa_study.report.page.pictures import Album, read_album
+from sa_study.report.page.rungs import rungs, stops
 from sa_study.report.page.text import for_script, plain, quoted, setting
-from sa_study.report.page.view import StudyView, TrialView, rungs
+from sa_study.report.page.view import StudyView, TrialView
 
 _HERE = Path(__file__).parent
 _HEIGHT = 420
@@ -82,8 +83,8 @@ def render(study: StudyView, album: Album | None = None) -> str:
         found=found,
         samples=samples(study),
         least=LEAST,
-        stops=words.stops(study, rungs(study.config.space.scheduler)),
-        contour=(figures_space.contour_axes(study, found), figures_space.contour_sample(study)),
+        stops=stops(study, rungs(study.config.space.scheduler)),
+        contour=(figures_contour.contour_axes(study, found), figures_contour.contour_sample(study)),
         album=album,
         settings=searched_rows(study),
         fixed=fixed_rows(study),
@@ -111,16 +112,21 @@ def charts(study: StudyView, found: list[Importance]) -> list[Chart]:
             "importance",
             "Importance of each setting",
             lambda: figures_space.importance_bars(found),
-            f"Not computed: that takes {LEAST} comparable trials which differ, and something that is searched.",
+            f"Not computed: that takes {LEAST} comparable trials that differ, and a searched setting.",
         ),
         ("slices", "Score by each setting", lambda: figures_space.slices(study), early),
         (
             "contour",
             "Score over two settings",
-            lambda: figures_space.contour(study, found),
+            lambda: figures_contour.contour(study, found),
             f"Needs two searched numbers and {LEAST} comparable trials.",
         ),
-        ("timeline", "Trials by slot and time", lambda: figures.timeline(study), "No trial has begun yet."),
+        (
+            "timeline",
+            "Trials by slot and time",
+            lambda: figures_time.timeline(study),
+            "No trial has begun yet.",
+        ),
         ("front", "Both objectives of every complete trial", lambda: figures.front(study), early),
     )
     return [_chart(name, label, draw(), missing) for name, label, draw, missing in made]
@@ -167,7 +173,10 @@ def provenance_rows(study: StudyView) -> list[tuple[str, str]]:
         ("study", plain(study.root)),
         ("data set", plain(config.data_dir)),
         ("training images (SHA-256)", study.fingerprint or "not recorded"),
-        ("maximised", f"validation {config.metric}" + (f", minimised {config.minimize}" if config.minimize else "")),
+        (
+            "maximised",
+            f"validation {config.metric}" + (f", minimised {config.minimize}" if config.minimize else ""),
+        ),
         ("sampler", f"{plain(space.sampler)}, seed {config.seed}"),
         ("early stopping", stopping),
         ("trials’ files", plain(config.storage_path or "in the study’s folder")),
@@ -191,7 +200,9 @@ def _launch(launch: Mapping[str, Any]) -> str:
     if isinstance(hardware, dict):
         gpus = hardware.get("gpus")
         cards = ", ".join(plain(gpu, 80) for gpu in gpus) if isinstance(gpus, list) and gpus else "no GPU"
-        parts.append(f"{plain(hardware.get('platform', ''), 120)}, {plain(hardware.get('cpus'), 12)} CPUs, {cards}")
+        parts.append(
+            f"{plain(hardware.get('platform', ''), 120)}, {plain(hardware.get('cpus'), 12)} CPUs, {cards}"
+        )
     return " · ".join(part for part in parts if part)
 
 
@@ -205,7 +216,7 @@ def _rank(study: StudyView) -> list[TrialView]:
 
 @functools.cache
 def _packed_plotly() -> str:
-    """plotly.js as base64 of gzip: a third of its size, and the browser reads it only once a figure is seen."""
+    """plotly.js as base64 of gzip: a third of its size, unpacked once a figure is seen."""
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
 
 

@@ -6,7 +6,6 @@ Knows Optuna's database through `sa_study.study`, and no drawing library.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from optuna.trial import FrozenTrial
 from sa_study import keys
 from sa_study.errors import StudyFolderError
 from sa_study.report.page.text import finite, plain
-from sa_study.space import Scheduler, default_of
+from sa_study.space import default_of
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import Cost, study_cost
 from sa_study.study.database import open_readonly, read_about, trials_in
@@ -118,7 +117,7 @@ class StudyView:
     winner: int | None = None
     front: tuple[int, ...] = ()
     driver: str = ""
-    cost: Cost = Cost(0, 0.0, 0.0, None)
+    cost: Cost = field(default_factory=lambda: Cost(0, 0.0, 0.0, None))
     evaluations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fingerprint: str = ""
     launches: tuple[Mapping[str, Any], ...] = ()
@@ -201,7 +200,9 @@ def read_view(root: Path) -> StudyView:
     return StudyView(
         root=folder.root,
         config=config,
-        trials=tuple(_scored(view, record, config.metric) for view, record in zip(views, records, strict=True)),
+        trials=tuple(
+            _scored(view, record, config.metric) for view, record in zip(views, records, strict=True)
+        ),
         winner=None if winner is None else winner.number,
         front=front,
         driver=str(holder(folder.lock) or ""),
@@ -213,15 +214,6 @@ def read_view(root: Path) -> StudyView:
         else (),
         notices=tuple(notices),
     )
-
-
-def rungs(scheduler: Scheduler) -> list[float]:
-    """Shares of the schedule, in per cent, at which a scheduler first and then again compares trials."""
-    first, factor = scheduler.grace_period, scheduler.reduction_factor
-    if scheduler.name not in ("asha", "hyperband") or factor <= 1 or not 0 < first < 100:
-        return [first] if scheduler.name == "median" else []
-    count = int(math.log(100 / first, factor) + 1e-9) + 1
-    return [first * factor**index for index in range(count) if first * factor**index < 100 - 1e-9]
 
 
 def _trial(trial: FrozenTrial, record: TrialRecord) -> TrialView:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sa_study import keys
 from sa_study.report.console import duration, percent
@@ -58,7 +58,9 @@ def give_verdict(study: StudyView) -> Verdict:
         lead = winner.score - baseline.score
     headline = f"Trial {winner.number} won: validation {metric} {percent(winner.score)} %"
     if winner.baseline:
-        headline = f"The baseline won: validation {metric} {percent(winner.score)} %. No complete trial beats it."
+        headline = (
+            f"The baseline won: validation {metric} {percent(winner.score)} %. No complete trial beats it."
+        )
     elif lead is None:
         headline += "; the baseline has no score to compare with."
     else:
@@ -118,7 +120,9 @@ def _counts(study: StudyView) -> list[str]:
 def _runners_up(study: StudyView, winner: TrialView) -> list[str]:
     others = [trial for trial in study.complete if trial.number != winner.number]
     if not others:
-        return ["No other trial is complete, so there is nothing to compare the winner with but the stopped ones."]
+        return [
+            "No other trial is complete, so there is nothing to compare the winner with but the stopped ones."
+        ]
     score, best = winner.score or 0.0, others[0]
     behind = 100 * (score - (best.score or 0.0))
     close = sum(score - (trial.score or 0.0) <= _CLOSE for trial in others)
@@ -135,7 +139,7 @@ def epoch_noise(study: StudyView) -> float | None:
     steps = []
     for trial in study.complete:
         late = [value for share, value in trial.curve if share >= 100 * _LATE - 1e-9]
-        steps += [abs(after - before) for before, after in zip(late, late[1:], strict=False)]
+        steps += [abs(after - before) for before, after in itertools.pairwise(late)]
     return statistics.median(steps) if len(steps) >= 3 else None
 
 
@@ -148,10 +152,11 @@ def _noise(study: StudyView, noise: float | None, lead: float | None) -> list[st
     count = len(study.complete)
     if noise is None or count < 2:
         return ["How far scores move by chance is not known: too few late epochs were recorded."]
-    # A difference of two epochs has √2 times the deviation, its median size is 0.67 of that: about one in all.
+    # The median difference of two epochs is 0.67 · √2 of one's deviation: about the deviation itself.
     text = (
-        f"Late in the schedule a score moves by {100 * noise:.1f} points from one epoch to the next (median). "
-        f"The best of {count} equally good trials would lead by about {100 * noise * _luck(count):.1f} by chance"
+        f"Late in the schedule a score moves by {100 * noise:.1f} points from one epoch to the next "
+        f"(median). The best of {count} equally good trials would lead by about "
+        f"{100 * noise * _luck(count):.1f} by chance"
     )
     if lead is None:
         return [f"{text}."]
@@ -163,7 +168,8 @@ def _seeds(study: StudyView) -> list[str]:
         return []
     seed = study.value(study.trials[0], "seed")
     return [
-        f"Every trial ran with one seed only (seed {plain(seed)}); how much another would change was not measured."
+        f"Every trial ran with one seed only (seed {plain(seed)}); what another would change was not "
+        "measured."
     ]
 
 
@@ -177,8 +183,8 @@ def _tested(study: StudyView) -> str:
         return "The test figures here are of an earlier winner: run evaluate again."
     gain = test_gain(study)
     if gain is None:
-        return "The test set was opened for the winner; evaluate --baseline gives the baseline’s figures beside it."
-    return f"On the test set, which the search never saw, the winner’s mAP is {points(gain)} points from the baseline’s."
+        return "The test set was opened for the winner; evaluate --baseline adds the baseline’s figures."
+    return f"On the test set, which the search never saw, the winner’s mAP is the baseline’s {points(gain)} points."
 
 
 def evaluates_winner(study: StudyView) -> bool:
@@ -238,15 +244,3 @@ def standing(study: StudyView) -> str:
     if study.ended >= study.config.goal:
         return "finished"
     return "not running; resume goes on with it"
-
-
-def stops(study: StudyView, marks: Sequence[float]) -> list[dict[str, Any]]:
-    """For each rung how many trials came there, and how many were stopped at it."""
-    found = [{"share": mark, "reached": 0, "stopped": 0} for mark in marks]
-    for trial in study.trials:
-        came = [row for row in found if trial.curve and trial.curve[-1][0] >= row["share"] - 1e-9]
-        for row in came:
-            row["reached"] += 1
-        if came and trial.state == "PRUNED":
-            came[-1]["stopped"] += 1
-    return found
