@@ -156,7 +156,7 @@ def _trial(
     scores = None
     if state == TrialState.COMPLETE:
         scores = [record.best[config.metric], *([record.cost * (1 + number % 5)] if config.minimize else [])]
-    began = START + timedelta(seconds=450 * (number // 4) + 3 * (number % 4))
+    began = START + timedelta(seconds=620 * (number // 4) + 3 * (number % 4))
     trial = create_trial(
         state=state,
         values=scores,
