@@ -11,9 +11,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sa_study.report.page.figures import hover_text, in_percent, marker, scored
-from sa_study.report.page.importance import DOUBTFUL, LEAST, Cube, Importance, Sample, samples, unit
+from sa_study.report.page.importance import DOUBTFUL, Cube, Importance, unit
 from sa_study.report.page.palette import RAMP, STATES, colour
-from sa_study.report.page.surface import fit_surface
 from sa_study.report.page.text import for_plot, setting
 from sa_study.report.page.view import StudyView, TrialView
 from sa_study.space import Parameter

@@ -184,7 +184,8 @@ def _tested(study: StudyView) -> str:
     gain = test_gain(study)
     if gain is None:
         return "The test set was opened for the winner; evaluate --baseline adds the baseline’s figures."
-    return f"On the test set, which the search never saw, the winner’s mAP is the baseline’s {points(gain)} points."
+    compared = f"the winner’s mAP is the baseline’s {points(gain)} points"
+    return f"On the test set, which the search never saw, {compared}."
 
 
 def evaluates_winner(study: StudyView) -> bool:

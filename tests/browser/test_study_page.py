@@ -184,8 +184,8 @@ def test_the_keyboard_reaches_everything(browser: Browser, page: Callable[[str],
     assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") != "none"
     keys.send_keys(Keys.ENTER).perform()
     assert browser.run("return location.hash") == "#verdict"
-    unreached = """return [...document.querySelectorAll('.board, .scroll[role], .copy, .zoom, #theme, th button')]
-        .filter(e => e.tabIndex < 0).length"""
+    kinds = ".board, .scroll[role], .copy, .zoom, #theme, th button"
+    unreached = f"return [...document.querySelectorAll('{kinds}')].filter(e => e.tabIndex < 0).length"
     assert browser.run(unreached) == 0
     picture = browser.driver.find_element(By.CSS_SELECTOR, ".zoom")
     picture.send_keys(Keys.ENTER)
