@@ -326,7 +326,11 @@ class TestBadInput:
             raise PermissionError(13, "Permission denied", str(root / "report.html"))
 
         monkeypatch.setattr("sa_study.report.page.write.write_text", denied)  # tests may run as root
-        self.refuse(capsys, ["report", "--study", root], "report.html: Permission denied")
+        self.refuse(
+            capsys,
+            ["report", "--study", root],
+            "report.html: cannot be written (Permission denied); give another file with --out",
+        )
 
 
 def test_the_command_says_where_and_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,7 +150,7 @@
     const heads = [...table.tHead.rows[0].cells];
     const key = (row, column) => {
       const cell = row.cells[column];
-      if (cell.dataset.v !== undefined) return cell.dataset.v === "" ? null : Number(cell.dataset.v);
+      if (cell.dataset.v !== undefined) return cell.dataset.v === "" || Number.isNaN(Number(cell.dataset.v)) ? null : Number(cell.dataset.v);
       const text = cell.innerText.trim();
       return text === "–" ? null : text;
     };

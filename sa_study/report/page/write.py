@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from sa_study.report.page.render import render
 from sa_study.report.page.text import plain
 from sa_study.report.page.view import read_view
 from sa_study.report.page.words import give_verdict
+
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,13 @@ def write_page(root: Path, out: Path | None) -> Written:
     if not path.parent.is_dir():
         raise StudyFolderError(f"--out {path}: there is no folder {path.parent}")
     text = render(study)
-    write_text(path, text)
+    try:
+        write_text(path, text)
+    except OSError as error:
+        if error.errno not in _DENIED:
+            raise
+        raise StudyFolderError(
+            f"{path}: cannot be written ({error.strerror}); give another file with --out"
+        ) from None
     verdict = give_verdict(study)
     return Written(path, path.stat().st_size, plain(f"{verdict.headline} {verdict.judgement}.", 1000))
