@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from sa_study.cli import data, export, runs, study
+from sa_study.cli import data, export, report, runs, study
 from sa_study.errors import StudyError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 study.register(app)
 runs.register(app)
 export.register(app)
+report.register(app)
 app.add_typer(data.app, name="data")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}

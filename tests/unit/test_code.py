@@ -30,6 +30,12 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample
     ("modules", "banned"),
     [
         (["sa_study", "sa_study.cli"], ["torch", "ray", "optuna", "numpy", "torchvision", "PIL", "yaml"]),
+        (["sa_study", "sa_study.cli"], ["plotly", "jinja2", "optuna_dashboard"]),
+        (
+            ["sa_study.report.page.view", "sa_study.report.page.words", "sa_study.report.page.importance"],
+            ["torch", "ray", "torchvision", "plotly", "jinja2"],
+        ),
+        (["sa_study.report.page.write", "sa_study.report.dashboard"], ["torch", "ray", "torchvision"]),
         (["sa_study.data.store", "sa_study.data.sample", "sa_study.data.check"], ["ray", "optuna"]),
         (["sa_study.model", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
         (["sa_study.engine", "sa_study.evaluation", "sa_study.training"], ["ray", "optuna"]),

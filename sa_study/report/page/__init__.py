@@ -1,0 +1,1 @@
+"""The study page: one self-contained HTML file that shows and explains a study."""

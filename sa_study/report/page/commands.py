@@ -1,0 +1,41 @@
+"""The commands that go on from a study, quoted for a shell."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from sa_study.report.page.text import plain
+from sa_study.report.page.view import StudyView
+
+
+def commands(study: StudyView) -> list[tuple[str, str]]:
+    """What each command does, and the command."""
+    root, data = study.root, study.config.data_dir
+    found = []
+    if not study.driver and study.ended < study.config.goal:
+        found.append(("Go on where it was stopped", _run("resume", "--study", root)))
+    elif not study.driver:
+        more = str(max(study.config.trials, 1) * 2)
+        found.append(("Extend it by as many trials again", _run("resume", "--study", root, "--trials", more)))
+    if study.best is not None:
+        best = root / "best.yaml"
+        again = _run("train", "--config", best, "--data-dir", data, "--out", "runs/again")
+        other = _run("train", "--config", best, "--data-dir", data, "--out", "runs/seed1", "--set", "seed=1")
+        evaluate = _run("evaluate", "--study", root, "--rerank", "--baseline")
+        found += [
+            ("Evaluate the winner and the baseline on the test set", evaluate),
+            ("Train the winner once more, without Ray", again),
+            ("Train it with another seed, to see how much that changes", other),
+            ("Make the pictures of the winner", _run("visualize", "--study", root)),
+        ]
+    found += [
+        ("Check that database, results, curves and checkpoints agree", _run("audit", "--study", root)),
+        ("Explore it in optuna-dashboard and TensorBoard", _run("dashboard", "--study", root)),
+        ("Write this page again", _run("report", "--study", root)),
+    ]
+    return found
+
+
+def _run(*words: str | Path) -> str:
+    return plain("python run_study.py " + shlex.join(map(str, words)), 2000)

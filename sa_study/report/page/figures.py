@@ -1,0 +1,226 @@
+"""The page's figures of how a study went: history, learning curves, Pareto front.
+
+Each function gives a plotly figure without colours of background or text, which the page sets by its theme;
+None where there is nothing to draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from sa_study import keys
+from sa_study.report.page.palette import STATES, colour
+from sa_study.report.page.rungs import rungs
+from sa_study.report.page.text import finite, for_plot, setting
+from sa_study.report.page.view import StudyView, TrialView
+
+_SYMBOLS = {"COMPLETE": "circle", "PRUNED": "circle-open", "RUNNING": "diamond-open"}
+
+
+def in_percent(values: Iterable[float | None]) -> list[float | None]:
+    """Fractions in per cent, short enough for a page."""
+    return [None if value is None else round(100 * value, 3) for value in values]
+
+
+def hover_text(study: StudyView, trial: TrialView) -> str:
+    """What the pointer shows of a trial, over several lines; the study's own text is escaped."""
+    name = f"<b>trial {trial.number}</b>" + (", winner" if trial.number == study.winner else "")
+    name += ", baseline" if trial.baseline else ""
+    lines = [f"{name}: {STATES.get(trial.state, trial.state)}"]
+    if trial.score is not None:
+        lines.append(f"{study.config.metric} {100 * trial.score:.1f} % at epoch {trial.best_epoch}")
+    if trial.failure:
+        lines.append(for_plot(trial.failure[:90]))
+    lines += [f"{for_plot(name)} = {for_plot(setting(value))}" for name, value in trial.params.items()]
+    return "<br>".join(lines)
+
+
+def scored(study: StudyView) -> dict[str, list[TrialView]]:
+    """Trials with a score by state, the winner and the baseline apart; empty ones left out."""
+    known = [trial for trial in study.trials if trial.score is not None]
+    special = {study.winner, 0}
+    groups = {
+        state: [trial for trial in known if trial.state == state and trial.number not in special]
+        for state in ("PRUNED", "FAIL", "RUNNING", "COMPLETE")
+    }
+    groups["baseline"] = [trial for trial in known if trial.baseline and trial.number != study.winner]
+    groups["winner"] = [trial for trial in known if trial.number == study.winner]
+    return {name: trials for name, trials in groups.items() if trials}
+
+
+def marker(group: str) -> dict[str, Any]:
+    """How a group's points look."""
+    special = group in ("winner", "baseline")
+    return {
+        "color": colour(group),
+        "symbol": {"winner": "star", "baseline": "square", "FAIL": "x"}.get(
+            group, _SYMBOLS.get(group, "circle")
+        ),
+        "size": 13 if group == "winner" else 10 if special else 7,
+    }
+
+
+def history(study: StudyView) -> go.Figure | None:
+    """Scores in the order of the trials, and the best complete one so far."""
+    if not any(trial.score is not None for trial in study.trials):
+        return None
+    figure = go.Figure()
+    best: list[float] = []
+    for trial in study.trials:
+        before = best[-1] if best else 0.0
+        best.append(max(before, trial.score or 0.0) if trial.complete else before)
+    known = [(trial.number, value) for trial, value in zip(study.trials, best, strict=True) if value]
+    figure.add_scatter(
+        x=[number for number, _ in known],
+        y=in_percent(value for _, value in known),
+        mode="lines",
+        line={"shape": "hv", "width": 1.5, "color": colour("line")},
+        name="best so far",
+        hoverinfo="skip",
+    )
+    for group, trials in scored(study).items():
+        figure.add_scatter(
+            x=[trial.number for trial in trials],
+            y=in_percent(trial.score for trial in trials),
+            mode="markers",
+            marker=marker(group),
+            name=STATES.get(group, group),
+            text=[hover_text(study, trial) for trial in trials],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    lost = [trial for trial in study.trials if trial.state == "FAIL" and trial.score is None]
+    if lost:
+        figure.add_scatter(
+            x=[trial.number for trial in lost],
+            y=[0.0] * len(lost),
+            mode="markers",
+            marker=marker("FAIL"),
+            name="failed before an epoch",
+            text=[hover_text(study, trial) for trial in lost],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    _baseline_line(figure, study)
+    figure.update_layout(xaxis_title="trial", yaxis_title=f"validation {study.config.metric}, %")
+    return figure
+
+
+def _baseline_line(figure: go.Figure, study: StudyView) -> None:
+    baseline = study.baseline
+    if baseline is not None and baseline.score is not None:
+        figure.add_hline(
+            y=100 * baseline.score, line={"color": colour("baseline"), "width": 1, "dash": "dash"}
+        )
+
+
+def curves(study: StudyView) -> go.Figure | None:
+    """Learning curves over the share of each trial's own schedule, the rungs, and where trials stopped."""
+    drawn = [trial for trial in study.trials if trial.curve]
+    if not drawn:
+        return None
+    figure = go.Figure()
+    special = {study.winner, 0}
+    groups = {state: [t for t in drawn if t.state == state and t.number not in special] for state in STATES}
+    groups["baseline"] = [t for t in drawn if t.baseline and t.number != study.winner]
+    groups["winner"] = [t for t in drawn if t.number == study.winner]
+    for group, trials in groups.items():
+        if trials:
+            figure.add_scatter(**_curves_of(group, trials, study.config.metric))
+    stopped = [trial for trial in drawn if trial.state == "PRUNED"]
+    if stopped:
+        figure.add_scatter(
+            x=[trial.curve[-1][0] for trial in stopped],
+            y=in_percent(trial.curve[-1][1] for trial in stopped),
+            mode="markers",
+            marker={"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": colour("PRUNED")}},
+            name="stopped here",
+            text=[hover_text(study, trial) for trial in stopped],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    for share in rungs(study.config.space.scheduler):
+        figure.add_vline(
+            x=share,
+            line={"color": colour("line"), "width": 1, "dash": "dot"},
+            annotation={
+                "text": f"rung {share:.3g} %",
+                "xanchor": "left",
+                "yanchor": "bottom",
+                "yref": "paper",
+                "y": 0,
+            },
+        )
+    figure.update_layout(
+        xaxis={"title": "share of the trial's own schedule, %", "range": [0, 102]},
+        yaxis_title=f"validation {study.config.metric}, %",
+    )
+    return figure
+
+
+def _curves_of(group: str, trials: Sequence[TrialView], metric: str) -> dict[str, Any]:
+    """All curves of a group as one line with gaps: hundreds of lines of their own would be slow."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    about: list[list[int | None]] = []
+    for trial in trials:
+        x += [*(share for share, _ in trial.curve), None]
+        y += [*in_percent(value for _, value in trial.curve), None]
+        epochs = trial.epochs or 0
+        about += [[trial.number, round(share * epochs / 100)] for share, _ in trial.curve]
+        about.append([None, None])
+    special = group in ("winner", "baseline")
+    return {
+        "x": x,
+        "y": y,
+        "customdata": about,
+        "mode": "lines+markers" if special or len(trials) < 60 else "lines",
+        "marker": {"size": 5 if special else 3},
+        "line": {
+            "color": colour(group),
+            "width": 3 if special else 1.2,
+            "dash": "dash" if group == "baseline" else "solid",
+        },
+        "opacity": 1 if special else 0.75 if len(trials) < 60 else 0.5,
+        "name": STATES.get(group, group),
+        "hovertemplate": f"trial %{{customdata[0]}}, epoch %{{customdata[1]}}: {metric} %{{y:.1f}} %"
+        "<extra></extra>",
+    }
+
+
+def front(study: StudyView) -> go.Figure | None:
+    """Both objectives of a study that has two."""
+    known = [trial for trial in study.trials if trial.complete and finite(trial.second) is not None]
+    if not study.config.minimize or not known:
+        return None
+    figure = go.Figure()
+    line = sorted((t for t in known if t.number in study.front), key=lambda trial: trial.second or 0)
+    figure.add_scatter(
+        x=[trial.second for trial in line],
+        y=in_percent(trial.score for trial in line),
+        mode="lines",
+        line={"shape": "hv", "color": colour("winner"), "width": 1.5},
+        name="Pareto front",
+        hoverinfo="skip",
+    )
+    parts = {
+        "COMPLETE": [trial for trial in known if trial.number not in study.front and not trial.baseline],
+        "winner": line,
+        "baseline": [trial for trial in known if trial.baseline and trial.number not in study.front],
+    }
+    for group, trials in parts.items():
+        if trials:
+            figure.add_scatter(
+                x=[trial.second for trial in trials],
+                y=in_percent(trial.score for trial in trials),
+                mode="markers",
+                marker={**marker(group), "symbol": "circle", "size": 9},
+                name={"COMPLETE": "beaten by another", "winner": "on the front"}.get(group, group),
+                text=[hover_text(study, trial) for trial in trials],
+                hovertemplate="%{text}<extra></extra>",
+            )
+    figure.update_layout(
+        xaxis_title=keys.SECOND_OBJECTIVES[study.config.minimize],
+        yaxis_title=f"validation {study.config.metric}, %",
+    )
+    return figure

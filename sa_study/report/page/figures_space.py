@@ -1,0 +1,226 @@
+"""The page's figures of the search space: parallel coordinates, importance and slices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from sa_study.report.page.figures import hover_text, in_percent, marker, scored
+from sa_study.report.page.importance import DOUBTFUL, Cube, Importance, unit
+from sa_study.report.page.palette import RAMP, STATES, colour
+from sa_study.report.page.text import for_plot, setting
+from sa_study.report.page.view import StudyView, TrialView
+from sa_study.space import Parameter
+
+_COLUMNS = 3
+_MANY = 100
+_MOST_SLICES = 12
+_SHARES = (0.25, 0.5, 0.7, 0.85, 0.95)
+"""Shares of the trials at which a line's shade changes: the last shade is that of the best twentieth."""
+
+_SHORT = 16
+
+
+def parallel(study: StudyView) -> go.Figure | None:
+    """Each trial as a line over all searched settings to its score; the box-select tool picks trials."""
+    cube = Cube(study)
+    trials = [trial for trial in study.trials if trial.score is not None]
+    if not cube.search or len(trials) < 2:
+        return None
+    scores = np.array([trial.score for trial in trials], dtype=float)
+    low, high = float(scores.min()), float(scores.max())
+    heights = (scores - low) / (high - low) if high > low else np.full(len(scores), 0.5)
+    rows = np.column_stack([cube.points(trials), heights])
+    figure = go.Figure()
+    ranks = np.argsort(np.argsort(scores, kind="stable"), kind="stable") / (len(scores) - 1)
+    levels = np.searchsorted(_SHARES, ranks, side="right")
+    # The best are drawn last, on top.
+    for level, shade in enumerate(RAMP):
+        picked = [int(index) for index in np.flatnonzero(levels == level)]
+        if picked:
+            figure.add_scatter(**_lines(study, trials, rows, picked, shade, level))
+    for place, name in enumerate([*cube.search, ""]):
+        figure.add_vline(x=place, line={"color": colour("line"), "width": 1})
+        ticks = axis_ticks(cube.search[name]) if name else _score_ticks(low, high)
+        for height, text in ticks:
+            figure.add_annotation(
+                x=place,
+                y=height,
+                text=for_plot(text),
+                showarrow=False,
+                xanchor="left",
+                xshift=5,
+                font_size=11,
+            )
+    names = [*map(for_plot, cube.search), f"{study.config.metric}, %"]
+    figure.update_layout(
+        xaxis={
+            "tickmode": "array",
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+            "range": [-0.15, len(names) - 0.7],
+            "side": "top",
+            "showgrid": False,
+        },
+        yaxis={"visible": False, "range": [-0.06, 1.06]},
+        showlegend=False,
+        dragmode="select",
+        hovermode="closest",
+    )
+    return figure
+
+
+def _lines(
+    study: StudyView, trials: Sequence[TrialView], rows: Any, picked: Sequence[int], shade: str, level: int
+) -> dict[str, Any]:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    numbers: list[int | None] = []
+    texts: list[str] = []
+    width = rows.shape[1]
+    for index in picked:
+        x += [*range(width), None]
+        y += [*(round(float(value), 4) for value in rows[index]), None]
+        numbers += [trials[index].number] * width + [None]
+        texts += [hover_text(study, trials[index])] * width + [""]
+    return {
+        "x": x,
+        "y": y,
+        "customdata": numbers,
+        "text": texts,
+        "mode": "lines+markers",
+        "line": {"color": shade, "width": (0.5 if len(trials) > _MANY else 1) + level * 0.3},
+        "marker": {"size": 3, "color": shade},
+        "opacity": 0.5 + 0.1 * level,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def axis_ticks(parameter: Parameter) -> list[tuple[float, str]]:
+    """Heights and texts of a setting's axis."""
+    if parameter.kind == "categorical":
+        count = len(parameter.choices)
+        return [((i + 0.5) / count, _short(setting(v))) for i, v in enumerate(parameter.choices)]
+    if parameter.count is not None and parameter.count <= 9:
+        values = [parameter.value(index) for index in range(parameter.count)]
+    elif parameter.log:
+        values = [float(v) for v in np.geomspace(parameter.low, parameter.high, 5)]
+    else:
+        values = [float(v) for v in np.linspace(parameter.low, parameter.high, 5)]
+    return [(unit(parameter, value), f"{value:.3g}") for value in values]
+
+
+def _score_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    if high <= low:
+        return [(0.5, f"{100 * low:.1f}")]
+    return [(part, f"{100 * (low + part * (high - low)):.1f}") for part in (0, 0.25, 0.5, 0.75, 1)]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
+
+
+def importance_bars(found: Sequence[Importance]) -> go.Figure | None:
+    """Shares of the variance, a colour for each sample."""
+    if not found:
+        return None
+    figure = go.Figure()
+    names = list(found[0].shares)
+    rows = [*names, ""]
+    colours = ("winner", "COMPLETE")
+    for index, item in enumerate(found):
+        figure.add_bar(
+            orientation="h",
+            y=[position + (0.2 if index else -0.2) * (len(found) > 1) for position in range(len(rows))],
+            x=[
+                *(round(100 * item.shares.get(name, 0.0), 2) for name in names),
+                round(100 * item.together, 2),
+            ],
+            error_x={
+                "array": [*(round(100 * item.spread[name], 2) for name in names), 0],
+                "thickness": 1,
+                "width": 3,
+                "color": colour("line"),
+            },
+            width=0.36 if len(found) > 1 else 0.6,
+            marker_color=colour(colours[index % 2]),
+            opacity=1 if item.fit >= DOUBTFUL else 0.35,
+            name=for_plot(item.sample.name) + ("" if item.fit >= DOUBTFUL else ": not to be trusted"),
+            showlegend=True,
+            hovertemplate="%{x:.0f} %<extra></extra>",
+        )
+    figure.update_layout(
+        height=150 + 46 * len(rows),
+        barmode="overlay",
+        xaxis={"title": "share of the differences, %", "range": [0, 105]},
+        yaxis={
+            "tickmode": "array",
+            "tickvals": list(range(len(rows))),
+            "ticktext": [*map(for_plot, names), "combinations"],
+            "autorange": "reversed",
+            "zeroline": False,
+        },
+    )
+    return figure
+
+
+def slices(study: StudyView) -> go.Figure | None:
+    """Score by each searched setting."""
+    names = list(Cube(study).search)[:_MOST_SLICES]
+    groups = scored(study)
+    if not names or not groups:
+        return None
+    columns = min(_COLUMNS, len(names))
+    lines = math.ceil(len(names) / columns)
+    figure = make_subplots(
+        rows=lines, cols=columns, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=0.22 / lines
+    )
+    for index, name in enumerate(names):
+        row, column = divmod(index, columns)
+        parameter = study.config.space.search[name]
+        for group, members in groups.items():
+            trials = [trial for trial in members if name in trial.params]
+            figure.add_scatter(
+                x=[_place(parameter, trial.params[name]) for trial in trials],
+                y=in_percent(trial.score for trial in trials),
+                mode="markers",
+                marker=marker(group),
+                name=STATES.get(group, group),
+                legendgroup=group,
+                showlegend=index == 0,
+                text=[hover_text(study, trial) for trial in trials],
+                hovertemplate="%{text}<extra></extra>",
+                row=row + 1,
+                col=column + 1,
+            )
+        figure.update_xaxes(**_axis(name, parameter), row=row + 1, col=column + 1)
+        if column == 0:
+            figure.update_yaxes(title=f"{study.config.metric}, %", row=row + 1, col=1)
+    figure.update_layout(height=120 + 260 * lines)
+    return figure
+
+
+def _place(parameter: Parameter, value: Any) -> float | None:
+    """Where a value stands on an axis: choices by their index."""
+    if parameter.kind == "categorical":
+        choices = list(map(str, parameter.choices))
+        return choices.index(str(value)) if str(value) in choices else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _axis(name: str, parameter: Parameter) -> dict[str, Any]:
+    axis: dict[str, Any] = {"title": for_plot(name)}
+    if parameter.kind == "categorical":
+        texts = [for_plot(_short(setting(choice))) for choice in parameter.choices]
+        return axis | {
+            "tickmode": "array",
+            "tickvals": list(range(len(texts))),
+            "ticktext": texts,
+            "range": [-0.5, len(texts) - 0.5],
+        }
+    return axis | ({"type": "log", "dtick": "D2", "minor": {}} if parameter.log else {})

@@ -1,0 +1,168 @@
+"""Which settings mattered: functional ANOVA of a forest, with what it rests on and how far it holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sa_study.report.page.forest import Array, grow
+from sa_study.report.page.rungs import rungs
+from sa_study.report.page.view import StudyView, TrialView
+from sa_study.space import Parameter
+
+LEAST = 8
+"""Trials below which nothing is said."""
+
+DOUBTFUL = 0.3
+"""A fit below this says that the bars mean nothing."""
+
+_TREES = 32
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Trials that can be compared with each other.
+
+    Attributes:
+        name: What is compared, in words.
+        trials: The trials.
+        values: Their values.
+    """
+
+    name: str
+    trials: tuple[TrialView, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What explains the differences between trials.
+
+    Attributes:
+        sample: What was compared.
+        shares: By setting, the share of the variance that it explains alone, the greatest first.
+        spread: By setting, the deviation of that share between the forest's trees.
+        together: The share that only combinations of settings explain.
+        fit: Share of the variance of trials that a tree has not seen which the forest predicts (R²); below 0
+            it predicts worse than their mean.
+    """
+
+    sample: Sample
+    shares: Mapping[str, float]
+    spread: Mapping[str, float]
+    together: float
+    fit: float
+
+
+def samples(study: StudyView) -> list[Sample]:
+    """What can be compared: complete trials by score; at the first rung all trials that came there.
+
+    Trials stopped early have no final score, and complete ones are those that the rule let pass: in a region
+    that was left early the first sample says little, and the second says only what shows early.
+    """
+    complete = [trial for trial in study.trials if trial.complete and trial.score is not None]
+    found = [_sample(f"final score, {len(complete)} complete trials", complete, [t.score for t in complete])]
+    if marks := rungs(study.config.space.scheduler):
+        reached = [(trial, trial.value_at(marks[0])) for trial in study.trials]
+        known = [(trial, value) for trial, value in reached if value is not None]
+        name = f"{study.config.metric} at {marks[0]:g} % of the schedule, {len(known)} trials"
+        found.append(_sample(name, [trial for trial, _ in known], [value for _, value in known]))
+    return found
+
+
+def _sample(name: str, trials: Sequence[TrialView], values: Sequence[float | None]) -> Sample:
+    return Sample(name, tuple(trials), tuple(float(value or 0.0) for value in values))
+
+
+class Cube:
+    """The search space as a unit cube, in which the sampler draws evenly.
+
+    Args:
+        study: Its space; a setting that takes one value only is no dimension.
+    """
+
+    def __init__(self, study: StudyView):
+        self._study = study
+        space = study.config.space
+        self.search = {name: p for name, p in space.search.items() if len(set(map(str, p.ends))) > 1}
+        self._choices = {
+            name: list(map(str, space.possible(name)))
+            for name, p in self.search.items()
+            if p.kind == "categorical"
+        }
+
+    def points(self, trials: Sequence[TrialView]) -> Array:
+        """Trials × dimensions. A setting that was not searched in a trial has there what it ran with."""
+        rows = [
+            [self._place(name, self._study.value(trial, name)) for name in self.search] for trial in trials
+        ]
+        return np.array(rows, dtype=float).reshape(len(trials), len(self.search))
+
+    def shuffled(self, points: Array, rng: np.random.Generator) -> Array:
+        """The same with each categorical setting's choices in another order, for they have none."""
+        points = points.copy()
+        for axis, name in enumerate(self.search):
+            if name in self._choices:
+                count = len(self._choices[name])
+                cells = np.minimum((points[:, axis] * count).astype(int), count - 1)
+                points[:, axis] = (rng.permutation(count)[cells] + 0.5) / count
+        return points
+
+    def _place(self, name: str, value: Any) -> float:
+        if name in self._choices:
+            choices = self._choices[name]
+            index = choices.index(str(value)) if str(value) in choices else 0
+            return (index + 0.5) / len(choices)
+        return unit(self.search[name], value)
+
+
+def unit(parameter: Parameter, value: Any) -> float:
+    """A number's place between 0 and 1 on the parameter's own scale; where it has steps, a cell's middle."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return 0.5
+    half = 0.0
+    if parameter.count is not None:
+        half = (parameter.step or 1.0) / 2
+    low, high = parameter.low - half, parameter.high + half
+    if parameter.log:
+        low, high, value = math.log(low), math.log(high), math.log(max(value, 1e-300))
+    return min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+
+
+def importance(study: StudyView, sample: Sample) -> Importance | None:
+    """What explains a sample; None where it is too small, or nothing was searched or differs."""
+    cube = Cube(study)
+    values = np.array(sample.values)
+    if len(values) < LEAST or not cube.search or np.ptp(values) < 1e-12:
+        return None
+    points, rng = cube.points(sample.trials), np.random.default_rng(0)
+    least = max(2, len(values) // 60)
+    shares, seen, sums = [], np.zeros(len(values)), np.zeros(len(values))
+    for _ in range(_TREES):
+        drawn = rng.integers(0, len(values), len(values))
+        mixed = cube.shuffled(points, rng)
+        tree = grow(mixed[drawn], values[drawn], least)
+        left_out = np.setdiff1d(np.arange(len(values)), drawn)
+        sums[left_out] += tree.predict(mixed[left_out])
+        seen[left_out] += 1
+        if (share := tree.shares()) is not None:
+            shares.append(share)
+    if not shares:
+        return None
+    table, known = np.array(shares), seen > 0
+    errors = values[known] - sums[known] / seen[known]
+    fit = 1 - float((errors**2).sum() / ((values[known] - values[known].mean()) ** 2).sum())
+    mean, deviation = table.mean(axis=0), table.std(axis=0)
+    order = [int(axis) for axis in np.argsort(-mean, kind="stable")]
+    names = list(cube.search)
+    return Importance(
+        sample=sample,
+        shares={names[axis]: float(mean[axis]) for axis in order},
+        spread={names[axis]: float(deviation[axis]) for axis in order},
+        together=max(0.0, 1 - float(mean.sum())),
+        fit=fit,
+    )

@@ -1,0 +1,347 @@
+"""The study page without a browser: what it reads, says, escapes and refuses."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import os
+import re
+import shlex
+import sqlite3
+import sys
+from contextlib import closing
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_study import HOSTILE, make_study
+from PIL import Image
+
+from sa_study.cli import main
+from sa_study.report.page import figures, figures_space, figures_time
+from sa_study.report.page.commands import commands
+from sa_study.report.page.pictures import read_album
+from sa_study.report.page.render import render
+from sa_study.report.page.rungs import rungs, stops
+from sa_study.report.page.text import for_plot, for_script, plain
+from sa_study.report.page.view import StudyView, TrialView, read_view
+from sa_study.report.page.words import epoch_noise, give_verdict, test_gain
+from sa_study.space import Scheduler
+from sa_study.study.lock import driver_lock
+
+test_gain.__test__ = False  # type: ignore[attr-defined]
+FIGURES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")
+SECTIONS = ["verdict", "leaderboard", "history", "curves", "parallel", "importance"]
+SECTIONS += ["slices", "timeline", "pictures", "settings", "provenance", "rerun"]
+
+
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
+    return read_view(make_study(tmp_path_factory.mktemp("page") / "forty", 40, running=2))
+
+
+class Elements(HTMLParser):
+    """Tags and texts of a page, as a parser of HTML sees them."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def command(*words: object) -> int:
+    sys.argv = ["run_study.py", *map(str, words)]
+    return main()
+
+
+def evaluate(root: Path, name: str, value: float, params: dict[str, Any]) -> None:
+    figures = dict.fromkeys(FIGURES, value)
+    content = {**figures, "reranked": None, "queries": 9, "gallery": 30, "settings": params}
+    (root / name).write_text(json.dumps(content))
+
+
+def test_reading_a_study(forty: StudyView) -> None:
+    assert len(forty.trials) == 40 and forty.states["RUNNING"] == 2 and forty.driver == ""
+    assert forty.baseline is not None and forty.baseline.number == 0
+    best = forty.best
+    assert best is not None and best.score == max(t.score or 0 for t in forty.trials if t.complete)
+    assert best.epochs == best.params["epochs"] == best.epoch and best.figures["rank1"] > best.figures["mAP"]
+    assert forty.complete[0].number == forty.winner
+    assert forty.cost.epochs == sum(trial.epoch for trial in forty.trials)
+
+
+def test_reading_writes_nothing(tmp_path: Path) -> None:
+    root = make_study(tmp_path / "s", 3)
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    render(read_view(root))
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_a_driver_that_runs_it_is_named(tmp_path: Path) -> None:
+    root = make_study(tmp_path / "s", 3, running=1)
+    with driver_lock(root / "driver.lock"):
+        assert f"process {os.getpid()}" in read_view(root).driver
+        assert command("report", "--study", root, "--out", tmp_path / "page.html") == 0
+    assert f"running (process {os.getpid()}" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 12])
+@pytest.mark.parametrize("failed_only", [False, True])
+def test_every_section_is_there(tmp_path: Path, count: int, failed_only: bool) -> None:
+    study = read_view(make_study(tmp_path / "s", count, failed_only=failed_only))
+    page = Elements(render(study))
+    assert [a["id"] for tag, a in page.tags if tag == "section"] == SECTIONS
+    if failed_only and count:
+        assert "failed" in give_verdict(study).headline
+
+
+def test_the_verdict_first(forty: StudyView) -> None:
+    page = render(forty)
+    assert page.index(give_verdict(forty).headline.split(",")[0]) < page.index('id="leaderboard"')
+
+
+def trial(number: int, score: float, *late: float, state: str = "COMPLETE") -> TrialView:
+    curve = tuple((70.0 + 10 * index, value) for index, value in enumerate(late))
+    return TrialView(number, state, {"lr": 0.1 + number}, score=score, best_epoch=9, curve=curve)
+
+
+def judged(forty: StudyView, trials: list[TrialView], winner: int | None, **more: Any) -> tuple[str, str]:
+    found = give_verdict(StudyView(forty.root, forty.config, tuple(trials), winner, **more))
+    return found.headline, found.judgement
+
+
+def test_whether_to_trust_it(forty: StudyView) -> None:
+    steady = [trial(n, 0.5 + 0.001 * n, 0.5, 0.51, 0.5, 0.51) for n in range(6)]
+    clear, close = trial(6, 0.8, 0.79, 0.8, 0.79, 0.8), trial(6, 0.507, 0.5, 0.507)
+    assert judged(forty, [*steady, clear], 6)[0].endswith("+30.0 points over the paper’s baseline (50.0 %).")
+    assert "clear on validation; the test set has not been asked" in judged(forty, [*steady, clear], 6)[1]
+    assert "may be luck" in judged(forty, [*steady, close], 6)[1]
+    assert "few complete trials" in judged(forty, [*steady[:2], clear], 6)[1]
+    assert "nothing better" in judged(forty, [trial(0, 0.9, 0.9)], 0)[1]
+    assert "without the baseline" in judged(forty, [TrialView(0, "FAIL", {}), clear], 6)[1]
+    assert judged(forty, [], None)[0] == "No trial has begun yet."
+    test = {"best": {"mAP": 0.6, "settings": {"lr": 6.1}}, "baseline": {"mAP": 0.5}}
+    assert "test set confirms" in judged(forty, [*steady, clear], 6, evaluations=test)[1]
+    test["baseline"]["mAP"] = 0.7
+    assert "does not confirm" in judged(forty, [*steady, clear], 6, evaluations=test)[1]
+
+
+def test_chance_late_in_the_schedule(forty: StudyView) -> None:
+    noise = epoch_noise(forty)
+    assert noise is not None and 0.004 < noise < 0.02, "the made studies' deviation is 0.008"
+
+
+def test_test_figures_say_which_average_precision(tmp_path: Path) -> None:
+    root = make_study(tmp_path / "s", 12)
+    best = read_view(root).best
+    assert best is not None
+    evaluate(root, "evaluation.json", 0.777, dict(best.params))
+    evaluate(root, "baseline_evaluation.json", 0.555, {})
+    study = read_view(root)
+    assert test_gain(study) == pytest.approx(0.222)
+    page = Elements(render(study)).text
+    assert "mean of k/position over a query's matches, as scikit-learn" in page
+    assert "77.7" in page and "55.5" in page and "9 queries, 30 gallery" in page
+    evaluate(root, "evaluation.json", 0.777, {"lr": -1})
+    assert test_gain(read_view(root)) is None
+    assert "of an earlier winner" in render(read_view(root))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"mAP": "<b>"}', '{"mAP": NaN}', "[" * 9999])
+def test_what_lies_beside_may_be_damaged(tmp_path: Path, content: str) -> None:
+    root = make_study(tmp_path / "s", 3)
+    for name in ("evaluation.json", "provenance.json"):
+        (root / name).write_text(content)
+    assert "evaluation.json is left out" in render(read_view(root))
+
+
+def test_rungs_and_what_became_of_trials_there(forty: StudyView) -> None:
+    assert rungs(Scheduler("asha", 10, 3)) == pytest.approx([10, 30, 90])
+    assert rungs(Scheduler("asha", 25, 4)) == [25.0] and rungs(Scheduler("none")) == []
+    rows = stops(forty, rungs(forty.config.space.scheduler))
+    assert [row["share"] for row in rows] == [20, 40, 80]
+    assert sum(row["stopped"] for row in rows) == forty.states["PRUNED"]
+    assert rows[0]["reached"] >= rows[1]["reached"] >= rows[2]["reached"] >= len(forty.complete)
+
+
+def test_no_two_trials_share_a_slot_at_a_time(forty: StudyView) -> None:
+    lanes = figures_time.lay_out(forty)
+    assert len(lanes) == 40 and max(lanes.values()) + 1 == 4
+    by_lane: dict[int, list[TrialView]] = {}
+    for item in forty.trials:
+        by_lane.setdefault(lanes[item.number], []).append(item)
+    for items in by_lane.values():
+        for one, other in itertools.pairwise(items):
+            assert one.ended is None or (other.began or 0) >= one.ended
+
+
+def test_figures_hold_the_studys_values(forty: StudyView) -> None:
+    history = figures.history(forty)
+    shown = {x: y for t in history.data if t.mode == "markers" for x, y in zip(t.x, t.y, strict=True)}
+    for item in forty.trials:
+        if item.score is not None:
+            assert shown[item.number] == pytest.approx(100 * item.score, abs=1e-3)
+    assert next(t for t in history.data if t.name == "winner").x == (forty.winner,)
+    curves = figures.curves(forty)
+    drawn = sum(value is not None for t in curves.data if "lines" in t.mode for value in t.y)
+    assert drawn == sum(len(item.curve) for item in forty.trials)
+    assert [shape.x0 for shape in curves.layout.shapes] == [20, 40, 80]
+    parallel = figures_space.parallel(forty)
+    numbers = {n for t in parallel.data for n in t.customdata if n is not None}
+    assert numbers == {item.number for item in forty.trials if item.score is not None}
+
+
+def test_two_objectives(tmp_path: Path) -> None:
+    study = read_view(make_study(tmp_path / "s", 20, minimize="cost"))
+    front = figures.front(study)
+    assert set(study.front) and front.data[0].name == "Pareto front"
+    assert "Both objectives" in render(study)
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    root = make_study(tmp_path / "s<img src=x>'\"&", 10, hostile=HOSTILE)
+    page = render(read_view(root))
+    elements = Elements(page)
+    nonces = {a["nonce"] for tag, a in elements.tags if tag == "script" and "nonce" in a}
+    assert len(nonces) == 1 and f"script-src 'nonce-{nonces.pop()}'" in page
+    for tag, attributes in elements.tags:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        if tag == "script":
+            assert "nonce" in attributes or attributes["type"] in ("application/json", "text/plain")
+    assert not any(tag == "img" and a.get("src") == "x" for tag, a in elements.tags)
+    assert "window.hacked=1" in elements.text and "{{7*7}}" in elements.text
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", page)
+
+
+def test_labels_of_figures_are_escaped(tmp_path: Path) -> None:
+    study = read_view(make_study(tmp_path / "s", 10, hostile="<b>x</b>&lt;"))
+    text = figures.hover_text(study, study.trials[0])
+    assert "&lt;b&gt;x&lt;/b&gt;&amp;lt;" in text and "<b>x" not in text
+    assert for_plot("a<br>\nb") == "a&lt;br&gt; b"
+
+
+def test_text() -> None:
+    assert plain("a\x1b[2Jb\u202ec\udc80\x00") == "a\ufffd[2Jb\ufffdc\ufffd\ufffd"
+    assert plain("x" * 999, 10) == "xxxxxxxxx…"
+    nasty = {"</script><!--": "&\u2028"}
+    assert "<" not in for_script(nasty) and json.loads(for_script(nasty)) == nasty
+
+
+def test_commands_survive_a_shell(tmp_path: Path) -> None:
+    root = make_study(tmp_path / "my $(study); rm 'x'", 12)
+    found = dict(commands(read_view(root)))
+    words = shlex.split(found["Write this page again"])
+    assert words == ["python", "run_study.py", "report", "--study", str(root)]
+    assert shlex.split(found["Train the winner once more, without Ray"])[4] == str(root / "best.yaml")
+
+
+class TestPictures:
+    """What becomes of a study's pictures."""
+
+    def test_groups_and_sizes(self, tmp_path: Path) -> None:
+        rng = np.random.default_rng(0)
+        for name in ("ranked_best", "ranked_worst", "attention_stage1", "cmc", "zebra-1"):
+            Image.fromarray(rng.integers(0, 256, (600, 900, 3), dtype=np.uint8)).save(
+                tmp_path / f"{name}.png"
+            )
+        (tmp_path / "broken.png").write_bytes(b"\x89PNG no")
+        (tmp_path / "text.txt").write_text("no picture")
+        album = read_album(tmp_path)
+        titles = [title for title, _ in album.groups]
+        assert titles == ["Ranked galleries", "Attention maps", "CMC curve", "Zebra"]
+        assert [picture.name for picture in album.groups[0][1]] == ["ranked_best.png", "ranked_worst.png"]
+        assert album.notices == ("broken.png is left out: it is no picture that can be read",)
+        picture = album.groups[0][1][0]
+        content = base64.b64decode(picture.uri.split(",")[1])
+        assert Image.open(io.BytesIO(content)).size == (picture.width, picture.height) == (900, 600)
+
+    def test_they_fit(self, tmp_path: Path) -> None:
+        rng = np.random.default_rng(0)
+        for index in range(6):
+            noise = rng.integers(0, 256, (700, 700, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / f"p_{index}.png")
+        album = read_album(tmp_path, budget=600_000)
+        [(_, pictures)] = album.groups
+        assert len(pictures) == 6 and sum(len(p.uri) for p in pictures) <= 600_000 and pictures[0].width < 700
+        assert len(read_album(tmp_path, budget=30_000).groups[0][1]) < 6
+        assert "pictures are left out" in read_album(tmp_path, budget=30_000).notices[0]
+
+    def test_in_the_page(self, tmp_path: Path) -> None:
+        root = make_study(tmp_path / "s", 2)
+        assert "There are no pictures yet" in render(read_view(root))
+        (root / "pictures").mkdir()
+        Image.new("RGB", (30, 20), "red").save(root / "pictures" / "ranked_<i>best.png")
+        page = render(read_view(root))
+        assert "data:image/webp;base64," in page and "&lt;i&gt;best" in page and "<i>best" not in page
+
+
+class TestBadInput:
+    """One line, exit code 2, and nothing written."""
+
+    def refuse(self, capsys: pytest.CaptureFixture[str], words: list[object], naming: str) -> None:
+        assert command(*words) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and naming in error, error
+
+    def test_no_study(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "foreign").mkdir()
+        (tmp_path / "foreign" / "study.yaml").write_text("a: 1")
+        (tmp_path / "foreign" / "optuna.db").write_text("")
+        self.refuse(capsys, ["report", "--study", tmp_path / "gone"], "no such folder")
+        self.refuse(capsys, ["report", "--study", tmp_path / "empty"], "is not a study folder")
+        self.refuse(capsys, ["report", "--study", tmp_path / "foreign"], "is no study description")
+        assert not list(tmp_path.rglob("report.html"))
+
+    def test_damage(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root = make_study(tmp_path / "s", 2)
+        with closing(sqlite3.connect(root / "optuna.db")) as database, database:
+            database.execute("UPDATE trial_user_attributes SET value_json = '{\"theirs\": 1}'")
+        self.refuse(capsys, ["report", "--study", root], "holds records that this version cannot read")
+        (root / "optuna.db").write_bytes(b"x" * 5000)
+        self.refuse(capsys, ["report", "--study", root], "optuna.db")
+
+    def test_where_nothing_can_be_written(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = make_study(tmp_path / "s", 1)
+        self.refuse(capsys, ["report", "--study", root, "--out", tmp_path], "is a folder")
+        self.refuse(capsys, ["report", "--study", root, "--out", tmp_path / "no" / "a.html"], "no folder")
+        self.refuse(
+            capsys, ["report", "--study", root, "--out", root / "study.yaml" / "a.html"], "study.yaml"
+        )
+
+        def denied(*_: object, **__: object) -> None:
+            raise PermissionError(13, "Permission denied", str(root / "report.html"))
+
+        monkeypatch.setattr("sa_study.report.page.write.write_text", denied)  # tests may run as root
+        self.refuse(
+            capsys,
+            ["report", "--study", root],
+            "report.html: cannot be written (Permission denied); give another file with --out",
+        )
+
+
+def test_the_command_says_where_and_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_study(tmp_path / "s", 12)
+    assert command("report", "--study", root) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "validation mAP" in lines[0] and str(root / "report.html") in lines[1]
+    assert 1e6 < (root / "report.html").stat().st_size < 8e6
+    assert sorted(path.name for path in root.iterdir()) == [
+        "optuna.db",
+        "provenance.json",
+        "report.html",
+        "study.yaml",
+    ]
