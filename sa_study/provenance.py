@@ -31,22 +31,31 @@ def describe_run() -> dict[str, Any]:
     }
 
 
-def note_launch(path: Path, data_fingerprint: str, **more: Any) -> None:
+def note_launch(path: Path, fingerprint: str, **more: Any) -> None:
     """Adds what is running now to a folder's `provenance.json`, making it if there is none.
 
     Args:
         path: The file.
-        data_fingerprint: That of the training images.
+        fingerprint: That of the training images.
         more: What else to note of this launch.
 
     Raises:
         DataError: An earlier launch had other training images; nothing is written.
         StudyFolderError: The file is damaged.
     """
-    before = _read(path) if path.exists() else {"data_fingerprint": data_fingerprint, "launches": []}
-    if before["data_fingerprint"] != data_fingerprint:
+    before = _read(path) if path.exists() else {"data_fingerprint": fingerprint, "launches": []}
+    if before["data_fingerprint"] != fingerprint:
         raise DataError(f"the training images are not those that {path.parent} was begun with; give the same")
     write_json(path, {**before, "launches": [*before["launches"], {**describe_run(), **more}]})
+
+
+def data_fingerprint(path: Path) -> str:
+    """That of the training images which a folder's launches had.
+
+    Raises:
+        StudyFolderError: The file is missing or damaged.
+    """
+    return str(_read(path)["data_fingerprint"])
 
 
 def count_launches(path: Path) -> int:

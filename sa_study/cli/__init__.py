@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from sa_study.cli import data, runs, study
+from sa_study.cli import data, pictures, runs, study
 from sa_study.errors import StudyError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 study.register(app)
 runs.register(app)
+pictures.register(app)
 app.add_typer(data.app, name="data")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}

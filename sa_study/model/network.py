@@ -14,7 +14,9 @@ from sa_study.model.attention import ATTENTION_KINDS, spatial_attention
 from sa_study.model.backbone import BLOCKS_AND_EXPANSION, build_backbone, stage_width
 from sa_study.model.weights import load_backbone, load_imagenet
 
-_SUPERVISED_STAGES = (1, 2, 3)
+SUPERVISED_STAGES = (1, 2, 3)
+"""Those that are attended to and have classifiers, with deep supervision."""
+
 _ROW_STRIDE = 16
 """Pixels of the input to one row of stage 4."""
 
@@ -97,7 +99,7 @@ class SANet(nn.Module):
         Raises:
             ConfigError: The images are too low for the number of parts.
         """
-        *early, last = self._stage_maps(images)
+        *early, last = self.stage_maps(images)
         stripes = self._pool_stripes(last, images.shape[2])
         if self.attention_stage4:
             stripes = spatial_attention(stripes, self.attention)
@@ -105,15 +107,24 @@ class SANet(nn.Module):
         features = F.normalize(wide.flatten(2), dim=1).transpose(1, 2).flatten(1)
         logits = self._stripe_logits(stripes)
         if self.deep_supervision:
-            for stage, x in zip(_SUPERVISED_STAGES, early, strict=True):
+            for stage, x in zip(SUPERVISED_STAGES, early, strict=True):
                 logits[f"stage{stage}"] = self._stage_logits(stage, x)
         return features, logits
+
+    def stage_maps(self, images: Tensor) -> list[Tensor]:
+        """The maps of the stages 1-4, before any attention; N×3×H×W to N×C×h×w each."""
+        x, maps = images, []
+        for name, module in self.base.named_children():
+            x = module(x)
+            if name.startswith("layer"):
+                maps.append(x)
+        return maps
 
     @property
     def branches(self) -> tuple[str, ...]:
         """The names of the classifiers, in the order of the logits."""
         parts = [f"part{index + 1}" for index in range(self.parts)] if self.parts > 1 else []
-        stages = [f"stage{stage}" for stage in _SUPERVISED_STAGES] if self.deep_supervision else []
+        stages = [f"stage{stage}" for stage in SUPERVISED_STAGES] if self.deep_supervision else []
         return (*parts, "global", *stages)
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
@@ -123,14 +134,6 @@ class SANet(nn.Module):
     def new_parameters(self) -> Iterator[nn.Parameter]:
         """All other parameters: the reductions, their batch norm and the classifiers."""
         return (p for name, p in self.named_parameters() if not name.startswith("base."))
-
-    def _stage_maps(self, x: Tensor) -> list[Tensor]:
-        maps = []
-        for name, module in self.base.named_children():
-            x = module(x)
-            if name.startswith("layer"):
-                maps.append(x)
-        return maps
 
     def _pool_stripes(self, x: Tensor, input_height: int) -> Tensor:
         """Averages stripes over the full width: N×C×H×W to N×C×parts×1; overlapping where need be."""
@@ -164,7 +167,7 @@ class SANet(nn.Module):
         stripes = range(self.parts) if self.parts > 1 else ()
         for index in (*stripes, self.parts):
             self.add_module(f"instance{index}", nn.Linear(num_features, num_classes))
-        for stage in _SUPERVISED_STAGES if self.deep_supervision else ():
+        for stage in SUPERVISED_STAGES if self.deep_supervision else ():
             reduction = nn.Conv2d(stage_width(depth, stage), num_features, kernel_size=1, bias=False)
             self.add_module(f"local_conv_layer{stage}", reduction)
             self.add_module(f"instance_layer{stage}", nn.Linear(num_features, num_classes))
