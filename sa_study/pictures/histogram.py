@@ -16,8 +16,8 @@ def draw(counts: DistanceCounts, where: str) -> Sheet:
     caption = (
         f"Squared Euclidean distances of {totals[0]:,} matching pairs (same identity, another camera) and "
         f"{totals[1]:,} others, distractors among them; all pairs counted, junk left out. Each histogram is "
-        f"in per cent of its own pairs. At distance {threshold:.3g} as large a share of matches is farther as "
-        f"of others is nearer: {100 * rate:.1f} % (equal error rate). Vertical lines: medians, and that "
+        f"in per cent of its own pairs. At distance {threshold:.3g} as large a share of matches is farther "
+        f"as of others is nearer: {100 * rate:.1f} % (equal error rate). Vertical lines: medians, and that "
         "distance."
     )
     sheet = Sheet(_HEIGHT, Caption("Distances of matches and non-matches", where, caption), _WIDTH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -87,14 +88,14 @@ def make_pictures(subject: Subject, out: Path, options: Options, report: Report 
     subject = dataclasses.replace(subject, network=plain(subject.network))
     with _folder(out) as folder:
         left_out: list[str] = []
-        drawn = [
-            name
-            for name, sheet in _sheets(subject, options, report, left_out)
-            if _saved(sheet, folder / name)
-        ]
+        drawn = []
+        for name, sheet in _sheets(subject, options, report, left_out):
+            # Not yet named as a picture: whoever collects those of `out` must not find it.
+            sheet.save(folder / f"{name}.part")
+            drawn.append(name)
         for name in NAMES:
             if name in drawn:
-                (folder / name).replace(out / name)
+                (folder / f"{name}.part").replace(out / name)
             else:
                 (out / name).unlink(missing_ok=True)
     return Made([out / name for name in NAMES if name in drawn], left_out)
@@ -108,10 +109,10 @@ def _sheets(
     ranking = rank(*features, subject.query, subject.gallery, partial(report, "ranking"))
     seed = derived_seed(options.seed, "pictures")
     drawing = _counted(report)
-    for name, sheet in (
-        *_ranking_sheets(subject, ranking, seed, left_out),
-        *_curve_sheets(subject, ranking, features, options.reranked),
-        *_map_sheets(subject, ranking, seed, left_out),
+    for name, sheet in itertools.chain(
+        _ranking_sheets(subject, ranking, seed, left_out),
+        _curve_sheets(subject, ranking, features, options.reranked),
+        _map_sheets(subject, ranking, seed, left_out),
     ):
         drawing()
         yield name, sheet
@@ -205,11 +206,6 @@ def _counted(report: Report) -> Callable[[], None]:
         done += 1
 
     return one_more
-
-
-def _saved(sheet: Sheet, path: Path) -> bool:
-    sheet.save(path)
-    return True
 
 
 @contextmanager

@@ -50,6 +50,10 @@ FRAME = 5
 _MARGIN = 24
 _FONT = "DejaVu Sans"
 _LINE = 1.45
+_KERNING = 6
+"""Pixels that a line may be wider than its words and spaces are."""
+
+_COMPRESSION = 6
 
 
 @dataclass(frozen=True)
@@ -213,23 +217,34 @@ class Sheet:
             "Software": "sa_study",
         }
         with _quietly():
-            self.figure.savefig(path, format="png", dpi="figure", metadata=about)
+            self.figure.savefig(
+                path,
+                format="png",
+                dpi="figure",
+                metadata=about,
+                pil_kwargs={"compress_level": _COMPRESSION},
+            )
 
 
 def wrap(text: str, width: float, size: float) -> list[str]:
     """Breaks a text into lines that are no wider than so many pixels; a word that is too long is cut."""
+    width -= _KERNING
+    space = measure("a a", size) - measure("aa", size)
     lines: list[str] = [""]
+    used = 0.0
     for word in text.split():
         while measure(word, size) > width:
             word = word[: max(1, len(word) * 4 // 5 - 1)] + "…"
-        longer = f"{lines[-1]} {word}".strip()
-        if measure(longer, size) <= width:
-            lines[-1] = longer
+        longer = used + (space if used else 0) + measure(word, size)
+        if longer <= width:
+            lines[-1], used = f"{lines[-1]} {word}".strip(), longer
         else:
             lines.append(word)
+            used = measure(word, size)
     return lines
 
 
+@functools.lru_cache(maxsize=4096)
 def measure(text: str, size: float) -> float:
     """The width of a line in pixels."""
     font = FontProperties(family=_FONT, size=size)

@@ -29,7 +29,10 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample
 @pytest.mark.parametrize(
     ("modules", "banned"),
     [
-        (["sa_study", "sa_study.cli"], ["torch", "ray", "optuna", "numpy", "torchvision", "PIL", "yaml"]),
+        (
+            ["sa_study", "sa_study.cli"],
+            ["torch", "ray", "optuna", "numpy", "torchvision", "PIL", "yaml", "matplotlib"],
+        ),
         (["sa_study.data.store", "sa_study.data.sample", "sa_study.data.check"], ["ray", "optuna"]),
         (["sa_study.model", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
         (["sa_study.engine", "sa_study.evaluation", "sa_study.training"], ["ray", "optuna"]),
@@ -38,6 +41,11 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample
         (
             [f"sa_study.{name}" for name in BARE],
             ["ray", "optuna", "yaml", "rich", "typer", "sklearn", "pandas", "torchvision"],
+        ),
+        # Pictures need Matplotlib and nothing else beyond that; pyplot would keep figures and share state.
+        (
+            ["sa_study.pictures"],
+            ["ray", "optuna", "yaml", "rich", "typer", "pandas", "torchvision", "matplotlib.pyplot"],
         ),
     ],
 )
