@@ -215,6 +215,7 @@ def _folder(out: Path) -> Iterator[Path]:
         raise StudyFolderError(f"{out}: is a file; name a folder for the pictures by --out")
     made = next((path for path in reversed([out, *out.parents]) if not path.exists()), None)
     out.mkdir(parents=True, exist_ok=True)
+    _clear_remains(out)
     folder = out / f".pictures.{os.getpid()}.tmp"
     try:
         folder.mkdir()
@@ -225,3 +226,15 @@ def _folder(out: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_remains(out: Path) -> None:
+    """Removes what a call that was killed has left in `out`."""
+    for folder in out.glob(".pictures.*.tmp"):
+        pid = folder.name.split(".")[2]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, OverflowError, PermissionError):
+            continue  # not ours, or alive

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -347,7 +348,11 @@ def test_what_an_earlier_call_left_goes_and_other_files_stay(made_study: Callabl
     out.mkdir()
     (out / "attention_stages.png").write_bytes(b"of an earlier network")
     (out / "mine.png").write_bytes(b"mine")
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    (out / f".pictures.{killed.pid}.tmp").mkdir()
     make_pictures(of_study(root, None, test=False), out, Options())
+    assert not (out / f".pictures.{killed.pid}.tmp").exists()
     assert not (out / "attention_stages.png").exists() and (out / "mine.png").read_bytes() == b"mine"
 
 
