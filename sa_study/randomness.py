@@ -22,6 +22,7 @@ Purpose = Literal[
     "subset",
     "search",
     "bracket",
+    "pictures",
 ]
 
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from sa_study.cli import data, export, report, runs, study
+from sa_study.cli import data, export, pictures, report, runs, study
 from sa_study.errors import StudyError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ study.register(app)
 runs.register(app)
 export.register(app)
 report.register(app)
+pictures.register(app)
 app.add_typer(data.app, name="data")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -28,17 +28,29 @@ def spatial_attention(x: Tensor, kind: str) -> Tensor:
     Raises:
         ConfigError: There is no such kind.
     """
-    if kind == "none":
-        return x
+    return x if kind == "none" else x * attention_weights(x, kind).to(x.dtype)
+
+
+def attention_weights(x: Tensor, kind: str) -> Tensor:
+    """The weights that `spatial_attention` multiplies a map by.
+
+    Args:
+        x: See `spatial_attention`.
+        kind: `mean` or `softmax`.
+
+    Returns:
+        N×1×H×W, float32 at least; each map's add up to 1, or are all 0 for a map of zeros.
+
+    Raises:
+        ConfigError: The kind has no weights.
+    """
     wide = torch.promote_types(x.dtype, torch.float32)
     if kind == "mean":
-        weights = _share(x.mean(dim=1, keepdim=True, dtype=wide))
-    elif kind == "softmax":
+        return _share(x.mean(dim=1, keepdim=True, dtype=wide))
+    if kind == "softmax":
         total = x.sum(dim=1, keepdim=True, dtype=wide)
-        weights = total.flatten(1).softmax(dim=1).view_as(total)
-    else:
-        raise ConfigError(f"attention: {kind!r} is not one of {', '.join(ATTENTION_KINDS)}")
-    return x * weights.to(x.dtype)
+        return total.flatten(1).softmax(dim=1).view_as(total)
+    raise ConfigError(f"attention: {kind!r} is not one of {', '.join(ATTENTION_KINDS)}")
 
 
 def _share(m: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from sa_study.model.backbone import BLOCKS_AND_EXPANSION, build_backbone, stage_
 from sa_study.model.stripes import matching_features, pool_stripes
 from sa_study.model.weights import load_backbone, load_imagenet
 
-_SUPERVISED_STAGES = (1, 2, 3)
+SUPERVISED_STAGES = (1, 2, 3)
+"""Those that are attended to and have classifiers, with deep supervision."""
 
 
 class SANet(nn.Module):
@@ -95,22 +96,31 @@ class SANet(nn.Module):
         Raises:
             ConfigError: The images are too low for the number of parts.
         """
-        *early, last = self._stage_maps(images)
+        *early, last = self.stage_maps(images)
         stripes = pool_stripes(last, self.parts, images.shape[2])
         if self.attention_stage4:
             stripes = spatial_attention(stripes, self.attention)
         features = matching_features(stripes)
         logits = self._stripe_logits(stripes)
         if self.deep_supervision:
-            for stage, x in zip(_SUPERVISED_STAGES, early, strict=True):
+            for stage, x in zip(SUPERVISED_STAGES, early, strict=True):
                 logits[f"stage{stage}"] = self._stage_logits(stage, x)
         return features, logits
+
+    def stage_maps(self, images: Tensor) -> list[Tensor]:
+        """The maps of the stages 1-4, before any attention; N×3×H×W to N×C×h×w each."""
+        x, maps = images, []
+        for name, module in self.base.named_children():
+            x = module(x)
+            if name.startswith("layer"):
+                maps.append(x)
+        return maps
 
     @property
     def branches(self) -> tuple[str, ...]:
         """The names of the classifiers, in the order of the logits."""
         parts = [f"part{index + 1}" for index in range(self.parts)] if self.parts > 1 else []
-        stages = [f"stage{stage}" for stage in _SUPERVISED_STAGES] if self.deep_supervision else []
+        stages = [f"stage{stage}" for stage in SUPERVISED_STAGES] if self.deep_supervision else []
         return (*parts, "global", *stages)
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
@@ -121,13 +131,6 @@ class SANet(nn.Module):
         """All other parameters: the reductions, their batch norm and the classifiers."""
         return (p for name, p in self.named_parameters() if not name.startswith("base."))
 
-    def _stage_maps(self, x: Tensor) -> list[Tensor]:
-        maps = []
-        for name, module in self.base.named_children():
-            x = module(x)
-            if name.startswith("layer"):
-                maps.append(x)
-        return maps
 
     def _stripe_logits(self, stripes: Tensor) -> dict[str, Tensor]:
         reduced = F.relu(self.feat_bn2d(self.local_conv(self.drop(stripes)))).flatten(2)
@@ -150,7 +153,7 @@ class SANet(nn.Module):
         stripes = range(self.parts) if self.parts > 1 else ()
         for index in (*stripes, self.parts):
             self.add_module(f"instance{index}", nn.Linear(num_features, num_classes))
-        for stage in _SUPERVISED_STAGES if self.deep_supervision else ():
+        for stage in SUPERVISED_STAGES if self.deep_supervision else ():
             reduction = nn.Conv2d(stage_width(depth, stage), num_features, kernel_size=1, bias=False)
             self.add_module(f"local_conv_layer{stage}", reduction)
             self.add_module(f"instance_layer{stage}", nn.Linear(num_features, num_classes))

@@ -30,7 +30,7 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample
     ("modules", "banned"),
     [
         (["sa_study", "sa_study.cli"], ["torch", "ray", "optuna", "numpy", "torchvision", "PIL", "yaml"]),
-        (["sa_study", "sa_study.cli"], ["plotly", "jinja2", "optuna_dashboard"]),
+        (["sa_study", "sa_study.cli"], ["plotly", "jinja2", "optuna_dashboard", "matplotlib"]),
         (
             ["sa_study.report.page.view", "sa_study.report.page.words", "sa_study.report.page.importance"],
             ["torch", "ray", "torchvision", "plotly", "jinja2"],
@@ -51,6 +51,11 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample
         (
             [f"sa_study.{name}" for name in BARE],
             ["ray", "optuna", "yaml", "rich", "typer", "sklearn", "pandas", "torchvision"],
+        ),
+        # Pictures need Matplotlib and nothing else beyond that; pyplot would keep figures and share state.
+        (
+            ["sa_study.pictures"],
+            ["ray", "optuna", "yaml", "rich", "typer", "pandas", "torchvision", "matplotlib.pyplot"],
         ),
     ],
 )

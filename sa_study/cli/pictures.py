@@ -1,0 +1,70 @@
+"""`visualize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sa_study.cli.options import Set
+from sa_study.errors import ConfigError
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(visualize)
+
+
+def visualize(
+    study: Annotated[Path | None, typer.Option("--study", help="Study whose best network to show.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="Weights file: ours, or the published checkpoint.pth.tar."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Data set.", show_default="the study's own")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the pictures.", show_default="STUDY/pictures")
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Show a study on the test set, not on its validation split.")
+    ] = False,
+    rerank: Annotated[bool, typer.Option("--rerank", help="Show the re-ranked CMC curve too.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random queries.", min=0)] = 0,
+    overrides: Set = None,
+) -> None:
+    """Make pictures of what a network does: ranked lists, attention, class activations, CMC, failures.
+
+    A study is shown on its validation split: the test set is opened with --test alone. A weights file is
+    shown on the test set of --data-dir.
+    """
+    from sa_study.yaml_files import parse_assignments
+
+    values = parse_assignments(overrides or [])
+    if (study is None) == (weights is None):
+        raise ConfigError("visualize: give either --study or --weights")
+    if study is not None and values:
+        raise ConfigError("visualize --study: takes no --set; the settings are the best trial's")
+    if weights is not None and (data_dir is None or out is None):
+        raise ConfigError(f"visualize --weights: needs {'--data-dir' if data_dir is None else '--out'}")
+
+    from sa_study.pictures import Options, make_pictures, of_study, of_weights
+    from sa_study.pictures.sheet import plain
+    from sa_study.report.console import phases
+
+    console = Console()
+    with phases(console) as report:
+        if study is not None:
+            subject = of_study(study, data_dir, test=test, report=report)
+            out = out or study / "pictures"
+        else:
+            assert weights is not None and data_dir is not None
+            subject = of_weights(weights, data_dir, values, report=report)
+        assert out is not None
+        made = make_pictures(subject, out, Options(reranked=rerank, seed=seed), report)
+    lines = [subject.where, *made.left_out, *(f"written: {path}" for path in made.files)]
+    for line in lines:
+        console.print(plain(line), highlight=False, markup=False, soft_wrap=True)

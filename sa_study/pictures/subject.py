@@ -1,0 +1,153 @@
+"""What pictures are made of: a network, and the queries and the gallery that it is shown with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sa_study.data.market1501 import Market1501
+from sa_study.data.store import ImageStore, TrainingData, training_data
+from sa_study.errors import DataError, StudyFolderError, WeightsError
+from sa_study.evaluation import Report, TrainedNetwork, load_network, load_test_images
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Images whose identities the network's classifiers know.
+
+    Attributes:
+        store: The images.
+        index: int64, which of them were trained on.
+        labels: The class of each of these.
+        names: Identity of each class.
+    """
+
+    store: ImageStore
+    index: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    names: list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network and its images.
+
+    Attributes:
+        trained: The network.
+        query: The queries.
+        gallery: The gallery.
+        network: What network it is, in words for titles.
+        images: What the queries and the gallery are.
+        known: Images that the network was trained on, where it is sure which these are.
+        names: Identity of each class, or None where nothing tells.
+    """
+
+    trained: TrainedNetwork
+    query: ImageStore
+    gallery: ImageStore
+    network: str
+    images: str
+    known: Known | None = None
+    names: list[int] | None = None
+
+    @property
+    def where(self) -> str:
+        """The network and its images, for titles."""
+        return f"{self.network}; {self.images}"
+
+
+def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = lambda *_: None) -> Subject:
+    """A study's best network so far.
+
+    Args:
+        root: The study's folder; only read, also while the study runs.
+        data_dir: The data set, or None for the study's own.
+        test: Show the test set's query and gallery instead of the validation split's; else no test image is
+            opened.
+        report: Told how far decoding is.
+
+    Raises:
+        StudyFolderError: It is no study's folder, or holds no best weights yet.
+        DataError: The images are missing, or not those that the study was begun with.
+        WeightsError: The weights are damaged, or not of these images.
+    """
+    # Reading a study's description takes PyYAML, which a weights file alone does not need.
+    from sa_study.provenance import read_provenance
+    from sa_study.study.config import StudyConfig
+    from sa_study.study.folder import StudyFolder
+    from sa_study.study.lock import holder
+
+    folder = StudyFolder.existing(root)
+    config = StudyConfig.read(folder.config)
+    if not folder.best_weights.is_file():
+        running = (
+            "a trial is complete and the launch has ended" if holder(folder.lock) else "a trial is complete"
+        )
+        raise StudyFolderError(
+            f"{root}: has no best.pt yet; it is written when {running} "
+            f"('status --study {root}' tells, 'resume --study {root}' goes on)"
+        )
+    dataset = Market1501(data_dir or config.data_dir)
+    trained = load_network(folder.best_weights, {})
+    name = f"Best trial of study {folder.root.name}, epoch {trained.epoch}"
+    if test:
+        return _on_test_set(trained, dataset, name, report)
+    settings = trained.settings
+    data = training_data(
+        dataset,
+        val_identities=settings.val_identities,
+        split_seed=settings.split_seed,
+        size=(settings.height, settings.width),
+        max_identities=settings.identities or None,
+        progress=partial(report, "decode"),
+    )
+    if data.store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
+        raise DataError(f"{dataset.root}: the training images are not those that {root} was begun with")
+    return _on_validation(trained, data, name)
+
+
+def of_weights(
+    path: Path, data_dir: Path, overrides: Mapping[str, Any], report: Report = lambda *_: None
+) -> Subject:
+    """A weights file's network with a data set's test images; nothing tells the names of its classes.
+
+    Raises:
+        StudyError: The file, the overrides or the images cannot be used.
+    """
+    dataset = Market1501(data_dir)
+    trained = load_network(path, overrides)
+    epoch = "" if trained.epoch is None else f", epoch {trained.epoch}"
+    return _on_test_set(trained, dataset, f"{path.name}{epoch}", report)
+
+
+def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str) -> Subject:
+    store = data.store
+    names: list[int] = np.unique(store.pids[data.train]).tolist()
+    classes = trained.net.get_submodule(f"instance{trained.net.parts}").out_features
+    if classes != len(names):
+        raise WeightsError(
+            f"{trained.source}: tells {classes} identities apart, but the study trains on {len(names)}; "
+            "it is not this study's"
+        )
+    query, gallery = (_part(store, index) for index in (data.query, data.gallery))
+    images = (
+        f"validation split: {len(query.images):,} queries, {len(gallery.images):,} gallery images (held-out "
+        "training identities; test set not opened)"
+    )
+    return Subject(trained, query, gallery, name, images, Known(store, data.train, data.labels, names), names)
+
+
+def _on_test_set(trained: TrainedNetwork, dataset: Market1501, name: str, report: Report) -> Subject:
+    images = load_test_images(dataset, trained.settings, report)
+    shown = f"TEST SET: {len(images.query.images):,} queries, {len(images.gallery.images):,} gallery images"
+    return Subject(trained, images.query, images.gallery, name, shown)
+
+
+def _part(store: ImageStore, index: NDArray[np.int64]) -> ImageStore:
+    return ImageStore(store.images[index], store.pids[index], store.camids[index], store.fingerprint)

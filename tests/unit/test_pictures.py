@@ -1,0 +1,482 @@
+"""The pictures themselves: what stands where, what is written, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.text import Text
+from numpy.typing import NDArray
+from PIL import Image
+
+from sa_study.checkpoint import Checkpoint, save_checkpoint
+from sa_study.cli import main
+from sa_study.config import Settings
+from sa_study.data.market1501 import Market1501
+from sa_study.data.store import ImageStore, training_data
+from sa_study.engine import build_network
+from sa_study.errors import DataError, StudyFolderError, WeightsError
+from sa_study.metrics.distances import rank_features
+from sa_study.pictures import (
+    NAMES,
+    Options,
+    Subject,
+    curve,
+    failures,
+    lists,
+    make,
+    make_pictures,
+    of_study,
+    of_weights,
+)
+from sa_study.pictures.ranks import Entry, Ranking, rank
+from sa_study.pictures.sheet import FRAME, MATCH, WRONG, Box, Caption, Sheet, measure, plain, wrap
+from sa_study.provenance import note_launch
+from sa_study.space_file import parse_space
+from sa_study.study.config import StudyConfig
+
+SMALL: dict[str, Any] = {
+    "depth": 18,
+    "pretrained": "none",
+    "height": 32,
+    "width": 16,
+    "parts": 2,
+    "num_features": 8,
+    "val_identities": 2,
+    "batch_size": 8,
+}
+
+
+def colour(text: str) -> NDArray[np.int64]:
+    return np.array([int(text[start : start + 2], 16) for start in (1, 3, 5)])
+
+
+def near(pixels: NDArray[np.uint8], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    close: NDArray[np.bool_] = np.abs(pixels.astype(int) - wanted).max(axis=-1) <= 2
+    return close
+
+
+def store(count: int, seed: int = 0, pids: Any = None, camids: Any = None) -> ImageStore:
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, 16, 8, 3), dtype=np.uint8)
+    pids = rng.integers(1, 8, count) if pids is None else np.array(pids)
+    camids = rng.integers(0, 3, count) if camids is None else np.array(camids)
+    return ImageStore(images, pids, camids, "")
+
+
+def some_ranking(query: ImageStore, gallery: ImageStore) -> Ranking:
+    rng = np.random.default_rng(3)
+    first, second = (torch.from_numpy(rng.random((len(s.images), 8), np.float32)) for s in (query, gallery))
+    return rank(first, second, query, gallery)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sa_study.pictures.sheet._COMPRESSION", 1)
+
+
+class Recorder(Sheet):
+    """Keeps where images and frames were put."""
+
+    made: Recorder
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*values)
+        self.images: list[tuple[NDArray[np.uint8], Box]] = []
+        self.frames: list[tuple[Box, str]] = []
+        Recorder.made = self
+
+    def image(self, pixels: NDArray[np.uint8], box: Box) -> None:
+        self.images.append((pixels, box))
+        super().image(pixels, box)
+
+    def frame(self, box: Box, kind: str) -> None:
+        self.frames.append((box, kind))
+        super().frame(box, kind)
+
+
+def shares_of_border(pixels: NDArray[np.uint8], box: Box, wanted: str) -> tuple[float, float]:
+    """Which share of the border's pixels has a colour, and of those within the border."""
+    inside = (slice(box.top, box.bottom), slice(box.left, box.left + box.width))
+    mask = np.zeros(pixels.shape[:2], bool)
+    mask[box.top - FRAME : box.bottom + FRAME, box.left - FRAME : box.left + box.width + FRAME] = True
+    mask[inside] = False
+    found = near(pixels, colour(wanted))
+    return float(found[mask].mean()), float(found[inside].mean())
+
+
+def test_ranked_lists_have_their_images_in_order_and_frames_of_the_right_colour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lists, "Sheet", Recorder)
+    query, gallery = store(4, 1), store(160, 2)
+    ranking = some_ranking(query, gallery)
+    chosen = lists.choose(ranking, query.pids, "best", 3, 0)
+    pixels = lists.draw(ranking, query, gallery, chosen, "best", "somewhere").pixels()
+    sheet = Recorder.made
+    places = iter(zip(sheet.images, sheet.frames, strict=True))
+    kinds: set[str] = set()
+    for index in chosen:
+        (image, box), (_, kind) = next(places)
+        assert kind == "query" and (image == query.images[index]).all()
+        left = box.left
+        for entry in lists.shortened(ranking.lists[index])[0]:
+            (image, box), (framed, kind) = next(places)
+            assert framed == box and box.left > left, "in order, from left to right"
+            left = box.left
+            assert kind == entry.kind
+            kinds.add(kind)
+            check_cell(pixels, image, box, entry, gallery)
+    assert kinds == {"match", "wrong", "junk"}
+    assert not list(places)
+
+
+def check_cell(
+    pixels: NDArray[np.uint8], image: NDArray[np.uint8], box: Box, entry: Entry, gallery: ImageStore
+) -> None:
+    inside = pixels[box.top : box.bottom, box.left : box.left + box.width].astype(int)
+    resized = Image.fromarray(image).resize((box.width, box.height), Image.Resampling.BICUBIC)
+    np.testing.assert_allclose(inside, np.asarray(resized), atol=1)
+    green, red = (shares_of_border(pixels, box, wanted)[0] for wanted in (MATCH, WRONG))
+    if entry.kind == "junk":
+        assert (inside.max(axis=2) == inside.min(axis=2)).all(), "greyed"
+        assert green == red == 0
+        return
+    assert (image == gallery.images[entry.column]).all()
+    if entry.kind == "match":
+        assert green > 0.99 and red == 0, "a solid line"
+    else:
+        assert 0.5 < red < 0.95 and green == 0, "a dashed line"
+
+
+def test_failures_show_the_query_the_wrong_first_and_the_first_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "Sheet", Recorder)
+    query, gallery = store(12, 1), store(40, 2)
+    ranking = some_ranking(query, gallery)
+    chosen = failures.choose(ranking, query.pids, 5)
+    failures.draw(ranking, query, gallery, chosen, "somewhere")
+    shown = [image for image, _ in Recorder.made.images]
+    assert [kind for _, kind in Recorder.made.frames] == ["query", "wrong", "match"] * 5
+    for number, index in enumerate(chosen):
+        wrong = failures.first_counted(ranking.lists[index]).column
+        expected = query.images[index], gallery.images[wrong], gallery.images[ranking.first_column[index]]
+        for image, wanted in zip(shown[3 * number : 3 * number + 3], expected, strict=True):
+            np.testing.assert_array_equal(image, wanted)
+
+
+def test_text_is_wrapped_and_never_markup() -> None:
+    text = "a $x^2$ <b> " + "long " * 60 + "w" * 500
+    lines = wrap(text, 600, 6.5)
+    assert all(measure(line, 6.5) <= 600 for line in lines)
+    assert " ".join(lines).startswith("a $x^2$ <b> long") and lines[-1].endswith("…")
+    assert plain("a\x1b[31mb\nc\u202e") == "a�[31mb�c�"
+    Sheet(10, Caption("t", "a $\\frac{ $ 人 \\", "$")).pixels()  # no parsing, no missing font
+
+
+def test_a_wide_image_and_a_tall_one_fit() -> None:
+    for shape, height in (((5, 400, 100), 300), ((5, 50, 100), 50), ((5, 1, 400), 1)):
+        assert lists.fitted(Box(0, 0, 100, 9), np.zeros((*shape, 3), np.uint8)).height == height
+
+
+@pytest.fixture
+def made_study(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Writes a study's folder with the weights of an untrained network."""
+
+    def make_study(name: str = "study", weights: bool = True, **more: Any) -> Path:
+        data = tmp_path / "market"
+        if not data.exists():
+            make_market(cameras=3, images=3, test_ids=range(1, 7))
+        root = tmp_path / name
+        root.mkdir()
+        values = {**SMALL, **more}
+        space = parse_space({"search": {}, "fixed": values, "baseline": {}, "trials": 1}, "space")
+        StudyConfig(data_dir=data, space=space, trials=1).write(root / "study.yaml")
+        (root / "optuna.db").touch()
+        settings = Settings.from_mapping(values)
+        found = training_data(Market1501(data), settings.val_identities, 0, (32, 16))
+        note_launch(root / "provenance.json", found.store.fingerprint)
+        if weights:
+            torch.manual_seed(0)
+            net = build_network(settings, found.num_classes)
+            save_checkpoint(
+                root / "best.pt", Checkpoint(net.state_dict(), settings.to_dict(), found.num_classes, 3, [{}])
+            )
+        return root
+
+    return make_study
+
+
+def check_sheet(sheet: Sheet) -> None:
+    """No text lies on another, or leaves the picture."""
+    drawn: list[Text] = []
+    with pytest.MonkeyPatch.context() as patch:
+        draw = Text.draw
+
+        def noted(self: Text, renderer: Any) -> None:
+            drawn.append(self)
+            draw(self, renderer)
+
+        patch.setattr(Text, "draw", noted)
+        sheet.pixels()  # ticks beyond the axes exist, but are not drawn
+    boxes = [text.get_window_extent() for text in drawn if text.get_text()]
+    width, height = sheet.figure.canvas.get_width_height()
+    assert len(boxes) > 4
+    for box in boxes:
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, "within the picture"
+    for first, second in itertools.combinations(boxes, 2):
+        across = min(first.x1, second.x1) - max(first.x0, second.x0)
+        along = min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert across <= 1 or along <= 1, "no text lies on another"
+
+
+@pytest.mark.parametrize(
+    ("more", "missing"),
+    [
+        ({}, set()),
+        ({"attention": "softmax", "parts": 1, "height": 48, "width": 48}, set()),
+        ({"attention": "none"}, {"attention_stages.png"}),
+        ({"deep_supervision": False}, {"attention_stages.png", "cam_queries.png", "cam_training.png"}),
+    ],
+)
+def test_all_pictures_of_a_study(
+    made_study: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    more: dict[str, Any],
+    missing: set[str],
+) -> None:
+    root = made_study(**more)
+    sheets: list[Sheet] = []
+    save = Sheet.save
+
+    def noted(self: Sheet, path: Path) -> None:
+        sheets.append(self)
+        save(self, path)
+
+    monkeypatch.setattr(Sheet, "save", noted)
+    subject = of_study(root, None, test=False)
+    made = make_pictures(subject, root / "pictures", Options(reranked=True))
+    assert [path.name for path in made.files] == [name for name in NAMES if name not in missing]
+    assert sorted(path.name for path in (root / "pictures").iterdir()) == sorted(set(NAMES) - missing)
+    assert len(made.left_out) == bool(missing)
+    for sheet in sheets:
+        check_sheet(sheet)
+        assert "study" in sheet.caption.where and "TEST" not in sheet.caption.where
+        assert "mAP" not in sheet.caption.text or "scikit-learn" in sheet.caption.text
+    for path in made.files:
+        with Image.open(path) as image:
+            assert image.info["Title"] and image.info["Software"] == "sa_study"
+            assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+
+
+def test_a_study_is_shown_on_its_validation_split_and_opens_no_test_image(
+    made_study: Callable[..., Path],
+) -> None:
+    root = made_study()
+    for folder in ("query", "bounding_box_test"):
+        for path in (root.parent / "market" / folder).iterdir():
+            path.write_bytes(b"no image")
+    subject = of_study(root, None, test=False)
+    settings = subject.trained.settings
+    data = training_data(Market1501(root.parent / "market"), 2, settings.split_seed, (32, 16))
+    np.testing.assert_array_equal(subject.query.images, data.store.images[data.query])
+    np.testing.assert_array_equal(subject.gallery.pids, data.store.pids[data.gallery])
+    assert "validation split" in subject.where and "test set not opened" in subject.where
+    assert subject.names == sorted(set(data.store.pids[data.train].tolist()))
+    assert subject.known is not None
+    names = np.array(subject.known.names)[subject.known.labels]
+    np.testing.assert_array_equal(names, data.store.pids[subject.known.index])
+    with pytest.raises(DataError):
+        of_study(root, None, test=True)
+
+
+def test_the_test_set_is_named_in_every_caption(made_study: Callable[..., Path]) -> None:
+    root = made_study()
+    study, weights = (
+        of_study(root, None, test=True),
+        of_weights(root / "best.pt", root.parent / "market", {}),
+    )
+    for subject in (study, weights):
+        assert "TEST SET" in subject.where and subject.names is None and subject.known is None
+        assert len(subject.query.images) == 18 and len(subject.gallery.images) == 37
+    made = make_pictures(study, root / "out", Options())
+    assert "cam_training.png" not in [path.name for path in made.files]
+    for path in made.files:
+        with Image.open(path) as image:
+            assert "TEST SET" in image.info["Description"]
+
+
+def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., Path]) -> None:
+    root = made_study()
+    subject = of_study(root, None, test=False)
+    features = make._features(subject, lambda *_: None)
+    query, gallery = subject.query, subject.gallery
+    ranking = rank(*features, query, gallery)
+    labels = query.pids, gallery.pids, query.camids, gallery.camids
+    assert ranking.metrics.mAP == rank_features(*features, *labels).mAP
+    sheet = curve.draw({"plain": ranking.metrics}, len(gallery.pids), "somewhere")
+    (line,) = sheet.figure.axes[0].get_lines()
+    expected = 100 * ranking.metrics.cmc[: len(gallery.pids)]
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), expected)
+    assert np.asarray(line.get_xdata())[0] == 1
+    assert f"mAP {100 * ranking.metrics.mAP:.1f}" in str(line.get_label())
+
+
+def test_the_same_seed_gives_the_same_pictures_again(
+    made_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(make, "_map_sheets", lambda *_: ())
+    root = made_study()
+    subject = of_study(root, None, test=False)
+    kept = []
+    for seed in (0, 0):
+        made = make_pictures(subject, root / "pictures", Options(seed=seed))
+        kept.append({path.name: path.read_bytes() for path in made.files})
+    assert kept[0] == kept[1]
+
+
+def test_what_an_earlier_call_left_goes_and_other_files_stay(made_study: Callable[..., Path]) -> None:
+    root = made_study(attention="none")
+    out = root / "pictures"
+    out.mkdir()
+    (out / "attention_stages.png").write_bytes(b"of an earlier network")
+    (out / "mine.png").write_bytes(b"mine")
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    (out / f".pictures.{killed.pid}.tmp").mkdir()
+    make_pictures(of_study(root, None, test=False), out, Options())
+    assert not (out / f".pictures.{killed.pid}.tmp").exists()
+    assert not (out / "attention_stages.png").exists() and (out / "mine.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_failure_halfway_leaves_things_as_they_were(
+    made_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    root = made_study()
+    out = root / "deep" / "pictures"
+    if before:
+        out.mkdir(parents=True)
+        (out / "cmc_curve.png").write_bytes(b"earlier")
+    subject = of_study(root, None, test=False)
+    monkeypatch.setattr(curve, "draw", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        make_pictures(subject, out, Options())
+    if before:
+        assert [path.name for path in out.iterdir()] == ["cmc_curve.png"]
+    else:
+        assert not out.parent.exists()
+
+
+def test_few_images(make_market: Callable[..., Path]) -> None:
+    query, gallery = store(1, 1, [1], [0]), store(2, 2, [1, 0], [1, 1])
+    settings = Settings.from_mapping(SMALL)
+    net = build_network(settings, 3)
+    trained = make_trained(net, settings)
+    made = make_pictures(Subject(trained, query, gallery, "n", "i"), make_market() / "out", Options(True))
+    assert len(made.files) >= 7
+
+
+def make_trained(net: Any, settings: Settings) -> Any:
+    from sa_study.evaluation import TrainedNetwork
+
+    return TrainedNetwork(net, settings, Path("w.pt"), 1, ())
+
+
+class Tool:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *words: object, code: int = 2) -> str:
+        self._monkeypatch.setattr(sys, "argv", ["run_study.py", "visualize", *map(str, words)])
+        assert main() == code
+        captured = self._capsys.readouterr()
+        if code:
+            assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+        return captured.err if code else captured.out
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
+    return Tool(monkeypatch, capsys)
+
+
+def test_the_command(made_study: Callable[..., Path], tool: Tool) -> None:
+    root = made_study("stu\x1b[2Jdy")
+    said = tool("--study", root, code=0)
+    assert "\x1b" not in said and "cmc_curve.png" in said and "validation split" in said
+    assert len(list((root / "pictures").iterdir())) >= 8
+    said = tool(
+        "--weights", root / "best.pt", "--data-dir", root.parent / "market", "--out", root / "o", code=0
+    )
+    assert "TEST SET" in said
+
+
+def test_bad_input_is_one_line(made_study: Callable[..., Path], tool: Tool, tmp_path: Path) -> None:
+    root, empty = made_study(), made_study("fresh", weights=False)
+    data = root.parent / "market"
+    assert "either --study or --weights" in tool()
+    assert "either --study or --weights" in tool("--study", root, "--weights", root / "best.pt")
+    assert "takes no --set" in tool("--study", root, "--set", "attention=none")
+    assert "needs --data-dir" in tool("--weights", root / "best.pt")
+    assert "needs --out" in tool("--weights", root / "best.pt", "--data-dir", data)
+    assert "has no best.pt yet" in tool("--study", empty)
+    assert "no such folder" in tool("--study", tmp_path / "none")
+    assert "is not a study folder" in tool("--study", data)
+    assert "No such file" in tool("--study", root, "--data-dir", tmp_path / "stu")
+    assert "no data set" in tool("--study", root, "--data-dir", empty)
+    (tmp_path / "file").write_text("a file")
+    assert "is a file" in tool("--study", root, "--out", tmp_path / "file")
+    assert "file" in tool("--study", root, "--out", tmp_path / "file" / "below")
+    (empty / "best.pt").write_bytes(b"damaged")
+    assert "best.pt" in tool("--study", empty)
+    assert not (root / "pictures").exists() and not (empty / "pictures").exists()
+
+
+def test_images_that_are_gone_or_changed(made_study: Callable[..., Path], tool: Tool) -> None:
+    root = made_study()
+    first = next(iter((root.parent / "market" / "bounding_box_train").iterdir()))
+    first.unlink()
+    assert "not those that" in tool("--study", root)
+    (root.parent / "market").rename(root.parent / "elsewhere")
+    assert "market" in tool("--study", root)
+    assert not (root / "pictures").exists()
+
+
+def test_weights_of_another_study(made_study: Callable[..., Path]) -> None:
+    root = made_study()
+    content = torch.load(root / "best.pt", weights_only=True)
+    settings = Settings.from_mapping(content["settings"])
+    other = build_network(settings, 5)
+    save_checkpoint(
+        root / "best.pt", dataclasses.replace(Checkpoint(**content), state_dict=other.state_dict())
+    )
+    with pytest.raises(WeightsError, match="tells 5 identities apart"):
+        of_study(root, None, test=False)
+
+
+def test_an_unwritable_folder(
+    made_study: Callable[..., Path], tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = made_study()
+
+    def refuse(self: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert f"{root / 'pictures'}: Permission denied" in tool("--study", root)
+
+
+def test_a_file_in_the_folders_place(made_study: Callable[..., Path]) -> None:
+    root = made_study()
+    (root / "pictures").write_text("mine")
+    with pytest.raises(StudyFolderError, match="is a file"):
+        make_pictures(of_study(root, None, test=False), root / "pictures", Options())
+    assert (root / "pictures").read_text() == "mine"
