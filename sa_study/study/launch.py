@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
+from sa_study.curves import write_overview
 from sa_study.data.store import TrainingData
 from sa_study.errors import ConfigError, RunFailed
 from sa_study.provenance import count_launches, differences, note_launch
@@ -207,6 +208,7 @@ def _run(
     )
     scheduler = StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier)
     keep_copy(folder)
+    write_overview(folder.tensorboard, config.space.search)
     callback = StudyCallback(folder.tensorboard, search, watcher.announce, partial(keep_copy, folder))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": room.cpus, "gpu": room.gpus}),

@@ -131,7 +131,7 @@ def test_tensorboards_own_reader_finds_every_curve(study: Path) -> None:
         results = reported(study, trial.number)
         assert curve == [(r[keys.EPOCH], pytest.approx(r[METRIC])) for r in results]
         tags = {
-            "train/loss/sum",
+            "train/loss",
             "train/loss/part1",
             "train/loss/global",
             "train/loss/stage3",
