@@ -52,6 +52,9 @@ class Watcher(Protocol):
     def decoded(self, done: int, total: int) -> None:
         """Is told how many images are decoded."""
 
+    def begin(self, config: StudyConfig, trials: Sequence[FrozenTrial], slots: int) -> None:
+        """Is told what is there of the study, and how many trials may run at a time, before any does."""
+
     def say(self, text: str) -> None:
         """Is told something about the launch."""
 
@@ -209,6 +212,7 @@ def _run(
     scheduler = StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier)
     keep_copy(folder)
     write_overview(folder.tensorboard, config.space.search)
+    watcher.begin(config, earlier, room.concurrent)
     callback = StudyCallback(folder.tensorboard, search, watcher.announce, partial(keep_copy, folder))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": room.cpus, "gpu": room.gpus}),
