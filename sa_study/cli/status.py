@@ -44,7 +44,7 @@ def status(
     """Show what stands in a study, also while it runs; writes nothing."""
     from sa_study.report.live.view import StudyView
     from sa_study.report.output import Output, lively
-    from sa_study.report.study import cost_line, front_table, summary_line, verdict
+    from sa_study.report.study import front_table, verdict
     from sa_study.study.records import choose_winner
 
     output, seen = Output(quiet, as_json), Sight(study)
@@ -60,8 +60,6 @@ def status(
     output.console.print()
     if config.minimize:
         output.console.print(front_table(trials, config))
-    output.say(summary_line(trials, config))
-    output.say(cost_line(trials, seen.about))
     for line in seen.driver_lines():
         output.say(line)
     output.conclude(verdict(trials, choose_winner(trials, config.metric), config), "bold")
@@ -104,6 +102,7 @@ class Sight:
         """The study at that moment."""
         from sa_study.provenance import last_slots
         from sa_study.report.live.snapshot import Snapshot, rows_of
+        from sa_study.study.cost import study_cost
 
         running = self.owner is not None
         return Snapshot(
@@ -111,6 +110,7 @@ class Sight:
             self.config,
             rows_of(self.trials, self.config, driven=running),
             slots=last_slots(self._folder.provenance) if running else None,
+            training=study_cost(self.trials, self.about).training_share,
             elapsed=time.time() - self.owner.since if self.owner else None,
         )
 

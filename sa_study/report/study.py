@@ -21,7 +21,7 @@ from sa_study.study.records import BASELINE, count_states, pareto_front, score
 
 def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int | None = None) -> StudyView:
     """Trials by their best epoch's figures: those that can win first, those without a score last."""
-    rows = rows_of(trials, config, driven=True)
+    rows = rows_of(trials, config, driven=False)
     return StudyView(Snapshot("", config, rows), limit, trials_only=True)
 
 

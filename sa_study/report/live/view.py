@@ -110,6 +110,8 @@ class StudyView:
         yield f"{duration(sum(record.seconds for record in records))} of training"
         if gpu := sum(record.gpu_seconds for record in records):
             yield f"{gpu / 3600:.2f} GPU-hours"
+        if study.training is not None:
+            yield f"{percent(study.training)} % of the slots' time"
 
     def _comparison(self, width: int) -> RenderableType:
         """The leader above the baseline, and by how much."""
@@ -181,10 +183,12 @@ class StudyView:
 def _doing(study: Snapshot, width: int) -> Iterator[RenderableType]:
     assert study.doing is not None
     phase, done, total = study.doing
+    if not total:
+        yield _line(safe(f"{phase} …"))
+        return
     grid = Table.grid(padding=(0, 1))
-    grid.add_row(
-        safe(phase), ProgressBar(total, done, width=max(10, min(40, width - 40))), f"{done:,} of {total:,}"
-    )
+    bar = ProgressBar(total, done, width=max(10, min(40, width - 40)))
+    grid.add_row(safe(phase), bar, f"{done:,} of {total:,}")
     yield grid
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -22,6 +24,8 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, TrialEvent
 
 _FRAMES_A_SECOND = 2
+_STARTING = ("starting Ray", 0, 0)
+_STOPPING = ("stopping; each trial keeps its last epoch", 0, 0)
 
 
 class LiveStudy:
@@ -42,11 +46,12 @@ class LiveStudy:
         self._name = name
         self._rows: dict[int, Row] = {}
         self._slots: int | None = None
-        self._doing: tuple[str, int, int] | None = None
+        self._doing: tuple[str, int, int] | None = ("reading the data set", 0, 0)
         self._begun = time.monotonic()
         self._lock = threading.Lock()
         self._open = ExitStack()
         self._drawn = lively(console)
+        self._attentive = False
 
     def __enter__(self) -> LiveStudy:
         self._begun = time.monotonic()
@@ -71,18 +76,20 @@ class LiveStudy:
     def decoded(self, done: int, total: int) -> None:
         """Shows how many images are decoded."""
         with self._lock:
-            self._doing = ("decoding images", done, total) if done < total else None
+            self._doing = ("decoding images", done, total) if done < total else _STARTING
         if done == total and not self._drawn:
             self.say(f"decoded {total:,} images")
 
     def begin(self, config: StudyConfig, trials: Sequence[FrozenTrial], slots: int) -> None:
         """Takes in what an earlier launch has left, and what this one may use."""
         with self._lock:
-            self._config, self._slots = config, slots
+            self._config, self._slots, self._doing = config, slots, None
             self._rows = {row.number: row for row in rows_of(trials, config, driven=False)}
 
     def announce(self, event: TrialEvent) -> None:
         """Shows what happened to a trial."""
+        if self._drawn and not self._attentive:
+            self._attend()
         with self._lock:
             row = self._rows[event.number] = self._row(event)
         if event.kind == "note":
@@ -93,6 +100,22 @@ class LiveStudy:
             self._print(None if self._drawn else _epoch_line(row))
         else:
             self._print(_ended_line(row, self._config.metric))
+
+    def _attend(self) -> None:
+        """Answers Ctrl-C at once in the picture; Tune, which ends the launch, takes some seconds and is silent.
+
+        To be called while Tune runs, which sets its own answer when it begins.
+        """
+        self._attentive = True
+        theirs = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(theirs):
+            return
+
+        def answer(number: int, frame: Any) -> None:
+            self._doing = _STOPPING  # no lock: this interrupts whoever may hold it
+            theirs(number, frame)
+
+        signal.signal(signal.SIGINT, answer)
 
     def say(self, text: str) -> None:
         """Prints a line above the picture."""
@@ -123,8 +146,7 @@ class LiveStudy:
 
     def _print(self, line: Text | None) -> None:
         if line is not None and self._drawn:
-            line.no_wrap, line.overflow = True, "ellipsis"
-            self._console.print(line)
+            self._console.print(line, no_wrap=True, overflow="ellipsis")
         elif line is not None:
             self._console.print(line, soft_wrap=True)
 
