@@ -102,7 +102,7 @@ class LiveStudy:
             self._print(_ended_line(row, self._config.metric))
 
     def _attend(self) -> None:
-        """Answers Ctrl-C at once in the picture; Tune, which ends the launch, takes some seconds and is silent.
+        """Answers Ctrl-C at once in the picture; Tune ends the launch some seconds later, and is silent.
 
         To be called while Tune runs, which sets its own answer when it begins.
         """
