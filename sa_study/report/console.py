@@ -55,7 +55,7 @@ def phases(console: Console) -> Iterator[PhaseReport]:
     """
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(40 if console.width >= 100 else 20),
+        BarColumn(40 if console.width >= 100 else 20 if console.width >= 80 else 8),
         TextColumn("{task.fields[amount]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}", markup=False),

@@ -34,6 +34,11 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample
         (["sa_study.model", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
         (["sa_study.engine", "sa_study.evaluation", "sa_study.training"], ["ray", "optuna"]),
         (["sa_study.study.records", "sa_study.report.study"], ["torch", "ray", "torchvision"]),
+        (
+            ["sa_study.report.live.watch", "sa_study.report.document", "sa_study.cli.status"],
+            ["torch", "ray", "torchvision", "tensorboard"],
+        ),
+        (["sa_study.report.text", "sa_study.report.output"], ["torch", "ray", "optuna", "numpy", "yaml"]),
         # What trains and measures, on a machine that has PyTorch, SciPy and Pillow, and nothing else.
         (
             [f"sa_study.{name}" for name in BARE],

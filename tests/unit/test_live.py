@@ -13,6 +13,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from sa_study.report.console import phases
 from sa_study.report.live.snapshot import Row, Snapshot, rows_of, rungs
 from sa_study.report.live.view import StudyView
 from sa_study.report.live.watch import LiveStudy
@@ -243,6 +244,25 @@ def test_a_terminal_shows_the_picture_and_clears_it(config: StudyConfig) -> None
     assert "runs/a" in written and "Running" in written and "its process died" in written
     assert "raylet" not in written and "something else" in written
     assert written.rstrip().endswith(("\x1b[?25h", "\x1b[2K")), "the cursor is back"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_phase_of_an_evaluation_has_a_bar(width: int) -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=True, color_system=None)
+    with phases(console) as report:
+        for phase in ("decode", "query features", "gallery features"):
+            report(phase, 12_000, 15_913)
+        report("re-ranking", 0, 1)
+        report("[red]\x1b[2J", 0, 1)
+        report("decode", 15_913, 15_913)
+    drawn = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", file.getvalue().rsplit("\x1b[2K", 9)[0])
+    for words in ("query features", "gallery features", "12,000 of 15,913", "re-ranking", "[red]\\x1b[2J"):
+        assert words in drawn
+    assert all(cell_len(line) <= width for part in drawn.split("\n") for line in part.split("\r"))
+    with phases(Console(file=(plain := io.StringIO()), width=width)) as report:
+        report("decode", 1, 2)
+    assert not plain.getvalue().strip()
 
 
 @pytest.mark.parametrize("name", ["NO_COLOR", "TERM"])
