@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def test_an_epoch_that_is_run_again_takes_the_place_of_what_came_after(tmp_path:
         writer = RunWriter(tmp_path, first)
         for epoch, value in enumerate(values, start=first):
             writer.write_epoch(figures(epoch, value))
+        time.sleep(1)  # TensorBoard reads files in the order of their names, which have the second
     shown: list[Any] = [
         (event.step, pytest.approx(event.value)) for event in read(tmp_path).Scalars("val/mAP")
     ]

@@ -116,7 +116,7 @@ def test_wide_terminals_show_more(config: StudyConfig) -> None:
 
 
 def test_settings_that_do_not_fit_are_one_column(config: StudyConfig) -> None:
-    params = {f"setting_{n}": 0.123456 for n in range(12)}
+    params: dict[str, Any] = {f"setting_{n}": 0.123456 for n in range(12)}
     search = {name: Parameter("float", 0.0, 1.0) for name in params}
     wide = dataclasses.replace(config, space=dataclasses.replace(config.space, search=search))
     shown = lines(StudyView(Snapshot("s", wide, [row(0, **params)], 2, 60.0)), 80)
