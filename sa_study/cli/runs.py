@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -168,20 +169,30 @@ def settings() -> None:
 def _train(output: Output, run: Settings, data: TrainingData, folder: RunFolder, resume: bool) -> Any:
     from sa_study import keys
     from sa_study.report.console import epoch_line, phases
+    from sa_study.report.text import command
     from sa_study.training import train
 
     output.say(
         f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
         f"{len(data.gallery)} gallery images"
     )
-    with phases(output.console) as report:
-        report("epochs", 0, run.epochs)
+    epoch = 0
+    try:
+        with phases(output.console) as report:
+            report("epochs", 0, run.epochs)
 
-        def on_epoch(figures: Mapping[str, float]) -> None:
-            output.say(epoch_line(figures, run.epochs))
-            report("epochs", int(figures[keys.EPOCH]), run.epochs)
+            def on_epoch(figures: Mapping[str, float]) -> None:
+                nonlocal epoch
+                epoch = int(figures[keys.EPOCH])
+                output.say(epoch_line(figures, run.epochs))
+                report("epochs", epoch, run.epochs)
 
-        return train(run, data, folder, resume=resume, on_epoch=on_epoch)
+            return train(run, data, folder, resume=resume, on_epoch=on_epoch)
+    except KeyboardInterrupt:
+        saved = f"epoch {epoch} of {run.epochs} is" if epoch else "what was there is"
+        again = command(*sys.argv[1:], *([] if "--resume" in sys.argv else ["--resume"]))
+        output.conclude(f"interrupted; {saved} saved in {folder.root}; go on with: {again}")
+        raise typer.Exit(130) from None
 
 
 def _evaluate_weights(

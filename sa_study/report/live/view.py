@@ -149,7 +149,7 @@ class StudyView:
         columns = [Column("trial", text(_name))]
         if running:
             columns.append(
-                Column("", text(lambda row: _bar(row.progress / 100, _BAR, ascii_only)), 5, "left")
+                Column("", text(lambda row: _bar(row.progress / 100, _BAR, ascii_only)), 3, "left")
             )
         else:
             columns.append(
