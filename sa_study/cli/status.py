@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sa_study.study.lock import Owner
 
 _SHOWN = 20
+_REASONS = 5
 _PERIOD = 2.0
 """Seconds from a look at the database to the next."""
 
@@ -47,9 +48,10 @@ def status(
     from sa_study.report.study import front_table, verdict
     from sa_study.study.records import choose_winner
 
-    output, seen = Output(quiet, as_json), Sight(study)
+    output = Output(quiet, as_json)
     if watch and not lively(output.console):
         raise ConfigError("--watch: needs a terminal, without NO_COLOR, --quiet and --json; leave it out")
+    seen = Sight(study)
     if watch:
         _watch(output, seen)
     if as_json:
@@ -60,7 +62,7 @@ def status(
     output.console.print()
     if config.minimize:
         output.console.print(front_table(trials, config))
-    for line in seen.driver_lines():
+    for line in [*seen.failure_lines(), *seen.driver_lines()]:
         output.say(line)
     output.conclude(verdict(trials, choose_winner(trials, config.metric), config), "bold")
 
@@ -91,10 +93,10 @@ class Sight:
         from sa_study.study.database import open_readonly, read_about, trials_in
         from sa_study.study.lock import holder
 
+        self.config: StudyConfig = StudyConfig.read(self._folder.config)
         database = open_readonly(self._folder)
         # Before the trials: a driver that ends in between would leave some that run without one.
         self.owner: Owner | None = holder(self._folder.lock)
-        self.config: StudyConfig = StudyConfig.read(self._folder.config)
         self.trials: list[FrozenTrial] = trials_in(database, self._folder)
         self.about: dict[str, Any] = read_about(database, self._folder)
 
@@ -119,6 +121,17 @@ class Sight:
         from sa_study.report.document import study_document
 
         return study_document(self._study, self.config, self.trials, self.about, driver=self.owner)
+
+    def failure_lines(self) -> Iterator[str]:
+        """Why trials failed, of those that are many the first."""
+        from sa_study.study.records import read_record
+
+        reasons = [(trial.number, read_record(trial).failure) for trial in self.trials]
+        failed = [(number, reason) for number, reason in reasons if reason]
+        for number, reason in failed[:_REASONS]:
+            yield f"trial {number} failed: {reason}"
+        if len(failed) > _REASONS:
+            yield f"{len(failed) - _REASONS} more failed; --json tells why"
 
     def driver_lines(self) -> Iterator[str]:
         """Who runs it; or what goes on with it, where trials wait for that."""

@@ -186,6 +186,7 @@ def test_status_writes_nothing(study: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
     output = run("status", "--study", study)
     assert "COMPLETE" in output and "baseline" in output
+    assert "trial 2 failed: epoch 1: " in output and "a lower lr usually helps" in output
     assert "\x1b" not in output and max(map(len, output.splitlines())) <= 80
     told = json.loads(run("status", "--study", study, "--json"))
     assert [trial["state"] for trial in told["trials"]] == [trial.state.name for trial in trials_of(study)]

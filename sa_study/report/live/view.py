@@ -104,7 +104,8 @@ class StudyView:
         if remaining is not None:
             yield f"about {clock(remaining)} left"
         if study.slots is not None:
-            yield f"{len(study.running)} of {study.slots} slots"
+            running = len(study.running)
+            yield f"{running} of {max(running, study.slots)} slots"  # a cluster may have grown since
         records = [row.record for row in study.rows]
         yield f"{sum(record.epochs_run for record in records)} epochs"
         yield f"{duration(sum(record.seconds for record in records))} of training"
