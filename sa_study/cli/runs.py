@@ -45,7 +45,6 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate on the test set: a study's best checkpoint, or a weights file."""
-    from sa_study.report.console import evaluation_table, phases
     from sa_study.report.output import Output
     from sa_study.yaml_files import parse_assignments
 
@@ -54,15 +53,9 @@ def evaluate(
         raise ConfigError("evaluate: give either --study or --weights")
     output = Output(quiet, as_json)
     if study is not None:
-        from sa_study.study.final import evaluate_study
-
         if out or values:
             raise ConfigError("evaluate --study: takes neither --out (it writes evaluation.json) nor --set")
-        with phases(output.console) as report:
-            found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
-        output.end.print(evaluation_table(found))
-        output.say(f"written: {study / 'evaluation.json'}")
-        output.document({"study": str(study.absolute()), "evaluations": found})
+        _evaluate_study(output, study, data_dir, rerank, baseline)
     elif weights is not None:
         if data_dir is None:
             raise ConfigError("evaluate --weights: needs --data-dir")
@@ -193,6 +186,17 @@ def _train(output: Output, run: Settings, data: TrainingData, folder: RunFolder,
         again = command(*sys.argv[1:], *([] if "--resume" in sys.argv else ["--resume"]))
         output.conclude(f"interrupted; {saved} saved in {folder.root}; go on with: {again}")
         raise typer.Exit(130) from None
+
+
+def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: bool, baseline: bool) -> None:
+    from sa_study.report.console import evaluation_table, phases
+    from sa_study.study.final import evaluate_study
+
+    with phases(output.console) as report:
+        found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
+    output.end.print(evaluation_table(found))
+    output.say(f"written: {study / 'evaluation.json'}")
+    output.document({"study": str(study.absolute()), "evaluations": found})
 
 
 def _evaluate_weights(

@@ -26,7 +26,7 @@ def study_document(
     stopped: str = "",
     driver: Owner | None = None,
 ) -> dict[str, Any]:
-    """Everything that a study's end and `status` tell.
+    """What a study's end and `status` tell.
 
     Args:
         root: The study's folder.
@@ -40,10 +40,9 @@ def study_document(
         Values that JSON has; rates are fractions, times seconds, figures that are not finite None.
     """
     winner = choose_winner(list(trials), config.metric)
-    baseline = next((trial for trial in trials if trial.number == BASELINE), None)
     best = score(winner, config.metric) if winner else None
-    beaten = score(baseline, config.metric) if baseline else None
-    document = {
+    beaten = next((score(trial, config.metric) for trial in trials if trial.number == BASELINE), None)
+    document: dict[str, Any] = {
         "study": str(root.absolute()),
         "metric": config.metric,
         "goal": config.goal,
@@ -58,8 +57,7 @@ def study_document(
         "cost": dataclasses.asdict(study_cost(trials, about)),
         "trials": [_trial(trial, config) for trial in trials],
     }
-    finite: dict[str, Any] = _finite(document)
-    return finite
+    return {name: _finite(value) for name, value in document.items()}
 
 
 def _trial(trial: FrozenTrial, config: StudyConfig) -> dict[str, Any]:

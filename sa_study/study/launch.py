@@ -197,14 +197,9 @@ def _run(
     left = config.goal - _ended(earlier)
     meter = _meter(config, room, earlier)
     session = f"session_{count_launches(folder.provenance)}"
+    options: dict[str, Any] = {"storage": database, "session": session, "meter": meter}
     search = StudySearch(
-        space=config.space,
-        metric=config.metric,
-        minimize=config.minimize,
-        storage=database,
-        seed=config.seed,
-        session=session,
-        meter=meter,
+        space=config.space, metric=config.metric, minimize=config.minimize, seed=config.seed, **options
     )
     trainable = tune.with_parameters(
         run_trial, data=data, starts=starts, storage=storage, metric=config.metric

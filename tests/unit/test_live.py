@@ -94,7 +94,7 @@ def test_nothing_in_a_study_is_markup_or_reaches_the_terminal(config: StudyConfi
     hostile = dataclasses.replace(config, space=dataclasses.replace(config.space, search=search))
     failed = dataclasses.replace(row(1, "FAIL", None).record, failure=HOSTILE)
     rows = [row(0, pretrained=HOSTILE), Row(1, "FAIL", {"pretrained": HOSTILE}, failed, 10)]
-    snapshot = Snapshot(HOSTILE, hostile, rows, 2, 60.0, driver=HOSTILE, doing=(HOSTILE, 1, 2))
+    snapshot = Snapshot(HOSTILE, hostile, rows, 2, 60.0, doing=(HOSTILE, 1, 2))
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")
     console.print(StudyView(snapshot))
     console.print(trials_table([], hostile))

@@ -74,7 +74,6 @@ class Snapshot:
         slots: How many trials may run at a time; None where that is not known yet.
         elapsed: Seconds since this launch began; None while none goes on.
         training: The share of the slots' time so far in which a trial was training; None where not known.
-        driver: Who runs it, in words, for whoever looks on from outside.
         doing: What is done before the trials: a phase, how much of it is done, and how much there is; 0 where
             that is not known.
     """
@@ -85,7 +84,6 @@ class Snapshot:
     slots: int | None = None
     elapsed: float | None = None
     training: float | None = None
-    driver: str = ""
     doing: tuple[str, int, int] | None = None
 
     def counts(self) -> dict[str, int]:

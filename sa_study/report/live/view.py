@@ -96,9 +96,7 @@ class StudyView:
     def _use(self) -> Iterator[str]:
         """Time, slots and cost."""
         study = self._study
-        if study.driver:
-            yield f"run by {clean(study.driver)}"
-        elif study.elapsed is not None:
+        if study.elapsed is not None:
             yield f"elapsed {clock(study.elapsed)}"
         remaining = study.remaining()
         if remaining is not None:
