@@ -36,7 +36,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sa_study.data.sample import make_sample_data
-from sa_study.report.study import LiveStudy
+from sa_study.report.live.watch import LiveStudy
 from sa_study.space import Scheduler, SearchSpace
 from sa_study.space_file import load_space, override
 from sa_study.study import launch, trainable

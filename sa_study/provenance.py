@@ -59,6 +59,17 @@ def count_launches(path: Path) -> int:
     return len(read_provenance(path)["launches"])
 
 
+def last_slots(path: Path) -> int | None:
+    """How many trials a folder's last launch runs at a time; None where `provenance.json` does not tell.
+
+    Raises:
+        StudyFolderError: The file is missing or damaged.
+    """
+    launches = _read(path)["launches"]
+    slots = launches[-1].get("slots", {}).get("concurrent") if launches else None
+    return slots if isinstance(slots, int) else None
+
+
 def differences(path: Path) -> list[str]:
     """What is not as it was at a folder's last launch, so that figures may differ in their last digits.
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import harness
 import numpy as np
+from optuna.trial import FrozenTrial
 from ray import tune
 from ray.cluster_utils import Cluster
 
@@ -46,6 +47,9 @@ class Clock:
             self.epochs.append((time.monotonic(), event.number))
 
     def decoded(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def begin(self, config: StudyConfig, trials: Sequence[FrozenTrial], slots: int) -> None:
         """Nothing."""
 
     def say(self, text: str) -> None:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from sa_study.cli import data, export, pictures, report, runs, study
+from sa_study.cli import data, export, pictures, report, runs, status, study
 from sa_study.errors import StudyError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     "[bold]tune[/bold], [bold]evaluate[/bold], [bold]paper[/bold].",
 )
 study.register(app)
+status.register(app)
 runs.register(app)
 export.register(app)
 report.register(app)

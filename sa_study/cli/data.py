@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 app = typer.Typer(no_args_is_help=True, help="Check a data set, or draw the sample data.")
 
@@ -20,14 +20,16 @@ def check(
     """Read every image, print the counts, and name what is wrong."""
     from sa_study.data.check import check_dataset
     from sa_study.report.console import data_table, phases
+    from sa_study.report.output import make_console
+    from sa_study.report.text import clean
 
-    console = Console()
+    console = make_console()
     with phases(console) as report:
         found = check_dataset(root, progress=lambda done, total: report("images", done, total))
     console.print(data_table(found))
     for style, label, lines in (("yellow", "warning", found.warnings), ("red", "error", found.errors)):
         for line in lines:
-            console.print(f"[{style}]{label}:[/]", line, markup=True, highlight=False)
+            console.print(Text.assemble((f"{label}:", style), " ", clean(line)), soft_wrap=True)
     if not found.ok:
         raise typer.Exit(2)
     console.print("[green]usable[/]")
@@ -47,10 +49,11 @@ def make(
     """Draw sample data in Market-1501's layout: little pedestrians under six cameras."""
     from sa_study.data.sample import make_sample_data
     from sa_study.report.console import phases
+    from sa_study.report.output import make_console, say
 
-    console = Console()
+    console = make_console()
     chosen = {"identities": identities, "images_per_camera": images_per_camera}
     given = {name: value for name, value in chosen.items() if value is not None}
     with phases(console) as report:
         made = make_sample_data(root, seed=seed, progress=lambda d, t: report("drawing", d, t), **given)
-    console.print(f"drawn: {made}", highlight=False)
+    say(console, f"drawn: {made}")

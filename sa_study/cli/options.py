@@ -30,6 +30,8 @@ Set = Annotated[
 ]
 Rerank = Annotated[bool, typer.Option("--rerank", help="Also k-reciprocal re-ranking.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a run in --out was stopped.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print nothing but one JSON document, at the end.")]
 Trials = Annotated[
     int | None, typer.Option("--trials", help="Number of trials in all.", show_default="the space's")
 ]

@@ -1,4 +1,4 @@
-"""Commands of a study: `demo`, `plan`, `tune`, `resume`, `status`, `audit`."""
+"""Commands of a study: `demo`, `plan`, `tune`, `resume`, `audit`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from sa_study.cli.ending import show_end
 from sa_study.cli.options import (
     Address,
     EpochBudget,
     GpuHours,
+    Json,
     MaxConcurrent,
+    Quiet,
     Study,
     StudyOptions,
     TimeBudget,
@@ -21,13 +23,14 @@ from sa_study.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from sa_study.report.output import Output
     from sa_study.study.config import StudyConfig
     from sa_study.study.launch import Changes, Outcome
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (demo, plan, tune, resume, status, audit):
+    for command in (demo, plan, tune, resume, audit):
         app.command()(command)
 
 
@@ -43,11 +46,12 @@ def plan(
     Writes nothing and launches nothing; measures an epoch on this machine in about a minute.
     """
     from sa_study.report.console import phases
+    from sa_study.report.output import make_console
     from sa_study.report.plan import plan_notes, plan_table
     from sa_study.study.folder import StudyFolder
     from sa_study.study.plan import make_plan
 
-    console = Console()
+    console = make_console()
     with phases(console) as report:
         made = make_plan(options.config(), StudyFolder.free(study), report)
     console.print(plan_table(made))
@@ -55,13 +59,15 @@ def plan(
 
 
 @takes_study_options
-def tune(options: StudyOptions, study: Study) -> None:
+def tune(options: StudyOptions, study: Study, quiet: Quiet = False, as_json: Json = False) -> None:
     """Launch a study: search settings on a validation split of the training identities.
 
     The test set plays no part; 'evaluate --study' opens it afterwards.
     """
-    config = options.config()
-    _show_end(Console(), study, config, _run_launch(Console(), study, config))
+    from sa_study.report.output import Output
+
+    config, output = options.config(), Output(quiet, as_json)
+    show_end(output, study, config, _run_launch(output, study, config))
 
 
 def resume(
@@ -75,12 +81,15 @@ def resume(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Where the same data lie now.", show_default="as before")
     ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Go on with a study that was stopped or killed, or extend it by more trials or a larger budget."""
+    from sa_study.report.output import Output
     from sa_study.study.config import parse_duration
     from sa_study.study.launch import Changes
 
-    console = Console()
+    output = Output(quiet, as_json)
     changes = Changes(
         trials=trials,
         time_budget=parse_duration(time_budget) if time_budget else None,
@@ -90,36 +99,8 @@ def resume(
         address=address,
         data_dir=data_dir.absolute() if data_dir else None,
     )
-    config, outcome = _run_resume(console, study, changes)
-    _show_end(console, study, config, outcome)
-
-
-def status(study: Study) -> None:
-    """Show what stands in a study, also while it runs; writes nothing."""
-    from sa_study.report.study import cost_line, front_table, summary_line, trials_table, verdict
-    from sa_study.study.config import StudyConfig
-    from sa_study.study.database import open_readonly, read_about, trials_in
-    from sa_study.study.folder import StudyFolder
-    from sa_study.study.lock import holder
-    from sa_study.study.records import choose_winner
-
-    folder = StudyFolder.existing(study)
-    config = StudyConfig.read(folder.config)
-    database = open_readonly(folder)
-    trials = trials_in(database, folder)
-    console = Console()
-    console.print(trials_table(trials, config))
-    if config.minimize:
-        console.print(front_table(trials, config))
-    console.print(summary_line(trials, config), highlight=False)
-    console.print(cost_line(trials, read_about(database, folder)), highlight=False)
-    if driver := holder(folder.lock):
-        console.print(f"it is being run by {driver}", highlight=False)
-    elif any(trial.state.name == "RUNNING" for trial in trials):
-        console.print(f"it is not running; go on with: run_study.py resume --study {study}", highlight=False)
-    console.print(
-        verdict(trials, choose_winner(trials, config.metric), config), highlight=False, style="bold"
-    )
+    config, outcome = _run_resume(output, study, changes)
+    show_end(output, study, config, outcome)
 
 
 def audit(study: Study) -> None:
@@ -127,12 +108,13 @@ def audit(study: Study) -> None:
 
     For a study whose trials have all ended; reads every checkpoint. Exit code 1 when something contradicts.
     """
+    from sa_study.report.output import make_console, say
     from sa_study.study.audit import audit as find_contradictions
 
-    console = Console()
+    console = make_console()
     found = find_contradictions(study)
     for line in found:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
     console.print(f"{len(found)} contradictions" if found else "[green]sound[/]", highlight=False)
     if found:
         raise typer.Exit(1)
@@ -140,86 +122,73 @@ def audit(study: Study) -> None:
 
 def demo(
     study: Annotated[Path, typer.Option("--study", help="Folder of the demo's study.")] = Path("runs/demo"),
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Show the main job on sample data: draw it, tune on it, evaluate the winner and the baseline.
 
     Needs no GPU, no network and no data; takes a few minutes. Run again, it goes on where it was stopped.
     """
-    from sa_study.data.sample import make_sample_data
     from sa_study.report.console import evaluation_table, phases
-    from sa_study.space_file import load_space
-    from sa_study.study.config import StudyConfig
+    from sa_study.report.document import study_document
+    from sa_study.report.output import Output
+    from sa_study.report.text import command, quote
     from sa_study.study.final import evaluate_study
     from sa_study.study.folder import StudyFolder
     from sa_study.study.launch import Changes
 
-    console = Console()
+    output = Output(quiet, as_json)
     if StudyFolder(study).config.exists():
-        config, outcome = _run_resume(console, study, Changes())
+        config, outcome = _run_resume(output, study, Changes())
     else:
-        StudyFolder.free(study)
-        sample = study.absolute().with_name(f"{study.name}_data")
-        if not sample.exists():
-            with phases(console) as report:
-                make_sample_data(sample, progress=lambda done, total: report("drawing", done, total))
-            console.print(f"sample data drawn: {sample}", highlight=False)
-        space = load_space(Path("demo"))
-        config = StudyConfig(data_dir=sample, space=space, trials=space.trials)
-        outcome = _run_launch(console, study, config)
-    _show_end(console, study, config, outcome, evaluated=True)
-    with phases(console) as report:
+        config = _demo_study(output, study)
+        outcome = _run_launch(output, study, config)
+    show_end(output, study, config, outcome, evaluated=True)
+    with phases(output.console) as report:
         evaluations = evaluate_study(study, None, reranked=True, baseline=True, report=report)
-    console.print()
-    console.print(evaluation_table(evaluations))
-    console.print(
-        f"everything is in {study}; its curves: tensorboard --logdir {study / 'tensorboard'}", highlight=False
-    )
+    output.console.print()
+    output.end.print(evaluation_table(evaluations))
+    output.say(f"everything is in {study}; once more: {command('status', '--study', study)}")
+    output.say(f"its curves: tensorboard --logdir {quote(study / 'tensorboard')}")
+    document = study_document(study, config, outcome.trials, outcome.about)
+    output.document({**document, "evaluations": evaluations})
 
 
-def _run_launch(console: Console, study: Path, config: StudyConfig) -> Outcome:
-    from sa_study.report.study import LiveStudy
+def _demo_study(output: Output, study: Path) -> StudyConfig:
+    """Draws the sample data, where they are not there yet, and describes a study of them."""
+    from sa_study.data.sample import make_sample_data
+    from sa_study.report.console import phases
+    from sa_study.space_file import load_space
+    from sa_study.study.config import StudyConfig
+    from sa_study.study.folder import StudyFolder
+
+    StudyFolder.free(study)
+    sample = study.absolute().with_name(f"{study.name}_data")
+    if not sample.exists():
+        with phases(output.console) as report:
+            make_sample_data(sample, progress=lambda done, total: report("drawing", done, total))
+        output.say(f"sample data drawn: {sample}")
+    space = load_space(Path("demo"))
+    return StudyConfig(data_dir=sample, space=space, trials=space.trials)
+
+
+def _run_launch(output: Output, study: Path, config: StudyConfig) -> Outcome:
+    from sa_study.report.live.watch import LiveStudy
     from sa_study.study.launch import launch
 
-    console.print(
-        f"study {study}: {config.trials} trials, maximising validation {config.metric}", highlight=False
-    )
-    with LiveStudy(console, config) as live:
+    output.say(f"study {study}: {config.trials} trials, maximising validation {config.metric}")
+    with LiveStudy(output.console, config, str(study)) as live:
         return launch(study, config, live)
 
 
-def _run_resume(console: Console, study: Path, changes: Changes) -> tuple[StudyConfig, Outcome]:
-    from sa_study.report.study import LiveStudy
+def _run_resume(output: Output, study: Path, changes: Changes) -> tuple[StudyConfig, Outcome]:
+    from sa_study.report.live.watch import LiveStudy
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
     from sa_study.study.launch import resume
 
     config = StudyConfig.read(StudyFolder.existing(study).config)
-    console.print(f"study {study}: going on", highlight=False)
-    with LiveStudy(console, config) as live:
+    output.say(f"study {study}: going on")
+    with LiveStudy(output.console, config, str(study)) as live:
         outcome = resume(study, changes, live)
     return StudyConfig.read(StudyFolder.existing(study).config), outcome
-
-
-def _show_end(
-    console: Console, study: Path, config: StudyConfig, outcome: Outcome, *, evaluated: bool = False
-) -> None:
-    """The study's end in the terminal, and what to do next."""
-    from sa_study.report.study import cost_line, front_table, summary_line, trials_table, verdict
-    from sa_study.study.launch import INTERRUPTED
-
-    console.print(trials_table(outcome.trials, config, limit=10))
-    if config.minimize:
-        console.print(front_table(outcome.trials, config))
-    console.print(summary_line(outcome.trials, config), highlight=False)
-    console.print(cost_line(outcome.trials, outcome.about), highlight=False)
-    console.print(verdict(outcome.trials, outcome.winner, config), highlight=False, style="bold")
-    if outcome.stopped:
-        console.print(f"{outcome.stopped}; go on with: run_study.py resume --study {study}", highlight=False)
-    if outcome.winner is not None and not evaluated:
-        console.print(
-            f"the test set was not opened; next: run_study.py evaluate --study {study}", highlight=False
-        )
-    if outcome.stopped == INTERRUPTED:
-        raise typer.Exit(130)
-    if outcome.winner is None and not outcome.stopped:
-        raise typer.Exit(1)

@@ -9,11 +9,13 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sa_study import keys
 from sa_study.data.check import DataReport
+from sa_study.report.output import lively
+from sa_study.report.text import clean
 
 PhaseReport = Callable[[str, int, int], None]
 
@@ -45,22 +47,35 @@ def make_table(title: str) -> Table:
     return Table(title=title, title_justify="left", caption_justify="left", **style)
 
 
-def number(value: Any) -> str:
-    """A setting's value, floats with four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 @contextmanager
 def phases(console: Console) -> Iterator[PhaseReport]:
-    """A progress bar for each phase of a job, as it is reported; nothing where the output is no terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    """A progress bar for each phase of a job, as it is reported; nothing where no bar can be drawn.
+
+    A phase of one step has a bar that only moves to and fro.
+    """
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(40 if console.width >= 100 else 20 if console.width >= 80 else 8),
+        TextColumn("{task.fields[amount]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not lively(console)) as bars:
         tasks: dict[str, Any] = {}
 
         def report(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
-                tasks[phase] = bars.add_task(phase)
-            bars.update(tasks[phase], completed=done, total=total, visible=done < total)
+                tasks[phase] = bars.add_task(clean(phase), amount="", left="")
+            task, several = tasks[phase], total > 1
+            left = bars.tasks[bars.task_ids.index(task)].time_remaining
+            bars.update(
+                task,
+                completed=done,
+                total=total if several else None,
+                visible=done < total,
+                amount=f"{done:,} of {total:,}" if several else "",
+                left=f"{clock(left)} left" if several and left is not None else "",
+            )
 
         yield report
 
@@ -84,10 +99,10 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
     for column in ("rank-1", "rank-5", "rank-10", "mAP", "mAP (trapezoid)", "mINP", "all-shots"):
         table.add_column(column, justify="right")
     for label, evaluation in evaluations.items():
-        table.add_row(escape(label), *(percent(evaluation[name]) for name in keys.TEST_FIGURES))
+        table.add_row(escape(clean(label)), *(percent(evaluation[name]) for name in keys.TEST_FIGURES))
         if evaluation["reranked"]:
             row = (percent(evaluation["reranked"][name]) for name in keys.TEST_FIGURES)
-            table.add_row(escape(f"{label}, re-ranked"), *row)
+            table.add_row(escape(clean(f"{label}, re-ranked")), *row)
     first = next(iter(evaluations.values()))
     seconds = sum(sum(evaluation["seconds"].values()) for evaluation in evaluations.values())
     table.caption = (
@@ -111,7 +126,7 @@ def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table
 
 def data_table(report: DataReport) -> Table:
     """Counts of a data set by split."""
-    table = make_table(escape(str(report.root)))
+    table = make_table(escape(clean(report.root)))
     table.add_column("")
     for column in ("images", "ids", "cameras", "distractors", "junk", "stray", "1-camera ids"):
         table.add_column(column, justify="right")

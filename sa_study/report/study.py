@@ -6,121 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column, Table
+from rich.table import Table
+from rich.text import Text
 
 from sa_study import keys
-from sa_study.report.console import clock, duration, make_table, number, percent
+from sa_study.report.console import duration, make_table, percent
+from sa_study.report.live.snapshot import Snapshot, rows_of
+from sa_study.report.live.view import StudyView
+from sa_study.report.text import number, suggested_text
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import study_cost
-from sa_study.study.records import BASELINE, TrialEvent, count_states, pareto_front, read_record, score
-
-_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
+from sa_study.study.records import BASELINE, count_states, pareto_front, score
 
 
-def suggested_text(suggested: Mapping[str, Any]) -> str:
-    """Searched settings in one line."""
-    return " ".join(f"{name}={number(value)}" for name, value in suggested.items())
-
-
-class LiveStudy:
-    """Shows a launch while it goes on: decoding and running trials as bars, a line for each trial that ends.
-
-    A context manager; where the output is no terminal there are only the lines.
-    """
-
-    def __init__(self, console: Console, config: StudyConfig):
-        one_line = Column(no_wrap=True, overflow="ellipsis")
-        self._console = console
-        self._metric = config.metric
-        self._bars = Progress(
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-            BarColumn(20),
-            TextColumn("{task.fields[figures]}", table_column=one_line),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> LiveStudy:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bars.stop()
-
-    def decoded(self, done: int, total: int) -> None:
-        """Shows how many images are decoded."""
-        self._show("decode", done / total, f"{done:,} of {total:,} images")
-
-    def announce(self, event: TrialEvent) -> None:
-        """Shows what happened to a trial."""
-        name, record = f"trial {event.number}", event.record
-        if event.kind == "note":
-            self.say(f"{name}: {event.note}")
-            return
-        if event.kind == "epoch":
-            value = f"{self._metric} {percent(record.last[self._metric])} %"
-            text = f"epoch {record.epoch}  {value}  {suggested_text(event.suggested)}"
-            self._show(name, min(record.last[keys.PROGRESS] / 100, 0.999), text)
-            return
-        self._show(name, 1.0, "")
-        self._console.print(_ended_line(event, self._metric), highlight=False)
-
-    def say(self, text: str) -> None:
-        """Prints a line above the bars."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    def _show(self, name: str, share: float, figures: str) -> None:
-        """Adds or moves a bar; a full one goes."""
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=1.0, figures="")
-        self._bars.update(self._tasks[name], completed=share, figures=figures)
-        if share >= 1:
-            self._bars.remove_task(self._tasks.pop(name))
-
-
-def _ended_line(event: TrialEvent, metric: str) -> str:
-    record = event.record
-    if event.kind == "paused":
-        return f"trial {event.number:>3}  stopped at epoch {record.epoch}, to go on later"
-    name = f"trial {event.number:>3}" + (" (baseline)" if event.number == BASELINE else "")
-    state = f"[{_STYLES[event.kind]}]{event.kind:<8}[/]"
-    if event.kind == "FAIL":
-        return f"{name}  {state}  {escape(record.failure)}  {suggested_text(event.suggested)}"
-    return (
-        f"{name}  {state}  {metric} {percent(record.best[metric])} % at epoch {record.best[keys.EPOCH]:.0f} "
-        f"of {record.epoch} run, {duration(record.seconds)}  {suggested_text(event.suggested)}"
-    )
-
-
-def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int | None = None) -> Table:
-    """Trials by their best epoch's figures: the complete ones first, those without a score last."""
-
-    def rank(trial: FrozenTrial) -> tuple[bool, float, int]:
-        return trial.state != TrialState.COMPLETE, -(score(trial, config.metric) or -1.0), trial.number
-
-    table = make_table("Trials: validation figures of each one's best epoch, per cent")
-    for column in ("trial", "state", "mAP", "rank-1", "best", "epochs", "time"):
-        table.add_column(column, justify="left" if column == "state" else "right", no_wrap=True)
-    table.add_column("settings", overflow="fold")
-    for trial in sorted(trials, key=rank)[:limit]:
-        record, state = read_record(trial), trial.state.name
-        epochs = config.space.settings(trial.params).epochs
-        table.add_row(
-            str(trial.number),
-            f"[{_STYLES[state]}]{state}[/]",
-            percent(record.best.get(keys.MAP)),
-            percent(record.best.get(keys.RANK1)),
-            f"{record.best[keys.EPOCH]:.0f}" if record.best else "–",
-            f"{record.epoch}/{epochs}",
-            clock(record.seconds),
-            ("baseline: " if trial.number == BASELINE else "") + suggested_text(trial.params),
-        )
-    return table
+def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int | None = None) -> StudyView:
+    """Trials by their best epoch's figures: those that can win first, those without a score last."""
+    rows = rows_of(trials, config, driven=False)
+    return StudyView(Snapshot("", config, rows), limit, trials_only=True)
 
 
 def front_table(trials: Sequence[FrozenTrial], config: StudyConfig) -> Table:
@@ -133,7 +35,7 @@ def front_table(trials: Sequence[FrozenTrial], config: StudyConfig) -> Table:
     table.add_column("settings", overflow="fold")
     for trial in pareto_front(list(trials)):
         figures = percent(trial.values[0]), number(trial.values[1])
-        table.add_row(str(trial.number), *figures, suggested_text(trial.params))
+        table.add_row(str(trial.number), *figures, Text(suggested_text(trial.params)))
     return table
 
 

@@ -60,6 +60,10 @@ class StudyCallback(tune.Callback):
         if keys.EPOCH in result:
             self._emit(trial, "epoch")
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Says that a trial's process begins to work on it."""
+        self._emit(trial, "start")
+
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Says that a trial's process died and is started again."""
         self._emit(trial, "note", "its process raised or died; it goes on from its last checkpoint")

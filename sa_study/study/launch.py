@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
+from sa_study.curves import write_overview
 from sa_study.data.store import TrainingData
 from sa_study.errors import ConfigError, RunFailed
 from sa_study.provenance import count_launches, differences, note_launch
@@ -50,6 +51,9 @@ class Watcher(Protocol):
 
     def decoded(self, done: int, total: int) -> None:
         """Is told how many images are decoded."""
+
+    def begin(self, config: StudyConfig, trials: Sequence[FrozenTrial], slots: int) -> None:
+        """Is told what is there of the study, and how many trials may run at a time, before any does."""
 
     def say(self, text: str) -> None:
         """Is told something about the launch."""
@@ -193,20 +197,17 @@ def _run(
     left = config.goal - _ended(earlier)
     meter = _meter(config, room, earlier)
     session = f"session_{count_launches(folder.provenance)}"
+    options: dict[str, Any] = {"storage": database, "session": session, "meter": meter}
     search = StudySearch(
-        space=config.space,
-        metric=config.metric,
-        minimize=config.minimize,
-        storage=database,
-        seed=config.seed,
-        session=session,
-        meter=meter,
+        space=config.space, metric=config.metric, minimize=config.minimize, seed=config.seed, **options
     )
     trainable = tune.with_parameters(
         run_trial, data=data, starts=starts, storage=storage, metric=config.metric
     )
     scheduler = StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier)
     keep_copy(folder)
+    write_overview(folder.tensorboard, config.space.search)
+    watcher.begin(config, earlier, room.concurrent)
     callback = StudyCallback(folder.tensorboard, search, watcher.announce, partial(keep_copy, folder))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": room.cpus, "gpu": room.gpus}),

@@ -115,8 +115,8 @@ class TrialEvent:
 
     Attributes:
         number: The trial.
-        kind: `epoch`; `note`; `paused` at a checkpoint by a budget; or the state in which the trial ended:
-            `COMPLETE`, `PRUNED`, `FAIL`.
+        kind: `start`, also when it goes on; `epoch`; `note`; `paused` at a checkpoint by a budget; or the
+            state in which the trial ended: `COMPLETE`, `PRUNED`, `FAIL`.
         suggested: Its searched settings.
         record: What it has reached.
         note: What happened to it, in words.

@@ -219,6 +219,7 @@ def test_a_broken_data_set_is_described_with_exit_code_2(
         (["tune"], ["--data-dir", "run_study.py tune --help"]),
         (["fly"], ["fly", "run_study.py --help"]),
         (["status", "--study"], ["--study"]),
+        (["status", "--study", "s", "--watch"], ["--watch", "terminal"]),
         (["tune", "--data-dir", "d", "--study", "s", "--trials", "some"], ["--trials", "integer"]),
         (["data", "check"], ["DIR", "run_study.py data check --help"]),
         (["evaluate", "--study", "s", "--size", "3"], ["--size"]),

@@ -131,7 +131,7 @@ def test_tensorboards_own_reader_finds_every_curve(study: Path) -> None:
         results = reported(study, trial.number)
         assert curve == [(r[keys.EPOCH], pytest.approx(r[METRIC])) for r in results]
         tags = {
-            "train/loss/sum",
+            "train/loss",
             "train/loss/part1",
             "train/loss/global",
             "train/loss/stage3",
@@ -186,4 +186,9 @@ def test_status_writes_nothing(study: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
     output = run("status", "--study", study)
     assert "COMPLETE" in output and "baseline" in output
+    assert "trial 2 failed: epoch 1: " in output and "a lower lr usually helps" in output
+    assert "\x1b" not in output and max(map(len, output.splitlines())) <= 80
+    told = json.loads(run("status", "--study", study, "--json"))
+    assert [trial["state"] for trial in told["trials"]] == [trial.state.name for trial in trials_of(study)]
+    assert run("status", "--study", study, "--quiet").count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before

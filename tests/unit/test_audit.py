@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -47,9 +48,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = make_sample_data(folder / "data", identities=10, images_per_camera=2)
     (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
     words = ["tune", "--data-dir", data, "--study", folder / "study", "--space", folder / "space.yaml"]
-    command = [sys.executable, ROOT / "run_study.py", *words, "--max-concurrent", "1"]
+    command = [sys.executable, ROOT / "run_study.py", *words, "--max-concurrent", "1", "--json"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert [trial["state"] for trial in told["trials"]] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert (told["winner"], told["difference"], told["stopped"]) == (0, 0.0, "")
     states = [state for (state,) in query(folder / "study", "SELECT state FROM trials ORDER BY number")]
     assert states == ["COMPLETE", "PRUNED", "FAIL"]
     return folder / "study"

@@ -47,6 +47,11 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample
             ["torch", "ray", "torchvision", "onnx", "pandas"],
         ),
         (["sa_study.export.bundle"], ["ray", "optuna", "yaml", "rich", "onnx", "onnxruntime"]),
+        (
+            ["sa_study.report.live.watch", "sa_study.report.document", "sa_study.cli.status"],
+            ["torch", "ray", "torchvision", "tensorboard"],
+        ),
+        (["sa_study.report.text", "sa_study.report.output"], ["torch", "ray", "optuna", "numpy", "yaml"]),
         # What trains and measures, on a machine that has PyTorch, SciPy and Pillow, and nothing else.
         (
             [f"sa_study.{name}" for name in BARE],

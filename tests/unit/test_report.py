@@ -13,7 +13,8 @@ from rich.console import Console
 
 from sa_study.curves import tag_of
 from sa_study.report.console import clock, duration, evaluation_table, percent
-from sa_study.report.study import LiveStudy, summary_line, trials_table, verdict
+from sa_study.report.live.watch import LiveStudy
+from sa_study.report.study import summary_line, trials_table, verdict
 from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig, parse_duration
 from sa_study.study.records import TrialEvent, TrialRecord, choose_winner
@@ -125,6 +126,8 @@ def test_a_launch_is_told_in_lines_where_there_is_no_terminal(config: StudyConfi
         live.announce(TrialEvent(1, "FAIL", {"lr": 100.0}, TrialRecord(failure="epoch 1: loss is nan")))
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert lines == [
+        "decoded 10 images",
+        "trial 0 (baseline) epoch 4/100 mAP 50.0 % rank-1 60.0 %",
         "trial 0 (baseline) COMPLETE mAP 50.0 % at epoch 4 of 4 run, 1 min 15 s lr=0.1",
         "trial 1 FAIL epoch 1: loss is nan lr=100",
     ]

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
 from sa_study import keys
+from sa_study.curves import FORMER_TAGS
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
@@ -190,7 +191,9 @@ def _snapshot(files: _Files, session: int, unreadable: list[str]) -> list[dict[s
 def _read_curves(folder: str) -> Curves:
     """Reads as TensorBoard does, which leaves out what a later launch wrote again."""
     reader = EventAccumulator(folder, size_guidance={SCALARS: 0}).Reload()
-    events = {tag: reader.Scalars(tag) for tag in reader.Tags()[SCALARS]}
+    events: defaultdict[str, list[Any]] = defaultdict(list)
+    for tag in sorted(reader.Tags()[SCALARS], key=lambda tag: tag not in FORMER_TAGS):
+        events[FORMER_TAGS.get(tag, tag)] += reader.Scalars(tag)
     return Curves(
         scalars={tag: {event.step: event.value for event in of_tag} for tag, of_tag in events.items()},
         times={event.step: event.wall_time for event in events.get("progress", [])},

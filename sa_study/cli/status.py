@@ -1,0 +1,162 @@
+"""`status`: a study as it stands, from another terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sa_study.cli.options import Json, Quiet, Study
+from sa_study.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from sa_study.report.live.snapshot import Snapshot
+    from sa_study.report.output import Output
+    from sa_study.study.config import StudyConfig
+    from sa_study.study.lock import Owner
+
+_SHOWN = 20
+_REASONS = 5
+_PERIOD = 2.0
+"""Seconds from a look at the database to the next."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(status)
+
+
+def status(
+    study: Study,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"List all trials, not the {_SHOWN} that lead.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on showing it until the study ends; Ctrl-C leaves it alone.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Show what stands in a study, also while it runs; writes nothing."""
+    from sa_study.report.live.view import StudyView
+    from sa_study.report.output import Output, lively
+    from sa_study.report.study import front_table, verdict
+    from sa_study.study.records import choose_winner
+
+    output = Output(quiet, as_json)
+    if watch and not lively(output.console):
+        raise ConfigError("--watch: needs a terminal, without NO_COLOR, --quiet and --json; leave it out")
+    seen = Sight(study)
+    if watch:
+        _watch(output, seen)
+    if as_json:
+        output.document(seen.document())
+        return
+    trials, config = seen.trials, seen.config
+    output.console.print(StudyView(seen.snapshot(), None if every else _SHOWN))
+    output.console.print()
+    if config.minimize:
+        output.console.print(front_table(trials, config))
+    for line in [*seen.failure_lines(), *seen.driver_lines()]:
+        output.say(line)
+    output.conclude(verdict(trials, choose_winner(trials, config.metric), config), "bold")
+
+
+class Sight:
+    """What is read of a study.
+
+    Args:
+        study: Its folder, as the user named it.
+
+    Attributes:
+        config: What was asked for.
+        trials: Its trials.
+        about: What is kept with the study beside its trials.
+        owner: Who runs it, or None.
+    """
+
+    def __init__(self, study: Path):
+        from sa_study.study.folder import StudyFolder
+
+        self._study = study
+        self._folder = StudyFolder.existing(study)
+        self.read()
+
+    def read(self) -> None:
+        """Looks again."""
+        from sa_study.study.config import StudyConfig
+        from sa_study.study.database import open_readonly, read_about, trials_in
+        from sa_study.study.lock import holder
+
+        self.config: StudyConfig = StudyConfig.read(self._folder.config)
+        database = open_readonly(self._folder)
+        # Before the trials: a driver that ends in between would leave some that run without one.
+        self.owner: Owner | None = holder(self._folder.lock)
+        self.trials: list[FrozenTrial] = trials_in(database, self._folder)
+        self.about: dict[str, Any] = read_about(database, self._folder)
+
+    def snapshot(self) -> Snapshot:
+        """The study at that moment."""
+        from sa_study.provenance import last_slots
+        from sa_study.report.live.snapshot import Snapshot, rows_of
+        from sa_study.study.cost import study_cost
+
+        running = self.owner is not None
+        return Snapshot(
+            str(self._study),
+            self.config,
+            rows_of(self.trials, self.config, driven=running),
+            slots=last_slots(self._folder.provenance) if running else None,
+            training=study_cost(self.trials, self.about).training_share,
+            elapsed=time.time() - self.owner.since if self.owner else None,
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The same for programs."""
+        from sa_study.report.document import study_document
+
+        return study_document(self._study, self.config, self.trials, self.about, driver=self.owner)
+
+    def failure_lines(self) -> Iterator[str]:
+        """Why trials failed, of those that are many the first."""
+        from sa_study.study.records import read_record
+
+        reasons = [(trial.number, read_record(trial).failure) for trial in self.trials]
+        failed = [(number, reason) for number, reason in reasons if reason]
+        for number, reason in failed[:_REASONS]:
+            yield f"trial {number} failed: {reason}"
+        if len(failed) > _REASONS:
+            yield f"{len(failed) - _REASONS} more failed; --json tells why"
+
+    def driver_lines(self) -> Iterator[str]:
+        """Who runs it; or what goes on with it, where trials wait for that."""
+        from sa_study.report.text import command
+
+        if self.owner:
+            yield f"it is being run by {self.owner}"
+        elif any(trial.state.name == "RUNNING" for trial in self.trials):
+            yield f"it is not running; go on with: {command('resume', '--study', self._study)}"
+
+
+def _watch(output: Output, seen: Sight) -> None:
+    """Shows it until its driver ends, or Ctrl-C."""
+    from contextlib import suppress
+
+    from rich.live import Live
+
+    from sa_study.report.live.view import StudyView
+
+    console = output.console
+    with (
+        suppress(KeyboardInterrupt),
+        Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live,
+    ):
+        while seen.owner:
+            live.update(StudyView(seen.snapshot(), height=console.height), refresh=True)
+            time.sleep(_PERIOD)
+            seen.read()

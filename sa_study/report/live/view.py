@@ -1,0 +1,253 @@
+"""A study's picture in the terminal, for any width and height."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sa_study import keys
+from sa_study.report.console import clock, duration, percent
+from sa_study.report.live.columns import Column, fitted
+from sa_study.report.live.snapshot import STYLES, Row, Snapshot, rungs
+from sa_study.report.text import clean, number, safe, sparkline, suggested_text
+from sa_study.study.records import BASELINE
+
+_CURVE = 10
+_BAR = 10
+_NONE = "–"
+_FIXED_LINES = 11
+"""Lines of the picture beside its trials, where none runs."""
+
+
+class StudyView:
+    """A snapshot as rich shows it; lines are cut, never broken.
+
+    Args:
+        snapshot: The study.
+        limit: Most trials among the leaders; None for all.
+        height: Most lines in all, of a picture that is drawn again and again; None for no limit.
+        trials_only: Show the leaders alone.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        limit: int | None = None,
+        height: int | None = None,
+        *,
+        trials_only: bool = False,
+    ):
+        self._study = snapshot
+        self._limit = limit
+        self._height = height
+        self._trials_only = trials_only
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """The picture's parts, from top to bottom."""
+        width, study = options.max_width, self._study
+        running, leaders = self._rows()
+        if not self._trials_only:
+            yield from (_line(part) for part in self._head(width, options.ascii_only))
+            yield from _packed(list(self._use()), width)
+            if study.doing:
+                yield from _doing(study, width)
+            if study.rows:
+                yield Text()
+                yield self._comparison(width)
+            if running:
+                yield Text()
+                yield _title("Running", len(running), len(study.running))
+                yield self._trials(running, width, options, running=True)
+        if leaders:
+            yield Text()
+            yield _title("Trials" if self._trials_only else "Leaders", len(leaders), len(study.rows))
+            yield self._trials(leaders, width, options, running=False)
+
+    def _rows(self) -> tuple[list[Row], list[Row]]:
+        """Which trials there is room for."""
+        running, leaders = self._study.running, self._study.leaders()
+        if self._height is not None:
+            beside = _FIXED_LINES + (3 if running else 0) + bool(self._study.doing)
+            room = max(2, self._height - beside)
+            running = running[: max(1, room // 2)]
+            leaders = leaders[: max(1, room - len(running))]
+        return running, leaders[: self._limit]
+
+    def _head(self, width: int, ascii_only: bool) -> Iterator[Text]:
+        study, config = self._study, self._study.config
+        goal = max(1, config.goal)
+        rule = "" if config.space.scheduler.name == "none" else f" with {config.space.scheduler.name}"
+        yield Text.assemble(
+            ("study ", "dim"),
+            (clean(study.name), "bold"),
+            (f"  maximising validation {config.metric}, {config.space.sampler}{rule}", "dim"),
+        )
+        share = min(1.0, study.ended / goal)
+        counts = [(f"  {count} {state}", STYLES[state]) for state, count in study.counts().items()]
+        bar = _bar(share, max(10, min(40, width - 60)), ascii_only)
+        yield Text.assemble(bar, f" {study.ended} of {config.goal} trials", *counts)
+
+    def _use(self) -> Iterator[str]:
+        """Time, slots and cost."""
+        study = self._study
+        if study.elapsed is not None:
+            yield f"elapsed {clock(study.elapsed)}"
+        remaining = study.remaining()
+        if remaining is not None:
+            yield f"about {clock(remaining)} left"
+        if study.slots is not None:
+            running = len(study.running)
+            yield f"{running} of {max(running, study.slots)} slots"  # a cluster may have grown since
+        records = [row.record for row in study.rows]
+        yield f"{sum(record.epochs_run for record in records)} epochs"
+        yield f"{duration(sum(record.seconds for record in records))} of training"
+        if gpu := sum(record.gpu_seconds for record in records):
+            yield f"{gpu / 3600:.2f} GPU-hours"
+        if study.training is not None:
+            yield f"{percent(study.training)} % of the slots' time"
+
+    def _comparison(self, width: int) -> RenderableType:
+        """The leader above the baseline, and by how much."""
+        study = self._study
+        leader, baseline = study.leader(), study.baseline
+        if leader is None:
+            return Text("no trial has a score yet", "dim")
+        told = [("leader", leader, "bold green")]
+        if leader.number == BASELINE:
+            told = [("leader: the baseline", leader, "bold green")]
+        elif baseline is not None:
+            told.append(("baseline", baseline, ""))
+        columns = [
+            Column("", lambda i: Text(told[i][0], told[i][2]), justify="left"),
+            Column("trial", lambda i: str(told[i][1].number)),
+            Column("mAP", lambda i: percent(told[i][1].record.best.get(keys.MAP))),
+            Column("rank-1", lambda i: percent(told[i][1].record.best.get(keys.RANK1))),
+        ]
+        if len(told) > 1 and told[1][1].record.best:
+            ahead = Text(_ahead(leader, told[1][1]), "bold")
+            columns.append(Column("over the baseline", lambda i: Text() if i else ahead, justify="left"))
+        line = Column("", lambda i: _where(told[i][1]), justify="left")
+        return fitted(len(told), columns, [], line, width)
+
+    def _trials(
+        self, rows: Sequence[Row], width: int, options: ConsoleOptions, *, running: bool
+    ) -> RenderableType:
+        config, ascii_only = self._study.config, options.ascii_only
+        low, high = self._range()
+        milestones = rungs(config.space.scheduler)
+
+        def text(make: Callable[[Row], str | Text]) -> Callable[[int], str | Text]:
+            return lambda index: make(rows[index])
+
+        columns = [Column("trial", text(_name))]
+        if running:
+            columns.append(
+                Column("", text(lambda row: _bar(row.progress / 100, _BAR, ascii_only)), 3, "left")
+            )
+        else:
+            columns.append(
+                Column("state", text(lambda row: Text(row.state, STYLES[row.state])), justify="left")
+            )
+        columns.append(Column("epoch", text(lambda row: f"{row.record.epoch}/{row.epochs}")))
+        if milestones:
+            columns.append(Column("rung", text(lambda row: _rung(row, milestones)), 4))
+        columns.append(Column("mAP", text(lambda row: percent(row.record.best.get(keys.MAP)))))
+        columns.append(Column("rank-1", text(lambda row: percent(row.record.best.get(keys.RANK1))), 1))
+        if not ascii_only:
+            curve = text(lambda row: sparkline(row.curve, _CURVE, low, high))
+            columns.append(Column("by epoch", curve, 2, "left"))
+        if not running:
+            columns.append(Column("best", text(_best_epoch), 6))
+            columns.append(Column("time", text(lambda row: clock(row.record.seconds)), 7))
+        names = list(config.space.search)
+        settings = [Column(clean(name), text(_setting(name))) for name in names]
+        line = Column(
+            "settings", text(lambda row: _why(row) or suggested_text(row.suggested)), justify="left"
+        )
+        note = Column("why", text(_why), justify="left") if any(map(_why, rows)) else None
+        return fitted(len(rows), columns, settings, line, width, note)
+
+    def _range(self) -> tuple[float, float]:
+        """The least and the greatest value of all curves, so that these compare."""
+        values = [value for row in self._study.rows for value in row.curve if math.isfinite(value)]
+        return min(values, default=0.0), max(values, default=1.0)
+
+
+def _doing(study: Snapshot, width: int) -> Iterator[RenderableType]:
+    assert study.doing is not None
+    phase, done, total = study.doing
+    if not total:
+        yield _line(safe(f"{phase} …"))
+        return
+    grid = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total, done, width=max(10, min(40, width - 40)))
+    grid.add_row(safe(phase), bar, f"{done:,} of {total:,}")
+    yield grid
+
+
+def _packed(parts: Sequence[str], width: int) -> Iterator[Text]:
+    """Parts in as many lines as they need."""
+    line = ""
+    for part in parts:
+        if line and cell_len(line) + 2 + cell_len(part) > width:
+            yield _line(Text(line, "dim"))
+            line = ""
+        line += f"  {part}" if line else part
+    yield _line(Text(line, "dim"))
+
+
+def _line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _title(name: str, shown: int, there: int) -> Text:
+    more = f"; {there - shown} more not shown" if there > shown else ""
+    return _line(Text.assemble((name, "bold"), (f"  per cent at the best epoch{more}", "dim")))
+
+
+def _bar(share: float, width: int, ascii_only: bool) -> Text:
+    full = round(share * width)
+    done, rest = "#-" if ascii_only else "━─"
+    return Text.assemble((done * full, "cyan"), (rest * (width - full), "dim"))
+
+
+def _name(row: Row) -> Text:
+    """A trial's number; the baseline's is marked."""
+    return Text("baseline" if row.number == BASELINE else str(row.number), "bold")
+
+
+def _best_epoch(row: Row) -> str:
+    return f"{row.record.best[keys.EPOCH]:.0f}" if row.record.best else _NONE
+
+
+def _rung(row: Row, milestones: Sequence[float]) -> str:
+    passed = sum(row.progress >= milestone - 1e-9 for milestone in milestones)
+    return f"{passed}/{len(milestones)}"
+
+
+def _where(row: Row) -> str:
+    if not row.record.best:
+        return row.state
+    return f"{row.state}, epoch {_best_epoch(row)} of {row.epochs}"
+
+
+def _ahead(leader: Row, other: Row) -> str:
+    """By how many points the leader is ahead."""
+    best, beaten = leader.record.best, other.record.best
+    shared = [name for name in (keys.MAP, keys.RANK1) if name in best and name in beaten]
+    return " / ".join(f"{100 * (best[name] - beaten[name]):+.1f}" for name in shared) + " points"
+
+
+def _setting(name: str) -> Callable[[Row], str]:
+    return lambda row: number(row.suggested[name]) if name in row.suggested else _NONE
+
+
+def _why(row: Row) -> str:
+    return clean(row.record.failure)

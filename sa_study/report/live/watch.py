@@ -1,0 +1,186 @@
+"""Looking on while a launch goes on: a picture where one can be drawn, a line for each event elsewhere."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from sa_study import keys
+from sa_study.report.console import duration, percent
+from sa_study.report.live.snapshot import PAUSED, STYLES, Row, Snapshot, rows_of
+from sa_study.report.live.view import StudyView
+from sa_study.report.output import lively, say, strays_caught
+from sa_study.report.text import clean, suggested_text
+from sa_study.study.config import StudyConfig
+from sa_study.study.records import BASELINE, TrialEvent
+
+_FRAMES_A_SECOND = 2
+_STARTING = ("starting Ray", 0, 0)
+_STOPPING = ("stopping; each trial keeps its last epoch", 0, 0)
+
+
+class LiveStudy:
+    """Shows a launch while it goes on.
+
+    In a terminal a picture of the study stands below a line for each trial that has ended. Elsewhere there is
+    a line for each trial that begins, epoch, and trial that ends; a console that is quiet shows nothing.
+
+    Args:
+        console: Where to.
+        config: What was asked for.
+        name: The study's folder.
+    """
+
+    def __init__(self, console: Console, config: StudyConfig, name: str = ""):
+        self._console = console
+        self._config = config
+        self._name = name
+        self._rows: dict[int, Row] = {}
+        self._slots: int | None = None
+        self._doing: tuple[str, int, int] | None = ("reading the data set", 0, 0)
+        self._begun = time.monotonic()
+        self._lock = threading.Lock()
+        self._open = ExitStack()
+        self._drawn = lively(console)
+        self._attentive = False
+
+    def __enter__(self) -> LiveStudy:
+        self._begun = time.monotonic()
+        self._open.enter_context(strays_caught(self._console))
+        if self._drawn:
+            self._open.enter_context(
+                Live(
+                    console=self._console,
+                    get_renderable=self._picture,
+                    refresh_per_second=_FRAMES_A_SECOND,
+                    transient=True,
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                    vertical_overflow="crop",
+                )
+            )
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+
+    def decoded(self, done: int, total: int) -> None:
+        """Shows how many images are decoded."""
+        with self._lock:
+            self._doing = ("decoding images", done, total) if done < total else _STARTING
+        if done == total and not self._drawn:
+            self.say(f"decoded {total:,} images")
+
+    def begin(self, config: StudyConfig, trials: Sequence[FrozenTrial], slots: int) -> None:
+        """Takes in what an earlier launch has left, and what this one may use."""
+        with self._lock:
+            self._config, self._slots, self._doing = config, slots, None
+            self._rows = {row.number: row for row in rows_of(trials, config, driven=False)}
+
+    def announce(self, event: TrialEvent) -> None:
+        """Shows what happened to a trial."""
+        if self._drawn and not self._attentive:
+            self._attend()
+        with self._lock:
+            row = self._rows[event.number] = self._row(event)
+        if event.kind == "note":
+            self.say(f"trial {event.number}: {event.note}")
+        elif event.kind == "start":
+            self._print(None if self._drawn else _started_line(row))
+        elif event.kind == "epoch":
+            self._print(None if self._drawn else _epoch_line(row))
+        else:
+            self._print(_ended_line(row, self._config.metric))
+
+    def _attend(self) -> None:
+        """Answers Ctrl-C at once in the picture; Tune ends the launch some seconds later, and is silent.
+
+        To be called while Tune runs, which sets its own answer when it begins.
+        """
+        self._attentive = True
+        theirs = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(theirs):
+            return
+
+        def answer(number: int, frame: Any) -> None:
+            self._doing = _STOPPING  # no lock: this interrupts whoever may hold it
+            theirs(number, frame)
+
+        signal.signal(signal.SIGINT, answer)
+
+    def say(self, text: str) -> None:
+        """Prints a line above the picture."""
+        say(self._console, text)
+
+    def snapshot(self) -> Snapshot:
+        """The study at this moment."""
+        with self._lock:
+            rows = [row for _, row in sorted(self._rows.items())]
+            elapsed = time.monotonic() - self._begun
+            return Snapshot(self._name, self._config, rows, self._slots, elapsed, doing=self._doing)
+
+    def _picture(self) -> StudyView:
+        return StudyView(self.snapshot(), height=self._console.height)
+
+    def _row(self, event: TrialEvent) -> Row:
+        states = {"start": "RUNNING", "epoch": "RUNNING", "paused": PAUSED}
+        before = self._rows.get(event.number)
+        state = states.get(event.kind, event.kind)
+        if event.kind == "note":
+            state = before.state if before else "RUNNING"
+        curve = before.curve if before else ()
+        if event.kind == "epoch":
+            # An epoch that is run again takes the place of the first time.
+            curve = (*curve[: event.record.epoch - 1], event.record.last[self._config.metric])
+        epochs = before.epochs if before else self._config.space.settings(event.suggested).epochs
+        return Row(event.number, state, event.suggested, event.record, epochs, curve)
+
+    def _print(self, line: Text | None) -> None:
+        if line is not None and self._drawn:
+            self._console.print(line, no_wrap=True, overflow="ellipsis")
+        elif line is not None:
+            self._console.print(line, soft_wrap=True)
+
+
+def _started_line(row: Row) -> Text:
+    how = f"goes on after epoch {row.record.epoch}" if row.record.epoch else "started"
+    return Text(f"{_name(row)}  {how}  {suggested_text(row.suggested)}")
+
+
+def _epoch_line(row: Row) -> Text:
+    figures = row.record.last
+    parts = [f"{_name(row)}  epoch {row.record.epoch}/{row.epochs}"]
+    if keys.LOSS in figures:
+        parts.append(f"loss {figures[keys.LOSS]:.3f}")
+    named = (("mAP", keys.MAP), ("rank-1", keys.RANK1))
+    parts += [f"{name} {percent(figures[key])} %" for name, key in named if key in figures]
+    if keys.SECONDS in figures:
+        parts.append(duration(figures[keys.SECONDS]))
+    return Text("  ".join(parts))
+
+
+def _ended_line(row: Row, metric: str) -> Text:
+    record = row.record
+    if row.state == PAUSED:
+        return Text(f"{_name(row)}  stopped at epoch {record.epoch}, to go on later")
+    told = clean(record.failure)
+    if row.state != "FAIL":
+        told = (
+            f"{metric} {percent(record.best[metric])} % at epoch {record.best[keys.EPOCH]:.0f} "
+            f"of {record.epoch} run, {duration(record.seconds)}"
+        )
+    state = (f"{row.state:<8}", STYLES[row.state])
+    return Text.assemble(f"{_name(row)}  ", state, f"  {told}  {suggested_text(row.suggested)}")
+
+
+def _name(row: Row) -> str:
+    return f"trial {row.number:>3}" + (" (baseline)" if row.number == BASELINE else "")

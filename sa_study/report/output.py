@@ -1,0 +1,130 @@
+"""How a command speaks: to a person in a terminal, in plain lines, hardly at all, or to a program."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+from rich.console import Console
+
+from sa_study.report.text import clean
+
+_RAY = "(raylet"
+"""What lines begin with in which Ray tells of a worker that died; the trial has a line of its own."""
+
+
+class Output:
+    """Where a command's words go.
+
+    Args:
+        quiet: Only the end is told.
+        as_json: Only one JSON document is printed, at the end.
+
+    Attributes:
+        console: For what happens on the way; says nothing where only the end is asked for.
+        end: For the end; says nothing where JSON is asked for.
+    """
+
+    def __init__(self, quiet: bool = False, as_json: bool = False):
+        self.as_json = as_json
+        self.console = make_console(silent=quiet or as_json)
+        self.end = make_console(silent=as_json)
+
+    def say(self, text: str) -> None:
+        """Tells something of the way, as it is."""
+        say(self.console, text)
+
+    def conclude(self, text: str, style: str = "") -> None:
+        """Tells something of the end, as it is."""
+        say(self.end, text, style)
+
+    def document(self, values: Mapping[str, Any]) -> None:
+        """Prints the JSON document, where it is asked for."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(values, indent=2, allow_nan=False, default=str) + "\n")
+
+
+def make_console(silent: bool = False) -> Console:
+    """A console on the standard output; plain text where that is no terminal or `NO_COLOR` is set.
+
+    With `NO_COLOR` rich would leave out colours, but still write bold, and move the cursor about.
+    """
+    plain = bool(os.environ.get("NO_COLOR"))
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure:
+        reconfigure(errors="backslashreplace")  # a terminal that knows few characters is no reason to fail
+    return Console(file=sys.stdout, quiet=silent, force_terminal=False if plain else None)
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Prints a text in one line, however long: nothing in it is markup or obeyed by a terminal."""
+    console.print(
+        clean(text), style=style or None, highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
+
+
+def lively(console: Console) -> bool:
+    """Whether a picture can be drawn again in its place."""
+    return console.is_terminal and not console.is_dumb_terminal and not console.quiet
+
+
+@contextlib.contextmanager
+def strays_caught(console: Console) -> Iterator[None]:
+    """Keeps what others print out of a picture, and out of a JSON document: it comes as lines above it.
+
+    Ray's lines about dead workers are left out.
+    """
+    console.file = console.file  # else it would write to what stands in for the standard output
+    stream: Any = _Strays(console, sys.stderr)
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        try:
+            yield
+        finally:
+            stream.close_line()
+
+
+class _Strays:
+    """A text stream that prints whole lines on a console; on another stream where that is silent."""
+
+    encoding = "utf-8"
+
+    def __init__(self, console: Console, beside: IO[str]):
+        self._console = console
+        self._beside = beside
+        self._text = ""
+
+    def write(self, text: str) -> int:
+        """Takes in a text; whole lines are printed."""
+        *lines, self._text = (self._text + text).split("\n")
+        for line in lines:
+            self._print(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: a line is printed when it is whole."""
+
+    def isatty(self) -> bool:
+        """No: nobody is to draw here."""
+        return False
+
+    def fileno(self) -> int:
+        """The other stream's: a process that crashes writes there."""
+        return self._beside.fileno()
+
+    def close_line(self) -> None:
+        """Prints what is left."""
+        if self._text:
+            self._print(self._text)
+        self._text = ""
+
+    def _print(self, line: str) -> None:
+        if _RAY in line or not line.strip():
+            return
+        if self._console.quiet:
+            self._beside.write(f"{line}\n")
+        else:
+            say(self._console, line)
