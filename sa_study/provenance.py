@@ -65,7 +65,7 @@ def last_slots(path: Path) -> int | None:
     Raises:
         StudyFolderError: The file is missing or damaged.
     """
-    launches = _read(path)["launches"]
+    launches = read_provenance(path)["launches"]
     slots = launches[-1].get("slots", {}).get("concurrent") if launches else None
     return slots if isinstance(slots, int) else None
 

@@ -131,7 +131,6 @@ class SANet(nn.Module):
         """All other parameters: the reductions, their batch norm and the classifiers."""
         return (p for name, p in self.named_parameters() if not name.startswith("base."))
 
-
     def _stripe_logits(self, stripes: Tensor) -> dict[str, Tensor]:
         reduced = F.relu(self.feat_bn2d(self.local_conv(self.drop(stripes)))).flatten(2)
         logits = {}
