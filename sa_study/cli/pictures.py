@@ -51,20 +51,18 @@ def visualize(
     if weights is not None and (data_dir is None or out is None):
         raise ConfigError(f"visualize --weights: needs {'--data-dir' if data_dir is None else '--out'}")
 
-    from sa_study.pictures import Options, make_pictures, of_study, of_weights
+    from sa_study.pictures import Options, make_pictures, of_weights, show_study
     from sa_study.pictures.sheet import plain
     from sa_study.report.console import phases
 
-    console = Console()
+    console, options = Console(), Options(reranked=rerank, seed=seed)
     with phases(console) as report:
         if study is not None:
-            subject = of_study(study, data_dir, test=test, report=report)
-            out = out or study / "pictures"
+            subject, made = show_study(study, data_dir, out, test=test, options=options, report=report)
         else:
-            assert weights is not None and data_dir is not None
+            assert weights is not None and data_dir is not None and out is not None
             subject = of_weights(weights, data_dir, values, report=report)
-        assert out is not None
-        made = make_pictures(subject, out, Options(reranked=rerank, seed=seed), report)
+            made = make_pictures(subject, out, options, report)
     lines = [subject.where, *made.left_out, *(f"written: {path}" for path in made.files)]
     for line in lines:
         console.print(plain(line), highlight=False, markup=False, soft_wrap=True)

@@ -125,14 +125,16 @@ def demo(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Show the main job on sample data: draw it, tune on it, evaluate the winner and the baseline.
+    """Show the main job on sample data: draw it, tune on it, evaluate, make the pictures and the page.
 
     Needs no GPU, no network and no data; takes a few minutes. Run again, it goes on where it was stopped.
     """
+    from sa_study.pictures import show_study
     from sa_study.report.console import evaluation_table, phases
     from sa_study.report.document import study_document
     from sa_study.report.output import Output
-    from sa_study.report.text import command, quote
+    from sa_study.report.page.write import write_page
+    from sa_study.report.text import command
     from sa_study.study.final import evaluate_study
     from sa_study.study.folder import StudyFolder
     from sa_study.study.launch import Changes
@@ -148,8 +150,10 @@ def demo(
         evaluations = evaluate_study(study, None, reranked=True, baseline=True, report=report)
     output.console.print()
     output.end.print(evaluation_table(evaluations))
-    output.say(f"everything is in {study}; once more: {command('status', '--study', study)}")
-    output.say(f"its curves: tensorboard --logdir {quote(study / 'tensorboard')}")
+    with phases(output.console) as report:
+        show_study(study, report=report)
+    output.say(f"everything is in {study}; begin with its page: {write_page(study, None).path}")
+    output.say(f"live and in the browser: {command('dashboard', '--study', study)}")
     document = study_document(study, config, outcome.trials, outcome.about)
     output.document({**document, "evaluations": evaluations})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sa_study.pictures.attention import attention_overlays
 from sa_study.pictures.make import NAMES, Made, Options, make_pictures
+from sa_study.pictures.study import show_study
 from sa_study.pictures.subject import Subject, of_study, of_weights
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "make_pictures",
     "of_study",
     "of_weights",
+    "show_study",
 ]

@@ -1,0 +1,48 @@
+"""All that shows a study's best network: pictures in its folder, and in TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sa_study.evaluation import Report
+from sa_study.pictures.attention import attention_overlays
+from sa_study.pictures.make import Made, Options, make_pictures
+from sa_study.pictures.subject import Subject, of_study
+from sa_study.study.folder import StudyFolder
+
+_SHOWN = 8
+"""Queries whose attention is shown in TensorBoard."""
+
+
+def show_study(
+    root: Path,
+    data_dir: Path | None = None,
+    out: Path | None = None,
+    *,
+    test: bool = False,
+    options: Options | None = None,
+    report: Report = lambda *_: None,
+) -> tuple[Subject, Made]:
+    """Draws a study's best network into `pictures/`, and its attention into TensorBoard's run `best`.
+
+    Args:
+        root: The study's folder.
+        data_dir: The data set, or None for the study's own.
+        out: Another folder for the pictures; then TensorBoard's files are left alone.
+        test: Show the test set instead of the validation split.
+        options: What is drawn.
+        report: Told how far it is.
+
+    Raises:
+        StudyError: See `of_study` and `make_pictures`.
+    """
+    subject = of_study(root, data_dir, test=test, report=report)
+    made = make_pictures(subject, out or root / "pictures", options or Options(), report)
+    if out is None:
+        from sa_study.curves import write_images  # TensorBoard's writer takes a second to import
+
+        settings = subject.trained.settings
+        images = subject.query.images[:: max(1, len(subject.query.images) // _SHOWN)][:_SHOWN]
+        overlays = attention_overlays(subject.trained.net, images, (settings.height, settings.width))
+        write_images(StudyFolder(root).tensorboard / "best", dict(overlays), subject.trained.epoch or 0)
+    return subject, made
