@@ -131,7 +131,10 @@ def test_whether_to_trust_it(forty: StudyView) -> None:
     assert "nothing better" in judged(forty, [trial(0, 0.9, 0.9)], 0)[1]
     assert "without the baseline" in judged(forty, [TrialView(0, "FAIL", {}), clear], 6)[1]
     assert judged(forty, [], None)[0] == "No trial has begun yet."
-    test = {"best": {"mAP": 0.6, "settings": {"lr": 6.1}}, "baseline": {"mAP": 0.5}}
+    test: dict[str, dict[str, Any]] = {
+        "best": {"mAP": 0.6, "settings": {"lr": 6.1}},
+        "baseline": {"mAP": 0.5},
+    }
     assert "test set confirms" in judged(forty, [*steady, clear], 6, evaluations=test)[1]
     test["baseline"]["mAP"] = 0.7
     assert "does not confirm" in judged(forty, [*steady, clear], 6, evaluations=test)[1]
