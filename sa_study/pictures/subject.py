@@ -86,11 +86,9 @@ def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = 
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
     if not folder.best_weights.is_file():
-        running = (
-            "a trial is complete and the launch has ended" if holder(folder.lock) else "a trial is complete"
-        )
+        when = "the launch has ended with a complete trial" if holder(folder.lock) else "a trial is complete"
         raise StudyFolderError(
-            f"{root}: has no best.pt yet; it is written when {running} "
+            f"{root}: has no best.pt yet; it is written when {when} "
             f"('status --study {root}' tells, 'resume --study {root}' goes on)"
         )
     dataset = Market1501(data_dir or config.data_dir)
@@ -98,15 +96,7 @@ def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = 
     name = f"Best trial of study {folder.root.name}, epoch {trained.epoch}"
     if test:
         return _on_test_set(trained, dataset, name, report)
-    settings = trained.settings
-    data = training_data(
-        dataset,
-        val_identities=settings.val_identities,
-        split_seed=settings.split_seed,
-        size=(settings.height, settings.width),
-        max_identities=settings.identities or None,
-        progress=partial(report, "decode"),
-    )
+    data = _training_data(trained, dataset, report)
     if data.store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
         raise DataError(f"{dataset.root}: the training images are not those that {root} was begun with")
     return _on_validation(trained, data, name)
@@ -124,6 +114,18 @@ def of_weights(
     trained = load_network(path, overrides)
     epoch = "" if trained.epoch is None else f", epoch {trained.epoch}"
     return _on_test_set(trained, dataset, f"{path.name}{epoch}", report)
+
+
+def _training_data(trained: TrainedNetwork, dataset: Market1501, report: Report) -> TrainingData:
+    settings = trained.settings
+    return training_data(
+        dataset,
+        val_identities=settings.val_identities,
+        split_seed=settings.split_seed,
+        size=(settings.height, settings.width),
+        max_identities=settings.identities or None,
+        progress=partial(report, "decode"),
+    )
 
 
 def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str) -> Subject:
