@@ -182,7 +182,7 @@ def _train(output: Output, run: Settings, data: TrainingData, folder: RunFolder,
 
             return train(run, data, folder, resume=resume, on_epoch=on_epoch)
     except KeyboardInterrupt:
-        saved = f"epoch {epoch} of {run.epochs} is" if epoch else "what was there is"
+        saved = f"epoch {epoch} of {run.epochs} is" if epoch else "any complete epoch is"
         again = command(*sys.argv[1:], *([] if "--resume" in sys.argv else ["--resume"]))
         output.conclude(f"interrupted; {saved} saved in {folder.root}; go on with: {again}")
         raise typer.Exit(130) from None
