@@ -85,7 +85,7 @@ def test_maximised_and_minimised_figures_give_the_same() -> None:
     """Optuna's dashboard once ranked settings of maximised studies by how they reach the worst values."""
 
     def peak(params: dict[str, Any]) -> float:
-        return math.exp(-((rate(params) - 0.7) ** 2) / 0.02) + 0.2 * float(params["dropout"])
+        return float(math.exp(-((rate(params) - 0.7) ** 2) / 0.02) + 0.2 * params["dropout"])
 
     up, down = found(peak), found(lambda params: -peak(params))
     assert up.shares == pytest.approx(down.shares, abs=1e-9)
@@ -96,9 +96,7 @@ def test_optunas_evaluator_says_much_the_same() -> None:
     """Of settings on a linear scale: Optuna's integrates the others over their values, not as searched."""
 
     def bowl(params: dict[str, Any]) -> float:
-        dropout, epochs = float(params["dropout"]) / 0.9, float(params["epochs"]) / 100
-        value: float = -((dropout - 0.6) ** 2) - 0.7 * (epochs - 0.3) ** 2
-        return value
+        return float(-((params["dropout"] / 0.9 - 0.6) ** 2) - 0.7 * (params["epochs"] / 100 - 0.3) ** 2)
 
     study, sample = studied(bowl, 200)
     ours = importance(study, sample)

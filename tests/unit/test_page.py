@@ -190,24 +190,24 @@ def test_no_two_trials_share_a_slot_at_a_time(forty: StudyView) -> None:
 
 
 def test_figures_hold_the_studys_values(forty: StudyView) -> None:
-    history, curves, parallel = figures.history(forty), figures.curves(forty), figures_space.parallel(forty)
-    assert history is not None and curves is not None and parallel is not None
+    history: Any = figures.history(forty)
     shown = {x: y for t in history.data if t.mode == "markers" for x, y in zip(t.x, t.y, strict=True)}
     for item in forty.trials:
         if item.score is not None:
             assert shown[item.number] == pytest.approx(100 * item.score, abs=1e-3)
     assert tuple(next(t for t in history.data if t.name == "winner").x) == (forty.winner,)
+    curves: Any = figures.curves(forty)
     drawn = sum(value is not None for t in curves.data if "lines" in t.mode for value in t.y)
     assert drawn == sum(len(item.curve) for item in forty.trials)
     assert [shape.x0 for shape in curves.layout.shapes] == [20, 40, 80]
+    parallel: Any = figures_space.parallel(forty)
     numbers = {n for t in parallel.data for n in t.customdata if n is not None}
     assert numbers == {item.number for item in forty.trials if item.score is not None}
 
 
 def test_two_objectives(tmp_path: Path) -> None:
     study = read_view(make_study(tmp_path / "s", 20, minimize="cost"))
-    front = figures.front(study)
-    assert front is not None
+    front: Any = figures.front(study)
     assert set(study.front) and front.data[0].name == "Pareto front"
     assert "Both objectives" in render(study)
 
