@@ -139,7 +139,7 @@
     const next = plots.find((plot) => !drawn.has(plot));
     if (next) { await draw(next); idle(rest); }
   };
-  addEventListener("load", () => setTimeout(() => idle(rest), 1200));
+  addEventListener("load", () => setTimeout(() => idle(rest), 300));
   addEventListener("beforeprint", () => { printing = true; redraw(); });
   addEventListener("afterprint", () => { printing = false; redraw(); });
 
