@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sa_study.cli.options import Set
+from sa_study.cli.options import Set, Weights
 from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,10 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     study: Annotated[Path | None, typer.Option("--study", help="Study to export.")] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", help="Weights file instead: ours, or the published checkpoint.pth.tar."),
-    ] = None,
+    weights: Weights = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write.", show_default="export in the study's")
     ] = None,

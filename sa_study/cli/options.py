@@ -22,6 +22,12 @@ DataDir = Annotated[
     Path,
     typer.Option("--data-dir", help="Market-1501 folder as distributed (or its parent).", show_default=False),
 ]
+Weights = Annotated[
+    Path | None, typer.Option("--weights", help="Weights file: ours, or the published checkpoint.pth.tar.")
+]
+OtherDataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Data set.", show_default="the study's own")
+]
 Study = Annotated[Path, typer.Option("--study", help="Folder of the study.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the run.", show_default=False)]
 Set = Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sa_study.cli.options import Set
+from sa_study.cli.options import OtherDataDir, Set, Weights
 from sa_study.errors import ConfigError
 
 
@@ -19,13 +19,8 @@ def register(app: typer.Typer) -> None:
 
 def visualize(
     study: Annotated[Path | None, typer.Option("--study", help="Study whose best network to show.")] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", help="Weights file: ours, or the published checkpoint.pth.tar."),
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Data set.", show_default="the study's own")
-    ] = None,
+    weights: Weights = None,
+    data_dir: OtherDataDir = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the pictures.", show_default="STUDY/pictures")
     ] = None,

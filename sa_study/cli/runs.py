@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sa_study.cli.options import DataDir, Json, Out, Quiet, Rerank, Resume, Set
+from sa_study.cli.options import DataDir, Json, OtherDataDir, Out, Quiet, Rerank, Resume, Set, Weights
 from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,13 +30,8 @@ def evaluate(
     study: Annotated[
         Path | None, typer.Option("--study", help="Study whose best checkpoint to evaluate.")
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", help="Weights file: ours, or the published checkpoint.pth.tar."),
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Data set.", show_default="the study's own")
-    ] = None,
+    weights: Weights = None,
+    data_dir: OtherDataDir = None,
     rerank: Rerank = False,
     out: Annotated[Path | None, typer.Option("--out", help="JSON file to write (with --weights).")] = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="Evaluate the study's baseline too.")] = False,
