@@ -10,12 +10,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import harness
 import numpy as np
-from optuna.trial import FrozenTrial
 from ray import tune
 from ray.cluster_utils import Cluster
 
@@ -26,6 +25,9 @@ from sa_study.space_file import load_space, override
 from sa_study.study import launch
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialEvent
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 NODES = (1, 2, 4)
 EPOCHS, SECONDS = 4, 1.0
