@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import subprocess
 import sys
@@ -15,15 +14,14 @@ import pytest
 import torch
 from matplotlib.text import Text
 from numpy.typing import NDArray
+from picture_studies import SMALL, study_maker
 from PIL import Image
 
-from sa_study.checkpoint import Checkpoint, save_checkpoint
-from sa_study.cli import main
 from sa_study.config import Settings
 from sa_study.data.market1501 import Market1501
 from sa_study.data.store import ImageStore, training_data
 from sa_study.engine import build_network
-from sa_study.errors import DataError, StudyFolderError, WeightsError
+from sa_study.errors import DataError
 from sa_study.metrics.distances import rank_features
 from sa_study.pictures import (
     NAMES,
@@ -39,20 +37,18 @@ from sa_study.pictures import (
 )
 from sa_study.pictures.ranks import Entry, Ranking, rank
 from sa_study.pictures.sheet import FRAME, MATCH, WRONG, Box, Caption, Sheet, measure, plain, wrap
-from sa_study.provenance import note_launch
-from sa_study.space_file import parse_space
-from sa_study.study.config import StudyConfig
 
-SMALL: dict[str, Any] = {
-    "depth": 18,
-    "pretrained": "none",
-    "height": 32,
-    "width": 16,
-    "parts": 2,
-    "num_features": 8,
-    "val_identities": 2,
-    "batch_size": 8,
-}
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sa_study.pictures.sheet._COMPRESSION", 1)
+
+
+@pytest.fixture
+def made_study(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    return study_maker(make_market, tmp_path)
 
 
 def colour(text: str) -> NDArray[np.int64]:
@@ -76,11 +72,6 @@ def some_ranking(query: ImageStore, gallery: ImageStore) -> Ranking:
     rng = np.random.default_rng(3)
     first, second = (torch.from_numpy(rng.random((len(s.images), 8), np.float32)) for s in (query, gallery))
     return rank(first, second, query, gallery)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.pictures.sheet._COMPRESSION", 1)
 
 
 class Recorder(Sheet):
@@ -184,34 +175,6 @@ def test_text_is_wrapped_and_never_markup() -> None:
 def test_a_wide_image_and_a_tall_one_fit() -> None:
     for shape, height in (((5, 400, 100), 300), ((5, 50, 100), 50), ((5, 1, 400), 1)):
         assert lists.fitted(Box(0, 0, 100, 9), np.zeros((*shape, 3), np.uint8)).height == height
-
-
-@pytest.fixture
-def made_study(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    """Writes a study's folder with the weights of an untrained network."""
-
-    def make_study(name: str = "study", weights: bool = True, **more: Any) -> Path:
-        data = tmp_path / "market"
-        if not data.exists():
-            make_market(cameras=3, images=3, test_ids=range(1, 7))
-        root = tmp_path / name
-        root.mkdir()
-        values = {**SMALL, **more}
-        space = parse_space({"search": {}, "fixed": values, "baseline": {}, "trials": 1}, "space")
-        StudyConfig(data_dir=data, space=space, trials=1).write(root / "study.yaml")
-        (root / "optuna.db").touch()
-        settings = Settings.from_mapping(values)
-        found = training_data(Market1501(data), settings.val_identities, 0, (32, 16))
-        note_launch(root / "provenance.json", found.store.fingerprint)
-        if weights:
-            torch.manual_seed(0)
-            net = build_network(settings, found.num_classes)
-            save_checkpoint(
-                root / "best.pt", Checkpoint(net.state_dict(), settings.to_dict(), found.num_classes, 3, [{}])
-            )
-        return root
-
-    return make_study
 
 
 def check_sheet(sheet: Sheet) -> None:
@@ -388,95 +351,3 @@ def make_trained(net: Any, settings: Settings) -> Any:
     from sa_study.evaluation import TrainedNetwork
 
     return TrainedNetwork(net, settings, Path("w.pt"), 1, ())
-
-
-class Tool:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(self, *words: object, code: int = 2) -> str:
-        self._monkeypatch.setattr(sys, "argv", ["run_study.py", "visualize", *map(str, words)])
-        assert main() == code
-        captured = self._capsys.readouterr()
-        if code:
-            assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
-        return captured.err if code else captured.out
-
-
-@pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
-    return Tool(monkeypatch, capsys)
-
-
-def test_the_command(made_study: Callable[..., Path], tool: Tool) -> None:
-    root = made_study("stu\x1b[2Jdy")
-    said = tool("--study", root, code=0)
-    assert "\x1b" not in said and "cmc_curve.png" in said and "validation split" in said
-    assert len(list((root / "pictures").iterdir())) >= 8
-    said = tool(
-        "--weights", root / "best.pt", "--data-dir", root.parent / "market", "--out", root / "o", code=0
-    )
-    assert "TEST SET" in said
-
-
-def test_bad_input_is_one_line(made_study: Callable[..., Path], tool: Tool, tmp_path: Path) -> None:
-    root, empty = made_study(), made_study("fresh", weights=False)
-    data = root.parent / "market"
-    assert "either --study or --weights" in tool()
-    assert "either --study or --weights" in tool("--study", root, "--weights", root / "best.pt")
-    assert "takes no --set" in tool("--study", root, "--set", "attention=none")
-    assert "needs --data-dir" in tool("--weights", root / "best.pt")
-    assert "needs --out" in tool("--weights", root / "best.pt", "--data-dir", data)
-    assert "has no best.pt yet" in tool("--study", empty)
-    assert "no such folder" in tool("--study", tmp_path / "none")
-    assert "is not a study folder" in tool("--study", data)
-    assert "No such file" in tool("--study", root, "--data-dir", tmp_path / "stu")
-    assert "no data set" in tool("--study", root, "--data-dir", empty)
-    (tmp_path / "file").write_text("a file")
-    assert "is a file" in tool("--study", root, "--out", tmp_path / "file")
-    assert "file" in tool("--study", root, "--out", tmp_path / "file" / "below")
-    (empty / "best.pt").write_bytes(b"damaged")
-    assert "best.pt" in tool("--study", empty)
-    assert not (root / "pictures").exists() and not (empty / "pictures").exists()
-
-
-def test_images_that_are_gone_or_changed(made_study: Callable[..., Path], tool: Tool) -> None:
-    root = made_study()
-    first = next(iter((root.parent / "market" / "bounding_box_train").iterdir()))
-    first.unlink()
-    assert "not those that" in tool("--study", root)
-    (root.parent / "market").rename(root.parent / "elsewhere")
-    assert "market" in tool("--study", root)
-    assert not (root / "pictures").exists()
-
-
-def test_weights_of_another_study(made_study: Callable[..., Path]) -> None:
-    root = made_study()
-    content = torch.load(root / "best.pt", weights_only=True)
-    settings = Settings.from_mapping(content["settings"])
-    other = build_network(settings, 5)
-    save_checkpoint(
-        root / "best.pt", dataclasses.replace(Checkpoint(**content), state_dict=other.state_dict())
-    )
-    with pytest.raises(WeightsError, match="tells 5 identities apart"):
-        of_study(root, None, test=False)
-
-
-def test_an_unwritable_folder(
-    made_study: Callable[..., Path], tool: Tool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = made_study()
-
-    def refuse(self: Path, *_: Any, **__: Any) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
-
-    monkeypatch.setattr(Path, "mkdir", refuse)
-    assert f"{root / 'pictures'}: Permission denied" in tool("--study", root)
-
-
-def test_a_file_in_the_folders_place(made_study: Callable[..., Path]) -> None:
-    root = made_study()
-    (root / "pictures").write_text("mine")
-    with pytest.raises(StudyFolderError, match="is a file"):
-        make_pictures(of_study(root, None, test=False), root / "pictures", Options())
-    assert (root / "pictures").read_text() == "mine"

@@ -1,0 +1,143 @@
+"""`visualize` as it is typed: what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from picture_studies import study_maker
+from tensorboard.backend.event_processing.event_accumulator import IMAGES, EventAccumulator
+
+from sa_study.checkpoint import Checkpoint, save_checkpoint
+from sa_study.cli import main
+from sa_study.config import Settings
+from sa_study.engine import build_network
+from sa_study.errors import StudyFolderError, WeightsError
+from sa_study.pictures import (
+    Options,
+    make_pictures,
+    of_study,
+)
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sa_study.pictures.sheet._COMPRESSION", 1)
+
+
+@pytest.fixture
+def made_study(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    return study_maker(make_market, tmp_path)
+
+
+class Tool:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *words: object, code: int = 2) -> str:
+        self._monkeypatch.setattr(sys, "argv", ["run_study.py", "visualize", *map(str, words)])
+        assert main() == code
+        captured = self._capsys.readouterr()
+        if code:
+            assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+        return captured.err if code else captured.out
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
+    return Tool(monkeypatch, capsys)
+
+
+def test_the_command(made_study: Callable[..., Path], tool: Tool) -> None:
+    root = made_study("stu\x1b[2Jdy")
+    said = tool("--study", root, code=0)
+    assert "\x1b" not in said and "cmc_curve.png" in said and "validation split" in said
+    assert len(list((root / "pictures").iterdir())) >= 8
+    said = tool(
+        "--weights", root / "best.pt", "--data-dir", root.parent / "market", "--out", root / "o", code=0
+    )
+    assert "TEST SET" in said
+
+
+def test_attention_comes_into_tensorboard(made_study: Callable[..., Path], tool: Tool) -> None:
+    root = made_study()
+    tool("--study", root, "--out", root / "elsewhere", code=0)
+    assert not (root / "tensorboard").exists()
+    tool("--study", root, code=0)
+    tool("--study", root, code=0)
+    reader = EventAccumulator(str(root / "tensorboard" / "best" / "pictures"), {IMAGES: 0})
+    tags = {"attention/images", *(f"attention/stage{stage}" for stage in (1, 2, 3))}
+    assert set(reader.Reload().Tags()[IMAGES]) == tags
+    for tag in tags:
+        (picture,) = reader.Images(tag)
+        assert (picture.step, picture.height) == (3, 64)  # as stored
+
+
+def test_bad_input_is_one_line(made_study: Callable[..., Path], tool: Tool, tmp_path: Path) -> None:
+    root, empty = made_study(), made_study("fresh", weights=False)
+    data = root.parent / "market"
+    assert "either --study or --weights" in tool()
+    assert "either --study or --weights" in tool("--study", root, "--weights", root / "best.pt")
+    assert "takes no --set" in tool("--study", root, "--set", "attention=none")
+    assert "needs --data-dir" in tool("--weights", root / "best.pt")
+    assert "needs --out" in tool("--weights", root / "best.pt", "--data-dir", data)
+    assert "has no best.pt yet" in tool("--study", empty)
+    assert "no such folder" in tool("--study", tmp_path / "none")
+    assert "is not a study folder" in tool("--study", data)
+    assert "No such file" in tool("--study", root, "--data-dir", tmp_path / "stu")
+    assert "no data set" in tool("--study", root, "--data-dir", empty)
+    (tmp_path / "file").write_text("a file")
+    assert "is a file" in tool("--study", root, "--out", tmp_path / "file")
+    assert "file" in tool("--study", root, "--out", tmp_path / "file" / "below")
+    (empty / "best.pt").write_bytes(b"damaged")
+    assert "best.pt" in tool("--study", empty)
+    assert not (root / "pictures").exists() and not (empty / "pictures").exists()
+
+
+def test_images_that_are_gone_or_changed(made_study: Callable[..., Path], tool: Tool) -> None:
+    root = made_study()
+    first = next(iter((root.parent / "market" / "bounding_box_train").iterdir()))
+    first.unlink()
+    assert "not those that" in tool("--study", root)
+    (root.parent / "market").rename(root.parent / "elsewhere")
+    assert "market" in tool("--study", root)
+    assert not (root / "pictures").exists()
+
+
+def test_weights_of_another_study(made_study: Callable[..., Path]) -> None:
+    root = made_study()
+    content = torch.load(root / "best.pt", weights_only=True)
+    settings = Settings.from_mapping(content["settings"])
+    other = build_network(settings, 5)
+    save_checkpoint(
+        root / "best.pt", dataclasses.replace(Checkpoint(**content), state_dict=other.state_dict())
+    )
+    with pytest.raises(WeightsError, match="tells 5 identities apart"):
+        of_study(root, None, test=False)
+
+
+def test_an_unwritable_folder(
+    made_study: Callable[..., Path], tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = made_study()
+
+    def refuse(self: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert f"{root / 'pictures'}: Permission denied" in tool("--study", root)
+
+
+def test_a_file_in_the_folders_place(made_study: Callable[..., Path]) -> None:
+    root = made_study()
+    (root / "pictures").write_text("mine")
+    with pytest.raises(StudyFolderError, match="is a file"):
+        make_pictures(of_study(root, None, test=False), root / "pictures", Options())
+    assert (root / "pictures").read_text() == "mine"
