@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from sa_study import keys
 from sa_study.arithmetic import memory_format, prepare_device
@@ -143,18 +144,7 @@ def evaluate(
     settings, query, gallery = trained.settings, images.query, images.gallery
     seconds = {"decode": images.seconds}
     with _timed(seconds, "features"):
-        device = prepare_device(settings)
-        net = trained.net.to(device).to(memory_format=memory_format(settings))
-        query_features, gallery_features = (
-            extract_features(
-                net,
-                DeviceImages(store.images, device, resident=False),  # each is needed once
-                np.arange(len(store.images)),
-                settings,
-                partial(report, phase),
-            )
-            for store, phase in ((query, "query features"), (gallery, "gallery features"))
-        )
+        query_features, gallery_features = _features(trained, images, report)
     labels = query.pids, gallery.pids, query.camids, gallery.camids
     with _timed(seconds, "ranking"):
         plain = rank_features(query_features, gallery_features, *labels)
@@ -176,6 +166,19 @@ def evaluate(
         "seconds": seconds,
         "data": {"root": str(images.root), "query": query.fingerprint, "gallery": gallery.fingerprint},
     }
+
+
+def _features(trained: TrainedNetwork, images: EvaluationImages, report: Report) -> tuple[Tensor, Tensor]:
+    """The features of the queries and of the gallery, on the settings' device."""
+    settings = trained.settings
+    device = prepare_device(settings)
+    net = trained.net.to(device).to(memory_format=memory_format(settings))
+
+    def features(store: ImageStore, phase: str) -> Tensor:
+        once = DeviceImages(store.images, device, resident=False)  # each image is needed once
+        return extract_features(net, once, np.arange(len(store.images)), settings, partial(report, phase))
+
+    return features(images.query, "query features"), features(images.gallery, "gallery features")
 
 
 def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

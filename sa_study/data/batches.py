@@ -6,7 +6,7 @@ same on every device, and an epoch needs nothing of the one before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -65,26 +65,31 @@ def training_batches(
     order = torch.randperm(count, generator=generator(seed, "order", epoch)).numpy()
     order = order[: count // batch_size * batch_size]
     augmentation = generator(seed, "augmentation", epoch)
-    chosen = [
-        torch.from_numpy(data.labels[order]),
-        (torch.rand(count, generator=augmentation) < flip)[: len(order)],
-    ]
+    labels = torch.from_numpy(data.labels[order])
+    mirrored = (torch.rand(count, generator=augmentation) < flip)[: len(order)]
+    chosen = [labels, mirrored]
     noise = None
     if random_erasing:
         boxes = erasing_boxes(count, height, width, random_erasing, augmentation)[: len(order)]
         random = generator(seed, "erasing-noise", epoch)
         noise = ErasingNoise(height, width, random, device)
         chosen += [boxes, noise.places(len(order), random)]
-    pieces = (to_device(values, device).split(batch_size) for values in chosen)
-    normalise = Normaliser(height, width, device)
+    pieces = [to_device(values, device).split(batch_size) for values in chosen]
+    return _batches(
+        images.batches(data.train[order], batch_size), pieces, Normaliser(height, width, device), noise
+    )
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        stored = images.batches(data.train[order], batch_size)
-        for pixels, labels, mirrored, *erasing in zip(stored, *pieces, strict=True):
-            batch = normalise(mirror(pixels, mirrored))
-            yield noise.erase(batch, *erasing) if noise else batch, labels
 
-    return batches()
+def _batches(
+    stored: Iterator[Tensor],
+    pieces: Sequence[Sequence[Tensor]],
+    normalise: Normaliser,
+    noise: ErasingNoise | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Applies to each batch what was drawn for it: labels, who is mirrored, and what is erased."""
+    for pixels, labels, mirrored, *erasing in zip(stored, *pieces, strict=True):
+        batch = normalise(mirror(pixels, mirrored))
+        yield noise.erase(batch, *erasing) if noise else batch, labels
 
 
 def evaluation_batches(
