@@ -1,5 +1,5 @@
 # make demo: install, then the main job on sample data.   make test: install, then all tests.
-# make bench: speed and memory on this machine, in ten minutes.   make bench-studies: whole studies, faults, search.
+# make bench: speed and memory on this machine, in about ten minutes.   make bench-studies: whole studies, faults, search.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

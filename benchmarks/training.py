@@ -214,7 +214,7 @@ def tables(result: dict[str, Any]) -> list[str]:
 def main() -> None:
     parser = options(__doc__, "training")
     parser.add_argument("--steps", type=int, default=16, help="steps of an epoch; at least 8")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds; medians count")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds; medians count")
     parser.add_argument("--compile", action="store_true", help="also torch.compile on a CPU; a minute more")
     asked = parser.parse_args()
     result: dict[str, Any] = {"ours": [], "usual": []}
