@@ -22,6 +22,7 @@ from sa_study.data.store import ImageStore, test_data
 from sa_study.engine import build_network
 from sa_study.errors import WeightsError
 from sa_study.features import extract_features
+from sa_study.metrics.confidence import intervals
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
@@ -139,7 +140,8 @@ def evaluate(
         report: Told how far it is.
 
     Returns:
-        The content of `evaluation.json`; every rate is a fraction.
+        The content of `evaluation.json`; every rate is a fraction. `intervals` are 95 % intervals over the
+        identities, `per_query` what `compare` needs: each query's scores, in the order of their file names.
     """
     settings, query, gallery = trained.settings, images.query, images.gallery
     seconds = {"decode": images.seconds}
@@ -193,7 +195,11 @@ def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def _figures(metrics: RankingMetrics) -> dict[str, Any]:
     rates: dict[str, Any] = {name: float(getattr(metrics, name)) for name in keys.TEST_FIGURES}
-    return rates | {"cmc": [float(rate) for rate in metrics.cmc]}
+    return rates | {
+        "intervals": intervals(metrics.queries),
+        "cmc": [float(rate) for rate in metrics.cmc],
+        "per_query": metrics.queries.to_dict(),
+    }
 
 
 @contextmanager

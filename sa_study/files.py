@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+_PLAIN = json.JSONEncoder(allow_nan=False)
+
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Writes a file beside its final name and renames it once it is on disk.
@@ -27,13 +29,25 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes indented JSON atomically.
+    """Writes indented JSON atomically, a list of plain values on one line.
 
     Raises:
         ValueError: A figure is not finite (JSON has no such number).
     """
-    text = json.dumps(values, indent=2, allow_nan=False) + "\n"
-    write_text(path, text)
+    write_text(path, _indented(values) + "\n")
+
+
+def _indented(value: Any, margin: str = "") -> str:
+    """As `json.dumps(indent=2)`, which gives each of a thousand numbers a line."""
+    inner = margin + "  "
+    if isinstance(value, Mapping) and value:
+        items = [f"{json.dumps(str(key))}: {_indented(value[key], inner)}" for key in value]
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value):
+        items = [_indented(item, inner) for item in value]
+    else:
+        return "".join(_PLAIN.iterencode(value))
+    opening, closing = "{}" if isinstance(value, Mapping) else "[]"
+    return opening + ",".join(f"\n{inner}{item}" for item in items) + f"\n{margin}{closing}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sa_study.errors import ConfigError, DataError
 from sa_study.metrics.positions import MatchPositions
+from sa_study.metrics.query_scores import QueryScores
 
 ROWS_PER_BLOCK = 256
 VALUES_PER_STEP = 2**22
@@ -38,6 +39,7 @@ class RankingMetrics:
         mINP: Mean over queries of n / pos_n (Ye et al., "Deep Learning for Person Re-identification", 2021).
         num_valid_queries: Queries with at least one match: those that the figures are means over.
         num_queries_without_match: Queries left out.
+        queries: What each query scored, those without a match among them.
     """
 
     cmc: NDArray[np.float64]
@@ -50,6 +52,7 @@ class RankingMetrics:
     mINP: float
     num_valid_queries: int
     num_queries_without_match: int
+    queries: QueryScores
 
     @property
     def allshots_rank1(self) -> float:
@@ -85,6 +88,7 @@ class RankingAccumulator:
         self._topk = topk
         self._step = max(1, VALUES_PER_STEP // self._pids.size)
         self._positions = MatchPositions(self._pids, self._camids)
+        self._query_pids: list[NDArray[np.int64]] = []
         self._counts: list[NDArray[np.int64]] = []
         self._ranks: list[NDArray[np.int64]] = []
 
@@ -103,6 +107,7 @@ class RankingAccumulator:
         pids, camids = label_vectors("query", query_pids, query_camids)
         rows = _comparable(_distance_matrix(distances, pids.size, self._pids.size))
         _refuse_nan(rows, first_query=sum(counts.size for counts in self._counts))
+        self._query_pids.append(pids)
         for start in range(0, pids.size, self._step):
             some = slice(start, start + self._step)
             counts, ranks = self._positions.find(rows[some], pids[some], camids[some])
@@ -121,7 +126,8 @@ class RankingAccumulator:
                 f"None of the {counts.size} queries has a match in the gallery (same pid above 0,"
                 " other camid): no figure can be computed; check the pids and camids"
             )
-        return _figures(np.concatenate(self._ranks), counts, self._topk)
+        pids = np.concatenate(self._query_pids)
+        return _figures(np.concatenate(self._ranks), counts, pids, self._topk)
 
 
 def ranking_metrics(
@@ -215,7 +221,9 @@ def _refuse_nan(rows: Tensor, first_query: int) -> None:
     )
 
 
-def _figures(pos: NDArray[np.int64], of_query: NDArray[np.int64], topk: int) -> RankingMetrics:
+def _figures(
+    pos: NDArray[np.int64], of_query: NDArray[np.int64], pids: NDArray[np.int64], topk: int
+) -> RankingMetrics:
     counts = of_query[of_query > 0]
     starts = np.cumsum(counts) - counts
     k = np.arange(1, pos.size + 1) - np.repeat(starts, counts)
@@ -223,8 +231,12 @@ def _figures(pos: NDArray[np.int64], of_query: NDArray[np.int64], topk: int) -> 
     precision_before = np.divide(k - 1, pos - 1, out=np.ones(pos.size), where=pos > 1)
     first, last = pos[starts], pos[starts + counts - 1]
 
-    def mean_over_queries(of_match: NDArray[np.float64]) -> float:
-        return float(np.mean(np.add.reduceat(of_match, starts) / counts))
+    def per_query(of_match: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.add.reduceat(of_match, starts) / counts)
+
+    queries = QueryScores(pids, np.full(of_query.size, np.nan), np.zeros(of_query.size, np.int64))
+    queries.average_precision[of_query > 0] = per_query(precision)
+    queries.first_match[of_query > 0] = first
 
     shots = np.bincount(pos - k, weights=np.repeat(1 / counts, counts), minlength=topk)[:topk]
     return RankingMetrics(
@@ -233,9 +245,10 @@ def _figures(pos: NDArray[np.int64], of_query: NDArray[np.int64], topk: int) -> 
         rank1=float(np.mean(first <= 1)),
         rank5=float(np.mean(first <= 5)),
         rank10=float(np.mean(first <= 10)),
-        mAP=mean_over_queries(precision),
-        mAP_trapezoid=mean_over_queries((precision + precision_before) / 2),
+        mAP=float(np.mean(queries.average_precision[of_query > 0])),
+        mAP_trapezoid=float(np.mean(per_query((precision + precision_before) / 2))),
         mINP=float(np.mean(counts / last)),
         num_valid_queries=counts.size,
         num_queries_without_match=of_query.size - counts.size,
+        queries=queries,
     )

@@ -1,0 +1,75 @@
+"""What each query scored: a ranking's figures are means of these, and how sure they are follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sa_study import keys
+from sa_study.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class QueryScores:
+    """Scores of the queries of one ranking, in their order.
+
+    Attributes:
+        pids: int64, shape (Q,).
+        average_precision: float64, shape (Q,); mean_k(k / pos_k), NaN for a query without a match.
+        first_match: int64, shape (Q,); rank from 1 of the first match, 0 for a query without one.
+    """
+
+    pids: NDArray[np.int64]
+    average_precision: NDArray[np.float64]
+    first_match: NDArray[np.int64]
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Which queries have a match."""
+        return self.first_match > 0
+
+    def of(self, figure: str) -> NDArray[np.float64]:
+        """Each valid query's share of a figure, which is their mean.
+
+        Args:
+            figure: `mAP`, or `rank1`, `rank5`, `rank10`.
+        """
+        if figure == keys.MAP:
+            return self.average_precision[self.valid]
+        return (self.first_match[self.valid] <= int(figure.removeprefix("rank"))).astype(np.float64)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """The scores as plain values for JSON; None where a query has no match."""
+        valid = self.valid.tolist()
+        columns = {"average_precision": self.average_precision, "first_match": self.first_match}
+        return {"pid": self.pids.tolist()} | {
+            name: [value if has else None for value, has in zip(column.tolist(), valid, strict=True)]
+            for name, column in columns.items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> QueryScores:
+        """Reads what `to_dict` wrote.
+
+        Args:
+            values: The plain values.
+            where: Named in an error.
+
+        Raises:
+            DataError: They are not such values.
+        """
+        try:
+            pids = np.array(values["pid"], np.int64)
+            precision = np.array(values["average_precision"], np.float64)
+            first = np.array([rank or 0 for rank in values["first_match"]], np.int64)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"{where}: its scores of single queries are damaged ({error})") from None
+        if not (pids.shape == precision.shape == first.shape and pids.ndim == 1 and (first >= 0).all()):
+            raise DataError(f"{where}: its scores of single queries are damaged (lengths or ranks)")
+        if not ((precision[first > 0] > 0).all() and (precision[first > 0] <= 1).all()):
+            raise DataError(f"{where}: its scores of single queries are damaged (an average precision)")
+        return cls(pids, precision, first)
