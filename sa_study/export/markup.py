@@ -19,13 +19,13 @@ def to_markdown(paper: Paper) -> str:
     return "\n".join(
         [
             f"# Results of the study {markdown(paper.name)}\n",
-            *_markdown_table(heads, results, "right"),
+            *markdown_table(heads, results, "right"),
             "",
             *(f"{markdown(note)}  " for note in paper.notes),
             "\n## Settings\n",
-            *_markdown_table(names, settings, "left"),
+            *markdown_table(names, settings, "left"),
             "\n## Study\n",
-            *_markdown_table(("", ""), [[markdown(cell) for cell in row] for row in paper.about], "left"),
+            *markdown_table(("", ""), [[markdown(cell) for cell in row] for row in paper.about], "left"),
             "\n## To cite\n",
             *cited,
             f"\n```bibtex\n{bibtex([key for _, key in paper.cited])}```\n",
@@ -85,7 +85,14 @@ def _figures(paper: Paper, index: int) -> list[str]:
     return ["–" if value is None else f"{100 * value:{sign}.1f}" for value in paper.rows[index][1]]
 
 
-def _markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> list[str]:
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> list[str]:
+    """Lines of a Markdown table whose first column is text.
+
+    Args:
+        heads: Column heads.
+        rows: Cells, escaped.
+        align: Of the other columns: `left` or `right`.
+    """
     rule = "---:" if align == "right" else "---"
     lines = [heads, ["---", *[rule] * (len(heads) - 1)], *rows]
     return [f"| {' | '.join(line)} |" for line in lines]

@@ -92,11 +92,21 @@ class Estimate:
 
 def estimate(ours: Sequence[Stratum], figure: str, level: float = LEVEL) -> Estimate:
     """The mean of a figure over strata and runs, with its interval; see `difference`."""
-    return _estimate(ours, None, figure, level)
+    return _estimate([ours], figure, level)
+
+
+def simultaneous(level: float, comparisons: int) -> float:
+    """The level at which each of so many intervals is taken, so that all hold together (Bonferroni)."""
+    return 1 - (1 - level) / max(comparisons, 1)
 
 
 def difference(
-    ours: Sequence[Stratum], theirs: Sequence[Stratum], figure: str, level: float = LEVEL
+    ours: Sequence[Stratum],
+    theirs: Sequence[Stratum],
+    figure: str,
+    level: float = LEVEL,
+    *,
+    same_runs: bool = False,
 ) -> Estimate:
     """The difference of a figure between two configurations, paired by query and by stratum.
 
@@ -110,24 +120,27 @@ def difference(
         theirs: The other's, in strata of the same folds in the same order.
         figure: `mAP` or a `rank…`.
         level: Confidence of the interval.
+        same_runs: Whether both sides score the same trainings, one by one, so that these are paired too.
 
     Raises:
         DataError: The strata or their queries are not the same.
     """
     if [stratum.fold for stratum in ours] != [stratum.fold for stratum in theirs]:
         raise DataError("only runs on the same folds can be compared")
-    return _estimate(ours, theirs, figure, level)
+    return _estimate([ours, theirs], figure, level, same_runs)
 
 
 def _estimate(
-    ours: Sequence[Stratum], theirs: Sequence[Stratum] | None, figure: str, level: float
+    sides: Sequence[Sequence[Stratum]], figure: str, level: float, same_runs: bool = False
 ) -> Estimate:
-    sides = [ours] if theirs is None else [ours, theirs]
     _require_same_queries(sides)
+    ours = sides[0]
     tables = [[np.stack([run.of(figure) for run in stratum.runs]) for stratum in side] for side in sides]
-    of_strata = [tables[0][i].mean(axis=0) for i in range(len(ours))]
-    if theirs is not None:
-        of_strata = [mine - tables[1][i].mean(axis=0) for i, mine in enumerate(of_strata)]
+    if same_runs:
+        tables = [[mine - other for mine, other in zip(*tables, strict=True)]]
+    of_strata = [table.mean(axis=0) for table in tables[0]]
+    if len(tables) > 1:
+        of_strata = [mine - other.mean(axis=0) for mine, other in zip(of_strata, tables[1], strict=True)]
     mean = float(np.mean([values.mean() for values in of_strata]))
     of_runs = list(_run_variances(tables, of_strata))
     parts = [*of_runs, *_identity_variances(ours, of_strata)]

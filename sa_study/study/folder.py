@@ -26,6 +26,9 @@ class StudyFolder:
         self.best_settings = self.root / "best.yaml"
         self.best_weights = self.root / "best.pt"
         self.evaluation = self.root / "evaluation.json"
+        self.confirm = self.root / "confirm"
+        self.confirmation = self.root / "confirmation.json"
+        self.ablation = self.root / "ablation.json"
         self.baseline_weights = self.root / "baseline.pt"
         self.baseline_evaluation = self.root / "baseline_evaluation.json"
 

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
 from sa_study.curves import write_overview
-from sa_study.data.store import TrainingData
+from sa_study.data.store import Folds, any_of
 from sa_study.errors import ConfigError, RunFailed
 from sa_study.provenance import count_launches, differences, note_launch
 from sa_study.study.callback import StudyCallback
@@ -23,6 +23,7 @@ from sa_study.study.database import keep_copy, mend, open_readonly, open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.meter import Budget, Meter
+from sa_study.study.queue import Given, queue_points
 from sa_study.study.prepare import check_slots, load_data, load_starts, made, resolve
 from sa_study.study.records import ENDED, TrialEvent, read_record
 from sa_study.study.results import result_files
@@ -108,13 +109,17 @@ class Changes:
         return dataclasses.replace(config, **{"time_budget": None, **asked})
 
 
-def launch(root: Path, config: StudyConfig, watcher: Watcher) -> Outcome:
+_NOTHING = Given()
+
+
+def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NOTHING) -> Outcome:
     """Makes a study and runs it.
 
     Args:
         root: Folder of the study; must be free.
         config: What is asked for.
         watcher: Told what happens.
+        given: Configurations to run before the search suggests any.
 
     Raises:
         StudyError: Bad input; nothing was written.
@@ -129,18 +134,19 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher) -> Outcome:
         if config.storage_path:
             storage.require_free()
         storage.require_reachable()
-        require_room(folder, config, data.num_classes, room, config.goal)
-        with made(folder, config, data, room):
+        require_room(folder, config, any_of(data).num_classes, room, config.goal)
+        with made(folder, config, data, room, given):
             return _run(folder, config, data, starts, room, watcher)
 
 
-def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
+def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHING) -> Outcome:
     """Goes on with a study that was stopped or killed, or extends it.
 
     Args:
         root: The study's folder.
         changes: What is asked for beyond the study's own description.
         watcher: Told what happens.
+        given: Configurations to run that the study may not have yet.
 
     Raises:
         StudyError: Bad input; the study is as it was.
@@ -168,9 +174,10 @@ def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
             room = slots(config)
             config = check_slots(config, room)
             Storage.of_study(folder, config.storage_path).require_reachable()
-            require_room(folder, config, data.num_classes, room, left)
-            note_launch(folder.provenance, data.store.fingerprint, slots=dataclasses.asdict(room))
+            require_room(folder, config, any_of(data).num_classes, room, left)
+            note_launch(folder.provenance, any_of(data).store.fingerprint, slots=dataclasses.asdict(room))
             config.write(folder.config)
+            queue_points(database, given.points)
             return _run(folder, config, data, starts, room, watcher)
 
 
@@ -185,7 +192,7 @@ def _require_enough(config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:
 def _run(
     folder: StudyFolder,
     config: StudyConfig,
-    data: TrainingData,
+    data: Folds,
     starts: Starts,
     room: Slots,
     watcher: Watcher,

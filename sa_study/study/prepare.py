@@ -12,7 +12,7 @@ from typing import Any
 from sa_study.config import Settings
 from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
-from sa_study.data.store import TrainingData
+from sa_study.data.store import Folds, any_of
 from sa_study.engine import build_network
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.provenance import note_launch
@@ -22,13 +22,17 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
+from sa_study.study.queue import Given, queue_points
 from sa_study.study.search import create_study
 from sa_study.study.trainable import Starts
-from sa_study.training import load_training_data
+from sa_study.training import load_folds
 
 
-def load_data(config: StudyConfig, progress: Progress | None) -> TrainingData:
+def load_data(config: StudyConfig, progress: Progress | None) -> Folds:
     """Decodes the training images and checks that every trial can use them.
+
+    Returns:
+        The images once, by fold as trials train and validate on them.
 
     Raises:
         StudyError: They cannot be used, or not by every trial.
@@ -37,9 +41,10 @@ def load_data(config: StudyConfig, progress: Progress | None) -> TrainingData:
     settings = space.settings(space.baseline)
     if not settings.val_identities:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
-    data = load_training_data(Market1501(config.data_dir), settings, progress)
-    if (largest := max(space.possible("batch_size"))) > len(data.train):
-        raise ConfigError(f"batch_size: {largest:g}, but only {len(data.train)} images are trained on")
+    data = load_folds(Market1501(config.data_dir), settings, space.possible("fold"), progress)
+    largest, fewest = max(space.possible("batch_size")), min(len(part.train) for part in data.values())
+    if largest > fewest:
+        raise ConfigError(f"batch_size: {largest:g}, but only {fewest} images are trained on")
     return data
 
 
@@ -81,7 +86,9 @@ def check_slots(config: StudyConfig, room: Slots) -> StudyConfig:
 
 
 @contextmanager
-def made(folder: StudyFolder, config: StudyConfig, data: TrainingData, room: Slots) -> Iterator[None]:
+def made(
+    folder: StudyFolder, config: StudyConfig, data: Folds, room: Slots, given: Given
+) -> Iterator[None]:
     """Makes the folder of a new study and holds it; `study.yaml` comes last: a folder with one is complete.
 
     Raises:
@@ -91,7 +98,7 @@ def made(folder: StudyFolder, config: StudyConfig, data: TrainingData, room: Slo
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
         with driver_lock(folder.lock):
-            _write(StudyFolder.free(folder.root), config, data, room)
+            _write(StudyFolder.free(folder.root), config, data, room, given)
             unmade = False
             yield
     except OSError as error:
@@ -103,14 +110,16 @@ def made(folder: StudyFolder, config: StudyConfig, data: TrainingData, room: Slo
             shutil.rmtree(folder.root, ignore_errors=True)
 
 
-def _write(folder: StudyFolder, config: StudyConfig, data: TrainingData, room: Slots) -> None:
+def _write(folder: StudyFolder, config: StudyConfig, data: Folds, room: Slots, given: Given) -> None:
     files = (folder.provenance, folder.database, folder.config)
     try:
         for path in files:
             path.unlink(missing_ok=True)
-        note_launch(folder.provenance, data.store.fingerprint, slots=dataclasses.asdict(room))
-        about = {"lasting": config.lasting()}
-        create_study(open_storage(folder), config.directions, about)
+        note_launch(folder.provenance, any_of(data).store.fingerprint, slots=dataclasses.asdict(room))
+        about = {**given.about, "lasting": config.lasting()}
+        database = open_storage(folder)
+        create_study(database, config.directions, about)
+        queue_points(database, given.points)
         config.write(folder.config)
     except BaseException:
         for path in files:

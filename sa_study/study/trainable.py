@@ -18,7 +18,7 @@ from torch import Tensor
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from sa_study.config import Settings
-from sa_study.data.store import TrainingData
+from sa_study.data.store import Folds
 from sa_study.engine import Trainer
 from sa_study.errors import Diverged, WeightsError
 from sa_study.study.storage import Storage
@@ -34,7 +34,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 def run_trial(
     config: dict[str, Any],
-    data: TrainingData,
+    data: Folds,
     starts: Starts,
     storage: Storage,
     metric: str,
@@ -43,7 +43,7 @@ def run_trial(
 
     Args:
         config: What `StudySearch.suggest` returned.
-        data: The decoded images, shared by all trials of a node.
+        data: The decoded images by fold, shared by all trials of a node.
         starts: The pretrained backbones; a worker's node need not have their files.
         storage: Where checkpoints lie.
         metric: The study's metric, which Ray wants in every report.
@@ -72,10 +72,10 @@ def run_trial(
 class Run:
     """A trainer, where it can go on from, and what is told of it with its next epoch."""
 
-    def __init__(self, config: dict[str, Any], data: TrainingData, starts: Starts, storage: Storage):
+    def __init__(self, config: dict[str, Any], data: Folds, starts: Starts, storage: Storage):
         self._settings = Settings.from_mapping(config["settings"])
         self._resume_from: list[str] = config["resume_from"]
-        self._data = data
+        self._data = data[self._settings.fold]
         self._starts = starts
         self._storage = storage
         self._notes: list[str] = []

@@ -1,0 +1,169 @@
+"""Confirmations and ablations as tables: rows of plain text, for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from sa_study import keys
+from sa_study.report.console import make_table, percent
+from sa_study.report.text import number, safe, suggested_text
+
+_NAMES = {keys.RANK1: "rank-1", keys.MAP: "mAP"}
+_FIGURES = (keys.MAP, keys.RANK1)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table.
+
+    Attributes:
+        title: What it shows.
+        heads: Column heads; the first column is text, the others figures.
+        rows: Cells, as read from a study: not safe to show as they are.
+        notes: What must be known to read it.
+    """
+
+    title: str
+    heads: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    notes: tuple[str, ...] = ()
+
+
+def confirmation_rows(found: Mapping[str, Any]) -> Rows:
+    """What `confirm` found: a row for each configuration.
+
+    Args:
+        found: The content of `confirmation.json`.
+    """
+    metric = found["metric"]
+    rows = [
+        (
+            row["name"],
+            f"{row['runs'] - row['failed']} of {row['runs']}",
+            *(_mean(row["figures"], figure) for figure in _FIGURES),
+            _difference(row["difference"], metric),
+            _confidence(row["difference"], metric),
+        )
+        for row in found["configurations"]
+    ]
+    several = found["comparisons"] > 1
+    together = f" that hold for all {found['comparisons']} together" if several else ""
+    return Rows(
+        f"Retrained with {len(found['seeds'])} new seeds on {_folds(found)}, validation, per cent",
+        ("", "runs", *(f"{_NAMES[figure]} ± std" for figure in _FIGURES), f"{metric} − baseline", "P(better)"),
+        rows,
+        (
+            f"± standard deviation of the runs; differences in points, paired by query, with {percent(found['level'])} % "
+            f"intervals{together}, over identities and seeds.",
+        ),
+    )
+
+
+def confirmation_table(found: Mapping[str, Any]) -> Table:
+    """What `confirm` found, for the terminal."""
+    return _table(confirmation_rows(found))
+
+
+def curse_line(found: Mapping[str, Any]) -> str:
+    """The winner's curse: how much of the study's own lead is left; empty where it is not known."""
+    curse = found["curse"]
+    if not curse:
+        return ""
+    lost = curse["study_lead"] - curse["lead"]
+    return (
+        f"winner's curse: in the study, trial {curse['trial']} led the baseline by "
+        f"{100 * curse['study_lead']:+.1f} points of {found['metric']}; retrained, by {_points(curse)}: "
+        f"{'%.1f points of it were' % (100 * lost) if lost > 0 else 'none of it was'} luck of the draw"
+    )
+
+
+def effect_rows(found: Mapping[str, Any]) -> Rows:
+    """What each setting contributes.
+
+    Args:
+        found: The content of `ablation.json`.
+    """
+    rows = [
+        (
+            f"{effect['factor']}: {number(effect['from'])} → {number(effect['to'])}",
+            str(effect["cells"]),
+            *(_difference(effect["difference"], figure) for figure in _FIGURES),
+            _confidence(effect["difference"], found["metric"]),
+        )
+        for effect in found["effects"]
+    ]
+    seeds = len(found["seeds"])
+    over = f"and {seeds} seeds" if seeds > 1 else "(one seed: the pairs' spread stands for the seeds')"
+    return Rows(
+        f"What a change does, validation, points; {seeds} seed{'s' if seeds > 1 else ''}",
+        ("change", "pairs", *(_NAMES[figure] for figure in _FIGURES), f"P({_NAMES[found['metric']]} better)"),
+        rows,
+        (
+            "Mean over all pairs of cells that differ in this alone, with its 95 % interval over identities "
+            f"{over}; paired by query.",
+            "One interval in twenty misses the truth: the more changes are looked at, the more will seem to "
+            "matter.",
+        ),
+    )
+
+
+def cell_rows(found: Mapping[str, Any]) -> Rows:
+    """Every cell of the grid."""
+    rows = [
+        (
+            suggested_text(cell["settings"]),
+            f"{cell['runs'] - cell['failed']} of {cell['runs']}",
+            *(_mean(cell["figures"], figure) for figure in _FIGURES),
+            *(_mean(cell["reranked"], figure) for figure in _FIGURES),
+        )
+        for cell in found["cells"]
+    ]
+    names = [_NAMES[figure] for figure in _FIGURES]
+    heads = ("settings", "runs", *names, *(f"{name}, re-ranked" for name in names))
+    return Rows("Every cell, validation, per cent ± std", heads, rows)
+
+
+def ablation_tables(found: Mapping[str, Any]) -> list[Table]:
+    """What `ablate` found, for the terminal."""
+    return [_table(cell_rows(found)), _table(effect_rows(found))]
+
+
+def _table(rows: Rows) -> Table:
+    table = make_table(rows.title)
+    for index, head in enumerate(rows.heads):
+        table.add_column(head, justify="right" if index else "left", overflow="fold")
+    for row in rows.rows:
+        table.add_row(*map(safe, row))
+    table.caption = "\n".join(rows.notes) or None
+    return table
+
+
+def _folds(found: Mapping[str, Any]) -> str:
+    count = len(found["folds"])
+    return "other identities" if count == 1 else f"{count} sets of other identities"
+
+
+def _mean(figures: Mapping[str, Any] | None, figure: str) -> str:
+    if not figures:
+        return "–"
+    return f"{percent(figures[figure]['mean'])} ± {percent(figures[figure]['std'])}"
+
+
+def _difference(found: Mapping[str, Any] | None, figure: str) -> str:
+    return _points(found[figure]) if found else "–"
+
+
+def _points(found: Mapping[str, Any]) -> str:
+    mean, low, high = (f"{100 * found[name]:+.1f}" for name in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def _confidence(found: Mapping[str, Any] | None, figure: str) -> str:
+    if not found:
+        return "–"
+    share = found[figure]["p_better"]
+    return "> 99.9 %" if share > 0.999 else "< 0.1 %" if share < 0.001 else f"{percent(share)} %"

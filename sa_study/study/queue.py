@@ -1,0 +1,38 @@
+"""Configurations that a study is given beforehand, instead of searching for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+
+from sa_study.study.records import STUDY_NAME
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a launch is given beforehand.
+
+    Attributes:
+        points: Configurations to run, in this order, each once; values of all searched settings.
+        about: What to keep with a new study beside its trials.
+    """
+
+    points: tuple[Mapping[str, Any], ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def queue_points(storage: optuna.storages.BaseStorage, points: Iterable[Mapping[str, Any]]) -> None:
+    """Queues the configurations that the study has neither begun nor queued already."""
+    study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
+    known = [_point(trial) for trial in study.get_trials(deepcopy=False)]
+    for point in points:
+        if dict(point) not in known:
+            study.enqueue_trial(dict(point))
+
+
+def _point(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    """A trial's configuration, also before it is asked for."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}

@@ -1,0 +1,1 @@
+"""Given configurations, each trained with several seeds: `confirm` and `ablate`."""

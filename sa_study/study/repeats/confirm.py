@@ -1,0 +1,74 @@
+"""The command `confirm`: what it needs beforehand, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from sa_study.errors import StudyFolderError
+from sa_study.files import write_json
+from sa_study.provenance import read_provenance
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import open_readonly, read_about, read_trials
+from sa_study.study.folder import StudyFolder
+from sa_study.study.lock import holder
+from sa_study.study.repeats.confirmation import Confirmation, choose, conclude, describe, kept_of
+from sa_study.study.repeats.scoring import scored_runs
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A confirmation that can be run.
+
+    Attributes:
+        parent: The study whose leaders are confirmed.
+        folder: Where the repeats are.
+        confirmation: What is confirmed.
+        config: The study of the repeats.
+    """
+
+    parent: StudyFolder
+    folder: StudyFolder
+    confirmation: Confirmation
+    config: StudyConfig
+
+
+def prepare(root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | None) -> Prepared:
+    """Decides what to run, by what was begun before or else by the study as it stands.
+
+    Raises:
+        StudyError: The study runs, has nothing to confirm, or a confirmation was begun otherwise.
+    """
+    parent = StudyFolder.existing(root)
+    if owner := holder(parent.lock):
+        raise StudyFolderError(f"{root}: is run by {owner}; confirm it when it has ended")
+    config = StudyConfig.read(parent.config)
+    if data_dir:
+        config = replace(config, data_dir=data_dir.absolute())
+    confirmation = choose(config, read_trials(parent), top=top, seeds=seeds, folds=folds)
+    folder = StudyFolder(parent.confirm)
+    if folder.config.exists():
+        about = read_about(open_readonly(StudyFolder.existing(folder.root)), folder)
+        confirmation = kept_of(about, confirmation, folder)
+    return Prepared(parent, folder, confirmation, describe(confirmation, config))
+
+
+def finish(
+    prepared: Prepared, trials: Sequence[FrozenTrial], report: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Scores the runs and writes the study's `confirmation.json`.
+
+    Raises:
+        StudyError: A checkpoint or an image cannot be used, or the images are not the study's.
+    """
+    images = read_provenance(prepared.folder.provenance)["data_fingerprint"]
+    if images != read_provenance(prepared.parent.provenance)["data_fingerprint"]:
+        raise StudyFolderError(f"{prepared.folder.root}: was not run on the study's images; remove it")
+    runs = scored_runs(prepared.folder, trials, report=report)
+    found = conclude(prepared.confirmation, runs, prepared.config)
+    write_json(prepared.parent.confirmation, found)
+    return found

@@ -1,0 +1,130 @@
+"""What each validation query scored in a trial's best epoch, from its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from sa_study.arithmetic import memory_format, prepare_device
+from sa_study.checkpoint import FILE_NAME
+from sa_study.data.device_images import DeviceImages
+from sa_study.data.store import Folds, TrainingData
+from sa_study.errors import DataError, RunFailed
+from sa_study.evaluation import TrainedNetwork, load_network
+from sa_study.features import extract_features
+from sa_study.files import write_json
+from sa_study.metrics.distances import rank_features
+from sa_study.metrics.query_scores import QueryScores
+from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
+from sa_study.metrics.reranking import rerank_features
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.prepare import load_data
+from sa_study.study.records import read_record
+from sa_study.study.repeats.runs import Run, ended_runs
+from sa_study.study.storage import Storage
+
+_TOLERANCE = 0.005
+"""Between a figure that a worker recorded and the same on this machine, perhaps by another device."""
+
+
+def scored_runs(
+    folder: StudyFolder,
+    trials: Sequence[FrozenTrial],
+    *,
+    reranked: bool = False,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Run]:
+    """The runs that have ended, with what their queries scored, which is kept in the folder for the next time.
+
+    Args:
+        folder: The study of the repeats.
+        trials: Its trials.
+        reranked: Whether the scores after re-ranking are wanted too.
+        report: Told how many runs are done.
+
+    Raises:
+        RunFailed: A checkpoint is gone, or does not give the figures that were recorded.
+        DataError: The images cannot be read.
+    """
+    config = StudyConfig.read(folder.config)
+    runs = list(ended_runs(trials, config.space.settings(config.space.baseline).fold))
+    images: list[Folds] = []  # decoded for the first run that was not scored before
+    found = []
+    for done, (trial, run) in enumerate(runs):
+        report(done, len(runs))
+        if run.failure:
+            found.append(run)
+            continue
+        kept = folder.root / "scores" / f"trial_{trial.number:04d}.json"
+        checkpoint = read_record(trial).best_checkpoint
+        scores = _read(kept, checkpoint)
+        if scores is None or (reranked and scores[1] is None):
+            images = images or [load_data(config, None)]
+            scores = _score(folder, config, trial, images[0][run.fold], reranked)
+            _write(kept, checkpoint, scores)
+        found.append(replace(run, scores=scores[0], reranked=scores[1]))
+    report(len(runs), len(runs))
+    return found
+
+
+_Scores = tuple[QueryScores, QueryScores | None]
+
+
+def _score(
+    folder: StudyFolder, config: StudyConfig, trial: FrozenTrial, data: TrainingData, reranked: bool
+) -> _Scores:
+    record = read_record(trial)
+    storage = Storage.of_study(folder, config.storage_path)
+    try:
+        with storage.checkpoint(record.best_checkpoint).as_directory() as place:
+            trained = load_network(Path(place) / FILE_NAME, {})
+    except OSError as error:
+        raise RunFailed(f"trial {trial.number}: {record.best_checkpoint} cannot be read ({error})") from None
+    plain, again = _rank(trained, data, reranked)
+    now, then = float(getattr(plain, config.metric)), record.best[config.metric]
+    if abs(now - then) > _TOLERANCE:
+        raise RunFailed(
+            f"trial {trial.number}: its checkpoint gives {config.metric} {now:.4f}, but {then:.4f} was "
+            f"recorded; 'audit --study {folder.root}' tells what is wrong"
+        )
+    return plain.queries, again.queries if again else None
+
+
+def _rank(
+    trained: TrainedNetwork, data: TrainingData, reranked: bool
+) -> tuple[RankingMetrics, RankingMetrics | None]:
+    settings = trained.settings
+    device = prepare_device(settings)
+    net = trained.net.to(device).to(memory_format=memory_format(settings))
+    images = DeviceImages(data.store.images, device, resident=False)
+    query, gallery = (extract_features(net, images, part, settings) for part in (data.query, data.gallery))
+    pids, camids = data.store.pids, data.store.camids
+    labels = pids[data.query], pids[data.gallery], camids[data.query], camids[data.gallery]
+    plain = rank_features(query, gallery, *labels)
+    return plain, ranking_metrics(rerank_features(query, gallery), *labels) if reranked else None
+
+
+def _write(path: Path, checkpoint: str, scores: _Scores) -> None:
+    path.parent.mkdir(exist_ok=True)
+    plain, again = scores
+    values: dict[str, Any] = {"checkpoint": checkpoint, "plain": plain.to_dict()}
+    write_json(path, {**values, "reranked": again.to_dict() if again else None})
+
+
+def _read(path: Path, checkpoint: str) -> _Scores | None:
+    """What was kept of this checkpoint; None where it was not, or is damaged, so that it is made again."""
+    try:
+        values = json.loads(path.read_text())
+        if values["checkpoint"] != checkpoint:
+            return None
+        again = values["reranked"]
+        plain = QueryScores.from_dict(values["plain"], str(path))
+        return plain, QueryScores.from_dict(again, str(path)) if again else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError):
+        return None
