@@ -98,6 +98,11 @@ class Settings:
     )
     identities: int = _setting(0, "use only so many training identities (seeded draw); 0 = all", low=0)
     split_seed: int = _setting(0, "seed of the identities that are used and held out", low=0, below=2**31)
+    fold: int = _setting(
+        0,
+        "which of the disjoint sets of held-out identities (split_seed orders them); 0 is the study's own",
+        low=0,
+    )
     metric: str = _setting(
         "mAP", "validation figure whose best epoch is kept", choices=(keys.MAP, keys.RANK1)
     )
@@ -175,6 +180,11 @@ class Settings:
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as some file records them, with the default of each that did not exist when it was written."""
+    return {**{name: field.default for name, field in _FIELDS.items()}, **recorded}
 
 
 def check_key(key: object) -> None:

@@ -69,6 +69,7 @@ def load_training_data(
         dataset,
         val_identities=settings.val_identities,
         split_seed=settings.split_seed,
+        fold=settings.fold,
         size=(settings.height, settings.width),
         max_identities=settings.identities or None,
         progress=progress,

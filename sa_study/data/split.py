@@ -27,19 +27,24 @@ class ValidationSplit:
     gallery: npt.NDArray[np.int64]
 
 
-def validation_split(records: Sequence[ImageRecord], identities: int = 100, seed: int = 0) -> ValidationSplit:
+def validation_split(
+    records: Sequence[ImageRecord], identities: int = 100, seed: int = 0, fold: int = 0
+) -> ValidationSplit:
     """Holds out identities and makes a cross-camera query and gallery of them.
 
     Of each held-out identity and camera one image, drawn at random, is a query; the others are gallery. Only
-    identities seen by two or more cameras are held out, at most `MAX_SHARE` of all identities.
+    identities seen by two or more cameras are held out, at most `MAX_SHARE` of all identities. The seed
+    orders them; each fold takes the next so many, so that no identity is held out by two folds.
 
     Args:
         records: Training images in any order; the split depends on their file names only.
         identities: How many identities to hold out; 0 for none (query and gallery are empty then).
         seed: Seed of the draws.
+        fold: Which run of the ordered identities to hold out, from 0.
 
     Raises:
-        DataError: There are too few identities, or no query would have a match from another camera.
+        DataError: There are too few identities, for this fold or for any, or no query would have a match from
+            another camera.
     """
     order = sorted(range(len(records)), key=lambda index: records[index].path.name)
     if identities == 0:
@@ -47,7 +52,7 @@ def validation_split(records: Sequence[ImageRecord], identities: int = 100, seed
         return ValidationSplit(np.array(order, np.int64), nothing, nothing)
     images = _by_identity_and_camera(records, order)
     rng = np.random.default_rng(derived_seed(seed, "split"))
-    held_out = _draw_identities(images, identities, rng)
+    held_out = _draw_identities(images, identities, fold, rng)
     query: list[int] = []
     gallery: list[int] = []
     for indices in (indices for pid in held_out for indices in images[pid].values()):
@@ -86,7 +91,7 @@ def _by_identity_and_camera(
 
 
 def _draw_identities(
-    images: dict[int, dict[int, list[int]]], identities: int, rng: np.random.Generator
+    images: dict[int, dict[int, list[int]]], identities: int, fold: int, rng: np.random.Generator
 ) -> tuple[int, ...]:
     count = min(identities, int(MAX_SHARE * len(images)))
     if count < 1:
@@ -95,4 +100,10 @@ def _draw_identities(
             f"at least {math.ceil(1 / MAX_SHARE)} are needed"
         )
     candidates = sorted(pid for pid, cameras in images.items() if len(cameras) > 1)
-    return tuple(sorted(rng.permutation(candidates)[:count].tolist()))
+    if fold and (fold + 1) * count > len(candidates):
+        folds = max(1, len(candidates) // count)
+        raise DataError(
+            f"fold: {fold}, but {len(candidates)} identities are seen by two or more cameras, which makes "
+            f"{folds} folds of {count}; give a fold below {folds}, or fewer val_identities"
+        )
+    return tuple(sorted(rng.permutation(candidates)[fold * count :][:count].tolist()))

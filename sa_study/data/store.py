@@ -95,6 +95,7 @@ def training_data(
     size: tuple[int, int],
     max_identities: int | None = None,
     progress: Progress | None = None,
+    fold: int = 0,
 ) -> TrainingData:
     """Decodes the training folder and holds out part of it; no test image is opened.
 
@@ -105,13 +106,14 @@ def training_data(
         size: Height and width in pixels for images that differ in size.
         max_identities: Use only so many identities, drawn at random, for small runs; None for all.
         progress: Told the number of images done and in all.
+        fold: Which of the disjoint sets of identities to hold out.
 
     Raises:
         DataError: See `decode` and `validation_split`; or training and test folders share an identity.
     """
     dataset.require_disjoint()
     records = limit_identities(dataset.train, max_identities, split_seed)
-    split = validation_split(records, val_identities, split_seed)
+    split = validation_split(records, val_identities, split_seed, fold)
     store = decode(records, size, progress=progress)
     classes, labels = np.unique(store.pids[split.train], return_inverse=True)
     return TrainingData(store, split.train, labels.astype(np.int64), split.query, split.gallery, len(classes))

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study import keys
-from sa_study.config import Settings
+from sa_study.config import Settings, completed
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
@@ -158,5 +158,5 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
 def _is_of(evaluation: Mapping[str, Any], run: Run) -> bool:
     """Whether an evaluation is of a trial's best epoch."""
     settings = {**run.settings.to_dict(), **{name: None for name in _MAY_DIFFER}}
-    evaluated = {**evaluation["settings"], **{name: None for name in _MAY_DIFFER}}
+    evaluated = {**completed(evaluation["settings"]), **{name: None for name in _MAY_DIFFER}}
     return settings == evaluated and evaluation.get("checkpoint_epoch") == run.record.best.get(keys.EPOCH)

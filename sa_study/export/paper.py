@@ -161,7 +161,8 @@ def _settings(facts: StudyFacts) -> list[tuple[str, str, str, str]]:
 
 def _about(facts: StudyFacts) -> list[tuple[str, str]]:
     config, space = facts.config, facts.config.space
-    held_out = space.settings({}).val_identities
+    fixed = space.settings({})
+    fold = f", fold {fixed.fold}" if fixed.fold else ""
     rule = space.scheduler
     stopping = "none"
     if rule.name != "none":
@@ -174,7 +175,8 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
         ("objective", f"validation {config.metric} of the best epoch, maximised{second}"),
         (
             "validation",
-            f"{held_out} training identities (at most 20 %) held out, seed {space.settings({}).split_seed}; "
+            f"{fixed.val_identities} training identities (at most 20 %) held out, seed "
+            f"{fixed.split_seed}{fold}; "
             "one query an identity and camera, matches across cameras",
         ),
         (

@@ -122,6 +122,7 @@ def _training_data(trained: TrainedNetwork, dataset: Market1501, report: Report)
         dataset,
         val_identities=settings.val_identities,
         split_seed=settings.split_seed,
+        fold=settings.fold,
         size=(settings.height, settings.width),
         max_identities=settings.identities or None,
         progress=partial(report, "decode"),

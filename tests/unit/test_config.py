@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sa_study.config import PAPER_VARIANTS, Settings, describe_settings
+from sa_study.config import PAPER_VARIANTS, Settings, completed, describe_settings
 from sa_study.errors import ConfigError
 
 
@@ -95,3 +95,10 @@ def test_a_weights_file_is_kept_with_its_absolute_path(
 def test_every_setting_is_described() -> None:
     for name, default, allowed, meaning in describe_settings():
         assert default and allowed and len(meaning) > 10, name
+
+
+def test_what_an_older_file_records_is_completed_by_the_defaults() -> None:
+    recorded = Settings(lr=0.2, split_seed=3).to_dict()
+    del recorded["fold"]
+    assert completed(recorded) == Settings(lr=0.2, split_seed=3).to_dict()
+    assert completed({"fold": 2})["fold"] == 2

@@ -136,6 +136,7 @@ MISTAKES: list[tuple[list[str], Any, list[str]]] = [
         {"type": "int", "low": 0, "high": 9},
         ["search.split_seed", "same for all trials"],
     ),
+    (["search", "fold"], {"type": "int", "low": 0, "high": 4}, ["search.fold", "same for all trials"]),
     (["fixed", "lr"], 0.1, ["lr", "both search and fixed"]),
     (["fixed", "depth"], 19, ["fixed", "depth", "19"]),
     (["fixed", "height"], 64, ["height", "96"]),

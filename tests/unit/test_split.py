@@ -114,3 +114,49 @@ def test_limited_identities_are_drawn_and_keep_their_order() -> None:
 def test_a_limit_that_does_not_bind(limit: int | None) -> None:
     records = people(range(1, 4))
     assert limit_identities(records, limit, 0) == tuple(records)
+
+
+def held_out(records: list[ImageRecord], split: ValidationSplit) -> set[int]:
+    return {records[i].pid for i in [*split.query, *split.gallery]}
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_folds_hold_out_different_people_and_together_all_of_them(seed: int) -> None:
+    records = people(range(1, 51))
+    folds = [validation_split(records, 100, seed, fold) for fold in range(5)]
+    people_of = [held_out(records, fold) for fold in folds]
+    assert [len(pids) for pids in people_of] == [10] * 5
+    assert set.union(*people_of) == set(range(1, 51))
+    for fold, pids in zip(folds, people_of, strict=True):
+        assert pids == set(range(1, 51)) - {records[i].pid for i in fold.train}
+
+
+def test_fold_0_is_the_split_without_folds() -> None:
+    records = people(range(1, 51))
+    assert chosen(records, validation_split(records, 7, 3, 0)) == chosen(
+        records, validation_split(records, 7, 3)
+    )
+
+
+def test_a_fold_follows_from_its_seed_and_number_alone() -> None:
+    records = people(range(1, 101))
+    shuffled = random.Random(0).sample(records, len(records))
+    assert chosen(records, validation_split(records, 20, 1, 3)) == chosen(
+        shuffled, validation_split(shuffled, 20, 1, 3)
+    )
+    assert chosen(records, validation_split(records, 20, 1, 3)) != chosen(
+        records, validation_split(records, 20, 2, 3)
+    )
+
+
+@pytest.mark.parametrize(("candidates", "folds"), [(17, 2), (16, 2), (15, 1), (5, 1)])
+def test_a_fold_beyond_the_candidates(candidates: int, folds: int) -> None:
+    records = people(range(1, 41 - candidates), cameras=1) + people(range(41 - candidates, 41))
+    for fold in range(folds):
+        assert held_out(records, validation_split(records, 8, 0, fold)) <= set(range(41 - candidates, 41))
+    with pytest.raises(DataError) as error:
+        validation_split(records, 8, 0, folds)
+    assert str(error.value) == (
+        f"fold: {folds}, but {candidates} identities are seen by two or more cameras, which makes {folds} "
+        f"folds of 8; give a fold below {folds}, or fewer val_identities"
+    )

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
-from sa_study.config import Settings
+from sa_study.config import Settings, completed
 from sa_study.curves import tag_of
 from sa_study.errors import StudyError
 from sa_study.provenance import count_launches
@@ -169,7 +169,10 @@ def check_checkpoints(evidence: Evidence) -> Iterator[str]:
                 yield f"{where} cannot be used ({found})"
             elif found.epoch != epoch:
                 yield f"{where} is of epoch {found.epoch}, not {epoch}"
-            elif not _settings_of(trial, record, evidence).items() <= _without_parts(found.settings).items():
+            elif (
+                not _settings_of(trial, record, evidence).items()
+                <= _without_parts(completed(found.settings)).items()
+            ):
                 yield f"{where} was made with other settings"
             elif not _holds_curve(found, epoch, evidence.epochs(trial.number)):
                 yield f"{where} has another history than Ray"

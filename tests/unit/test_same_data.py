@@ -1,0 +1,65 @@
+"""A data set in Market-1501's layout gives, bit for bit, what it gave when studies were first recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sa_study.config import Settings
+from sa_study.data.market1501 import Market1501
+from sa_study.data.split import limit_identities
+from sa_study.data.store import test_data as load_test_data
+from sa_study.training import load_training_data
+
+# Small enough to be drawn byte by byte: what an encoder of images writes changes with its version.
+HEAD = b"P6 2 3 255\n"
+SETTINGS = Settings(depth=18, pretrained="none", val_identities=3, split_seed=5, batch_size=16)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Market1501:
+    def write(folder: str, person: str, camera: int, number: int) -> None:
+        stem = f"{person}_c{camera}s1_{number:06}_01"
+        path = tmp_path / folder / f"{stem}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(HEAD + stem.encode()[:18].ljust(18, b"."))
+
+    for camera in (1, 2, 3):
+        for number in (0, 1):
+            for pid in range(11, 26):
+                write("bounding_box_train", f"{pid:04}", camera, number)
+            for pid in (1, 2):
+                write("bounding_box_test" if number else "query", f"{pid:04}", camera, number)
+    write("bounding_box_test", "0000", 1, 0)
+    write("bounding_box_test", "-1", 1, 0)
+    return Market1501(tmp_path)
+
+
+def test_the_training_images_and_who_is_held_out(dataset: Market1501) -> None:
+    data = load_training_data(dataset, SETTINGS)
+    assert data.store.fingerprint == "31a0aec3655e274708a1e659d3c7a6acb5802b971301d3d554e7005609d96f42"
+    assert data.train.tolist() == list(range(6, 78))
+    assert data.query.tolist() == [0, 3, 4, 79, 80, 83, 85, 86, 89]
+    assert data.gallery.tolist() == [1, 2, 5, 78, 81, 82, 84, 87, 88]
+    assert data.store.pids[data.query].tolist() == [11] * 3 + [24] * 3 + [25] * 3
+
+
+def test_who_is_used_of_a_limited_number(dataset: Market1501) -> None:
+    assert {record.pid for record in limit_identities(dataset.train, 6, 5)} == {15, 16, 17, 19, 20, 24}
+
+
+def test_the_test_images(dataset: Market1501) -> None:
+    query, gallery = load_test_data(dataset, (3, 2))
+    assert query.fingerprint == "195c0840a39239d9c0c979b97ea552f62fee117ea0d2c5d776d4797c5761a7bd"
+    assert gallery.fingerprint == "f504623b702c1b8cd6762308825c424b677a172597a7099691f495d39bc25fdd"
+    assert query.pids.tolist() == [1, 1, 1, 2, 2, 2]
+    assert gallery.pids.tolist() == [0, 1, 1, 1, 2, 2, 2]
+    assert gallery.camids.tolist() == [0, 0, 1, 2, 0, 1, 2]
+
+
+def test_another_fold_is_other_people(dataset: Market1501) -> None:
+    data = load_training_data(dataset, Settings(**SETTINGS.to_dict() | {"fold": 1}))
+    assert data.store.fingerprint == "31a0aec3655e274708a1e659d3c7a6acb5802b971301d3d554e7005609d96f42"
+    held_out = set(data.store.pids[data.query].tolist())
+    assert len(held_out) == 3 and held_out.isdisjoint({11, 24, 25})
