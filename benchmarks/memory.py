@@ -70,7 +70,7 @@ def trial(config: dict[str, Any], data: TrainingData, storage: Storage) -> None:
     run = config["run"]
     images = np.array(data.store.images) if run["copies"] else data.store.images
     assert images.max() == 255
-    run_trial(run, data, {}, storage, keys.MAP)
+    run_trial(run, {0: data}, {}, storage, keys.MAP)
 
 
 class Meter(tune.Callback):

@@ -36,6 +36,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sa_study.data.sample import make_sample_data
+from sa_study.data.store import any_of
 from sa_study.report.live.watch import LiveStudy
 from sa_study.space import Scheduler, SearchSpace
 from sa_study.space_file import load_space, override
@@ -128,7 +129,7 @@ def make_config(data_dir: Path, trials: int, seconds: float, slots: int) -> Stud
     config = StudyConfig(
         data_dir=data_dir, space=unstopped(space), trials=trials, max_concurrent=slots, gpus_per_trial=0
     )
-    data = load_data(config, None)
+    data = any_of(load_data(config, None))
     resolved = resolve(config, Slots(1, 0, slots)).space
     epoch = probe(resolved.settings(resolved.baseline), data, lambda done, total: None).seconds
     epochs = max(1, round(seconds / epoch))

@@ -34,18 +34,19 @@ def load_space(path: Path) -> SearchSpace:
     return parse_space(read_yaml(path), str(path))
 
 
-def parse_space(spec: Mapping[str, Any], where: str) -> SearchSpace:
+def parse_space(spec: Mapping[str, Any], where: str, *, folds: bool = False) -> SearchSpace:
     """Validates a search space given as plain values.
 
     Args:
         spec: The mapping read from a file.
         where: Named in errors.
+        folds: Whether trials may differ in `fold`: those that confirm a study do, but a search must not.
 
     Raises:
         ConfigError: One line with the key, the value and what is allowed.
     """
     try:
-        return _parse(spec)
+        return _parse(spec, folds)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -64,7 +65,7 @@ def override(space: SearchSpace, values: Mapping[str, Any]) -> SearchSpace:
         rest.fixed[key] = default_of(key)
         del search[key]
     rest = dataclasses.replace(rest, baseline=_baseline(rest, space.baseline))
-    return parse_space(rest.to_dict(), "--set")
+    return parse_space(rest.to_dict(), "--set", folds="fold" in search)
 
 
 def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
@@ -79,11 +80,13 @@ def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
     return dataclasses.replace(space, fixed=fixed)
 
 
-def _parse(spec: Mapping[str, Any]) -> SearchSpace:
+def _parse(spec: Mapping[str, Any], folds: bool) -> SearchSpace:
     only_keys(spec, _KEYS, "")
     fixed = _values(_mapping(spec, "fixed"), "fixed")
     search: dict[str, Parameter] = {}
     for key, rule in _mapping(spec, "search").items():
+        if key == "fold" and not folds:
+            raise ConfigError("search.fold: must be the same for all trials; put it under fixed")
         search[key] = parse_parameter(key, rule, search, fixed)
     twice = sorted(search.keys() & fixed.keys())
     if twice:

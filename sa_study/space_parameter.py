@@ -16,7 +16,6 @@ _NOT_SEARCHABLE = {
     "val_identities",
     "identities",
     "split_seed",
-    "fold",
     "device",
     "threads",
     "eval_batch_size",

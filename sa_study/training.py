@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sa_study.checkpoint import load_checkpoint, save_checkpoint
@@ -10,7 +10,7 @@ from sa_study.config import Settings
 from sa_study.curves import RunWriter
 from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
-from sa_study.data.store import TrainingData, training_data
+from sa_study.data.store import Folds, TrainingData, training_folds
 from sa_study.engine import Trainer, best_epoch
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.provenance import note_launch
@@ -65,19 +65,30 @@ def load_training_data(
         DataError: The images cannot be used.
         ConfigError: There are fewer training images than a batch.
     """
-    data = training_data(
+    return load_folds(dataset, settings, [settings.fold], progress)[settings.fold]
+
+
+def load_folds(
+    dataset: Market1501, settings: Settings, folds: Sequence[int], progress: Progress | None = None
+) -> Folds:
+    """Decodes what the settings train and validate on, for several folds in the place of their own.
+
+    Raises:
+        DataError: The images cannot be used.
+        ConfigError: There are fewer training images than a batch.
+    """
+    data = training_folds(
         dataset,
         val_identities=settings.val_identities,
         split_seed=settings.split_seed,
-        fold=settings.fold,
+        folds=folds,
         size=(settings.height, settings.width),
         max_identities=settings.identities or None,
         progress=progress,
     )
-    if settings.batch_size > len(data.train):
-        raise ConfigError(
-            f"batch_size: {settings.batch_size}, but only {len(data.train)} images are trained on"
-        )
+    fewest = min(len(part.train) for part in data.values())
+    if settings.batch_size > fewest:
+        raise ConfigError(f"batch_size: {settings.batch_size}, but only {fewest} images are trained on")
     return data
 
 

@@ -78,7 +78,7 @@ def _nodes(count: int) -> dict[str, float]:
             cluster.add_node(num_cpus=1)
         with (
             tempfile.TemporaryDirectory(prefix="scaling_") as place,
-            patch.object(launch, "load_data", lambda config, progress: _no_data()),
+            patch.object(launch, "load_data", lambda config, progress: {0: _no_data()}),
             patch.object(launch, "run_trial", sleeping_trial(EPOCHS, SECONDS)),
             patch.object(launch, "keep_winner", lambda *_: None),  # its checkpoint is empty
         ):

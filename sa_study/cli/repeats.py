@@ -37,7 +37,9 @@ def register(app: typer.Typer) -> None:
 def confirm(
     study: Study,
     top: Annotated[int, typer.Option("--top", help="How many of the leading configurations.", min=1)] = 3,
-    seeds: Annotated[int, typer.Option("--seeds", help="Seeds of each, none of them the study's.", min=1)] = 3,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Seeds of each, none of them the study's.", min=1)
+    ] = 3,
     folds: Annotated[
         int,
         typer.Option(
@@ -57,8 +59,8 @@ def confirm(
     """
     from sa_study.report.output import Output
     from sa_study.report.repeats import confirmation_table, curse_line
-    from sa_study.study.launch import Changes
     from sa_study.study.config import parse_duration
+    from sa_study.study.launch import Changes
     from sa_study.study.repeats.confirm import finish, prepare
 
     output = Output(quiet, as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image
 
 from sa_study.data.images import Progress, for_each_image, read_image
 from sa_study.data.market1501 import ImageRecord, Market1501
-from sa_study.data.split import limit_identities, validation_split
+from sa_study.data.split import ValidationSplit, limit_identities, validation_split
 from sa_study.errors import DataError
 
 
@@ -53,6 +53,10 @@ class TrainingData:
     query: npt.NDArray[np.int64]
     gallery: npt.NDArray[np.int64]
     num_classes: int
+
+
+Folds = Mapping[int, TrainingData]
+"""By fold, what is trained on and validated with; all index one store."""
 
 
 class _SizesDifferError(DataError):
@@ -111,10 +115,32 @@ def training_data(
     Raises:
         DataError: See `decode` and `validation_split`; or training and test folders share an identity.
     """
+    return training_folds(dataset, val_identities, split_seed, size, [fold], max_identities, progress)[fold]
+
+
+def training_folds(
+    dataset: Market1501,
+    val_identities: int,
+    split_seed: int,
+    size: tuple[int, int],
+    folds: Sequence[int],
+    max_identities: int | None = None,
+    progress: Progress | None = None,
+) -> Folds:
+    """As `training_data`, for several folds: their images are decoded once, and are one array."""
     dataset.require_disjoint()
     records = limit_identities(dataset.train, max_identities, split_seed)
-    split = validation_split(records, val_identities, split_seed, fold)
+    splits = {fold: validation_split(records, val_identities, split_seed, fold) for fold in folds}
     store = decode(records, size, progress=progress)
+    return {fold: _indexed(store, split) for fold, split in splits.items()}
+
+
+def any_of(folds: Folds) -> TrainingData:
+    """One of the folds, for what all of them have in common."""
+    return next(iter(folds.values()))
+
+
+def _indexed(store: ImageStore, split: ValidationSplit) -> TrainingData:
     classes, labels = np.unique(store.pids[split.train], return_inverse=True)
     return TrainingData(store, split.train, labels.astype(np.int64), split.query, split.gallery, len(classes))
 

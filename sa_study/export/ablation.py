@@ -22,8 +22,8 @@ def ablation_markdown(found: Mapping[str, Any]) -> str:
         [
             "# Ablation\n",
             markdown(
-                f"{runs['ended']} of {runs['asked']} runs, {runs['failed']} failed; seeds {seeds}. Each run is "
-                "scored by its best epoch on held-out training identities; the test set was not opened. "
+                f"{runs['ended']} of {runs['asked']} runs, {runs['failed']} failed; seeds {seeds}. Each run "
+                "is scored by its best epoch on held-out training identities; the test set was not opened. "
                 f"Changes begin from: {suggested_text(found['reference'])}."
             ),
             *_section(effect_rows(found)),

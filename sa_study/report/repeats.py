@@ -54,11 +54,17 @@ def confirmation_rows(found: Mapping[str, Any]) -> Rows:
     together = f" that hold for all {found['comparisons']} together" if several else ""
     return Rows(
         f"Retrained with {len(found['seeds'])} new seeds on {_folds(found)}, validation, per cent",
-        ("", "runs", *(f"{_NAMES[figure]} ± std" for figure in _FIGURES), f"{metric} − baseline", "P(better)"),
+        (
+            "",
+            "runs",
+            *(f"{_NAMES[figure]} ± std" for figure in _FIGURES),
+            f"{metric} − baseline",
+            "P(better)",
+        ),
         rows,
         (
-            f"± standard deviation of the runs; differences in points, paired by query, with {percent(found['level'])} % "
-            f"intervals{together}, over identities and seeds.",
+            f"± standard deviation of the runs; differences in points, paired by query, with "
+            f"{percent(found['level'])} % intervals{together}, over identities and seeds.",
         ),
     )
 
@@ -76,7 +82,7 @@ def curse_line(found: Mapping[str, Any]) -> str:
     lost = curse["study_lead"] - curse["lead"]
     return (
         f"winner's curse: in the study, trial {curse['trial']} led the baseline by "
-        f"{100 * curse['study_lead']:+.1f} points of {found['metric']}; retrained, by {_points(curse)}: "
+        f"{100 * curse['study_lead']:+.1f} points of {found['metric']}; retrained, by {_points({**curse, 'mean': curse['lead']})}: "
         f"{'%.1f points of it were' % (100 * lost) if lost > 0 else 'none of it was'} luck of the draw"
     )
 

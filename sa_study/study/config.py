@@ -149,7 +149,7 @@ class StudyConfig:
                 raise ConfigError(f"format {written}, by a newer version; this one reads {FORMAT}: update it")
             if written != FORMAT:
                 raise ConfigError(f"format {written!r}; this version reads {FORMAT}")
-            space = parse_space(values["space"], "space")
+            space = parse_space(values["space"], "space", folds=True)
             return cls(**{**values, "data_dir": Path(values["data_dir"]), "space": space})
         except (ConfigError, KeyError, TypeError) as error:
             raise StudyFolderError(f"{path}: is no study description of this version ({error})") from None

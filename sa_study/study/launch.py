@@ -23,8 +23,8 @@ from sa_study.study.database import keep_copy, mend, open_readonly, open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.meter import Budget, Meter
-from sa_study.study.queue import Given, queue_points
 from sa_study.study.prepare import check_slots, load_data, load_starts, made, resolve
+from sa_study.study.queue import Given, queue_points
 from sa_study.study.records import ENDED, TrialEvent, read_record
 from sa_study.study.results import result_files
 from sa_study.study.room import require_room

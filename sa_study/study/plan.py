@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sa_study.data.store import any_of
 from sa_study.space import Scheduler
 from sa_study.study.cluster import Slots, connect, slots
 from sa_study.study.config import StudyConfig
@@ -117,7 +118,7 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
         StudyError: What `tune` would refuse, apart from a lack of room and of pretrained weights.
     """
     start = time.monotonic()
-    data = load_data(config, lambda done, total: report("decoding", done, total))
+    data = any_of(load_data(config, lambda done, total: report("decoding", done, total)))
     with connect(config.address):
         room = slots(config)
     preparation = time.monotonic() - start

@@ -86,9 +86,7 @@ def check_slots(config: StudyConfig, room: Slots) -> StudyConfig:
 
 
 @contextmanager
-def made(
-    folder: StudyFolder, config: StudyConfig, data: Folds, room: Slots, given: Given
-) -> Iterator[None]:
+def made(folder: StudyFolder, config: StudyConfig, data: Folds, room: Slots, given: Given) -> Iterator[None]:
     """Makes the folder of a new study and holds it; `study.yaml` comes last: a folder with one is complete.
 
     Raises:

@@ -39,7 +39,10 @@ class Ablation:
     def cells(self) -> list[Point]:
         """Every configuration once, the baseline first."""
         base = dict(self.space.baseline)
-        return [base, *(point for point in self.space.points() if self.space.key(point) != self.space.key(base))]
+        return [
+            base,
+            *(point for point in self.space.points() if self.space.key(point) != self.space.key(base)),
+        ]
 
     @property
     def given(self) -> Given:
@@ -86,7 +89,8 @@ def require_same(folder: StudyFolder, about: Mapping[str, Any], asked: StudyConf
     for name, (old, value) in {**pairs, **fixed, "metric": (before.metric, now.metric)}.items():
         if old != value:
             raise ConfigError(
-                f"{name}: {value!r}, but {folder.root} was begun with {old!r}; give the same, or another --study"
+                f"{name}: {value!r}, but {folder.root} was begun with {old!r}; give the same, or another "
+                "--study"
             )
 
 

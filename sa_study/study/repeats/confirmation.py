@@ -102,7 +102,9 @@ def choose(
     if not 1 <= folds <= MOST_FOLDS:
         raise ConfigError(f"--folds: {folds} is not between 1 and {MOST_FOLDS}")
     if seeds * folds < 2:
-        raise ConfigError(f"--seeds: {seeds} run of each tells nothing of what a seed changes; give 2 or more")
+        raise ConfigError(
+            f"--seeds: {seeds} run of each tells nothing of what a seed changes; give 2 or more"
+        )
     leaders = sorted(
         (trial for trial in trials if trial.state == TrialState.COMPLETE),
         key=lambda trial: (-(score(trial, config.metric) or 0.0), trial.number),
@@ -170,7 +172,7 @@ def conclude(confirmation: Confirmation, runs: Sequence[Run], config: StudyConfi
     """What came of it: the content of `confirmation.json`.
 
     The winner is the configuration with the greatest mean, if its difference to the baseline has an interval
-    above 0; the intervals of all differences hold together (Bonferroni), because the best of several is named.
+    above 0; the intervals of all differences hold together, because the best of several is named.
 
     Args:
         confirmation: What was to be confirmed.
@@ -182,7 +184,7 @@ def conclude(confirmation: Confirmation, runs: Sequence[Run], config: StudyConfi
     runs_of = [of_point(runs, candidate.point) for candidate in candidates]
     strata = [strata_of(mine) for mine in runs_of]
     baseline = candidates[0]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": candidate.name,
             "trial": candidate.trial,

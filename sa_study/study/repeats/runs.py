@@ -79,10 +79,11 @@ def points_of(
     configurations: Sequence[Mapping[str, Any]], seeds: Sequence[int], folds: Sequence[int] | None
 ) -> tuple[Point, ...]:
     """Every configuration with every seed on every fold; a stop leaves as many of each as can be."""
+    of_folds: list[Point] = [{}] if folds is None else [{"fold": fold} for fold in folds]
     return tuple(
-        {**point, "seed": seed, **({} if fold is None else {"fold": fold})}
+        {**point, "seed": seed, **of_fold}
         for seed in seeds
-        for fold in (folds or [None])
+        for of_fold in of_folds
         for point in configurations
     )
 
@@ -117,13 +118,16 @@ def ended_runs(trials: Sequence[FrozenTrial], fold: int) -> Iterator[tuple[Froze
             continue
         record, params = read_record(trial), dict(trial.params)
         point = _without(params, REPEATED)
-        yield trial, Run(
-            trial.number,
-            point,
-            params["seed"],
-            params.get("fold", fold),
-            record.best,
-            record.failure,
+        yield (
+            trial,
+            Run(
+                trial.number,
+                point,
+                params["seed"],
+                params.get("fold", fold),
+                record.best,
+                record.failure,
+            ),
         )
 
 

@@ -40,7 +40,7 @@ def scored_runs(
     reranked: bool = False,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Run]:
-    """The runs that have ended, with what their queries scored, which is kept in the folder for the next time.
+    """The runs that have ended, with what their queries scored; that is kept in the folder for the next time.
 
     Args:
         folder: The study of the repeats.
