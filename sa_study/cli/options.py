@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -69,7 +69,7 @@ class StudyOptions:
     data_dir: DataDir
     space: Annotated[
         Path,
-        typer.Option(help="Search-space file, or default, wide, small, ablation, paper, demo."),
+        typer.Option(help="Search-space file, or the name of one in search_spaces: default, wide, …"),
     ] = Path("default")
     trials: Trials = None
     time_budget: TimeBudget = None
@@ -158,24 +158,31 @@ class StudyOptions:
         return space
 
 
-def takes_study_options(command: Callable[..., None]) -> Callable[..., None]:
+def takes_study_options(
+    command: Callable[..., None], *, without: Collection[str] = (), **defaults: Any
+) -> Callable[..., None]:
     """Makes a command whose first parameter is `StudyOptions` take each of their fields as an option.
 
     Typer reads options off a function's signature, so that is what is put together here: the fields with
     the command's own parameters behind the first.
+
+    Args:
+        command: The command.
+        without: Fields that are no options of this one.
+        defaults: Of fields that have others here.
     """
     hints = get_type_hints(StudyOptions, include_extras=True)
     own_hints = get_type_hints(command, include_extras=True)
-    fields = [
-        _parameter(field.name, hints[field.name], field.default) for field in dataclasses.fields(StudyOptions)
-    ]
+    names = [field.name for field in dataclasses.fields(StudyOptions) if field.name not in without]
+    usual = {field.name: field.default for field in dataclasses.fields(StudyOptions)} | defaults
+    fields = [_parameter(name, hints[name], usual[name]) for name in names]
     _, *own = inspect.signature(command).parameters.values()
     first, *rest = fields
     parameters = [first, *(_parameter(p.name, own_hints[p.name], p.default) for p in own), *rest]
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
-        described = {field.name: values.pop(field.name) for field in dataclasses.fields(StudyOptions)}
+        described = {name: values.pop(name) for name in names}
         command(StudyOptions(**described), **values)
 
     signed: Any = wrapper

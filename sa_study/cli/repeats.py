@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,7 +86,11 @@ def confirm(
     output.document(found)
 
 
-@takes_study_options
+@partial(
+    takes_study_options,
+    without=("trials", "sampler", "scheduler", "minimize", "seed"),
+    space=Path("ablation"),
+)
 def ablate(
     options: StudyOptions,
     study: Study,

@@ -18,7 +18,14 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.cost import Cost, study_cost
 from sa_study.study.database import open_readonly, read_about, trials_in
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import BASELINE, TrialRecord, choose_winner, read_record, trial_settings
+from sa_study.study.records import (
+    BASELINE,
+    TrialRecord,
+    choose_winner,
+    configuration,
+    read_record,
+    trial_settings,
+)
 
 _MAY_DIFFER = {"device", "pretrained", keys.ACCUMULATE}
 """Settings that do not say of which trial a checkpoint is: an evaluation sets them itself."""
@@ -125,7 +132,7 @@ def _checked(trial: FrozenTrial, config: StudyConfig, folder: StudyFolder) -> Ru
             raise ConfigError(f"{min(strange)!r} is not searched")
         record = read_record(trial)
         _require_numbers(record)
-        return Run(trial, record, trial_settings(config.space, trial.params, record))
+        return Run(trial, record, trial_settings(config.space, configuration(trial), record))
     except (ConfigError, TypeError, ValueError, AttributeError) as error:
         raise StudyFolderError(
             f"{folder.database}: trial {trial.number} is none of this study ({error})"

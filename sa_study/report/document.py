@@ -14,7 +14,15 @@ from sa_study import keys
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import study_cost
 from sa_study.study.lock import Owner
-from sa_study.study.records import BASELINE, choose_winner, count_states, pareto_front, read_record, score
+from sa_study.study.records import (
+    BASELINE,
+    choose_winner,
+    configuration,
+    count_states,
+    pareto_front,
+    read_record,
+    score,
+)
 
 
 def study_document(
@@ -71,7 +79,7 @@ def _trial(trial: FrozenTrial, config: StudyConfig) -> dict[str, Any]:
         "best": record.best or None,
         "last": record.last or None,
         "epoch": record.epoch,
-        "epochs": config.space.settings(trial.params).epochs,
+        "epochs": config.space.settings(configuration(trial)).epochs,
         "curve": [value for _, value in sorted(trial.intermediate_values.items())],
         keys.SECONDS: record.seconds,
         "gpu_seconds": record.gpu_seconds,

@@ -79,11 +79,12 @@ def curse_line(found: Mapping[str, Any]) -> str:
     curse = found["curse"]
     if not curse:
         return ""
-    lost = curse["study_lead"] - curse["lead"]
+    lost = 100 * (curse["study_lead"] - curse["lead"])
+    luck = f"{lost:.1f} points of that were luck" if lost > 0 else "none of that was luck"
     return (
-        f"winner's curse: in the study, trial {curse['trial']} led the baseline by "
-        f"{100 * curse['study_lead']:+.1f} points of {found['metric']}; retrained, by {_points({**curse, 'mean': curse['lead']})}: "
-        f"{'%.1f points of it were' % (100 * lost) if lost > 0 else 'none of it was'} luck of the draw"
+        f"winner's curse: in the study trial {curse['trial']} led the baseline by "
+        f"{100 * curse['study_lead']:+.1f} points of {found['metric']}; retrained, by "
+        f"{_points({**curse, 'mean': curse['lead']})}: {luck}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 
-from sa_study.study.records import STUDY_NAME
+from sa_study.study.records import STUDY_NAME, configuration
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,7 @@ class Given:
 def queue_points(storage: optuna.storages.BaseStorage, points: Iterable[Mapping[str, Any]]) -> None:
     """Queues the configurations that the study has neither begun nor queued already."""
     study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
-    known = [_point(trial) for trial in study.get_trials(deepcopy=False)]
+    known = [configuration(trial) for trial in study.get_trials(deepcopy=False)]
     for point in points:
         if dict(point) not in known:
             study.enqueue_trial(dict(point))
-
-
-def _point(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    """A trial's configuration, also before it is asked for."""
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}

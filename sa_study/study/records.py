@@ -139,6 +139,11 @@ def write_record(trial: optuna.trial.Trial, record: TrialRecord) -> None:
     trial.set_user_attr(_ATTRIBUTE, dataclasses.asdict(record))
 
 
+def configuration(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial's searched settings, also of one that was queued and not begun."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
 def trial_settings(space: SearchSpace, suggested: Mapping[str, Any], record: TrialRecord) -> Settings:
     """The complete settings that a trial runs with."""
     more = {keys.ACCUMULATE: record.accumulate} if record.accumulate else {}

@@ -47,8 +47,8 @@ def test_a_baseline_is_completed_by_the_papers_values() -> None:
 def test_the_grid_holds_every_combination_once_and_the_baseline_first() -> None:
     space = load_space(Path("ablation"))
     points = space.grid()
-    assert points[0] == {"attention": "mean", "deep_supervision": True, "random_erasing": 0.0}
-    assert len(points) == len({tuple(sorted(point.items())) for point in points}) == 12
+    assert points[0] == {"attention": "mean", "deep_supervision": True, "parts": 6, "random_erasing": 0.0}
+    assert len(points) == len({tuple(sorted(point.items())) for point in points}) == 24
 
 
 def changed(spec: dict[str, Any], place: list[str], value: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from sa_study import keys
 from sa_study.space import Scheduler
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import BASELINE, TrialRecord, read_record
+from sa_study.study.records import BASELINE, TrialRecord, configuration, read_record
 
 PAUSED = "PAUSED"
 """The state of a trial that waits for `resume`; to Optuna it is running."""
@@ -180,9 +180,9 @@ def rows_of(trials: Sequence[FrozenTrial], config: StudyConfig, *, driven: bool)
         Row(
             number=trial.number,
             state=PAUSED if trial.state.name == "RUNNING" and not driven else trial.state.name,
-            suggested=dict(trial.params),
+            suggested=configuration(trial),
             record=read_record(trial),
-            epochs=config.space.settings(trial.params).epochs,
+            epochs=config.space.settings(configuration(trial)).epochs,
             curve=tuple(value for _, value in sorted(trial.intermediate_values.items())),
         )
         for trial in trials

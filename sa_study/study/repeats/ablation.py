@@ -38,11 +38,7 @@ class Ablation:
     @property
     def cells(self) -> list[Point]:
         """Every configuration once, the baseline first."""
-        base = dict(self.space.baseline)
-        return [
-            base,
-            *(point for point in self.space.points() if self.space.key(point) != self.space.key(base)),
-        ]
+        return self.space.grid()
 
     @property
     def given(self) -> Given:

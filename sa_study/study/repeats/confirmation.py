@@ -69,18 +69,21 @@ class Confirmation:
         candidates: The baseline first, then the leaders, the best first.
         seeds: Seeds that the study did not use.
         folds: Folds whose identities the study did not choose by.
+        top: How many leaders were asked for; the study may have had fewer.
     """
 
     candidates: tuple[Candidate, ...]
     seeds: tuple[int, ...]
     folds: tuple[int, ...]
+    top: int
 
     @property
     def given(self) -> Given:
         """What the study of the repeats is given."""
         points = points_of([candidate.point for candidate in self.candidates], self.seeds, self.folds)
         kept = [dataclasses.asdict(candidate) for candidate in self.candidates]
-        return Given(points, {ABOUT: {"candidates": kept, "seeds": self.seeds[:1], "folds": self.folds}})
+        about = {"candidates": kept, "first_seed": self.seeds[0], "folds": self.folds, "top": self.top}
+        return Given(points, {ABOUT: about})
 
 
 def choose(
@@ -122,7 +125,7 @@ def choose(
     first = max(used) + 1
     own = base.fold
     fresh = [fold for fold in range(MOST_FOLDS + 1) if fold != own][:folds]
-    return Confirmation(tuple(candidates), tuple(range(first, first + seeds)), tuple(fresh))
+    return Confirmation(tuple(candidates), tuple(range(first, first + seeds)), tuple(fresh), top)
 
 
 def describe(confirmation: Confirmation, parent: StudyConfig) -> StudyConfig:
@@ -153,19 +156,18 @@ def kept_of(about: Mapping[str, Any], asked: Confirmation, folder: StudyFolder) 
     if not isinstance(kept, dict):
         raise ConfigError(f"{folder.root}: holds a study that 'confirm' did not make; move it")
     candidates = tuple(Candidate(**values) for values in kept["candidates"])
-    if len(candidates) != len(asked.candidates):
+    if kept["top"] != asked.top:
         raise ConfigError(
-            f"--top: {len(asked.candidates) - 1}, but {folder.root} was begun with {len(candidates) - 1}; "
-            f"give the same, or {again}"
+            f"--top: {asked.top}, but {folder.root} was begun with {kept['top']}; give the same, or {again}"
         )
     if tuple(kept["folds"]) != asked.folds:
         raise ConfigError(
             f"--folds: {len(asked.folds)}, but {folder.root} was begun with {len(kept['folds'])}; give the "
             f"same, or {again}"
         )
-    first = kept["seeds"][0]
+    first = kept["first_seed"]
     seeds = tuple(range(first, first + len(asked.seeds)))
-    return Confirmation(candidates, seeds, asked.folds)
+    return Confirmation(candidates, seeds, asked.folds, asked.top)
 
 
 def conclude(confirmation: Confirmation, runs: Sequence[Run], config: StudyConfig) -> dict[str, Any]:
