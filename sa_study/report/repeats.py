@@ -97,7 +97,6 @@ def effect_rows(found: Mapping[str, Any]) -> Rows:
     rows = [
         (
             f"{effect['factor']}: {number(effect['from'])} → {number(effect['to'])}",
-            str(effect["cells"]),
             *(_difference(effect["difference"], figure) for figure in _FIGURES),
             _confidence(effect["difference"], found["metric"]),
         )
@@ -107,7 +106,7 @@ def effect_rows(found: Mapping[str, Any]) -> Rows:
     over = f"and {seeds} seeds" if seeds > 1 else "(one seed: the pairs' spread stands for the seeds')"
     return Rows(
         f"What a change does, validation, points; {seeds} seed{'s' if seeds > 1 else ''}",
-        ("change", "pairs", *(_NAMES[figure] for figure in _FIGURES), f"P({_NAMES[found['metric']]} better)"),
+        ("change", *(_NAMES[figure] for figure in _FIGURES), "P(better)"),
         rows,
         (
             "Mean over all pairs of cells that differ in this alone, with its 95 % interval over identities "
@@ -123,14 +122,14 @@ def cell_rows(found: Mapping[str, Any]) -> Rows:
     rows = [
         (
             suggested_text(cell["settings"]),
-            f"{cell['runs'] - cell['failed']} of {cell['runs']}",
+            f"{cell['runs'] - cell['failed']}/{cell['runs']}",
             *(_mean(cell["figures"], figure) for figure in _FIGURES),
-            *(_mean(cell["reranked"], figure) for figure in _FIGURES),
+            " / ".join(_rate(cell["reranked"], figure) for figure in _FIGURES),
         )
         for cell in found["cells"]
     ]
     names = [_NAMES[figure] for figure in _FIGURES]
-    heads = ("settings", "runs", *names, *(f"{name}, re-ranked" for name in names))
+    heads = ("settings", "runs", *names, f"re-ranked {' / '.join(names)}")
     return Rows("Every cell, validation, per cent ± std", heads, rows)
 
 
@@ -142,7 +141,8 @@ def ablation_tables(found: Mapping[str, Any]) -> list[Table]:
 def _table(rows: Rows) -> Table:
     table = make_table(rows.title)
     for index, head in enumerate(rows.heads):
-        table.add_column(head, justify="right" if index else "left", overflow="fold")
+        # A figure stays on one line, and the words before it are folded.
+        table.add_column(head, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
     for row in rows.rows:
         table.add_row(*map(safe, row))
     table.caption = "\n".join(rows.notes) or None
@@ -152,6 +152,10 @@ def _table(rows: Rows) -> Table:
 def _folds(found: Mapping[str, Any]) -> str:
     count = len(found["folds"])
     return "other identities" if count == 1 else f"{count} sets of other identities"
+
+
+def _rate(figures: Mapping[str, Any] | None, figure: str) -> str:
+    return percent(figures[figure]["mean"]) if figures else "–"
 
 
 def _mean(figures: Mapping[str, Any] | None, figure: str) -> str:

@@ -1,0 +1,35 @@
+"""Repeated runs with scores of known differences, without training anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sa_study.metrics.query_scores import QueryScores
+from sa_study.study.repeats.runs import Run
+
+IDENTITIES, QUERIES = 60, 3
+
+
+def scores(mean: float, seed: int, fold: int = 1, spread: float = 0.05) -> QueryScores:
+    """Average precisions around a mean; the identities of a fold are hard or easy for everyone alike."""
+    hardness = np.random.default_rng(fold).normal(0, 0.1, IDENTITIES)
+    rng = np.random.default_rng([round(1e6 * mean), seed, fold])
+    pids = np.repeat(np.arange(IDENTITIES) + 1000 * fold, QUERIES)
+    of_run = mean + rng.normal(0, 0.01)
+    precision = np.clip(of_run + np.repeat(hardness, QUERIES) + rng.normal(0, spread, pids.size), 0.01, 1)
+    return QueryScores(pids, precision, np.where(precision > 0.5, 1, 4))
+
+
+def run(
+    point: Mapping[str, Any], mean: float, seed: int, *, fold: int = 1, failure: str = "", again: float = 0.0
+) -> Run:
+    """A run of that mean; `again` is what re-ranking adds."""
+    if failure:
+        return Run(seed, dict(point), seed, fold, {}, failure)
+    plain = scores(mean, seed, fold)
+    better = QueryScores(plain.pids, np.clip(plain.average_precision + again, 0.01, 1), plain.first_match)
+    figures = {name: float(plain.of(name).mean()) for name in ("mAP", "rank1")}
+    return Run(seed, dict(point), seed, fold, figures, "", plain, better)

@@ -1,0 +1,160 @@
+"""What each setting contributes: cells, effects, tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sa_study.errors import ConfigError
+from sa_study.export.ablation import ablation_markdown
+from sa_study.report.repeats import ablation_tables
+from sa_study.space import SearchSpace
+from sa_study.space_file import load_space, parse_space
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.repeats.ablation import ABOUT, conclude, describe, plan_ablation, require_same
+from tests.unit.repeat_runs import run
+
+SPACE = parse_space(
+    {
+        "search": {
+            "attention": {"type": "categorical", "choices": ["mean", "none"]},
+            "deep_supervision": {"type": "categorical", "choices": [True, False]},
+        },
+        "fixed": {"pretrained": "none"},
+        "baseline": {"attention": "mean", "deep_supervision": True},
+        "sampler": "grid",
+        "scheduler": {"name": "none"},
+        "trials": 4,
+    },
+    "here",
+)
+CONFIG = StudyConfig(data_dir=Path("/data"), space=SPACE, trials=4)
+
+
+def mean_of(point: Mapping[str, Any]) -> float:
+    """Attention gives 0.1, deep supervision 0.02."""
+    return 0.5 + 0.1 * (point["attention"] == "mean") + 0.02 * bool(point["deep_supervision"])
+
+
+def concluded(seeds: int = 3, space: SearchSpace = SPACE) -> dict[str, Any]:
+    ablation = plan_ablation(space, seeds)
+    runs = [
+        run(cell, mean_of(cell), seed, fold=0, again=0.03)
+        for seed in ablation.seeds
+        for cell in ablation.cells
+    ]
+    return dict(json.loads(json.dumps(conclude(ablation, runs, CONFIG), allow_nan=False)))
+
+
+def test_effects_are_those_that_the_runs_were_made_with() -> None:
+    found = concluded()
+    effects = {(effect["factor"], effect["to"]): effect for effect in found["effects"]}
+    assert list(effects) == [("attention", "none"), ("deep_supervision", False), ("re-ranking", "on")]
+    for key, truth, pairs in (
+        (("attention", "none"), -0.1, 2),
+        (("deep_supervision", False), -0.02, 2),
+        (("re-ranking", "on"), 0.03, 4),
+    ):
+        difference = effects[key]["difference"]["mAP"]
+        assert effects[key]["cells"] == pairs
+        assert difference["mean"] == pytest.approx(truth, abs=0.015), key
+        assert difference["low"] < truth + 0.01 and difference["high"] > truth - 0.01
+    again = effects["re-ranking", "on"]["difference"]["mAP"]
+    assert again["high"] - again["low"] < 0.005, "the same runs: what a seed does to both does not count"
+
+
+def test_an_effect_is_the_mean_of_the_differences_of_its_pairs() -> None:
+    found = concluded()
+    means = {
+        (cell["settings"]["attention"], cell["settings"]["deep_supervision"]): cell["figures"]["mAP"]["mean"]
+        for cell in found["cells"]
+    }
+    by_hand = sum(means["none", ds] - means["mean", ds] for ds in (True, False)) / 2
+    assert found["effects"][0]["difference"]["mAP"]["mean"] == pytest.approx(by_hand)
+
+
+def test_the_baseline_comes_first_and_every_cell_has_every_seed() -> None:
+    ablation = plan_ablation(SPACE, 2)
+    points = ablation.given.points
+    assert points[0] == {"attention": "mean", "deep_supervision": True, "seed": 0}
+    assert [point["seed"] for point in points] == [0] * 4 + [1] * 4
+    made = describe(ablation, CONFIG)
+    assert made.goal == 8 and made.space.settings(points[-1]).seed == 1
+
+
+def test_one_seed_is_said_to_be_one() -> None:
+    found = concluded(seeds=1)
+    assert found["effects"][0]["difference"]["mAP"]["low"] < found["effects"][0]["difference"]["mAP"]["high"]
+    assert "one seed" in ablation_markdown(found)
+
+
+def test_a_failed_cell_is_left_out_and_counted() -> None:
+    ablation = plan_ablation(SPACE, 2)
+    runs = [
+        run(
+            {n: v for n, v in point.items() if n != "seed"},
+            mean_of(point),
+            point["seed"],
+            fold=0,
+            failure="nan" if point["attention"] == "none" and point["deep_supervision"] else "",
+        )
+        for point in ablation.given.points
+    ]
+    found = conclude(ablation, runs, CONFIG)
+    assert found["runs"] == {"asked": 8, "ended": 8, "failed": 2}
+    assert found["effects"][0]["cells"] == 1 and found["effects"][0]["difference"]
+    failed = next(cell for cell in found["cells"] if cell["failed"])
+    assert failed["figures"] is None and "0/2" in ablation_markdown(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "naming"),
+    [
+        ({"search": {"lr": {"type": "float", "low": 0.1, "high": 0.2}}, "sampler": "tpe"}, "needs a grid"),
+        ({"search": {}, "sampler": "tpe"}, "nothing to ablate"),
+        ({"search": {"seed": {"type": "int", "low": 0, "high": 3}}}, "search.seed"),
+    ],
+)
+def test_spaces_that_are_no_grid(change: dict[str, Any], naming: str) -> None:
+    space = parse_space({**SPACE.to_dict(), "baseline": {}, **change}, "here")
+    with pytest.raises(ConfigError, match=naming):
+        plan_ablation(space, 2)
+
+
+def test_another_ablation_in_the_folder_is_refused_and_more_seeds_are_not(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    describe(plan_ablation(SPACE, 2), CONFIG).write(folder.config)
+    require_same(folder, {ABOUT: True}, describe(plan_ablation(SPACE, 5), CONFIG))
+    other = dataclasses.replace(SPACE, fixed={"pretrained": "none", "lr": 0.2})
+    with pytest.raises(ConfigError, match=r"lr: 0.2, but .* begun with None"):
+        require_same(folder, {ABOUT: True}, describe(plan_ablation(other, 2), CONFIG))
+    with pytest.raises(ConfigError, match="'ablate' did not make"):
+        require_same(folder, {}, CONFIG)
+
+
+def test_tables_show_every_cell_in_80_columns_and_nothing_in_them_is_obeyed() -> None:
+    found = concluded()
+    found["cells"][0]["settings"]["attention"] = "[red]|<b>\x1b[31m"
+    console = Console(width=80)
+    with console.capture() as captured:
+        for table in ablation_tables(found):
+            console.print(table)
+    text = captured.get()
+    assert "\x1b[31m" not in text and "[red]" in text and "deep_supervision:" in text
+    assert max(map(len, text.splitlines())) <= 80
+    page = ablation_markdown(found)
+    assert "<b>" not in page and "\x1b" not in page and r"\[red\]\|&lt;b&gt;" in page
+
+
+def test_the_ablation_that_comes_along_has_what_the_papers_readme_promises() -> None:
+    for name in ("ablation", "ablation_small"):
+        ablation = plan_ablation(load_space(Path(name)), 3)
+        assert {"attention", "deep_supervision", "parts", "random_erasing"} == set(ablation.space.search)
+        assert len(ablation.given.points) == 24 * 3
