@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repeat_runs import run
 from rich.console import Console
 
 from sa_study.errors import ConfigError
@@ -19,7 +20,6 @@ from sa_study.space_file import load_space, parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.repeats.ablation import ABOUT, conclude, describe, plan_ablation, require_same
-from tests.unit.repeat_runs import run
 
 SPACE = parse_space(
     {

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_study import make_study
 from optuna.trial import FrozenTrial
+from repeat_runs import run
 
 from sa_study.errors import ConfigError, RunFailed
 from sa_study.space import Parameter, SearchSpace
@@ -25,8 +27,6 @@ from sa_study.study.repeats.confirmation import (
     describe,
     kept_of,
 )
-from tests.made_study import make_study
-from tests.unit.repeat_runs import run
 
 CONFIG = StudyConfig(
     data_dir=Path("/data"),
