@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 import yaml
 from optuna.trial import TrialState
-from studies import METRIC, TINY, deterministic, reported, run, trials_of
+from studies import METRIC, TINY, Launch, deterministic, reported, run, trials_of, wait_for_epoch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sa_study import keys
@@ -167,6 +168,7 @@ def test_evaluation_holds_what_it_promises(study: Path) -> None:
     assert "mAP (trapezoid)" in " ".join(output.split()) or "(trapezoid)" in output
     found = json.loads((study / "evaluation.json").read_text())
     figures = {"rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1", "cmc"}
+    figures |= {"intervals", "per_query"}
     about = {
         "queries",
         "queries_without_match",
@@ -192,3 +194,48 @@ def test_status_writes_nothing(study: Path) -> None:
     assert [trial["state"] for trial in told["trials"]] == [trial.state.name for trial in trials_of(study)]
     assert run("status", "--study", study, "--quiet").count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
+
+
+def test_confirm_survives_kill_9_and_tells_what_its_runs_scored(study: Path) -> None:
+    words = ("confirm", "--study", study, "--top", "1", "--seeds", "2")
+    with Launch(*words) as launch:
+        wait_for_epoch(study / "confirm", 1)
+        launch.end(signal.SIGKILL)
+    assert not (study / "confirmation.json").exists()
+    found = json.loads(run(*words, "--json"))
+    assert found == json.loads((study / "confirmation.json").read_text())
+    trials = trials_of(study / "confirm")
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    baseline, leader = found["configurations"]
+    best = max(trials_of(study)[1:], key=lambda t: t.value if t.state == TrialState.COMPLETE else -1)
+    assert (baseline["trial"], leader["trial"]) == (0, best.number)
+    for row in found["configurations"]:
+        mine = [trial for trial in trials if trial.params["lr"] == row["settings"]["lr"]]
+        assert sorted((t.params["seed"], t.params["fold"]) for t in mine) == [(1, 1), (2, 1)]
+        # Single queries are scored anew, from the checkpoints: their mean is what was recorded.
+        assert row["figures"][METRIC]["mean"] == pytest.approx(np.mean([t.value for t in mine]), abs=1e-6)
+    assert leader["difference"][METRIC]["low"] < leader["difference"][METRIC]["high"]
+    assert found["winner"] in (None, leader["trial"])
+    assert "begun with 1" in run("confirm", "--study", study, "--top", "2", code=2, error=True)
+    assert "sound" in run("audit", "--study", study / "confirm")
+
+
+def test_ablate_tells_what_a_setting_does(sample: Path, tmp_path: Path) -> None:
+    space = {
+        "search": {"attention": {"type": "categorical", "choices": ["mean", "none"]}},
+        "fixed": {**TINY, "epochs": 2},
+    }
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
+    study = tmp_path / "ablation"
+    words = ("ablate", "--data-dir", sample, "--study", study, "--space", tmp_path / "space.yaml")
+    found = json.loads(run(*words, "--seeds", "1", "--json"))
+    assert [(cell["settings"]["attention"], cell["runs"]) for cell in found["cells"]] == [
+        ("mean", 1),
+        ("none", 1),
+    ]
+    [attention, again] = found["effects"]
+    values = [trial.value for trial in trials_of(study)]
+    assert attention["difference"][METRIC]["mean"] == pytest.approx(values[1] - values[0], abs=1e-6)
+    assert again["factor"] == "re-ranking" and again["difference"]
+    assert "attention: mean → none" in (study / "ablation.md").read_text()
+    assert "begun with" in run(*words, "--set", "lr=0.2", code=2, error=True)

@@ -40,7 +40,7 @@ CONFIG = StudyConfig(data_dir=Path("/data"), space=SPACE, trials=4)
 
 def mean_of(point: Mapping[str, Any]) -> float:
     """Attention gives 0.1, deep supervision 0.02."""
-    return 0.5 + 0.1 * (point["attention"] == "mean") + 0.02 * bool(point["deep_supervision"])
+    return 0.5 + (0.1 if point["attention"] == "mean" else 0) + (0.02 if point["deep_supervision"] else 0)
 
 
 def concluded(seeds: int = 3, space: SearchSpace = SPACE) -> dict[str, Any]:

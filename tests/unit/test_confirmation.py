@@ -163,7 +163,7 @@ def test_numbers_out_of_range(
     study: tuple[StudyConfig, list[FrozenTrial]], numbers: dict[str, int], naming: str
 ) -> None:
     with pytest.raises(ConfigError, match=naming):
-        choose(*study, **{"top": 1, "seeds": 2, "folds": 1, **numbers})
+        choose(*study, top=1, seeds=numbers.get("seeds", 2), folds=numbers.get("folds", 1))
 
 
 def test_a_study_without_a_second_complete_trial(study: tuple[StudyConfig, list[FrozenTrial]]) -> None:
