@@ -75,7 +75,7 @@ def confirm(
     root, config = prepared.folder.root, prepared.config
     names = ", ".join(candidate.name for candidate in prepared.confirmation.candidates)
     output.say(f"confirming {study}: {names}; {config.trials} runs in {root}")
-    outcome = _run(output, root, config, prepared.confirmation.given, changes)
+    outcome = _run(output, root, config, prepared.given, changes)
     _require_end(output, root, config, outcome)
     found = _scored(output, lambda report: finish(prepared, outcome.trials, report))
     output.end.print(confirmation_table(found))

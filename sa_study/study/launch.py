@@ -127,6 +127,7 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
     folder = StudyFolder.free(root)
     check_sampler(config.space, len(config.directions))
     data, starts = load_data(config, watcher.decoded), load_starts(config)
+    given.require_images(any_of(data).store.fingerprint)
     with connect(config.address):
         room = slots(config)
         config = resolve(config, room)

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 
+from sa_study.errors import DataError
 from sa_study.study.records import STUDY_NAME, configuration
 
 
@@ -18,10 +19,21 @@ class Given:
     Attributes:
         points: Configurations to run, in this order, each once; values of all searched settings.
         about: What to keep with a new study beside its trials.
+        images: Fingerprint that the training images must have; empty for any.
     """
 
     points: tuple[Mapping[str, Any], ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    images: str = ""
+
+    def require_images(self, fingerprint: str) -> None:
+        """Checks that the training images are the right ones.
+
+        Raises:
+            DataError: They are not.
+        """
+        if self.images and self.images != fingerprint:
+            raise DataError("the training images are not those of the study that is repeated; give the same")
 
 
 def queue_points(storage: optuna.storages.BaseStorage, points: Iterable[Mapping[str, Any]]) -> None:

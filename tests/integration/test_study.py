@@ -207,7 +207,8 @@ def test_confirm_survives_kill_9_and_tells_what_its_runs_scored(study: Path) -> 
     trials = trials_of(study / "confirm")
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
     baseline, leader = found["configurations"]
-    best = max(trials_of(study)[1:], key=lambda t: t.value if t.state == TrialState.COMPLETE else -1)
+    complete = [trial for trial in trials_of(study)[1:] if trial.state == TrialState.COMPLETE]
+    best = max(complete, key=lambda trial: trial.values[0])
     assert (baseline["trial"], leader["trial"]) == (0, best.number)
     for row in found["configurations"]:
         mine = [trial for trial in trials if trial.params["lr"] == row["settings"]["lr"]]
@@ -234,7 +235,7 @@ def test_ablate_tells_what_a_setting_does(sample: Path, tmp_path: Path) -> None:
         ("none", 1),
     ]
     [attention, again] = found["effects"]
-    values = [trial.value for trial in trials_of(study)]
+    values = [trial.values[0] for trial in trials_of(study)]
     assert attention["difference"][METRIC]["mean"] == pytest.approx(values[1] - values[0], abs=1e-6)
     assert again["factor"] == "re-ranking" and again["difference"]
     assert "attention: mean → none" in (study / "ablation.md").read_text()

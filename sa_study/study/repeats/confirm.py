@@ -16,8 +16,13 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about, read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import holder
+from sa_study.study.queue import Given
+from sa_study.study.repeats import ablation, confirmation
 from sa_study.study.repeats.confirmation import Confirmation, choose, conclude, describe, kept_of
 from sa_study.study.repeats.scoring import scored_runs
+
+REPEATS = {confirmation.ABOUT, ablation.ABOUT}
+"""What tells a study of repeats from one that searches."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,14 @@ class Prepared:
         folder: Where the repeats are.
         confirmation: What is confirmed.
         config: The study of the repeats.
+        given: What it is given.
     """
 
     parent: StudyFolder
     folder: StudyFolder
     confirmation: Confirmation
     config: StudyConfig
+    given: Given
 
 
 def prepare(root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | None) -> Prepared:
@@ -46,15 +53,18 @@ def prepare(root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | No
     parent = StudyFolder.existing(root)
     if owner := holder(parent.lock):
         raise StudyFolderError(f"{root}: is run by {owner}; confirm it when it has ended")
+    if REPEATS & read_about(open_readonly(parent), parent).keys():
+        raise StudyFolderError(f"{root}: repeats given configurations itself; confirm a study that searches")
     config = StudyConfig.read(parent.config)
     if data_dir:
         config = replace(config, data_dir=data_dir.absolute())
-    confirmation = choose(config, read_trials(parent), top=top, seeds=seeds, folds=folds)
+    asked = choose(config, read_trials(parent), top=top, seeds=seeds, folds=folds)
     folder = StudyFolder(parent.confirm)
     if folder.config.exists():
         about = read_about(open_readonly(StudyFolder.existing(folder.root)), folder)
-        confirmation = kept_of(about, confirmation, folder)
-    return Prepared(parent, folder, confirmation, describe(confirmation, config))
+        asked = kept_of(about, asked, folder)
+    images = read_provenance(parent.provenance)["data_fingerprint"]
+    return Prepared(parent, folder, asked, describe(asked, config), replace(asked.given, images=images))
 
 
 def finish(
@@ -63,11 +73,8 @@ def finish(
     """Scores the runs and writes the study's `confirmation.json`.
 
     Raises:
-        StudyError: A checkpoint or an image cannot be used, or the images are not the study's.
+        StudyError: A checkpoint or an image cannot be used.
     """
-    images = read_provenance(prepared.folder.provenance)["data_fingerprint"]
-    if images != read_provenance(prepared.parent.provenance)["data_fingerprint"]:
-        raise StudyFolderError(f"{prepared.folder.root}: was not run on the study's images; remove it")
     runs = scored_runs(prepared.folder, trials, report=report)
     found = conclude(prepared.confirmation, runs, prepared.config)
     write_json(prepared.parent.confirmation, found)
