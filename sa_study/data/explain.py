@@ -19,11 +19,13 @@ def explain(root: Path, layout: Layout, folders: Mapping[str, Folder]) -> tuple[
     """
     lists = [name for part in layout.parts.values() for name in part.lists if (root / name).is_file()]
     there = dict.fromkeys(part.folder for part in layout.parts.values() if (root / part.folder).is_dir())
-    lines = [f"taken for {layout.name}: it holds {_joined([*there, *lists])}; {_names(layout, folders)}"]
-    lines += [f"{split}: {_source(layout, split, folder)}" for split, folder in folders.items()]
-    lines.append(f"{_ids(layout)}; {layout.note}" if layout.note else _ids(layout))
-    lines.append(_published(layout, folders))
-    return tuple(lines)
+    return (
+        f"taken for {layout.name}: it holds {_joined([*there, *lists])}; {_names(layout, folders)}",
+        *(f"{split}: {_source(layout, split, folder)}" for split, folder in folders.items()),
+        f"ids: {_ids(layout)}",
+        *layout.notes,
+        f"published: {_published(layout, folders)}",
+    )
 
 
 def _names(layout: Layout, folders: Mapping[str, Folder]) -> str:
@@ -38,26 +40,25 @@ def _source(layout: Layout, split: str, folder: Folder) -> str:
     images = f"{len(folder.records):,} images"
     if folder.used:
         named = _joined([f"{name} ({used:,})" for name, used in folder.used.items()])
-        return f"{images} of {part.folder} that {named} {'name' if len(folder.used) > 1 else 'names'}"
+        return f"{images} of {part.folder}, listed in {named}"
     return f"{images} of {part.folder}"
 
 
 def _ids(layout: Layout) -> str:
-    zero = "id 0 is a distractor: in the gallery, nobody's match" if layout.distractors else "no distractors"
-    if layout.junk is None:
-        return f"{zero}; no junk"
-    return f"{zero}; id {layout.junk} is junk and left out"
+    zero = "0 is a distractor (in the gallery, nobody's match)" if layout.distractors else "no distractors"
+    junk = "no junk" if layout.junk is None else f"{layout.junk} is junk and left out"
+    offsets = {part.folder: part.offset for part in layout.parts.values() if part.offset}
+    added = "".join(f"; {offset:,} is added to those of {folder}" for folder, offset in offsets.items())
+    return f"{zero}; {junk}{added}"
 
 
 def _published(layout: Layout, folders: Mapping[str, Folder]) -> str:
     counts = tuple(len(folder.records) for folder in folders.values())
     for name, published in layout.published.items():
         if counts == published:
-            return f"as many images as the published {name}"
-    known = [f"{name} has {_sum(images)} images" for name, images in layout.published.items()]
-    return (
-        f"this has {_sum(counts)} images, the published {_joined(known)}: a part of it, or another data set"
-    )
+            return f"as many images as {name}"
+    known = [f"{name} has {_sum(images)}" for name, images in layout.published.items()]
+    return f"{_joined(known)} images, this {_sum(counts)}: a part of it, or another data set"
 
 
 def _sum(counts: Iterable[int]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from sa_study.data.layouts import KNOWN, Layout, layouts_of
 from sa_study.errors import DataError
 
 _RAW_CUHK03 = "cuhk-03.mat"
+_DEEPER = 100
+"""Folders that are looked into for a hint, and names in each: any folder may be named by mistake."""
 
 
 def find_dataset(root: Path | str) -> tuple[Path, Layout]:
@@ -32,6 +36,10 @@ def find_dataset(root: Path | str) -> tuple[Path, Layout]:
     for folder in (root, *(root / name for name in names)):
         if (folder / _RAW_CUHK03).is_file():
             raise _raw_cuhk03(folder / _RAW_CUHK03)
+    if deeper := _deeper(root, names):
+        raise DataError(
+            f"{root}: holds data sets two levels below it only ({a_few(deeper)}); name one of them"
+        )
     raise DataError(f"{root}: no data set; found {a_few(names)}; expected {KNOWN}")
 
 
@@ -72,6 +80,16 @@ def _choice(root: Path, names: set[str]) -> str:
     if names == {"labeled", "detected"}:
         return f"name one of them: {root / 'labeled'} (boxes by hand) or {root / 'detected'} (by a detector)"
     return "name one of them"
+
+
+def _deeper(root: Path, names: Sequence[str]) -> list[str]:
+    """Data sets two levels below a folder."""
+    found = []
+    for name in names[:_DEEPER]:
+        with contextlib.suppress(OSError):
+            below = itertools.islice((root / name).iterdir(), _DEEPER)
+            found += [str(path.relative_to(root)) for path in below if layouts_of(path)]
+    return sorted(found)
 
 
 def _raw_cuhk03(path: Path) -> DataError:

@@ -40,7 +40,7 @@ class Layout:
         junk: The id of images to leave out, if there is one.
         published: Images of train, query and gallery (junk left out) of each data set published in it.
         kinds: Data sets in the same folders whose stricter names tell them.
-        note: What else to know of it.
+        notes: What else to know of it, a line each.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Layout:
     junk: int | None = None
     published: Mapping[str, tuple[int, int, int]]
     kinds: tuple[Layout, ...] = ()
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
     def fits(self, root: Path) -> bool:
         """Whether a folder holds what marks this layout; `query` alone is too common a name for that."""
@@ -94,7 +94,7 @@ CUHK03_NP = Layout(
     names=re.compile(r"(?!0000)([0-9]{4})_c([12])_[0-9]+\.(?:png|jpg)\Z"),
     example="0003_c1_21.png",
     published={"CUHK03-NP labeled": (7_368, 1_400, 5_328), "CUHK03-NP detected": (7_365, 1_400, 5_332)},
-    note="CUHK03 by its new protocol",
+    notes=("CUHK03 by its new protocol; boxes by hand and by a detector are two data sets",),
 )
 
 MARKET = Layout(
@@ -121,9 +121,11 @@ def _msmt17(name: str, train: str, test: str) -> Layout:
         names=re.compile(r"([0-9]{1,6})_[0-9]+_0*([1-9][0-9]{0,8})_"),
         example="0000_000_01_0303morning_0008_0.jpg",
         published={"MSMT17": (32_621, 11_659, 82_161)},
-        note="its usual protocol trains on list_train.txt and list_val.txt, so both are training images; "
-        "what a study validates on is drawn from them; ids count from 0 among the training and again among "
-        "the test images, so 1,000,000 and 2,000,000 are added to them",
+        notes=(
+            "list_train.txt and list_val.txt both are training images, as usual; a study draws its own "
+            "validation split from them",
+            "ids count from 0 among the training images, and again, for other people, among the test images",
+        ),
     )
 
 
