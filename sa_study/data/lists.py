@@ -86,7 +86,7 @@ def read_lists(root: Path, part: Part, layout: Layout) -> Listing:
                 listing.used[name] += 1
                 listing.images.append((path, pid + part.offset, camera))
             else:
-                listing.missing.append(path)
+                listing.missing.append(_clipped(path))
     listing.images.sort()
     return listing
 
@@ -100,13 +100,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             )
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise DataError(f"{path}: has more than {_MOST_BYTES // 2**20} MB; is this a list of images?")
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; it lists the data set's images") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is no UTF-8 text (byte {error.start + 1}); restore it") from None
-    if len(content) > _MOST_BYTES:
-        raise DataError(f"{path}: has more than {_MOST_BYTES // 2**20} MB; is this a list of images?")
     for number, line in enumerate(text.split("\n"), 1):
         if line := line.strip():
             yield number, line
@@ -156,7 +156,10 @@ class _Shelf:
         return self._listed[folder]
 
     def _list(self, folder: Path) -> dict[str, bool] | None:
-        if not folder.is_dir():
+        try:
+            if not folder.is_dir():
+                return {}
+        except OSError:  # such as a name too long to be one
             return {}
         if not self._inside(os.path.realpath(folder)):
             return None
@@ -171,7 +174,11 @@ class _Shelf:
 
 
 def _shown(line: str) -> str:
-    return repr(line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…")
+    return repr(_clipped(line))
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _may_be_file(entry: os.DirEntry[str]) -> bool:

@@ -13,7 +13,7 @@ TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 def make_duke(
     root: Path, draw: Draw, train: Iterable[int] = range(1, 11), test: Iterable[int] = (20, 7140)
 ) -> Path:
-    """DukeMTMC-reID: one query an identity and camera, and in the gallery someone whom one camera has seen."""
+    """DukeMTMC-reID: one query an identity and camera; the gallery also has someone of one camera only."""
     for split in (TRAIN, QUERY, GALLERY):
         (root / split).mkdir(parents=True)
     for camera in (2, 8):
@@ -27,7 +27,7 @@ def make_duke(
 
 
 def make_cuhk03(root: Path, draw: Draw) -> Path:
-    """CUHK03-NP: `labeled` and `detected`, PNG files of differing sizes, numbers that go on within a person."""
+    """CUHK03-NP: `labeled` and `detected`, PNG files, numbers that go on within a person."""
     for boxes, size in (("labeled", (64, 32)), ("detected", (60, 28))):
         for split in (TRAIN, QUERY, GALLERY):
             (root / boxes / split).mkdir(parents=True)
