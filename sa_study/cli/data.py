@@ -14,10 +14,15 @@ app = typer.Typer(no_args_is_help=True, help="Check a data set, or draw the samp
 @app.command()
 def check(
     root: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Data set in Market-1501's layout (or its parent).")
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Market-1501, DukeMTMC-reID, CUHK03-NP or MSMT17 as distributed, any folder laid out like "
+            "the first, or its parent.",
+        ),
     ],
 ) -> None:
-    """Read every image, print the counts, and name what is wrong."""
+    """Read every image, say what the folder was taken for and why, print the counts, name what is wrong."""
     from sa_study.data.check import check_dataset
     from sa_study.report.console import data_table, phases
     from sa_study.report.output import make_console
@@ -26,6 +31,8 @@ def check(
     console = make_console()
     with phases(console) as report:
         found = check_dataset(root, progress=lambda done, total: report("images", done, total))
+    for line in found.explanation:
+        console.print(Text(clean(line)), soft_wrap=True)
     console.print(data_table(found))
     for style, label, lines in (("yellow", "warning", found.warnings), ("red", "error", found.errors)):
         for line in lines:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 DataDir = Annotated[
     Path,
-    typer.Option("--data-dir", help="Market-1501 folder as distributed (or its parent).", show_default=False),
+    typer.Option(
+        "--data-dir",
+        help="Data set as distributed: Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17 (or its parent).",
+        show_default=False,
+    ),
 ]
 Weights = Annotated[
     Path | None, typer.Option("--weights", help="Weights file: ours, or the published checkpoint.pth.tar.")

@@ -1,4 +1,4 @@
-"""From files to batches: the Market-1501 reader and checker, splits, image store, batches, sample data."""
+"""From files to batches: the data sets' reader and checker, splits, image store, batches, sample data."""
 
 from sa_study.data.market1501 import ImageRecord, Market1501
 

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sa_study.data.explain import explain
+from sa_study.data.find import a_few, find_dataset
 from sa_study.data.images import Progress, for_each_image, read_image
+from sa_study.data.layouts import SPLITS, Layout, is_image_name
 from sa_study.data.market1501 import (
     DISTRACTOR,
-    FOLDERS,
     Folder,
     ImageRecord,
-    a_few,
     cameras_by_identity,
-    find_root,
-    is_image_name,
+    kind_of,
     overlap_message,
     queries_without_match,
-    read_folder,
+    read_split,
     shared_identities,
 )
 from sa_study.errors import DataError
@@ -35,7 +35,7 @@ class SplitReport:
         cameras: Cameras.
         distractors: Images with id 0.
         junk: Images with id -1.
-        stray: Other files.
+        stray: Other files, or lines of list files that name no image to use.
         single_camera_ids: Identities seen by one camera only.
     """
 
@@ -53,7 +53,9 @@ class DataReport:
     """What a data set holds and what is wrong with it.
 
     Attributes:
-        root: The folder that holds the three image folders.
+        root: The folder that holds the image folders.
+        layout: Name of the layout that it was taken for.
+        explanation: Why, what each part was read from and what counts how, a line each.
         splits: Counts by split: train, query, gallery.
         total: Counts of all three together; an identity in two of them counts once.
         sizes: Number of readable images by (height, width) in pixels, the most frequent first.
@@ -65,6 +67,8 @@ class DataReport:
     """
 
     root: Path
+    layout: str
+    explanation: tuple[str, ...]
     splits: dict[str, SplitReport]
     total: SplitReport
     sizes: dict[tuple[int, int], int]
@@ -93,9 +97,10 @@ def check_dataset(root: Path | str, progress: Progress | None = None) -> DataRep
     Raises:
         DataError: There is no data set at `root` at all.
     """
-    root = find_root(root)
-    folders, errors = _read_folders(root)
-    train, query, gallery = (folders[split].records for split in FOLDERS)
+    root, layout = find_dataset(root)
+    folders, errors = _read_folders(root, layout)
+    layout = kind_of(layout, folders)
+    train, query, gallery = (folders[split].records for split in SPLITS)
     images = train + query + gallery
     outcomes = for_each_image(_size_or_fault, images, None, progress)
     faults = {
@@ -112,6 +117,8 @@ def check_dataset(root: Path | str, progress: Progress | None = None) -> DataRep
     sizes = Counter(found for found in outcomes if not isinstance(found, str))
     return DataReport(
         root=root,
+        layout=layout.name,
+        explanation=explain(root, layout, folders),
         splits={split: _count([folder]) for split, folder in folders.items()},
         total=_count(list(folders.values())),
         sizes=dict(sizes.most_common()),
@@ -123,13 +130,13 @@ def check_dataset(root: Path | str, progress: Progress | None = None) -> DataRep
     )
 
 
-def _read_folders(root: Path) -> tuple[dict[str, Folder], list[str]]:
+def _read_folders(root: Path, layout: Layout) -> tuple[dict[str, Folder], list[str]]:
     """Reads what can be read; a folder that cannot be is empty."""
     folders, errors = {}, []
-    for split, name in FOLDERS.items():
-        folders[split] = Folder(root / name)
+    for split in SPLITS:
+        folders[split] = Folder(root / layout.parts[split].folder)
         try:
-            folders[split] = read_folder(root / name)
+            folders[split] = read_split(root, layout, split)
             folders[split].require_images()
         except DataError as error:
             errors.append(str(error))
@@ -153,7 +160,7 @@ def _count(folders: Sequence[Folder]) -> SplitReport:
         cameras=len({record.camid for record in records}),
         distractors=sum(record.pid == DISTRACTOR for record in records),
         junk=sum(folder.junk for folder in folders),
-        stray=sum(len(folder.stray) for folder in folders),
+        stray=sum(folder.others for folder in folders),
         single_camera_ids=sum(len(seen_by) == 1 for seen_by in cameras.values()),
     )
 
@@ -161,6 +168,10 @@ def _count(folders: Sequence[Folder]) -> SplitReport:
 def _warnings(folders: dict[str, Folder], matchless: Sequence[Path], sizes: int) -> list[str]:
     warnings = []
     for folder in folders.values():
+        warnings += [
+            f"{folder.path.parent}: {lines.count} lines of list files left out, {why}: {lines.example}"
+            for why, lines in folder.skipped.items()
+        ]
         misnamed = [name for name in folder.stray if is_image_name(name)]
         if misnamed:
             warnings.append(

@@ -1,26 +1,21 @@
-"""Reads a data set in Market-1501's layout: three folders of images whose names say who and which camera.
+"""Reads a data set in one of the known layouts: images whose names say who and which camera, in three splits.
 
 Only names are listed here; no image is opened.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from sa_study.data.find import a_few, find_dataset, names_in, require_folder
+from sa_study.data.layouts import MARKET, SPLITS, Layout
+from sa_study.data.lists import Skipped, read_lists
 from sa_study.errors import DataError
 
-FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-JUNK = -1
 DISTRACTOR = 0
-
-_LAYOUT = "the folder that holds bounding_box_train, query and bounding_box_test, or its parent"
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
-# Bounded so that ids and cameras fit into int64 arrays. Cameras count from 1.
-_NAME = re.compile(r"(-1|[0-9]{1,18})_c0*([1-9][0-9]{0,8})(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,7 @@ class ImageRecord:
 
     Attributes:
         path: Absolute path of the file.
-        pid: Identity as in the file name; 0 marks a distractor.
+        pid: Identity as in the file name, plus what the layout adds; 0 marks a distractor.
         camid: Camera, counted from 0 (one less than in the file name).
     """
 
@@ -40,34 +35,60 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What lies in one folder of the data set.
+    """What one split of the data set was read from, and what was found there.
 
     Attributes:
         path: The folder.
         records: Its images, sorted by file name, junk left out.
         junk: Number of images with id -1, which count neither as matches nor as mistakes.
         stray: Names of everything else, such as `Thumbs.db` or images that are named differently.
+        example: A name as the layout has them.
+        used: Where list files name the images: how many each.
+        skipped: Lines of list files that are not used, by reason.
+        missing: Images that list files name and that are not there.
     """
 
     path: Path
     records: tuple[ImageRecord, ...] = ()
     junk: int = 0
     stray: tuple[str, ...] = ()
+    example: str = MARKET.example
+    used: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, Skipped] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> int:
+        """Number of files, or lines of list files, that name no image to use."""
+        return len(self.stray) + sum(lines.count for lines in self.skipped.values())
 
     def require_images(self) -> None:
-        """Raises DataError if the folder holds no image to use."""
-        if not self.records:
+        """Raises DataError if the folder holds no image to use, or not all that its list files name."""
+        if self.missing:
             raise DataError(
-                f"{self.path}: no image named like 0002_c1s1_000451_03.jpg; "
-                f"found {a_few(self.stray)} and {self.junk} junk images (id -1)"
+                f"{self.path}: {len(self.missing)} images of {' and '.join(self.used)} are missing "
+                f"({a_few(self.missing)}); restore them, or take their lines out"
             )
+        if self.records:
+            return
+        if self.used:
+            reasons = [f"{lines.count} × {why} ({lines.example})" for why, lines in self.skipped.items()]
+            raise DataError(
+                f"{self.path.parent}: no line of {' and '.join(self.used)} like '{self.example} ID'; "
+                f"found {'; '.join(reasons) or 'nothing'}"
+            )
+        raise DataError(
+            f"{self.path}: no image named like {self.example}; "
+            f"found {a_few(self.stray)} and {self.junk} junk images (id -1)"
+        )
 
 
 class Market1501:
-    """The three parts of a data set in Market-1501's layout.
+    """The three parts of a data set in Market-1501's layout or another one that is known.
 
     Attributes:
-        root: The folder that holds the three image folders.
+        root: The folder that holds the image folders.
+        layout: Which layout it is.
         folders: What was found, by split: train, query, gallery.
         train: Training images, sorted by file name.
         query: Query images, sorted by file name.
@@ -83,10 +104,11 @@ class Market1501:
         Raises:
             DataError: A folder is missing, is not one, or holds no images.
         """
-        self.root = find_root(root)
-        self.folders = {split: read_folder(self.root / name) for split, name in FOLDERS.items()}
+        self.root, layout = find_dataset(root)
+        self.folders = {split: read_split(self.root, layout, split) for split in SPLITS}
         for folder in self.folders.values():
             folder.require_images()
+        self.layout = kind_of(layout, self.folders)
         self.train = self.folders["train"].records
         self.query = self.folders["query"].records
         self.gallery = self.folders["gallery"].records
@@ -118,43 +140,54 @@ def cameras_by_identity(records: Iterable[ImageRecord]) -> dict[int, set[int]]:
     return cameras
 
 
-def find_root(root: Path | str) -> Path:
-    """Returns the absolute path of the data set at `root` or one level below it.
+def kind_of(layout: Layout, folders: Mapping[str, Folder]) -> Layout:
+    """Which data set of the same folders it is, by the names of all images."""
+    names = [record.path.name for folder in folders.values() for record in folder.records]
+    if not names or any(folder.junk for folder in folders.values()):
+        return layout
+    return layout.kind(names)
+
+
+def read_split(root: Path, layout: Layout, split: str) -> Folder:
+    """Lists the images of one split; none is no error here.
 
     Raises:
-        DataError: There is none, or several lie below `root`.
+        DataError: A folder or a list file is missing, or may not be read.
     """
-    root = Path(root).absolute()
-    names = _names(root)
-    if _is_dataset(root):
-        return root
-    matches = [name for name in names if _is_dataset(root / name)]
-    if len(matches) == 1:
-        return root / matches[0]
-    if matches:
-        raise DataError(f"{root}: holds several data sets ({a_few(matches)}); name one of them")
-    raise DataError(f"{root}: no data set; found {a_few(names)}; expected {_LAYOUT}")
+    part = layout.parts[split]
+    path = root / part.folder
+    if not part.lists:
+        return read_folder(path, layout, part.offset)
+    require_folder(path)
+    listing = read_lists(root, part, layout)
+    records = tuple(ImageRecord(path / name, pid, camera) for name, pid, camera in listing.images)
+    return Folder(
+        path,
+        records,
+        example=layout.example,
+        used=listing.used,
+        skipped=listing.skipped,
+        missing=tuple(listing.missing),
+    )
 
 
-def read_folder(path: Path) -> Folder:
+def read_folder(path: Path, layout: Layout = MARKET, offset: int = 0) -> Folder:
     """Lists one image folder; an empty one is no error here.
 
     Raises:
         DataError: The folder is missing, is not one, or may not be read.
     """
-    if not path.is_dir():
-        names = _names(path.parent)
-        raise DataError(f"{path.parent}: no folder {path.name}; found {a_few(names)}; expected {_LAYOUT}")
+    require_folder(path)
     records, stray, junk = [], [], 0
-    for name in _names(path):
-        match = _NAME.match(name) if is_image_name(name) else None
-        if match is None:
+    for name in names_in(path):
+        told = layout.parse(name)
+        if told is None:
             stray.append(name)
-        elif int(match[1]) == JUNK:
+        elif told[0] == layout.junk:
             junk += 1
         else:
-            records.append(ImageRecord(path / name, int(match[1]), int(match[2]) - 1))
-    return Folder(path, tuple(records), junk, tuple(stray))
+            records.append(ImageRecord(path / name, told[0] + offset, told[1]))
+    return Folder(path, tuple(records), junk, tuple(stray), layout.example)
 
 
 def shared_identities(train: Iterable[ImageRecord], test: Iterable[ImageRecord]) -> tuple[int, ...]:
@@ -166,30 +199,3 @@ def overlap_message(shared: tuple[int, ...]) -> str:
     """Says in one line which identities are on both sides and what to do."""
     ids = a_few([str(pid) for pid in shared])
     return f"{len(shared)} identities are in both the training and the test folders ({ids}); keep one side"
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file of this name is taken for an image."""
-    return Path(name).suffix.lower() in _IMAGE_SUFFIXES
-
-
-def a_few(names: Iterable[str], limit: int = 3) -> str:
-    """Returns the first names and how many more there are, for messages."""
-    names = list(names)
-    shown = ", ".join(names[:limit]) or "nothing"
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
-
-
-def _is_dataset(path: Path) -> bool:
-    """Whether a folder is there that only this layout has; `query` alone is too common a name."""
-    try:
-        return any((path / FOLDERS[split]).is_dir() for split in ("train", "gallery"))
-    except PermissionError:  # A neighbour such as lost+found, which is none of our business.
-        return False
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder}: {error.strerror}; expected {_LAYOUT}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,15 @@ from sa_study.data.split import limit_identities
 from sa_study.data.store import test_data as load_test_data
 from sa_study.training import load_training_data
 
-# Small enough to be drawn byte by byte: what an encoder of images writes changes with its version.
-HEAD = b"P6 2 3 255\n"
 SETTINGS = Settings(depth=18, pretrained="none", val_identities=3, split_seed=5, batch_size=16)
+
+
+def bitmap(text: str) -> bytes:
+    """An image byte by byte (BMP): what an encoder writes would change with its version."""
+    values = text.encode()[:18].ljust(18, b".")
+    rows = b"".join(values[start : start + 6] + b"\0\0" for start in (0, 6, 12))
+    head = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 78, 0, 0, 54, 40, 2, 3, 1, 24, 0, 24, 0, 0, 0, 0)
+    return head + rows
 
 
 @pytest.fixture
@@ -23,7 +30,7 @@ def dataset(tmp_path: Path) -> Market1501:
         stem = f"{person}_c{camera}s1_{number:06}_01"
         path = tmp_path / folder / f"{stem}.jpg"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(HEAD + stem.encode()[:18].ljust(18, b"."))
+        path.write_bytes(bitmap(stem))
 
     for camera in (1, 2, 3):
         for number in (0, 1):
@@ -38,7 +45,7 @@ def dataset(tmp_path: Path) -> Market1501:
 
 def test_the_training_images_and_who_is_held_out(dataset: Market1501) -> None:
     data = load_training_data(dataset, SETTINGS)
-    assert data.store.fingerprint == "31a0aec3655e274708a1e659d3c7a6acb5802b971301d3d554e7005609d96f42"
+    assert data.store.fingerprint == "591010e23a4941d7e4629e007d5a28d83dbc8406de93fb4f1ea545e2b2118866"
     assert data.train.tolist() == list(range(6, 78))
     assert data.query.tolist() == [0, 3, 4, 79, 80, 83, 85, 86, 89]
     assert data.gallery.tolist() == [1, 2, 5, 78, 81, 82, 84, 87, 88]
@@ -51,8 +58,8 @@ def test_who_is_used_of_a_limited_number(dataset: Market1501) -> None:
 
 def test_the_test_images(dataset: Market1501) -> None:
     query, gallery = load_test_data(dataset, (3, 2))
-    assert query.fingerprint == "195c0840a39239d9c0c979b97ea552f62fee117ea0d2c5d776d4797c5761a7bd"
-    assert gallery.fingerprint == "f504623b702c1b8cd6762308825c424b677a172597a7099691f495d39bc25fdd"
+    assert query.fingerprint == "cf450a7cc8644ff962cef04e51cb7ee82e3c7c9356951786c45d9654b7b08400"
+    assert gallery.fingerprint == "350d61c81670cd25cbc0b02e9f390bb6d5df2c6ca260002263d7b017be1260d9"
     assert query.pids.tolist() == [1, 1, 1, 2, 2, 2]
     assert gallery.pids.tolist() == [0, 1, 1, 1, 2, 2, 2]
     assert gallery.camids.tolist() == [0, 0, 1, 2, 0, 1, 2]
@@ -60,6 +67,6 @@ def test_the_test_images(dataset: Market1501) -> None:
 
 def test_another_fold_is_other_people(dataset: Market1501) -> None:
     data = load_training_data(dataset, Settings(**SETTINGS.to_dict() | {"fold": 1}))
-    assert data.store.fingerprint == "31a0aec3655e274708a1e659d3c7a6acb5802b971301d3d554e7005609d96f42"
+    assert data.store.fingerprint == "591010e23a4941d7e4629e007d5a28d83dbc8406de93fb4f1ea545e2b2118866"
     held_out = set(data.store.pids[data.query].tolist())
     assert len(held_out) == 3 and held_out.isdisjoint({11, 24, 25})

@@ -1,0 +1,151 @@
+"""How data sets are laid out by those who distribute them, declared, and which of these a folder is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SPLITS = ("train", "query", "gallery")
+
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where the images of one split are.
+
+    Attributes:
+        folder: Their folder, below the data set's.
+        lists: Files beside it, a line `path id` an image; none where all files of the folder belong to it.
+        offset: Added to their ids, so that other people do not share a number.
+    """
+
+    folder: str
+    lists: tuple[str, ...] = ()
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """One way to lay out a data set.
+
+    Attributes:
+        name: What the layout is called in messages.
+        parts: By split: train, query, gallery.
+        names: Matches the beginning of an image's name; its groups are the id and the camera, from 1.
+        example: Such a name.
+        distractors: Whether id 0 is nobody in particular; otherwise it is a person, or does not occur.
+        junk: The id of images to leave out, if there is one.
+        published: Images of train, query and gallery (junk left out) of each data set published in it.
+        kinds: Data sets in the same folders whose stricter names tell them.
+        notes: What else to know of it, a line each.
+    """
+
+    name: str
+    parts: Mapping[str, Part]
+    names: re.Pattern[str]
+    example: str
+    distractors: bool = False
+    junk: int | None = None
+    published: Mapping[str, tuple[int, int, int]]
+    kinds: tuple[Layout, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def fits(self, root: Path) -> bool:
+        """Whether a folder holds what marks this layout; `query` alone is too common a name for that."""
+        parts = self.parts["train"], self.parts["gallery"]
+        lists = [name for part in self.parts.values() for name in part.lists]
+        return any((root / part.folder).is_dir() for part in parts) and (
+            not lists or any((root / name).is_file() for name in lists)
+        )
+
+    def parse(self, name: str) -> tuple[int, int] | None:
+        """The id and the camera (from 0) that an image's name tells; None for any other name."""
+        match = self.names.match(name) if is_image_name(name) else None
+        return (int(match[1]), int(match[2]) - 1) if match else None
+
+    def kind(self, names: Iterable[str]) -> Layout:
+        """The layout of the same folders that all of these images' names are of; the strictest first."""
+        names = list(names)
+        kinds = (kind for kind in self.kinds if all(kind.parse(name) is not None for name in names))
+        return next(kinds, self)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is taken for an image."""
+    return Path(name).suffix.lower() in _IMAGE_SUFFIXES
+
+
+_FOLDERS = {"train": Part("bounding_box_train"), "query": Part("query"), "gallery": Part("bounding_box_test")}
+
+DUKE = Layout(
+    name="DukeMTMC-reID",
+    parts=_FOLDERS,
+    names=re.compile(r"(?!0000)([0-9]{4})_c([1-8])_f[0-9]+\.jpg\Z"),
+    example="0001_c2_f0046182.jpg",
+    published={"DukeMTMC-reID": (16_522, 2_228, 17_661)},
+)
+
+CUHK03_NP = Layout(
+    name="CUHK03-NP",
+    parts=_FOLDERS,
+    names=re.compile(r"(?!0000)([0-9]{4})_c([12])_[0-9]+\.(?:png|jpg)\Z"),
+    example="0003_c1_21.png",
+    published={"CUHK03-NP labeled": (7_368, 1_400, 5_328), "CUHK03-NP detected": (7_365, 1_400, 5_332)},
+    notes=("CUHK03 by its new protocol; boxes by hand and by a detector are two data sets",),
+)
+
+MARKET = Layout(
+    name="Market-1501's layout",
+    parts=_FOLDERS,
+    # Bounded so that ids and cameras fit into int64 arrays. Nothing is asked of the rest of the name.
+    names=re.compile(r"(-1|[0-9]{1,18})_c0*([1-9][0-9]{0,8})(?![0-9])"),
+    example="0002_c1s1_000451_03.jpg",
+    distractors=True,
+    junk=-1,
+    published={"Market-1501": (12_936, 3_368, 15_913)},
+    kinds=(DUKE, CUHK03_NP),
+)
+
+
+def _msmt17(name: str, train: str, test: str) -> Layout:
+    return Layout(
+        name=name,
+        parts={
+            "train": Part(train, ("list_train.txt", "list_val.txt"), 1_000_000),
+            "query": Part(test, ("list_query.txt",), 2_000_000),
+            "gallery": Part(test, ("list_gallery.txt",), 2_000_000),
+        },
+        names=re.compile(r"([0-9]{1,6})_[0-9]+_0*([1-9][0-9]{0,8})_"),
+        example="0000_000_01_0303morning_0008_0.jpg",
+        published={"MSMT17": (32_621, 11_659, 82_161)},
+        notes=(
+            "list_train.txt and list_val.txt both are training images, as usual; a study draws its own "
+            "validation split from them",
+            "ids count from 0 among the training images, and again, for other people, among the test images",
+        ),
+    )
+
+
+LAYOUTS = (
+    MARKET,
+    _msmt17("MSMT17_V1", "train", "test"),
+    _msmt17("MSMT17_V2", "mask_train_v2", "mask_test_v2"),
+)
+
+KNOWN = (
+    "the folder that holds bounding_box_train, query and bounding_box_test (Market-1501, DukeMTMC-reID, "
+    "CUHK03-NP) or train, test and list_train.txt, list_val.txt, list_query.txt and list_gallery.txt "
+    "(MSMT17_V1; in MSMT17_V2 mask_train_v2 and mask_test_v2), or its parent"
+)
+"""What to look for, in words."""
+
+
+def layouts_of(path: Path) -> list[Layout]:
+    """The layouts that a folder fits."""
+    try:
+        return [layout for layout in LAYOUTS if layout.fits(path)]
+    except OSError:  # A neighbour such as lost+found, which is none of our business.
+        return []
