@@ -93,8 +93,8 @@ def _fault(values: Mapping[str, Any]) -> str:
     if not is_count(values["num_classes"], 1):
         return "num_classes is no number of identities"
     epoch, history = values["epoch"], values["history"]
-    if not is_count(epoch) or not isinstance(history, list) or len(history) != epoch:
-        return "its history does not have as many epochs as it tells of"
+    if not is_count(epoch) or not isinstance(history, list) or bool(history) != bool(epoch):
+        return "its history does not tell of its epochs"
     for number, figures in enumerate(history, 1):
         if fault := plain_values_fault(figures):
             return f"epoch {number} of its history {fault}"

@@ -21,8 +21,8 @@ def load_yaml(text: str) -> Any:
     """Reads a document of plain values.
 
     Raises:
-        yaml.YAMLError: It is no YAML, or is nested too deeply, grows too large by its aliases, has a key twice
-            or one that is no text, or wants something built that is no plain value.
+        yaml.YAMLError: It is no YAML, or is nested too deeply, grows too large by its aliases, has a key
+            twice or one that is no text, or wants something built that is no plain value.
         ValueError: A date or a number is none.
     """
     loader = _Loader(text)

@@ -108,7 +108,9 @@ def _tensor_fault(value: Tensor) -> str:
     if type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided or value.is_nested:
         return "is no plain tensor"
     if value.device.type != "cpu" or value.is_quantized or value.is_complex():
-        return f"is a tensor of {str(value.dtype).removeprefix('torch.')} on {value.device}, not plain numbers"
+        return (
+            f"is a tensor of {str(value.dtype).removeprefix('torch.')} on {value.device}, not plain numbers"
+        )
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         return f"claims to be {_shape(value)}, but the file holds fewer numbers"
     return ""
@@ -132,4 +134,3 @@ def _require_stored(path: Path, size: int) -> None:
 
 def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a scalar"
-

@@ -219,4 +219,3 @@ def _numbers(pattern: str, names: Iterable[str]) -> set[int]:
 def _listed(items: list[str]) -> str:
     rest = len(items) - _NAMED
     return ", ".join(items[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-

@@ -149,13 +149,14 @@ def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
     with driver_lock(folder.lock) as dead:
         if dead:
             watcher.say(f"the last driver died: {dead}")
+        folder.require_own_files()
         folder.clear_remains()
         config = changes.apply(StudyConfig.read(folder.config))
         check_sampler(config.space, len(config.directions))
         if mended := mend(folder):
             watcher.say(mended)
         database = open_storage(folder)
-        config.require_lasting(read_about(database, folder)["lasting"])
+        config.require_lasting(read_about(database, folder).get("lasting"))
         _require_enough(config, trials_in(database, folder))
         settle(database, config.metric, config.minimize)
         left = config.goal - _ended(trials_in(database, folder))
