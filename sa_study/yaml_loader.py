@@ -44,7 +44,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise _fault(f"is nested more than {_DEEPEST} deep", self.peek_event())
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _fault(f"is nested more than {_DEEPEST} deep", event)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node

@@ -75,7 +75,8 @@ def _complain(line: str) -> None:
     from sa_study.report.text import clean
 
     line = clean(redact(line))
-    shown = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    half = _LONGEST // 2  # what is wrong stands at the end, where it stands in the beginning
+    shown = line if len(line) <= _LONGEST else f"{line[:half]} … {line[-half:]}"
     with contextlib.suppress(AttributeError):
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.write(f"{shown}\n")

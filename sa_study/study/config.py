@@ -124,6 +124,8 @@ class StudyConfig:
                 raise ConfigError(f"{name}: a value of type {type(value).__name__} is not valid")
             if isinstance(value, int) and abs(value) >= _BEYOND:
                 raise ConfigError(f"{name}: {value} is out of range")
+        if "@" in (self.address or ""):
+            raise ConfigError("--address: holds a user or a token; give HOST:PORT and set RAY_AUTH_TOKEN")
         if self.storage_path == "" or "\0" in f"{self.storage_path}{self.data_dir}{self.address}":
             raise ConfigError("storage_path, data_dir or address: is empty, or holds a zero byte")
 
@@ -209,7 +211,8 @@ def parse_duration(text: str) -> float:
     Raises:
         ConfigError: The text is no duration, or zero.
     """
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
+    number = r"([0-9]+(?:\.[0-9]+)?)"
+    match = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip())
     seconds = (
         sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
         if match
