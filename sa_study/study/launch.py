@@ -121,11 +121,11 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher) -> Outcome:
     """
     folder = StudyFolder.free(root)
     check_sampler(config.space, len(config.directions))
+    storage = Storage.of_study(folder, config.storage_path)
     data, starts = load_data(config, watcher.decoded), load_starts(config)
     with connect(config.address):
         room = slots(config)
         config = resolve(config, room)
-        storage = Storage.of_study(folder, config.storage_path)
         if config.storage_path:
             storage.require_free()
         storage.require_reachable()
@@ -152,6 +152,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
         folder.require_own_files()
         folder.clear_remains()
         config = changes.apply(StudyConfig.read(folder.config))
+        storage = Storage.of_study(folder, config.storage_path)
         check_sampler(config.space, len(config.directions))
         if mended := mend(folder):
             watcher.say(mended)
@@ -168,7 +169,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher) -> Outcome:
         with connect(config.address):
             room = slots(config)
             config = check_slots(config, room)
-            Storage.of_study(folder, config.storage_path).require_reachable()
+            storage.require_reachable()
             require_room(folder, config, data.num_classes, room, left)
             note_launch(folder.provenance, data.store.fingerprint, slots=dataclasses.asdict(room))
             config.write(folder.config)

@@ -118,13 +118,6 @@ def _set(place: Place, text: str) -> Words:
     return "tune", "--data-dir", "nowhere", "--study", "s", "--space", "paper", *text.split(" ", 1)
 
 
-def _with_data(place: Place, text: str) -> Words:
-    small = ("depth=18", "pretrained=none", "height=32", "width=16", "parts=2", "batch_size=8", "threads=1")
-    sets = [word for setting in small for word in ("--set", setting)]
-    words = ("tune", "--data-dir", place.market, "--study", "s", "--space", "paper", *sets)
-    return *words, *text.split(" ", 1)
-
-
 OPTIONS = [
     (
         "--set with an alias bomb",
@@ -159,5 +152,5 @@ CASES: list[Case] = [
     *cases_of("settings file", CONFIGS, _config),
     *cases_of("settings file", [("a pipe", "", ("config.yaml",))], _pipe_as_config),
     *cases_of("option", OPTIONS, _set),
-    *cases_of("option", STORAGE, _with_data),
+    *cases_of("option", STORAGE, _set),
 ]
