@@ -107,14 +107,14 @@ def train(
     """
     folder.check(settings, resume)
     trainer = Trainer(settings, data)
-    folder.root.mkdir(parents=True, exist_ok=True)
-    write_yaml(folder.config, settings.to_dict())
-    note_launch(folder.provenance, data.store.fingerprint)
     if folder.last.exists():
         try:
             trainer.restore(load_checkpoint(folder.last))
         except WeightsError as error:
             raise WeightsError(f"{folder.last}: {error}; begin again in another --out") from None
+    folder.root.mkdir(parents=True, exist_ok=True)
+    write_yaml(folder.config, settings.to_dict())
+    note_launch(folder.provenance, data.store.fingerprint)
     writer = RunWriter(folder.tensorboard, trainer.epoch + 1)
     while not trainer.finished:
         figures = trainer.run_epoch()

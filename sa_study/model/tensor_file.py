@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
+import pickletools
 import re
 import warnings
 import zipfile
@@ -15,6 +18,8 @@ from torch import Tensor, nn
 
 from sa_study.errors import WeightsError
 from sa_study.files import require_regular
+
+_SCANNED = 2**20
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -48,7 +53,10 @@ def load_tensors(path: Path, what: str) -> Any:
     except (OSError, WeightsError):
         raise
     except Exception as error:  # on a damaged file the reader can raise anything
-        raise WeightsError(f"{path}: is not {what}, or is damaged ({reason(error)})") from error
+        said = reason(error)
+        if isinstance(error, pickle.UnpicklingError) and (named := _named_in_pickle(path)):
+            said = _would_run(named)
+        raise WeightsError(f"{path}: is not {what}, or is damaged ({said})") from error
 
 
 def reason(error: Exception) -> str:
@@ -56,10 +64,28 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if found := re.search(r"GLOBAL (\S+)", str(error)):
-        return f"it refers to {found[1]}; only tensors and plain values are read, nothing is run"
+        return _would_run(found[1])
     if isinstance(error, RuntimeError):
         return " ".join(str(error).split(". ")[0].split())
     return "it is empty or ends early" if isinstance(error, EOFError) else type(error).__name__
+
+
+def _would_run(name: str) -> str:
+    return f"it refers to {name}; only tensors and plain values are read, nothing is run"
+
+
+def _named_in_pickle(path: Path) -> str:
+    """The first thing that a bare pickle would import, read without unpickling; empty where nothing shows."""
+    texts: list[str] = []
+    with path.open("rb") as file, contextlib.suppress(ValueError):
+        for opcode, value, _ in pickletools.genops(file.read(_SCANNED)):
+            if isinstance(value, str):
+                texts.append(value)
+            if opcode.name == "GLOBAL":
+                return str(value).replace(" ", ".")
+            if opcode.name == "STACK_GLOBAL":
+                return ".".join(texts[-2:])
+    return ""
 
 
 def state_dict_fault(state: object) -> str:
