@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sa_study.errors import WeightsError
 from sa_study.files import write_atomically
+from sa_study.model.tensor_file import is_count, load_tensors, plain_values_fault, reason, state_dict_fault
 
 FILE_NAME = "checkpoint.pt"
 """Name of the file inside a Ray checkpoint folder."""
@@ -66,17 +67,42 @@ def load_checkpoint(path: Path) -> Checkpoint:
         WeightsError: The file is missing, damaged, or not a checkpoint of this program.
     """
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        values = load_tensors(path, "a checkpoint")
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such checkpoint") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{path}: is damaged or no checkpoint ({type(error).__name__})") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None
     names = {field.name for field in dataclasses.fields(Checkpoint)}
     if not isinstance(values, dict) or set(values) != names:
         raise WeightsError(f"{path}: is not a checkpoint written by sa_study")
-    if values["format"] != _FORMAT:
-        raise WeightsError(f"{path}: has checkpoint format {values['format']}; this version reads {_FORMAT}")
+    written = values["format"]
+    if not is_count(written) or written != _FORMAT:
+        shown = f"format {written}" if is_count(written) else "no format"
+        raise WeightsError(f"{path}: has checkpoint {shown}; this version reads {_FORMAT}")
+    if fault := _fault(values):
+        raise WeightsError(f"{path}: is damaged, or not written by sa_study ({fault})")
     return Checkpoint(**values)
+
+
+def _fault(values: Mapping[str, Any]) -> str:
+    """What is wrong with a checkpoint's fields; empty where they can be used."""
+    if fault := state_dict_fault(values["state_dict"]):
+        return fault
+    if fault := plain_values_fault(values["settings"]):
+        return f"its settings: {fault}"
+    if not is_count(values["num_classes"], 1):
+        return "num_classes is no number of identities"
+    epoch, history = values["epoch"], values["history"]
+    if not is_count(epoch) or not isinstance(history, list) or bool(history) != bool(epoch):
+        return "its history does not tell of its epochs"
+    for number, figures in enumerate(history, 1):
+        if fault := plain_values_fault(figures):
+            return f"epoch {number} of its history {fault}"
+        if not all(isinstance(value, int | float) for value in figures.values()):
+            return f"epoch {number} of its history has a figure that is no number"
+    if not all(isinstance(values[name], dict | None) for name in ("optimizer", "rng")):
+        return "its optimizer or rng is none"
+    return ""
 
 
 def rng_state() -> dict[str, Any]:

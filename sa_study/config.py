@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,6 +227,8 @@ def check_value(key: str, value: Any) -> Any:
     )
     if not inside:
         raise ConfigError(f"{key}: {value} is out of range; allowed: {allowed}")
+    if key == "pretrained" and ("://" in value or "\0" in value):
+        raise ConfigError("pretrained: is no path of a file; weights are not fetched, so give a local copy")
     if key == "pretrained" and value not in ("imagenet", "none"):
         return str(Path(value).expanduser().absolute())  # Ray's workers run in other folders
     return value
@@ -266,7 +269,12 @@ def _typed(key: str, kind: str, value: Any) -> Any:
         return value
     if kind == "str" and isinstance(value, str):
         return value
-    raise ConfigError(f"{key}: {value!r} is not valid; allowed: {describe_range(key)}")
+    raise ConfigError(f"{key}: {_shown(value)} is not valid; allowed: {describe_range(key)}")
+
+
+def _shown(value: object) -> str:
+    """A value in few words, also where it is a structure of any size."""
+    return reprlib.repr(value) if isinstance(value, dict | list | tuple | set) else repr(value)
 
 
 _FIXED = {"val_identities": 0, "step_epochs": 40}

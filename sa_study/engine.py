@@ -107,6 +107,7 @@ class Trainer:
 
         Raises:
             ConfigError: The checkpoint was made with other settings, or kept only for its weights.
+            WeightsError: It does not fit; the trainer cannot be used any more.
         """
         mine = self.settings.to_dict()
         differing = [
@@ -121,9 +122,17 @@ class Trainer:
             )
         if checkpoint.optimizer is None or checkpoint.rng is None:
             raise ConfigError("the checkpoint holds weights only; training cannot go on from it")
-        self._net.load_state_dict(checkpoint.state_dict)
-        self.step.optimizer.load_state_dict(checkpoint.optimizer)
-        restore_rng(checkpoint.rng)
+        if len(checkpoint.history) != checkpoint.epoch:
+            raise WeightsError(f"the checkpoint is of epoch {checkpoint.epoch}, its history of another")
+        if not all({keys.EPOCH, keys.SECONDS} <= figures.keys() for figures in checkpoint.history):
+            raise WeightsError("the checkpoint's history lacks figures")
+        try:
+            self._net.load_state_dict(checkpoint.state_dict)
+            self.step.optimizer.load_state_dict(checkpoint.optimizer)
+            restore_rng(checkpoint.rng)
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise WeightsError(f"the checkpoint is not of this network and optimiser ({reason})") from None
         self.history = [dict(figures) for figures in checkpoint.history]
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sa_study import keys
@@ -27,7 +28,8 @@ from sa_study.metrics.distances import rank_features
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
 from sa_study.model.network import SANet
-from sa_study.model.weights import infer_architecture, load_weights, read_state_dict
+from sa_study.model.tensor_file import is_count, plain_values_fault
+from sa_study.model.weights import infer_architecture, load_state, read_state_dict, require_fitting
 
 Report = Callable[[str, int, int], None]
 """Told a phase, what is done of it, and how much there is in all."""
@@ -89,17 +91,18 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     num_classes = found.pop("num_classes")
-    values = beside.get("settings", {**PUBLISHED, **found})
-    if not isinstance(values, dict):
-        raise WeightsError(f"{path}: its settings are {values!r}, not names and values")
+    values, epoch = beside.get("settings", {**PUBLISHED, **found}), beside.get("epoch")
+    if fault := plain_values_fault(values):
+        raise WeightsError(f"{path}: its settings: {fault}")
+    if epoch is not None and not is_count(epoch):
+        raise WeightsError(f"{path}: its epoch is no whole number")
     # The weights are in the file: no others are fetched, and the device they were trained on does not matter.
     values = {**values, "device": "auto", **overrides, "pretrained": "none"}
     settings = Settings.from_mapping(values, str(path))
+    with torch.device("meta"):  # without memory, of which a hostile file's settings may want any amount
+        require_fitting(build_network(settings, num_classes), state, str(path))
     net = build_network(settings, num_classes)
-    report = load_weights(net, path)
-    epoch = beside.get("epoch")
-    if epoch is not None and not isinstance(epoch, int):
-        raise WeightsError(f"{path}: its epoch is {epoch!r}, not a whole number")
+    report = load_state(net, state, str(path))
     return TrainedNetwork(net, settings, path, epoch, report.unused)
 
 

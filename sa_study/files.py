@@ -1,12 +1,73 @@
-"""Writing files so that a reader, or the next run, never meets half of one."""
+"""Files: read within limits, and written so that a reader, or the next run, never meets half of one."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
+
+_MOST_JSON = 16 * 2**20
+
+
+def require_regular(path: Path) -> int:
+    """Makes sure that a file can be read to its end: a pipe would wait for ever, a device never end.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        OSError: It is missing, may not be read, or is something else than a file.
+    """
+    descriptor = _open(path)
+    try:
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """All bytes of a file.
+
+    Args:
+        path: The file; what is no regular file is not waited for.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: As `require_regular`, or it is larger.
+    """
+    descriptor = _open(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"has {size} bytes, more than {most}", str(path))
+        # By half the calls of `Path.read_bytes`: at each a thread gives Python's lock away.
+        content = os.read(descriptor, size)
+        while len(content) < size and (more := os.read(descriptor, size - len(content))):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path, most: int = _MOST_JSON) -> dict[str, Any]:
+    """The content of a file that holds one JSON object.
+
+    Raises:
+        OSError: As `read_bytes`.
+        ValueError: It is no JSON, no object, or holds a figure that is not finite.
+    """
+    try:
+        content = json.loads(read_bytes(path, most), parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"holds no object, but {type(content).__name__}")
+    return content
+
 
 _PLAIN = json.JSONEncoder(allow_nan=False)
 
@@ -14,12 +75,15 @@ _PLAIN = json.JSONEncoder(allow_nan=False)
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Writes a file beside its final name and renames it once it is on disk.
 
+    A link of that name is replaced; what it points to stays as it is.
+
     Raises:
         OSError: The disk is full or not writable; an earlier file of that name is left as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -51,9 +115,24 @@ def _indented(value: Any, margin: str = "") -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text atomically, in UTF-8."""
+    """Writes text atomically, in UTF-8; bytes of file names that are no text stand there as they are."""
 
     def put(file: BinaryIO) -> None:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "surrogateescape"))
 
     write_atomically(path, put)
+
+
+def _open(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")

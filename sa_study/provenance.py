@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.errors import DataError, StudyFolderError
-from sa_study.files import write_json
+from sa_study.files import read_json, write_json
+from sa_study.redaction import redact
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard")
 
@@ -23,7 +23,7 @@ def describe_run() -> dict[str, Any]:
     """What is running where, as plain values for a JSON file."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": redact(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "git": _git(),
@@ -66,7 +66,7 @@ def last_slots(path: Path) -> int | None:
         StudyFolderError: The file is missing or damaged.
     """
     launches = read_provenance(path)["launches"]
-    slots = launches[-1].get("slots", {}).get("concurrent") if launches else None
+    slots = launches[-1].get("slots", {}).get("concurrent") if launches and _is_launch(launches[-1]) else None
     return slots if isinstance(slots, int) else None
 
 
@@ -76,7 +76,10 @@ def differences(path: Path) -> list[str]:
     Raises:
         StudyFolderError: The file is missing or damaged.
     """
-    before, now = read_provenance(path)["launches"][-1], describe_run()
+    launches, now = read_provenance(path)["launches"], describe_run()
+    before = launches[-1] if launches else now
+    if not _is_launch(before):
+        raise StudyFolderError(f"{path}: its last launch is damaged, so nothing can go on from it")
     pairs = {name: (was, now["packages"].get(name)) for name, was in before.get("packages", {}).items()}
     pairs["python"] = before.get("python"), now["python"]
     pairs["code"] = _code(before.get("git")), _code(now["git"])
@@ -98,10 +101,26 @@ def read_provenance(path: Path) -> dict[str, Any]:
         StudyFolderError: The file is missing or damaged.
     """
     try:
-        entry = json.loads(path.read_text())
-        return {"data_fingerprint": str(entry["data_fingerprint"]), "launches": list(entry["launches"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        entry = read_json(path)
+        launches = entry["launches"]
+        if not isinstance(launches, list):
+            raise ValueError("launches")
+        return {"data_fingerprint": str(entry["data_fingerprint"]), "launches": launches}
+    except (OSError, ValueError, KeyError):
         raise StudyFolderError(f"{path}: is missing or damaged, so nothing can go on from it") from None
+
+
+def _is_launch(entry: object) -> bool:
+    """Whether an entry is laid out as `describe_run` does it, in all that is read of it."""
+    if not isinstance(entry, dict):
+        return False
+    git = entry.get("git")
+    return (
+        isinstance(entry.get("packages", {}), dict)
+        and isinstance(entry.get("slots", {}), dict)
+        and isinstance(entry.get("hardware", {}), dict)
+        and (git is None or (isinstance(git, dict) and isinstance(git.get("commit"), str) and "dirty" in git))
+    )
 
 
 def _version(package: str) -> str | None:

@@ -197,6 +197,15 @@ class SearchSpace:
         return None if any(self.search[name].count is None for name in searched) else number
 
     @property
+    def named(self) -> dict[str, set[Any]]:
+        """The values of each setting that conditions name."""
+        named: dict[str, set[Any]] = {}
+        for parameter in self.search.values():
+            for key, values in parameter.when.items():
+                named.setdefault(key, set()).update(values)
+        return named
+
+    @property
     def never_searched(self) -> list[str]:
         """Settings whose conditions never hold."""
         searched = self._census()[1]
@@ -249,10 +258,7 @@ class SearchSpace:
 
         Configurations are counted together where they agree in all values that conditions name.
         """
-        named: dict[str, set[Any]] = {}
-        for parameter in self.search.values():
-            for key, values in parameter.when.items():
-                named.setdefault(key, set()).update(values)
+        named = self.named
         counts = Counter({frozenset[tuple[str, Any]](): 1})
         searched = set()
         for name, parameter in self.search.items():

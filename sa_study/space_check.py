@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sa_study.errors import ConfigError
 from sa_study.space import Parameter, SearchSpace
+
+_MOST = 100_000
+"""Configurations that are gone through one by one."""
 
 _TOGETHER = (("height", "parts"), ("batch_size", "accumulate"))
 """Settings that `Settings` checks against each other, each at its worst at an end of its range."""
@@ -17,15 +21,23 @@ def check_space(space: SearchSpace) -> None:
     Raises:
         ConfigError: A condition never holds, the grid has no end, or some configuration is refused.
     """
+    if math.prod(1 + len(values) for values in space.named.values()) > _MOST:
+        raise ConfigError(f"search: its conditions tell more than {_MOST} combinations apart; name fewer")
     for key in space.never_searched:
         raise ConfigError(f"search.{key}.when: never holds ({space.search[key].describe()})")
     if space.sampler == "grid":
         for key, parameter in space.search.items():
             if parameter.count is None:
                 raise ConfigError(f"search.{key}: takes any number; a grid needs choices, an int or a step")
+        if (space.size or 0) > _MOST:
+            raise ConfigError(f"sampler: a grid of {space.size} configurations; {_MOST} are the most")
     space.settings(space.baseline)
     for keys in _TOGETHER:
         part = _extremes(space, [key for key in keys if key in space.search])
+        if (part.size or 0) > _MOST:
+            raise ConfigError(
+                f"search: conditions leave {part.size} ways for {' and '.join(keys)}; name fewer"
+            )
         others = {key: value for key, value in space.baseline.items() if key not in part.search}
         for point in part.points():
             space.settings({**others, **point})

@@ -11,6 +11,8 @@ from sa_study.config import Settings, check_key, check_value
 from sa_study.errors import ConfigError
 from sa_study.space import Parameter, default_of
 
+_MOST_VALUES = 1e12
+
 _NUMERIC_KEYS = {"type", "low", "high", "step", "log"}
 _NOT_SEARCHABLE = {
     "val_identities",
@@ -74,6 +76,8 @@ def _number(key: str, name: str, kind: str, rule: Mapping[str, Any]) -> Paramete
         raise ConfigError(f"{name}: step and log exclude each other; drop one")
     if not is_number(step) or step <= 0 or (kind == "int" and not float(step).is_integer()):
         raise ConfigError(f"{name}.step: {step!r} is not a positive {kind}")
+    if (high - low) / _MOST_VALUES > step:
+        raise ConfigError(f"{name}.step: {step!r} leaves more than {_MOST_VALUES:.0e} values; leave it out")
     return Parameter(kind, low, high, float(step), log)
 
 

@@ -12,7 +12,7 @@ from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
 from sa_study.data.store import Folds, TrainingData, training_folds
 from sa_study.engine import Trainer, best_epoch
-from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.errors import ConfigError, StudyFolderError, WeightsError
 from sa_study.provenance import note_launch
 from sa_study.yaml_files import read_yaml, write_yaml
 
@@ -119,11 +119,14 @@ def train(
     """
     folder.check(settings, resume)
     trainer = Trainer(settings, data)
+    if folder.last.exists():
+        try:
+            trainer.restore(load_checkpoint(folder.last))
+        except WeightsError as error:
+            raise WeightsError(f"{folder.last}: {error}; begin again in another --out") from None
     folder.root.mkdir(parents=True, exist_ok=True)
     write_yaml(folder.config, settings.to_dict())
     note_launch(folder.provenance, data.store.fingerprint)
-    if folder.last.exists():
-        trainer.restore(load_checkpoint(folder.last))
     writer = RunWriter(folder.tensorboard, trainer.epoch + 1)
     while not trainer.finished:
         figures = trainer.run_epoch()

@@ -13,10 +13,14 @@ import yaml
 
 from sa_study.config import check_key, check_value
 from sa_study.errors import ConfigError
-from sa_study.files import write_text
+from sa_study.files import read_bytes, write_text
+from sa_study.yaml_loader import load_yaml
 
 _UNREADABLE = (ConfigError, yaml.YAMLError, ValueError, OverflowError)
 """What reading YAML raises: its constructors of dates and numbers raise Python's own errors."""
+
+_MOST_BYTES = 2**18
+"""Of a file; a large space has thousands. PyYAML reads so much in some seconds."""
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -32,20 +36,20 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {text}: expected key=value, e.g. --set depth=18")
         try:
             check_key(key)
-            values[key] = check_value(key, yaml.safe_load(value))
+            values[key] = check_value(key, load_yaml(value))
         except _UNREADABLE as error:
             raise ConfigError(f"--set {text}: {str(error).splitlines()[0]}") from None
     return values
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML mapping with the safe loader.
+    """Reads a YAML mapping with the safe loader; its keys are texts, each of them there once.
 
     Raises:
-        ConfigError: The file is missing, unreadable, not YAML, or no mapping.
+        ConfigError: The file is missing, unreadable, too large, not YAML, or no mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        values = load_yaml(read_bytes(path, _MOST_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except _UNREADABLE as error:

@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that `--help` is quick.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 
@@ -31,6 +32,7 @@ report.register(app)
 pictures.register(app)
 app.add_typer(data.app, name="data")
 
+_LONGEST = 2000
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _BAD_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
@@ -69,4 +71,13 @@ def main() -> int:
 
 
 def _complain(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    """Writes one line, whatever the names, values and credentials are that it quotes."""
+    from sa_study.redaction import redact
+    from sa_study.report.text import clean
+
+    line = clean(redact(line))
+    half = _LONGEST // 2  # what is wrong stands at the end, where it stands in the beginning
+    shown = line if len(line) <= _LONGEST else f"{line[:half]} … {line[-half:]}"
+    with contextlib.suppress(AttributeError):
+        sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stderr.write(f"{shown}\n")

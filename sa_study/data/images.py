@@ -10,9 +10,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
 
 from sa_study.errors import DataError
+from sa_study.files import read_bytes
 
 Progress = Callable[[int, int], None]
 """Called in the caller's thread with the number of images done and the number in all."""
@@ -23,41 +24,52 @@ _MOST_THREADS = 4
 _CHUNK = 32
 """Items that a thread takes at a time: a small image is decoded in the time that handing over takes."""
 
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
+"""What a file may be, whatever its name ends in. Of Pillow's other readers one runs Ghostscript."""
+
+_MOST_BYTES = 64 * 2**20
+_MOST_PIXELS = 2**25
+"""Of one image, 100 MB decoded: four threads decode at a time. Crops of people have thousands of pixels."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def read_image(path: Path) -> tuple[Image.Image, bytes]:
-    """Decodes one file completely.
+    """Decodes one file completely; of an animation its first picture.
 
     Returns:
-        The image in RGB, turned upright as its EXIF orientation says, and the bytes of the file.
+        The image in RGB, turned upright as its EXIF orientation says, and the bytes of the file. Transparency
+        is left out; 16-bit grey is brought to 8.
 
     Raises:
-        DataError: The file cannot be read, is truncated, or is not an image.
+        DataError: The file cannot be read, is truncated, too large, or is not an image.
     """
     try:
-        content = _content(path)
-        with Image.open(BytesIO(content)) as image:
+        content = read_bytes(path, _MOST_BYTES)
+        with Image.open(BytesIO(content), formats=_FORMATS) as image:
+            pixels = image.width * image.height
+            if pixels > _MOST_PIXELS:
+                raise ValueError(f"{pixels} pixels, more than {_MOST_PIXELS}: a decompression bomb?")
             ImageOps.exif_transpose(image, in_place=True)
             image.load()  # `convert` would, but copies what is RGB already
-            return image if image.mode == "RGB" else image.convert("RGB"), content
+            return _as_rgb(image), content
     except Exception as error:  # Damaged files make Pillow raise almost anything, SyntaxError included.
-        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
-        raise DataError(f"{path}: not a readable image ({reason}); restore or remove it") from error
+        raise DataError(f"{path}: not a readable image ({_reason(error)}); restore or remove it") from error
 
 
-def _content(path: Path) -> bytes:
-    """The bytes of a file, by half the calls of `read_bytes`: at each a thread gives Python's lock away."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        size = os.fstat(file).st_size
-        content = os.read(file, size)
-        while len(content) < size and (more := os.read(file, size - len(content))):
-            content += more
-    finally:
-        os.close(file)
-    return content
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):  # Pillow would cut off at 255 what goes to 65,535
+        return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> object:
+    if isinstance(error, UnidentifiedImageError):
+        return "unknown format"
+    return error.strerror if isinstance(error, OSError) and error.strerror else error
 
 
 def for_each_image(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from optuna.trial import FrozenTrial
 from sa_study import keys
 from sa_study.config import Settings, completed
 from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.files import read_json
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import Cost, study_cost
@@ -133,7 +133,7 @@ def _checked(trial: FrozenTrial, config: StudyConfig, folder: StudyFolder) -> Ru
         record = read_record(trial)
         _require_numbers(record)
         return Run(trial, record, trial_settings(config.space, configuration(trial), record))
-    except (ConfigError, TypeError, ValueError, AttributeError) as error:
+    except (ConfigError, StudyFolderError, TypeError, ValueError, AttributeError) as error:
         raise StudyFolderError(
             f"{folder.database}: trial {trial.number} is none of this study ({error})"
         ) from None
@@ -152,10 +152,11 @@ def _require_numbers(record: TrialRecord) -> None:
 
 def _read_evaluation(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = read_json(path)
         for figures in (found, found["reranked"]) if found["reranked"] else (found,):
             for name in keys.TEST_FIGURES:
-                float(figures[name])
+                if not 0 <= float(figures[name]) <= 1:
+                    raise ValueError(name)
         int(found["queries"]), int(found["gallery"]), dict(found["settings"])
     except (OSError, ValueError, KeyError, TypeError):
         raise StudyFolderError(f"{path}: is damaged; 'evaluate' writes it anew") from None

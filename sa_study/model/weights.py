@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sa_study.errors import WeightsError
 from sa_study.model.backbone import BLOCKS_AND_EXPANSION
+from sa_study.model.tensor_file import load_tensors, reason, shape_faults, state_dict_fault
 
 _NAMED = 3
 """Keys that an error lists before it only counts."""
@@ -51,11 +50,9 @@ def read_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         state, beside = content["state_dict"], {k: v for k, v in content.items() if k != "state_dict"}
     else:
         state, beside = content, {}
-    if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):
-        raise WeightsError(
-            f"{path}: is not a weights file (expected tensors by name, as state_dict() gives them)"
-        )
-    return {str(key).removeprefix("module."): value for key, value in state.items()}, beside
+    if fault := state_dict_fault(state):
+        raise WeightsError(f"{path}: is not a weights file ({fault})")
+    return {key.removeprefix("module."): value for key, value in state.items()}, beside
 
 
 def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
@@ -71,13 +68,27 @@ def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
     Raises:
         WeightsError: As `read_state_dict`, or a key is missing, or a shape differs.
     """
-    state, _ = read_state_dict(path)
-    try:
-        settings = ", ".join(f"{key}={value}" for key, value in infer_architecture(state).items())
-        advice = f"by its keys and shapes the file is of a network with {settings}"
-    except WeightsError:
-        advice = "give the file of an SA network"
-    return _fill(net, state, str(path), advice)
+    return load_state(net, read_state_dict(path)[0], str(path))
+
+
+def load_state(net: nn.Module, state: Mapping[str, Tensor], source: str) -> LoadReport:
+    """Loads a state dict that `read_state_dict` has read. Raises and returns what `load_weights` does.
+
+    Args:
+        net: The network; left as it is on any error.
+        state: The state dict.
+        source: The file that it is of.
+    """
+    return _fill(net, state, source, _advice(state))
+
+
+def require_fitting(net: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Checks whether `load_state` would do; the network may lie on the meta device.
+
+    Raises:
+        WeightsError: As `load_weights`.
+    """
+    _require_fit(net.state_dict(), state, source, _advice(state))
 
 
 def load_backbone(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
@@ -121,7 +132,7 @@ def load_imagenet(net: nn.Module, depth: int) -> LoadReport:
     except Exception as error:  # network, proxy, disk, hash and unpickling errors have no common base
         raise WeightsError(
             f"pretrained: ImageNet weights of ResNet-{depth} cannot be had from {cached} or {weights.url} "
-            f"({_reason(error)}); {ways_out}"
+            f"({reason(error)}); {ways_out}"
         ) from error
     return _fill(net.get_submodule("base"), state, str(cached), f"remove that file, or {ways_out}")
 
@@ -146,7 +157,7 @@ def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
     depths = [depth for depth, shape in BLOCKS_AND_EXPANSION.items() if shape == (blocks, expansion)]
     parts = max(_numbers(r"instance(\d+)\.weight", state), default=0)
     classifier = state.get(f"instance{parts}.weight")
-    if not depths or parts < 1 or classifier is None or classifier.ndim != 2:
+    if not depths or parts < 1 or classifier is None or classifier.ndim != 2 or not classifier.numel():
         raise WeightsError(
             "not the weights of an SA network: expected base.layer1 … base.layer4 of a "
             f"ResNet-{'/'.join(map(str, BLOCKS_AND_EXPANSION))} and classifiers instance0 …; "
@@ -163,50 +174,39 @@ def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Any:
-    # What NumPy 1 and 2 pickle a scalar with, such as the published file's best_top1; none of it runs code.
-    scalar: Any = np.float64(0).__reduce__()[0]
-    numpy_scalars: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-        np.dtype,
-        *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)),
-    ]
     try:
-        with torch.serialization.safe_globals(numpy_scalars), warnings.catch_warnings():
-            # In files by Python 2 a scalar's raw bytes stand as text. torch honours `encoding`, but warns.
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
+        return load_tensors(path, "a weights file")
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({_reason(error)})") from error
-    except Exception as error:  # on a damaged file the reader can raise anything
-        raise WeightsError(f"{path}: is not a weights file, or is damaged ({_reason(error)})") from error
+        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from error
 
 
-def _reason(error: Exception) -> str:
-    """Says in one line why a file was not read; torch's own texts advise to run what the file holds."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    if found := re.search(r"GLOBAL (\S+)", str(error)):
-        return f"it refers to {found[1]}; only tensors and plain values are read, nothing is run"
-    if isinstance(error, RuntimeError):
-        return " ".join(str(error).split(". ")[0].split())
-    return "it is empty or ends early" if isinstance(error, EOFError) else type(error).__name__
+def _advice(state: Mapping[str, Tensor]) -> str:
+    try:
+        settings = ", ".join(f"{key}={value}" for key, value in infer_architecture(state).items())
+    except WeightsError:
+        return "give the file of an SA network"
+    return f"by its keys and shapes the file is of a network with {settings}"
 
 
-def _fill(module: nn.Module, state: Mapping[str, Tensor], source: str, advice: str) -> LoadReport:
-    own = module.state_dict()
-    # Files from before PyTorch 0.4.1 lack the counter, which nothing here uses.
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    differing = [
-        f"{key} ({_shape(state[key])} in the file, {_shape(value)} in the network)"
-        for key, value in own.items()
-        if key in state and state[key].shape != value.shape
-    ]
+def _require_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str, advice: str) -> None:
+    """Checks that a state dict has all of a network's keys and shapes, and finite numbers only."""
+    missing, differing = shape_faults(own, state)
     faults = [
         f"{fault} {_listed(keys)}" for fault, keys in (("lacks", missing), ("differs in", differing)) if keys
     ]
     if faults:
         raise WeightsError(f"{source}: {' and '.join(faults)}; {advice}")
+    broken = [key for key in own if key in state and not state[key].isfinite().all()]
+    if broken:
+        raise WeightsError(
+            f"{source}: holds numbers that are not finite in {_listed(broken)}; give the file of a run that "
+            "did not diverge"
+        )
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor], source: str, advice: str) -> LoadReport:
+    own = module.state_dict()
+    _require_fit(own, state, source, advice)
     module.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
     return LoadReport(unused=tuple(key for key in state if key not in own))
 
@@ -219,7 +219,3 @@ def _numbers(pattern: str, names: Iterable[str]) -> set[int]:
 def _listed(items: list[str]) -> str:
     rest = len(items) - _NAMED
     return ", ".join(items[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _shape(tensor: Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "a scalar"

@@ -79,6 +79,10 @@ def _resolve(address: str) -> str:
             f"--address {address}: a study's driver runs on a node of the cluster; log in to one and give "
             "--address auto, or use 'ray job submit'"
         )
+    if "@" in address:
+        raise ConfigError(
+            "--address: holds a user or a token; give HOST:PORT, and the token in RAY_AUTH_TOKEN"
+        )
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():
         raise ConfigError(f"--address {address}: expected auto or HOST:PORT")

@@ -18,6 +18,28 @@ from sa_study.yaml_files import read_yaml, write_yaml
 
 FORMAT = 2
 
+_BEYOND = 10**15
+"""No number of trials or epochs is so large; those that are cannot even be shown as a float."""
+
+_NUMBER, _NOTHING = (int, float), type(None)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "data_dir": (Path,),
+    "metric": (str,),
+    "trials": (int,),
+    "time_budget": (*_NUMBER, _NOTHING),
+    "epoch_budget": (int, _NOTHING),
+    "gpu_hours": (*_NUMBER, _NOTHING),
+    "minimize": (str, _NOTHING),
+    "cpus_per_trial": _NUMBER,
+    "gpus_per_trial": (*_NUMBER, _NOTHING),
+    "max_concurrent": (int, _NOTHING),
+    "address": (str, _NOTHING),
+    "storage_path": (str, _NOTHING),
+    "seed": (int,),
+    "format": (int,),
+}
+"""What `study.yaml` may hold, which anyone can edit."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
@@ -58,6 +80,7 @@ class StudyConfig:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.metric not in keys.STUDY_METRICS:
             raise ConfigError(f"--metric: {self.metric!r} is not one of {', '.join(keys.STUDY_METRICS)}")
         if not 0 <= self.seed < 2**31:
@@ -72,7 +95,7 @@ class StudyConfig:
         if not self.cpus_per_trial > 0:
             raise ConfigError(f"--cpus-per-trial: {self.cpus_per_trial:g} is not above 0")
         gpus = self.gpus_per_trial
-        if gpus is not None and not (0 <= gpus <= 1 or (gpus > 1 and gpus.is_integer())):
+        if gpus is not None and not (0 <= gpus <= 1 or (gpus > 1 and float(gpus).is_integer())):
             raise ConfigError(
                 f"--gpus-per-trial: {gpus:g} is neither a fraction of one GPU nor a whole number"
             )
@@ -84,7 +107,7 @@ class StudyConfig:
             ("--gpu-hours", self.gpu_hours),
         ):
             if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"{option}: {value:g} is not above 0; leave it out for no limit")
+                raise ConfigError(f"{option}: {value} is not above 0; leave it out for no limit")
         if self.gpu_hours is not None and self.gpus_per_trial == 0:
             raise ConfigError(f"--gpu-hours: {self.gpu_hours:g}, but trials are given no GPU")
         if self.minimize not in (None, *keys.SECOND_OBJECTIVES):
@@ -93,6 +116,18 @@ class StudyConfig:
         if self.minimize and self.space.scheduler.name != "none":
             # A rule that compares one figure would stop the cheap end of the front.
             raise ConfigError(f"--minimize {self.minimize}: needs every trial's end; give --scheduler none")
+
+    def _check_types(self) -> None:
+        for name, kinds in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise ConfigError(f"{name}: a value of type {type(value).__name__} is not valid")
+            if isinstance(value, int) and abs(value) >= _BEYOND:
+                raise ConfigError(f"{name}: {value} is out of range")
+        if "@" in (self.address or ""):
+            raise ConfigError("--address: holds a user or a token; give HOST:PORT and set RAY_AUTH_TOKEN")
+        if self.storage_path == "" or "\0" in f"{self.storage_path}{self.data_dir}{self.address}":
+            raise ConfigError("storage_path, data_dir or address: is empty, or holds a zero byte")
 
     def write(self, path: Path) -> None:
         """Writes `study.yaml`."""
@@ -118,7 +153,7 @@ class StudyConfig:
         del space["trials"]
         return {"space": space, "metric": self.metric, "minimize": self.minimize, "seed": self.seed}
 
-    def require_lasting(self, before: Mapping[str, Any]) -> None:
+    def require_lasting(self, before: object) -> None:
         """Checks that nothing that decides the figures was changed.
 
         Args:
@@ -127,6 +162,8 @@ class StudyConfig:
         Raises:
             ConfigError: Something was; says what.
         """
+        if not isinstance(before, Mapping):
+            raise ConfigError("the study's database does not tell what the study was begun with")
         was, now = _flat(before), _flat(self.lasting())
         for name in {**was, **now}:
             if was.get(name) != now.get(name):
@@ -149,9 +186,11 @@ class StudyConfig:
                 raise ConfigError(f"format {written}, by a newer version; this one reads {FORMAT}: update it")
             if written != FORMAT:
                 raise ConfigError(f"format {written!r}; this version reads {FORMAT}")
+            if not isinstance(values["space"], dict):
+                raise ConfigError("space: expected 'key: value' lines")
             space = parse_space(values["space"], "space", folds=True)
             return cls(**{**values, "data_dir": Path(values["data_dir"]), "space": space})
-        except (ConfigError, KeyError, TypeError) as error:
+        except (ConfigError, KeyError, TypeError, ValueError) as error:
             raise StudyFolderError(f"{path}: is no study description of this version ({error})") from None
 
 
@@ -172,7 +211,8 @@ def parse_duration(text: str) -> float:
     Raises:
         ConfigError: The text is no duration, or zero.
     """
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
+    number = r"([0-9]+(?:\.[0-9]+)?)"
+    match = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip())
     seconds = (
         sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
         if match

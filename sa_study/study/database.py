@@ -16,9 +16,24 @@ from optuna.trial import FrozenTrial
 
 from sa_study.errors import StudyFolderError
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import STUDY_NAME
+from sa_study.study.records import LAUNCH, STUDY_NAME, read_record
+from sa_study.study.vetting import launch_fault
 
 _TIMEOUT = 60
+
+_UNREADABLE = (
+    sqlalchemy.exc.SQLAlchemyError,
+    optuna.exceptions.OptunaError,
+    sqlite3.Error,
+    LookupError,
+    ArithmeticError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+)
+"""What reading a database that another program wrote can end in."""
 
 
 def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:
@@ -55,7 +70,15 @@ def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list
         StudyFolderError: It holds no study.
     """
     with _named(folder):
-        return optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
+        trials = optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
+    for trial in trials:
+        try:
+            read_record(trial)
+        except StudyFolderError as error:
+            raise StudyFolderError(
+                f"{folder.database}: holds records that this version cannot read ({error})"
+            ) from None
+    return trials
 
 
 def read_about(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dict[str, Any]:
@@ -65,7 +88,11 @@ def read_about(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dic
         StudyFolderError: It holds no study.
     """
     with _named(folder):
-        return dict(optuna.load_study(study_name=STUDY_NAME, storage=storage).user_attrs)
+        about = dict(optuna.load_study(study_name=STUDY_NAME, storage=storage).user_attrs)
+    for name, value in about.items():
+        if name.startswith(LAUNCH) and (fault := launch_fault(value)):
+            raise StudyFolderError(f"{folder.database}: {name} {fault}")
+    return about
 
 
 def keep_copy(folder: StudyFolder) -> None:
@@ -126,9 +153,24 @@ def _open(folder: StudyFolder, database: str, query: dict[str, str]) -> optuna.s
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = sqlalchemy.URL.create("sqlite", database=database, query=query)
     with _named(folder):
+        _require_plain(folder.database, query.get("mode", "rw"))
         return optuna.storages.RDBStorage(
             url.render_as_string(hide_password=False), engine_kwargs={"connect_args": {"timeout": _TIMEOUT}}
         )
+
+
+def _require_plain(path: Path, mode: str) -> None:
+    """A database with code of its own could answer for ever, or change what is written to it."""
+    uri = f"file:{quote(str(path))}?mode={mode}"
+    if not path.exists():
+        return  # it is being made
+    with closing(sqlite3.connect(uri, uri=True, timeout=_TIMEOUT)) as database:
+        found = database.execute(
+            "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE "
+            "'CREATE VIRTUAL%' LIMIT 1"
+        ).fetchone()
+    if found:
+        raise ValueError(f"it has the {found[0]} {found[1]!r}; a study's has tables alone")
 
 
 @contextmanager
@@ -136,8 +178,8 @@ def _named(folder: StudyFolder) -> Iterator[None]:
     """Turns a database's errors into one line that names it."""
     try:
         yield
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except _UNREADABLE as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         mended = f"'resume --study {folder.root}' mends it"
         if "readonly" in reason:
             raise StudyFolderError(f"{folder.database}: a write to it was cut off; {mended}") from None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from sa_study.errors import StudyFolderError
+
+_OUTPUTS = ("pictures", "export")
 
 
 class StudyFolder:
@@ -75,4 +79,25 @@ class StudyFolder:
         missing = [path.name for path in (folder.config, folder.database) if not path.is_file()]
         if missing:
             raise StudyFolderError(f"{root}: is not a study folder ({' and '.join(missing)} missing)")
+        own = [path for path in vars(folder).values() if path != folder.root]
+        _refuse_links([*own, *(folder.root / name for name in _OUTPUTS)])
         return folder
+
+    def require_own_files(self) -> None:
+        """Checks that no link leads out of the folder, before anything below it is written or cleared away.
+
+        Raises:
+            StudyFolderError: One does.
+        """
+        for root, folders, files in os.walk(self.root):
+            _refuse_links(Path(root, name) for name in (*folders, *files))
+
+
+def _refuse_links(paths: Iterable[Path]) -> None:
+    """What is written, locked or cleared away behind a link would be another folder's."""
+    for path in paths:
+        if path.is_symlink():
+            raise StudyFolderError(
+                f"{path}: is a link; a study's own files lie in its folder (for trials --storage-path names "
+                "another)"
+            )

@@ -126,12 +126,12 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
     """
     folder = StudyFolder.free(root)
     check_sampler(config.space, len(config.directions))
+    storage = Storage.of_study(folder, config.storage_path)
     data, starts = load_data(config, watcher.decoded), load_starts(config)
     given.require_images(any_of(data).store.fingerprint)
     with connect(config.address):
         room = slots(config)
         config = resolve(config, room)
-        storage = Storage.of_study(folder, config.storage_path)
         if config.storage_path:
             storage.require_free()
         storage.require_reachable()
@@ -156,13 +156,15 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
     with driver_lock(folder.lock) as dead:
         if dead:
             watcher.say(f"the last driver died: {dead}")
+        folder.require_own_files()
         folder.clear_remains()
         config = changes.apply(StudyConfig.read(folder.config))
+        storage = Storage.of_study(folder, config.storage_path)
         check_sampler(config.space, len(config.directions))
         if mended := mend(folder):
             watcher.say(mended)
         database = open_storage(folder)
-        config.require_lasting(read_about(database, folder)["lasting"])
+        config.require_lasting(read_about(database, folder).get("lasting"))
         _require_enough(config, trials_in(database, folder))
         settle(database, config.metric, config.minimize)
         left = config.goal - _ended(trials_in(database, folder))
@@ -174,7 +176,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
         with connect(config.address):
             room = slots(config)
             config = check_slots(config, room)
-            Storage.of_study(folder, config.storage_path).require_reachable()
+            storage.require_reachable()
             require_room(folder, config, any_of(data).num_classes, room, left)
             note_launch(folder.provenance, any_of(data).store.fingerprint, slots=dataclasses.asdict(room))
             config.write(folder.config)

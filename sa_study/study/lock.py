@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +23,10 @@ _SILENCE = 120.0
 """Seconds after which the driver of another machine counts as dead."""
 
 _TRIES = 5
+_NO_LOCK = {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR}
+_LONGEST = 4096
+_FAR = 1e11
+"""No driver begins so many seconds after 1970."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def driver_lock(path: Path) -> Iterator[Owner | None]:
 def holder(path: Path) -> Owner | None:
     """The driver that holds a study now, or None; writes nothing."""
     try:
-        with path.open("r") as file:
+        with open(path, opener=_opener) as file:
             owner = _read(file)
             if owner is None:
                 return None
@@ -93,7 +99,12 @@ def holder(path: Path) -> Owner | None:
 def _lock(path: Path) -> IO[str]:
     """Opens and locks the file."""
     for _ in range(_TRIES):
-        file = path.open("a+")
+        try:
+            file = open(path, "a+", opener=_opener)  # noqa: SIM115 (the caller closes it)
+        except OSError as error:
+            if error.errno in _NO_LOCK:
+                raise StudyFolderError(f"{path}: is no lock file, but a link or a pipe; remove it") from None
+            raise
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -103,6 +114,15 @@ def _lock(path: Path) -> IO[str]:
         owner = _read(file)
         file.close()  # the last holder has just removed it
     raise _held(path, owner)
+
+
+def _opener(path: str, flags: int) -> int:
+    """Opens a file, and nothing else: what a link points to would be overwritten, a pipe never answers."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is no regular file", path)
 
 
 def _take(file: IO[str], path: Path) -> Owner | None:
@@ -124,9 +144,11 @@ def _held(path: Path, owner: Owner | None) -> StudyFolderError:
 def _read(file: IO[str]) -> Owner | None:
     file.seek(0)
     try:
-        return Owner(**json.loads(file.read()))
-    except (ValueError, TypeError):
+        owner = Owner(**json.loads(file.read(_LONGEST)))
+    except (ValueError, TypeError, RecursionError):
         return None
+    sound = isinstance(owner.host, str) and type(owner.pid) is int and isinstance(owner.since, int | float)
+    return owner if sound and 0 <= owner.since < _FAR else None
 
 
 def _beats_elsewhere(owner: Owner, path: Path) -> bool:

@@ -12,7 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
 from sa_study.config import Settings
+from sa_study.errors import StudyFolderError
 from sa_study.space import SearchSpace
+from sa_study.study.vetting import record_fault
 
 STUDY_NAME = "sa_study"
 LAUNCH = "launch:"
@@ -130,8 +132,15 @@ class TrialEvent:
 
 
 def read_record(trial: FrozenTrial) -> TrialRecord:
-    """The record kept with a trial; an empty one before its first epoch."""
-    return TrialRecord(**trial.user_attrs.get(_ATTRIBUTE, {}))
+    """The record kept with a trial; an empty one before its first epoch.
+
+    Raises:
+        StudyFolderError: It is none that this program writes.
+    """
+    values = trial.user_attrs.get(_ATTRIBUTE, {})
+    if fault := record_fault(values):
+        raise StudyFolderError(f"trial {trial.number}: its record in the study's database {fault}")
+    return TrialRecord(**values)
 
 
 def write_record(trial: optuna.trial.Trial, record: TrialRecord) -> None:

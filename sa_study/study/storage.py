@@ -16,13 +16,13 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sa_study.errors import ConfigError
+from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.redaction import is_secret_name
 from sa_study.study.folder import StudyFolder
+from sa_study.study.vetting import place_fault
 
 _PATIENCE = 60.0
 """Seconds that a place, or all nodes together, have to answer; a node first fetches the code."""
-
-_SECRETS = ("access_key", "secret_key", "session_token")
 
 _PROBE = b"sa_study"
 
@@ -49,7 +49,7 @@ class Storage:
         if parts.scheme and (
             parts.username not in (None, "anonymous")
             or parts.password
-            or any(name in parse_qs(parts.query, keep_blank_values=True) for name in _SECRETS)
+            or any(map(is_secret_name, parse_qs(parts.query, keep_blank_values=True)))
         ):
             raise ConfigError(
                 f"--storage-path {parts.scheme}://{parts.hostname}{parts.path}: was given with credentials; "
@@ -104,8 +104,16 @@ class Storage:
             )
 
     def checkpoint(self, relative: str) -> tune.Checkpoint:
-        """A checkpoint folder by its path inside the storage."""
+        """A checkpoint folder by its path inside the storage.
+
+        Raises:
+            StudyFolderError: The path leaves the storage, as it is written or by a link.
+        """
         filesystem, path = self._open()
+        if not relative or place_fault(relative) or _leaves(filesystem, path, relative):
+            raise StudyFolderError(
+                f"the checkpoint {relative!r} lies outside of the trials' storage; it is not read"
+            )
         return tune.Checkpoint(f"{path}/{relative}", filesystem)
 
     def prune(self, keep: Set[str]) -> int:
@@ -122,6 +130,8 @@ class Storage:
         found = (info.path.removeprefix(f"{path}/") for info in filesystem.get_file_info(here))
         dropped = {relative for relative in found if _is_checkpoint(relative) and relative not in keep}
         for relative in dropped:
+            if _leaves(filesystem, path, relative):
+                continue
             filesystem.delete_dir(f"{path}/{relative}")
         return len(dropped)
 
@@ -177,6 +187,13 @@ def _below(uri: str, name: str) -> str:
     """The same place's folder of this name."""
     path, mark, query = uri.partition("?") if "://" in uri else (uri, "", "")
     return f"{path.rstrip('/')}/{name}{mark}{query}"
+
+
+def _leaves(filesystem: pyarrow.fs.FileSystem, path: str, relative: str) -> bool:
+    """Whether a link leads from inside a folder out of it; object stores have none."""
+    if not isinstance(filesystem, pyarrow.fs.LocalFileSystem):
+        return False
+    return not Path(path, relative).resolve().is_relative_to(Path(path).resolve())
 
 
 def _is_checkpoint(relative: str) -> bool:

@@ -20,7 +20,7 @@ from sa_study.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from sa_study.config import Settings
 from sa_study.data.store import Folds
 from sa_study.engine import Trainer
-from sa_study.errors import Diverged, WeightsError
+from sa_study.errors import ConfigError, Diverged, WeightsError
 from sa_study.study.storage import Storage
 
 Starts = Mapping[tuple[int, str], Mapping[str, Tensor]]
@@ -93,7 +93,12 @@ class Run:
                 self._notes.append(f"a checkpoint cannot be used: {candidate.path} ({error})")
                 damaged = True
                 continue
-            self.trainer.restore(checkpoint)
+            try:
+                self.trainer.restore(checkpoint)
+            except (ConfigError, WeightsError) as error:
+                self._notes.append(f"a checkpoint cannot be used: {candidate.path} ({error})")
+                damaged, self.trainer = True, self._make(self.trainer.settings)
+                continue
             break
         if damaged:
             epoch = self.trainer.epoch

@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from tool import Tool
 
-from sa_study.cli import main
 from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig
 
 SMALL = ["depth=18", "pretrained=none", "height=32", "width=16", "parts=2", "batch_size=8", "threads=1"]
 SETS = [word for text in SMALL for word in ("--set", text)]
-
-
-class Tool:
-    """Runs the command line in this process, in a folder of its own."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-        self.folder = folder
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def __call__(self, *words: object) -> tuple[int, str]:
-        self._monkeypatch.setattr(sys, "argv", ["run_study.py", *map(str, words)])
-        code = main()
-        return code, self._capsys.readouterr().err
-
-    def refuses(self, *words: object, naming: Sequence[str]) -> None:
-        before = sorted(self.folder.rglob("*"))
-        code, error = self(*words)
-        assert code == 2, error
-        assert error.startswith("error: ") and error.count("\n") == 1, error
-        for word in naming:
-            assert word in error, error
-        assert sorted(self.folder.rglob("*")) == before
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Knows Optuna's database through `sa_study.study`, and no drawing library.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from sa_study import keys
 from sa_study.errors import StudyFolderError
+from sa_study.files import read_json
 from sa_study.report.page.text import finite, plain
 from sa_study.space import default_of
 from sa_study.study.config import StudyConfig
@@ -261,13 +261,10 @@ def _seconds(moment: datetime | None) -> float | None:
 def _read_json(path: Path, notices: list[str]) -> dict[str, Any]:
     """A file's content; empty where it is missing, and with a notice where it is damaged."""
     try:
-        content = json.loads(path.read_text())
-        if isinstance(content, dict):
-            return content
-        notices.append(f"{plain(path.name)} is left out: it is no mapping")
+        return read_json(path)
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         notices.append(f"{plain(path.name)} is left out: it is damaged or cannot be read")
     return {}
 

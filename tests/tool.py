@@ -1,0 +1,40 @@
+"""The command line run in this process, and what it may leave behind when it refuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sa_study.cli import main
+
+
+class Tool:
+    """Runs the command line in this process, in a folder of its own."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *words: object) -> tuple[int, str]:
+        code, _, error = self.run(*words)
+        return code, error
+
+    def run(self, *words: object) -> tuple[int, str, str]:
+        """The exit code, what was printed, and what was complained of."""
+        self._monkeypatch.setattr(sys, "argv", ["run_study.py", *map(str, words)])
+        code = main()
+        said = self._capsys.readouterr()
+        return code, said.out, said.err
+
+    def refuses(self, *words: object, naming: Sequence[str]) -> None:
+        before = sorted(self.folder.rglob("*"))
+        code, error = self(*words)
+        assert code == 2, error
+        assert error.startswith("error: ") and error.count("\n") == 1, error
+        for word in naming:
+            assert word in error, error
+        assert sorted(self.folder.rglob("*")) == before

@@ -1,0 +1,85 @@
+"""Every hostile input of the table ends in its documented behaviour, soon, and runs nothing."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import hostile_images
+import hostile_weights
+import hostile_yaml
+import pytest
+import ray.tune
+import torch
+from hostile import REFUSED, Case, Place, tree
+from tool import Tool
+
+SECONDS = 20
+BYTES = 3 * 2**30
+"""Beyond what the process has: less than a machine has, more than any sound input takes."""
+
+LOADED = (torch, ray.tune)
+"""Before any limit is set: their libraries take more room than any input."""
+
+CASES = [*hostile_weights.CASES, *hostile_yaml.CASES, *hostile_images.CASES]
+
+
+def test_the_table_is_as_long_as_it_was_asked_for() -> None:
+    assert len({str(case) for case in CASES}) == len(CASES) >= 60
+
+
+@pytest.fixture
+def place(tmp_path: Path, make_market: Callable[..., Path]) -> Place:
+    here = tmp_path / "here"
+    here.mkdir()
+    market = make_market().rename(here / "market")
+    return Place(here, market, tmp_path, tmp_path / "ran", lambda: here)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_hostile_input(
+    case: Case, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("COLUMNS", "400")
+    words = case.build(place)
+    before = tree(place.folder)
+    with limits():
+        code, printed, complaint = Tool(place.folder, monkeypatch, capsys).run(*words)
+    said = printed + complaint
+    assert "Traceback" not in said
+    assert not any(mark in said for mark in "\x1b\x07\u202e\r"), ascii(said)
+    assert "s3cretpw" not in said
+    for word in case.naming:
+        assert word in said, said
+    assert not place.ran.exists() and not (place.folder / "ran").exists()
+    assert tree(place.folder) == before
+    if case.ends == REFUSED or complaint:
+        assert code == 2, said
+        assert complaint.startswith("error: ") and complaint.count("\n") == 1 and len(complaint) < 2100, said
+    else:
+        assert code in (0, 2)
+
+
+@contextmanager
+def limits() -> Iterator[None]:
+    """Ends what waits, or takes more memory than the machine would bear."""
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"no end after {SECONDS} s")
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + BYTES, hard))
+    handler = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
