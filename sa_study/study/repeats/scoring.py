@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from sa_study.data.store import Folds, TrainingData
 from sa_study.errors import DataError, RunFailed
 from sa_study.evaluation import TrainedNetwork, load_network
 from sa_study.features import extract_features
-from sa_study.files import write_json
+from sa_study.files import read_json, write_json
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
@@ -120,11 +119,11 @@ def _write(path: Path, checkpoint: str, scores: _Scores) -> None:
 def _read(path: Path, checkpoint: str) -> _Scores | None:
     """What was kept of this checkpoint; None where it was not, or is damaged, so that it is made again."""
     try:
-        values = json.loads(path.read_text())
+        values = read_json(path)
         if values["checkpoint"] != checkpoint:
             return None
         again = values["reranked"]
         plain = QueryScores.from_dict(values["plain"], str(path))
         return plain, QueryScores.from_dict(again, str(path)) if again else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
         return None
