@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sa_study.config import Settings
 from sa_study.data.explain import explain
 from sa_study.data.find import a_few, find_dataset
 from sa_study.data.images import Progress, for_each_image, read_image
@@ -108,26 +109,44 @@ def check_dataset(root: Path | str, progress: Progress | None = None) -> DataRep
     }
     overlap = shared_identities(train, query + gallery)
     matchless = queries_without_match(query, gallery)
-    if faults:
-        errors.append(f"{len(faults)} unreadable images: {a_few(faults.values(), 1)}")
-    if overlap:
-        errors.append(overlap_message(overlap))
-    if query and len(matchless) == len(query):
-        errors.append("no query has a match from another camera in the gallery; rankings cannot be scored")
+    errors += _errors(list(faults.values()), overlap, len(query), len(matchless))
     sizes = Counter(found for found in outcomes if not isinstance(found, str))
     return DataReport(
         root=root,
         layout=layout.name,
-        explanation=explain(root, layout, folders),
+        explanation=(*explain(root, layout, folders), *_memory(folders, len(sizes))),
         splits={split: _count([folder]) for split, folder in folders.items()},
         total=_count(list(folders.values())),
         sizes=dict(sizes.most_common()),
         unreadable=tuple(faults),
         overlap=overlap,
         queries_without_match=matchless,
-        errors=tuple(errors),
+        errors=tuple(dict.fromkeys(errors)),  # two splits may miss the same folder
         warnings=tuple(_warnings(folders, matchless, len(sizes))),
     )
+
+
+def _errors(faults: Sequence[str], overlap: tuple[int, ...], queries: int, matchless: int) -> list[str]:
+    errors = []
+    if faults:
+        errors.append(f"{len(faults)} unreadable images: {a_few(faults, 1)}")
+    if overlap:
+        errors.append(overlap_message(overlap))
+    if queries and matchless == queries:
+        errors.append("no query has a match from another camera in the gallery; rankings cannot be scored")
+    return errors
+
+
+def _memory(folders: dict[str, Folder], sizes: int) -> list[str]:
+    """What images that differ in size take once decoded; the others keep theirs."""
+    if sizes < 2:
+        return []
+    height, width = Settings().height, Settings().width
+    train, query, gallery = (len(folders[split].records) * height * width * 3 / 2**30 for split in SPLITS)
+    return [
+        f"memory: images differ in size; at {height}×{width} those to train on take {train:.1f} GiB, "
+        f"query and gallery {query + gallery:.1f} GiB"
+    ]
 
 
 def _read_folders(root: Path, layout: Layout) -> tuple[dict[str, Folder], list[str]]:

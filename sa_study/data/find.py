@@ -36,6 +36,8 @@ def find_dataset(root: Path | str) -> tuple[Path, Layout]:
     for folder in (root, *(root / name for name in names)):
         if (folder / _RAW_CUHK03).is_file():
             raise _raw_cuhk03(folder / _RAW_CUHK03)
+    if layouts_of(root.parent):
+        raise DataError(f"{root}: is a folder of a data set, not all of it; name {root.parent}")
     if deeper := _deeper(root, names):
         raise DataError(
             f"{root}: holds data sets two levels below it only ({a_few(deeper)}); name one of them"

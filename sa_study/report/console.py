@@ -19,6 +19,9 @@ from sa_study.report.text import clean
 
 PhaseReport = Callable[[str, int, int], None]
 
+_SIZES = 5
+"""Sizes of images that are listed; of cut-out people there may be thousands."""
+
 
 def percent(rate: float | None) -> str:
     """A fraction as the field prints it, in per cent with one decimal."""
@@ -142,7 +145,9 @@ def data_table(report: DataReport) -> Table:
             split.single_camera_ids,
         )
         table.add_row(name, *(f"{count:,}" for count in counts), end_section=name == "gallery")
-    sizes = ", ".join(f"{height}×{width} ({count:,})" for (height, width), count in report.sizes.items())
+    shown = [f"{height}×{width} ({count:,})" for (height, width), count in report.sizes.items()]
+    more = f" and {len(shown) - _SIZES} more" if len(shown) > _SIZES else ""
+    sizes = ", ".join(shown[:_SIZES]) + more
     table.caption = (
         f"unreadable images: {len(report.unreadable)}; ids in both train and test: {len(report.overlap)}; "
         f"queries without a match: {len(report.queries_without_match)}\nheight×width: {sizes or '–'}"

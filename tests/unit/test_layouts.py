@@ -289,6 +289,31 @@ def test_a_folder_that_fits_several_layouts(tmp_path: Path, draw_image: Draw, se
         assert second in text and text.endswith("; move the folders of all but one elsewhere")
 
 
+@pytest.mark.parametrize("name", ["bounding_box_train", "query"])
+def test_one_of_its_folders_is_not_the_data_set(make_market: MakeMarket, name: str) -> None:
+    root = make_market()
+    with pytest.raises(DataError) as error:
+        Market1501(root / name)
+    assert one_line(error) == f"{root / name}: is a folder of a data set, not all of it; name {root}"
+
+
+def test_what_images_that_differ_in_size_take(
+    tmp_path: Path, draw_image: Draw, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Boxes of people differ: not all sizes are listed; what they take once brought to one is told."""
+    root = make_duke(tmp_path / "DukeMTMC-reID", draw_image)
+    assert not any(line.startswith("memory") for line in check_dataset(root).explanation)
+    for number, path in enumerate(sorted((root / "bounding_box_train").iterdir())):
+        draw_image(path, (60 + number % 20, 32))
+    assert check_dataset(root).explanation[-1] == (
+        "memory: images differ in size; at 384×128 those to train on take 0.0 GiB, query and gallery 0.0 GiB"
+    )
+    assert run(monkeypatch, "data", "check", root) == 0
+    assert "64×32 (11), 60×32 (2), 61×32 (2), 62×32 (2), 63×32 (2) and 15 more" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
 def test_any_other_folder_is_told_which_layouts_there_are(tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / name).mkdir()

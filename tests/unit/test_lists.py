@@ -6,6 +6,8 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from made_layouts import make_msmt17
@@ -21,6 +23,9 @@ Draw = Callable[..., Path]
 
 GOOD = "0000/0000_000_01_0303morning_0000_1.jpg"
 """An image that `make_msmt17` draws and `list_val.txt` lists."""
+
+OTHER = "0003/0003_000_01_0303morning_0000_1.jpg"
+"""One that `list_train.txt` lists."""
 
 
 @pytest.fixture
@@ -221,3 +226,64 @@ def test_a_data_set_behind_links(root: Path, tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to(root)
     assert Market1501(root).train == images
     assert len(Market1501(tmp_path / "linked").train) == len(images)
+
+
+def test_a_folder_that_may_not_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def guarded(path: Path) -> Any:
+        if Path(path).name == "0004":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert refused(root) == f"{root}/train/0004: Permission denied; a list names images in it"
+
+
+def test_whatever_a_list_holds_images_come_from_the_folder_alone(root: Path) -> None:
+    """Lines put together at random from pieces of good and bad ones, 100 lists of 50."""
+    pieces = [
+        *GOOD.split("_"),
+        "/",
+        "..",
+        ".",
+        "\\",
+        "\t",
+        "\0",
+        "\r",
+        "-1",
+        "0",
+        "12",
+        "0000/",
+        "0003/",
+        ".jpg",
+    ]
+    pieces += [
+        f"{GOOD} 0",
+        f"{OTHER} 3",
+        "\n",
+        "\n",
+        "/etc/passwd 0",
+        " ",
+        " ",
+        "_",
+        "test",
+        "٠",
+        "\ufeff",
+        "é",
+    ]
+    random, inside, met = Random(0), set((root / "train").rglob("*.jpg")), set[Path]()
+    for _ in range(100):
+        lines = ["".join(random.choices(pieces, k=random.randint(1, 8))) for _ in range(50)]
+        text = "\n".join(lines).removeprefix("\ufeff")
+        (root / "list_train.txt").write_text(text, newline="")
+        folder = read_split(root, LAYOUTS[1], "train")
+        found = [record.path for record in folder.records]
+        assert len(set(found)) == len(found) and set(found) <= inside
+        for record in folder.records:
+            pid, _, camera = record.path.name.split("_")[:3]
+            assert (record.pid, record.camid) == (1_000_000 + int(pid), int(camera) - 1)
+        named = sum(bool(line.strip()) for line in text.split("\n"))
+        assert len(found) + len(folder.missing) + folder.others == named + 12
+        met |= set(found)
+    assert root / "train" / OTHER in met, "good lines were among them"
