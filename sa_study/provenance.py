@@ -22,13 +22,23 @@ PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow",
 def describe_run() -> dict[str, Any]:
     """What is running where, as plain values for a JSON file."""
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": redact(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
+        "time": utc_now(),
+        "command": command_line(),
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "git": _git(),
         "hardware": _hardware(),
     }
+
+
+def utc_now() -> str:
+    """The time, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def command_line() -> str:
+    """What this process was begun with, without credentials."""
+    return redact(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
 def note_launch(path: Path, data_fingerprint: str, **more: Any) -> None:

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from sa_study.cli import data, export, pictures, repeats, report, runs, status, study
+from sa_study.cli import data, evaluate, export, pictures, repeats, report, runs, status, study
 from sa_study.errors import StudyError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
     "[bold]tune[/bold], [bold]evaluate[/bold], [bold]paper[/bold].",
 )
 study.register(app)
+evaluate.register(app)
 status.register(app)
 repeats.register(app)
 runs.register(app)

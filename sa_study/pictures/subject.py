@@ -66,7 +66,7 @@ def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = 
     """A study's best network so far.
 
     Args:
-        root: The study's folder; only read, also while the study runs.
+        root: The study's folder, also while the study runs; only a look at the test set is written there.
         data_dir: The data set, or None for the study's own.
         test: Show the test set's query and gallery instead of the validation split's; else no test image is
             opened.
@@ -95,7 +95,11 @@ def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = 
     trained = load_network(folder.best_weights, {})
     name = f"Best trial of study {folder.root.name}, epoch {trained.epoch}"
     if test:
-        return _on_test_set(trained, dataset, name, report)
+        from sa_study.study.ledger import begin_look
+
+        subject = _on_test_set(trained, dataset, name, report)
+        begin_look(folder, "pictures of the best")
+        return subject
     data = _training_data(trained, dataset, report)
     if data.store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
         raise DataError(f"{dataset.root}: the training images are not those that {root} was begun with")

@@ -95,8 +95,13 @@ def epoch_line(figures: Mapping[str, float], epochs: int) -> str:
     return "  ".join(parts)
 
 
-def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Test figures, a row for each evaluation and each re-ranking."""
+def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "") -> Table:
+    """Test figures, a row for each evaluation and each re-ranking.
+
+    Args:
+        evaluations: What `sa_study.evaluation.evaluate` returns, by label.
+        seen: What is to be said of looks at the test set.
+    """
     table = make_table("Test set (query against gallery), per cent")
     table.add_column("")
     for column in ("rank-1", "rank-5", "rank-10", "mAP", "mAP (trapezoid)", "mINP", "all-shots"):
@@ -113,12 +118,14 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
         f"{first['gallery']} gallery images, {duration(seconds)}.\n"
         "mAP: mean of k/position, as scikit-learn does; (trapezoid): as the data set's own script does."
     )
+    if seen:
+        table.caption += f"\n{seen}"
     return table
 
 
-def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table:
+def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int, name: str = "") -> Table:
     """Mean and deviation of the test figures over several seeds."""
-    table = make_table(f"Test set, {seeds} seeds, per cent")
+    table = make_table(f"Test set, {name + ', ' if name else ''}{seeds} seeds, per cent")
     table.add_column("")
     for column in ("mean", "std"):
         table.add_column(column, justify="right")

@@ -84,7 +84,7 @@ def curse_line(found: Mapping[str, Any]) -> str:
     return (
         f"winner's curse: in the study trial {curse['trial']} led the baseline by "
         f"{100 * curse['study_lead']:+.1f} points of {found['metric']}; retrained, by "
-        f"{_points({**curse, 'mean': curse['lead']})}: {luck}"
+        f"{points({**curse, 'mean': curse['lead']})}: {luck}"
     )
 
 
@@ -165,10 +165,11 @@ def _mean(figures: Mapping[str, Any] | None, figure: str) -> str:
 
 
 def _difference(found: Mapping[str, Any] | None, figure: str) -> str:
-    return _points(found[figure]) if found else "–"
+    return points(found[figure]) if found else "–"
 
 
-def _points(found: Mapping[str, Any]) -> str:
+def points(found: Mapping[str, Any]) -> str:
+    """A difference with its interval, in points."""
     mean, low, high = (f"{100 * found[name]:+.1f}" for name in ("mean", "low", "high"))
     return f"{mean} ({low} to {high})"
 

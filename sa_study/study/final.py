@@ -12,6 +12,7 @@ from sa_study.files import write_json
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
+from sa_study.study.ledger import begin_look
 from sa_study.study.records import BASELINE, read_record
 from sa_study.study.selection import keep_weights, keep_winner
 from sa_study.study.storage import Storage
@@ -20,7 +21,7 @@ from sa_study.study.storage import Storage
 def evaluate_study(
     root: Path, data_dir: Path | None, *, reranked: bool, baseline: bool, report: Report
 ) -> dict[str, dict[str, Any]]:
-    """Evaluates a study's best checkpoint, and its baseline's to compare.
+    """Evaluates a study's best checkpoint, and its baseline's to compare; the ledger notes it.
 
     Args:
         root: The study's folder; `evaluation.json` is written there.
@@ -51,7 +52,11 @@ def evaluate_study(
         keep_weights(trials[BASELINE], config, storage, folder.baseline_weights)
     evaluations = {}
     images = load_test_images(dataset, config.space.settings(winner.params), report)
-    for name, (source, target) in weights.items():
-        evaluations[name] = evaluate(load_network(source, {}), images, reranked=reranked, report=report)
+    trained = {name: load_network(source, {}) for name, (source, _) in weights.items()}
+    what = f"best (trial {winner.number})" + (" and baseline" if baseline else "")
+    look = begin_look(folder, what, images, reranked=reranked)
+    for name, (_, target) in weights.items():
+        evaluations[name] = evaluate(trained[name], images, reranked=reranked, report=report)
         write_json(target, evaluations[name])
+    look.complete(evaluations)
     return evaluations

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sa_study.errors import ConfigError
 from sa_study.metrics.confidence import LEVEL, Stratum
+from sa_study.provenance import utc_now
 from sa_study.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -98,7 +98,7 @@ def conclude(ablation: Ablation, runs: Sequence[Run], config: StudyConfig) -> di
     """
     cells = ablation.cells
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": utc_now(),
         "metric": config.metric,
         "seeds": list(ablation.seeds),
         "level": LEVEL,

@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.errors import ConfigError, RunFailed
 from sa_study.metrics.confidence import LEVEL, simultaneous
+from sa_study.provenance import utc_now
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.queue import Given
@@ -204,7 +204,7 @@ def conclude(confirmation: Confirmation, runs: Sequence[Run], config: StudyConfi
     whole = [row for row in rows if row["figures"] and not row["failed"]]
     leader = max(whole, key=lambda row: row["figures"][metric]["mean"], default=None)
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": utc_now(),
         "metric": metric,
         "seeds": list(confirmation.seeds),
         "folds": list(confirmation.folds),

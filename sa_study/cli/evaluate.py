@@ -1,0 +1,158 @@
+"""`evaluate`: the only command, beside `visualize --test`, that opens a study's test set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sa_study.cli.options import Json, OtherDataDir, Quiet, Rerank, Set, Weights
+from sa_study.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sa_study.report.output import Output
+    from sa_study.study.retraining import Final
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    study: Annotated[
+        Path | None, typer.Option("--study", help="Study whose best checkpoint to evaluate.")
+    ] = None,
+    weights: Weights = None,
+    data_dir: OtherDataDir = None,
+    rerank: Rerank = False,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write (with --weights).")] = None,
+    baseline: Annotated[bool, typer.Option("--baseline", help="Evaluate the study's baseline too.")] = False,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="First train the chosen configuration on all training identities, in STUDY/final.",
+        ),
+    ] = False,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="With --retrain: how many seeds.", min=1, show_default="1")
+    ] = None,
+    overrides: Set = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluate on the test set: a study's best checkpoint, its retrained winner, or a weights file.
+
+    A study keeps a ledger of every look at its test set.
+    """
+    from sa_study.report.output import Output
+    from sa_study.yaml_files import parse_assignments
+
+    values = parse_assignments(overrides or [])
+    if (study is None) == (weights is None):
+        raise ConfigError("evaluate: give either --study or --weights")
+    if seeds is not None and not retrain:
+        raise ConfigError("evaluate --seeds: goes with --retrain; a study's checkpoint has the seed it has")
+    output = Output(quiet, as_json)
+    if study is not None:
+        if out or values:
+            raise ConfigError("evaluate --study: takes neither --out (it writes evaluation.json) nor --set")
+        if retrain:
+            _retrain(output, study, data_dir, seeds or 1, rerank, baseline)
+        else:
+            _evaluate_study(output, study, data_dir, rerank, baseline)
+    elif weights is not None:
+        if data_dir is None:
+            raise ConfigError("evaluate --weights: needs --data-dir")
+        if retrain:
+            raise ConfigError("evaluate --retrain: needs --study; 'train' trains from a settings file")
+        _evaluate_weights(output, weights, data_dir, rerank, out, values)
+
+
+def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: bool, baseline: bool) -> None:
+    from sa_study.report.console import evaluation_table, phases
+    from sa_study.study.final import evaluate_study
+    from sa_study.study.folder import StudyFolder
+    from sa_study.study.ledger import seen
+
+    with phases(output.console) as report:
+        found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
+    looks = seen(StudyFolder(study))
+    output.end.print(evaluation_table(found, looks.sentence))
+    output.say(f"written: {study / 'evaluation.json'}")
+    output.document({"study": str(study.absolute()), "evaluations": found, "test_looks": looks.count})
+
+
+def _retrain(
+    output: Output, study: Path, data_dir: Path | None, seeds: int, rerank: bool, baseline: bool
+) -> None:
+    """Trains on all identities, evaluates all runs in one look, and keeps `retrained.json`."""
+    from sa_study.cli.training import evaluate_runs, train_run
+    from sa_study.data.market1501 import Market1501
+    from sa_study.evaluation import load_test_images
+    from sa_study.report.console import phases
+    from sa_study.report.retrained import retrained_tables
+    from sa_study.study.ledger import begin_look
+    from sa_study.study.retraining import choose_final, keep_final
+    from sa_study.training import load_training_data
+
+    final = choose_final(study, data_dir, seeds=seeds, baseline=baseline)
+    output.say(f"{final.reason}: {_trained(final)} on all training identities, {seeds} seeds")
+    with phases(output.console) as report:
+        dataset = Market1501(final.data_dir)
+        # Before training: a fault in them would cost all of it.
+        images = load_test_images(dataset, next(iter(final.choices[0].folders)), report)
+    for choice in final.choices:
+        first = next(iter(choice.folders))
+        with phases(output.console) as report:
+            data = load_training_data(dataset, first, lambda done, total: report("decode", done, total))
+        for run, folder in choice.folders.items():
+            train_run(output, run, data, folder, resume=True, again=())
+    look = begin_look(final.folder, f"{_trained(final)}, retrained, {seeds} seeds", images, reranked=rerank)
+    evaluations = {
+        choice.name: evaluate_runs(output, choice.folders, images, reranked=rerank)
+        for choice in final.choices
+    }
+    named = {f"{name}, {seed}": one for name, found in evaluations.items() for seed, one in found.items()}
+    looks = look.complete(named)
+    found = keep_final(final, evaluations, looks.count)
+    for table in retrained_tables(found, named, looks.sentence):
+        output.end.print(table)
+    output.say(f"written: {study / 'retrained.json'}")
+    output.document({"study": str(study.absolute()), **found})
+
+
+def _trained(final: Final) -> str:
+    return " and ".join(f"{choice.name} (trial {choice.trial})" for choice in final.choices)
+
+
+def _evaluate_weights(
+    output: Output, weights: Path, data_dir: Path, rerank: bool, out: Path | None, values: dict[str, Any]
+) -> None:
+    from sa_study.data.market1501 import Market1501
+    from sa_study.evaluation import evaluate, load_network, load_test_images
+    from sa_study.files import write_json
+    from sa_study.report.console import evaluation_table, phases
+    from sa_study.study.ledger import Seen, begin_look, study_of
+
+    if out and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
+    dataset = Market1501(data_dir)
+    trained = load_network(weights, values)
+    if trained.unused:
+        output.say(f"not used of {weights}: {', '.join(trained.unused)}")
+    looks = Seen()
+    with phases(output.console) as report:
+        images = load_test_images(dataset, trained.settings, report)
+        study = study_of(weights)
+        look = begin_look(study, str(weights), images, reranked=rerank) if study else None
+        evaluation = evaluate(trained, images, reranked=rerank, report=report)
+    if look:
+        looks = look.complete({weights.name: evaluation})
+    output.end.print(evaluation_table({weights.name: evaluation}, looks.sentence))
+    if out:
+        write_json(out, evaluation)
+        output.say(f"written: {out}")
+    output.document({"weights": str(weights.absolute()), "evaluations": {weights.name: evaluation}})

@@ -1,0 +1,151 @@
+"""Every look of a study at the test set, so that nobody can look twice and forget.
+
+A look is written down before its figures are computed: neither Ctrl-C nor kill -9 hides it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sa_study import keys
+from sa_study.errors import StudyFolderError
+from sa_study.files import read_json, write_json
+from sa_study.provenance import command_line, utc_now
+from sa_study.study.folder import StudyFolder
+
+if TYPE_CHECKING:
+    from sa_study.evaluation import EvaluationImages
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How often a study has looked at the test set.
+
+    Attributes:
+        count: Number of looks.
+        first: When the first was, ISO 8601; empty before it.
+        last: When the last was.
+    """
+
+    count: int = 0
+    first: str = ""
+    last: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What every table and page of test figures has to say; empty before the first look."""
+        if self.count < 2:
+            return f"Test set seen once, on {self.first[:10]}." if self.count else ""
+        return (
+            f"Test set seen {self.count} times, first on {self.first[:10]}: what is chosen after a look is "
+            "chosen by the test set too."
+        )
+
+
+class Look:
+    """A look that has been written down."""
+
+    def __init__(self, folder: StudyFolder, name: str):
+        self._folder = folder
+        self._name = name
+
+    def complete(self, evaluations: Mapping[str, Mapping[str, Any]]) -> Seen:
+        """Adds the figures that came of it.
+
+        Args:
+            evaluations: What `sa_study.evaluation.evaluate` returns, by name.
+        """
+        with _held(self._folder) as looks:
+            for look in looks:
+                if look.get("id") == self._name:
+                    look["figures"] = {name: _figures(found) for name, found in evaluations.items()}
+        return seen(self._folder)
+
+
+def begin_look(
+    folder: StudyFolder, what: str, images: EvaluationImages | None = None, *, reranked: bool = False
+) -> Look:
+    """Writes down a look that begins now.
+
+    Args:
+        folder: The study.
+        what: Whose figures are to be computed, in words.
+        images: The test images; None where they are not described.
+        reranked: Whether re-ranked figures are computed too.
+
+    Raises:
+        StudyFolderError: The ledger is damaged.
+    """
+    name = uuid.uuid4().hex
+    described: dict[str, Any] = {}
+    if images:
+        described = {
+            "queries": len(images.query.images),
+            "gallery": len(images.gallery.images),
+            "data": {"query": images.query.fingerprint, "gallery": images.gallery.fingerprint},
+        }
+    entry = {"id": name, "time": utc_now(), "command": command_line(), "what": what, "reranked": reranked}
+    with _held(folder) as looks:
+        looks.append({**entry, **described, "figures": None})
+    return Look(folder, name)
+
+
+def seen(folder: StudyFolder) -> Seen:
+    """How often a study has looked; only reads.
+
+    Raises:
+        StudyFolderError: The ledger is damaged.
+    """
+    looks = _read(folder)
+    times = sorted(str(look.get("time", "")) for look in looks)
+    return Seen(len(looks), times[0], times[-1]) if looks else Seen()
+
+
+def study_of(path: Path) -> StudyFolder | None:
+    """The study in whose folder a file lies, or None: its weights' look at the test set is the study's."""
+    for parent in path.resolve().parents:
+        folder = StudyFolder(parent)
+        if folder.config.is_file() and folder.database.is_file():
+            # The repeats of a confirmation lie in the study that they confirm.
+            return study_of(parent) or folder
+    return None
+
+
+def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
+    again = found.get("reranked")
+    rates = {name: found[name] for name in keys.STUDY_METRICS}
+    return {**rates, "reranked": {name: again[name] for name in keys.STUDY_METRICS} if again else None}
+
+
+@contextmanager
+def _held(folder: StudyFolder) -> Iterator[list[dict[str, Any]]]:
+    """The looks, to be changed by one process at a time; what they are then is written."""
+    descriptor = os.open(folder.root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        looks = _read(folder)
+        yield looks
+        write_json(folder.ledger, {"looks": looks})
+    finally:
+        os.close(descriptor)
+
+
+def _read(folder: StudyFolder) -> list[dict[str, Any]]:
+    try:
+        looks: Sequence[Any] = read_json(folder.ledger)["looks"]
+        if isinstance(looks, list) and all(isinstance(look, dict) for look in looks):
+            return looks
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError):
+        pass
+    raise StudyFolderError(
+        f"{folder.ledger}: is damaged, so nothing tells how often the test set was seen; restore it"
+    )
