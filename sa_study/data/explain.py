@@ -17,10 +17,9 @@ def explain(root: Path, layout: Layout, folders: Mapping[str, Folder]) -> tuple[
         layout: What it was taken for.
         folders: What was found, by split.
     """
-    lists = [name for part in layout.parts.values() for name in part.lists if (root / name).is_file()]
-    there = dict.fromkeys(part.folder for part in layout.parts.values() if (root / part.folder).is_dir())
+    there = [name for name in layout.content if (root / name).exists()]
     return (
-        f"taken for {layout.name}: it holds {_joined([*there, *lists])}; {_names(layout, folders)}",
+        f"taken for {layout.name}: it holds {_joined(there)}; {_names(layout, folders)}",
         *(f"{split}: {_source(layout, split, folder)}" for split, folder in folders.items()),
         f"ids: {_ids(layout)}",
         *layout.notes,

@@ -45,11 +45,13 @@ def find_dataset(root: Path | str) -> tuple[Path, Layout]:
     raise DataError(f"{root}: no data set; found {a_few(names)}; expected {KNOWN}")
 
 
-def require_folder(path: Path) -> None:
-    """Raises DataError if there is no such folder; names what there is instead."""
+def require_folder(path: Path, layout: Layout) -> None:
+    """Raises DataError if there is no such folder of a data set; names what there is instead."""
     if not path.is_dir():
-        names = names_in(path.parent)
-        raise DataError(f"{path.parent}: no folder {path.name}; found {a_few(names)}; expected {KNOWN}")
+        found, wanted = a_few(names_in(path.parent)), ", ".join(layout.content)
+        raise DataError(
+            f"{path.parent}: no folder {path.name}; found {found}; {layout.name} is made up of {wanted}"
+        )
 
 
 def names_in(folder: Path) -> list[str]:

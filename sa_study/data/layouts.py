@@ -53,6 +53,15 @@ class Layout:
     kinds: tuple[Layout, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def content(self) -> list[str]:
+        """Names of the folders and list files that make up a data set."""
+        parts = self.parts.values()
+        return [
+            *dict.fromkeys(part.folder for part in parts),
+            *(name for part in parts for name in part.lists),
+        ]
+
     def fits(self, root: Path) -> bool:
         """Whether a folder holds what marks this layout; `query` alone is too common a name for that."""
         parts = self.parts["train"], self.parts["gallery"]
@@ -122,8 +131,8 @@ def _msmt17(name: str, train: str, test: str) -> Layout:
         example="0000_000_01_0303morning_0008_0.jpg",
         published={"MSMT17": (32_621, 11_659, 82_161)},
         notes=(
-            "list_train.txt and list_val.txt both are training images, as usual; a study draws its own "
-            "validation split from them",
+            "trained on are the images of list_train.txt and list_val.txt, as usual; a study draws its own "
+            "validation split from both",
             "ids count from 0 among the training images, and again, for other people, among the test images",
         ),
     )

@@ -158,7 +158,7 @@ def read_split(root: Path, layout: Layout, split: str) -> Folder:
     path = root / part.folder
     if not part.lists:
         return read_folder(path, layout, part.offset)
-    require_folder(path)
+    require_folder(path, layout)
     listing = read_lists(root, part, layout)
     records = tuple(ImageRecord(path / name, pid, camera) for name, pid, camera in listing.images)
     return Folder(
@@ -177,7 +177,7 @@ def read_folder(path: Path, layout: Layout = MARKET, offset: int = 0) -> Folder:
     Raises:
         DataError: The folder is missing, is not one, or may not be read.
     """
-    require_folder(path)
+    require_folder(path, layout)
     records, stray, junk = [], [], 0
     for name in names_in(path):
         told = layout.parse(name)

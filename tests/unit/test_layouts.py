@@ -166,9 +166,7 @@ def test_the_check_counts_ids_as_the_layout_says(
         "ids: no distractors; no junk; 1,000,000 is added to those of train; 2,000,000 is added to those of "
         "test"
     )
-    assert any(
-        "list_train.txt and list_val.txt both are training images" in line for line in msmt.explanation
-    )
+    assert any("images of list_train.txt and list_val.txt, as usual" in line for line in msmt.explanation)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

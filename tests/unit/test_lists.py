@@ -130,6 +130,10 @@ def test_a_missing_folder(root: Path, name: str) -> None:
     (root / name).rename(root / "elsewhere")
     text = refused(root)
     assert text.startswith(f"{root}: no folder {name}; found elsewhere, ")
+    assert text.endswith(
+        "; MSMT17_V1 is made up of train, test, list_train.txt, list_val.txt, list_query.txt, "
+        "list_gallery.txt"
+    )
 
 
 def test_all_lines_are_of_no_use(root: Path) -> None:
