@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sa_study.report.live.snapshot import Snapshot
     from sa_study.report.output import Output
     from sa_study.study.config import StudyConfig
+    from sa_study.study.ledger import Seen
     from sa_study.study.lock import Owner
 
 _SHOWN = 20
@@ -62,7 +63,7 @@ def status(
     output.console.print()
     if config.minimize:
         output.console.print(front_table(trials, config))
-    for line in [*seen.failure_lines(), *seen.driver_lines()]:
+    for line in [*seen.failure_lines(), *seen.test_lines(), *seen.driver_lines()]:
         output.say(line)
     output.conclude(verdict(trials, choose_winner(trials, config.metric), config), "bold")
 
@@ -120,7 +121,8 @@ class Sight:
         """The same for programs."""
         from sa_study.report.document import study_document
 
-        return study_document(self._study, self.config, self.trials, self.about, driver=self.owner)
+        document = study_document(self._study, self.config, self.trials, self.about, driver=self.owner)
+        return {**document, "test_looks": self._tested().count}
 
     def failure_lines(self) -> Iterator[str]:
         """Why trials failed, of those that are many the first."""
@@ -132,6 +134,16 @@ class Sight:
             yield f"trial {number} failed: {reason}"
         if len(failed) > _REASONS:
             yield f"{len(failed) - _REASONS} more failed; --json tells why"
+
+    def test_lines(self) -> Iterator[str]:
+        """How often the test set was seen, where it was."""
+        if sentence := self._tested().sentence:
+            yield sentence
+
+    def _tested(self) -> Seen:
+        from sa_study.study.ledger import seen
+
+        return seen(self._folder)
 
     def driver_lines(self) -> Iterator[str]:
         """Who runs it; or what goes on with it, where trials wait for that."""

@@ -138,6 +138,7 @@ def demo(
     from sa_study.study.final import evaluate_study
     from sa_study.study.folder import StudyFolder
     from sa_study.study.launch import Changes
+    from sa_study.study.ledger import seen
 
     output = Output(quiet, as_json)
     if StudyFolder(study).config.exists():
@@ -149,7 +150,7 @@ def demo(
     with phases(output.console) as report:
         evaluations = evaluate_study(study, None, reranked=True, baseline=True, report=report)
     output.console.print()
-    output.end.print(evaluation_table(evaluations))
+    output.end.print(evaluation_table(evaluations, seen(StudyFolder(study)).sentence))
     with phases(output.console) as report:
         show_study(study, report=report)
     output.say(f"everything is in {study}; begin with its page: {write_page(study, None).path}")

@@ -10,6 +10,7 @@ from sa_study import keys
 from sa_study.export.citations import SAMPLERS, SCHEDULERS
 from sa_study.export.facts import Run, StudyFacts
 from sa_study.report.study import cost_line
+from sa_study.study.ledger import seen
 from sa_study.study.records import BASELINE, count_states
 
 _VALIDATION = (("rank-1", keys.RANK1), ("mAP", keys.MAP))
@@ -137,7 +138,7 @@ def _notes(facts: StudyFacts) -> list[str]:
         test = facts.tests["best"]
         notes.append(
             f"Test set: {test['queries']} queries, {test['gallery']} gallery images; it played no part in "
-            "the choice."
+            f"the choice. {seen(facts.folder).sentence}"
         )
     elif facts.best:
         notes.append("The best was not evaluated on the test set.")

@@ -160,6 +160,7 @@ def _export_best(
     from sa_study import keys
     from sa_study.evaluation import load_network
     from sa_study.export.bundle import write_networks
+    from sa_study.study.ledger import seen
     from sa_study.study.selection import keep_weights
     from sa_study.study.storage import Storage
 
@@ -177,6 +178,7 @@ def _export_best(
         "epoch": int(best.record.best[keys.EPOCH]),
         f"validation {metric}": best.record.best[metric],
         **{said: facts.tests["best"][name] for said, name in _TEST if "best" in facts.tests},
+        **({"test set": sentence} if (sentence := seen(facts.folder).sentence) else {}),
         "training images (SHA-256)": facts.provenance["data_fingerprint"],
     }
     exported.differences = write_networks(load_network(kept, {}), source, formats, folder / "network", report)

@@ -123,9 +123,9 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "
     return table
 
 
-def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int, name: str = "") -> Table:
+def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table:
     """Mean and deviation of the test figures over several seeds."""
-    table = make_table(f"Test set, {name + ', ' if name else ''}{seeds} seeds, per cent")
+    table = make_table(f"Test set, {seeds} seeds, per cent")
     table.add_column("")
     for column in ("mean", "std"):
         table.add_column(column, justify="right")

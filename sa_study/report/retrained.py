@@ -7,14 +7,16 @@ from typing import Any
 
 from rich.table import Table
 
-from sa_study.report.console import evaluation_table, make_table, seeds_table
+from sa_study import keys
+from sa_study.report.console import evaluation_table, make_table, percent
 from sa_study.report.repeats import points
+from sa_study.report.text import safe
 
 
 def retrained_tables(
     found: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, Any]], seen: str
 ) -> Iterator[Table]:
-    """Every seed's test figures, mean and deviation of each configuration, and their difference.
+    """Every run's test figures; mean and deviation of each configuration, and their difference.
 
     Args:
         found: The content of `retrained.json`.
@@ -22,19 +24,21 @@ def retrained_tables(
         seen: What is to be said of looks at the test set.
     """
     yield evaluation_table(evaluations, seen)
+    seeds = len(found["configurations"][0]["seeds"])
+    if seeds > 1 or found["difference"]:
+        yield _summary(found, seeds)
+
+
+def _summary(found: Mapping[str, Any], seeds: int) -> Table:
+    table = make_table(f"Retrained on all identities, {seeds} seed{'s' if seeds > 1 else ''}, test set")
+    for column in ("", "rank-1", "mAP"):
+        table.add_column(column, justify="right" if column else "left")
     for choice in found["configurations"]:
-        if len(choice["seeds"]) > 1:
-            yield seeds_table(choice["summary"], len(choice["seeds"]), choice["name"])
-    if found["difference"]:
-        table = make_table("Test set, best − baseline, points, paired by query")
-        for column in ("", "difference (95 % interval)"):
-            table.add_column(column)
-        for figure, difference in found["difference"].items():
-            table.add_row(figure, points(difference))
-        several = all(len(choice["seeds"]) > 1 for choice in found["configurations"])
-        table.caption = (
-            "Over identities and seeds."
-            if several
-            else "Over identities only: what other seeds would change was not measured; --seeds 3 does."
-        )
-        yield table
+        rows = [choice["summary"][figure] for figure in (keys.RANK1, keys.MAP)]
+        cells = [f"{percent(row['mean'])} ± {percent(row['std'])}" for row in rows]
+        table.add_row(safe(choice["name"]), *cells)
+    if difference := found["difference"]:
+        table.add_row("difference", *(points(difference[figure]) for figure in (keys.RANK1, keys.MAP)))
+        covers = "and seeds" if seeds > 1 else "only: what other seeds would change takes --seeds 3 to tell"
+        table.caption = f"Paired by query; 95 % intervals over identities {covers}."
+    return table

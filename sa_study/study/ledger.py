@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,13 +138,21 @@ def _held(folder: StudyFolder) -> Iterator[list[dict[str, Any]]]:
         os.close(descriptor)
 
 
+def _before(folder: StudyFolder) -> list[dict[str, Any]]:
+    """The look of a study that was evaluated when there was no ledger yet."""
+    if not folder.evaluation.is_file():
+        return []
+    when = datetime.fromtimestamp(folder.evaluation.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    return [{"time": when, "what": f"{folder.evaluation.name}, before there was a ledger", "figures": None}]
+
+
 def _read(folder: StudyFolder) -> list[dict[str, Any]]:
     try:
         looks: Sequence[Any] = read_json(folder.ledger)["looks"]
         if isinstance(looks, list) and all(isinstance(look, dict) for look in looks):
             return looks
     except FileNotFoundError:
-        return []
+        return _before(folder)
     except (OSError, ValueError, KeyError):
         pass
     raise StudyFolderError(

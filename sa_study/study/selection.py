@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from sa_study.config import completed
 from sa_study.errors import RunFailed, WeightsError
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -30,8 +31,8 @@ def keep_weights(trial: FrozenTrial, config: StudyConfig, storage: Storage, path
     def is_it(checkpoint: Checkpoint) -> bool:
         same_epoch = checkpoint.history[-1].get(config.metric) == record.best[config.metric]
         # The best epoch may lie before the one in which the GPU memory was full.
-        same_settings = {**checkpoint.settings, keys.ACCUMULATE: settings[keys.ACCUMULATE]} == settings
-        return same_epoch and checkpoint.epoch == record.best[keys.EPOCH] and same_settings
+        same = {**completed(checkpoint.settings), keys.ACCUMULATE: settings[keys.ACCUMULATE]} == settings
+        return same_epoch and checkpoint.epoch == record.best[keys.EPOCH] and same
 
     with suppress(WeightsError):  # missing, or damaged: written again
         if is_it(load_checkpoint(path)):

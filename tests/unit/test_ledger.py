@@ -1,0 +1,90 @@
+"""Every look at the test set is written down, before its figures are known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_study import make_study
+
+from sa_study.errors import StudyFolderError
+from sa_study.study.folder import StudyFolder
+from sa_study.study.ledger import Seen, begin_look, seen, study_of
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = {"best": {"rank1": 0.5, "mAP": 0.4, "rank5": 0.7, "reranked": {"rank1": 0.6, "mAP": 0.5}}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    return StudyFolder(make_study(tmp_path / "study", 2))
+
+
+def looks(folder: StudyFolder) -> list[dict[str, object]]:
+    return list(json.loads(folder.ledger.read_text())["looks"])
+
+
+def test_a_look_is_there_before_its_figures_and_stays_without_them(folder: StudyFolder) -> None:
+    assert seen(folder) == Seen() and not folder.ledger.exists(), "reading writes nothing"
+    begin_look(folder, "best")
+    assert looks(folder)[0]["figures"] is None and seen(folder).count == 1
+    assert begin_look(folder, "best and baseline", reranked=True).complete(FIGURES).count == 2
+    first, second = looks(folder)
+    assert first["figures"] is None and second["what"] == "best and baseline"
+    assert second["figures"] == {"best": {"rank1": 0.5, "mAP": 0.4, "reranked": {"rank1": 0.6, "mAP": 0.5}}}
+
+
+def test_the_sentence_counts() -> None:
+    assert Seen().sentence == ""
+    assert (
+        Seen(1, "2026-03-01T09:00:00", "2026-03-01T09:00:00").sentence == "Test set seen once, on 2026-03-01."
+    )
+    assert Seen(3, "2026-03-01", "2026-03-04").sentence.startswith(
+        "Test set seen 3 times, first on 2026-03-01"
+    )
+
+
+def test_no_look_is_lost_where_processes_look_at_once(folder: StudyFolder) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from sa_study.study.folder import StudyFolder\n"
+        "from sa_study.study.ledger import begin_look\n"
+        "folder = StudyFolder(Path(sys.argv[1]))\n"
+        f"for _ in range(20): begin_look(folder, 'best').complete({FIGURES!r})\n"
+    )
+    command = [sys.executable, "-c", code, str(folder.root)]
+    running = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert len(looks(folder)) == 60 and all(look["figures"] for look in looks(folder))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"looks": 3}', '{"looks": [3]}', "{}"])
+def test_a_damaged_ledger_is_named_and_never_replaced(folder: StudyFolder, content: str) -> None:
+    folder.ledger.write_text(content)
+    for action in (lambda: seen(folder), lambda: begin_look(folder, "best")):
+        with pytest.raises(StudyFolderError, match=r"test_ledger\.json: is damaged"):
+            action()
+    assert folder.ledger.read_text() == content
+
+
+def test_an_evaluation_of_before_there_was_a_ledger_is_a_look(folder: StudyFolder) -> None:
+    folder.evaluation.write_text("{}")
+    assert seen(folder).count == 1
+    begin_look(folder, "best")
+    assert seen(folder).count == 2 and "before there was a ledger" in str(looks(folder)[0]["what"])
+
+
+def test_weights_inside_a_studys_folder_are_the_studys(folder: StudyFolder, tmp_path: Path) -> None:
+    inner = folder.root / "trials" / "session_1" / "checkpoint.pt"
+    found = study_of(inner)
+    assert found and found.root == folder.root
+    repeats = make_study(folder.root / "confirm", 1)
+    found = study_of(repeats / "best.pt")
+    assert found and found.root == folder.root, "repeats are of the study that they confirm"
+    assert study_of(tmp_path / "elsewhere.pt") is None
+    (tmp_path / "link.pt").symlink_to(inner)
+    found = study_of(tmp_path / "link.pt")
+    assert found and found.root == folder.root
