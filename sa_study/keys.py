@@ -33,5 +33,8 @@ SECOND_OBJECTIVES = {COST: "seconds of training", LATENCY: "milliseconds an imag
 RANKING = (RANK1, RANK5, RANK10, MAP)
 """The validation figures of an epoch."""
 
+INTERVALS = {RANK1: ("rank1_low", "rank1_high"), MAP: ("mAP_low", "mAP_high")}
+"""The ends of a validation figure's 95 % interval over identities."""
+
 TEST_FIGURES = (*RANKING, "mAP_trapezoid", "mINP", "allshots_rank1")
 """The rates of the final evaluation."""

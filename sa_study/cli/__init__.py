@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from sa_study.cli import data, evaluate, export, pictures, repeats, report, runs, status, study
+from sa_study.cli import compare, data, evaluate, export, pictures, repeats, report, runs, status, study
 from sa_study.errors import StudyError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 study.register(app)
 evaluate.register(app)
+compare.register(app)
 status.register(app)
 repeats.register(app)
 runs.register(app)

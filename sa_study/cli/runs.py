@@ -85,7 +85,7 @@ def train(
     from sa_study.cli.training import train_run
     from sa_study.config import Settings
     from sa_study.data.market1501 import Market1501
-    from sa_study.report.console import percent, phases
+    from sa_study.report.console import interval, percent, phases
     from sa_study.report.output import Output
     from sa_study.report.text import command
     from sa_study.training import RunFolder, load_training_data
@@ -102,6 +102,8 @@ def train(
         )
     best = train_run(output, run, data, folder, resume)
     figures = f": validation mAP {percent(best[keys.MAP])} %" if keys.MAP in best else ""
+    low, high = (best.get(end) for end in keys.INTERVALS[keys.MAP])
+    figures += "" if low is None or high is None else f" ({interval(low, high)})"
     output.conclude(f"kept epoch {best[keys.EPOCH]:.0f}{figures} in {folder.best}")
     output.say(f"next: {command('evaluate', '--weights', folder.best, '--data-dir', data_dir)}")
     output.document({"weights": str(folder.best.absolute()), "best": dict(best)})

@@ -6,6 +6,7 @@ resampling single queries would give intervals that are too narrow. `benchmarks/
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,9 +45,7 @@ def intervals(scores: QueryScores, level: float = LEVEL) -> dict[str, list[float
         return dict.fromkeys(FIGURES)
     spread = math.sqrt(number / (number - 1)) * stdtrit(number - 1, (1 + level) / 2)
     tail = float(ndtr(-spread))
-    means = np.concatenate(
-        [(weights @ sums.T) / (weights @ counts)[:, None] for weights in _weights(number, DRAWS)]
-    )
+    means = np.concatenate([(weights @ sums.T) / (weights @ counts)[:, None] for weights in _weights(number)])
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     found: dict[str, list[float] | None] = {}
     for index, figure in enumerate(FIGURES):
@@ -176,7 +175,7 @@ def _identity_variances(strata: Sequence[Stratum], of_strata: list[Array]) -> It
         sums, counts = _by_identity(scores, values[None])
         number = len(counts)
         if number > 1:
-            means = [(weights @ sums[0]) / (weights @ counts) for weights in _weights(number, DRAWS)]
+            means = [(weights @ sums[0]) / (weights @ counts) for weights in _weights(number)]
             share = len(mine) / len(strata)
             variance = float(np.concatenate(means).var()) * number / (number - 1)
             yield share**2 * variance, number - 1
@@ -199,9 +198,14 @@ def _by_identity(scores: QueryScores, values: Array) -> tuple[Array, Array]:
     return np.stack([np.bincount(of_query, weights=row) for row in values]), counts
 
 
-def _weights(number: int, draws: int) -> Iterator[Array]:
+def _weights(number: int) -> Iterator[Array]:
     """How often each of so many identities is drawn: draws × identities, in blocks."""
+    for block in np.split(_drawn(number), range(_DRAWS_AT_ONCE, DRAWS, _DRAWS_AT_ONCE)):
+        yield block.astype(np.float64)
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn(number: int) -> NDArray[np.uint16]:
+    """The same draws whenever there are so many identities: drawing takes longer than all the rest."""
     rng = np.random.default_rng(0)
-    even = np.full(number, 1 / number)
-    for start in range(0, draws, _DRAWS_AT_ONCE):
-        yield rng.multinomial(number, even, size=min(_DRAWS_AT_ONCE, draws - start)).astype(np.float64)
+    return rng.multinomial(number, np.full(number, 1 / number), size=DRAWS).astype(np.uint16)

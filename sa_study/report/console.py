@@ -104,23 +104,36 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "
     """
     table = make_table("Test set (query against gallery), per cent")
     table.add_column("")
-    for column in ("rank-1", "rank-5", "rank-10", "mAP", "mAP (trapezoid)", "mINP", "all-shots"):
+    for column in ("rank-1", "rank-5", "rank-10", "mAP", "trapezoid", "mINP", "all-shots"):
         table.add_column(column, justify="right")
     for label, evaluation in evaluations.items():
-        table.add_row(escape(clean(label)), *(percent(evaluation[name]) for name in keys.TEST_FIGURES))
-        if evaluation["reranked"]:
-            row = (percent(evaluation["reranked"][name]) for name in keys.TEST_FIGURES)
+        table.add_row(escape(clean(label)), *(_rate(evaluation, name) for name in keys.TEST_FIGURES))
+        if again := evaluation["reranked"]:
+            row = (_rate(again, name) for name in keys.TEST_FIGURES)
             table.add_row(escape(clean(f"{label}, re-ranked")), *row)
     first = next(iter(evaluations.values()))
     seconds = sum(sum(evaluation["seconds"].values()) for evaluation in evaluations.values())
     table.caption = (
         f"{first['queries']} queries ({first['queries_without_match']} without a match, left out), "
         f"{first['gallery']} gallery images, {duration(seconds)}.\n"
-        "mAP: mean of k/position, as scikit-learn does; (trapezoid): as the data set's own script does."
+        "mAP: mean of k/position, as scikit-learn does; trapezoid: mAP as the data set's own script does."
     )
+    if any(evaluation.get("intervals") for evaluation in evaluations.values()):
+        table.caption += "\nBelow a figure its 95 % interval over identities; other seeds are not covered."
     if seen:
         table.caption += f"\n{seen}"
     return table
+
+
+def _rate(evaluation: Mapping[str, Any], name: str) -> str:
+    """A figure, with its interval below it where it has one."""
+    found = (evaluation.get("intervals") or {}).get(name)
+    return percent(evaluation[name]) + (f"\n{interval(*found)}" if found else "")
+
+
+def interval(low: float, high: float) -> str:
+    """An interval of fractions, in per cent."""
+    return f"{percent(low)}–{percent(high)}"
 
 
 def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table:

@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sa_study import keys
-from sa_study.report.console import duration, make_table, percent
+from sa_study.report.console import duration, interval, make_table, percent
 from sa_study.report.live.snapshot import Snapshot, rows_of
 from sa_study.report.live.view import StudyView
 from sa_study.report.text import number, suggested_text
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import study_cost
-from sa_study.study.records import BASELINE, count_states, pareto_front, score
+from sa_study.study.records import BASELINE, count_states, pareto_front, read_record, score
 
 
 def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int | None = None) -> StudyView:
@@ -67,11 +67,19 @@ def verdict(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: S
         return "No trial is complete yet."
     metric, baseline = config.metric, next((t for t in trials if t.number == BASELINE), None)
     best = score(winner, metric) or 0.0
+    scored = f"validation {metric} {percent(best)} %{_interval(winner, metric)}"
     if winner.number == BASELINE:
-        return f"The baseline won: validation {metric} {percent(best)} %. No completed trial beats it."
-    text = f"Trial {winner.number} won: validation {metric} {percent(best)} %"
+        return f"The baseline won: {scored}. No completed trial beats it."
+    text = f"Trial {winner.number} won: {scored}"
     other = score(baseline, metric) if baseline else None
     if baseline is None or other is None:
         return f"{text}; the baseline has no score."
     unfinished = "" if baseline.state == TrialState.COMPLETE else " (not complete)"
-    return f"{text}, the baseline{unfinished} {percent(other)} %: {100 * (best - other):+.1f} points."
+    theirs = f"{percent(other)} %{_interval(baseline, metric)}"
+    return f"{text}, the baseline{unfinished} {theirs}: {100 * (best - other):+.1f} points."
+
+
+def _interval(trial: FrozenTrial, metric: str) -> str:
+    """The interval of a trial's score, as far as it was recorded."""
+    low, high = (read_record(trial).best.get(end) for end in keys.INTERVALS[metric])
+    return "" if low is None or high is None else f" ({interval(low, high)})"

@@ -10,6 +10,7 @@ that a driver killed at any moment leaves nothing undecided.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -211,6 +212,7 @@ def _reported(result: Mapping[str, Any]) -> list[str]:
         keys.SECONDS,
         keys.LATENCY,
         *keys.RANKING,
+        *itertools.chain(*keys.INTERVALS.values()),
     }
     return [name for name in result if name in names or name.split("/")[0] == keys.LOSS]
 

@@ -1,0 +1,36 @@
+"""`compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sa_study.cli.options import Json
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(compare)
+
+
+def compare(
+    first: Annotated[
+        Path,
+        typer.Argument(metavar="A", help="evaluation.json, or a folder with one (or seeds with one each)."),
+    ],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one, on the same test images.")],
+    as_json: Json = False,
+) -> None:
+    """Tell whether B is really better than A on the test set: a paired test over identities, and seeds."""
+    from sa_study.comparison import compare as compare_sides
+    from sa_study.comparison import read_side
+    from sa_study.report.compared import compared_table, conclusion
+    from sa_study.report.output import Output
+
+    output = Output(as_json=as_json)
+    found = compare_sides(read_side(first), read_side(second))
+    output.end.print(compared_table(found))
+    output.conclude(conclusion(found), "bold")
+    output.document(found)
