@@ -1,0 +1,180 @@
+"""Intervals and differences beside closed forms, other programs and plain loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sa_study.errors import DataError
+from sa_study.metrics import ranking_metrics
+from sa_study.metrics.confidence import Stratum, difference, estimate, intervals, simultaneous
+from sa_study.metrics.query_scores import QueryScores
+
+
+def one_query_each(precision: Any, pids: Any = None) -> QueryScores:
+    precision = np.asarray(precision, np.float64)
+    return QueryScores(
+        np.arange(1, precision.size + 1) if pids is None else np.asarray(pids),
+        precision,
+        np.where(precision > 0.5, 1, 9).astype(np.int64),
+    )
+
+
+def random_scores(seed: int, identities: int = 50, queries: int = 3) -> QueryScores:
+    rng = np.random.default_rng(seed)
+    pids = np.repeat(np.arange(1, identities + 1), queries)
+    of_identity = np.repeat(rng.uniform(0.2, 0.8, identities), queries)
+    return one_query_each(np.clip(of_identity + rng.normal(0, 0.1, pids.size), 0.01, 1), pids)
+
+
+def test_an_interval_of_many_identities_is_students() -> None:
+    scores = one_query_each(np.random.default_rng(0).uniform(0.1, 0.9, 200))
+    low, high = intervals(scores)["mAP"] or (0, 0)
+    values = scores.average_precision
+    expected = stats.t.interval(0.95, 199, values.mean(), stats.sem(values))
+    np.testing.assert_allclose([low, high], expected, atol=0.004)
+
+
+def test_queries_of_one_identity_count_together() -> None:
+    """Four equal queries of each identity tell no more than one."""
+    values = np.random.default_rng(1).uniform(0.1, 0.9, 40)
+    once = intervals(one_query_each(values))
+    four = intervals(one_query_each(np.repeat(values, 4), np.repeat(np.arange(1, 41), 4)))
+    assert once == four
+
+
+def test_where_all_succeed_the_bound_is_clopper_and_pearsons() -> None:
+    found = intervals(one_query_each(np.full(30, 1.0)))
+    exact = stats.binomtest(30, 30).proportion_ci(0.95, "exact")
+    assert found["rank1"] == pytest.approx([exact.low, exact.high])
+    found = intervals(one_query_each(np.full(30, 0.2)))
+    exact = stats.binomtest(0, 30).proportion_ci(0.95, "exact")
+    assert found["rank1"] == pytest.approx([exact.low, exact.high])
+
+
+def test_intervals_hold_the_figure_and_do_not_depend_on_the_order() -> None:
+    scores = random_scores(3)
+    order = np.random.default_rng(0).permutation(scores.pids.size)
+    mixed = QueryScores(scores.pids[order], scores.average_precision[order], scores.first_match[order])
+    found, again = intervals(scores), intervals(mixed)
+    for figure in ("rank1", "mAP"):
+        low, high = found[figure] or (1, 0)
+        assert low < scores.of(figure).mean() < high
+        assert again[figure] == pytest.approx([low, high], abs=1e-12)
+
+
+def test_one_identity_tells_nothing_of_others() -> None:
+    assert intervals(one_query_each([0.3, 0.6], [1, 1])) == {"rank1": None, "mAP": None}
+
+
+def test_the_difference_of_single_runs_is_the_paired_t_test() -> None:
+    rng = np.random.default_rng(5)
+    before = rng.uniform(0.2, 0.8, 300)
+    after = np.clip(before + rng.normal(0.02, 0.1, 300), 0.01, 1)
+    ours, theirs = ([Stratum(0, [one_query_each(values)])] for values in (after, before))
+    found = difference(ours, theirs, "mAP")
+    test = stats.ttest_rel(after, before)
+    expected = test.confidence_interval(0.95)
+    assert found.mean == pytest.approx((after - before).mean())
+    np.testing.assert_allclose([found.low, found.high], [expected.low, expected.high], atol=0.001)
+    assert 2 * min(found.p_better, 1 - found.p_better) == pytest.approx(test.pvalue, abs=0.005)
+    assert not found.seeds
+
+
+def test_the_seeds_part_is_welchs_where_identities_do_not_differ() -> None:
+    """Every identity scores alike, so that only the runs' means vary."""
+    ours, theirs = [0.50, 0.54, 0.58], [0.40, 0.41, 0.43]
+    sides = [[Stratum(0, [one_query_each(np.full(20, mean)) for mean in side])] for side in (ours, theirs)]
+    found = difference(sides[0], sides[1], "mAP")
+    test = stats.ttest_ind(ours, theirs, equal_var=False)
+    expected = test.confidence_interval(0.95)
+    np.testing.assert_allclose([found.low, found.high], [expected.low, expected.high], rtol=1e-6)
+    assert found.seeds and found.p_better == pytest.approx(1 - test.pvalue / 2)
+
+
+def test_the_variance_over_identities_is_that_of_a_ratio() -> None:
+    """Identities with different numbers of queries: the linear form of a mean of means, by a plain loop."""
+    rng = np.random.default_rng(7)
+    pids = np.repeat(np.arange(1, 201), rng.integers(1, 6, 200))
+    values = np.clip(rng.normal(0.5, 0.1, pids.size) + 0.1 * (pids % 3 - 1), 0.01, 1)
+    found = estimate([Stratum(0, [one_query_each(values, pids)])], "mAP")
+    mean, total = values.mean(), 0.0
+    for pid in range(1, 201):
+        mine = values[pids == pid]
+        total += (mine.sum() - mean * mine.size) ** 2
+    error = np.sqrt(200 / 199 * total) / pids.size
+    reach = stats.t.ppf(0.975, 199) * error
+    assert found.mean == pytest.approx(mean)
+    assert (found.high - found.low) / 2 == pytest.approx(reach, rel=0.05)
+
+
+def test_folds_are_averaged_and_their_variances_added() -> None:
+    runs = {fold: [random_scores(10 * fold + seed) for seed in range(3)] for fold in (1, 2)}
+    both = estimate([Stratum(fold, of_fold) for fold, of_fold in runs.items()], "mAP")
+    alone = [estimate([Stratum(fold, of_fold)], "mAP") for fold, of_fold in runs.items()]
+    assert both.mean == pytest.approx(np.mean([one.mean for one in alone]))
+    assert both.high - both.low < min(one.high - one.low for one in alone)
+
+
+def test_the_same_runs_are_paired_one_by_one() -> None:
+    base = [random_scores(seed) for seed in range(3)]
+    more = [QueryScores(s.pids, np.minimum(s.average_precision + 0.01, 1), s.first_match) for s in base]
+    paired = difference([Stratum(0, more)], [Stratum(0, base)], "mAP", same_runs=True)
+    apart = difference([Stratum(0, more)], [Stratum(0, base)], "mAP")
+    assert paired.mean == pytest.approx(apart.mean) and paired.high - paired.low < 0.005
+    assert apart.high - apart.low > 5 * (paired.high - paired.low)
+
+
+def test_equal_runs_differ_by_nothing() -> None:
+    same = [Stratum(0, [random_scores(1)])]
+    found = difference(same, same, "mAP")
+    assert (found.mean, found.low, found.high, found.p_better) == (0, 0, 0, 0.5)
+
+
+def test_what_cannot_be_compared() -> None:
+    one, other = random_scores(1), random_scores(2, identities=49)
+    with pytest.raises(DataError, match="same queries"):
+        difference([Stratum(0, [one])], [Stratum(0, [other])], "mAP")
+    with pytest.raises(DataError, match="same folds"):
+        difference([Stratum(0, [one])], [Stratum(1, [one])], "mAP")
+
+
+def test_levels_that_hold_together() -> None:
+    assert simultaneous(0.95, 1) == pytest.approx(0.95) and simultaneous(0.95, 5) == pytest.approx(0.99)
+
+
+def test_the_scores_of_a_ranking_are_what_its_figures_are_means_of() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(1, 6, 12), rng.integers(0, 6, 40), rng.integers(0, 3, 12), rng.integers(0, 3, 40)
+    found = ranking_metrics(rng.random((12, 40)), *labels)
+    assert found.queries.of("mAP").mean() == pytest.approx(found.mAP, abs=1e-15)
+    for rank in ("rank1", "rank5", "rank10"):
+        assert found.queries.of(rank).mean() == pytest.approx(getattr(found, rank), abs=1e-15)
+    assert found.queries.valid.sum() == found.num_valid_queries
+    again = QueryScores.from_dict(found.queries.to_dict(), "here")
+    np.testing.assert_array_equal(again.average_precision, found.queries.average_precision)
+    np.testing.assert_array_equal(again.first_match, found.queries.first_match)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pid": None},
+        {"pid": [1, 2]},
+        {"pid": "123"},
+        {"first_match": [1, -2, 3]},
+        {"first_match": [1, "a", 3]},
+        {"average_precision": [0.5, 2.0, 0.5]},
+        {"average_precision": [0.5, None, 0.5]},
+        {"average_precision": [0.5, float("nan"), 0.5]},
+        {"average_precision": [[0.5], 0.5, 0.5]},
+    ],
+)
+def test_damaged_scores_are_named(change: dict[str, Any]) -> None:
+    whole = {"pid": [1, 2, 3], "average_precision": [0.5, 0.2, 0.9], "first_match": [1, 2, 3]}
+    QueryScores.from_dict(whole, "file.json")
+    with pytest.raises(DataError, match=r"file\.json: its scores of single queries are damaged"):
+        QueryScores.from_dict({**whole, **change}, "file.json")
