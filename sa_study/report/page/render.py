@@ -19,7 +19,15 @@ from plotly.offline import get_plotlyjs
 
 from sa_study import keys
 from sa_study.report.console import duration, percent
-from sa_study.report.page import figures, figures_contour, figures_space, figures_time, words
+from sa_study.report.page import (
+    figures,
+    figures_contour,
+    figures_forest,
+    figures_space,
+    figures_time,
+    trust_table,
+    words,
+)
 from sa_study.report.page.commands import commands
 from sa_study.report.page.importance import LEAST, Importance, importance, samples
 from sa_study.report.page.palette import PALETTE, STATES
@@ -78,6 +86,9 @@ def render(study: StudyView, album: Album | None = None) -> str:
         test_current=words.evaluates_winner(study),
         ap_formula=words.AP_FORMULA,
         evaluation=study.evaluations.get("best", {}),
+        worth=trust_table.trust_rows(study),
+        score_interval=trust_table.score_interval,
+        is_ablation=study.trust.ablation is not None,
         cost=words.cost_items(study),
         charts={chart.name: chart for chart in charts(study, found)},
         found=found,
@@ -126,6 +137,18 @@ def charts(study: StudyView, found: list[Importance]) -> list[Chart]:
             "Trials by slot and time",
             lambda: figures_time.timeline(study),
             "No trial has begun yet.",
+        ),
+        (
+            "confirmation",
+            "Differences to the baseline, retrained",
+            lambda: figures_forest.forest(study.trust.confirmation, "points over the baseline"),
+            "Nothing to draw.",
+        ),
+        (
+            "ablation",
+            "What each change does",
+            lambda: figures_forest.forest(study.trust.ablation, f"points of {study.config.metric}"),
+            "Nothing to draw.",
         ),
         ("front", "Both objectives of every complete trial", lambda: figures.front(study), early),
     )

@@ -5,6 +5,7 @@ Knows Optuna's database through `sa_study.study`, and no drawing library.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from sa_study import keys
 from sa_study.errors import StudyFolderError
 from sa_study.files import read_json
 from sa_study.report.page.text import finite, plain
+from sa_study.report.page.trust import Trust, read_trust
 from sa_study.space import default_of
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import Cost, study_cost
@@ -108,6 +110,7 @@ class StudyView:
         fingerprint: Of the training images.
         launches: What `provenance.json` tells of each launch.
         notices: What could not be read.
+        trust: What tells how far its figures can be trusted.
         read_at: When it was read, in seconds since 1970.
     """
 
@@ -122,6 +125,7 @@ class StudyView:
     fingerprint: str = ""
     launches: tuple[Mapping[str, Any], ...] = ()
     notices: tuple[str, ...] = ()
+    trust: Trust = field(default_factory=Trust)
     read_at: float = field(default_factory=time.time)
 
     @property
@@ -208,6 +212,7 @@ def read_view(root: Path) -> StudyView:
         driver=str(holder(folder.lock) or ""),
         cost=cost,
         evaluations=_evaluations(folder, notices),
+        trust=read_trust(folder, notices),
         fingerprint=plain(provenance.get("data_fingerprint", "")),
         launches=tuple(launch for launch in launches if isinstance(launch, dict))
         if isinstance(launches, list)
@@ -240,7 +245,8 @@ def _trial(trial: FrozenTrial, record: TrialRecord) -> TrialView:
 
 
 def _scored(view: TrialView, record: TrialRecord, metric: str) -> TrialView:
-    figures = {name: value for name in keys.RANKING if (value := finite(record.best.get(name))) is not None}
+    names = (*keys.RANKING, *itertools.chain(*keys.INTERVALS.values()))
+    figures = {name: value for name in names if (value := finite(record.best.get(name))) is not None}
     epoch = finite(record.best.get(keys.EPOCH))
     score = figures.get(metric)
     return TrialView(
@@ -277,9 +283,19 @@ def _evaluations(folder: StudyFolder, notices: list[str]) -> dict[str, dict[str,
         if not content:
             continue
         if _rates(content) and _rates(content.get("reranked") or content):
-            found[name] = content
+            found[name] = {**content, "intervals": _intervals(content.get("intervals"))}
         else:
             notices.append(f"{path.name} is left out: it has no test figures")
+    return found
+
+
+def _intervals(content: Any) -> dict[str, list[float]]:
+    """The intervals that are some."""
+    found = {}
+    for name, ends in content.items() if isinstance(content, dict) else ():
+        numbers = [finite(end) for end in ends] if isinstance(ends, list) else []
+        if len(numbers) == 2 and None not in numbers:
+            found[str(name)] = [number for number in numbers if number is not None]
     return found
 
 

@@ -7,9 +7,10 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sa_study import keys
-from sa_study.report.console import duration, percent
+from sa_study.report.console import duration, interval, percent
 from sa_study.report.page.text import plain
 from sa_study.report.page.view import StudyView, TrialView
 
@@ -67,6 +68,8 @@ def give_verdict(study: StudyView) -> Verdict:
         other = percent(baseline.score if baseline else None)
         headline += f", {points(lead)} points over the paper’s baseline ({other} %)."
     judgement, tone = _judge(study, winner, lead, noise)
+    if study.trust.confirmed is not None:
+        judgement, tone = _confirmed(study, study.trust.confirmed)
     reasons = [*_counts(study), *_runners_up(study, winner), *_noise(study, noise, lead), *_seeds(study)]
     return Verdict(headline, judgement, tone, (*reasons, _tested(study)))
 
@@ -98,6 +101,12 @@ def _judge(study: StudyView, winner: TrialView, lead: float | None, noise: float
     if gain is not None:
         return "The gain over the baseline is clear, and the test set confirms it", "good"
     return "The gain over the baseline is clear on validation; the test set has not been asked", "fair"
+
+
+def _confirmed(study: StudyView, better: bool) -> tuple[str, str]:
+    """What retraining with new seeds and identities says, which weighs more than any rule of thumb."""
+    said = study.trust.verdict.rstrip(".")
+    return (f"Confirmed: {said}", "good") if better else (f"Not confirmed: {said}", "poor")
 
 
 def _counts(study: StudyView) -> list[str]:
@@ -164,7 +173,7 @@ def _noise(study: StudyView, noise: float | None, lead: float | None) -> list[st
 
 
 def _seeds(study: StudyView) -> list[str]:
-    if "seed" in study.config.space.search:
+    if "seed" in study.config.space.search or study.trust.confirmed is not None:
         return []
     seed = study.value(study.trials[0], "seed")
     return [
@@ -182,10 +191,13 @@ def _tested(study: StudyView) -> str:
     if not evaluates_winner(study):
         return "The test figures here are of an earlier winner: run evaluate again."
     gain = test_gain(study)
+    seen = f" {study.trust.seen.sentence}".rstrip()
     if gain is None:
-        return "The test set was opened for the winner; evaluate --baseline adds the baseline’s figures."
+        return (
+            f"The test set was opened for the winner; evaluate --baseline adds the baseline’s figures.{seen}"
+        )
     compared = f"the winner’s mAP is the baseline’s {points(gain)} points"
-    return f"On the test set, which the search never saw, {compared}."
+    return f"On the test set, which the search never saw, {compared}.{seen}"
 
 
 def evaluates_winner(study: StudyView) -> bool:
@@ -212,10 +224,15 @@ def test_rows(study: StudyView) -> list[tuple[str, list[str]]]:
         evaluation = study.evaluations.get(name)
         if evaluation is None:
             continue
-        rows.append((label, [percent(evaluation[figure]) for figure in keys.TEST_FIGURES]))
+        rows.append((label, [_rate(evaluation, figure) for figure in keys.TEST_FIGURES]))
         if again := evaluation.get("reranked"):
             rows.append((f"{label}, re-ranked", [percent(again[figure]) for figure in keys.TEST_FIGURES]))
     return rows
+
+
+def _rate(evaluation: Mapping[str, Any], figure: str) -> str:
+    ends = (evaluation.get("intervals") or {}).get(figure)
+    return percent(evaluation[figure]) + (f" ({interval(*ends)})" if ends else "")
 
 
 def cost_items(study: StudyView) -> list[tuple[str, str]]:

@@ -228,12 +228,13 @@ def _verdict(
     rows: Sequence[Mapping[str, Any]], leader: Mapping[str, Any] | None, metric: str, asked: Confirmation
 ) -> str:
     count = len(rows) - 1
-    several = f"all {count} comparisons together" if count > 1 else "one comparison"
+    several = f"for all {count} comparisons together" if count > 1 else "one comparison"
     how = f"{len(asked.seeds)} new seeds, identities that the study did not choose by"
     if leader is None:
         return f"Nothing is confirmed: of every configuration a run failed ({how})."
     if leader["trial"] == BASELINE:
-        return f"None of the {count} leading configurations beats the baseline ({how})."
+        which = f"None of the {count} leading configurations" if count > 1 else "The leader does not"
+        return f"{which} {'beats' if count > 1 else 'beat'} the baseline ({how})."
     found = leader["difference"]
     if found is None:
         return f"Nothing is confirmed: the baseline's runs failed ({how})."

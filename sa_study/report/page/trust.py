@@ -1,0 +1,201 @@
+"""What `confirm`, `ablate`, `evaluate --retrain`, `reproduce` and the test ledger left in a study's folder.
+
+Their files may have been edited, or be of another version: what cannot be shown whole is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sa_study import keys
+from sa_study.errors import StudyFolderError
+from sa_study.files import read_json
+from sa_study.report.console import interval, percent
+from sa_study.report.page.text import plain
+from sa_study.report.repeats import Rows, cell_rows, confirmation_rows, curse_line, effect_rows, points
+from sa_study.study.folder import StudyFolder
+from sa_study.study.ledger import Seen, seen
+
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A difference with its interval, in points.
+
+    Attributes:
+        label: Whose.
+        mean: The difference.
+        low: The lower end.
+        high: The upper end.
+    """
+
+    label: str
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the page's sections.
+
+    Attributes:
+        tables: Its tables.
+        bars: Its forest plot.
+        lines: Sentences.
+    """
+
+    tables: tuple[Rows, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trust:
+    """All that tells how far a study's figures can be trusted.
+
+    Attributes:
+        confirmation: What `confirm` found.
+        confirmed: Whether it found something better than the baseline; None where it was not asked.
+        verdict: Its verdict.
+        lead: The confirmed leader's difference to the baseline; None where there is none.
+        ablation: What `ablate` found.
+        retrained: The final answer.
+        reproduced: What `reproduce` found, the latest first.
+        seen: Looks at the test set.
+    """
+
+    confirmation: Part | None = None
+    confirmed: bool | None = None
+    verdict: str = ""
+    lead: Bar | None = None
+    ablation: Part | None = None
+    retrained: Part | None = None
+    reproduced: Part | None = None
+    seen: Seen = field(default_factory=Seen)
+
+
+def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
+    """Reads what there is.
+
+    Args:
+        folder: The study's.
+        notices: Gets a line about each file that is left out.
+    """
+
+    def part(path: Path, build: Callable[[Mapping[str, Any]], Part]) -> tuple[Part | None, Mapping[str, Any]]:
+        try:
+            content = read_json(path)
+            return build(content), content
+        except FileNotFoundError:
+            return None, {}
+        except (OSError, *_DAMAGED):
+            notices.append(f"{plain(path.name)} is left out: it is damaged or of another version")
+            return None, {}
+
+    confirmation, content = part(folder.confirmation, _confirmation)
+    try:
+        looks = seen(folder)
+    except StudyFolderError:
+        notices.append(f"{folder.ledger.name} is damaged: nothing tells how often the test set was seen")
+        looks = Seen()
+    leader = content.get("leader")
+    bars = confirmation.bars if confirmation else ()
+    return Trust(
+        confirmation=confirmation,
+        confirmed=None if confirmation is None else content["winner"] is not None,
+        verdict=plain(content.get("verdict", "")),
+        lead=next((bar for bar in bars if bar.label == f"trial {leader}"), None),
+        ablation=part(folder.ablation, _ablation)[0],
+        retrained=part(folder.retrained, _retrained)[0],
+        reproduced=part(folder.reproduction, _reproduced)[0],
+        seen=looks,
+    )
+
+
+def _confirmation(found: Mapping[str, Any]) -> Part:
+    metric = found["metric"]
+    if metric not in keys.STUDY_METRICS or not isinstance(found["verdict"], str) or "winner" not in found:
+        raise ValueError(metric)
+    rows = [row for row in found["configurations"] if row["difference"]]
+    bars = tuple(_bar(row["name"], row["difference"][metric]) for row in rows)
+    runs = Rows(
+        "Single runs, validation, per cent",
+        ("", "seed", "fold", "rank-1", "mAP"),
+        [
+            (row["name"], str(one["seed"]), str(one["fold"]), *(_rate(one[name]) for name in _FIGURES))
+            for row in found["configurations"]
+            for one in row["scores"]
+        ],
+    )
+    lines = [found["verdict"], *([curse_line(found)] if found["curse"] else [])]
+    return Part((confirmation_rows(found), runs), bars, tuple(map(plain, lines)))
+
+
+def _ablation(found: Mapping[str, Any]) -> Part:
+    metric = found["metric"]
+    bars = tuple(
+        _bar(f"{effect['factor']}: {effect['from']} → {effect['to']}", effect["difference"][metric])
+        for effect in found["effects"]
+        if effect["difference"]
+    )
+    runs = found["runs"]
+    line = (
+        f"{int(runs['ended'])} of {int(runs['asked'])} runs have ended, {int(runs['failed'])} of them failed."
+    )
+    return Part((effect_rows(found), cell_rows(found)), bars, (line,))
+
+
+def _retrained(found: Mapping[str, Any]) -> Part:
+    rows = []
+    for choice in found["configurations"]:
+        for seed, one in zip(choice["seeds"], choice["evaluations"], strict=True):
+            rows.append((f"{choice['name']}, seed {seed}", *(_with_interval(one, name) for name in _FIGURES)))
+        means = (choice["summary"][name] for name in _FIGURES)
+        rows.append(
+            (
+                f"{choice['name']}, mean ± std of {len(choice['seeds'])}",
+                *(f"{_rate(mean['mean'])} ± {_rate(mean['std'])}" for mean in means),
+            )
+        )
+    if difference := found["difference"]:
+        rows.append(("best − baseline, points", *(points(difference[name]) for name in _FIGURES)))
+    notes = ("In brackets 95 % intervals over identities; differences are paired by query.",)
+    table = Rows("Trained on all training identities, test set, per cent", ("", "rank-1", "mAP"), rows, notes)
+    return Part((table,), (), (plain(found["reason"]).capitalize() + ".",))
+
+
+def _reproduced(found: Mapping[str, Any]) -> Part:
+    lines = []
+    for one in reversed(found["reproductions"]):
+        differs = "; ".join(map(str, one["differs"])) or "nothing else differed"
+        lines.append(
+            f"{one['time']}: trial {int(one['trial'])} was rerun over {int(one['epochs'])} epochs: "
+            f"{one['result']} (best {one['metric']} {_rate(one['recorded'])} recorded, {_rate(one['rerun'])} "
+            f"rerun; {differs})."
+        )
+    return Part((), (), tuple(plain(line) for line in lines))
+
+
+_FIGURES = (keys.RANK1, keys.MAP)
+
+
+def _with_interval(found: Mapping[str, Any], name: str) -> str:
+    ends: Sequence[float] | None = (found.get("intervals") or {}).get(name)
+    return _rate(found[name]) + (f" ({interval(*ends)})" if ends else "")
+
+
+def _rate(value: Any) -> str:
+    return "–" if value is None else percent(float(value))
+
+
+def _bar(label: Any, found: Mapping[str, Any]) -> Bar:
+    mean, low, high = (100 * float(found[name]) for name in ("mean", "low", "high"))
+    if not all(map(math.isfinite, (mean, low, high))) or not low <= mean <= high:
+        raise ValueError(found)
+    return Bar(plain(label, 80), mean, low, high)

@@ -1,0 +1,114 @@
+"""How far each number on the page can be trusted, as rows of a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sa_study import keys
+from sa_study.report.console import interval, percent
+from sa_study.report.page.trust import Bar
+from sa_study.report.page.view import StudyView, TrialView
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a number is worth.
+
+    Attributes:
+        name: Which number.
+        value: It.
+        interval: Its 95 % interval, or why there is none.
+        covers: What would change it within the interval.
+        bias: What makes it look better than it is.
+        better: What would tell more.
+    """
+
+    name: str
+    value: str
+    interval: str
+    covers: str
+    bias: str
+    better: str
+
+
+_NOT_RECORDED = "not recorded"
+
+
+def trust_rows(study: StudyView) -> list[Worth]:
+    """A row for each of the study's main numbers."""
+    rows = [*_validation(study), *_lead(study)]
+    for name, label in (("best", "the winner"), ("baseline", "the baseline")):
+        if name in study.evaluations:
+            rows.append(_test(study, name, label))
+    return rows
+
+
+def score_interval(trial: TrialView | None, metric: str) -> str:
+    """The interval of a trial's score as text; empty where none was recorded."""
+    if trial is None:
+        return ""
+    low, high = (trial.figures.get(end) for end in keys.INTERVALS[metric])
+    return "" if low is None or high is None else interval(low, high)
+
+
+def _validation(study: StudyView) -> list[Worth]:
+    best, metric = study.best, study.config.metric
+    if best is None or best.score is None:
+        return []
+    return [
+        Worth(
+            f"validation {metric} of trial {best.number}",
+            f"{percent(best.score)} %",
+            score_interval(best, metric) or _NOT_RECORDED,
+            "other identities",
+            f"the best of {len(study.complete)} complete trials, and of its {best.epoch} epochs",
+            "confirm" if study.trust.confirmed is None else "confirmed below",
+        )
+    ]
+
+
+def _lead(study: StudyView) -> list[Worth]:
+    best, baseline, trust = study.best, study.baseline, study.trust
+    rows = []
+    if best and baseline and best.score is not None and baseline.score is not None and not best.baseline:
+        lead = 100 * (best.score - baseline.score)
+        rows.append(
+            Worth(
+                f"lead of trial {best.number} in the study",
+                f"{lead:+.1f} points",
+                "not computed",
+                "nothing: one seed each",
+                "trial chosen for it",
+                "confirm" if trust.confirmed is None else "confirmed below",
+            )
+        )
+    if trust.lead:
+        rows.append(
+            Worth(
+                f"lead of {trust.lead.label}, confirmed",
+                f"{trust.lead.mean:+.1f} points",
+                _points(trust.lead),
+                "other identities and other seeds",
+                "best of its epochs, as the baseline’s",
+                "more --seeds, more --folds",
+            )
+        )
+    return rows
+
+
+def _test(study: StudyView, name: str, label: str) -> Worth:
+    found = study.evaluations[name]
+    ends = (found.get("intervals") or {}).get(keys.MAP)
+    looks = study.trust.seen.count
+    return Worth(
+        f"test mAP of {label}",
+        f"{percent(found[keys.MAP])} %",
+        interval(*ends) if ends else "not recorded: evaluate again",
+        "other identities; one seed",
+        "none" if looks < 2 else f"test set seen {looks} times",
+        "evaluate --retrain --seeds 3" if study.trust.retrained is None else "final answer below",
+    )
+
+
+def _points(bar: Bar) -> str:
+    return f"{bar.low:+.1f} to {bar.high:+.1f}"
