@@ -64,7 +64,7 @@ def confirmation_rows(found: Mapping[str, Any]) -> Rows:
         rows,
         (
             f"± standard deviation of the runs; differences in points, paired by query, with "
-            f"{percent(found['level'])} % intervals{together}, over identities and seeds.",
+            f"{100 * found['level']:.0f} % intervals{together}, over identities and seeds.",
         ),
     )
 
@@ -82,9 +82,9 @@ def curse_line(found: Mapping[str, Any]) -> str:
     lost = 100 * (curse["study_lead"] - curse["lead"])
     luck = f"{lost:.1f} points of that were luck" if lost > 0 else "none of that was luck"
     return (
-        f"winner's curse: in the study trial {curse['trial']} led the baseline by "
+        f"Winner's curse: in the study trial {curse['trial']} led the baseline by "
         f"{100 * curse['study_lead']:+.1f} points of {found['metric']}; retrained, by "
-        f"{points({**curse, 'mean': curse['lead']})}: {luck}"
+        f"{points({**curse, 'mean': curse['lead']})}: {luck}."
     )
 
 

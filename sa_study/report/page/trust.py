@@ -63,7 +63,7 @@ class Trust:
         confirmation: What `confirm` found.
         confirmed: Whether it found something better than the baseline; None where it was not asked.
         verdict: Its verdict.
-        lead: The confirmed leader's difference to the baseline; None where there is none.
+        lead: What is left of the study winner's lead over the baseline; None where that is not known.
         ablation: What `ablate` found.
         retrained: The final answer.
         reproduced: What `reproduce` found, the latest first.
@@ -104,13 +104,13 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
     except StudyFolderError:
         notices.append(f"{folder.ledger.name} is damaged: nothing tells how often the test set was seen")
         looks = Seen()
-    leader = content.get("leader")
+    winner = (content.get("curse") or {}).get("trial")
     bars = confirmation.bars if confirmation else ()
     return Trust(
         confirmation=confirmation,
         confirmed=None if confirmation is None else content["winner"] is not None,
         verdict=plain(content.get("verdict", "")),
-        lead=next((bar for bar in bars if bar.label == f"trial {leader}"), None),
+        lead=next((bar for bar in bars if bar.label == f"trial {winner}"), None),
         ablation=part(folder.ablation, _ablation)[0],
         retrained=part(folder.retrained, _retrained)[0],
         reproduced=part(folder.reproduction, _reproduced)[0],

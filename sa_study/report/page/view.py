@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 from sa_study import keys
 from sa_study.errors import StudyFolderError
-from sa_study.files import read_json
+from sa_study.report.page.evaluations import read_evaluations, read_or_notice
 from sa_study.report.page.text import finite, plain
 from sa_study.report.page.trust import Trust, read_trust
 from sa_study.space import default_of
@@ -189,7 +189,7 @@ def read_view(root: Path) -> StudyView:
     database = open_readonly(folder)
     frozen = trials_in(database, folder)
     notices: list[str] = []
-    provenance = _read_json(folder.provenance, notices)
+    provenance = read_or_notice(folder.provenance, notices)
     launches = provenance.get("launches", [])
     try:
         records = [read_record(trial) for trial in frozen]
@@ -211,7 +211,7 @@ def read_view(root: Path) -> StudyView:
         front=front,
         driver=str(holder(folder.lock) or ""),
         cost=cost,
-        evaluations=_evaluations(folder, notices),
+        evaluations=read_evaluations(folder, notices),
         trust=read_trust(folder, notices),
         fingerprint=plain(provenance.get("data_fingerprint", "")),
         launches=tuple(launch for launch in launches if isinstance(launch, dict))
@@ -262,43 +262,3 @@ def _scored(view: TrialView, record: TrialRecord, metric: str) -> TrialView:
 def _seconds(moment: datetime | None) -> float | None:
     """Optuna's moments are in this machine's local time."""
     return None if moment is None else moment.timestamp()
-
-
-def _read_json(path: Path, notices: list[str]) -> dict[str, Any]:
-    """A file's content; empty where it is missing, and with a notice where it is damaged."""
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError):
-        notices.append(f"{plain(path.name)} is left out: it is damaged or cannot be read")
-    return {}
-
-
-def _evaluations(folder: StudyFolder, notices: list[str]) -> dict[str, dict[str, Any]]:
-    sources = {"best": folder.evaluation, "baseline": folder.baseline_evaluation}
-    found = {}
-    for name, path in sources.items():
-        content = _read_json(path, notices)
-        if not content:
-            continue
-        if _rates(content) and _rates(content.get("reranked") or content):
-            found[name] = {**content, "intervals": _intervals(content.get("intervals"))}
-        else:
-            notices.append(f"{path.name} is left out: it has no test figures")
-    return found
-
-
-def _intervals(content: Any) -> dict[str, list[float]]:
-    """The intervals that are some."""
-    found = {}
-    for name, ends in content.items() if isinstance(content, dict) else ():
-        numbers = [finite(end) for end in ends] if isinstance(ends, list) else []
-        if len(numbers) == 2 and None not in numbers:
-            found[str(name)] = [number for number in numbers if number is not None]
-    return found
-
-
-def _rates(content: Any) -> bool:
-    names: Sequence[str] = keys.TEST_FIGURES
-    return isinstance(content, dict) and all(finite(content.get(name)) is not None for name in names)

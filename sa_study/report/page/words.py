@@ -226,7 +226,7 @@ def test_rows(study: StudyView) -> list[tuple[str, list[str]]]:
             continue
         rows.append((label, [_rate(evaluation, figure) for figure in keys.TEST_FIGURES]))
         if again := evaluation.get("reranked"):
-            rows.append((f"{label}, re-ranked", [percent(again[figure]) for figure in keys.TEST_FIGURES]))
+            rows.append((f"{label}, re-ranked", [_rate(again, figure) for figure in keys.TEST_FIGURES]))
     return rows
 
 
