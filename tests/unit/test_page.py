@@ -35,7 +35,7 @@ from sa_study.study.lock import driver_lock
 
 test_gain.__test__ = False  # type: ignore[attr-defined]
 FIGURES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")
-SECTIONS = ["verdict", "leaderboard", "history", "curves", "parallel", "importance"]
+SECTIONS = ["verdict", "trust", "leaderboard", "history", "curves", "parallel", "importance"]
 SECTIONS += ["slices", "timeline", "pictures", "settings", "provenance", "rerun"]
 
 

@@ -172,7 +172,10 @@ def _retrained(found: Mapping[str, Any]) -> Part:
 
 def _reproduced(found: Mapping[str, Any]) -> Part:
     lines = []
-    for one in reversed(found["reproductions"]):
+    reruns: Any = found["reproductions"]
+    if not isinstance(reruns, list):
+        raise TypeError(reruns)
+    for one in reversed(reruns):
         differs = "; ".join(map(str, one["differs"])) or "nothing else differed"
         lines.append(
             f"{one['time']}: trial {int(one['trial'])} was rerun over {int(one['epochs'])} epochs: "

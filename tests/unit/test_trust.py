@@ -1,0 +1,185 @@
+"""How far the page says its numbers can be trusted: what it reads, shows, and leaves out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_study import HOSTILE, make_study
+from repeat_runs import run
+
+from sa_study.report.page.figures_forest import forest
+from sa_study.report.page.render import render
+from sa_study.report.page.trust_table import trust_rows
+from sa_study.report.page.view import read_view
+from sa_study.report.page.words import give_verdict
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import read_trials
+from sa_study.study.folder import StudyFolder
+from sa_study.study.ledger import begin_look
+from sa_study.study.records import choose_winner
+from sa_study.study.repeats.confirmation import choose, conclude
+
+RATES = {name: 0.5 for name in ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_study(tmp_path_factory.mktemp("made") / "study", 60)
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> StudyFolder:
+    root = tmp_path / "study"
+    root.mkdir()
+    for path in made.iterdir():
+        (root / path.name).write_bytes(path.read_bytes())
+    return StudyFolder(root)
+
+
+def confirmed(folder: StudyFolder, gain: float) -> dict[str, Any]:
+    """What `confirm` would write if every leader were better by so much."""
+    config = StudyConfig.read(folder.config)
+    asked = choose(config, read_trials(folder), top=2, seeds=3, folds=1)
+    runs = [
+        run(candidate.point, 0.5 + gain * bool(candidate.trial), seed)
+        for seed in asked.seeds
+        for candidate in asked.candidates
+    ]
+    return conclude(asked, runs, config)
+
+
+def retrained(reason: str = "trial 3 won the study") -> dict[str, Any]:
+    summary = {name: {"mean": 0.5, "std": 0.01} for name in RATES}
+    one = {**RATES, "intervals": {"rank1": [0.4, 0.6], "mAP": None}}
+    choice = {"name": "best", "trial": 3, "seeds": [0, 1], "evaluations": [one, RATES], "summary": summary}
+    return {"reason": reason, "configurations": [choice], "difference": None, "looks": 1}
+
+
+def reproduced(**changes: Any) -> dict[str, Any]:
+    one = {
+        "time": "2026-03-01T10:00:00+00:00",
+        "trial": 3,
+        "epochs": 20,
+        "result": "equal",
+        "metric": "mAP",
+        "recorded": 0.75,
+        "rerun": 0.75,
+        "differs": [],
+    }
+    return {"reproductions": [{**one, **changes}]}
+
+
+def write(path: Path, content: Any) -> None:
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def test_nothing_is_claimed_of_a_study_that_was_only_run(folder: StudyFolder) -> None:
+    study = read_view(folder.root)
+    assert study.trust.confirmed is None and not study.notices
+    assert [row.interval for row in trust_rows(study)] == ["not recorded", "not computed"]
+    page = render(study)
+    for command in ("confirm --study", "--retrain --seeds 3", "reproduce --study"):
+        assert command in page
+    assert forest(study.trust.confirmation, "points") is None and "Ablation" not in page
+
+
+@pytest.mark.parametrize(("gain", "tone"), [(0.2, "good"), (0.0, "poor")])
+def test_a_confirmation_is_the_verdict(folder: StudyFolder, gain: float, tone: str) -> None:
+    found = confirmed(folder, gain)
+    write(folder.confirmation, found)
+    study = read_view(folder.root)
+    verdict = give_verdict(study)
+    assert verdict.tone == tone and found["verdict"].rstrip(".") in verdict.judgement
+    lead = study.trust.lead
+    assert lead and lead.mean == pytest.approx(100 * found["curse"]["lead"])
+    assert any(row.covers == "other identities and other seeds" for row in trust_rows(study))
+    figure = forest(study.trust.confirmation, "points")
+    assert figure and sorted(x for trace in figure.data for x in trace.x) == pytest.approx(
+        sorted(100 * row["difference"]["mAP"]["mean"] for row in found["configurations"][1:]), abs=1e-3
+    )
+    page = render(study)
+    assert "Winner&#39;s curse" in page and "Single runs" in page
+
+
+def test_intervals_stand_beside_what_has_them_and_nowhere_else(folder: StudyFolder) -> None:
+    winner = choose_winner(read_trials(folder), "mAP")
+    assert winner
+    settings = {"settings": dict(winner.params)}
+    write(folder.evaluation, {**RATES, **settings, "intervals": {"rank1": [0.4, 0.6], "mAP": [0.45, 0.55]}})
+    write(folder.baseline_evaluation, {**RATES, "intervals": {"rank1": "wide", "mAP": [0.1]}})
+    begin_look(folder, "best")
+    begin_look(folder, "best")
+    study = read_view(folder.root)
+    rows = {row.name: row for row in trust_rows(study)}
+    assert rows["test mAP of the winner"].interval == "45.0–55.0"
+    assert rows["test mAP of the baseline"].interval == "not recorded: evaluate again"
+    assert rows["test mAP of the winner"].bias == "test set seen 3 times", "the file itself tells of a look"
+    page = render(study)
+    assert "50.0 (40.0–60.0)" in page and page.count("Test set seen 3 times") >= 2
+
+
+def test_the_final_answer_and_reproductions_are_shown(folder: StudyFolder) -> None:
+    write(folder.retrained, retrained())
+    write(folder.reproduction, reproduced())
+    page = render(read_view(folder.root))
+    assert "best, mean ± std of 2" in page and "50.0 ± 1.0" in page and "50.0 (40.0–60.0)" in page
+    assert "trial 3 was rerun over 20 epochs: equal" in page
+
+
+@pytest.mark.parametrize("name", ["confirmation", "ablation", "retrained", "reproduction"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{",
+        "{}",
+        '{"metric": "mAP"}',
+        '{"configurations": 3, "reproductions": {}}',
+        '{"reason": NaN}',
+    ],
+)
+def test_what_is_damaged_is_left_out_and_named(folder: StudyFolder, name: str, content: str) -> None:
+    path = getattr(folder, name)
+    path.write_text(content)
+    study = read_view(folder.root)
+    assert any(line.startswith(f"{name}.json is left out") for line in study.notices)
+    assert path.name in render(study)
+
+
+def test_a_damaged_ledger_is_named(folder: StudyFolder) -> None:
+    folder.ledger.write_text("{")
+    study = read_view(folder.root)
+    assert any("nothing tells how often the test set was seen" in line for line in study.notices)
+
+
+def test_half_a_confirmation_is_none(folder: StudyFolder) -> None:
+    """Every key that is missing, or has another type, leaves the whole out: nothing is half trusted."""
+    whole = json.loads(json.dumps(confirmed(folder, 0.2)))
+    for key in ("metric", "configurations", "verdict", "winner", "curse", "seeds", "folds", "comparisons"):
+        for changed in ({k: v for k, v in whole.items() if k != key}, {**whole, key: object_of(key)}):
+            write(folder.confirmation, changed)
+            study = read_view(folder.root)
+            if study.trust.confirmation is None:
+                assert study.trust.confirmed is None and study.notices
+            render(study)
+
+
+def object_of(key: str) -> Any:
+    return {"strange": [HOSTILE]} if key != "configurations" else [{"name": HOSTILE}]
+
+
+def test_hostile_text_stays_text(folder: StudyFolder) -> None:
+    found = confirmed(folder, 0.2)
+    found["configurations"][1]["name"] = HOSTILE
+    found["verdict"] = HOSTILE
+    write(folder.confirmation, found)
+    write(folder.retrained, retrained(HOSTILE))
+    write(folder.reproduction, reproduced(result=HOSTILE, differs=[HOSTILE]))
+    study = read_view(folder.root)
+    assert study.trust.confirmation and study.trust.retrained and study.trust.reproduced
+    page = render(study)
+    assert "<script>window.hacked" not in page and "<img src=x" not in page and "\x1b" not in page
