@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from sa_study.cli import data, export, pictures, repeats, report, runs, status, study
+from sa_study.cli import data, export, pictures, repeats, report, reproduce, runs, status, study
 from sa_study.errors import StudyError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 study.register(app)
 status.register(app)
 repeats.register(app)
+reproduce.register(app)
 runs.register(app)
 export.register(app)
 report.register(app)

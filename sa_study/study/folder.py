@@ -33,6 +33,7 @@ class StudyFolder:
         self.confirm = self.root / "confirm"
         self.confirmation = self.root / "confirmation.json"
         self.ablation = self.root / "ablation.json"
+        self.reproduction = self.root / "reproduction.json"
         self.baseline_weights = self.root / "baseline.pt"
         self.baseline_evaluation = self.root / "baseline_evaluation.json"
 

@@ -1,0 +1,297 @@
+"""A trial run again from its record alone, in this process, and what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sa_study import keys
+from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
+from sa_study.config import completed
+from sa_study.data.images import Progress
+from sa_study.data.market1501 import Market1501
+from sa_study.data.store import TrainingData
+from sa_study.engine import Trainer, backbone_start
+from sa_study.errors import DataError, Diverged, StudyError, StudyFolderError, WeightsError
+from sa_study.files import read_json, write_json
+from sa_study.provenance import describe_run
+from sa_study.study.comparison import (
+    DIFFERENT,
+    EQUAL,
+    NOT_COMPARED,
+    WITHIN,
+    Difference,
+    compare,
+    contradictions,
+    largest,
+)
+from sa_study.study.launch_changes import Change, changes_since
+from sa_study.study.recorded import RAY, Recorded
+from sa_study.study.storage import Storage
+from sa_study.training import load_training_data
+
+_OF_LIST = "reproductions"
+
+
+@dataclass
+class Rerun:
+    """What a rerun gave.
+
+    Attributes:
+        epochs: Figures of its epochs.
+        weights: The network's state at the best epoch of the record; None where it did not come to it.
+        failure: Why it could not go on, or empty.
+        device: Where it ran.
+    """
+
+    epochs: dict[int, dict[str, float]] = field(default_factory=dict)
+    weights: dict[str, Tensor] | None = None
+    failure: str = ""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a trial's figures came again.
+
+    Attributes:
+        result: `equal`, `within tolerance` or `different`.
+        reasons: Why it is not equal, the first the one that decides.
+        differences: Every figure that differs.
+        weights: Whether the best epoch's weights are `equal` or `different`, or `not compared`.
+        changes: What differs between then and now.
+        rerun: The study's metric at the record's best epoch in the rerun; None where there is none.
+    """
+
+    result: str
+    reasons: list[str]
+    differences: list[Difference]
+    weights: str
+    changes: list[Change]
+    rerun: float | None
+
+
+def load_images(recorded: Recorded, data_dir: Path | None, progress: Progress) -> TrainingData:
+    """Decodes what the trial was trained on and validated with.
+
+    Raises:
+        DataError: The images cannot be used, or are not those of the study.
+    """
+    place = data_dir or recorded.config.data_dir
+    data = load_training_data(Market1501(place), recorded.settings, progress)
+    if data.store.fingerprint != recorded.fingerprint:
+        raise DataError(
+            f"{place}: its training images are not those that the study was begun with (fingerprint "
+            f"{data.store.fingerprint[:12]}, not {recorded.fingerprint[:12]}); give the same by --data-dir"
+        )
+    return data
+
+
+def run_again(
+    recorded: Recorded, data: TrainingData, on_epoch: Callable[[Mapping[str, float]], None]
+) -> Rerun:
+    """Trains as the trial was trained, to the epoch to which it came; a failed one until it fails.
+
+    Raises:
+        StudyError: The settings cannot be had here.
+    """
+    settings, record = recorded.settings, recorded.record
+    trainer = Trainer(settings, data, backbone_start(settings.depth, settings.pretrained))
+    rerun, best = Rerun(device=trainer.device.type), record.best.get(keys.EPOCH)
+    while trainer.epoch < recorded.goal:
+        try:
+            figures = trainer.run_epoch()
+        except Diverged as error:
+            rerun.failure = str(error)
+            break
+        except (RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
+            if not record.failure and not isinstance(error, torch.OutOfMemoryError):
+                raise
+            rerun.failure = f"epoch {trainer.epoch + 1}: {' '.join(str(error).split())[:200]}"
+            break
+        rerun.epochs[trainer.epoch] = figures
+        if trainer.epoch == best:
+            state = trainer.checkpoint().state_dict
+            rerun.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
+        on_epoch(figures)
+    return rerun
+
+
+def judge(recorded: Recorded, rerun: Rerun, tolerance: float) -> Verdict:
+    """Compares a rerun with the record.
+
+    Equal figures are asked for where nothing differs that figures depend on; elsewhere the study's metric at
+    the best epoch must be within the tolerance, and the record must not contradict itself.
+
+    Args:
+        recorded: The record.
+        rerun: What came of it now.
+        tolerance: In points of the study's metric.
+    """
+    changes = [*recorded.doubts(rerun.device), *_changes(recorded, rerun)]
+    weights, why = compare_weights(recorded, rerun.weights)
+    if why:
+        changes.append(Change(why, decides=False))
+    differences = _differences(recorded, rerun)
+    metric, best = recorded.config.metric, int(recorded.record.best.get(keys.EPOCH, 0))
+    again = rerun.epochs.get(best, {}).get(metric)
+    failing = failures(recorded.record.failure, rerun.failure)
+    unequal = [failing] if failing else []
+    unequal += ["the best epoch's weights differ"] if weights == DIFFERENT else []
+    unequal += list(map(str, differences))
+    if not unequal:
+        return Verdict(EQUAL, [], [], weights, changes, again)
+    reasons = _decisive(recorded, rerun, differences, tolerance, best if weights == EQUAL else 0)
+    if not any(change.decides for change in changes):
+        reasons.append("nothing differs between then and now that figures depend on: they had to be equal")
+    return Verdict(DIFFERENT if reasons else WITHIN, reasons or unequal, differences, weights, changes, again)
+
+
+def _differences(recorded: Recorded, rerun: Rerun) -> list[Difference]:
+    """Every figure that differs; what several places have alike is told once."""
+    found: dict[tuple[int, str, str], Difference] = {}
+    for source, epochs in recorded.sources.items():
+        for difference in compare(source, epochs, rerun.epochs, whole=source == RAY):
+            known = difference.epoch, difference.figure, repr(difference.recorded)
+            found.setdefault(known, difference)
+    return list(found.values())
+
+
+def _decisive(
+    recorded: Recorded, rerun: Rerun, differences: Sequence[Difference], tolerance: float, equal_weights: int
+) -> list[str]:
+    """Why a rerun is no reproduction, whatever differs between then and now."""
+    reasons, metric = [], recorded.config.metric
+    before = _failed_in(recorded.record.failure)
+    if bool(recorded.record.failure) != bool(rerun.failure) or before not in (0, _failed_in(rerun.failure)):
+        reasons.append(failures(recorded.record.failure, rerun.failure))
+    at_best = [
+        d for d in differences if d.figure == metric and d.epoch == recorded.record.best.get(keys.EPOCH)
+    ]
+    for difference in at_best:
+        if difference.size is None or 100 * difference.size > tolerance:
+            reasons.append(f"{difference}: more than {tolerance:g} points apart")
+    found = contradictions(differences, recorded.trained_epochs, tolerance, equal_weights)
+    return [*reasons, *(line for line in found if line not in reasons)]
+
+
+def failures(recorded: str, rerun: str) -> str:
+    """What is not the same about two runs' failures, in words; empty for the same, or none in both."""
+    if recorded == rerun or (recorded and rerun and not _failed_in(recorded)):
+        return ""  # of a process that died no reason is recorded
+    if not rerun:
+        return f"the failure did not come again ({recorded})"
+    return f"the rerun failed: {rerun}" + (f"; recorded: {recorded}" if recorded else "")
+
+
+def _failed_in(failure: str) -> int:
+    """The epoch that a failure names, or 0."""
+    first, _, _ = failure.removeprefix("epoch ").partition(":")
+    return int(first) if failure.startswith("epoch ") and first.isascii() and first.isdigit() else 0
+
+
+def _changes(recorded: Recorded, rerun: Rerun) -> list[Change]:
+    return changes_since(
+        recorded.launches, describe_run(), on_gpu=recorded.on_gpu, gpu_now=rerun.device != "cpu"
+    )
+
+
+def compare_weights(recorded: Recorded, weights: Mapping[str, Tensor] | None) -> tuple[str, str]:
+    """Compares the best epoch's weights with those of the best checkpoint.
+
+    Returns:
+        Whether they are equal, and why they were not compared, in words.
+    """
+    if not recorded.record.best:
+        return NOT_COMPARED, ""
+    if weights is None:
+        return NOT_COMPARED, "weights: not compared, as the rerun did not come to the best epoch"
+    checkpoint = _checkpoint(recorded)
+    if isinstance(checkpoint, str):
+        return NOT_COMPARED, f"weights: not compared, as the best checkpoint {checkpoint}"
+    state = checkpoint.state_dict
+    same = state.keys() == weights.keys() and all(
+        value.dtype == weights[name].dtype and torch.equal(value, weights[name])
+        for name, value in state.items()
+    )
+    return EQUAL if same else DIFFERENT, ""
+
+
+def _checkpoint(recorded: Recorded) -> Checkpoint | str:
+    """The checkpoint of the best epoch, or why it is not there."""
+    record = recorded.record
+    storage = Storage.of_study(recorded.folder, recorded.config.storage_path)
+    try:
+        with storage.checkpoint(record.best_checkpoint).as_directory() as folder:
+            checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
+    except (OSError, WeightsError, StudyFolderError) as error:
+        return f"cannot be read ({' '.join(str(error).split())[:200]})"
+    try:
+        settings = {**completed(checkpoint.settings), keys.ACCUMULATE: None}
+    except StudyError as error:
+        return f"has other settings ({error})"
+    if checkpoint.epoch != record.best[keys.EPOCH]:
+        return f"is of epoch {checkpoint.epoch}"
+    wanted = {**recorded.settings.to_dict(), keys.ACCUMULATE: None}
+    apart = [name for name, value in wanted.items() if settings.get(name) != value]
+    return f"was made with another {apart[0]}" if apart else checkpoint
+
+
+def entry(recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) -> dict[str, Any]:
+    """What is kept of a reproduction, as plain values."""
+    now = describe_run()
+    return {
+        "time": now["time"],
+        "command": now["command"],
+        "trial": recorded.number,
+        "result": verdict.result,
+        "tolerance": tolerance,
+        "epochs": len(rerun.epochs),
+        "metric": recorded.config.metric,
+        "recorded": recorded.record.best.get(recorded.config.metric),
+        "rerun": verdict.rerun,
+        "largest_difference": largest(verdict.differences),
+        "weights": verdict.weights,
+        "differs": [change.line for change in verdict.changes],
+    }
+
+
+def require_place(path: Path) -> None:
+    """Checks, before hours of training, that a reproduction can be kept.
+
+    Raises:
+        StudyFolderError: It cannot.
+    """
+    if not os.access(path.parent, os.W_OK):
+        raise StudyFolderError(f"{path.parent}: cannot be written, and {path.name} is kept there")
+    read_reproductions(path)
+
+
+def read_reproductions(path: Path) -> list[Any]:
+    """What a study's reproductions gave, the latest last; nothing where there are none.
+
+    Raises:
+        StudyFolderError: The file is damaged.
+    """
+    try:
+        found = read_json(path)[_OF_LIST] if path.exists() else []
+        if not isinstance(found, list):
+            raise ValueError(_OF_LIST)
+    except (OSError, ValueError, KeyError):
+        raise StudyFolderError(f"{path}: is damaged; move it away, and reproductions are kept anew") from None
+    return found
+
+
+def keep(path: Path, new: Mapping[str, Any]) -> None:
+    """Adds a reproduction to those that are kept.
+
+    Raises:
+        StudyFolderError: The file is damaged.
+    """
+    write_json(path, {_OF_LIST: [*read_reproductions(path), new]})
