@@ -15,7 +15,7 @@ from sa_study.errors import ConfigError
 if TYPE_CHECKING:
     from sa_study.report.output import Output
     from sa_study.study.recorded import Recorded
-    from sa_study.study.reproduction import Rerun
+    from sa_study.study.rerun import Rerun
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +72,7 @@ def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None)
     from sa_study import keys
     from sa_study.report.console import epoch_line, phases
     from sa_study.report.reproduction import opening_line
-    from sa_study.study.reproduction import load_images, run_again
+    from sa_study.study.rerun import load_images, run_again
 
     output.say(opening_line(recorded, study))
     with phases(output.console) as report:

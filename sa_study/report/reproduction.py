@@ -9,10 +9,12 @@ from rich.table import Table
 
 from sa_study import keys
 from sa_study.report.console import make_table
+from sa_study.study.result_rows import is_number
 
 if TYPE_CHECKING:
     from sa_study.study.recorded import Recorded
-    from sa_study.study.reproduction import Rerun, Verdict
+    from sa_study.study.reproduction import Verdict
+    from sa_study.study.rerun import Rerun
 
 _MOST = 8
 """Differences that are listed; reproduction.json has the largest of each figure."""
@@ -26,7 +28,7 @@ def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> Tabl
         table.add_column(column, justify="right")
     for name in (*keys.RANKING, keys.LOSS):
         was, is_now, factor = recorded.get(name), rerun.get(name), 1 if name == keys.LOSS else 100
-        if was is None or is_now is None:
+        if not (is_number(was) and is_number(is_now)):
             continue
         apart = "0" if was == is_now else f"{factor * (is_now - was):+.2g}"
         table.add_row(name, f"{factor * was:.6f}", f"{factor * is_now:.6f}", apart)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,13 +77,16 @@ def compare(source: str, recorded: Epochs, rerun: Epochs, *, whole: bool) -> lis
     return found
 
 
-def largest(differences: Sequence[Difference]) -> dict[str, float | None]:
-    """By figure, the largest absolute difference; None where there is one that is no number."""
-    found: dict[str, float | None] = {}
+def largest(recorded: Iterable[Epochs], differences: Sequence[Difference]) -> dict[str, float | None]:
+    """By recorded figure, the largest absolute difference; None where one of the two was no number."""
+    figures = (deterministic(figures) for epochs in recorded for figures in epochs.values())
+    found: dict[str, float | None] = dict.fromkeys((name for of_epoch in figures for name in of_epoch), 0.0)
     for difference in differences:
         size, before = difference.size, found.get(difference.figure, 0.0)
         found[difference.figure] = None if size is None or before is None else max(size, before)
-    return found
+    return {
+        name: size for name, size in found.items() if name not in (keys.EPOCH, keys.PROGRESS) or size != 0
+    }
 
 
 def contradictions(

@@ -1,30 +1,21 @@
-"""A trial run again from its record alone, in this process, and what came of it."""
+"""Whether a rerun of a trial gave what was recorded, and what is kept of that."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from sa_study import keys
-from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
-from sa_study.config import completed
-from sa_study.data.images import Progress
-from sa_study.data.market1501 import Market1501
-from sa_study.data.store import TrainingData
-from sa_study.engine import Trainer, backbone_start
-from sa_study.errors import DataError, Diverged, StudyError, StudyFolderError, WeightsError
+from sa_study.errors import StudyFolderError
 from sa_study.files import read_json, write_json
 from sa_study.provenance import describe_run
 from sa_study.study.comparison import (
     DIFFERENT,
     EQUAL,
-    NOT_COMPARED,
     WITHIN,
     Difference,
     compare,
@@ -33,27 +24,9 @@ from sa_study.study.comparison import (
 )
 from sa_study.study.launch_changes import Change, changes_since
 from sa_study.study.recorded import RAY, Recorded
-from sa_study.study.storage import Storage
-from sa_study.training import load_training_data
+from sa_study.study.rerun import Rerun, compare_weights
 
 _OF_LIST = "reproductions"
-
-
-@dataclass
-class Rerun:
-    """What a rerun gave.
-
-    Attributes:
-        epochs: Figures of its epochs.
-        weights: The network's state at the best epoch of the record; None where it did not come to it.
-        failure: Why it could not go on, or empty.
-        device: Where it ran.
-    """
-
-    epochs: dict[int, dict[str, float]] = field(default_factory=dict)
-    weights: dict[str, Tensor] | None = None
-    failure: str = ""
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -75,52 +48,6 @@ class Verdict:
     weights: str
     changes: list[Change]
     rerun: float | None
-
-
-def load_images(recorded: Recorded, data_dir: Path | None, progress: Progress) -> TrainingData:
-    """Decodes what the trial was trained on and validated with.
-
-    Raises:
-        DataError: The images cannot be used, or are not those of the study.
-    """
-    place = data_dir or recorded.config.data_dir
-    data = load_training_data(Market1501(place), recorded.settings, progress)
-    if data.store.fingerprint != recorded.fingerprint:
-        raise DataError(
-            f"{place}: its training images are not those that the study was begun with (fingerprint "
-            f"{data.store.fingerprint[:12]}, not {recorded.fingerprint[:12]}); give the same by --data-dir"
-        )
-    return data
-
-
-def run_again(
-    recorded: Recorded, data: TrainingData, on_epoch: Callable[[Mapping[str, float]], None]
-) -> Rerun:
-    """Trains as the trial was trained, to the epoch to which it came; a failed one until it fails.
-
-    Raises:
-        StudyError: The settings cannot be had here.
-    """
-    settings, record = recorded.settings, recorded.record
-    trainer = Trainer(settings, data, backbone_start(settings.depth, settings.pretrained))
-    rerun, best = Rerun(device=trainer.device.type), record.best.get(keys.EPOCH)
-    while trainer.epoch < recorded.goal:
-        try:
-            figures = trainer.run_epoch()
-        except Diverged as error:
-            rerun.failure = str(error)
-            break
-        except (RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
-            if not record.failure and not isinstance(error, torch.OutOfMemoryError):
-                raise
-            rerun.failure = f"epoch {trainer.epoch + 1}: {' '.join(str(error).split())[:200]}"
-            break
-        rerun.epochs[trainer.epoch] = figures
-        if trainer.epoch == best:
-            state = trainer.checkpoint().state_dict
-            rerun.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
-        on_epoch(figures)
-    return rerun
 
 
 def judge(recorded: Recorded, rerun: Rerun, tolerance: float) -> Verdict:
@@ -202,50 +129,9 @@ def _changes(recorded: Recorded, rerun: Rerun) -> list[Change]:
     )
 
 
-def compare_weights(recorded: Recorded, weights: Mapping[str, Tensor] | None) -> tuple[str, str]:
-    """Compares the best epoch's weights with those of the best checkpoint.
-
-    Returns:
-        Whether they are equal, and why they were not compared, in words.
-    """
-    if not recorded.record.best:
-        return NOT_COMPARED, ""
-    if weights is None:
-        return NOT_COMPARED, "weights: not compared, as the rerun did not come to the best epoch"
-    checkpoint = _checkpoint(recorded)
-    if isinstance(checkpoint, str):
-        return NOT_COMPARED, f"weights: not compared, as the best checkpoint {checkpoint}"
-    state = checkpoint.state_dict
-    same = state.keys() == weights.keys() and all(
-        value.dtype == weights[name].dtype and torch.equal(value, weights[name])
-        for name, value in state.items()
-    )
-    return EQUAL if same else DIFFERENT, ""
-
-
-def _checkpoint(recorded: Recorded) -> Checkpoint | str:
-    """The checkpoint of the best epoch, or why it is not there."""
-    record = recorded.record
-    storage = Storage.of_study(recorded.folder, recorded.config.storage_path)
-    try:
-        with storage.checkpoint(record.best_checkpoint).as_directory() as folder:
-            checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
-    except (OSError, WeightsError, StudyFolderError) as error:
-        return f"cannot be read ({' '.join(str(error).split())[:200]})"
-    try:
-        settings = {**completed(checkpoint.settings), keys.ACCUMULATE: None}
-    except StudyError as error:
-        return f"has other settings ({error})"
-    if checkpoint.epoch != record.best[keys.EPOCH]:
-        return f"is of epoch {checkpoint.epoch}"
-    wanted = {**recorded.settings.to_dict(), keys.ACCUMULATE: None}
-    apart = [name for name, value in wanted.items() if settings.get(name) != value]
-    return f"was made with another {apart[0]}" if apart else checkpoint
-
-
 def entry(recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) -> dict[str, Any]:
     """What is kept of a reproduction, as plain values."""
-    now = describe_run()
+    now, score = describe_run(), recorded.record.best.get(recorded.config.metric)
     return {
         "time": now["time"],
         "command": now["command"],
@@ -254,9 +140,9 @@ def entry(recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) 
         "tolerance": tolerance,
         "epochs": len(rerun.epochs),
         "metric": recorded.config.metric,
-        "recorded": recorded.record.best.get(recorded.config.metric),
+        "recorded": score if score is not None and math.isfinite(score) else None,
         "rerun": verdict.rerun,
-        "largest_difference": largest(verdict.differences),
+        "largest_difference": largest(recorded.sources.values(), verdict.differences),
         "weights": verdict.weights,
         "differs": [change.line for change in verdict.changes],
     }
