@@ -27,7 +27,9 @@ def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> Tabl
     for column in ("recorded", "rerun", "difference"):
         table.add_column(column, justify="right")
     for name in (*keys.RANKING, keys.LOSS):
-        was, is_now, factor = recorded.get(name), rerun.get(name), 1 if name == keys.LOSS else 100
+        was: Any = recorded.get(name)
+        is_now: Any = rerun.get(name)
+        factor = 1 if name == keys.LOSS else 100
         if not (is_number(was) and is_number(is_now)):
             continue
         apart = "0" if was == is_now else f"{factor * (is_now - was):+.2g}"
@@ -62,10 +64,12 @@ def verdict_lines(recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance:
         yield f"WITHIN TOLERANCE: {metric} at the best epoch is within {tolerance:g} points; {weights}"
     else:
         yield f"DIFFERENT: {verdict.reasons[0]}"
-    listed = list(dict.fromkeys([*verdict.reasons[1:], *map(str, verdict.differences)]))
-    yield from (f"  {line}" for line in listed[:_MOST] if line not in verdict.reasons[0])
+    told = " ".join(verdict.reasons)
+    others = verdict.reasons[1:] if verdict.result == "different" else verdict.reasons
+    listed = [*others, *(line for line in map(str, verdict.differences) if line not in told)]
+    yield from (f"  {line}" for line in listed[:_MOST])
     if len(listed) > _MOST:
-        yield f"  and {len(listed) - _MOST} more figures"
+        yield f"  and {len(listed) - _MOST} more"
 
 
 def change_lines(verdict: Verdict) -> Iterator[str]:

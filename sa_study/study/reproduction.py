@@ -69,15 +69,15 @@ def judge(recorded: Recorded, rerun: Rerun, tolerance: float) -> Verdict:
     metric, best = recorded.config.metric, int(recorded.record.best.get(keys.EPOCH, 0))
     again = rerun.epochs.get(best, {}).get(metric)
     failing = failures(recorded.record.failure, rerun.failure)
-    unequal = [failing] if failing else []
-    unequal += ["the best epoch's weights differ"] if weights == DIFFERENT else []
-    unequal += list(map(str, differences))
+    weights_line = "the best epoch's weights differ" if weights == DIFFERENT else ""
+    unequal = [line for line in (failing, *map(str, differences), weights_line) if line]
     if not unequal:
         return Verdict(EQUAL, [], [], weights, changes, again)
     reasons = _decisive(recorded, rerun, differences, tolerance, best if weights == EQUAL else 0)
     if not any(change.decides for change in changes):
-        reasons.append("nothing differs between then and now that figures depend on: they had to be equal")
-    return Verdict(DIFFERENT if reasons else WITHIN, reasons or unequal, differences, weights, changes, again)
+        reasons.append(f"{unequal[0]}, though nothing that figures depend on differs between then and now")
+    result, reasons = (DIFFERENT, reasons) if reasons else (WITHIN, [failing] if failing else [])
+    return Verdict(result, reasons, differences, weights, changes, again)
 
 
 def _differences(recorded: Recorded, rerun: Rerun) -> list[Difference]:
