@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,8 @@ def contradictions(
     """Differences that no machine and no version explains: the record was changed since it was made.
 
     Training builds on itself: once a loss differs in its last bit, every later one does. So where an epoch is
-    equal in all that was trained, those before it were equal too.
+    equal in all that was trained, those before it were equal too. And ranks follow from the order, as the
+    mAP does.
 
     Args:
         differences: What `compare` found.
@@ -104,19 +105,39 @@ def contradictions(
         equal_weights: An epoch whose weights are equal, or 0.
     """
     apart = {difference.epoch for difference in differences if is_trained(difference.figure)}
+    ranked = {difference.epoch for difference in differences if difference.figure == keys.MAP}
     same = max([equal_weights, *(epoch for epoch in compared if epoch not in apart)])
     found = []
     for difference in differences:
-        size = difference.size
+        size, ranking = difference.size, difference.figure in keys.RANKING
         if difference.figure in _SCHEDULE:
             if size is None or size > 1e-9 * max(1.0, abs(float(difference.rerun))):
                 found.append(f"{difference}, which follows from the settings alone")
-        elif difference.epoch > same:
-            continue
-        elif is_trained(difference.figure):
+        elif ranking and difference.epoch not in ranked:
+            found.append(f"{difference}, though the mAP, and so the order, is equal")
+        elif difference.epoch <= same and is_trained(difference.figure):
             found.append(f"{difference}, though what was trained after it is equal")
-        elif size is None or 100 * size > tolerance:
+        elif difference.epoch <= same and (size is None or 100 * size > tolerance):
             found.append(f"{difference}, though the weights are equal")
+    return found
+
+
+def disagreements(sources: Mapping[str, Epochs], without: Collection[int] = ()) -> list[str]:
+    """What two places have recorded differently of one figure, in words.
+
+    Args:
+        sources: Figures by epoch, by the place where they are recorded.
+        without: Epochs of which that proves nothing.
+    """
+    first: dict[tuple[int, str], tuple[str, Any]] = {}
+    found = []
+    for source, epochs in sources.items():
+        for epoch in sorted(epochs.keys() - set(without)):
+            for name, value in deterministic(epochs[epoch]).items():
+                before, was = first.setdefault((epoch, name), (source, value))
+                if was != value:
+                    told = f"epoch {epoch}: {name[:_SHOWN]} is {_shown(was)} in {before}"
+                    found.append(f"{told}, but {_shown(value)} in {source}: the record was changed")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,12 @@ class Recorded:
             for epoch, figures in epochs.items()
             if keys.LOSS in figures
         ]
+
+    @property
+    def varying_epochs(self) -> list[int]:
+        """Epochs that were run again on a GPU, where the figures of the best epoch may be of the first run."""
+        runs = Counter(row.epoch for row in self.rows)
+        return [epoch for epoch, count in runs.items() if count > 1 and self.on_gpu]
 
     def doubts(self, device: str) -> list[Change]:
         """What is known neither of then nor of now, or forbids equal figures whatever else is the same.

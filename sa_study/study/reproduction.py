@@ -20,6 +20,7 @@ from sa_study.study.comparison import (
     Difference,
     compare,
     contradictions,
+    disagreements,
     largest,
 )
 from sa_study.study.launch_changes import Change, changes_since
@@ -105,7 +106,7 @@ def _decisive(
         if difference.size is None or 100 * difference.size > tolerance:
             reasons.append(f"{difference}: more than {tolerance:g} points apart")
     found = contradictions(differences, recorded.trained_epochs, tolerance, equal_weights)
-    return [*reasons, *(line for line in found if line not in reasons)]
+    return [*reasons, *disagreements(recorded.sources, recorded.varying_epochs), *found]
 
 
 def failures(recorded: str, rerun: str) -> str:

@@ -75,10 +75,10 @@ def test_an_equal_rerun_ends_with_0(tool: Tool, recorded: Recorded) -> None:
 def test_a_different_rerun_ends_with_1_and_is_kept(
     tool: Tool, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rerun_to(monkeypatch, again(mAP=1.1, loss=1.1, rank1=1.1))
+    rerun_to(monkeypatch, again(mAP=1.1, loss=1.1, rank1=1.1, rank5=1.1))
     code, said, _ = tool.run("reproduce", "--study", "s", "--quiet")
     assert code == 1 and "DIFFERENT: epoch 4: mAP is 0.43333333333333335 in result.json" in said
-    assert "  and 1 more\n" in said and "+4.3" in said
+    assert "  and 3 more\n" in said and "+4.3" in said
     [kept] = read_reproductions(recorded.folder.reproduction)
     assert kept["largest_difference"]["mAP"] == pytest.approx(0.0433333333)
     assert json.loads(tool.run("reproduce", "--study", "s", "--json")[1])["result"] == "different"

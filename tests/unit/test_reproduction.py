@@ -98,8 +98,10 @@ def test_another_machine_may_differ_within_the_tolerance(recorded: Recorded) -> 
     [
         ("loss", 2, 1 + 1e-12, "though what was trained after it is equal"),
         ("train_accuracy", 3, 1.1, "though what was trained after it is equal"),
-        ("lr", EPOCHS, 1.01, "follows from the settings alone"),
-        ("rank1", 2, 1.5, "though the weights are equal"),
+        ("lr", 2, 1.01, "follows from the settings alone"),
+        ("rank1", 2, 1.0001, "though the mAP, and so the order, is equal"),
+        ("mAP", 2, 1.0001, "in optuna.db: the record was changed"),
+        ("rank5", EPOCHS, 1.0001, "in optuna.db (best epoch): the record was changed"),
     ],
 )
 def test_what_no_machine_explains_is_no_drift(
@@ -108,6 +110,15 @@ def test_what_no_machine_explains_is_no_drift(
     recorded.sources[RAY][epoch][name] *= factor  # type: ignore[index]
     verdict = judge(elsewhere(recorded), again(), 1.0)
     assert verdict.result == "different" and words in verdict.reasons[0]
+
+
+def test_equal_weights_rank_alike() -> None:
+    run = {epoch: figures(epoch) for epoch in (1, 2)}
+    was = {**run, 1: {**run[1], "mAP": run[1]["mAP"] + 0.01}}
+    differences = compare("x", was, run, whole=True)
+    assert contradictions(differences, [1, 2], 1.1) == []
+    [line] = contradictions(differences, [1, 2], 0.9)
+    assert line.endswith("though the weights are equal")
 
 
 def test_a_drift_that_goes_on_contradicts_nothing() -> None:
@@ -198,3 +209,13 @@ def test_a_cluster_and_a_gpu_forbid_them_too(recorded: Recorded) -> None:
         config=dataclasses.replace(recorded.config, gpus_per_trial=1.0),
     )
     assert gpu.on_gpu and "varying order" in gpu.doubts("cuda")[0].line and not gpu.doubts("cpu")
+
+
+def test_an_epoch_run_again_on_a_gpu_may_be_recorded_with_both_figures(recorded: Recorded) -> None:
+    config = dataclasses.replace(recorded.config, gpus_per_trial=1.0)
+    settings = dataclasses.replace(recorded.settings, device="auto")
+    gpu = dataclasses.replace(recorded, config=config, settings=settings)
+    gpu.sources[RAY][2]["mAP"] += 1e-4  # type: ignore[index]
+    assert judge(gpu, again(), 1.0).result == "different"
+    twice = dataclasses.replace(gpu, rows=[*gpu.rows, gpu.rows[1]])
+    assert twice.varying_epochs == [2] and judge(twice, again(), 1.0).result == "within tolerance"
