@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sa_study.study.reproduction import Verdict
     from sa_study.study.rerun import Rerun
 
+_LONGEST = 200
 _MOST = 8
 """Differences that are listed; reproduction.json has the largest of each figure."""
 
@@ -43,7 +44,7 @@ def opening_line(recorded: Recorded, study: object) -> str:
     how = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[recorded.state.name]
     launches = ", ".join(map(str, recorded.launches)) or "of no record"
     goal = f"{recorded.goal} of {recorded.settings.epochs} epochs"
-    after = f", the last of which failed ({record.failure})" if record.failure else ""
+    after = f", the last of which failed ({record.failure[:_LONGEST]})" if record.failure else ""
     return f"trial {recorded.number} of {study}, {how} in launch {launches}: {goal} are run again{after}"
 
 

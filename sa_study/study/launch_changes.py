@@ -10,6 +10,9 @@ from sa_study.provenance import code_of, is_launch
 
 NOT_RECORDED = "not recorded"
 _LONGEST = 120
+_MOST = 40
+"""Lines; more than that no launch of this program differs in."""
+
 _MACHINE = {"cpu": "CPU", "instruction_set": "CPU instruction set"}
 
 
@@ -41,10 +44,11 @@ def changes_since(
     for number, launch in launches.items():
         for change in _changes(launch, now, on_gpu, gpu_now):
             of_lines.setdefault(change, []).append(number)
-    return [
+    found = [
         Change(f"{change.line}{_of(numbers, len(launches))}", change.decides)
         for change, numbers in of_lines.items()
     ]
+    return found if len(found) <= _MOST else [*found[:_MOST], Change(f"and {len(found) - _MOST} more")]
 
 
 def _of(numbers: Sequence[int], launches: int) -> str:

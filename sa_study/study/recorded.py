@@ -26,7 +26,7 @@ from sa_study.study.records import (
     read_record,
     trial_settings,
 )
-from sa_study.study.result_rows import ResultRows, Row
+from sa_study.study.result_rows import ResultRows, Row, is_number
 
 RAY, SCORES, BEST, LAST = "result.json", "optuna.db", "optuna.db (best epoch)", "optuna.db (last epoch)"
 
@@ -83,7 +83,7 @@ class Recorded:
 
     @property
     def varying_epochs(self) -> list[int]:
-        """Epochs that were run again on a GPU, where the figures of the best epoch may be of the first run."""
+        """Epochs that were run again on a GPU: the best epoch's figures may be of the first run."""
         runs = Counter(row.epoch for row in self.rows)
         return [epoch for epoch, count in runs.items() if count > 1 and self.on_gpu]
 
@@ -94,7 +94,8 @@ class Recorded:
             device: Where the trial runs now.
         """
         settings, found = self.settings, []
-        parts = {row.values.get(keys.ACCUMULATE) for row in self.rows if row.epoch} - {None}
+        told = (row.values.get(keys.ACCUMULATE) for row in self.rows if row.epoch)
+        parts = {value for value in told if is_number(value)}
         if len(parts | {settings.accumulate}) > 1:
             found.append(
                 f"accumulate changed on the trial's way and is {settings.accumulate} now: "

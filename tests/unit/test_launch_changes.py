@@ -78,6 +78,12 @@ def test_what_was_not_recorded_is_said() -> None:
         assert lines(damaged) == ["what the study ran with: not recorded"]
 
 
+def test_an_edited_file_fills_no_screen() -> None:
+    hostile = {**NOW, "packages": {f"p{number}": "x" * 999 for number in range(999)}, "python": ["a"] * 999}
+    found = lines(hostile)
+    assert len(found) == 41 and found[-1].startswith("and ") and max(map(len, found)) < 300
+
+
 def test_all_launches_of_a_trial_are_compared() -> None:
     newer = {**NOW, "python": "3.12.1"}
     found = changes_since({1: newer, 2: NOW, 4: newer}, NOW, on_gpu=False, gpu_now=False)

@@ -200,7 +200,7 @@ def test_what_forbids_equal_figures_is_said(recorded: Recorded, change: dict[str
 
 
 def test_a_cluster_and_a_gpu_forbid_them_too(recorded: Recorded) -> None:
-    recorded.rows[0].values["hostname"] = "other"
+    recorded.rows[0].values.update(hostname="other", accumulate=["hostile"])
     assert "other, vm of a cluster" in recorded.doubts("cpu")[0].line
     gpu = dataclasses.replace(
         recorded,
