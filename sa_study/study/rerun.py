@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,8 @@ def run_again(
         StudyError: The settings cannot be had here.
     """
     settings, record = recorded.settings, recorded.record
+    if settings.device == "cuda":  # where there is none, the CPU may still come close
+        settings = dataclasses.replace(settings, device="auto")
     trainer = Trainer(settings, data, backbone_start(settings.depth, settings.pretrained))
     rerun, best = Rerun(device=trainer.device.type), record.best.get(keys.EPOCH)
     while trainer.epoch < recorded.goal:

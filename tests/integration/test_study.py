@@ -191,7 +191,7 @@ def test_reproduce_finds_every_trial_equal_and_a_changed_record(
         assert judge(recorded, rerun, 1.0).result == "equal"
         assert len(rerun.epochs) == recorded.record.epoch < EPOCHS
         assert rerun.failure == recorded.record.failure
-    copy = shutil.copytree(study, tmp_path / "study")
+    copy = shutil.copytree(study, tmp_path / "study", ignore=shutil.ignore_patterns("checkpoint_*", "*.pt"))
     file = copy / "trials" / "session_1" / f"trial_{pruned.number:04d}" / "result.json"
     first, *rest = map(json.loads, file.read_text().splitlines())
     changed = [{**first, "loss": first["loss"] + 1e-6}, *rest]

@@ -18,6 +18,7 @@ from recorded_trial import EPOCHS, NOW, again, elsewhere, figures, recorded_tria
 from tool import Tool
 
 from sa_study import keys
+from sa_study.config import Settings
 from sa_study.errors import ConfigError, Diverged, StudyFolderError
 from sa_study.study.recorded import RAY, SCORES, Recorded, read_recorded
 from sa_study.study.reproduction import Verdict, entry, judge, keep, read_reproductions
@@ -120,7 +121,8 @@ class FakeTrainer:
 
     error: Exception = RuntimeError("a worker's\nend")
 
-    def __init__(self, *words: object):
+    def __init__(self, settings: Settings, *words: object):
+        assert settings.device in ("auto", "cpu"), "a trial of a GPU is run again where there is none, too"
         self.device, self.epoch = torch.device("cpu"), 0
 
     def run_epoch(self) -> dict[str, float]:
@@ -145,6 +147,8 @@ def test_a_failed_trial_is_run_until_it_fails(recorded: Recorded, monkeypatch: p
     # What a trial that did not fail raises is a fault of this program, unless it diverges.
     with pytest.raises(RuntimeError, match="end"):
         run_again(recorded, SimpleNamespace(), lambda of_epoch: None)  # type: ignore[arg-type]
+    cuda = dataclasses.replace(recorded.settings, device="cuda")
+    assert run_again(dataclasses.replace(failed, settings=cuda), SimpleNamespace(), print).failure  # type: ignore[arg-type]
     monkeypatch.setattr(FakeTrainer, "error", Diverged("epoch 4: loss is nan"))
     assert run_again(recorded, SimpleNamespace(), lambda of_epoch: None).failure == "epoch 4: loss is nan"  # type: ignore[arg-type]
 
