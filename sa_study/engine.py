@@ -230,3 +230,14 @@ def build_network(settings: Settings, num_classes: int, start: Mapping[str, Tens
         )
     except WeightsError as error:
         raise WeightsError(f"pretrained: {error}") from None
+
+
+def backbone_start(depth: int, pretrained: str) -> Mapping[str, Tensor] | None:
+    """The backbone that a trial of these settings starts from; None for random weights.
+
+    Raises:
+        WeightsError: The pretrained weights cannot be had.
+    """
+    if pretrained == "none":
+        return None
+    return build_network(Settings(depth=depth, pretrained=pretrained), 1).base.state_dict()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ def describe_run() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "git": _git(),
+        "sources": _sources(),
         "hardware": _hardware(),
     }
 
@@ -76,7 +80,7 @@ def last_slots(path: Path) -> int | None:
         StudyFolderError: The file is missing or damaged.
     """
     launches = read_provenance(path)["launches"]
-    slots = launches[-1].get("slots", {}).get("concurrent") if launches and _is_launch(launches[-1]) else None
+    slots = launches[-1].get("slots", {}).get("concurrent") if launches and is_launch(launches[-1]) else None
     return slots if isinstance(slots, int) else None
 
 
@@ -88,11 +92,11 @@ def differences(path: Path) -> list[str]:
     """
     launches, now = read_provenance(path)["launches"], describe_run()
     before = launches[-1] if launches else now
-    if not _is_launch(before):
+    if not is_launch(before):
         raise StudyFolderError(f"{path}: its last launch is damaged, so nothing can go on from it")
     pairs = {name: (was, now["packages"].get(name)) for name, was in before.get("packages", {}).items()}
     pairs["python"] = before.get("python"), now["python"]
-    pairs["code"] = _code(before.get("git")), _code(now["git"])
+    pairs["code"] = code_of(before), code_of(now)
     return [
         f"{name} was {was} at the last launch, is {is_now} now"
         for name, (was, is_now) in pairs.items()
@@ -100,7 +104,9 @@ def differences(path: Path) -> list[str]:
     ]
 
 
-def _code(git: dict[str, Any] | None) -> str:
+def code_of(launch: Mapping[str, Any]) -> str:
+    """The code's commit at a launch, and whether it was changed since, in words."""
+    git = launch.get("git")
     return f"commit {git['commit'][:10]}{' (changed)' if git['dirty'] else ''}" if git else "of no commit"
 
 
@@ -120,7 +126,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         raise StudyFolderError(f"{path}: is missing or damaged, so nothing can go on from it") from None
 
 
-def _is_launch(entry: object) -> bool:
+def is_launch(entry: object) -> bool:
     """Whether an entry is laid out as `describe_run` does it, in all that is read of it."""
     if not isinstance(entry, dict):
         return False
@@ -155,8 +161,33 @@ def _output(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
+def _sources() -> str:
+    """What this program's own files hold: of two changed checkouts of a commit they tell which are alike."""
+    here, digest = Path(__file__).resolve().parent, hashlib.sha256()
+    for path in sorted(here.rglob("*.py")):
+        digest.update(f"{path.relative_to(here).as_posix()}\0".encode("utf-8", "surrogateescape"))
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def _hardware() -> dict[str, Any]:
     import torch
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {"platform": platform.platform(), "cpus": os.cpu_count(), "gpus": gpus}
+    return {
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "cpus": os.cpu_count(),
+        "gpus": gpus,
+    }
+
+
+def _cpu(described: Path = Path("/proc/cpuinfo")) -> str:
+    """The CPU's model; on some architectures the kernel's file does not name it."""
+    try:
+        text = described.read_text(errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:\s*(\S.*?)\s*$", text, re.MULTILINE)
+    return found[1] if found else platform.processor() or platform.machine()

@@ -11,7 +11,19 @@ import sys
 
 import typer
 
-from sa_study.cli import compare, data, evaluate, export, pictures, repeats, report, runs, status, study
+from sa_study.cli import (
+    compare,
+    data,
+    evaluate,
+    export,
+    pictures,
+    repeats,
+    report,
+    reproduce,
+    runs,
+    status,
+    study,
+)
 from sa_study.errors import StudyError
 
 app = typer.Typer(
@@ -28,6 +40,7 @@ evaluate.register(app)
 compare.register(app)
 status.register(app)
 repeats.register(app)
+reproduce.register(app)
 runs.register(app)
 export.register(app)
 report.register(app)

@@ -35,8 +35,8 @@ class StudyFolder:
         self.retrained = self.root / "retrained.json"
         self.confirm = self.root / "confirm"
         self.confirmation = self.root / "confirmation.json"
-        self.reproduction = self.root / "reproduction.json"
         self.ablation = self.root / "ablation.json"
+        self.reproduction = self.root / "reproduction.json"
         self.baseline_weights = self.root / "baseline.pt"
         self.baseline_evaluation = self.root / "baseline_evaluation.json"
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sa_study.config import Settings
 from sa_study.data.images import Progress
 from sa_study.data.market1501 import Market1501
 from sa_study.data.store import Folds, any_of
-from sa_study.engine import build_network
+from sa_study.engine import backbone_start
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.provenance import note_launch
 from sa_study.space_file import complete, override
@@ -58,8 +57,7 @@ def load_starts(config: StudyConfig) -> Starts:
     starts: dict[tuple[int, str], Any] = {}
     for depth, pretrained in itertools.product(space.possible("depth"), space.possible("pretrained")):
         if pretrained != "none":
-            settings = Settings(depth=depth, pretrained=pretrained)
-            starts[depth, pretrained] = build_network(settings, 1).base.state_dict()
+            starts[depth, pretrained] = backbone_start(depth, pretrained)
     return starts
 
 

@@ -23,7 +23,7 @@ from selenium.webdriver.common.keys import Keys
 from sa_study.report.page.write import write_page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-SECTIONS = ["verdict", "leaderboard", "history", "curves", "parallel", "importance"]
+SECTIONS = ["verdict", "trust", "leaderboard", "history", "curves", "parallel", "importance"]
 SECTIONS += ["slices", "timeline", "pictures", "settings", "provenance", "rerun"]
 STUDIES: dict[str, dict[str, Any]] = {
     "none": {"count": 0},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -19,13 +20,18 @@ from sa_study import keys
 from sa_study.checkpoint import load_checkpoint
 from sa_study.config import Settings
 from sa_study.data.sample import make_sample_data
+from sa_study.errors import DataError
+from sa_study.study.recorded import read_recorded
+from sa_study.study.reproduction import judge
+from sa_study.study.rerun import load_images, run_again
 from sa_study.yaml_files import read_yaml
 
 LRS = [0.003, 1.0e-6, 100.0, 0.02, 0.03]  # the huge one diverges; some of the others fall behind
 RUNG, KEPT_SHARE = 50, 0.5
+EPOCHS = 4
 SPACE = {
     "search": {"lr": {"type": "categorical", "choices": LRS}},
-    "fixed": TINY,
+    "fixed": {**TINY, "epochs": EPOCHS},
     "baseline": {"lr": LRS[0]},
     "sampler": "grid",
     "scheduler": {"name": "asha", "grace_period": RUNG, "reduction_factor": 2},
@@ -161,6 +167,42 @@ def test_best_yaml_reruns_to_the_same_figures(study: Path, sample: Path, tmp_pat
     assert [deterministic(f) for f in again] == [deterministic(f) for f in reported(study, winner.number)]
     one, other = load_checkpoint(study / "best.pt"), load_checkpoint(tmp_path / "again" / "best.pt")
     assert all(torch.equal(one.state_dict[name], other.state_dict[name]) for name in one.state_dict)
+
+
+def test_reproduce_finds_every_trial_equal_and_a_changed_record(
+    study: Path, sample: Path, tmp_path: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("*") if path.is_file()}
+    winner = json.loads(run("reproduce", "--study", study, "--json"))
+    assert (winner["result"], winner["weights"], winner["epochs"]) == ("equal", "equal", EPOCHS)
+    assert winner["recorded"] == winner["rerun"] and set(winner["largest_difference"].values()) == {0}
+    assert winner["differs"] == []
+    after = {path: path.stat().st_mtime_ns for path in study.rglob("*") if path.is_file()}
+    assert after.keys() - before.keys() == {study / "reproduction.json"}
+    assert before.items() <= after.items()
+    kept = json.loads((study / "reproduction.json").read_text())["reproductions"]
+    assert [{"study": str(study), **of_one} for of_one in kept] == [winner]
+    # One that was stopped early ends where it was stopped; one that failed fails again.
+    states = [trial.state for trial in trials_of(study)]
+    pruned, failed = (read_recorded(study, states.index(s)) for s in (TrialState.PRUNED, TrialState.FAIL))
+    data = load_images(pruned, None, lambda done, total: None)
+    for recorded in (failed, pruned):
+        rerun = run_again(recorded, data, lambda figures: None)
+        assert judge(recorded, rerun, 1.0).result == "equal"
+        assert len(rerun.epochs) == recorded.record.epoch < EPOCHS
+        assert rerun.failure == recorded.record.failure
+    copy = shutil.copytree(study, tmp_path / "study", ignore=shutil.ignore_patterns("checkpoint_*", "*.pt"))
+    file = copy / "trials" / "session_1" / f"trial_{pruned.number:04d}" / "result.json"
+    first, *rest = map(json.loads, file.read_text().splitlines())
+    changed = [{**first, "loss": first["loss"] + 1e-6}, *rest]
+    file.write_text("".join(json.dumps(line) + "\n" for line in changed))
+    verdict = judge(read_recorded(copy, pruned.number), rerun, 1.0)
+    assert verdict.result == "different" and "epoch 1: loss is" in str(verdict.differences[0])
+    images = shutil.copytree(sample, tmp_path / "data")
+    one, other, *_ = sorted((images / "bounding_box_train").glob("*.jpg"))
+    shutil.copyfile(other, one)
+    with pytest.raises(DataError, match="not those that the study was begun with"):
+        load_images(pruned, images, lambda done, total: None)
 
 
 def test_evaluation_holds_what_it_promises(study: Path) -> None:

@@ -52,6 +52,10 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample
             ["torch", "ray", "torchvision", "tensorboard"],
         ),
         (["sa_study.report.text", "sa_study.report.output"], ["torch", "ray", "optuna", "numpy", "yaml"]),
+        (
+            ["sa_study.study.result_rows", "sa_study.study.comparison", "sa_study.cli.reproduce"],
+            ["torch", "ray", "optuna", "yaml", "tensorboard"],
+        ),
         # What trains and measures, on a machine that has PyTorch, SciPy and Pillow, and nothing else.
         (
             [f"sa_study.{name}" for name in BARE],

@@ -6,14 +6,13 @@ import json
 import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-import pyarrow.fs
 from optuna.trial import FrozenTrial
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
@@ -23,28 +22,11 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord, read_record
+from sa_study.study.result_rows import ResultRows, Row, deterministic
 from sa_study.study.storage import Storage
 
 TIMINGS = (keys.SECONDS, keys.IMAGES_PER_SECOND, keys.LATENCY)
 """Figures that differ between two runs of the same epoch."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line that Ray wrote of a trial: an epoch's figures, or why it ended.
-
-    Attributes:
-        session: Number of the launch.
-        values: What the trial reported and Ray added.
-    """
-
-    session: int
-    values: dict[str, Any]
-
-    @property
-    def epoch(self) -> int:
-        """The epoch it tells of; 0 for none."""
-        return int(self.values.get(keys.EPOCH, 0))
 
 
 @dataclass(frozen=True)
@@ -118,13 +100,12 @@ def read_evidence(folder: StudyFolder) -> Evidence:
     """
     config, trials = StudyConfig.read(folder.config), read_trials(folder)
     evidence = Evidence(folder, config, trials, _numbers(folder))
-    files = _Files(evidence.storage)
-    evidence.sessions = files.numbered("", "session_")
+    files = ResultRows(evidence.storage.uri)
+    evidence.sessions = files.sessions()
     rows: defaultdict[int, list[Row]] = defaultdict(list)
     for session in evidence.sessions:
-        for number in files.numbered(f"session_{session}", "trial_"):
-            path = f"session_{session}/trial_{number:04d}/result.json"
-            rows[number] += [Row(session, values) for values in _lines(files, path, evidence.unreadable)]
+        for number in files.trials(session):
+            rows[number] += files.of_trial(session, number, evidence.unreadable)
         evidence.snapshots[session] = _snapshot(files, session, evidence.unreadable)
     evidence.rows = dict(rows)
     for run in sorted(folder.tensorboard.glob("trial_*")):
@@ -138,42 +119,7 @@ def _numbers(folder: StudyFolder) -> list[int]:
         return [number for (number,) in database.execute("SELECT number FROM trials")]
 
 
-class _Files:
-    """The trials' storage, wherever it is."""
-
-    def __init__(self, storage: Storage):
-        self._filesystem, self._base = pyarrow.fs.FileSystem.from_uri(storage.uri)
-
-    def names(self, folder: str) -> list[str]:
-        selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
-        return sorted(info.base_name for info in self._filesystem.get_file_info(selector))
-
-    def numbered(self, folder: str, prefix: str) -> list[int]:
-        found = [re.fullmatch(rf"{prefix}(\d+)", name) for name in self.names(folder)]
-        return sorted(int(match[1]) for match in found if match)
-
-    def text(self, path: str) -> str:
-        """A file's text; empty where there is none."""
-        try:
-            with self._filesystem.open_input_stream(f"{self._base}/{path}") as stream:
-                return str(stream.read().decode(errors="replace"))
-        except FileNotFoundError:
-            return ""
-
-
-def _lines(files: _Files, path: str, unreadable: list[str]) -> Iterator[dict[str, Any]]:
-    """The lines of Ray's results; a driver that was killed may leave half of a last one."""
-    lines = files.text(path).split("\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            if line:
-                yield json.loads(line)
-        except ValueError:
-            if number < len(lines):
-                unreadable.append(f"{path}: line {number} is damaged")
-
-
-def _snapshot(files: _Files, session: int, unreadable: list[str]) -> list[dict[str, Any]]:
+def _snapshot(files: ResultRows, session: int, unreadable: list[str]) -> list[dict[str, Any]]:
     """The trials of Ray's last snapshot, each with `status`, `config` and `last_result`."""
     folder = f"session_{session}"
     names = [name for name in files.names(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]
@@ -208,13 +154,4 @@ def _read_curves(folder: str) -> Curves:
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two runs of an epoch gave the same figures, leaving out the times they took."""
-    return _figures(one) == _figures(other)
-
-
-def _figures(values: Mapping[str, Any]) -> dict[str, Any]:
-    names = {keys.EPOCH, keys.PROGRESS, keys.TRAIN_ACCURACY, keys.LR, *keys.RANKING}
-    return {
-        name: value
-        for name, value in values.items()
-        if name in names or name == keys.LOSS or name.startswith(f"{keys.LOSS}/")
-    }
+    return deterministic(one) == deterministic(other)

@@ -1,0 +1,105 @@
+"""The command `reproduce`: a trial run again from its record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sa_study.cli.options import Json, OtherDataDir, Quiet, Study
+from sa_study.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sa_study.report.output import Output
+    from sa_study.study.recorded import Recorded
+    from sa_study.study.rerun import Rerun
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(reproduce)
+
+
+def reproduce(
+    study: Study,
+    trial: Annotated[
+        int | None, typer.Option("--trial", help="Number of the trial.", show_default="the winner", min=0)
+    ] = None,
+    data_dir: OtherDataDir = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            "--tolerance",
+            help="Points of the study's metric at the best epoch, where equal figures cannot be asked for.",
+            min=0,
+        ),
+    ] = 1.0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run a trial again from its record alone, without Ray: do its figures and weights come again?
+
+    On the same CPU, versions and code they must be equal to the last bit; elsewhere within the tolerance.
+    """
+    from sa_study.report.output import Output
+    from sa_study.study.recorded import read_recorded
+    from sa_study.study.reproduction import entry, judge, keep, require_place
+
+    if not math.isfinite(tolerance):
+        raise ConfigError(f"--tolerance: {tolerance} is no number of points, such as 1.0")
+    output = Output(quiet, as_json)
+    recorded = read_recorded(study, trial)
+    require_place(recorded.folder.reproduction)
+    try:
+        rerun = _run(output, recorded, study, data_dir)
+    except KeyboardInterrupt:
+        output.conclude("interrupted; nothing was written")
+        raise typer.Exit(130) from None
+    verdict = judge(recorded, rerun, tolerance)
+    found = entry(recorded, rerun, verdict, tolerance)
+    _tell(output, recorded, rerun, verdict, tolerance)
+    keep(recorded.folder.reproduction, found)
+    output.say(f"written: {recorded.folder.reproduction}")
+    output.document({"study": str(study.absolute()), **found})
+    if verdict.result == "different":
+        raise typer.Exit(1)
+
+
+def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None) -> Rerun:
+    from sa_study import keys
+    from sa_study.report.console import epoch_line, phases
+    from sa_study.report.reproduction import opening_line
+    from sa_study.study.rerun import load_images, run_again
+
+    output.say(opening_line(recorded, study))
+    with phases(output.console) as report:
+        data = load_images(recorded, data_dir, lambda done, total: report("decode", done, total))
+    output.say(
+        f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
+        f"{len(data.gallery)} gallery images"
+    )
+    with phases(output.console) as report:
+        report("epochs", 0, recorded.goal)
+
+        def on_epoch(figures: Mapping[str, float]) -> None:
+            output.say(epoch_line(figures, recorded.settings.epochs))
+            report("epochs", int(figures[keys.EPOCH]), recorded.goal)
+
+        return run_again(recorded, data, on_epoch)
+
+
+def _tell(output: Output, recorded: Recorded, rerun: Rerun, verdict: Any, tolerance: float) -> None:
+    from sa_study import keys
+    from sa_study.report.reproduction import change_lines, figures_table, verdict_lines
+
+    best = recorded.record.best
+    if best and int(best[keys.EPOCH]) in rerun.epochs:
+        output.end.print(figures_table(best, rerun.epochs[int(best[keys.EPOCH])]))
+    style = {"equal": "green", "different": "red"}.get(verdict.result, "yellow")
+    first, *rest = verdict_lines(recorded, rerun, verdict, tolerance)
+    output.conclude(first, style)
+    for line in (*rest, *change_lines(verdict)):
+        output.conclude(line)

@@ -1,0 +1,217 @@
+"""All that a study tells of one trial: settings, figures, launches, and what nobody can know any more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sa_study import keys
+from sa_study.config import Settings
+from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.provenance import read_provenance
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import open_readonly, read_about, trials_in
+from sa_study.study.folder import StudyFolder
+from sa_study.study.launch_changes import NOT_RECORDED, Change
+from sa_study.study.records import (
+    ENDED,
+    TrialRecord,
+    choose_winner,
+    configuration,
+    read_record,
+    trial_settings,
+)
+from sa_study.study.result_rows import ResultRows, Row, is_number
+
+RAY, SCORES, BEST, LAST = "result.json", "optuna.db", "optuna.db (best epoch)", "optuna.db (last epoch)"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A trial that has ended.
+
+    Attributes:
+        folder: The study's folder.
+        config: What the study was asked to do.
+        number: The trial.
+        state: How it ended.
+        record: What the database keeps of it.
+        settings: Its complete settings.
+        fingerprint: That of the study's training images.
+        launches: What is told of each launch that ran the trial, by number.
+        rows: What Ray wrote of the trial, in the order of launches.
+        sources: Figures by epoch, by where they are recorded.
+        unread: What could not be read, in words.
+    """
+
+    folder: StudyFolder
+    config: StudyConfig
+    number: int
+    state: TrialState
+    record: TrialRecord
+    settings: Settings
+    fingerprint: str
+    launches: Mapping[int, object]
+    rows: list[Row]
+    sources: Mapping[str, Mapping[int, Mapping[str, Any]]]
+    unread: list[str] = field(default_factory=list)
+
+    @property
+    def goal(self) -> int:
+        """The epoch to which a rerun has to come; a failed trial's is the one in which it failed."""
+        return min(self.record.epoch + bool(self.record.failure), self.settings.epochs)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the trial had a GPU."""
+        return self.settings.device != "cpu" and bool(self.config.gpus_per_trial)
+
+    @property
+    def trained_epochs(self) -> list[int]:
+        """The epochs whose losses are recorded."""
+        return [
+            epoch
+            for epochs in self.sources.values()
+            for epoch, figures in epochs.items()
+            if keys.LOSS in figures
+        ]
+
+    @property
+    def varying_epochs(self) -> list[int]:
+        """Epochs that were run again on a GPU: the best epoch's figures may be of the first run."""
+        runs = Counter(row.epoch for row in self.rows)
+        return [epoch for epoch, count in runs.items() if count > 1 and self.on_gpu]
+
+    def doubts(self, device: str) -> list[Change]:
+        """What is known neither of then nor of now, or forbids equal figures whatever else is the same.
+
+        Args:
+            device: Where the trial runs now.
+        """
+        settings, found = self.settings, []
+        told = (row.values.get(keys.ACCUMULATE) for row in self.rows if row.epoch)
+        parts = {value for value in told if is_number(value)}
+        if len(parts | {settings.accumulate}) > 1:
+            found.append(
+                f"accumulate changed on the trial's way and is {settings.accumulate} now: "
+                "it cannot be bit-equal"
+            )
+        if not settings.threads:
+            found.append(f"threads: left to PyTorch then, so {NOT_RECORDED}")
+        if self.on_gpu and device != "cpu":
+            found.append("a GPU adds some sums in varying order: it need not be bit-equal")
+        if settings.pretrained not in ("none", "imagenet"):
+            found.append(f"pretrained: what {settings.pretrained} held then: {NOT_RECORDED}")
+        hosts = sorted({str(row.values.get("hostname"))[:60] for row in self.rows if row.epoch})
+        if len(hosts) > 1 or self.config.address:
+            found.append(f"ran on {', '.join(hosts) or 'a node'} of a cluster, whose CPU is {NOT_RECORDED}")
+        return [*map(Change, found), *(Change(line, decides=False) for line in self.unread)]
+
+
+def read_recorded(root: Path, number: int | None) -> Recorded:
+    """Reads what there is of a trial.
+
+    Args:
+        root: The study's folder.
+        number: The trial, or None for the winner.
+
+    Raises:
+        StudyFolderError: The folder holds no study, or is damaged; or the trial has nothing to compare.
+        ConfigError: There is no such trial, or `study.yaml` was changed.
+    """
+    folder = StudyFolder.existing(root)
+    config, database = StudyConfig.read(folder.config), open_readonly(folder)
+    trials, about = trials_in(database, folder), read_about(database, folder)
+    if "lasting" in about:
+        config.require_lasting(about["lasting"])
+    trial = _chosen(trials, number, config, root)
+    record = read_record(trial)
+    settings = _settings(trial, record, config, folder)
+    provenance, unread = read_provenance(folder.provenance), list[str]()
+    rows = _rows(config.storage_path or str(folder.trials), trial.number, unread)
+    missing = set(range(1, record.epoch + 1)) - {row.epoch for row in rows}
+    if missing:
+        unread.append(f"all figures but the score of {len(missing)} epochs: {NOT_RECORDED}")
+    return Recorded(
+        folder=folder,
+        config=config,
+        number=trial.number,
+        state=trial.state,
+        record=record,
+        settings=settings,
+        fingerprint=provenance["data_fingerprint"],
+        launches=_launches(rows, provenance["launches"]),
+        rows=rows,
+        sources={
+            RAY: {row.epoch: row.values for row in rows if 0 < row.epoch <= record.epoch},
+            SCORES: _scores(trial, record, settings, config.metric),
+            BEST: _of_epoch(record.best),
+            LAST: _of_epoch(record.last),
+        },
+        unread=unread,
+    )
+
+
+def _settings(trial: FrozenTrial, record: TrialRecord, config: StudyConfig, folder: StudyFolder) -> Settings:
+    try:
+        if strange := set(trial.params) - set(config.space.search):
+            raise ConfigError(f"{min(strange)!r} is not searched")
+        return trial_settings(config.space, configuration(trial), record)
+    except (ConfigError, TypeError, ValueError, AttributeError) as error:
+        raise StudyFolderError(
+            f"{folder.database}: trial {trial.number} is none of this study ({error})"
+        ) from None
+
+
+def _chosen(trials: list[FrozenTrial], number: int | None, config: StudyConfig, root: Path) -> FrozenTrial:
+    if number is None:
+        winner = choose_winner(trials, config.metric)
+        if winner is None:
+            raise StudyFolderError(f"{root}: no trial is complete yet; name another by --trial")
+        return winner
+    found = [trial for trial in trials if trial.number == number]
+    if not found:
+        there = f"the study has 0 to {len(trials) - 1}" if trials else "the study has none yet"
+        raise ConfigError(f"--trial: {number} is no trial; {there}")
+    record = read_record(found[0])
+    if found[0].state not in ENDED:
+        state = found[0].state.name
+        raise StudyFolderError(f"trial {number} has not ended ({state}); 'resume --study {root}' ends it")
+    if not record.epoch and not record.failure:
+        raise StudyFolderError(f"trial {number} has no epoch that could be compared; name another by --trial")
+    return found[0]
+
+
+def _rows(place: str, number: int, unread: list[str]) -> list[Row]:
+    """What Ray wrote of a trial, of all launches; of an epoch that was run again the last line counts."""
+    try:
+        files = ResultRows(place)
+        return [row for session in files.sessions() for row in files.of_trial(session, number, unread)]
+    except (OSError, ValueError) as error:
+        unread.append(f"{place}: cannot be read ({' '.join(str(error).split())[:200]})")
+        return []
+
+
+def _launches(rows: list[Row], launches: list[Any]) -> dict[int, object]:
+    """The launches that ran the trial; all of the study where Ray's files do not tell."""
+    last = {row.epoch: row.session for row in rows}
+    numbers = sorted(set(last.values())) or range(1, len(launches) + 1)
+    return {number: launches[number - 1] if 0 < number <= len(launches) else None for number in numbers}
+
+
+def _scores(
+    trial: FrozenTrial, record: TrialRecord, settings: Settings, metric: str
+) -> dict[int, dict[str, Any]]:
+    """The score of each epoch, as Optuna keeps it."""
+    values, epochs = trial.intermediate_values, range(1, record.epoch + 1)
+    steps = {epoch: round(1000 * epoch / settings.epochs) for epoch in epochs}
+    return {epoch: {metric: values[step]} for epoch, step in steps.items() if step in values}
+
+
+def _of_epoch(figures: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    return {int(figures[keys.EPOCH]): figures} if figures else {}

@@ -1,0 +1,93 @@
+"""A recorded trial, and reruns of it, without training anything."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from made_study import SPACE
+from optuna.trial import TrialState
+
+from sa_study.config import Settings
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.recorded import BEST, LAST, RAY, SCORES, Recorded
+from sa_study.study.records import TrialRecord
+from sa_study.study.rerun import Rerun
+from sa_study.study.result_rows import Row
+
+EPOCHS = 4
+CHECKPOINT = "session_1/trial_0003/checkpoint_000003"
+NOW: dict[str, Any] = {
+    "time": "2026-11-25T12:00:00+00:00",
+    "command": "run_study.py tune",
+    "python": "3.11.7",
+    "packages": {"torch": "2.15.0", "numpy": "2.4.6"},
+    "git": {"commit": "0123456789abcdef", "dirty": False},
+    "sources": "ab" * 32,
+    "hardware": {
+        "platform": "Linux-6.1",
+        "cpu": "EPYC 9654",
+        "instruction_set": "AVX512",
+        "cpus": 2,
+        "gpus": ["H100"],
+    },
+}
+
+
+def figures(epoch: int) -> dict[str, float]:
+    return {
+        "epoch": epoch,
+        "progress": 100 * epoch / EPOCHS,
+        "loss": 9.0 / epoch,
+        "loss/part1": 5.0 / epoch,
+        "train_accuracy": 0.2 * epoch,
+        "lr": 0.1,
+        "rank1": 0.2 * epoch,
+        "rank5": 0.21 * epoch,
+        "rank10": 0.22 * epoch,
+        "mAP": 0.1 * epoch + 1 / 30,
+        "seconds": 3.0,
+        "latency": 1.0,
+        "images_per_second": 100.0,
+    }
+
+
+def recorded_trial(folder: Path) -> Recorded:
+    """A trial of four epochs, of which nothing differs since."""
+    best = figures(EPOCHS)
+    record = TrialRecord(last=best, best=best, best_checkpoint=CHECKPOINT, epochs_run=EPOCHS)
+    rows = [Row(1, {**figures(epoch), "accumulate": 1, "hostname": "vm"}) for epoch in range(1, EPOCHS + 1)]
+    return Recorded(
+        folder=StudyFolder(folder),
+        config=StudyConfig(data_dir=Path("/data"), space=SPACE, trials=9, gpus_per_trial=0.0),
+        number=3,
+        state=TrialState.COMPLETE,
+        record=record,
+        settings=Settings(pretrained="none", threads=1, device="cpu", epochs=EPOCHS),
+        fingerprint="cd" * 32,
+        launches={1: copy.deepcopy(NOW)},
+        rows=rows,
+        sources={
+            RAY: {row.epoch: row.values for row in rows},
+            SCORES: {epoch: {"mAP": figures(epoch)["mAP"]} for epoch in range(1, EPOCHS + 1)},
+            BEST: {EPOCHS: best},
+            LAST: {EPOCHS: best},
+        },
+    )
+
+
+def again(**changes: Any) -> Rerun:
+    """A rerun, slower than the record; changes are factors on a figure of every epoch from the second on."""
+    epochs = {epoch: {**figures(epoch), "seconds": 7.0, "latency": 2.0} for epoch in range(1, EPOCHS + 1)}
+    for epoch in range(2, EPOCHS + 1):
+        epochs[epoch] |= {name: epochs[epoch][name] * factor for name, factor in changes.items()}
+    return Rerun(epochs)
+
+
+def elsewhere(recorded: Recorded, **hardware: Any) -> Recorded:
+    """The same trial, recorded on another machine."""
+    launch = {**NOW, "hardware": {**NOW["hardware"], "cpu": "Xeon 8480", **hardware}}
+    return dataclasses.replace(recorded, launches={1: launch})
