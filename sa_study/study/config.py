@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from sa_study import keys
 from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.redaction import is_secret_name
 from sa_study.space import SearchSpace
 from sa_study.space_file import parse_space
 from sa_study.yaml_files import read_yaml, write_yaml
@@ -124,6 +126,9 @@ class StudyConfig:
                 raise ConfigError(f"{name}: a value of type {type(value).__name__} is not valid")
             if isinstance(value, int) and abs(value) >= _BEYOND:
                 raise ConfigError(f"{name}: {value} is out of range")
+        place = urlsplit(self.storage_path or "")
+        if place.password or any(map(is_secret_name, parse_qs(place.query, keep_blank_values=True))):
+            raise ConfigError("storage_path: holds credentials; leave them to the environment")
         if "@" in (self.address or ""):
             raise ConfigError("--address: holds a user or a token; give HOST:PORT and set RAY_AUTH_TOKEN")
         if self.storage_path == "" or "\0" in f"{self.storage_path}{self.data_dir}{self.address}":

@@ -28,14 +28,12 @@ class Place:
     Attributes:
         folder: Where the command runs; all of it is compared before and after.
         market: A small data set in it.
-        models: Valid weights and checkpoints, to be changed; outside of the folder.
         ran: A file that only code inside of the input would make; outside of the folder.
         make_study: Puts a finished study of the data into the folder.
     """
 
     folder: Path
     market: Path
-    models: Path
     ran: Path
     make_study: Callable[[], Path]
 

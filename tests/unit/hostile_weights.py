@@ -202,12 +202,12 @@ LASTS: list[tuple[str, Make, tuple[str, ...]]] = [
     ("a history that is a text", lambda p: ours(history="a"), ("history",)),
     ("a history without figures", lambda p: ours(history=[{}]), ("history",)),
     ("a history that prints as 2^60 lines", lambda p: ours(history=[{"epoch": nested(60)}]), ("history",)),
-    ("an optimiser of another network", lambda p: ours(optimizer={"state": {}, "param_groups": []}), ("optimiser",)),
+    ("an optimiser of nothing", lambda p: ours(optimizer={"state": {}, "param_groups": []}), ("optimiser",)),
     ("an optimiser that is none", lambda p: ours(optimizer=[1]), ("optimizer",)),
     ("no random state", lambda p: ours(rng={}), ("last.pt",)),
     ("weights of another shape", lambda p: ours(state_dict={"a": torch.ones(3)}), ("last.pt", "network")),
     ("settings of another run", lambda p: with_settings(lr=0.5), ("lr", "0.5")),
-]  # fmt: skip
+]
 
 
 def _evaluate(make: Make, place: Place) -> Words:
@@ -244,9 +244,21 @@ SPECIAL: Sequence[tuple[str, Callable[[Path], object], tuple[str, ...]]] = [
     ("a link to itself", lambda path: link(path, path.name), ("weights.pt",)),
 ]
 
+
+def _cases(
+    kind: str,
+    run: Callable[[Any, Place], Words],
+    rows: Sequence[tuple[str, Any, tuple[str, ...]]],
+    *file: str,
+) -> list[Case]:
+    return [
+        Case(kind, name, functools.partial(run, make), naming=(*file, *words)) for name, make, words in rows
+    ]
+
+
 CASES: list[Case] = [
-    *(Case("weights", name, functools.partial(_evaluate, make), naming=("weights.pt", *words)) for name, make, words in FILES),
-    *(Case("weights", name, functools.partial(_special, make), naming=("weights.pt", *words)) for name, make, words in SPECIAL),
-    *(Case("checkpoint to go on from", name, functools.partial(_resume, make), naming=words) for name, make, words in LASTS),
-    *(Case("backbone", name, functools.partial(_start, make), naming=("backbone.pt", *words)) for name, make, words in FILES[:2]),
-]  # fmt: skip
+    *_cases("weights", _evaluate, FILES, "weights.pt"),
+    *_cases("weights", _special, SPECIAL, "weights.pt"),
+    *_cases("checkpoint to go on from", _resume, LASTS),
+    *_cases("backbone", _start, FILES[:2], "backbone.pt"),
+]

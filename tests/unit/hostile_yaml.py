@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile import READ, Case, Place, Words, cases_of, folder, link, pipe, put
+from hostile import Case, Place, Words, cases_of, folder, link, pipe, put
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}, *a{i - 1}, *a{i - 1}]\n" for i in range(1, 40)
@@ -29,9 +29,9 @@ SPACES = [
     ("a key twice", "trials: 3\nfixed: {depth: 18}\ntrials: 4\n", ("'trials'", "twice", "line 3")),
     ("a setting twice", "fixed:\n  depth: 18\n  lr: 0.1\n  depth: 34\n", ("'depth'", "twice", "line 4")),
     ("tabs for indenting", "fixed:\n\tdepth: 18\n", ("YAML", "\\t")),
-    ("a byte-order mark", "\ufefftrials: 3\n", ("nowhere",), READ),
-    ("lines that end as on Windows", "trials: 3\r\nfixed:\r\n  depth: 18\r\n", ("nowhere",), READ),
-    ("keys merged from an anchor", "fixed: {<<: {depth: 18}, lr: 0.1}\n", ("nowhere",), READ),
+    ("a byte-order mark", "\ufefftrials: 3\n", ("nowhere",)),
+    ("lines that end as on Windows", "trials: 3\r\nfixed:\r\n  depth: 18\r\n", ("nowhere",)),
+    ("keys merged from an anchor", "fixed: {<<: {depth: 18}, lr: 0.1}\n", ("nowhere",)),
     ("an object of Python", "trials: !!python/object/apply:os.system [touch ran]\n", ("python/object",)),
     ("a name of Python", "trials: !!python/name:os.system\n", ("python/name",)),
     ("a set", "search: {lr: !!set {a, b}}\n", ("search.lr",)),

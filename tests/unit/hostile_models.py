@@ -1,0 +1,77 @@
+"""What is sound before a case changes it: a data set and a finished study."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import optuna
+from export_studies import Trial, keep_network, make_study
+from PIL import Image
+
+from sa_study.data.market1501 import Market1501
+from sa_study.data.store import training_data
+from sa_study.files import write_json
+from sa_study.provenance import describe_run
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import open_storage
+from sa_study.study.final import evaluate_study
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import STUDY_NAME
+
+TRIALS = (
+    Trial(curve=(0.1, 0.2, 0.25, 0.3)),
+    Trial(curve=(0.2, 0.3, 0.4, 0.5), lr=0.05),
+    Trial("PRUNED", curve=(0.1,), lr=0.3),
+    Trial("FAIL", curve=(), lr=0.2, failure="loss is nan"),
+)
+
+
+def sound_study(root: Path) -> StudyFolder:
+    """Draws `market`, and writes `study`: four trials, evaluated."""
+    _market(root / "market")
+    folder = make_study(root / "study", TRIALS, data_dir=root / "market")
+    config = dataclasses.replace(StudyConfig.read(folder.config), trials=len(TRIALS))
+    config.write(folder.config)
+    study = optuna.load_study(study_name=STUDY_NAME, storage=open_storage(folder))
+    study.set_user_attr("lasting", config.lasting())
+    study.set_user_attr("launch:session_1", {"slot_seconds": 9.0, "training_seconds": 8.0})
+    for number in (0, 1):
+        keep_network(folder, number, TRIALS[number])
+    data = training_data(Market1501(config.data_dir), 2, 0, (32, 16))
+    write_json(folder.provenance, {"data_fingerprint": data.store.fingerprint, "launches": [describe_run()]})
+    evaluate_study(folder.root, None, reranked=False, baseline=True, report=lambda *_: None)
+    return folder
+
+
+def copy(source: Path, target: Path) -> Path:
+    """Copies a folder; its large files and its images are shared, and must be written anew to be changed."""
+
+    def share(one: str, other: str) -> None:
+        (os.link if one.endswith((".pt", ".jpg")) else shutil.copyfile)(one, other)
+
+    shutil.copytree(source, target, copy_function=share)
+    return target
+
+
+def _market(root: Path) -> None:
+    for name in ("bounding_box_train", "query", "bounding_box_test"):
+        (root / name).mkdir(parents=True)
+    for camera in (1, 2):
+        for number in (0, 1):
+            for pid in range(11, 21):
+                _draw(root / "bounding_box_train", f"{pid:04}", camera, number)
+            for pid in (1, 2):
+                _draw(root / ("bounding_box_test" if number else "query"), f"{pid:04}", camera, number)
+    _draw(root / "bounding_box_test", "0000", 1, 0)
+    _draw(root / "bounding_box_test", "-1", 1, 0)
+
+
+def _draw(folder: Path, person: str, camera: int, number: int) -> None:
+    path = folder / f"{person}_c{camera}s1_{number:06}_01.jpg"
+    rng = np.random.default_rng([int(person) + 1, camera, number])
+    blocks = Image.fromarray(rng.integers(0, 256, (8, 4, 3), dtype=np.uint8))
+    blocks.resize((32, 64), Image.Resampling.BILINEAR).save(path)
