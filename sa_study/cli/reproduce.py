@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from sa_study.errors import ConfigError
 if TYPE_CHECKING:
     from sa_study.report.output import Output
     from sa_study.study.recorded import Recorded
+    from sa_study.study.reproduction import Verdict
     from sa_study.study.rerun import Rerun
 
 
@@ -46,7 +47,7 @@ def reproduce(
     """
     from sa_study.report.output import Output
     from sa_study.study.recorded import read_recorded
-    from sa_study.study.reproduction import entry, judge, keep, require_place
+    from sa_study.study.reproduction import require_place
 
     if not math.isfinite(tolerance):
         raise ConfigError(f"--tolerance: {tolerance} is no number of points, such as 1.0")
@@ -58,13 +59,21 @@ def reproduce(
     except KeyboardInterrupt:
         output.conclude("interrupted; nothing was written")
         raise typer.Exit(130) from None
+    _conclude(output, recorded, rerun, study, tolerance)
+
+
+def _conclude(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tolerance: float) -> None:
+    """Tells the result and keeps it; ends the command with 1 where figures did not come again."""
+    from sa_study.study.comparison import DIFFERENT
+    from sa_study.study.reproduction import entry, judge, keep
+
     verdict = judge(recorded, rerun, tolerance)
     found = entry(recorded, rerun, verdict, tolerance)
     _tell(output, recorded, rerun, verdict, tolerance)
     keep(recorded.folder.reproduction, found)
     output.say(f"written: {recorded.folder.reproduction}")
     output.document({"study": str(study.absolute()), **found})
-    if verdict.result == "different":
+    if verdict.result == DIFFERENT:
         raise typer.Exit(1)
 
 
@@ -91,7 +100,7 @@ def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None)
         return run_again(recorded, data, on_epoch)
 
 
-def _tell(output: Output, recorded: Recorded, rerun: Rerun, verdict: Any, tolerance: float) -> None:
+def _tell(output: Output, recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) -> None:
     from sa_study import keys
     from sa_study.report.reproduction import change_lines, figures_table, verdict_lines
 

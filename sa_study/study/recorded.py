@@ -133,10 +133,7 @@ def read_recorded(root: Path, number: int | None) -> Recorded:
     record = read_record(trial)
     settings = _settings(trial, record, config, folder)
     provenance, unread = read_provenance(folder.provenance), list[str]()
-    rows = _rows(config.storage_path or str(folder.trials), trial.number, unread)
-    missing = set(range(1, record.epoch + 1)) - {row.epoch for row in rows}
-    if missing:
-        unread.append(f"all figures but the score of {len(missing)} epochs: {NOT_RECORDED}")
+    rows = _rows(config.storage_path or str(folder.trials), trial.number, record.epoch, unread)
     return Recorded(
         folder=folder,
         config=config,
@@ -187,14 +184,17 @@ def _chosen(trials: list[FrozenTrial], number: int | None, config: StudyConfig, 
     return found[0]
 
 
-def _rows(place: str, number: int, unread: list[str]) -> list[Row]:
+def _rows(place: str, number: int, epochs: int, unread: list[str]) -> list[Row]:
     """What Ray wrote of a trial, of all launches; of an epoch that was run again the last line counts."""
     try:
         files = ResultRows(place)
-        return [row for session in files.sessions() for row in files.of_trial(session, number, unread)]
+        rows = [row for session in files.sessions() for row in files.of_trial(session, number, unread)]
     except (OSError, ValueError) as error:
         unread.append(f"{place}: cannot be read ({' '.join(str(error).split())[:200]})")
-        return []
+        rows = []
+    if missing := set(range(1, epochs + 1)) - {row.epoch for row in rows}:
+        unread.append(f"all figures but the score of {len(missing)} epochs: {NOT_RECORDED}")
+    return rows
 
 
 def _launches(rows: list[Row], launches: list[Any]) -> dict[int, object]:
