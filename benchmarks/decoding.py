@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from sa_study.data.batches import MEAN, STD
-from sa_study.data.market1501 import ImageRecord, Market1501
+from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.store import decode
 
 MARKET = 12936
@@ -161,7 +161,7 @@ def main() -> None:
     options = parser.parse_args()
     given = options.data_dir
     with nullcontext("") if given else tempfile.TemporaryDirectory(prefix="decoding_") as place:
-        records = Market1501(given).train if given else draw_images(Path(place), options.images)
+        records = ReidDataset(given).train if given else draw_images(Path(place), options.images)
         result = measure(records[: options.images], options.rounds)
     harness.finish({"data": str(given or "drawn"), **result}, options.json, table(result))
 

@@ -30,8 +30,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sa_study.config import Settings
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.device_images import DeviceImages
-from sa_study.data.market1501 import Market1501
 from sa_study.data.sample import make_sample_data
 from sa_study.data.store import ImageStore, TrainingData, test_data, training_data
 from sa_study.engine import Trainer, build_network
@@ -140,7 +140,7 @@ def measure(space: SearchSpace, root: Path, console: Console) -> dict[str, Any]:
         return space.settings({**space.baseline, **GOOD, **changed, "threads": 1, "device": "cpu"})
 
     start = time.process_time()
-    dataset = Market1501(make_sample_data(root / "data"))
+    dataset = ReidDataset(make_sample_data(root / "data"))
     drawing = time.process_time() - start
     config = settings()
     size = (config.height, config.width)

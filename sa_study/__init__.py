@@ -9,16 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sa_study.data.market1501 import Market1501
+    from sa_study.data.dataset import ReidDataset
     from sa_study.metrics.ranking import ranking_metrics
     from sa_study.metrics.reranking import rerank
     from sa_study.model.network import SANet
     from sa_study.model.weights import load_weights
 
-__all__ = ["Market1501", "SANet", "load_weights", "ranking_metrics", "rerank"]
+__all__ = ["ReidDataset", "SANet", "load_weights", "ranking_metrics", "rerank"]
 
 _HOMES = {
-    "Market1501": "sa_study.data.market1501",
+    "ReidDataset": "sa_study.data.dataset",
     "SANet": "sa_study.model.network",
     "load_weights": "sa_study.model.weights",
     "ranking_metrics": "sa_study.metrics.ranking",

@@ -17,8 +17,8 @@ from torch import Tensor
 from sa_study import keys
 from sa_study.arithmetic import memory_format, prepare_device
 from sa_study.config import Settings
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.device_images import DeviceImages
-from sa_study.data.market1501 import Market1501
 from sa_study.data.store import ImageStore, test_data
 from sa_study.engine import build_network
 from sa_study.errors import WeightsError
@@ -107,7 +107,7 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
 
 
 def load_test_images(
-    dataset: Market1501, settings: Settings, report: Report = lambda *_: None
+    dataset: ReidDataset, settings: Settings, report: Report = lambda *_: None
 ) -> EvaluationImages:
     """Decodes the query and gallery images; the training images are not opened.
 

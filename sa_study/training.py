@@ -8,8 +8,8 @@ from pathlib import Path
 from sa_study.checkpoint import load_checkpoint, save_checkpoint
 from sa_study.config import Settings
 from sa_study.curves import RunWriter
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
-from sa_study.data.market1501 import Market1501
 from sa_study.data.store import Folds, TrainingData, training_folds
 from sa_study.engine import Trainer, best_epoch
 from sa_study.errors import ConfigError, StudyFolderError, WeightsError
@@ -57,7 +57,7 @@ class RunFolder:
 
 
 def load_training_data(
-    dataset: Market1501, settings: Settings, progress: Progress | None = None
+    dataset: ReidDataset, settings: Settings, progress: Progress | None = None
 ) -> TrainingData:
     """Decodes what the settings train and validate on.
 
@@ -69,7 +69,7 @@ def load_training_data(
 
 
 def load_folds(
-    dataset: Market1501, settings: Settings, folds: Sequence[int], progress: Progress | None = None
+    dataset: ReidDataset, settings: Settings, folds: Sequence[int], progress: Progress | None = None
 ) -> Folds:
     """Decodes what the settings train and validate on, for several folds in the place of their own.
 

@@ -90,7 +90,7 @@ def _retrain(
 ) -> None:
     """Trains on all identities, evaluates all runs in one look, and keeps `retrained.json`."""
     from sa_study.cli.training import evaluate_runs, train_run
-    from sa_study.data.market1501 import Market1501
+    from sa_study.data.dataset import ReidDataset
     from sa_study.evaluation import load_test_images
     from sa_study.report.console import phases
     from sa_study.report.retrained import retrained_tables
@@ -101,7 +101,7 @@ def _retrain(
     final = choose_final(study, data_dir, seeds=seeds, baseline=baseline)
     output.say(f"{final.reason}: {_trained(final)} on all training identities, {seeds} seeds")
     with phases(output.console) as report:
-        dataset = Market1501(final.data_dir)
+        dataset = ReidDataset(final.data_dir)
         # Before training: a fault in them would cost all of it.
         images = load_test_images(dataset, next(iter(final.choices[0].folders)), report)
     for choice in final.choices:
@@ -131,7 +131,7 @@ def _trained(final: Final) -> str:
 def _evaluate_weights(
     output: Output, weights: Path, data_dir: Path, rerank: bool, out: Path | None, values: dict[str, Any]
 ) -> None:
-    from sa_study.data.market1501 import Market1501
+    from sa_study.data.dataset import ReidDataset
     from sa_study.evaluation import evaluate, load_network, load_test_images
     from sa_study.files import write_json
     from sa_study.report.console import evaluation_table, phases
@@ -139,7 +139,7 @@ def _evaluate_weights(
 
     if out and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
-    dataset = Market1501(data_dir)
+    dataset = ReidDataset(data_dir)
     trained = load_network(weights, values)
     if trained.unused:
         output.say(f"not used of {weights}: {', '.join(trained.unused)}")

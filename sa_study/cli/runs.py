@@ -37,7 +37,7 @@ def paper(
     """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
     from sa_study.cli.training import evaluate_runs, train_run
     from sa_study.config import PAPER_VARIANTS, Settings
-    from sa_study.data.market1501 import Market1501
+    from sa_study.data.dataset import ReidDataset
     from sa_study.evaluation import load_test_images, summarise
     from sa_study.files import write_json
     from sa_study.report.console import evaluation_table, phases, seeds_table
@@ -55,7 +55,7 @@ def paper(
         folder.check(run, resume)
     output = Output(quiet, as_json)
     with phases(output.console) as report:
-        dataset = Market1501(data_dir)
+        dataset = ReidDataset(data_dir)
         data = load_training_data(dataset, first, lambda done, total: report("decode", done, total))
         # Before training: a fault in them would cost all of it.
         images = load_test_images(dataset, first, report)
@@ -84,7 +84,7 @@ def train(
     from sa_study import keys
     from sa_study.cli.training import train_run
     from sa_study.config import Settings
-    from sa_study.data.market1501 import Market1501
+    from sa_study.data.dataset import ReidDataset
     from sa_study.report.console import interval, percent, phases
     from sa_study.report.output import Output
     from sa_study.report.text import command
@@ -98,7 +98,7 @@ def train(
     output = Output(quiet, as_json)
     with phases(output.console) as report:
         data = load_training_data(
-            Market1501(data_dir), run, lambda done, total: report("decode", done, total)
+            ReidDataset(data_dir), run, lambda done, total: report("decode", done, total)
         )
     best = train_run(output, run, data, folder, resume)
     figures = f": validation mAP {percent(best[keys.MAP])} %" if keys.MAP in best else ""

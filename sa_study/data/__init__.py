@@ -1,5 +1,5 @@
 """From files to batches: the data sets' reader and checker, splits, image store, batches, sample data."""
 
-from sa_study.data.market1501 import ImageRecord, Market1501
+from sa_study.data.dataset import ImageRecord, ReidDataset
 
-__all__ = ["ImageRecord", "Market1501"]
+__all__ = ["ImageRecord", "ReidDataset"]

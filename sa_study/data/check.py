@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sa_study.config import Settings
-from sa_study.data.explain import explain
-from sa_study.data.find import a_few, find_dataset
-from sa_study.data.images import Progress, for_each_image, read_image
-from sa_study.data.layouts import SPLITS, Layout, is_image_name
-from sa_study.data.market1501 import (
+from sa_study.data.dataset import (
     DISTRACTOR,
     Folder,
     ImageRecord,
@@ -23,6 +19,10 @@ from sa_study.data.market1501 import (
     read_split,
     shared_identities,
 )
+from sa_study.data.explain import explain
+from sa_study.data.find import a_few, find_dataset
+from sa_study.data.images import Progress, for_each_image, read_image
+from sa_study.data.layouts import SPLITS, Layout, is_image_name
 from sa_study.errors import DataError
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sa_study.data.dataset import Folder
 from sa_study.data.layouts import Layout
-from sa_study.data.market1501 import Folder
 
 
 def explain(root: Path, layout: Layout, folders: Mapping[str, Folder]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sa_study.data.market1501 import ImageRecord
+from sa_study.data.dataset import ImageRecord
 from sa_study.errors import DataError
 from sa_study.randomness import derived_seed
 

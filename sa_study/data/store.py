@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.images import Progress, for_each_image, read_image
-from sa_study.data.market1501 import ImageRecord, Market1501
 from sa_study.data.split import ValidationSplit, limit_identities, validation_split
 from sa_study.errors import DataError
 
@@ -93,7 +93,7 @@ def decode(
 
 
 def training_data(
-    dataset: Market1501,
+    dataset: ReidDataset,
     val_identities: int,
     split_seed: int,
     size: tuple[int, int],
@@ -119,7 +119,7 @@ def training_data(
 
 
 def training_folds(
-    dataset: Market1501,
+    dataset: ReidDataset,
     val_identities: int,
     split_seed: int,
     size: tuple[int, int],
@@ -146,7 +146,7 @@ def _indexed(store: ImageStore, split: ValidationSplit) -> TrainingData:
 
 
 def test_data(
-    dataset: Market1501, size: tuple[int, int], progress: Progress | None = None
+    dataset: ReidDataset, size: tuple[int, int], progress: Progress | None = None
 ) -> tuple[ImageStore, ImageStore]:
     """Decodes the query and the gallery images of the final evaluation, in this order.
 

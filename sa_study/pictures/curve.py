@@ -24,7 +24,7 @@ def draw(curves: dict[str, RankingMetrics], gallery: int, where: str) -> Sheet:
     """
     first = next(iter(curves.values()))
     caption = (
-        f"Market1501 protocol, {first.num_valid_queries:,} queries "
+        f"ReidDataset protocol, {first.num_valid_queries:,} queries "
         f"({first.num_queries_without_match:,} without a match left out). mAP: mean over queries of the mean "
         "of k / position over the matches, as scikit-learn does (not the data set's own trapezoid)."
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import ImageStore, TrainingData, training_data
 from sa_study.errors import DataError, StudyFolderError, WeightsError
 from sa_study.evaluation import Report, TrainedNetwork, load_network, load_test_images
@@ -91,7 +91,7 @@ def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = 
             f"{root}: has no best.pt yet; it is written when {when} "
             f"('status --study {root}' tells, 'resume --study {root}' goes on)"
         )
-    dataset = Market1501(data_dir or config.data_dir)
+    dataset = ReidDataset(data_dir or config.data_dir)
     trained = load_network(folder.best_weights, {})
     name = f"Best trial of study {folder.root.name}, epoch {trained.epoch}"
     if test:
@@ -114,13 +114,13 @@ def of_weights(
     Raises:
         StudyError: The file, the overrides or the images cannot be used.
     """
-    dataset = Market1501(data_dir)
+    dataset = ReidDataset(data_dir)
     trained = load_network(path, overrides)
     epoch = "" if trained.epoch is None else f", epoch {trained.epoch}"
     return _on_test_set(trained, dataset, f"{path.name}{epoch}", report)
 
 
-def _training_data(trained: TrainedNetwork, dataset: Market1501, report: Report) -> TrainingData:
+def _training_data(trained: TrainedNetwork, dataset: ReidDataset, report: Report) -> TrainingData:
     settings = trained.settings
     return training_data(
         dataset,
@@ -150,7 +150,7 @@ def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str) -> Su
     return Subject(trained, query, gallery, name, images, Known(store, data.train, data.labels, names), names)
 
 
-def _on_test_set(trained: TrainedNetwork, dataset: Market1501, name: str, report: Report) -> Subject:
+def _on_test_set(trained: TrainedNetwork, dataset: ReidDataset, name: str, report: Report) -> Subject:
     images = load_test_images(dataset, trained.settings, report)
     shown = f"TEST SET: {len(images.query.images):,} queries, {len(images.gallery.images):,} gallery images"
     return Subject(trained, images.query, images.gallery, name, shown)

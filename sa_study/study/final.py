@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.errors import RunFailed
 from sa_study.evaluation import Report, evaluate, load_network, load_test_images
 from sa_study.files import write_json
@@ -38,7 +38,7 @@ def evaluate_study(
     """
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
-    dataset = Market1501(data_dir or config.data_dir)
+    dataset = ReidDataset(data_dir or config.data_dir)
     trials = read_trials(folder)
     winner = keep_winner(folder, config, trials)
     if winner is None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
-from sa_study.data.market1501 import Market1501
 from sa_study.data.store import Folds, any_of
 from sa_study.engine import backbone_start
 from sa_study.errors import ConfigError, StudyFolderError
@@ -40,7 +40,7 @@ def load_data(config: StudyConfig, progress: Progress | None) -> Folds:
     settings = space.settings(space.baseline)
     if not settings.val_identities:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
-    data = load_folds(Market1501(config.data_dir), settings, space.possible("fold"), progress)
+    data = load_folds(ReidDataset(config.data_dir), settings, space.possible("fold"), progress)
     largest, fewest = max(space.possible("batch_size")), min(len(part.train) for part in data.values())
     if largest > fewest:
         raise ConfigError(f"batch_size: {largest:g}, but only {fewest} images are trained on")

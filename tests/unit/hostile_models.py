@@ -12,7 +12,7 @@ import optuna
 from export_studies import Trial, keep_network, make_study
 from PIL import Image
 
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import training_data
 from sa_study.files import write_json
 from sa_study.provenance import describe_run
@@ -41,7 +41,7 @@ def sound_study(root: Path) -> StudyFolder:
     study.set_user_attr("launch:session_1", {"slot_seconds": 9.0, "training_seconds": 8.0})
     for number in (0, 1):
         keep_network(folder, number, TRIALS[number])
-    data = training_data(Market1501(config.data_dir), 2, 0, (32, 16))
+    data = training_data(ReidDataset(config.data_dir), 2, 0, (32, 16))
     write_json(folder.provenance, {"data_fingerprint": data.store.fingerprint, "launches": [describe_run()]})
     evaluate_study(folder.root, None, reranked=False, baseline=True, report=lambda *_: None)
     return folder

@@ -10,7 +10,7 @@ import torch
 
 from sa_study.checkpoint import Checkpoint, save_checkpoint
 from sa_study.config import Settings
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import training_data
 from sa_study.engine import build_network
 from sa_study.provenance import note_launch
@@ -43,7 +43,7 @@ def study_maker(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..
         StudyConfig(data_dir=data, space=space, trials=1).write(root / "study.yaml")
         (root / "optuna.db").touch()
         settings = Settings.from_mapping(values)
-        found = training_data(Market1501(data), settings.val_identities, 0, (32, 16))
+        found = training_data(ReidDataset(data), settings.val_identities, 0, (32, 16))
         note_launch(root / "provenance.json", found.store.fingerprint)
         if weights:
             torch.manual_seed(0)

@@ -86,7 +86,7 @@ def test_rays_older_twins_are_not_used() -> None:
 def test_the_public_names() -> None:
     import sa_study
 
-    for name in ("SANet", "Market1501", "ranking_metrics", "rerank", "load_weights"):
+    for name in ("SANet", "ReidDataset", "ranking_metrics", "rerank", "load_weights"):
         assert callable(getattr(sa_study, name))
     with pytest.raises(AttributeError, match="nothing"):
         sa_study.__getattr__("nothing")

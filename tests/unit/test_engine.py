@@ -11,7 +11,7 @@ import torch
 
 from sa_study import keys
 from sa_study.config import Settings
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, training_data
 from sa_study.engine import Trainer, best_epoch
 from sa_study.errors import ConfigError, Diverged
@@ -37,7 +37,7 @@ def settings(**changed: Any) -> Settings:
 
 @pytest.fixture
 def data(make_market: Callable[..., Path]) -> TrainingData:
-    return training_data(Market1501(make_market()), 2, 0, (64, 32))
+    return training_data(ReidDataset(make_market()), 2, 0, (64, 32))
 
 
 def without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -131,7 +131,7 @@ def test_learning_rates_decay_by_the_epoch_and_the_backbone_has_its_share(data: 
 
 
 def test_without_held_out_identities_nothing_is_validated(make_market: Callable[..., Path]) -> None:
-    data = training_data(Market1501(make_market()), 0, 0, (64, 32))
+    data = training_data(ReidDataset(make_market()), 0, 0, (64, 32))
     trainer = run(Trainer(settings(), data), 2)
     assert not set(keys.RANKING) & set(trainer.history[0])
     assert best_epoch(trainer.history, keys.MAP) is trainer.history[-1]

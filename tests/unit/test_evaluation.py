@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 
 from sa_study.checkpoint import Checkpoint, save_checkpoint
 from sa_study.config import Settings
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.engine import build_network
 from sa_study.errors import ConfigError, DataError, WeightsError
 from sa_study.evaluation import EvaluationImages, evaluate, load_network, load_test_images, summarise
@@ -57,7 +57,7 @@ def published(net: SANet, tmp_path: Path) -> Path:
 
 
 def images_of(root: Path) -> EvaluationImages:
-    return load_test_images(Market1501(root), SETTINGS)
+    return load_test_images(ReidDataset(root), SETTINGS)
 
 
 def plain_mean_ap(net: SANet, root: Path) -> float:

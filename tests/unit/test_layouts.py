@@ -12,8 +12,8 @@ from made_layouts import make_cuhk03, make_duke, make_msmt17
 from sa_study import cli
 from sa_study.config import Settings
 from sa_study.data.check import check_dataset
+from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.layouts import CUHK03_NP, DUKE, LAYOUTS, MARKET, Layout
-from sa_study.data.market1501 import ImageRecord, Market1501
 from sa_study.errors import DataError
 from sa_study.evaluation import evaluate, load_network, load_test_images
 from sa_study.training import RunFolder, load_training_data, train
@@ -64,7 +64,7 @@ def every(request: pytest.FixtureRequest, tmp_path: Path, draw_image: Draw, make
 
 
 def test_dukemtmc_reid(tmp_path: Path, draw_image: Draw) -> None:
-    dataset = Market1501(make_duke(tmp_path / "DukeMTMC-reID", draw_image))
+    dataset = ReidDataset(make_duke(tmp_path / "DukeMTMC-reID", draw_image))
     assert dataset.layout is DUKE
     assert told(dataset.train) == {(pid, camera) for pid in range(1, 11) for camera in (1, 7)}
     assert told(dataset.query) == {(pid, camera) for pid in (20, 7140) for camera in (1, 7)}
@@ -78,7 +78,7 @@ def test_cuhk03_by_its_new_protocol(
     tmp_path: Path, draw_image: Draw, boxes: str, size: tuple[int, int]
 ) -> None:
     root = make_cuhk03(tmp_path / "cuhk03-np", draw_image) / boxes
-    dataset = Market1501(root)
+    dataset = ReidDataset(root)
     assert dataset.layout is CUHK03_NP
     assert told(dataset.train) == {(pid, camera) for pid in range(1, 21, 2) for camera in (0, 1)}
     assert (
@@ -94,7 +94,7 @@ def test_cuhk03_by_its_new_protocol(
     ("folders", "layout"), [((), V1), (("mask_train_v2", "mask_test_v2"), V2)], ids=["V1", "V2"]
 )
 def test_msmt17(tmp_path: Path, draw_image: Draw, folders: tuple[str, ...], layout: Layout) -> None:
-    dataset = Market1501(make_msmt17(tmp_path / "MSMT17", draw_image, *folders))
+    dataset = ReidDataset(make_msmt17(tmp_path / "MSMT17", draw_image, *folders))
     assert dataset.layout is layout
     assert told(dataset.train) == {(1_000_000 + pid, camera) for pid in range(12) for camera in (0, 14)}
     assert told(dataset.query) == {(2_000_000 + pid, camera) for pid in range(3) for camera in (2, 11)}
@@ -105,7 +105,7 @@ def test_msmt17(tmp_path: Path, draw_image: Draw, folders: tuple[str, ...], layo
 
 
 def test_of_msmt17_id_0_is_a_person_like_any_other(tmp_path: Path, draw_image: Draw) -> None:
-    dataset = Market1501(make_msmt17(tmp_path / "MSMT17", draw_image))
+    dataset = ReidDataset(make_msmt17(tmp_path / "MSMT17", draw_image))
     dataset.require_disjoint()
     dataset.require_matches()
     report = check_dataset(dataset.root)
@@ -120,16 +120,16 @@ def test_of_msmt17_id_0_is_a_person_like_any_other(tmp_path: Path, draw_image: D
 
 def test_records_are_sorted_by_file_name_whatever_the_lists_order(tmp_path: Path, draw_image: Draw) -> None:
     root = make_msmt17(tmp_path / "MSMT17", draw_image)
-    before = Market1501(root)
+    before = ReidDataset(root)
     for path in root.glob("list_*.txt"):
         path.write_text("\n".join(reversed(path.read_text().splitlines())))
-    after = Market1501(root)
+    after = ReidDataset(root)
     assert (after.train, after.query, after.gallery) == (before.train, before.query, before.gallery)
     assert list(after.train) == sorted(after.train, key=lambda record: record.path.name)
 
 
 def test_a_run_from_training_to_ranking(every: Path, tmp_path: Path) -> None:
-    dataset = Market1501(every)
+    dataset = ReidDataset(every)
     data = load_training_data(dataset, SETTINGS)
     figures = train(SETTINGS, data, RunFolder(tmp_path / "run"))
     assert 0 < figures["mAP"] <= 1
@@ -142,7 +142,7 @@ def test_a_run_from_training_to_ranking(every: Path, tmp_path: Path) -> None:
 
 def test_the_check_says_what_a_folder_was_taken_for(every: Path) -> None:
     report = check_dataset(every)
-    dataset = Market1501(every)
+    dataset = ReidDataset(every)
     assert report.ok and report.layout == dataset.layout.name
     assert report.explanation[0].startswith(f"taken for {dataset.layout.name}: it holds ")
     for split, line in zip(("train", "query", "gallery"), report.explanation[1:4], strict=True):
@@ -214,9 +214,9 @@ def test_a_complete_copy_is_known_by_its_number_of_images(
 def test_one_other_name_and_it_is_not_dukemtmc(tmp_path: Path, draw_image: Draw, name: str) -> None:
     """A distractor, junk or a ninth camera: whoever uses Duke's names for that is served as before."""
     root = make_duke(tmp_path / "mine", draw_image)
-    before = Market1501(root)
+    before = ReidDataset(root)
     draw_image(root / "bounding_box_test" / name)
-    after = Market1501(root)
+    after = ReidDataset(root)
     assert after.layout is MARKET
     assert (after.train, after.query) == (before.train, before.query)
     assert set(before.gallery) <= set(after.gallery)
@@ -227,7 +227,7 @@ def test_stray_files_do_not_hide_what_it_is(tmp_path: Path, draw_image: Draw) ->
     root = make_duke(tmp_path / "DukeMTMC-reID", draw_image)
     (root / "query" / "Thumbs.db").touch()
     draw_image(root / "query" / "person.jpg")
-    assert Market1501(root).layout is DUKE
+    assert ReidDataset(root).layout is DUKE
 
 
 @pytest.mark.parametrize("layout", [*LAYOUTS, DUKE, CUHK03_NP], ids=lambda layout: layout.name)
@@ -244,7 +244,7 @@ def test_a_layout_declares_what_its_ids_mean(layout: Layout) -> None:
 def test_cuhk03s_parent_holds_two_data_sets(tmp_path: Path, draw_image: Draw) -> None:
     root = make_cuhk03(tmp_path / "cuhk03-np", draw_image)
     with pytest.raises(DataError) as error:
-        Market1501(root)
+        ReidDataset(root)
     assert one_line(error) == (
         f"{root}: holds several data sets (detected, labeled); name one of them: "
         f"{root}/labeled (boxes by hand) or {root}/detected (by a detector)"
@@ -255,7 +255,7 @@ def test_data_sets_further_down_are_named(tmp_path: Path, draw_image: Draw) -> N
     make_cuhk03(tmp_path / "all" / "cuhk03-np", draw_image)
     (tmp_path / "all" / "notes.txt").touch()
     with pytest.raises(DataError) as error:
-        Market1501(tmp_path / "all")
+        ReidDataset(tmp_path / "all")
     assert one_line(error) == (
         f"{tmp_path}/all: holds data sets two levels below it only (cuhk03-np/detected, cuhk03-np/labeled); "
         "name one of them"
@@ -267,7 +267,7 @@ def test_cuhk03s_raw_file_is_not_read(tmp_path: Path, named: str) -> None:
     (tmp_path / "cuhk03_release").mkdir()
     (tmp_path / "cuhk03_release" / "cuhk-03.mat").write_bytes(b"MATLAB 7.3 MAT-file")
     with pytest.raises(DataError) as error:
-        Market1501(tmp_path / named)
+        ReidDataset(tmp_path / named)
     text = one_line(error)
     assert text.startswith(
         f"{tmp_path}/cuhk03_release/cuhk-03.mat: is CUHK03's raw MATLAB file, which is not read"
@@ -281,7 +281,7 @@ def test_a_folder_that_fits_several_layouts(tmp_path: Path, draw_image: Draw, se
     (root / second).mkdir()
     for named in (root, tmp_path):
         with pytest.raises(DataError) as error:
-            Market1501(named)
+            ReidDataset(named)
         text = one_line(error)
         assert text.startswith(f"{root}: fits several layouts (") and "MSMT17_V1: train" in text
         assert second in text and text.endswith("; move the folders of all but one elsewhere")
@@ -291,7 +291,7 @@ def test_a_folder_that_fits_several_layouts(tmp_path: Path, draw_image: Draw, se
 def test_one_of_its_folders_is_not_the_data_set(make_market: MakeMarket, name: str) -> None:
     root = make_market()
     with pytest.raises(DataError) as error:
-        Market1501(root / name)
+        ReidDataset(root / name)
     assert one_line(error) == f"{root / name}: is a folder of a data set, not all of it; name {root}"
 
 
@@ -331,7 +331,7 @@ def test_any_ids_cameras_and_suffixes_in_market1501s_layout(
 ) -> None:
     root = make_market()
     draw_image(root / "bounding_box_train" / name, (50, 21))
-    dataset = Market1501(root)
+    dataset = ReidDataset(root)
     assert dataset.layout is MARKET
     (new,) = (record for record in dataset.train if record.path.name == name)
     pid, _, rest = name.partition("_c")

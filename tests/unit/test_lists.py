@@ -14,9 +14,9 @@ from made_layouts import make_msmt17
 
 from sa_study.data import lists
 from sa_study.data.check import check_dataset
+from sa_study.data.dataset import ReidDataset, read_split
 from sa_study.data.layouts import LAYOUTS
 from sa_study.data.lists import MALFORMED, MISNAMED, OTHER_ID, OUTSIDE, TWICE
-from sa_study.data.market1501 import Market1501, read_split
 from sa_study.errors import DataError
 
 Draw = Callable[..., Path]
@@ -40,7 +40,7 @@ def add(root: Path, line: str, name: str = "train") -> None:
 
 def refused(root: Path) -> str:
     with pytest.raises(DataError) as error:
-        Market1501(root)
+        ReidDataset(root)
     text = str(error.value)
     assert "\n" not in text and text.isprintable()
     report = check_dataset(root)
@@ -86,9 +86,9 @@ def refused(root: Path) -> str:
     ],
 )
 def test_a_line_that_names_no_image_is_skipped_and_counted(root: Path, line: str, reason: str) -> None:
-    before = Market1501(root)
+    before = ReidDataset(root)
     add(root, f"{line}\n{line}\r\n", "val")
-    after = Market1501(root)
+    after = ReidDataset(root)
     assert (after.train, after.query, after.gallery) == (before.train, before.query, before.gallery)
     skipped = after.folders["train"].skipped
     assert {why: lines.count for why, lines in skipped.items()} == {reason: 2}
@@ -120,7 +120,7 @@ def test_a_missing_list(root: Path, name: str) -> None:
 
 def test_an_empty_list_val_leaves_the_training_list_alone(root: Path) -> None:
     (root / "list_val.txt").write_bytes(b"")
-    dataset = Market1501(root)
+    dataset = ReidDataset(root)
     assert dataset.folders["train"].used == {"list_train.txt": 36, "list_val.txt": 0}
     assert len(dataset.train) == 36
 
@@ -155,10 +155,10 @@ def test_an_empty_list(root: Path, content: bytes) -> None:
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\n\n", " \n", "\t\r\n"])
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
 def test_line_ends_and_byte_order_marks_play_no_part(root: Path, start: bytes, end: str) -> None:
-    before = Market1501(root)
+    before = ReidDataset(root)
     for path in root.glob("list_*.txt"):
         path.write_bytes(start + path.read_text().replace("\n", end).encode())
-    after = Market1501(root)
+    after = ReidDataset(root)
     assert (after.train, after.query, after.gallery) == (before.train, before.query, before.gallery)
     assert not after.folders["train"].skipped
 
@@ -205,7 +205,7 @@ def test_ten_megabytes_are_read_in_seconds(root: Path) -> None:
 
 def test_a_link_that_leads_out_is_not_followed(root: Path, tmp_path: Path, draw_image: Draw) -> None:
     """Nor is a folder behind one listed; a link that stays inside is as good as the file."""
-    before = len(Market1501(root).train)
+    before = len(ReidDataset(root).train)
     outside = draw_image(tmp_path / "0005_900_01_0303noon_0000_0.jpg")
     (tmp_path / "0006").mkdir()
     draw_image(tmp_path / "0006" / "0006_900_01_0303noon_0000_0.jpg")
@@ -217,19 +217,19 @@ def test_a_link_that_leads_out_is_not_followed(root: Path, tmp_path: Path, draw_
     (root / "train" / "0003" / "loop").symlink_to("loop")
     add(root, f"0005/{outside.name} 5\nelsewhere/0006_900_01_0303noon_0000_0.jpg 6\n")
     add(root, "0003/0003_900_01_0303noon_0000_0.jpg 3\n")
-    dataset = Market1501(root)
+    dataset = ReidDataset(root)
     assert {why: lines.count for why, lines in dataset.folders["train"].skipped.items()} == {OUTSIDE: 2}
     assert len(dataset.train) == before + 1
 
 
 def test_a_data_set_behind_links(root: Path, tmp_path: Path) -> None:
     """Where the images are on another disk, the folder itself may be a link."""
-    images = Market1501(root).train
+    images = ReidDataset(root).train
     (root / "train").rename(tmp_path / "disk")
     (root / "train").symlink_to(tmp_path / "disk")
     (tmp_path / "linked").symlink_to(root)
-    assert Market1501(root).train == images
-    assert len(Market1501(tmp_path / "linked").train) == len(images)
+    assert ReidDataset(root).train == images
+    assert len(ReidDataset(tmp_path / "linked").train) == len(images)
 
 
 def test_a_folder_that_may_not_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

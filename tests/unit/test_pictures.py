@@ -18,7 +18,7 @@ from picture_studies import SMALL, study_maker
 from PIL import Image
 
 from sa_study.config import Settings
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import ImageStore, training_data
 from sa_study.engine import build_network
 from sa_study.errors import DataError
@@ -248,7 +248,7 @@ def test_a_study_is_shown_on_its_validation_split_and_opens_no_test_image(
             path.write_bytes(b"no image")
     subject = of_study(root, None, test=False)
     settings = subject.trained.settings
-    data = training_data(Market1501(root.parent / "market"), 2, settings.split_seed, (32, 16))
+    data = training_data(ReidDataset(root.parent / "market"), 2, settings.split_seed, (32, 16))
     np.testing.assert_array_equal(subject.query.images, data.store.images[data.query])
     np.testing.assert_array_equal(subject.gallery.pids, data.store.pids[data.gallery])
     assert "validation split" in subject.where and "test set not opened" in subject.where

@@ -13,7 +13,7 @@ import torch
 
 from sa_study.checkpoint import save_checkpoint
 from sa_study.config import Settings
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
 from sa_study.engine import Trainer
 from sa_study.errors import StudyFolderError
@@ -55,7 +55,7 @@ def study(place: Path, trials: int = 40, **options: Any) -> tuple[StudyFolder, S
 
 @pytest.fixture
 def data(make_market: Callable[..., Path]) -> TrainingData:
-    return load_training_data(Market1501(make_market()), Settings(**SMALL))
+    return load_training_data(ReidDataset(make_market()), Settings(**SMALL))
 
 
 class TestFileSizes:

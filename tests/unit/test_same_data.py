@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sa_study.config import Settings
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.split import limit_identities
 from sa_study.data.store import test_data as load_test_data
 from sa_study.training import load_training_data
@@ -25,7 +25,7 @@ def bitmap(text: str) -> bytes:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Market1501:
+def dataset(tmp_path: Path) -> ReidDataset:
     def write(folder: str, person: str, camera: int, number: int) -> None:
         stem = f"{person}_c{camera}s1_{number:06}_01"
         path = tmp_path / folder / f"{stem}.jpg"
@@ -40,10 +40,10 @@ def dataset(tmp_path: Path) -> Market1501:
                 write("bounding_box_test" if number else "query", f"{pid:04}", camera, number)
     write("bounding_box_test", "0000", 1, 0)
     write("bounding_box_test", "-1", 1, 0)
-    return Market1501(tmp_path)
+    return ReidDataset(tmp_path)
 
 
-def test_the_training_images_and_who_is_held_out(dataset: Market1501) -> None:
+def test_the_training_images_and_who_is_held_out(dataset: ReidDataset) -> None:
     data = load_training_data(dataset, SETTINGS)
     assert data.store.fingerprint == "591010e23a4941d7e4629e007d5a28d83dbc8406de93fb4f1ea545e2b2118866"
     assert data.train.tolist() == list(range(6, 78))
@@ -52,11 +52,11 @@ def test_the_training_images_and_who_is_held_out(dataset: Market1501) -> None:
     assert data.store.pids[data.query].tolist() == [11] * 3 + [24] * 3 + [25] * 3
 
 
-def test_who_is_used_of_a_limited_number(dataset: Market1501) -> None:
+def test_who_is_used_of_a_limited_number(dataset: ReidDataset) -> None:
     assert {record.pid for record in limit_identities(dataset.train, 6, 5)} == {15, 16, 17, 19, 20, 24}
 
 
-def test_the_test_images(dataset: Market1501) -> None:
+def test_the_test_images(dataset: ReidDataset) -> None:
     query, gallery = load_test_data(dataset, (3, 2))
     assert query.fingerprint == "cf450a7cc8644ff962cef04e51cb7ee82e3c7c9356951786c45d9654b7b08400"
     assert gallery.fingerprint == "350d61c81670cd25cbc0b02e9f390bb6d5df2c6ca260002263d7b017be1260d9"
@@ -65,7 +65,7 @@ def test_the_test_images(dataset: Market1501) -> None:
     assert gallery.camids.tolist() == [0, 0, 1, 2, 0, 1, 2]
 
 
-def test_another_fold_is_other_people(dataset: Market1501) -> None:
+def test_another_fold_is_other_people(dataset: ReidDataset) -> None:
     data = load_training_data(dataset, Settings(**SETTINGS.to_dict() | {"fold": 1}))
     assert data.store.fingerprint == "591010e23a4941d7e4629e007d5a28d83dbc8406de93fb4f1ea545e2b2118866"
     held_out = set(data.store.pids[data.query].tolist())

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sa_study.data.check import check_dataset
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.sample import make_sample_data
 from sa_study.data.sample.body import Pose
 from sa_study.data.sample.cameras import Camera
@@ -45,7 +45,7 @@ def test_the_checker_finds_nothing_wrong(sample: Path) -> None:
 
 
 def test_layout_is_that_of_market1501(sample: Path) -> None:
-    dataset = Market1501(sample)
+    dataset = ReidDataset(sample)
     train, query = {r.pid for r in dataset.train}, {r.pid for r in dataset.query}
     gallery = Counter(record.pid for record in dataset.gallery)
     assert train == set(range(1, 7))
@@ -57,7 +57,7 @@ def test_layout_is_that_of_market1501(sample: Path) -> None:
 def test_each_camera_that_sees_a_test_person_gives_one_query_and_the_rest_of_the_gallery(
     tmp_path: Path,
 ) -> None:
-    dataset = Market1501(make_sample_data(tmp_path / "data", identities=2, images_per_camera=3))
+    dataset = ReidDataset(make_sample_data(tmp_path / "data", identities=2, images_per_camera=3))
     queries = Counter((record.pid, record.camid) for record in dataset.query)
     gallery = Counter((record.pid, record.camid) for record in dataset.gallery if record.pid)
     assert set(queries.values()) == {1}

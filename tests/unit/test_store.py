@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sa_study.data import store as store_module
-from sa_study.data.market1501 import ImageRecord, Market1501
+from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.store import decode, training_data
 from sa_study.errors import DataError
 
@@ -20,7 +20,7 @@ DrawImage = Callable[..., Path]
 
 @pytest.mark.parametrize("threads", [1, 4, None])
 def test_pixels_ids_and_cameras(make_market: MakeMarket, threads: int | None) -> None:
-    records = Market1501(make_market()).train
+    records = ReidDataset(make_market()).train
     store = decode(records, threads=threads)
     assert store.images.shape == (40, 64, 32, 3)
     for pixels, record in zip(store.images, records, strict=True):
@@ -35,7 +35,7 @@ def test_pixels_ids_and_cameras(make_market: MakeMarket, threads: int | None) ->
 
 
 def test_images_of_one_size_keep_it(make_market: MakeMarket) -> None:
-    records = Market1501(make_market()).query
+    records = ReidDataset(make_market()).query
     assert decode(records, (10, 20)).images.shape == (4, 64, 32, 3)
 
 
@@ -57,7 +57,7 @@ def test_different_sizes_need_a_size(tmp_path: Path, draw_image: DrawImage) -> N
 
 
 def test_an_unreadable_image_is_named(make_market: MakeMarket) -> None:
-    records = Market1501(make_market()).train
+    records = ReidDataset(make_market()).train
     records[7].path.write_bytes(records[7].path.read_bytes()[:-50])
     with pytest.raises(DataError, match=f"{records[7].path.name}: not a readable image"):
         decode(records)
@@ -69,13 +69,13 @@ def test_no_images() -> None:
 
 
 def test_the_images_cannot_be_written_to(make_market: MakeMarket) -> None:
-    store = decode(Market1501(make_market()).query)
+    store = decode(ReidDataset(make_market()).query)
     with pytest.raises(ValueError, match="read-only"):
         store.images[0] = 0
 
 
 def test_fingerprint(make_market: MakeMarket) -> None:
-    records = Market1501(make_market()).query
+    records = ReidDataset(make_market()).query
     digest = hashlib.sha256()
     for record in records:
         digest.update(hashlib.sha256(record.path.name.encode() + b"\0" + record.path.read_bytes()).digest())
@@ -87,7 +87,7 @@ def test_fingerprint(make_market: MakeMarket) -> None:
 
 
 def test_training_data(make_market: MakeMarket) -> None:
-    dataset = Market1501(make_market(train_ids=range(100, 130), cameras=2, images=3))
+    dataset = ReidDataset(make_market(train_ids=range(100, 130), cameras=2, images=3))
     data = training_data(dataset, 4, 0, (64, 32))
     pids = data.store.pids
     assert len(data.store.images) == 180
@@ -101,39 +101,39 @@ def test_training_data(make_market: MakeMarket) -> None:
 
 
 def test_training_on_all_identities(make_market: MakeMarket) -> None:
-    data = training_data(Market1501(make_market()), 0, 0, (64, 32))
+    data = training_data(ReidDataset(make_market()), 0, 0, (64, 32))
     assert (data.num_classes, len(data.train), len(data.query), len(data.gallery)) == (10, 40, 0, 0)
 
 
 def test_limited_training_data_decodes_no_more(make_market: MakeMarket) -> None:
-    dataset = Market1501(make_market(train_ids=range(100, 130)))
+    dataset = ReidDataset(make_market(train_ids=range(100, 130)))
     seen: list[tuple[int, int]] = []
     data = training_data(dataset, 2, 0, (64, 32), 10, lambda done, total: seen.append((done, total)))
     assert (data.num_classes, len(np.unique(data.store.pids)), seen[-1]) == (8, 10, (40, 40))
 
 
 def test_training_opens_no_test_image(make_market: MakeMarket) -> None:
-    dataset = Market1501(make_market())
+    dataset = ReidDataset(make_market())
     for record in dataset.query + dataset.gallery:
         record.path.unlink()
     assert training_data(dataset, 1, 0, (64, 32)).num_classes == 9
 
 
 def test_training_refuses_identities_of_the_test_set(make_market: MakeMarket) -> None:
-    dataset = Market1501(make_market(train_ids=range(1, 11), test_ids=[10, 11]))
+    dataset = ReidDataset(make_market(train_ids=range(1, 11), test_ids=[10, 11]))
     with pytest.raises(DataError, match="1 identities are in both"):
         training_data(dataset, 1, 0, (64, 32))
 
 
 def test_query_and_gallery(make_market: MakeMarket) -> None:
-    dataset = Market1501(make_market())
+    dataset = ReidDataset(make_market())
     query, gallery = store_module.test_data(dataset, (64, 32))
     assert query.pids.tolist() == [record.pid for record in dataset.query]
     assert gallery.pids.tolist() == [record.pid for record in dataset.gallery]
 
 
 def test_pickling_shares_the_images(make_market: MakeMarket) -> None:
-    data = training_data(Market1501(make_market()), 1, 0, (64, 32))
+    data = training_data(ReidDataset(make_market()), 1, 0, (64, 32))
     buffers: list[pickle.PickleBuffer] = []
     payload = pickle.dumps(data, protocol=5, buffer_callback=buffers.append)
     assert len(payload) < 2000

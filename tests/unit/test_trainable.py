@@ -13,7 +13,7 @@ from torch import Tensor
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, save_checkpoint
 from sa_study.config import Settings
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, training_data
 from sa_study.engine import Trainer
 from sa_study.errors import Diverged
@@ -57,7 +57,7 @@ class Trial:
 
 @pytest.fixture
 def trial(make_market: Callable[..., Path], tmp_path: Path) -> Trial:
-    return Trial(tmp_path / "trials", training_data(Market1501(make_market()), 2, 0, (64, 32)))
+    return Trial(tmp_path / "trials", training_data(ReidDataset(make_market()), 2, 0, (64, 32)))
 
 
 def test_it_goes_on_from_the_last_checkpoint_that_is_whole(trial: Trial) -> None:

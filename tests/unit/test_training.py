@@ -13,7 +13,7 @@ import yaml
 
 from sa_study.checkpoint import load_checkpoint
 from sa_study.config import Settings
-from sa_study.data.market1501 import Market1501
+from sa_study.data.dataset import ReidDataset
 from sa_study.errors import ConfigError, DataError, StudyFolderError
 from sa_study.training import RunFolder, load_training_data, train
 
@@ -33,8 +33,8 @@ SETTINGS = Settings(
 
 
 @pytest.fixture
-def dataset(make_market: Callable[..., Path]) -> Market1501:
-    return Market1501(make_market())
+def dataset(make_market: Callable[..., Path]) -> ReidDataset:
+    return ReidDataset(make_market())
 
 
 def interrupt_after(epoch: int) -> Callable[[Mapping[str, float]], None]:
@@ -45,7 +45,9 @@ def interrupt_after(epoch: int) -> Callable[[Mapping[str, float]], None]:
     return on_epoch
 
 
-def test_an_interrupted_run_ends_bit_for_bit_like_one_left_alone(dataset: Market1501, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_bit_for_bit_like_one_left_alone(
+    dataset: ReidDataset, tmp_path: Path
+) -> None:
     data = load_training_data(dataset, SETTINGS)
     whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
     best = train(SETTINGS, data, whole)
@@ -60,7 +62,7 @@ def test_an_interrupted_run_ends_bit_for_bit_like_one_left_alone(dataset: Market
     assert load_checkpoint(whole.best).epoch == best["epoch"]
 
 
-def test_a_finished_run_resumed_does_nothing(dataset: Market1501, tmp_path: Path) -> None:
+def test_a_finished_run_resumed_does_nothing(dataset: ReidDataset, tmp_path: Path) -> None:
     folder, data = RunFolder(tmp_path / "run"), load_training_data(dataset, SETTINGS)
     best = train(SETTINGS, data, folder)
     before = folder.best.stat().st_mtime_ns
@@ -68,7 +70,7 @@ def test_a_finished_run_resumed_does_nothing(dataset: Market1501, tmp_path: Path
     assert folder.best.stat().st_mtime_ns == before
 
 
-def test_the_folder_says_what_was_run(dataset: Market1501, tmp_path: Path) -> None:
+def test_the_folder_says_what_was_run(dataset: ReidDataset, tmp_path: Path) -> None:
     folder, data = RunFolder(tmp_path / "run"), load_training_data(dataset, SETTINGS)
     train(SETTINGS, data, folder)
     assert Settings.from_mapping(yaml.safe_load(folder.config.read_text())) == SETTINGS
@@ -77,7 +79,7 @@ def test_the_folder_says_what_was_run(dataset: Market1501, tmp_path: Path) -> No
     assert provenance["launches"][0]["packages"]["torch"] == torch.__version__.split("+")[0]
 
 
-def test_folders_are_not_mixed_up(dataset: Market1501, tmp_path: Path) -> None:
+def test_folders_are_not_mixed_up(dataset: ReidDataset, tmp_path: Path) -> None:
     data = load_training_data(dataset, SETTINGS)
     run, taken = (RunFolder(tmp_path / name) for name in ("run", "taken"))
     train(SETTINGS, data, run)
@@ -95,17 +97,17 @@ def test_folders_are_not_mixed_up(dataset: Market1501, tmp_path: Path) -> None:
 
 
 def test_a_run_does_not_go_on_with_other_images(
-    dataset: Market1501, make_market: Callable[..., Path], tmp_path: Path
+    dataset: ReidDataset, make_market: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
         train(SETTINGS, load_training_data(dataset, SETTINGS), folder, on_epoch=interrupt_after(1))
-    other = load_training_data(Market1501(make_market("other", train_ids=range(31, 41))), SETTINGS)
+    other = load_training_data(ReidDataset(make_market("other", train_ids=range(31, 41))), SETTINGS)
     with pytest.raises(DataError, match="training images are not those"):
         train(SETTINGS, other, folder, resume=True)
 
 
-def test_the_metric_decides_which_epoch_is_kept(dataset: Market1501, tmp_path: Path) -> None:
+def test_the_metric_decides_which_epoch_is_kept(dataset: ReidDataset, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     settings = dataclasses.replace(SETTINGS, metric="rank1")
     best = train(settings, load_training_data(dataset, settings), folder)
@@ -114,6 +116,6 @@ def test_the_metric_decides_which_epoch_is_kept(dataset: Market1501, tmp_path: P
     assert load_checkpoint(folder.best).epoch == best["epoch"]
 
 
-def test_a_batch_larger_than_the_data_is_refused(dataset: Market1501) -> None:
+def test_a_batch_larger_than_the_data_is_refused(dataset: ReidDataset) -> None:
     with pytest.raises(ConfigError, match="batch_size: 64, but only 32 images"):
         load_training_data(dataset, Settings.from_mapping({**SETTINGS.to_dict(), "batch_size": 64}))

@@ -83,7 +83,7 @@ class Folder:
         )
 
 
-class Market1501:
+class ReidDataset:
     """The three parts of a data set in Market-1501's layout or another one that is known.
 
     Attributes:

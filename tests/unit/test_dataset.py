@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sa_study.data.market1501 import ImageRecord, Market1501, read_folder
+from sa_study.data.dataset import ImageRecord, ReidDataset, read_folder
 from sa_study.errors import DataError
 
 MakeMarket = Callable[..., Path]
@@ -23,7 +23,7 @@ def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
 
 
 def test_reads_the_three_folders_sorted_by_name(make_market: MakeMarket) -> None:
-    dataset = Market1501(make_market(train_ids=[12, 3], test_ids=[7], cameras=2, images=2))
+    dataset = ReidDataset(make_market(train_ids=[12, 3], test_ids=[7], cameras=2, images=2))
     assert names(dataset.train) == [
         f"{pid:04}_c{camera}s1_{number:06}_01.jpg"
         for pid in (3, 12)
@@ -36,7 +36,7 @@ def test_reads_the_three_folders_sorted_by_name(make_market: MakeMarket) -> None
 
 
 def test_junk_is_left_out_and_distractors_stay(make_market: MakeMarket) -> None:
-    dataset = Market1501(make_market())
+    dataset = ReidDataset(make_market())
     assert 0 in {record.pid for record in dataset.gallery}
     assert -1 not in {record.pid for record in dataset.gallery}
     assert {split: folder.junk for split, folder in dataset.folders.items()} == {
@@ -90,7 +90,7 @@ def test_names_that_are_stray(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("parent", ["run1_c2", "with space/ünï", "-1_c3"])
 def test_the_parent_path_plays_no_part(make_market: MakeMarket, parent: str) -> None:
-    dataset = Market1501(make_market(f"{parent}/market", train_ids=[5], cameras=1, images=1))
+    dataset = ReidDataset(make_market(f"{parent}/market", train_ids=[5], cameras=1, images=1))
     assert [(record.pid, record.camid) for record in dataset.train] == [(5, 0)]
 
 
@@ -98,8 +98,8 @@ def test_the_parent_folder_will_do(make_market: MakeMarket) -> None:
     root = make_market("downloads/Market-1501-v15.09.15")
     (root.parent / "notes").mkdir()
     (root.parent / "archive.zip").touch()
-    assert Market1501(root.parent).root == root
-    assert Market1501(str(root)).train == Market1501(root.parent).train
+    assert ReidDataset(root.parent).root == root
+    assert ReidDataset(str(root)).train == ReidDataset(root.parent).train
 
 
 def test_a_neighbour_that_may_not_be_read(make_market: MakeMarket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_a_neighbour_that_may_not_be_read(make_market: MakeMarket, monkeypatch: 
         return is_dir(path)
 
     monkeypatch.setattr(Path, "is_dir", guarded)
-    assert Market1501(root.parent).root == root
+    assert ReidDataset(root.parent).root == root
 
 
 def test_a_relative_root_gives_absolute_paths(
@@ -121,14 +121,14 @@ def test_a_relative_root_gives_absolute_paths(
 ) -> None:
     root = make_market()
     monkeypatch.chdir(root.parent)
-    assert Market1501("market").train == Market1501(root).train
+    assert ReidDataset("market").train == ReidDataset(root).train
 
 
 def test_images_are_not_opened(make_market: MakeMarket) -> None:
     root = make_market()
     for path in root.rglob("*.jpg"):
         path.write_bytes(b"")
-    assert len(Market1501(root).train) == 40
+    assert len(ReidDataset(root).train) == 40
 
 
 def test_records_pickle_and_are_frozen(tmp_path: Path) -> None:
@@ -142,13 +142,13 @@ def test_two_data_sets_below_the_root(make_market: MakeMarket) -> None:
     make_market("data/market")
     root = make_market("data/duke").parent
     with pytest.raises(DataError) as error:
-        Market1501(root)
+        ReidDataset(root)
     assert "several data sets (duke, market)" in one_line(error)
 
 
 def test_a_missing_root(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
-        Market1501(tmp_path / "nowhere")
+        ReidDataset(tmp_path / "nowhere")
     text = one_line(error)
     assert str(tmp_path / "nowhere") in text
     assert "No such file or directory" in text
@@ -158,20 +158,20 @@ def test_a_missing_root(tmp_path: Path) -> None:
 def test_a_file_as_root(tmp_path: Path) -> None:
     (tmp_path / "market.zip").touch()
     with pytest.raises(DataError, match=r"market\.zip: Not a directory; expected the folder that holds"):
-        Market1501(tmp_path / "market.zip")
+        ReidDataset(tmp_path / "market.zip")
 
 
 def test_a_wrong_folder_says_what_was_found(tmp_path: Path) -> None:
     for name in ("a.txt", "b", "c", "d", "e"):
         (tmp_path / name).mkdir()
     with pytest.raises(DataError) as error:
-        Market1501(tmp_path)
+        ReidDataset(tmp_path)
     assert "found a.txt, b, c and 2 more; expected the folder that holds" in one_line(error)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no data set; found nothing; expected"):
-        Market1501(tmp_path)
+        ReidDataset(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["bounding_box_train", "query", "bounding_box_test"])
@@ -179,7 +179,7 @@ def test_a_missing_image_folder(make_market: MakeMarket, name: str) -> None:
     root = make_market()
     (root / name).rename(root / "other")
     with pytest.raises(DataError) as error:
-        Market1501(root)
+        ReidDataset(root)
     assert f"no folder {name}; found " in one_line(error)
     assert "other" in one_line(error)
 
@@ -191,17 +191,17 @@ def test_a_folder_without_images_names_what_it_holds(make_market: MakeMarket) ->
     (root / "query" / "-1_c1s1_000001_01.jpg").touch()
     (root / "query" / "Thumbs.db").touch()
     with pytest.raises(DataError) as error:
-        Market1501(root)
+        ReidDataset(root)
     assert "query: no image named like" in one_line(error)
     assert "found Thumbs.db and 1 junk images" in one_line(error)
 
 
 def test_identities_on_both_sides(make_market: MakeMarket) -> None:
-    dataset = Market1501(make_market(train_ids=[4, 5, 6], test_ids=[5, 6, 7]))
+    dataset = ReidDataset(make_market(train_ids=[4, 5, 6], test_ids=[5, 6, 7]))
     with pytest.raises(DataError) as error:
         dataset.require_disjoint()
     assert one_line(error).startswith("2 identities are in both the training and the test folders (5, 6)")
 
 
 def test_a_distractor_is_no_shared_identity(make_market: MakeMarket) -> None:
-    Market1501(make_market(train_ids=[0, 4], test_ids=[5])).require_disjoint()
+    ReidDataset(make_market(train_ids=[0, 4], test_ids=[5])).require_disjoint()
