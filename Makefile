@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 SPEED := training packing ranking reranking decoding startup scaling
-STUDIES := sample_data memory overhead search_efficiency faults
+STUDIES := coverage sample_data memory overhead search_efficiency faults
 
 .PHONY: demo test bench bench-studies clean
 
