@@ -12,7 +12,7 @@ from sa_study.files import write_json
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.ledger import begin_look
+from sa_study.study.ledger import begin_look, seen
 from sa_study.study.records import BASELINE, read_record
 from sa_study.study.selection import keep_weights, keep_winner
 from sa_study.study.storage import Storage
@@ -38,6 +38,7 @@ def evaluate_study(
     """
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
+    seen(folder)  # a damaged ledger is told before anything is written
     dataset = ReidDataset(data_dir or config.data_dir)
     trials = read_trials(folder)
     winner = keep_winner(folder, config, trials)

@@ -19,6 +19,7 @@ from sa_study.metrics.query_scores import QueryScores
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
+from sa_study.study.ledger import seen
 from sa_study.study.records import BASELINE, TrialRecord, choose_winner, trial_settings
 from sa_study.study.repeats.figures import differences_of
 from sa_study.training import RunFolder
@@ -77,6 +78,7 @@ def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: boo
     """
     folder = StudyFolder.existing(root)
     config, trials = StudyConfig.read(folder.config), read_trials(folder)
+    seen(folder)  # a damaged ledger is told before anything is trained
     winner = choose_winner(trials, config.metric)
     if winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import hostile_images
+import hostile_studies
 import hostile_weights
 import hostile_yaml
 import pytest
@@ -26,7 +27,12 @@ BYTES = 3 * 2**30
 LOADED = (torch, ray.tune)
 """Before any limit is set: their libraries take more room than any input."""
 
-CASES = [*hostile_weights.CASES, *hostile_yaml.CASES, *hostile_images.CASES]
+CASES = [
+    *hostile_weights.CASES,
+    *hostile_yaml.CASES,
+    *hostile_images.CASES,
+    *hostile_studies.CASES,
+]
 
 
 def test_the_table_is_as_long_as_it_was_asked_for() -> None:
