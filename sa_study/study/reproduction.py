@@ -75,6 +75,8 @@ def judge(recorded: Recorded, rerun: Rerun, tolerance: float) -> Verdict:
     if not unequal:
         return Verdict(EQUAL, [], [], weights, changes, again)
     reasons = _decisive(recorded, rerun, differences, tolerance, best if weights == EQUAL else 0)
+    if weights_line and not differences and not reasons and recorded.trained_epochs:
+        reasons.append(f"{weights_line}, though every figure is equal: the checkpoint was changed")
     if not any(change.decides for change in changes):
         reasons.append(f"{unequal[0]}, though nothing that figures depend on differs between then and now")
     result, reasons = (DIFFERENT, reasons) if reasons else (WITHIN, [failing] if failing else [])

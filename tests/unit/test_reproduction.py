@@ -149,6 +149,10 @@ def test_other_weights_are_no_equal_rerun(recorded: Recorded) -> None:
     other = dataclasses.replace(again(), weights={"a": torch.zeros(3)})
     assert judge(recorded, other, 1.0).result == "different"
     verdict = judge(elsewhere(recorded), other, 1.0)
+    assert verdict.result == "different" and verdict.reasons[0].endswith("the checkpoint was changed")
+    drift = {"loss": 1.001, "loss/part1": 1.001, "mAP": 1.001}
+    drifted = dataclasses.replace(again(**drift), weights={"a": torch.zeros(3)})
+    verdict = judge(elsewhere(recorded), drifted, 1.0)
     assert (verdict.result, verdict.weights) == ("within tolerance", "different")
 
 
