@@ -18,7 +18,7 @@ from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import TrainingData
 from sa_study.errors import ConfigError, Diverged, WeightsError
 from sa_study.features import extract_features
-from sa_study.metrics.confidence import intervals
+from sa_study.metrics.confidence import interval_bounds
 from sa_study.metrics.distances import rank_features
 from sa_study.model.network import SANet
 from sa_study.randomness import derived_seed
@@ -190,9 +190,7 @@ class Trainer:
             query, gallery, pids[data.query], pids[data.gallery], camids[data.query], camids[data.gallery]
         )
         figures = {name: float(getattr(ranking, name)) for name in keys.RANKING}
-        for name, ends in intervals(ranking.queries).items():
-            figures |= dict(zip(keys.INTERVALS[name], ends or (), strict=False))
-        return {**figures, keys.LATENCY: latency}
+        return {**figures, **interval_bounds(ranking.queries), keys.LATENCY: latency}
 
     def _wait(self) -> None:
         """Waits until the device has done what it was told, so that a clock can be read."""

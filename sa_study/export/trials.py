@@ -23,6 +23,11 @@ _FIGURES = (
     Column("epochs_completed", "integer", "epochs that it came to"),
     Column("best_epoch", "integer", "the epoch whose validation figures and checkpoint count"),
     *(Column(name, "number", f"validation {name} of the best epoch, 0 to 1") for name in keys.RANKING),
+    *(
+        Column(name, "number", f"{end} end of the 95 % interval of that {figure}, over the identities")
+        for figure, ends in keys.INTERVALS.items()
+        for name, end in zip(ends, ("lower", "upper"), strict=True)
+    ),
 )
 _COST = (
     Column("epochs_run", "integer", "epochs paid for, those that a fault made run again included"),
@@ -80,6 +85,7 @@ def trial_rows(facts: StudyFacts) -> list[list[Any]]:
             record.epoch,
             int(record.best[keys.EPOCH]) if record.best else None,
             *(record.best.get(name) for name in keys.RANKING),
+            *(record.best.get(name) for ends in keys.INTERVALS.values() for name in ends),
             record.epochs_run,
             record.seconds,
             record.gpu_seconds,

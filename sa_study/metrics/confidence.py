@@ -1,27 +1,25 @@
 """How far a figure, or the difference of two, can be trusted.
 
-Queries of one identity succeed and fail together, so identities are resampled, each with all its queries:
-resampling single queries would give intervals that are too narrow. `benchmarks/coverage.py` shows both.
+Queries of one identity succeed and fail together, so identities are what varies, each with all its queries:
+single queries would give intervals that are too narrow. `benchmarks/coverage.py` shows both.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import betaincinv, ndtri, stdtr, stdtrit
 
 from sa_study import keys
 from sa_study.errors import DataError
 from sa_study.metrics.query_scores import QueryScores
 
 LEVEL = 0.95
-DRAWS = 4000
-_DRAWS_AT_ONCE = 500
+_NO_VARIANCE = 1e-24
 FIGURES = (keys.RANK1, keys.MAP)
 """The figures that are reported with an interval."""
 
@@ -29,32 +27,46 @@ Array = NDArray[np.float64]
 
 
 def intervals(scores: QueryScores, level: float = LEVEL) -> dict[str, list[float] | None]:
-    """Bootstrap intervals of rank-1 and mAP over the identities of one ranking.
+    """Intervals of rank-1 and mAP over the identities of one ranking.
 
-    They tell what other identities of the same kind would change, not what another training would. The
-    percentiles are moved outwards as Student's t demands of few identities (Hesterberg, "What Teachers Should
-    Know About the Bootstrap", 2015, section 3.3); the same scores give the same intervals.
+    They tell what other identities of the same kind would change, not what another training would. A figure
+    is taken as a share of so many independent trials as would vary like it, fewer where identities are few,
+    with Clopper's and Pearson's bounds (Korn and Graubard, "Confidence Intervals for Proportions With Small
+    Expected Number of Positive Counts Estimated From Survey Data", 1998). Percentiles of a bootstrap hold the
+    truth too seldom where a high figure is of few identities (`benchmarks/coverage.py`).
 
     Returns:
         Lowest and highest value by figure, fractions; None with fewer than two identities.
     """
     values = np.stack([scores.of(figure) for figure in FIGURES])
     sums, counts = _by_identity(scores, values)
-    number = len(counts)
-    if number < 2:
+    if len(counts) < 2:
         return dict.fromkeys(FIGURES)
-    spread = math.sqrt(number / (number - 1)) * stdtrit(number - 1, (1 + level) / 2)
-    tail = float(ndtr(-spread))
-    means = np.concatenate([(weights @ sums.T) / (weights @ counts)[:, None] for weights in _weights(number)])
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    found: dict[str, list[float] | None] = {}
-    for index, figure in enumerate(FIGURES):
-        # Where all succeed, or fail, resampling sees no variation: the exact bound of that many trials.
-        exact = ((1 - level) / 2) ** (1 / number)
-        least = exact if values[index].min() == 1 else float(low[index])
-        most = 1 - exact if values[index].max() == 0 else float(high[index])
-        found[figure] = [least, most]
-    return found
+    return {figure: _share_bounds(row, counts, level) for figure, row in zip(FIGURES, sums, strict=True)}
+
+
+def interval_bounds(scores: QueryScores) -> dict[str, float]:
+    """The ends of `intervals` by the names under which an epoch reports them; empty where there are none."""
+    return {
+        name: value
+        for figure, found in intervals(scores).items()
+        if found
+        for name, value in zip(keys.INTERVALS[figure], found, strict=True)
+    }
+
+
+def _share_bounds(sums: Array, counts: Array, level: float) -> list[float]:
+    number, tail = len(counts), (1 - level) / 2
+    mean = min(float(sums.sum() / counts.sum()), 1.0)
+    variance = _jackknife_variance(sums, counts)
+    # Identities that all score alike, as where all succeed, show no variation: as many trials as they are.
+    trials: float = number
+    if variance > _NO_VARIANCE:
+        trials = mean * (1 - mean) / variance * float(ndtri(tail) / stdtrit(number - 1, tail)) ** 2
+    hits, misses = trials * mean, trials * (1 - mean)
+    low = float(betaincinv(hits, misses + 1, tail)) if hits > 0 else 0.0
+    high = float(betaincinv(hits + 1, misses, 1 - tail)) if misses > 0 else 1.0
+    return [min(low, mean), max(high, mean)]
 
 
 @dataclass(frozen=True)
@@ -109,10 +121,10 @@ def difference(
 ) -> Estimate:
     """The difference of a figure between two configurations, paired by query and by stratum.
 
-    Two things may have come out otherwise, and both count: which identities were ranked (the variance of a
-    bootstrap over identities, within each fold) and what the seeds did (the variance of a bootstrap over
-    runs, which has a closed form; of single runs that of the strata). Both are made free of the bootstrap's
-    bias by n / (n − 1) and added, with Welch's and Satterthwaite's degrees of freedom for Student's t.
+    Two things may have come out otherwise, and both count: which identities were ranked (a jackknife over
+    identities, within each fold) and what the seeds did (the variance of the runs' means; of single runs that
+    of the strata). They are added, with Welch's and Satterthwaite's degrees of freedom for Student's t. A
+    fold of a single identity tells nothing of others: the interval is then all that there can be.
 
     Args:
         ours: One configuration's runs.
@@ -145,12 +157,41 @@ def _estimate(
     parts = [*of_runs, *_identity_variances(ours, of_strata)]
     variance = sum(part for part, _ in parts)
     seeds = bool(of_runs)
-    if variance <= 0:
-        return Estimate(mean, mean, mean, float(mean > 0) if mean else 0.5, seeds)
+    least = -1.0 if len(sides) > 1 else 0.0
+    if any(np.unique(s.runs[0].pids[s.runs[0].valid]).size < 2 for s in ours):
+        return Estimate(mean, least, 1.0, 0.5, seeds)
+    if variance <= _NO_VARIANCE:
+        same = len(sides) > 1 and _same_scores(*sides)
+        return Estimate(mean, mean, mean, 0.5, seeds) if same else _unvaried(mean, least, ours, level, seeds)
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     error = math.sqrt(variance)
     reach = float(stdtrit(freedom, (1 + level) / 2)) * error
-    return Estimate(mean, mean - reach, mean + reach, float(stdtr(freedom, mean / error)), seeds)
+    low, high = max(mean - reach, least), min(mean + reach, 1.0)
+    return Estimate(mean, low, high, float(stdtr(freedom, mean / error)), seeds)
+
+
+def _unvaried(mean: float, least: float, strata: Sequence[Stratum], level: float, seeds: bool) -> Estimate:
+    """Where all identities tell the same: as many more may tell otherwise as Clopper and Pearson allow."""
+    pids = [np.unique(stratum.runs[0].pids) for stratum in strata]
+    number = np.unique(np.concatenate(pids)).size
+    share = ((1 - level) / 2) ** (1 / number)
+    doubt = (1 + abs(mean)) ** -float(number)  # the tail at which the interval ends at 0
+    p_better = 1 - doubt if mean > 0 else doubt if mean < 0 else 0.5
+    return Estimate(mean, share * mean + (1 - share) * least, share * mean + (1 - share), p_better, seeds)
+
+
+def _same_scores(ours: Sequence[Stratum], theirs: Sequence[Stratum]) -> bool:
+    """Whether two configurations are so much alike that they must be the same networks."""
+    pairs = [
+        (mine, other)
+        for one, two in zip(ours, theirs, strict=True)
+        for mine in one.runs
+        for other in two.runs
+    ]
+    return all(
+        np.array_equal(mine.average_precision, other.average_precision, equal_nan=True)
+        for mine, other in pairs
+    )
 
 
 def _run_variances(tables: list[list[Array]], of_strata: list[Array]) -> Iterator[tuple[float, int]]:
@@ -174,11 +215,15 @@ def _identity_variances(strata: Sequence[Stratum], of_strata: list[Array]) -> It
         values = np.mean([of_strata[index] for index in mine], axis=0)
         sums, counts = _by_identity(scores, values[None])
         number = len(counts)
-        if number > 1:
-            means = [(weights @ sums[0]) / (weights @ counts) for weights in _weights(number)]
-            share = len(mine) / len(strata)
-            variance = float(np.concatenate(means).var()) * number / (number - 1)
-            yield share**2 * variance, number - 1
+        share = len(mine) / len(strata)
+        yield share**2 * _jackknife_variance(sums[0], counts), number - 1
+
+
+def _jackknife_variance(sums: Array, counts: Array) -> float:
+    """Variance of sums / counts by leaving out an identity at a time; of equal counts that of a mean."""
+    number = len(counts)
+    without = (sums.sum() - sums) / (counts.sum() - counts)
+    return float((number - 1) * without.var())
 
 
 def _require_same_queries(sides: Iterable[Sequence[Stratum]]) -> None:
@@ -196,16 +241,3 @@ def _by_identity(scores: QueryScores, values: Array) -> tuple[Array, Array]:
     _, of_query = np.unique(scores.pids[scores.valid], return_inverse=True)
     counts = np.bincount(of_query).astype(np.float64)
     return np.stack([np.bincount(of_query, weights=row) for row in values]), counts
-
-
-def _weights(number: int) -> Iterator[Array]:
-    """How often each of so many identities is drawn: draws × identities, in blocks."""
-    for block in np.split(_drawn(number), range(_DRAWS_AT_ONCE, DRAWS, _DRAWS_AT_ONCE)):
-        yield block.astype(np.float64)
-
-
-@functools.lru_cache(maxsize=2)
-def _drawn(number: int) -> NDArray[np.uint16]:
-    """The same draws whenever there are so many identities: drawing takes longer than all the rest."""
-    rng = np.random.default_rng(0)
-    return rng.multinomial(number, np.full(number, 1 / number), size=DRAWS).astype(np.uint16)

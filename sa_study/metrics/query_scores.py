@@ -63,9 +63,9 @@ class QueryScores:
             DataError: They are not such values.
         """
         try:
-            pids = np.array(values["pid"], np.int64)
+            pids = _whole(values["pid"])
             precision = np.array(values["average_precision"], np.float64)
-            first = np.array([rank or 0 for rank in values["first_match"]], np.int64)
+            first = _whole([0 if rank is None else rank for rank in values["first_match"]])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{where}: its scores of single queries are damaged ({error})") from None
         if not (pids.shape == precision.shape == first.shape and pids.ndim == 1 and (first >= 0).all()):
@@ -73,3 +73,10 @@ class QueryScores:
         if not ((precision[first > 0] > 0).all() and (precision[first > 0] <= 1).all()):
             raise DataError(f"{where}: its scores of single queries are damaged (an average precision)")
         return cls(pids, precision, first)
+
+
+def _whole(values: Any) -> NDArray[np.int64]:
+    """Whole numbers; NumPy alone would cut fractions off and read texts."""
+    if not all(type(value) is int for value in values):
+        raise ValueError("a value is no whole number")
+    return np.array(values, np.int64)

@@ -59,6 +59,7 @@ def study_document(
         "driver": dataclasses.asdict(driver) if driver else None,
         "winner": winner.number if winner else None,
         "score": best,
+        "score_interval": _interval(read_record(winner).best, config.metric) if winner else None,
         "baseline_score": beaten,
         "difference": None if best is None or beaten is None else best - beaten,
         "front": [trial.number for trial in pareto_front(list(trials))] if config.minimize else None,
@@ -66,6 +67,11 @@ def study_document(
         "trials": [_trial(trial, config) for trial in trials],
     }
     return {name: _finite(value) for name, value in document.items()}
+
+
+def _interval(figures: Mapping[str, float], metric: str) -> list[Any] | None:
+    ends = [_finite(figures.get(name)) for name in keys.INTERVALS[metric]]
+    return None if None in ends else ends
 
 
 def _trial(trial: FrozenTrial, config: StudyConfig) -> dict[str, Any]:

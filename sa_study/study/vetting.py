@@ -63,7 +63,8 @@ def launch_fault(used: object) -> str:
 def _figures_fault(which: str, figures: object) -> str:
     if not isinstance(figures, Mapping):
         return f"{which} is {_shown(figures)}, not figures by name"
-    for name in (*keys.RANKING, keys.SECONDS, keys.LATENCY, keys.EPOCH, keys.PROGRESS):
+    bounds = [name for ends in keys.INTERVALS.values() for name in ends]
+    for name in (*keys.RANKING, *bounds, keys.SECONDS, keys.LATENCY, keys.EPOCH, keys.PROGRESS):
         value = figures.get(name, 1)
         # What is not finite is told as such; it is no winner's.
         if not _is_number(value) and not (isinstance(value, float) and name in keys.RANKING):

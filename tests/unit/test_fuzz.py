@@ -183,10 +183,14 @@ def test_figures_are_the_plain_ones_or_refused_where_there_are_none(case: tuple[
     sound = gallery_pids.size and matched and not np.isnan(distances).any()
     if not sound:
         with pytest.raises(DataError):
-            ranking_metrics(*case, 5)
+            ranking_metrics(distances, query_pids, gallery_pids, query_camids, gallery_camids, topk=5)
         return
-    found: RankingMetrics = ranking_metrics(*case, 5)
-    assert_figures(found, plain_figures(*case, 5))
+    found: RankingMetrics = ranking_metrics(
+        distances, query_pids, gallery_pids, query_camids, gallery_camids, topk=5
+    )
+    assert_figures(
+        found, plain_figures(distances, query_pids, gallery_pids, query_camids, gallery_camids, topk=5)
+    )
     again = QueryScores.from_dict(found.queries.to_dict(), "here")
     assert again.of("mAP").mean() == pytest.approx(found.mAP)
 
