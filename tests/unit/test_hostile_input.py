@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 import hostile_images
+import hostile_studies
 import hostile_weights
 import hostile_yaml
 import pytest
@@ -26,7 +28,7 @@ BYTES = 3 * 2**30
 LOADED = (torch, ray.tune)
 """Before any limit is set: their libraries take more room than any input."""
 
-CASES = [*hostile_weights.CASES, *hostile_yaml.CASES, *hostile_images.CASES]
+CASES = [*hostile_weights.CASES, *hostile_yaml.CASES, *hostile_images.CASES, *hostile_studies.CASES]
 
 
 def test_the_table_is_as_long_as_it_was_asked_for() -> None:
@@ -44,11 +46,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path, models: Path) -> Place:
+def place(tmp_path: Path, models: Path) -> Iterator[Place]:
     here = tmp_path / "here"
     market, study = here / "market", here / "study"
     copy(models / "market", market)
-    return Place(here, market, tmp_path / "ran", lambda: copy(models / "study", study))
+    yield Place(here, market, tmp_path / "ran", lambda: copy(models / "study", study))
+    shutil.rmtree(here)  # pytest would keep gigabytes of networks
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
