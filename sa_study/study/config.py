@@ -128,7 +128,10 @@ class StudyConfig:
                 raise ConfigError(f"{name}: {value} is out of range")
         place = urlsplit(self.storage_path or "")
         if place.password or any(map(is_secret_name, parse_qs(place.query, keep_blank_values=True))):
-            raise ConfigError("storage_path: holds credentials; leave them to the environment")
+            where = f"{place.scheme}://{place.hostname}{place.path}"
+            raise ConfigError(
+                f"--storage-path {where}: was given with credentials; leave them to the environment"
+            )
         if "@" in (self.address or ""):
             raise ConfigError("--address: holds a user or a token; give HOST:PORT and set RAY_AUTH_TOKEN")
         if self.storage_path == "" or "\0" in f"{self.storage_path}{self.data_dir}{self.address}":

@@ -1,127 +1,206 @@
-"""Study folders that somebody edited, cut, exchanged or set a trap in."""
+"""Hostile study folders: what is edited, cut off, missing, or leads elsewhere."""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hostile import READ, REFUSED, Case, Place, Words, edit, folder, link, pipe, put, remove, sql
+from hostile import REFUSED, Case, Place, Words, edit, link, put, remove, sql
+from hostile_yaml import BOMB
 
-Damage = Callable[[Path], object]
+Change = Callable[[Path], object]
+Row = tuple[str, Change, tuple[str, ...]]
+DEEP = "[" * 100_000
+ALL = ("status", "resume", "evaluate", "audit", "report", "export", "visualize")
+SEEN = ("status", "evaluate", "audit", "report", "export")
 
-OF_RECORD = "key = 'record' AND trial_id = (SELECT trial_id FROM trials WHERE number = 1)"  # of the winner
 
-
-def _case(place: Place, damage: Damage, command: str) -> Words:
+def _run(command: str, change: Change, place: Place) -> Words:
     study = place.make_study()
-    damage(study)
-    return *command.split(), "--study", "study"
+    change(study)
+    words: list[object] = [command, "--study", study]
+    if command == "export":
+        words += ["--formats", "trials,markdown"]
+    return words
 
 
-def record(**changes: Any) -> Damage:
-    """Edits the winner's record in the database."""
-
-    def damage(study: Path) -> None:
-        path = json.dumps(changes)
-        sql(
-            study,
-            f"UPDATE trial_user_attributes SET value_json = json_patch(value_json, ?) WHERE {OF_RECORD}",
-            path,
-        )
-
-    return damage
+def cases(kind: str, commands: Sequence[str], rows: Sequence[Row], ends: str = REFUSED) -> list[Case]:
+    """Each change by two of the commands in turn: what they share reads a study for all of them."""
+    return [
+        Case(kind, f"{name}, by {command}", functools.partial(_run, command, change), ends, words)
+        for index, (name, change, words) in enumerate(rows)
+        for command in sorted({commands[index % len(commands)], commands[(index + 1) % len(commands)]})
+    ]
 
 
-def file(name: str, content: bytes | str) -> Damage:
-    return lambda study: put(study / name, content)
-
-
-def yaml(**changes: Any) -> Damage:
+def described(**changes: Any) -> Change:
+    """Changes `study.yaml`."""
     return lambda study: edit(study / "study.yaml", **changes)
 
 
-def foreign_database(study: Path) -> None:
+def written(name: str, content: bytes | str) -> Change:
+    return lambda study: put(study / name, content)
+
+
+def made(make: Callable[[Path], object], name: str) -> Change:
+    return lambda study: make(study / name)
+
+
+def _add(path: Path, text: str) -> None:
+    put(path, path.read_text() + text)
+
+
+YAML: list[Row] = [
+    ("a setting that is none", described(shell="touch ran"), ("study.yaml", "shell")),
+    ("a format to come", described(format=99), ("study.yaml", "99")),
+    ("a format in words", described(format="two"), ("study.yaml", "two")),
+    ("no space", described(space="none"), ("study.yaml", "space")),
+    ("trials that are true", described(trials=True), ("study.yaml", "trials")),
+    ("a list for trials", described(trials=[1]), ("study.yaml", "trials")),
+    ("trials beyond every float", described(trials=10**90), ("study.yaml", "trials")),
+    ("a budget that is not a number", described(time_budget=float("nan")), ("study.yaml", "time-budget")),
+    ("infinitely many cores", described(cpus_per_trial="inf"), ("study.yaml", "cpus_per_trial")),
+    ("a data folder that is a number", described(data_dir=5), ("study.yaml",)),
+    ("a data folder with a zero byte", described(data_dir="a\0b"), ("study.yaml",)),
+    ("storage with a password", described(storage_path="s3://me:s3cretpw@b/x"), ("credentials",)),
+    ("cut off", lambda s: put(s / "study.yaml", (s / "study.yaml").read_bytes()[:40]), ("study.yaml",)),
+    ("an alias bomb", written("study.yaml", BOMB + "format: *a39\n"), ("study.yaml", "alias")),
+    ("0 bytes", written("study.yaml", b""), ("study.yaml",)),
+    ("no text", written("study.yaml", b"\xff\xfe\0\1"), ("study.yaml", "YAML")),
+    (
+        "a key twice",
+        lambda s: put(s / "study.yaml", (s / "study.yaml").read_text() + "seed: 1\n"),
+        ("'seed'", "twice"),
+    ),
+]
+
+
+def stated(statement: str, *values: object) -> Change:
+    """Changes the database behind Optuna's back."""
+    return lambda study: sql(study, statement, *values)
+
+
+TRIGGER = "CREATE TRIGGER t AFTER UPDATE ON trials BEGIN DELETE FROM trials; END"
+CLASS = '{"name": "os.system", "attributes": {}}'
+SETS: list[tuple[str, str, tuple[str, ...]]] = [
+    ("another study's", "studies SET study_name = 'theirs'", ()),
+    ("a state that is none", "trials SET state = 'OWNED' WHERE number = 1", ()),
+    ("a number that is text", "trials SET number = 'x' WHERE number = 1", ()),
+    ("a time that is none", "trials SET datetime_start = 'noon'", ()),
+    ("distributions that are no JSON", "trial_params SET distribution_json = ?", ("{",)),
+    ("a distribution of a class", "trial_params SET distribution_json = ?", (CLASS,)),
+    ("attributes that are no JSON", "trial_user_attributes SET value_json = ?", ("{",)),
+    ("attributes nested 100,000 deep", "trial_user_attributes SET value_json = ?", (DEEP,)),
+]
+DATABASES: list[Row] = [
+    ("text", written("optuna.db", "no database"), ("optuna.db",)),
+    ("0 bytes", written("optuna.db", b""), ("optuna.db",)),
+    ("another program's", lambda s: _other_database(s), ("optuna.db",)),
+    ("a trigger", stated(TRIGGER), ("optuna.db", "trigger")),
+    ("a view that never ends", lambda s: _endless(s), ("optuna.db", "view")),
+    ("cut off", lambda s: put(s / "optuna.db", (s / "optuna.db").read_bytes()[:9000]), ("optuna.db",)),
+    *((name, stated(f"UPDATE {text}", *values), ("optuna.db",)) for name, text, values in SETS),
+]
+
+
+def _other_database(study: Path) -> None:
     remove(study / "optuna.db")
-    sql(study, "CREATE TABLE notes (text TEXT)")
+    sql(study, "CREATE TABLE trials (a)")
 
 
-DEEP = "[" * 100_000
-STUDY = "study"
-ROWS: list[tuple[str, Damage, str, tuple[str, ...], str]] = [
-    # name, damage, command, words of the line or the output, how it ends
-    ("study.yaml is empty", file("study.yaml", ""), "status", ("study.yaml",), REFUSED),
-    ("study.yaml is no YAML", file("study.yaml", "a: [\x00"), "status", ("study.yaml",), REFUSED),
-    ("study.yaml of a version to come", yaml(format=99), "resume", ("study.yaml", "99", "update"), REFUSED),
-    ("study.yaml with a key too many", yaml(speed=3), "status", ("study.yaml", "speed"), REFUSED),
-    ("study.yaml without its space", yaml(space=None), "status", ("study.yaml", "space"), REFUSED),
-    ("a space that is a list", yaml(space=[1]), "status", ("study.yaml",), REFUSED),
-    ("trials that are a text", yaml(trials="many"), "status", ("study.yaml", "trials"), REFUSED),
-    ("trials without end", yaml(trials=10**400), "resume", ("study.yaml",), REFUSED),
-    ("data_dir that is a number", yaml(data_dir=3), "evaluate", ("study.yaml",), REFUSED),
-    ("data_dir that is elsewhere", yaml(data_dir="/nowhere"), "evaluate", ("/nowhere",), REFUSED),
-    ("a metric that is none", yaml(metric="beauty"), "status", ("study.yaml", "beauty"), REFUSED),
-    ("study.yaml is a folder", lambda s: folder(s / "study.yaml"), "status", ("study.yaml",), REFUSED),
-    ("study.yaml is a pipe", lambda s: pipe(s / "study.yaml"), "status", ("study.yaml",), REFUSED),
-    ("study.yaml with an object of Python",
-     file("study.yaml", "format: !!python/object/apply:os.system [touch ran]"), "status",
-     ("study.yaml", "python/object"), REFUSED),
-    ("no database", lambda s: remove(s / "optuna.db"), "status", ("optuna.db",), REFUSED),
-    ("a database that is none", file("optuna.db", b"no database" * 99), "status", ("optuna.db",), REFUSED),
-    ("a database of 0 bytes", file("optuna.db", b""), "evaluate", ("optuna.db",), REFUSED),
-    ("another program's database", foreign_database, "status", ("optuna.db",), REFUSED),
-    ("a database that is a pipe", lambda s: pipe(s / "optuna.db"), "status", ("optuna.db",), REFUSED),
-    ("a record that is a list",
-     lambda s: sql(s, f"UPDATE trial_user_attributes SET value_json = '[1]' WHERE {OF_RECORD}"),
-     "status", ("trial 1",), REFUSED),
-    ("a record nested 100,000 deep",
-     lambda s: sql(s, f"UPDATE trial_user_attributes SET value_json = ? WHERE {OF_RECORD}", DEEP),
-     "status", ("study",), REFUSED),
-    ("a record with a key too many", record(speed=3), "status", ("trial 1",), REFUSED),
-    ("figures that are texts", record(best={"mAP": "high"}), "status", ("trial 1",), REFUSED),
-    ("epochs that are negative", record(epochs_run=-3), "status", ("trial 1",), REFUSED),
-    ("a checkpoint above the study", record(best_checkpoint="../../../etc"), "export", ("trial 1",), REFUSED),
-    ("a checkpoint at the root", record(best_checkpoint="/etc"), "evaluate", ("trial 1",), REFUSED),
-    ("a checkpoint of another form", record(best_checkpoint="session_1\n"), "status", ("trial 1",), REFUSED),
-    ("no provenance", lambda s: remove(s / "provenance.json"), "resume --trials 9",
-     ("provenance.json",), REFUSED),
-    ("a provenance that is a list", file("provenance.json", "[]"), "resume --trials 9",
-     ("provenance.json",), REFUSED),
-    ("a provenance that is cut", file("provenance.json", '{"data_fing'), "reproduce",
-     ("provenance.json",), REFUSED),
-    ("other training images", file("provenance.json", '{"data_fingerprint": "00", "launches": [{}]}'),
-     "reproduce", ("images",), REFUSED),
-    ("a damaged ledger", file("test_ledger.json", "{"), "evaluate", ("test_ledger.json",), REFUSED),
-    ("a damaged ledger before a training", file("test_ledger.json", "[]"), "evaluate --retrain",
-     ("test_ledger.json",), REFUSED),
-    ("a ledger that is a pipe", lambda s: pipe(s / "test_ledger.json"), "evaluate",
-     ("test_ledger.json",), REFUSED),
-    ("a confirmation of another study", file("confirmation.json", '{"winner": 99}'),
-     "evaluate --retrain", ("confirmation.json", "confirm again"), REFUSED),
-    ("a confirmation that is cut", file("confirmation.json", '{"winner":'), "evaluate --retrain",
-     ("confirmation.json",), REFUSED),
-    ("a trial that there is not", lambda s: s, "reproduce --trial 99", ("99",), REFUSED),
-    ("evaluation.json that is cut", file("evaluation.json", '{"mAP": 0.'), "report", ("written",), READ),
-    ("evaluation.json nested deep", file("evaluation.json", DEEP), "report", ("written",), READ),
-    ("evaluation.json with a NaN", file("evaluation.json", '{"mAP": NaN}'), "report", ("written",), READ),
-    ("confirmation.json of nothing", file("confirmation.json", "{}"), "report", ("written",), READ),
-    ("retrained.json that is a pipe", lambda s: pipe(s / "retrained.json"), "report", ("written",), READ),
-    ("reproduction.json of numbers", file("reproduction.json", "[1, 2]"), "report", ("written",), READ),
-    ("best.pt is a link to nothing", lambda s: link(s / "best.pt", "gone"), "status",
-     ("best.pt", "link"), REFUSED),
-    ("a link that leads out as folder of trials", lambda s: link(s / "trials", "/etc"), "evaluate",
-     ("trials", "link"), REFUSED),
-]  # fmt: skip
-
-CASES = [
-    Case(
-        "study folder",
-        f"{name} ({command.split()[0]})",
-        functools.partial(_case, damage=damage, command=command),
-        ends,
-        naming,
+def _endless(study: Path) -> None:
+    sql(study, "ALTER TABLE trial_values RENAME TO old")
+    sql(
+        study,
+        "CREATE VIEW trial_values AS WITH RECURSIVE t(trial_value_id) AS "
+        "(SELECT 1 UNION ALL SELECT 1 FROM t) "
+        "SELECT trial_value_id, 1 AS trial_id, 0 AS objective, 1.0 AS value, 'FINITE' AS value_type FROM t",
     )
-    for name, damage, command, naming, ends in ROWS
+
+
+def record(**changes: Any) -> Change:
+    """Changes the record that is kept with trial 1, the winner."""
+
+    def change(study: Path) -> None:
+        merged = json.dumps(changes)
+        sql(
+            study,
+            "UPDATE trial_user_attributes SET value_json = json_patch(value_json, ?) WHERE key = 'record' "
+            "AND trial_id = (SELECT trial_id FROM trials WHERE number = 1)",
+            merged,
+        )
+
+    return change
+
+
+def whole_record(text: str) -> Change:
+    return lambda s: sql(s, "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'record'", text)
+
+
+def value_of(name: str, value: object) -> Change:
+    """Changes a searched setting of all trials, behind Optuna's back."""
+    return lambda s: sql(s, "UPDATE trial_params SET param_value = ? WHERE param_name = ?", value, name)
+
+
+RECORDS: list[Row] = [
+    ("a list", whole_record("[1]"), ("optuna.db", "trial 0", "list")),
+    ("a number", whole_record("7"), ("optuna.db", "trial 0")),
+    ("a field that is none", record(shell="touch ran"), ("optuna.db", "trial 1", "'shell'")),
+    ("figures that are a text", record(last="good"), ("optuna.db", "trial 1", "last")),
+    ("a figure that is a text", record(best={"mAP": "<b>"}), ("optuna.db", "trial 1", "mAP")),
+    ("epoch -1", record(last={"epoch": -1}), ("optuna.db", "trial 1", "-1")),
+    ("epoch 10^12", record(last={"epoch": 10**12}), ("optuna.db", "trial 1", "1000000000000")),
+    ("half an epoch", record(best={"epoch": 0.5}), ("optuna.db", "trial 1", "0.5")),
+    ("minus ten seconds", record(seconds=-10), ("optuna.db", "trial 1", "seconds")),
+    ("epochs in words", record(epochs_run="many"), ("optuna.db", "trial 1", "epochs_run")),
+    ("10^300 seconds", record(seconds=1e300), ("optuna.db", "trial 1", "seconds")),
+    ("notes that are no texts", record(notes=[1, 2]), ("optuna.db", "trial 1", "notes")),
+    ("a checkpoint above", record(best_checkpoint="../../../../etc"), ("optuna.db", "leaves the trials")),
+    ("a checkpoint anywhere", record(last_checkpoint="/etc"), ("optuna.db", "leaves the trials")),
+    ("a checkpoint in another home", record(best_checkpoint="~/x"), ("optuna.db", "leaves the trials")),
+    ("a checkpoint by address", record(best_checkpoint="s3://b/x"), ("optuna.db", "leaves the trials")),
+    ("a checkpoint with a zero byte", record(best_checkpoint="a\0b"), ("optuna.db", "leaves the trials")),
+    ("a checkpoint that is a number", record(best_checkpoint=5), ("optuna.db", "best_checkpoint")),
+]
+
+USED = '{"slot_seconds": "x", "training_seconds": 1}'
+LAUNCH = "launch:session_1"
+ABOUT: list[Row] = [
+    ("a launch in words", lambda s: _attribute(s, LAUNCH, '"long"'), ("optuna.db", LAUNCH)),
+    ("a launch of no time", lambda s: _attribute(s, LAUNCH, USED), ("optuna.db", "slot_seconds")),
+]
+
+
+def _attribute(study: Path, key: str, text: str) -> None:
+    sql(study, "DELETE FROM study_user_attributes WHERE key = ?", key)
+    sql(study, "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, ?, ?)", key, text)
+
+
+OWN = ("study.yaml", "optuna.db", "provenance.json", "best.pt", "trials", "driver.lock", "tensorboard")
+
+
+def _moved(name: str, study: Path) -> None:
+    """Moves a file out of the study, and leaves a link to it."""
+    path, precious = study / name, study.parent / f"precious_{name}"
+    if path.exists():
+        path.rename(precious)
+    else:
+        put(precious, "do not overwrite")
+    link(path, precious)
+
+
+LINKS: list[Row] = [
+    (f"{name} is a link", functools.partial(_moved, name), (name, "is a link")) for name in OWN
+]
+
+
+CASES: list[Case] = [
+    *cases("study.yaml", SEEN, YAML),
+    *cases("database", SEEN, DATABASES),
+    *cases("trial's record", SEEN, RECORDS),
+    *cases("trial's record", ("status", "report", "export"), ABOUT),
+    *cases("link in a study", SEEN, LINKS),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 import hostile_images
+import hostile_leftovers
 import hostile_studies
 import hostile_weights
 import hostile_yaml
@@ -32,6 +34,7 @@ CASES = [
     *hostile_yaml.CASES,
     *hostile_images.CASES,
     *hostile_studies.CASES,
+    *hostile_leftovers.CASES,
 ]
 
 
@@ -50,11 +53,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path, models: Path) -> Place:
+def place(tmp_path: Path, models: Path) -> Iterator[Place]:
     here = tmp_path / "here"
     market, study = here / "market", here / "study"
     copy(models / "market", market)
-    return Place(here, market, tmp_path / "ran", lambda: copy(models / "study", study))
+    yield Place(here, market, tmp_path / "ran", lambda: copy(models / "study", study))
+    shutil.rmtree(here)  # pytest would keep gigabytes of networks
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
