@@ -183,5 +183,8 @@ def test_what_was_begun_is_ended_also_if_the_study_has_better_ones_now() -> None
     ):
         with pytest.raises(ConfigError, match=naming):
             kept_of(about, other, folder)
+    for damaged in ({}, {"candidates": [3]}, {**about[ABOUT], "top": "x"}, {**about[ABOUT], "folds": None}):
+        with pytest.raises(ConfigError, match="is damaged, or of another version; remove"):
+            kept_of({ABOUT: damaged}, ASKED, folder)
     with pytest.raises(ConfigError, match="'confirm' did not make"):
         kept_of({ABOUT: 3}, ASKED, folder)

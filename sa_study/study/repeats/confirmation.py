@@ -155,18 +155,23 @@ def kept_of(about: Mapping[str, Any], asked: Confirmation, folder: StudyFolder) 
     again = f"remove {folder.root} to begin anew"
     if not isinstance(kept, dict):
         raise ConfigError(f"{folder.root}: holds a study that 'confirm' did not make; move it")
-    candidates = tuple(Candidate(**values) for values in kept["candidates"])
-    if kept["top"] != asked.top:
+    try:
+        candidates = tuple(Candidate(**values) for values in kept["candidates"])
+        top, folds = int(kept["top"]), tuple(kept["folds"])
+        seeds = tuple(range(int(kept["first_seed"]), int(kept["first_seed"]) + len(asked.seeds)))
+    except (KeyError, TypeError, ValueError):
         raise ConfigError(
-            f"--top: {asked.top}, but {folder.root} was begun with {kept['top']}; give the same, or {again}"
-        )
-    if tuple(kept["folds"]) != asked.folds:
+            f"{folder.root}: what it confirms is damaged, or of another version; {again}"
+        ) from None
+    if top != asked.top:
         raise ConfigError(
-            f"--folds: {len(asked.folds)}, but {folder.root} was begun with {len(kept['folds'])}; give the "
-            f"same, or {again}"
+            f"--top: {asked.top}, but {folder.root} was begun with {top}; give the same, or {again}"
         )
-    first = kept["first_seed"]
-    seeds = tuple(range(first, first + len(asked.seeds)))
+    if folds != asked.folds:
+        raise ConfigError(
+            f"--folds: {len(asked.folds)}, but {folder.root} was begun with {len(folds)}; give the same, or "
+            f"{again}"
+        )
     return Confirmation(candidates, seeds, asked.folds, asked.top)
 
 
