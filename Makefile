@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SPEED := training packing ranking reranking decoding startup scaling
 STUDIES := coverage sample_data memory overhead search_efficiency faults
 
-.PHONY: demo test bench bench-studies clean
+.PHONY: demo test bench bench-studies audit-pins clean
 
 demo: $(VENV)/installed
 	$(BIN)/python run_study.py demo
@@ -30,5 +30,11 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@
 
+# Known faults of the pinned packages; asks PyPI, so it needs a network.
+audit-pins:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet pip-audit
+	$(VENV)-audit/bin/pip-audit --no-deps --disable-pip -r requirements.txt
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-audit .pytest_cache .mypy_cache .ruff_cache

@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Tune, evaluate and reproduce the SA network (parameter-free spatial attention) for person "
     "re-identification.\n\nStart with [bold]demo[/bold]; on real data: [bold]data check[/bold], "
-    "[bold]tune[/bold], [bold]evaluate[/bold], [bold]paper[/bold].",
+    "[bold]tune[/bold], [bold]confirm[/bold], [bold]evaluate[/bold], [bold]paper[/bold].",
 )
 study.register(app)
 evaluate.register(app)

@@ -48,8 +48,9 @@ def show_end(
         output.conclude(saved_line(outcome.trials, config, study))
         output.conclude(f"{outcome.stopped}; go on with: {command('resume', '--study', study)}")
     if outcome.winner is not None and not evaluated:
+        output.say(f"is it really better? {command('confirm', '--study', study)}")
         again = command("evaluate", "--study", study, "--baseline")
-        output.say(f"the test set was not opened; next: {again}")
+        output.say(f"the test set was not opened; then: {again}")
     code = _code(outcome)
     if code or not evaluated:
         stopped = outcome.stopped

@@ -39,6 +39,14 @@ SPACE = {
 }
 
 
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "HF_TOKEN": "hf_abcdefghijklmnopqrstuvwxyz012345",
+    "MY_API_KEY": "0123456789abcdef-of-nobody",
+}
+"""What a user may have in the environment."""
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sample_data(tmp_path_factory.mktemp("data") / "sample", identities=24)
@@ -58,7 +66,7 @@ def study(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--space",
         "space.yaml",
     )
-    output = run(*words, "--max-concurrent", "1", cwd=folder)
+    output = run(*words, "--max-concurrent", "1", cwd=folder, env={**os.environ, **SECRETS})
     assert "evaluate --study" in output
     return folder / "study"
 
@@ -282,3 +290,13 @@ def test_ablate_tells_what_a_setting_does(sample: Path, tmp_path: Path) -> None:
     assert again["factor"] == "re-ranking" and again["difference"]
     assert "attention: mean → none" in (study / "ablation.md").read_text()
     assert "begun with" in run(*words, "--set", "lr=0.2", code=2, error=True)
+
+
+def test_no_credential_is_anywhere_in_the_study(study: Path) -> None:
+    """Last, so that evaluation, confirmation and page are there as well."""
+    run("report", "--study", study, env={**os.environ, **SECRETS})
+    files = [path for path in study.rglob("*") if path.is_file()]
+    assert len(files) > 30 and study / "report.html" in files
+    for path in files:
+        content = path.read_bytes()
+        assert not any(secret.encode() in content for secret in SECRETS.values()), path

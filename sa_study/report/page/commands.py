@@ -23,7 +23,11 @@ def commands(study: StudyView) -> list[tuple[str, str]]:
         again = _run("train", "--config", best, "--data-dir", data, "--out", "runs/again")
         other = _run("train", "--config", best, "--data-dir", data, "--out", "runs/seed1", "--set", "seed=1")
         evaluate = _run("evaluate", "--study", root, "--rerank", "--baseline")
+        final = _run("evaluate", "--study", root, "--retrain", "--seeds", "3", "--baseline")
         found += [
+            ("Tell whether any leader is really better", _run("confirm", "--study", root)),
+            ("Train the chosen one on all identities, and evaluate it once", final),
+            ("Rerun the winner from its record: are the figures equal?", _run("reproduce", "--study", root)),
             ("Evaluate the winner and the baseline on the test set", evaluate),
             ("Train the winner once more, without Ray", again),
             ("Train it with another seed, to see how much that changes", other),
