@@ -172,8 +172,8 @@ def _estimate(
 
 def _unvaried(mean: float, least: float, strata: Sequence[Stratum], level: float, seeds: bool) -> Estimate:
     """Where all identities tell the same: as many more may tell otherwise as Clopper and Pearson allow."""
-    pids = [np.unique(stratum.runs[0].pids) for stratum in strata]
-    number = np.unique(np.concatenate(pids)).size
+    scores = [stratum.runs[0] for stratum in strata]
+    number = np.unique(np.concatenate([one.pids[one.valid] for one in scores])).size
     share = ((1 - level) / 2) ** (1 / number)
     doubt = (1 + abs(mean)) ** -float(number)  # the tail at which the interval ends at 0
     p_better = 1 - doubt if mean > 0 else doubt if mean < 0 else 0.5
