@@ -69,8 +69,13 @@ def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list
     Raises:
         StudyFolderError: It holds no study.
     """
-    with _named(folder):
-        trials = optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
+    try:
+        with _named(folder):
+            trials = optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
+    except (ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise StudyFolderError(
+            f"{folder.database}: holds values that are none of a study's (from Optuna: {type(error).__name__})"
+        ) from None
     for trial in trials:
         try:
             read_record(trial)

@@ -92,6 +92,7 @@ SETS: list[tuple[str, str, tuple[str, ...]]] = [
     ("a time that is none", "trials SET datetime_start = 'noon'", ()),
     ("distributions that are no JSON", "trial_params SET distribution_json = ?", ("{",)),
     ("a distribution of a class", "trial_params SET distribution_json = ?", (CLASS,)),
+    ("a searched value that is text", "trial_params SET param_value = 'high'", ()),
     ("attributes that are no JSON", "trial_user_attributes SET value_json = ?", ("{",)),
     ("attributes nested 100,000 deep", "trial_user_attributes SET value_json = ?", (DEEP,)),
 ]
