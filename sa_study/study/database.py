@@ -74,7 +74,7 @@ def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list
             trials = optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
     except (ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise StudyFolderError(
-            f"{folder.database}: holds values that are none of a study's (from Optuna: {type(error).__name__})"
+            f"{folder.database}: holds values that are no study's ({type(error).__name__} in Optuna)"
         ) from None
     for trial in trials:
         try:
