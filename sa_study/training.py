@@ -33,6 +33,10 @@ class RunFolder:
         self.tensorboard = root / "tensorboard"
         self.evaluation = root / "evaluation.json"
 
+    def _is_strange(self, path: Path) -> bool:
+        """Whether it is something else than what a kill amid the writing of the settings leaves."""
+        return not (path.name.startswith(f".{self.config.name}.") and path.is_file())
+
     def check(self, settings: Settings, resume: bool) -> None:
         """Checks that a run of these settings may be begun here, or gone on with.
 
@@ -41,7 +45,9 @@ class RunFolder:
             ConfigError: The run that is to be resumed has other settings.
         """
         if not self.config.is_file():
-            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            if self.root.exists() and (
+                not self.root.is_dir() or any(map(self._is_strange, self.root.iterdir()))
+            ):
                 raise StudyFolderError(f"{self.root}: holds something, but no run; choose another --out")
             return
         if not resume:
@@ -123,7 +129,7 @@ def train(
         try:
             trainer.restore(load_checkpoint(folder.last))
         except WeightsError as error:
-            raise WeightsError(f"{folder.last}: {error}; begin again in another --out") from None
+            raise WeightsError(f"{folder.last}: {error}; move {folder.root} away, and begin again") from None
     folder.root.mkdir(parents=True, exist_ok=True)
     write_yaml(folder.config, settings.to_dict())
     note_launch(folder.provenance, data.store.fingerprint)

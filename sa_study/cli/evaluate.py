@@ -95,33 +95,35 @@ def _retrain(
     from sa_study.report.console import phases
     from sa_study.report.retrained import retrained_tables
     from sa_study.study.ledger import begin_look
-    from sa_study.study.retraining import choose_final, keep_final
-    from sa_study.training import load_training_data
+    from sa_study.study.lock import driver_lock
+    from sa_study.study.retraining import choose_final, keep_final, load_final
 
     final = choose_final(study, data_dir, seeds=seeds, baseline=baseline)
-    output.say(f"{final.reason}: {_trained(final)} on all training identities, {seeds} seeds")
+    what = f"{_trained(final)}, {seeds} seed{'s' if seeds > 1 else ''}"
+    output.say(f"{final.reason}: {what} on all training identities")
     with phases(output.console) as report:
         dataset = ReidDataset(final.data_dir)
         # Before training: a fault in them would cost all of it.
         images = load_test_images(dataset, next(iter(final.choices[0].folders)), report)
-    for choice in final.choices:
-        first = next(iter(choice.folders))
-        with phases(output.console) as report:
-            data = load_training_data(dataset, first, lambda done, total: report("decode", done, total))
-        for run, folder in choice.folders.items():
-            train_run(output, run, data, folder, resume=True, again=())
-    look = begin_look(final.folder, f"{_trained(final)}, retrained, {seeds} seeds", images, reranked=rerank)
-    evaluations = {
-        choice.name: evaluate_runs(output, choice.folders, images, reranked=rerank)
-        for choice in final.choices
-    }
-    named = {f"{name}, {seed}": one for name, found in evaluations.items() for seed, one in found.items()}
-    looks = look.complete(named)
-    found = keep_final(final, evaluations, looks.count)
+        data = load_final(final, dataset, lambda done, total: report("decode", done, total))
+    final.folder.final.mkdir(exist_ok=True)
+    with driver_lock(final.folder.final / "driver.lock"):
+        for choice in final.choices:
+            for run, folder in choice.folders.items():
+                output.say(f"{choice.name}, seed {run.seed}")
+                train_run(output, run, data[choice.name], folder, resume=True, again=())
+        look = begin_look(final.folder, f"{what}, retrained", images, reranked=rerank)
+        evaluations = {
+            choice.name: evaluate_runs(output, choice.folders, images, reranked=rerank)
+            for choice in final.choices
+        }
+        named = {f"{name}, {seed}": one for name, of in evaluations.items() for seed, one in of.items()}
+        looks = look.complete(named)
+        found = keep_final(final, evaluations, looks.count)
     for table in retrained_tables(found, named, looks.sentence):
         output.end.print(table)
     output.say(f"written: {study / 'retrained.json'}")
-    output.document({"study": str(study.absolute()), **found})
+    output.document({"study": str(study.absolute()), **found, "test_looks": looks.count})
 
 
 def _trained(final: Final) -> str:
@@ -155,4 +157,5 @@ def _evaluate_weights(
     if out:
         write_json(out, evaluation)
         output.say(f"written: {out}")
-    output.document({"weights": str(weights.absolute()), "evaluations": {weights.name: evaluation}})
+    document = {"weights": str(weights.absolute()), "evaluations": {weights.name: evaluation}}
+    output.document({**document, "test_looks": looks.count} if look else document)

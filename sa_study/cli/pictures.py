@@ -56,8 +56,9 @@ def visualize(
             subject, made = show_study(study, data_dir, out, test=test, options=options, report=report)
         else:
             assert weights is not None and data_dir is not None and out is not None
-            subject = of_weights(weights, data_dir, values, report=report)
+            subject = of_weights(weights, data_dir, values, reranked=rerank, report=report)
             made = make_pictures(subject, out, options, report)
-    lines = [subject.where, *made.left_out, *(f"written: {path}" for path in made.files)]
+    seen = [subject.look.seen.sentence] if subject.look else []
+    lines = [subject.where, *seen, *made.left_out, *(f"written: {path}" for path in made.files)]
     for line in lines:
         console.print(plain(line), highlight=False, markup=False, soft_wrap=True)

@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from sa_study import keys
 from sa_study.arithmetic import memory_format, prepare_device
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore
 from sa_study.errors import StudyFolderError
 from sa_study.evaluation import Report
 from sa_study.features import extract_features
-from sa_study.metrics.ranking import ranking_metrics
+from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
 from sa_study.pictures import activation, attention, curve, failures, histogram, lists
 from sa_study.pictures.maps import activation_maps, attention_maps, has_attention, prepare
@@ -141,7 +143,14 @@ def _curve_sheets(
     if reranked:
         labels = query.pids, gallery.pids, query.camids, gallery.camids
         curves["re-ranked"] = ranking_metrics(rerank_features(*features), *labels, TOPK)
+    if subject.look:
+        again = _rates(curves["re-ranked"]) if reranked else None
+        subject.look.complete({subject.trained.source.name: {**_rates(ranking.metrics), "reranked": again}})
     yield "cmc_curve.png", curve.draw(curves, len(gallery.pids), subject.where)
+
+
+def _rates(metrics: RankingMetrics) -> dict[str, Any]:
+    return {name: float(getattr(metrics, name)) for name in keys.STUDY_METRICS}
 
 
 def _map_sheets(

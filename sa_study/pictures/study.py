@@ -36,8 +36,9 @@ def show_study(
     Raises:
         StudyError: See `of_study` and `make_pictures`.
     """
-    subject = of_study(root, data_dir, test=test, report=report)
-    made = make_pictures(subject, out or root / "pictures", options or Options(), report)
+    options = options or Options()
+    subject = of_study(root, data_dir, test=test, reranked=options.reranked, report=report)
+    made = make_pictures(subject, out or root / "pictures", options, report)
     if out is None:
         from sa_study.curves import write_images  # TensorBoard's writer takes a second to import
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import ImageStore, TrainingData, training_data
 from sa_study.errors import DataError, StudyFolderError, WeightsError
 from sa_study.evaluation import Report, TrainedNetwork, load_network, load_test_images
+
+if TYPE_CHECKING:
+    from sa_study.study.folder import StudyFolder
+    from sa_study.study.ledger import Look
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,7 @@ class Subject:
         images: What the queries and the gallery are.
         known: Images that the network was trained on, where it is sure which these are.
         names: Identity of each class, or None where nothing tells.
+        look: A study's look at the test set, where it is one.
     """
 
     trained: TrainedNetwork
@@ -55,6 +60,7 @@ class Subject:
     images: str
     known: Known | None = None
     names: list[int] | None = None
+    look: Look | None = None
 
     @property
     def where(self) -> str:
@@ -62,7 +68,14 @@ class Subject:
         return f"{self.network}; {self.images}"
 
 
-def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = lambda *_: None) -> Subject:
+def of_study(
+    root: Path,
+    data_dir: Path | None,
+    *,
+    test: bool,
+    reranked: bool = False,
+    report: Report = lambda *_: None,
+) -> Subject:
     """A study's best network so far.
 
     Args:
@@ -70,6 +83,7 @@ def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = 
         data_dir: The data set, or None for the study's own.
         test: Show the test set's query and gallery instead of the validation split's; else no test image is
             opened.
+        reranked: Whether re-ranked figures will be shown too; the ledger notes it.
         report: Told how far decoding is.
 
     Raises:
@@ -95,11 +109,7 @@ def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = 
     trained = load_network(folder.best_weights, {})
     name = f"Best trial of study {folder.root.name}, epoch {trained.epoch}"
     if test:
-        from sa_study.study.ledger import begin_look
-
-        subject = _on_test_set(trained, dataset, name, report)
-        begin_look(folder, "pictures of the best")
-        return subject
+        return _on_test_set(trained, dataset, name, folder, reranked, report)
     data = _training_data(trained, dataset, report)
     if data.store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
         raise DataError(f"{dataset.root}: the training images are not those that {root} was begun with")
@@ -107,17 +117,26 @@ def of_study(root: Path, data_dir: Path | None, *, test: bool, report: Report = 
 
 
 def of_weights(
-    path: Path, data_dir: Path, overrides: Mapping[str, Any], report: Report = lambda *_: None
+    path: Path,
+    data_dir: Path,
+    overrides: Mapping[str, Any],
+    *,
+    reranked: bool = False,
+    report: Report = lambda *_: None,
 ) -> Subject:
     """A weights file's network with a data set's test images; nothing tells the names of its classes.
+
+    Where the file lies in a study's folder, it is that study's look at the test set.
 
     Raises:
         StudyError: The file, the overrides or the images cannot be used.
     """
+    from sa_study.study.ledger import study_of
+
     dataset = ReidDataset(data_dir)
     trained = load_network(path, overrides)
     epoch = "" if trained.epoch is None else f", epoch {trained.epoch}"
-    return _on_test_set(trained, dataset, f"{path.name}{epoch}", report)
+    return _on_test_set(trained, dataset, f"{path.name}{epoch}", study_of(path), reranked, report)
 
 
 def _training_data(trained: TrainedNetwork, dataset: ReidDataset, report: Report) -> TrainingData:
@@ -150,10 +169,23 @@ def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str) -> Su
     return Subject(trained, query, gallery, name, images, Known(store, data.train, data.labels, names), names)
 
 
-def _on_test_set(trained: TrainedNetwork, dataset: ReidDataset, name: str, report: Report) -> Subject:
+def _on_test_set(
+    trained: TrainedNetwork,
+    dataset: ReidDataset,
+    name: str,
+    study: StudyFolder | None,
+    reranked: bool,
+    report: Report,
+) -> Subject:
     images = load_test_images(dataset, trained.settings, report)
-    shown = f"TEST SET: {len(images.query.images):,} queries, {len(images.gallery.images):,} gallery images"
-    return Subject(trained, images.query, images.gallery, name, shown)
+    look, seen = None, ""
+    if study:
+        from sa_study.study.ledger import begin_look
+
+        look = begin_look(study, f"pictures of {trained.source.name}", images, reranked=reranked)
+        seen = f", seen {count} times" if (count := look.seen.count) > 1 else ""
+    sizes = f"{len(images.query.images):,} queries, {len(images.gallery.images):,} gallery images"
+    return Subject(trained, images.query, images.gallery, name, f"TEST SET{seen}: {sizes}", look=look)
 
 
 def _part(store: ImageStore, index: NDArray[np.int64]) -> ImageStore:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,17 +58,23 @@ class Look:
         self._folder = folder
         self._name = name
 
+    @property
+    def seen(self) -> Seen:
+        """How often the study has looked by now, this look among them."""
+        return seen(self._folder)
+
     def complete(self, evaluations: Mapping[str, Mapping[str, Any]]) -> Seen:
         """Adds the figures that came of it.
 
         Args:
-            evaluations: What `sa_study.evaluation.evaluate` returns, by name.
+            evaluations: Rank-1, mAP and, under `reranked`, the same or None, by name; such as
+                `sa_study.evaluation.evaluate` returns.
         """
         with _held(self._folder) as looks:
             for look in looks:
                 if look.get("id") == self._name:
                     look["figures"] = {name: _figures(found) for name, found in evaluations.items()}
-        return seen(self._folder)
+        return self.seen
 
 
 def begin_look(
@@ -105,7 +112,7 @@ def seen(folder: StudyFolder) -> Seen:
         StudyFolderError: The ledger is damaged.
     """
     looks = _read(folder)
-    times = sorted(str(look.get("time", "")) for look in looks)
+    times = sorted(look["time"] for look in looks)
     return Seen(len(looks), times[0], times[-1]) if looks else Seen()
 
 
@@ -142,19 +149,27 @@ def _before(folder: StudyFolder) -> list[dict[str, Any]]:
     """The look of a study that was evaluated when there was no ledger yet."""
     if not folder.evaluation.is_file():
         return []
-    when = datetime.fromtimestamp(folder.evaluation.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    changed = min(max(folder.evaluation.stat().st_mtime, 0), time.time())  # a file can claim any time
+    when = datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds")
     return [{"time": when, "what": f"{folder.evaluation.name}, before there was a ledger", "figures": None}]
 
 
 def _read(folder: StudyFolder) -> list[dict[str, Any]]:
     try:
         looks: Sequence[Any] = read_json(folder.ledger)["looks"]
-        if isinstance(looks, list) and all(isinstance(look, dict) for look in looks):
+        if isinstance(looks, list) and all(
+            isinstance(look, dict) and _is_time(look["time"]) for look in looks
+        ):
             return looks
     except FileNotFoundError:
         return _before(folder)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     raise StudyFolderError(
         f"{folder.ledger}: is damaged, so nothing tells how often the test set was seen; restore it"
     )
+
+
+def _is_time(text: str) -> bool:
+    """Whether it is a time as `utc_now` writes it: others end up in tables and pages as they are."""
+    return datetime.fromisoformat(text).isoformat(timespec="seconds") == text

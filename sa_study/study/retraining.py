@@ -11,22 +11,29 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study.config import Settings
-from sa_study.errors import ConfigError, RunFailed, StudyFolderError
+from sa_study.data.dataset import ReidDataset
+from sa_study.data.images import Progress
+from sa_study.data.store import TrainingData
+from sa_study.errors import ConfigError, DataError, RunFailed, StudyFolderError
 from sa_study.evaluation import summarise
 from sa_study.files import read_json, write_json
 from sa_study.metrics.confidence import Stratum
 from sa_study.metrics.query_scores import QueryScores
+from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import seen
 from sa_study.study.records import BASELINE, TrialRecord, choose_winner, trial_settings
 from sa_study.study.repeats.figures import differences_of
-from sa_study.training import RunFolder
+from sa_study.training import RunFolder, load_training_data
 
 BEST, OF_BASELINE = "best", "baseline"
 _HERE = {"val_identities": 0, "fold": 0, "device": "auto", "threads": 0}
 """All identities are trained on; device and threads are this machine's."""
+
+_TAKEN = ("height", "width", "identities", "split_seed", "batch_size")
+"""Settings on which it depends what is decoded, and whether that is enough."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,33 @@ def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: boo
         names.append((OF_BASELINE, BASELINE))
     choices = tuple(_choice(folder, config, trials[trial], name, seeds) for name, trial in names)
     return Final(folder, data_dir or config.data_dir, choices, reason)
+
+
+def load_final(final: Final, dataset: ReidDataset, progress: Progress) -> dict[str, TrainingData]:
+    """Decodes what each configuration is trained on, once where they take the same.
+
+    Returns:
+        The images by the configuration's name.
+
+    Raises:
+        DataError: They are not those that the study was begun with.
+        ConfigError: There are fewer than a batch.
+    """
+    known = read_provenance(final.folder.provenance)["data_fingerprint"]
+    loaded: dict[tuple[Any, ...], TrainingData] = {}
+    found = {}
+    for choice in final.choices:
+        first = next(iter(choice.folders))
+        takes = tuple(getattr(first, name) for name in _TAKEN)
+        if takes not in loaded:
+            loaded[takes] = load_training_data(dataset, first, progress)
+        found[choice.name] = loaded[takes]
+        if found[choice.name].store.fingerprint != known:
+            raise DataError(
+                f"{dataset.root}: the training images are not those that {final.folder.root} was begun with; "
+                "the configuration was chosen for these"
+            )
+    return found
 
 
 def keep_final(final: Final, evaluations: Mapping[str, Mapping[str, Any]], looks: int) -> dict[str, Any]:
@@ -161,4 +195,6 @@ def _choice(folder: StudyFolder, config: StudyConfig, trial: FrozenTrial, name: 
             raise StudyFolderError(
                 f"{folder.final / name}: holds the training of another configuration ({error}); move it away"
             ) from None
+        except StudyFolderError:
+            raise StudyFolderError(f"{place.root}: holds something, but no run; move it away") from None
     return Choice(name, trial.number, dict(trial.params), folders)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,29 @@ def test_evaluation_holds_what_it_promises(study: Path) -> None:
     assert len(found["cmc"]) == 50 and found["cmc"][0] == found["rank1"]
     assert found["checkpoint_epoch"] == load_checkpoint(study / "best.pt").epoch
     assert set(found["seconds"]) == {"decode", "features", "ranking", "reranking"}
+
+
+def test_retraining_survives_kill_9_and_is_one_look(study: Path) -> None:
+    words = ("evaluate", "--study", study, "--retrain")
+    looks = json.loads(run("status", "--study", study, "--json"))["test_looks"]
+    with Launch(*words) as launch:
+        deadline = time.monotonic() + 120
+        while not list(study.glob("final/*/seed_*/last.pt")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        launch.end(signal.SIGKILL)
+    [folder] = study.glob("final/*/seed_*")
+    assert not (study / "retrained.json").exists()
+    assert json.loads(run("status", "--study", study, "--json"))["test_looks"] == looks, "none was begun"
+    begun = load_checkpoint(folder / "last.pt")
+    times = f"{looks + 1} times" if looks else "once"
+    assert f"Test set seen {times}" in " ".join(run(*words).split())
+    ended = load_checkpoint(folder / "last.pt")
+    # Gone on with: an epoch that is run again takes another time than it did.
+    assert ended.history[: begun.epoch] == begun.history and ended.epoch == ended.settings["epochs"]
+    [found] = json.loads((study / "retrained.json").read_text())["configurations"]
+    assert found["seeds"] == [ended.settings["seed"]] and ended.settings["val_identities"] == 0
+    assert found["evaluations"][0]["checkpoint_epoch"] == ended.epoch
+    assert json.loads(run("status", "--study", study, "--json"))["test_looks"] == looks + 1
 
 
 def test_status_writes_nothing(study: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from made_study import make_study
 
 from sa_study.errors import StudyFolderError
+from sa_study.provenance import utc_now
 from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import Seen, begin_look, seen, study_of
 
@@ -88,3 +91,32 @@ def test_weights_inside_a_studys_folder_are_the_studys(folder: StudyFolder, tmp_
     (tmp_path / "link.pt").symlink_to(inner)
     found = study_of(tmp_path / "link.pt")
     assert found and found.root == folder.root
+
+
+@pytest.mark.parametrize(
+    "time", [None, 3, "", "yesterday", "\x1b[2J", "[bold]", "2026-03-01", "2026-03-01\x1b09:00:00", "\n\n[/]"]
+)
+def test_a_time_that_is_none_never_comes_into_a_table(folder: StudyFolder, time: object) -> None:
+    folder.ledger.write_text(json.dumps({"looks": [{"time": time, "figures": None}]}))
+    with pytest.raises(StudyFolderError, match="is damaged"):
+        seen(folder)
+
+
+@pytest.mark.parametrize("changed", [-1e9, 4e11])
+def test_an_old_evaluations_file_may_claim_any_time(folder: StudyFolder, changed: float) -> None:
+    folder.evaluation.write_text("{}")
+    os.utime(folder.evaluation, (changed, changed))
+    assert "1970" <= seen(folder).first <= utc_now()
+
+
+def test_a_kill_between_the_two_writings_hides_nothing(folder: StudyFolder) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from sa_study.study.folder import StudyFolder\n"
+        "from sa_study.study.ledger import begin_look\n"
+        "begin_look(StudyFolder(Path(sys.argv[1])), 'best'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder.root)], cwd=ROOT, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert begin_look(folder, "best").complete(FIGURES).count == 2, "nor does the dead one hold a lock"
+    assert [bool(look["figures"]) for look in looks(folder)] == [False, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,10 @@ from tensorboard.backend.event_processing.event_accumulator import IMAGES, Event
 from sa_study.checkpoint import Checkpoint, save_checkpoint
 from sa_study.cli import main
 from sa_study.config import Settings
+from sa_study.data.dataset import ReidDataset
 from sa_study.engine import build_network
 from sa_study.errors import StudyFolderError, WeightsError
+from sa_study.evaluation import evaluate, load_network, load_test_images
 from sa_study.pictures import (
     Options,
     make_pictures,
@@ -141,3 +144,30 @@ def test_a_file_in_the_folders_place(made_study: Callable[..., Path]) -> None:
     with pytest.raises(StudyFolderError, match="is a file"):
         make_pictures(of_study(root, None, test=False), root / "pictures", Options())
     assert (root / "pictures").read_text() == "mine"
+
+
+def test_pictures_of_test_images_are_looks(
+    made_study: Callable[..., Path], tool: Tool, tmp_path: Path
+) -> None:
+    root = made_study()
+    weights, data, ledger = root / "best.pt", root.parent / "market", root / "test_ledger.json"
+    tool("--study", root, code=0)
+    assert not ledger.exists(), "the validation split is no look"
+    assert "Test set seen once" in tool("--study", root, "--test", code=0)
+    words = ("--weights", weights, "--data-dir", data, "--rerank")
+    assert "TEST SET, seen 2 times" in tool(*words, "--out", tmp_path / "out", code=0)
+    first, second = json.loads(ledger.read_text())["looks"]
+    assert first["queries"] == 18 and first["gallery"] == 37 and second["data"] == first["data"]
+    assert (first["reranked"], second["reranked"]) == (False, True)
+    expected = evaluate(
+        load_network(weights, {}), load_test_images(ReidDataset(data), Settings()), reranked=True
+    )
+    for figures in (first["figures"]["best.pt"], second["figures"]["best.pt"]):
+        for name in ("rank1", "mAP"):
+            assert figures[name] == pytest.approx(expected[name])
+    again = second["figures"]["best.pt"]["reranked"]
+    assert first["figures"]["best.pt"]["reranked"] is None
+    assert again["mAP"] == pytest.approx(expected["reranked"]["mAP"])
+    weights.rename(tmp_path / "best.pt")
+    tool("--weights", tmp_path / "best.pt", "--data-dir", data, "--out", tmp_path / "out", code=0)
+    assert len(json.loads(ledger.read_text())["looks"]) == 2, "weights outside are nobody's"

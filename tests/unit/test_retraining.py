@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_study import make_study
+from made_study import SPACE, make_study
+from picture_studies import SMALL
 from repeat_runs import scores
 from rich.console import Console
+from tool import Tool
 
 from sa_study import keys
+from sa_study.config import Settings
+from sa_study.data.dataset import ReidDataset
 from sa_study.errors import RunFailed, StudyFolderError
 from sa_study.report.retrained import retrained_tables
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
+from sa_study.study.lock import driver_lock
 from sa_study.study.records import choose_winner
-from sa_study.study.retraining import choose_final, keep_final
+from sa_study.study.retraining import choose_final, keep_final, load_final
+from sa_study.training import RunFolder, load_training_data
 
 
 @pytest.fixture
@@ -120,3 +127,91 @@ def test_what_is_kept_and_shown(folder: StudyFolder, seeds: int) -> None:
     text = captured.get()
     assert "Test set seen 2 times." in text and "difference" in text
     assert ("identities and seeds" in text) == (seeds > 1) and max(map(len, text.splitlines())) <= 80
+
+
+@pytest.fixture
+def small(make_market: Callable[..., Path], tmp_path: Path) -> StudyFolder:
+    """A study of two trials on drawn data, of settings that train in a second."""
+    data = make_market()
+    space = dataclasses.replace(
+        SPACE,
+        search={"lr": SPACE.search["lr"]},
+        fixed={**SMALL, "epochs": 2, "threads": 1, "device": "cpu"},
+        baseline={"lr": 0.1},
+    )
+    folder = StudyFolder(make_study(tmp_path / "study", 2, space=space, data_dir=data))
+    images = load_training_data(ReidDataset(data), space.settings({})).store.fingerprint
+    about = json.loads(folder.provenance.read_text())
+    folder.provenance.write_text(json.dumps({**about, "data_fingerprint": images}))
+    return folder
+
+
+def test_the_command_trains_evaluates_in_one_look_and_goes_on(
+    small: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    confirmed(small, None)
+    tool = Tool(tmp_path, monkeypatch, capsys)
+    words = ("evaluate", "--study", small.root, "--retrain", "--seeds", "2", "--json")
+    code, said, _ = tool.run(*words)
+    found = json.loads(said)
+    assert code == 0 and found["test_looks"] == found["looks"] == 1
+    [only] = found["configurations"]
+    assert (only["name"], only["trial"], only["seeds"]) == ("baseline", 0, [0, 1])
+    assert "none that beats the baseline" in found["reason"]
+    for seed, evaluated in enumerate(only["evaluations"]):
+        settings = evaluated["settings"]
+        assert (settings["val_identities"], settings["seed"], evaluated["checkpoint_epoch"]) == (0, seed, 2)
+    mean = sum(evaluated["mAP"] for evaluated in only["evaluations"]) / 2
+    assert only["summary"]["mAP"]["mean"] == pytest.approx(mean)
+    [look] = json.loads(small.ledger.read_text())["looks"]
+    assert sorted(look["figures"]) == ["baseline, seed 0", "baseline, seed 1"]
+    trained = {path: path.stat().st_mtime_ns for path in small.final.rglob("*.pt")}
+    assert len(trained) == 4 and not list(small.final.glob("*.lock"))
+    code, said, _ = tool.run(*words)
+    assert code == 0 and json.loads(said)["test_looks"] == 2, "another look"
+    assert {path: path.stat().st_mtime_ns for path in small.final.rglob("*.pt")} == trained, "trained once"
+    code, said, _ = tool.run(
+        "evaluate", "--weights", next(iter(trained)), "--data-dir", tmp_path / "market", "--json"
+    )
+    assert code == 0 and json.loads(said)["test_looks"] == 3
+
+
+def test_what_retraining_refuses(
+    small: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tool = Tool(tmp_path, monkeypatch, capsys)
+    words = ("evaluate", "--study", small.root)
+    tool.refuses(*words, "--seeds", "2", naming=["--retrain"])
+    small.final.mkdir()
+    with driver_lock(small.final / "driver.lock"):
+        tool.refuses(*words, "--retrain", naming=["final", "is being run by process"])
+    winner = choose_final(small.root, None, seeds=1, baseline=False).choices[0].name
+    place = small.final / winner / "seed_0"
+    place.mkdir(parents=True)
+    (place / "notes.txt").write_text("mine")
+    tool.refuses(*words, "--retrain", naming=["holds something, but no run; move it away"])
+    (place / "notes.txt").unlink()
+    image = next((tmp_path / "market" / "query").iterdir())
+    content = image.read_bytes()
+    image.write_bytes(b"damaged")
+    tool.refuses(*words, "--retrain", naming=[image.name])
+    image.write_bytes(content)
+    next((tmp_path / "market" / "bounding_box_train").iterdir()).unlink()
+    tool.refuses(*words, "--retrain", naming=["not those that", "was begun with"])
+    assert not small.ledger.exists(), "no look was begun"
+
+
+def test_what_a_kill_amid_the_first_file_leaves_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / ".config.yaml.123.tmp").write_text("half")
+    RunFolder(tmp_path).check(Settings(), resume=True)
+    (tmp_path / ".config.yaml.124.tmp").mkdir()
+    with pytest.raises(StudyFolderError, match="holds something"):
+        RunFolder(tmp_path).check(Settings(), resume=True)
+
+
+def test_images_are_decoded_once_where_both_take_the_same(small: StudyFolder) -> None:
+    confirmed(small, 1)
+    final = choose_final(small.root, None, seeds=1, baseline=True)
+    data = load_final(final, ReidDataset(final.data_dir), lambda done, total: None)
+    assert data["best"] is data["baseline"] and not len(data["best"].query)
+    assert data["best"].num_classes == 10, "nobody is held out"
