@@ -15,6 +15,7 @@ from PIL import Image
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Has `pytest -n 2 --dist loadgroup` keep a file's tests together, and real studies one after another.
 
