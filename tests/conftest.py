@@ -15,15 +15,13 @@ from PIL import Image
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Has `pytest -n 2 --dist loadgroup` keep a file's tests together, and real studies one after another.
 
     Those wait much, for processes that they have killed; meanwhile the other worker does the rest.
     """
-    for item in items:
-        folder, name = item.path.parent.name, item.path.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "integration" else name))
+    folder, name = item.path.parent.name, item.path.name
+    item.add_marker(pytest.mark.xdist_group(folder if folder == "integration" else name))
 
 
 @pytest.fixture(params=["cpu", "cuda"])
