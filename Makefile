@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 	$(BIN)/python run_study.py demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/installed-dev
 	for name in $(SPEED); do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -15,15 +15,6 @@ from PIL import Image
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Has `pytest -n 2 --dist loadgroup` keep a file's tests together, and real studies one after another.
-
-    Those wait much, for processes that they have killed; meanwhile the other worker does the rest.
-    """
-    folder, name = item.path.parent.name, item.path.name
-    item.add_marker(pytest.mark.xdist_group(folder if folder == "integration" else name))
-
-
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> str:
     """Has a test run on the CPU, and on the GPU where there is one."""
