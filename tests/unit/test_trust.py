@@ -183,3 +183,66 @@ def test_hostile_text_stays_text(folder: StudyFolder) -> None:
     assert study.trust.confirmation and study.trust.retrained and study.trust.reproduced
     page = render(study)
     assert "<script>window.hacked" not in page and "<img src=x" not in page and "\x1b" not in page
+
+
+def test_a_confirmation_of_other_trials_says_nothing_of_a_later_winner(folder: StudyFolder) -> None:
+    found = confirmed(folder, 0.2)
+    winner = choose_winner(read_trials(folder), "mAP")
+    assert winner
+    for row in found["configurations"]:
+        if row["trial"] == winner.number:
+            row.update(trial=9999, name="trial 9999")
+    found["curse"]["trial"] = 9999
+    write(folder.confirmation, found)
+    study = read_view(folder.root)
+    verdict = give_verdict(study)
+    assert verdict.tone == "poor" and verdict.judgement.startswith(f"Trial {winner.number} is not confirmed")
+    assert "confirmed: +" not in render(study), "the tile is of the winner of now"
+    assert trust_rows(study)[0].better == "confirm"
+
+
+def test_half_the_runs_confirm_nothing_yet(folder: StudyFolder) -> None:
+    write(folder.confirmation, {**confirmed(folder, 0.2), "complete": False})
+    verdict = give_verdict(read_view(folder.root))
+    assert verdict.tone == "fair" and "have not all ended" in verdict.judgement
+
+
+def test_a_final_answer_alone_is_a_look_at_the_test_set(folder: StudyFolder) -> None:
+    assert "The test set has not been opened" in render(read_view(folder.root))
+    write(folder.retrained, retrained())
+    begin_look(folder, "best, retrained")
+    study = read_view(folder.root)
+    page = render(study)
+    for claim in ("The test set has not been opened", "no figure on this page comes from the test set"):
+        assert claim not in page
+    row = next(row for row in trust_rows(study) if row.name == "test mAP of best, retrained")
+    assert (row.value, row.covers) == ("50.0 ± 1.0 %", "other seeds (2 were run)")
+    assert row.interval == "not computed over seeds"
+
+
+def test_a_test_figure_of_an_earlier_winner_is_called_that(folder: StudyFolder) -> None:
+    write(folder.evaluation, {**RATES, "settings": {"lr": 123.0}})
+    assert "test mAP of an earlier winner" in [row.name for row in trust_rows(read_view(folder.root))]
+
+
+def test_a_damaged_ledger_does_not_clear_a_figure(folder: StudyFolder) -> None:
+    write(folder.evaluation, RATES)
+    folder.ledger.write_text("{")
+    assert trust_rows(read_view(folder.root))[-1].bias == "unknown: the ledger is damaged"
+
+
+def test_a_forest_plot_shows_its_line_of_no_difference(folder: StudyFolder) -> None:
+    write(folder.confirmation, confirmed(folder, 0.2))
+    figure = forest(read_view(folder.root).trust.confirmation, "points")
+    assert figure
+    low, high = figure.layout.xaxis.range
+    assert low < 0 < high
+    ends = [x + d for trace in figure.data for x, d in zip(trace.x, trace.error_x.array, strict=True)]
+    assert high > max(ends)
+
+
+def test_a_ledger_with_a_hostile_time_is_damaged_and_the_page_says_so(folder: StudyFolder) -> None:
+    write(folder.ledger, {"looks": [{"time": "\x1b[31m\u202e"}]})
+    write(folder.evaluation, RATES)
+    page = render(read_view(folder.root))
+    assert "its ledger is damaged" in page and "\x1b" not in page and "\u202e" not in page

@@ -38,10 +38,13 @@ def forest(part: Part | None, title: str) -> go.Figure | None:
                 name=name,
                 hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
             )
+    # Without room around its zero the line stands under the axis, where it is not seen.
+    low, high = min(0.0, *(bar.low for bar in bars)), max(0.0, *(bar.high for bar in bars))
+    room = 0.06 * (high - low) or 1.0
     figure.add_vline(x=0, line={"color": colour("line"), "dash": "dash", "width": 1})
     figure.update_layout(
         height=_MARGIN + _ROW * len(bars),
-        xaxis={"title": {"text": title}, "zeroline": False},
+        xaxis={"title": {"text": title}, "zeroline": False, "range": [low - room, high + room]},
         yaxis={
             "categoryorder": "array",
             "categoryarray": [for_plot(bar.label) for bar in reversed(bars)],

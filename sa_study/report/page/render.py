@@ -34,7 +34,7 @@ from sa_study.report.page.palette import PALETTE, STATES
 from sa_study.report.page.pictures import Album, read_album
 from sa_study.report.page.rungs import rungs, stops
 from sa_study.report.page.text import for_script, plain, quoted, setting
-from sa_study.report.page.view import StudyView, TrialView
+from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
 
 _HERE = Path(__file__).parent
 _HEIGHT = 420
@@ -83,7 +83,7 @@ def render(study: StudyView, album: Album | None = None) -> str:
         standing=words.standing(study),
         written=datetime.fromtimestamp(study.read_at).astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         test_rows=words.test_rows(study),
-        test_current=words.evaluates_winner(study),
+        test_current=evaluates_winner(study),
         ap_formula=words.AP_FORMULA,
         evaluation=study.evaluations.get("best", {}),
         worth=trust_table.trust_rows(study),

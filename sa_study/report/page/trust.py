@@ -56,28 +56,58 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """The test mAP of a retrained choice.
+
+    Attributes:
+        name: Which choice.
+        seeds: Number of seeds.
+        mean: Over them.
+        std: Over them.
+    """
+
+    name: str
+    seeds: int
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
 class Trust:
     """All that tells how far a study's figures can be trusted.
 
     Attributes:
         confirmation: What `confirm` found.
         confirmed: Whether it found something better than the baseline; None where it was not asked.
+        tried: The trials that it retrained, the baseline among them.
+        ended: Whether all of its runs have ended.
         verdict: Its verdict.
         lead: What is left of the study winner's lead over the baseline; None where that is not known.
         ablation: What `ablate` found.
         retrained: The final answer.
         reproduced: What `reproduce` found, the latest first.
-        seen: Looks at the test set.
+        summaries: The test mAP of each retrained choice.
+        seen: Looks at the test set; None where the ledger is damaged.
     """
 
     confirmation: Part | None = None
     confirmed: bool | None = None
+    tried: tuple[int, ...] = ()
+    ended: bool = True
     verdict: str = ""
     lead: Bar | None = None
     ablation: Part | None = None
     retrained: Part | None = None
     reproduced: Part | None = None
-    seen: Seen = field(default_factory=Seen)
+    summaries: tuple[Summary, ...] = ()
+    seen: Seen | None = field(default_factory=Seen)
+
+    @property
+    def seen_line(self) -> str:
+        """How often the test set was seen, safe to show; empty before the first look."""
+        if self.seen is None:
+            return "Nothing tells how often the test set was seen: its ledger is damaged."
+        return plain(self.seen.sentence)
 
 
 def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
@@ -100,20 +130,24 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
 
     confirmation, content = part(folder.confirmation, _confirmation)
     try:
-        looks = seen(folder)
+        looks: Seen | None = seen(folder)
     except StudyFolderError:
         notices.append(f"{folder.ledger.name} is damaged: nothing tells how often the test set was seen")
-        looks = Seen()
+        looks = None
+    retrained, final = part(folder.retrained, _retrained)
     winner = (content.get("curse") or {}).get("trial")
     bars = confirmation.bars if confirmation else ()
     return Trust(
         confirmation=confirmation,
         confirmed=None if confirmation is None else content["winner"] is not None,
+        tried=tuple(row["trial"] for row in content.get("configurations", ())),
+        ended=content.get("complete", True) is True,
         verdict=plain(content.get("verdict", "")),
         lead=next((bar for bar in bars if bar.label == f"trial {winner}"), None),
         ablation=part(folder.ablation, _ablation)[0],
-        retrained=part(folder.retrained, _retrained)[0],
+        retrained=retrained,
         reproduced=part(folder.reproduction, _reproduced)[0],
+        summaries=tuple(map(_summary, final.get("configurations", ()))),
         seen=looks,
     )
 
@@ -122,6 +156,8 @@ def _confirmation(found: Mapping[str, Any]) -> Part:
     metric = found["metric"]
     if metric not in keys.STUDY_METRICS or not isinstance(found["verdict"], str) or "winner" not in found:
         raise ValueError(metric)
+    if not all(isinstance(row["trial"], int) for row in found["configurations"]):
+        raise TypeError("trial")
     rows = [row for row in found["configurations"] if row["difference"]]
     bars = tuple(_bar(row["name"], row["difference"][metric]) for row in rows)
     runs = Rows(
@@ -154,6 +190,7 @@ def _ablation(found: Mapping[str, Any]) -> Part:
 def _retrained(found: Mapping[str, Any]) -> Part:
     rows = []
     for choice in found["configurations"]:
+        _summary(choice)
         for seed, one in zip(choice["seeds"], choice["evaluations"], strict=True):
             rows.append((f"{choice['name']}, seed {seed}", *(_with_interval(one, name) for name in _FIGURES)))
         means = (choice["summary"][name] for name in _FIGURES)
@@ -185,6 +222,13 @@ def _reproduced(found: Mapping[str, Any]) -> Part:
     return Part((), (), tuple(plain(line) for line in lines))
 
 
+def _summary(choice: Mapping[str, Any]) -> Summary:
+    mean, std = (float(choice["summary"][keys.MAP][name]) for name in ("mean", "std"))
+    if not 0 <= mean <= 1 or not 0 <= std <= 1:
+        raise ValueError(choice)
+    return Summary(plain(choice["name"], 80), len(choice["seeds"]), mean, std)
+
+
 _FIGURES = (keys.RANK1, keys.MAP)
 
 
@@ -194,7 +238,12 @@ def _with_interval(found: Mapping[str, Any], name: str) -> str:
 
 
 def _rate(value: Any) -> str:
-    return "–" if value is None else percent(float(value))
+    if value is None:
+        return "–"
+    rate = float(value)
+    if not 0 <= rate <= 1:
+        raise ValueError(value)
+    return percent(rate)
 
 
 def _bar(label: Any, found: Mapping[str, Any]) -> Bar:

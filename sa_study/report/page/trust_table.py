@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sa_study import keys
 from sa_study.report.console import interval, percent
-from sa_study.report.page.trust import Bar
-from sa_study.report.page.view import StudyView, TrialView
+from sa_study.report.page.trust import Bar, Summary
+from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ _NOT_RECORDED = "not recorded"
 def trust_rows(study: StudyView) -> list[Worth]:
     """A row for each of the study's main numbers."""
     rows = [*_validation(study), *_lead(study)]
-    for name, label in (("best", "the winner"), ("baseline", "the baseline")):
+    best = "the winner" if evaluates_winner(study) else "an earlier winner"
+    for name, label in (("best", best), ("baseline", "the baseline")):
         if name in study.evaluations:
             rows.append(_test(study, name, label))
-    return rows
+    return [*rows, *(_final(study, summary) for summary in study.trust.summaries)]
 
 
 def score_interval(trial: TrialView | None, metric: str) -> str:
@@ -62,9 +63,14 @@ def _validation(study: StudyView) -> list[Worth]:
             score_interval(best, metric) or _NOT_RECORDED,
             "other identities",
             f"the best of {len(study.complete)} complete trials, and of its {best.epoch} epochs",
-            "confirm" if study.trust.confirmed is None else "confirmed below",
+            _more(study, best),
         )
     ]
+
+
+def _more(study: StudyView, trial: TrialView) -> str:
+    """A confirmation of other trials tells nothing of this one."""
+    return "see the confirmation below" if trial.number in study.trust.tried else "confirm"
 
 
 def _lead(study: StudyView) -> list[Worth]:
@@ -79,7 +85,7 @@ def _lead(study: StudyView) -> list[Worth]:
                 "not computed",
                 "nothing: one seed each",
                 "trial chosen for it",
-                "confirm" if trust.confirmed is None else "confirmed below",
+                _more(study, best),
             )
         )
     if trust.lead:
@@ -99,15 +105,34 @@ def _lead(study: StudyView) -> list[Worth]:
 def _test(study: StudyView, name: str, label: str) -> Worth:
     found = study.evaluations[name]
     ends = (found.get("intervals") or {}).get(keys.MAP)
-    looks = study.trust.seen.count
     return Worth(
         f"test mAP of {label}",
         f"{percent(found[keys.MAP])} %",
         interval(*ends) if ends else "not recorded: evaluate again",
         "other identities; one seed",
-        "none" if looks < 2 else f"test set seen {looks} times",
+        _looks(study),
         "evaluate --retrain --seeds 3" if study.trust.retrained is None else "final answer below",
     )
+
+
+def _final(study: StudyView, summary: Summary) -> Worth:
+    several = summary.seeds > 1
+    return Worth(
+        f"test mAP of {summary.name}, retrained",
+        f"{percent(summary.mean)} ± {percent(summary.std)} %" if several else f"{percent(summary.mean)} %",
+        "not computed over seeds" if several else "see the final answer",
+        f"other seeds ({summary.seeds} were run)" if several else "other identities; one seed",
+        _looks(study),
+        "evaluate --retrain with more --seeds",
+    )
+
+
+def _looks(study: StudyView) -> str:
+    """What looking at the test set has done to its figures."""
+    seen = study.trust.seen
+    if seen is None:
+        return "unknown: the ledger is damaged"
+    return "none known: test set seen once" if seen.count < 2 else f"test set seen {seen.count} times"
 
 
 def _points(bar: Bar) -> str:

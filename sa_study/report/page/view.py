@@ -177,6 +177,15 @@ class StudyView:
             return None
 
 
+def evaluates_winner(study: StudyView) -> bool:
+    """Whether `evaluation.json` is of the trial that wins now."""
+    settings = study.evaluations.get("best", {}).get("settings")
+    best = study.best
+    if best is None or not isinstance(settings, Mapping):
+        return False
+    return all(settings.get(name) == value for name, value in best.params.items())
+
+
 def read_view(root: Path) -> StudyView:
     """Reads a study's folder; writes nothing.
 

@@ -12,7 +12,7 @@ from typing import Any
 from sa_study import keys
 from sa_study.report.console import duration, interval, percent
 from sa_study.report.page.text import plain
-from sa_study.report.page.view import StudyView, TrialView
+from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
 
 AP_FORMULA = (
     "mAP: mean of k/position over a query's matches, as scikit-learn; mAP (trapezoid): as the data set's own "
@@ -106,6 +106,10 @@ def _judge(study: StudyView, winner: TrialView, lead: float | None, noise: float
 def _confirmed(study: StudyView, better: bool) -> tuple[str, str]:
     """What retraining with new seeds and identities says, which weighs more than any rule of thumb."""
     said = study.trust.verdict.rstrip(".")
+    if study.winner not in study.trust.tried:
+        return f"Trial {study.winner} is not confirmed: confirm did not retrain it. It said: {said}", "poor"
+    if not study.trust.ended:
+        return f"Not confirmed yet: the runs of confirm have not all ended. So far: {said}", "fair"
     return (f"Confirmed: {said}", "good") if better else (f"Not confirmed: {said}", "poor")
 
 
@@ -184,6 +188,8 @@ def _seeds(study: StudyView) -> list[str]:
 
 def _tested(study: StudyView) -> str:
     if "best" not in study.evaluations:
+        if study.trust.summaries:
+            return f"{_final(study)} {study.trust.seen_line}".rstrip()
         return (
             "These are validation figures on held-out training identities, and the best of many is somewhat "
             "too good. The test set has not been opened."
@@ -191,7 +197,7 @@ def _tested(study: StudyView) -> str:
     if not evaluates_winner(study):
         return "The test figures here are of an earlier winner: run evaluate again."
     gain = test_gain(study)
-    seen = f" {study.trust.seen.sentence}".rstrip()
+    seen = "".join(f" {line}" for line in (_final(study), study.trust.seen_line) if line)
     if gain is None:
         return (
             f"The test set was opened for the winner; evaluate --baseline adds the baseline’s figures.{seen}"
@@ -200,13 +206,14 @@ def _tested(study: StudyView) -> str:
     return f"On the test set, which the search never saw, {compared}.{seen}"
 
 
-def evaluates_winner(study: StudyView) -> bool:
-    """Whether `evaluation.json` is of the trial that wins now."""
-    settings = study.evaluations.get("best", {}).get("settings")
-    best = study.best
-    if best is None or not isinstance(settings, Mapping):
-        return False
-    return all(settings.get(name) == value for name, value in best.params.items())
+def _final(study: StudyView) -> str:
+    """The retrained test figures, which weigh more than a single evaluation; empty where there are none."""
+    said = [
+        f"{one.name} {percent(one.mean)} %"
+        + (f" ± {percent(one.std)} over {one.seeds} seeds" if one.seeds > 1 else " (one seed)")
+        for one in study.trust.summaries
+    ]
+    return f"Retrained on all training identities, test mAP: {', '.join(said)}." if said else ""
 
 
 def test_gain(study: StudyView) -> float | None:
