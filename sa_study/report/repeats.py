@@ -80,11 +80,11 @@ def curse_line(found: Mapping[str, Any]) -> str:
     if not curse:
         return ""
     lost = 100 * (curse["study_lead"] - curse["lead"])
-    luck = f"{lost:.1f} points of that were luck" if lost > 0 else "none of that was luck"
+    left = f"{lost:.1f} points of the lead are gone" if lost > 0 else "all of the lead is left"
     return (
         f"Winner's curse: in the study trial {curse['trial']} led the baseline by "
         f"{100 * curse['study_lead']:+.1f} points of {found['metric']}; retrained, by "
-        f"{points({**curse, 'mean': curse['lead']})}: {luck}."
+        f"{points({**curse, 'mean': curse['lead']})}: {left}."
     )
 
 
