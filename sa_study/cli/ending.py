@@ -35,7 +35,14 @@ def show_end(
         Exit: With 130 after Ctrl-C, with 1 where no trial is complete.
     """
     from sa_study.report.document import study_document
-    from sa_study.report.study import cost_line, front_table, summary_line, trials_table, verdict
+    from sa_study.report.study import (
+        cost_line,
+        front_table,
+        interval_line,
+        summary_line,
+        trials_table,
+        verdict,
+    )
     from sa_study.report.text import command
 
     output.console.print(trials_table(outcome.trials, config, limit=_SHOWN))
@@ -43,6 +50,8 @@ def show_end(
         output.console.print(front_table(outcome.trials, config))
     output.say(summary_line(outcome.trials, config))
     output.say(cost_line(outcome.trials, outcome.about))
+    if line := interval_line(outcome.trials, outcome.winner, config):
+        output.say(line)
     output.conclude(verdict(outcome.trials, outcome.winner, config), "bold")
     if outcome.stopped:
         output.conclude(saved_line(outcome.trials, config, study))

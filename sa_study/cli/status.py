@@ -46,7 +46,7 @@ def status(
     """Show what stands in a study, also while it runs; writes nothing."""
     from sa_study.report.live.view import StudyView
     from sa_study.report.output import Output, lively
-    from sa_study.report.study import front_table, verdict
+    from sa_study.report.study import front_table, interval_line, verdict
     from sa_study.study.records import choose_winner
 
     output = Output(quiet, as_json)
@@ -65,7 +65,10 @@ def status(
         output.console.print(front_table(trials, config))
     for line in [*seen.failure_lines(), *seen.test_lines(), *seen.driver_lines()]:
         output.say(line)
-    output.conclude(verdict(trials, choose_winner(trials, config.metric), config), "bold")
+    winner = choose_winner(trials, config.metric)
+    if line := interval_line(trials, winner, config):
+        output.say(line)
+    output.conclude(verdict(trials, winner, config), "bold")
 
 
 class Sight:

@@ -67,7 +67,7 @@ def verdict(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: S
         return "No trial is complete yet."
     metric, baseline = config.metric, next((t for t in trials if t.number == BASELINE), None)
     best = score(winner, metric) or 0.0
-    scored = f"validation {metric} {percent(best)} %{_interval(winner, metric)}"
+    scored = f"validation {metric} {percent(best)} %"
     if winner.number == BASELINE:
         return f"The baseline won: {scored}. No completed trial beats it."
     text = f"Trial {winner.number} won: {scored}"
@@ -75,11 +75,18 @@ def verdict(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: S
     if baseline is None or other is None:
         return f"{text}; the baseline has no score."
     unfinished = "" if baseline.state == TrialState.COMPLETE else " (not complete)"
-    theirs = f"{percent(other)} %{_interval(baseline, metric)}"
-    return f"{text}, the baseline{unfinished} {theirs}: {100 * (best - other):+.1f} points."
+    return f"{text}, the baseline{unfinished} {percent(other)} %: {100 * (best - other):+.1f} points."
 
 
-def _interval(trial: FrozenTrial, metric: str) -> str:
-    """The interval of a trial's score, as far as it was recorded."""
-    low, high = (read_record(trial).best.get(end) for end in keys.INTERVALS[metric])
-    return "" if low is None or high is None else f" ({interval(low, high)})"
+def interval_line(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: StudyConfig) -> str:
+    """The intervals of the winner's and the baseline's scores; empty where none was recorded."""
+    baseline = next((trial for trial in trials if trial.number == BASELINE), None)
+    named = {"the winner": winner, "the baseline": None if winner is baseline else baseline}
+    found = {}
+    for name, trial in named.items():
+        best = read_record(trial).best if trial else {}
+        low, high = (best.get(end) for end in keys.INTERVALS[config.metric])
+        if low is not None and high is not None:
+            found[name] = interval(low, high)
+    said = ", ".join(f"{name} {ends}" for name, ends in found.items())
+    return f"95 % intervals over identities, one seed: {said}" if said else ""
