@@ -81,7 +81,7 @@ def verdict(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: S
 def interval_line(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: StudyConfig) -> str:
     """The intervals of the winner's and the baseline's scores; empty where none was recorded."""
     baseline = next((trial for trial in trials if trial.number == BASELINE), None)
-    named = {"the winner": winner, "the baseline": None if winner is baseline else baseline}
+    named = {"winner": winner, "baseline": None if winner is baseline else baseline}
     found = {}
     for name, trial in named.items():
         best = read_record(trial).best if trial else {}
@@ -89,4 +89,4 @@ def interval_line(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, con
         if low is not None and high is not None:
             found[name] = interval(low, high)
     said = ", ".join(f"{name} {ends}" for name, ends in found.items())
-    return f"95 % intervals over identities, one seed: {said}" if said else ""
+    return f"95 % over identities, one seed: {said}" if said else ""
