@@ -16,7 +16,6 @@ from urllib.parse import quote
 from optuna.trial import FrozenTrial
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
-from sa_study import keys
 from sa_study.curves import FORMER_TAGS
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
@@ -24,9 +23,6 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord, read_record
 from sa_study.study.result_rows import ResultRows, Row, deterministic
 from sa_study.study.storage import Storage
-
-TIMINGS = (keys.SECONDS, keys.IMAGES_PER_SECOND, keys.LATENCY)
-"""Figures that differ between two runs of the same epoch."""
 
 
 @dataclass(frozen=True)
