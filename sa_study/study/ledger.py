@@ -45,10 +45,7 @@ class Seen:
         """What every table and page of test figures has to say; empty before the first look."""
         if self.count < 2:
             return f"Test set seen once, on {self.first[:10]}." if self.count else ""
-        return (
-            f"Test set seen {self.count} times, first on {self.first[:10]}: what is chosen after a look is "
-            "chosen by the test set too."
-        )
+        return f"Test set seen {self.count} times, first on {self.first[:10]}: later choices lean on it."
 
 
 class Look:

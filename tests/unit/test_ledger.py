@@ -48,6 +48,7 @@ def test_the_sentence_counts() -> None:
     assert Seen(3, "2026-03-01", "2026-03-04").sentence.startswith(
         "Test set seen 3 times, first on 2026-03-01"
     )
+    assert len(Seen(99, "2026-03-01", "2026-03-04").sentence) <= 80
 
 
 def test_no_look_is_lost_where_processes_look_at_once(folder: StudyFolder) -> None:
