@@ -13,20 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from sa_study import keys
 from sa_study.hparams import columns, session_end, session_start
 from sa_study.space import Parameter
-
-_TAGS = {
-    keys.LOSS: "train/loss",
-    keys.TRAIN_ACCURACY: "train/accuracy",
-    keys.LR: "train/lr",
-    keys.IMAGES_PER_SECOND: "speed/images_per_second",
-    keys.SECONDS: "speed/seconds",
-    keys.LATENCY: "speed/milliseconds_per_image",
-    keys.PROGRESS: "progress",
-    **{name: f"val/{name}" for name in keys.RANKING},
-}
-
-FORMER_TAGS = {"train/loss/sum": "train/loss", "speed/seconds_per_epoch": "speed/seconds"}
-"""Tags of studies begun with earlier versions, and what they are now."""
+from sa_study.tags import tag_of
 
 _LAYOUT = {
     "Validation": {
@@ -45,11 +32,6 @@ _LAYOUT = {
     },
 }
 """Charts of TensorBoard's Custom Scalars tab, each with the tags it takes as regular expressions."""
-
-
-def tag_of(name: str) -> str | None:
-    """The tag under which a reported figure is written, or None for one that is no curve."""
-    return _TAGS.get(name) or (f"train/{name}" if name.startswith(f"{keys.LOSS}/") else None)
 
 
 class RunWriter:

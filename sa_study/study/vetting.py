@@ -1,16 +1,17 @@
-"""What stands in a study's database is believed only where this program could have written it.
+"""What stands in a study's database and results is believed only where this program could have written it.
 
-A study's folder may come from anyone, and its database can be edited.
+A study's folder may come from anyone, and can be edited.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sa_study import keys
 from sa_study.config import MAX_EPOCHS
+from sa_study.tags import tag_of
 
 _PLACE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _FIGURES = ("last", "best")
@@ -43,6 +44,23 @@ def record_fault(values: object) -> str:
     if not isinstance(failure, str) or not isinstance(stopped, bool):
         return "has a failure that is no text, or stopped is neither true nor false"
     return ""
+
+
+def row_fault(values: Mapping[str, Any], needed: Iterable[str] = ()) -> str:
+    """Why a line of Ray's results is no epoch's, in words; empty for one that is.
+
+    Args:
+        values: The line.
+        needed: Figures that it must have besides the progress.
+    """
+    name = f"epoch {_shown(values.get(keys.EPOCH))}"
+    for figure in (keys.PROGRESS, *needed):
+        if not isinstance(values.get(figure), int | float):
+            return f"{name}: {figure} is {_shown(values.get(figure))}, not a number"
+    for figure, value in values.items():
+        if tag_of(figure) and not isinstance(value, float) and not _is_number(value):
+            return f"{name}: {figure} is {_shown(value)}, not a number"
+    return _figures_fault(f"{name}:", values)
 
 
 def place_fault(place: object) -> str:

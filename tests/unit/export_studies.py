@@ -144,5 +144,8 @@ def _frozen(number: int, trial: Trial, minimize: str | None) -> optuna.trial.Fro
 def _write_results(folder: StudyFolder, number: int, trial: Trial) -> None:
     place = folder.trials / "session_1" / f"trial_{number:04d}"
     place.mkdir(parents=True)
-    lines = [json.dumps(figures_of(trial, epoch)) for epoch in range(1, len(trial.curve) + 1)]
+    lines = [
+        json.dumps({**figures_of(trial, epoch), "timestamp": 1_790_000_000 + epoch})
+        for epoch in range(1, len(trial.curve) + 1)
+    ]
     (place / "result.json").write_text("".join(f"{line}\n" for line in lines))

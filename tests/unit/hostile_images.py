@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hostile import COUNTED, READ, REFUSED, Case, Place, Words, folder, link, pipe, put
+from hostile import COUNTED, READ, REFUSED, Case, Place, Words, closed, folder, link, pipe, put
 from PIL import Image
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (64, 32, 3), dtype=np.uint8)
@@ -132,6 +132,7 @@ def _circle(path: Path) -> None:
 
 PLACES: list[tuple[str, Callable[[Path], object], str, tuple[str, ...]]] = [
     ("a pipe", pipe, COUNTED, (*BAD, "no regular file")),
+    ("one that may not be read", closed, COUNTED, (*BAD, "denied")),
     ("a device that never ends", lambda path: link(path, "/dev/zero"), COUNTED, (*BAD, "no regular file")),
     ("a folder", folder, COUNTED, (*BAD, "directory")),
     ("a link to itself", lambda path: link(path, path.name), COUNTED, BAD),
@@ -161,6 +162,8 @@ def _paper(change: Callable[[Path], object]) -> Callable[[Place], Words]:
 
 NEEDED: list[tuple[str, Callable[[Path], object], tuple[str, ...]]] = [
     ("a pipe, to train on", pipe, ("no regular file",)),
+    ("one that may not be read, to train on", closed, ("0011_c1", "denied")),
+    ("a folder that may not be read", lambda path: closed(path.parent), ("bounding_box_train", "denied")),
     ("a bomb, to train on", lambda path: put(path, png(65_000, 65_000, (b"IDAT", BLACK))), ("bomb",)),
     ("0 bytes, to train on", lambda path: put(path, b""), ("unknown format",)),
     ("a link to itself, to train on", lambda path: link(path, path.name), ("0011_c1",)),

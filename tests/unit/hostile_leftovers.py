@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from hostile import READ, REFUSED, Case, Place, Words, pipe, put
+from hostile import COUNTED, READ, REFUSED, Case, Place, Words, closed, pipe, put
+from hostile_yaml import BOMB
 
 Damage = Callable[[Path], object]
 
@@ -21,6 +24,42 @@ def file(name: str, content: bytes | str) -> Damage:
     return lambda study: put(study / name, content)
 
 
+def events(make: Callable[[Path], object]) -> Damage:
+    """Makes a file that TensorBoard would read."""
+
+    def damage(study: Path) -> None:
+        path = study / "tensorboard" / "trial_0001" / "events.out.tfevents.1"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make(path)
+
+    return damage
+
+
+def forbidden(name: str) -> Damage:
+    return lambda study: closed(study / name)
+
+
+def results(**changes: object) -> Damage:
+    """Changes the last epoch that Ray wrote of trial 1, the winner; None drops a figure."""
+
+    def damage(study: Path) -> None:
+        path = study / "trials" / "session_1" / "trial_0001" / "result.json"
+        *lines, last = path.read_text().splitlines()
+        values = {**json.loads(last), **changes}
+        kept = {name: value for name, value in values.items() if value is not None}
+        put(path, "\n".join([*lines, json.dumps(kept)]) + "\n")
+
+    return damage
+
+
+def snapshot(text: str) -> Damage:
+    return file("trials/session_1/experiment_state-2026-11-25_10-00-00.json", text)
+
+
+NOBODY = '{"trial_data": [["{}", "{}"]]}'
+ALIASES = BOMB + "lr: *a39\n"
+NOISE = bytes(range(256)) * 64
+LONG = struct.pack("<QI", 2**60, 0) + NOISE
 DEEP = "[" * 100_000
 ROWS: list[tuple[str, Damage, str, tuple[str, ...], str]] = [
     # name, damage, command, words of the line or the output, how it ends
@@ -41,6 +80,27 @@ ROWS: list[tuple[str, Damage, str, tuple[str, ...], str]] = [
     ("evaluation.json with a NaN", file("evaluation.json", '{"mAP": NaN}'), "report", ("written",), READ),
     ("confirmation.json of nothing", file("confirmation.json", "{}"), "report", ("written",), READ),
     ("retrained.json that is a pipe", lambda s: pipe(s / "retrained.json"), "report", ("written",), READ),
+    ("best.yaml with an alias bomb", file("best.yaml", ALIASES), "audit", ("best.yaml",), COUNTED),
+    ("events that are a pipe", events(pipe), "audit", ("tensorboard",), COUNTED),
+    ("events of noise", events(lambda path: put(path, NOISE)), "audit", ("TensorBoard",), COUNTED),
+    ("events of 2^60 bytes", events(lambda path: put(path, LONG)), "audit", ("TensorBoard",), COUNTED),
+    ("a curve of no trial", file("tensorboard/trial_x/a", ""), "audit", ("trial_x",), COUNTED),
+    ("a curve of trial 10^4400", file(f"tensorboard/trial_{'1' * 200}/a", ""), "audit", ("1111",), COUNTED),
+    ("figures in words", results(mAP="good"), "audit", ("result.json", "mAP"), COUNTED),
+    ("figures in words", results(mAP="good"), "export --formats trials", ("trials",), READ),
+    ("a loss in words", results(loss="low"), "audit", ("result.json", "loss"), COUNTED),
+    ("no progress", results(progress=None), "audit", ("result.json", "progress"), COUNTED),
+    ("a time in words", results(timestamp="noon"), "audit", ("result.json", "timestamp"), COUNTED),
+    ("epoch 10^12", results(epoch=10**12), "audit", ("epochs",), COUNTED),
+    ("epoch 2^30", results(epoch=2**30), "audit", ("result.json", "epoch"), COUNTED),
+    ("results nested deep", results(loss=[[]] * 9), "audit", ("result.json", "loss"), COUNTED),
+    ("a snapshot of numbers", snapshot("[1, 2]"), "audit", ("experiment_state",), COUNTED),
+    ("a snapshot of no trial", snapshot(NOBODY), "audit", ("experiment_state",), COUNTED),
+    ("a snapshot nested deep", snapshot(DEEP), "audit", ("experiment_state",), COUNTED),
+    ("study.yaml that may not be read", forbidden("study.yaml"), "status", ("study.yaml",), REFUSED),
+    ("a database that may not be read", forbidden("optuna.db"), "status", ("optuna.db",), REFUSED),
+    ("a ledger that may not be read", forbidden("test_ledger.json"), "evaluate", ("ledger",), REFUSED),
+    ("evaluation.json that may not be read", forbidden("evaluation.json"), "report", ("written",), READ),
     ("reproduction.json of numbers", file("reproduction.json", "[1, 2]"), "report", ("written",), READ),
 ]  # fmt: skip
 

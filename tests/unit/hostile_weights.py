@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hostile import Case, Place, Words, folder, link, pipe, put
+from hostile import Case, Place, Words, closed, folder, link, pipe, put
 from torch import Tensor
 
 from sa_study.config import Settings
@@ -239,6 +239,7 @@ def _special(make: Callable[[Path], object], place: Place) -> Words:
 SPECIAL: Sequence[tuple[str, Callable[[Path], object], tuple[str, ...]]] = [
     ("a folder", folder, ("directory",)),
     ("a pipe", pipe, ("no regular file",)),
+    ("one that may not be read", lambda path: closed(put(path, b"")), ("denied",)),
     ("a device that never ends", lambda path: link(path, "/dev/zero"), ("no regular file",)),
     ("a link to nothing", lambda path: link(path, "gone"), ("No such file",)),
     ("a link to itself", lambda path: link(path, path.name), ("weights.pt",)),

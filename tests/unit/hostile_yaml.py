@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile import Case, Place, Words, cases_of, folder, link, pipe, put
+from hostile import Case, Place, Words, cases_of, closed, folder, link, pipe, put
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}, *a{i - 1}, *a{i - 1}]\n" for i in range(1, 40)
@@ -95,6 +95,8 @@ def _special(place: Place, make: str) -> Words:
         pipe(path)
     elif make == "folder":
         folder(path)
+    elif make == "closed":
+        closed(put(path, "trials: 3\n"))
     else:
         link(path, make)
     return "tune", "--data-dir", "nowhere", "--study", "s", "--space", "space.yaml"
@@ -103,6 +105,7 @@ def _special(place: Place, make: str) -> Words:
 SPECIAL = [
     ("a pipe", "pipe", ("space.yaml",)),
     ("a folder", "folder", ("space.yaml",)),
+    ("one that may not be read", "closed", ("space.yaml", "denied")),
     ("a device that never ends", "/dev/zero", ("space.yaml",)),
     ("a link to nothing", "gone.yaml", ("space.yaml",)),
     ("a link to itself", "space.yaml", ("space.yaml",)),

@@ -21,8 +21,9 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups, plugin_data_pb2
 
 from sa_study import keys
-from sa_study.curves import RunWriter, tag_of, write_images, write_overview
+from sa_study.curves import RunWriter, write_images, write_overview
 from sa_study.space import Parameter
+from sa_study.tags import tag_of
 
 SEARCH = {
     "lr": Parameter("float", 0.01, 0.3, log=True),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import resource
 import shutil
 import signal
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +31,9 @@ BYTES = 3 * 2**30
 
 LOADED = (torch, ray.tune)
 """Before any limit is set: their libraries take more room than any input."""
+
+_BEYOND_MODES = 1 << 1 | 1 << 2
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
 
 CASES = [
     *hostile_weights.CASES,
@@ -58,6 +64,9 @@ def place(tmp_path: Path, models: Path) -> Iterator[Place]:
     market, study = here / "market", here / "study"
     copy(models / "market", market)
     yield Place(here, market, tmp_path / "ran", lambda: copy(models / "study", study))
+    for path in here.rglob("*"):
+        if not path.is_symlink() and not path.stat().st_mode & stat.S_IRUSR:
+            path.chmod(stat.S_IRWXU)
     shutil.rmtree(here)  # pytest would keep gigabytes of networks
 
 
@@ -69,7 +78,7 @@ def test_hostile_input(
     monkeypatch.setenv("COLUMNS", "400")
     words = case.build(place)
     before = tree(place.folder)
-    with limits():
+    with limits(), without_roots_rights():
         code, printed, complaint = Tool(place.folder, monkeypatch, capsys).run(*words)
     said = printed + complaint
     assert "Traceback" not in said
@@ -105,3 +114,21 @@ def limits() -> Iterator[None]:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, handler)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextmanager
+def without_roots_rights() -> Iterator[None]:
+    """Root may read and write everything; within this it may not, like anyone else (see capset(2))."""
+    if os.geteuid():
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+    sets = (ctypes.c_uint32 * 6)()  # twice effective, permitted, inheritable
+    assert libc.capget(header, sets) == 0, os.strerror(ctypes.get_errno())
+    fewer = (ctypes.c_uint32 * 6)(sets[0] & ~_BEYOND_MODES, *sets[1:])
+    assert libc.capset(header, fewer) == 0, os.strerror(ctypes.get_errno())
+    try:
+        yield
+    finally:
+        assert libc.capset(header, sets) == 0, os.strerror(ctypes.get_errno())

@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,32 +14,16 @@ from typing import Any
 from urllib.parse import quote
 
 from optuna.trial import FrozenTrial
-from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
-from sa_study.curves import FORMER_TAGS
+from sa_study import keys
+from sa_study.study.audit.curves import Curves, read_curves, run_number
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord, read_record
-from sa_study.study.result_rows import ResultRows, Row, deterministic
+from sa_study.study.result_rows import ResultRows, Row, deterministic, is_number
 from sa_study.study.storage import Storage
-
-
-@dataclass(frozen=True)
-class Curves:
-    """What TensorBoard shows of a trial.
-
-    Attributes:
-        scalars: By tag, the value (rounded to 32 bits) of each step.
-        times: When the driver wrote each epoch, in seconds since 1970.
-        repeated: Tags that have a step twice.
-        hparams: Whether the trial has a line in the HParams table.
-    """
-
-    scalars: dict[str, dict[int, float]]
-    times: dict[int, float]
-    repeated: list[str]
-    hparams: bool
+from sa_study.study.vetting import row_fault
 
 
 @dataclass
@@ -101,12 +85,24 @@ def read_evidence(folder: StudyFolder) -> Evidence:
     rows: defaultdict[int, list[Row]] = defaultdict(list)
     for session in evidence.sessions:
         for number in files.trials(session):
-            rows[number] += files.of_trial(session, number, evidence.unreadable)
+            rows[number] += _rows(files, session, number, evidence)
         evidence.snapshots[session] = _snapshot(files, session, evidence.unreadable)
     evidence.rows = dict(rows)
     for run in sorted(folder.tensorboard.glob("trial_*")):
-        evidence.curves[int(run.name.removeprefix("trial_"))] = _read_curves(str(run))
+        try:
+            evidence.curves[run_number(run)] = read_curves(run)
+        except ValueError as error:
+            evidence.unreadable.append(f"tensorboard/{run.name}: {error}")
     return evidence
+
+
+def _rows(files: ResultRows, session: int, number: int, evidence: Evidence) -> Iterator[Row]:
+    """The rows that a trial can have reported; the others are named, as anyone can edit the file."""
+    for row in files.of_trial(session, number, evidence.unreadable):
+        if fault := row_fault(row.values, (evidence.config.metric, "timestamp")) if row.epoch else "":
+            evidence.unreadable.append(f"session_{session}/trial_{number:04d}/result.json: {fault}")
+        else:
+            yield row
 
 
 def _numbers(folder: StudyFolder) -> list[int]:
@@ -124,28 +120,20 @@ def _snapshot(files: ResultRows, session: int, unreadable: list[str]) -> list[di
     path = f"{folder}/{names[-1]}"
     try:
         pairs: list[tuple[str, str]] = json.loads(files.text(path))["trial_data"]
-        return [{**json.loads(trial), **json.loads(progress)} for trial, progress in pairs]
-    except (ValueError, KeyError, TypeError):
+        return [_told({**json.loads(trial), **json.loads(progress)}) for trial, progress in pairs]
+    except (ValueError, KeyError, TypeError, RecursionError):
         unreadable.append(f"{path}: is damaged")
         return []
 
 
-def _read_curves(folder: str) -> Curves:
-    """Reads as TensorBoard does, which leaves out what a later launch wrote again."""
-    reader = EventAccumulator(folder, size_guidance={SCALARS: 0}).Reload()
-    events: defaultdict[str, list[Any]] = defaultdict(list)
-    for tag in sorted(reader.Tags()[SCALARS], key=lambda tag: tag not in FORMER_TAGS):
-        events[FORMER_TAGS.get(tag, tag)] += reader.Scalars(tag)
-    return Curves(
-        scalars={tag: {event.step: event.value for event in of_tag} for tag, of_tag in events.items()},
-        times={event.step: event.wall_time for event in events.get("progress", [])},
-        repeated=[
-            tag
-            for tag, of_tag in events.items()
-            if tag.startswith(("train/", "val/")) and len({event.step for event in of_tag}) < len(of_tag)
-        ],
-        hparams="_hparams_/session_start_info" in reader.summary_metadata,
-    )
+def _told(trial: dict[str, Any]) -> dict[str, Any]:
+    """A trial of a snapshot, which has what is read of it, or an error."""
+    config, last, status = trial["config"], trial.get("last_result") or {}, trial["status"]
+    if type(config["number"]) is not int or not isinstance(config["suggested"], dict):
+        raise TypeError("config")
+    if not is_number(last.get(keys.EPOCH, 0)) or not isinstance(status, str):
+        raise TypeError("last_result")
+    return {"config": config, "last_result": last, "status": status}
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -1,0 +1,24 @@
+"""TensorBoard's names of what a run reports; needs neither PyTorch nor TensorBoard."""
+
+from __future__ import annotations
+
+from sa_study import keys
+
+_TAGS = {
+    keys.LOSS: "train/loss",
+    keys.TRAIN_ACCURACY: "train/accuracy",
+    keys.LR: "train/lr",
+    keys.IMAGES_PER_SECOND: "speed/images_per_second",
+    keys.SECONDS: "speed/seconds",
+    keys.LATENCY: "speed/milliseconds_per_image",
+    keys.PROGRESS: "progress",
+    **{name: f"val/{name}" for name in keys.RANKING},
+}
+
+FORMER_TAGS = {"train/loss/sum": "train/loss", "speed/seconds_per_epoch": "speed/seconds"}
+"""Tags of studies begun with earlier versions, and what they are now."""
+
+
+def tag_of(name: str) -> str | None:
+    """The tag under which a reported figure is written, or None for one that is no curve."""
+    return _TAGS.get(name) or (f"train/{name}" if name.startswith(f"{keys.LOSS}/") else None)
