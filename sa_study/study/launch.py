@@ -15,7 +15,7 @@ from ray import tune
 from sa_study.curves import write_overview
 from sa_study.data.store import Folds, any_of
 from sa_study.errors import ConfigError, RunFailed
-from sa_study.provenance import count_launches, differences, note_launch
+from sa_study.provenance import count_launches, differences
 from sa_study.study.callback import StudyCallback
 from sa_study.study.cluster import Slots, capacity, connect, slots
 from sa_study.study.config import StudyConfig
@@ -23,7 +23,7 @@ from sa_study.study.database import keep_copy, mend, open_readonly, open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.meter import Budget, Meter
-from sa_study.study.prepare import check_slots, load_data, load_starts, made, resolve
+from sa_study.study.prepare import check_slots, load_data, made, note, resolve
 from sa_study.study.queue import Given, queue_points
 from sa_study.study.records import ENDED, TrialEvent, read_record
 from sa_study.study.results import result_files
@@ -32,8 +32,9 @@ from sa_study.study.samplers import check_sampler
 from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.search import StudySearch, settle, trial_folder
 from sa_study.study.selection import keep_winner
+from sa_study.study.starts import Starts, load_starts
 from sa_study.study.storage import Storage
-from sa_study.study.trainable import Starts, run_trial
+from sa_study.study.trainable import run_trial
 
 _RETRIES = 3
 """Restarts in a row of a trial whose process died or raised, each from its last checkpoint."""
@@ -136,7 +137,8 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
             storage.require_free()
         storage.require_reachable()
         require_room(folder, config, any_of(data).num_classes, room, config.goal)
-        with made(folder, config, data, room, given):
+        with made(folder, config, data, starts, room, given):
+            _claim(folder, config)
             return _run(folder, config, data, starts, room, watcher)
 
 
@@ -178,10 +180,18 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
             config = check_slots(config, room)
             storage.require_reachable()
             require_room(folder, config, any_of(data).num_classes, room, left)
-            note_launch(folder.provenance, any_of(data).store.fingerprint, slots=dataclasses.asdict(room))
+            _claim(folder, config)
+            note(folder, data, starts, room)
             config.write(folder.config)
             queue_points(database, given.points)
             return _run(folder, config, data, starts, room, watcher)
+
+
+def _claim(folder: StudyFolder, config: StudyConfig) -> None:
+    """Makes sure that a place outside of the study's folder is this study's."""
+    if config.storage_path:
+        about = read_about(open_storage(folder), folder)
+        Storage.of_study(folder, config.storage_path).claim(about.get("id"))
 
 
 def _require_enough(config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:

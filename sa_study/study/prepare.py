@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
 from sa_study.data.store import Folds, any_of
-from sa_study.engine import backbone_start
 from sa_study.errors import ConfigError, StudyFolderError
-from sa_study.provenance import note_launch
+from sa_study.provenance import note_launch, read_provenance
 from sa_study.space_file import complete, override
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
@@ -23,7 +21,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.queue import Given, queue_points
 from sa_study.study.search import create_study
-from sa_study.study.trainable import Starts
+from sa_study.study.starts import Starts, noted, require_same
 from sa_study.training import load_folds
 
 
@@ -45,20 +43,6 @@ def load_data(config: StudyConfig, progress: Progress | None) -> Folds:
     if largest > fewest:
         raise ConfigError(f"batch_size: {largest:g}, but only {fewest} images are trained on")
     return data
-
-
-def load_starts(config: StudyConfig) -> Starts:
-    """Reads the pretrained backbones that trials may start from, here: workers need not have the files.
-
-    Raises:
-        WeightsError: One cannot be had.
-    """
-    space = config.space
-    starts: dict[tuple[int, str], Any] = {}
-    for depth, pretrained in itertools.product(space.possible("depth"), space.possible("pretrained")):
-        if pretrained != "none":
-            starts[depth, pretrained] = backbone_start(depth, pretrained)
-    return starts
 
 
 def resolve(config: StudyConfig, room: Slots) -> StudyConfig:
@@ -84,7 +68,9 @@ def check_slots(config: StudyConfig, room: Slots) -> StudyConfig:
 
 
 @contextmanager
-def made(folder: StudyFolder, config: StudyConfig, data: Folds, room: Slots, given: Given) -> Iterator[None]:
+def made(
+    folder: StudyFolder, config: StudyConfig, data: Folds, starts: Starts, room: Slots, given: Given
+) -> Iterator[None]:
     """Makes the folder of a new study and holds it; `study.yaml` comes last: a folder with one is complete.
 
     Raises:
@@ -94,7 +80,7 @@ def made(folder: StudyFolder, config: StudyConfig, data: Folds, room: Slots, giv
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
         with driver_lock(folder.lock):
-            _write(StudyFolder.free(folder.root), config, data, room, given)
+            _write(StudyFolder.free(folder.root), config, data, starts, room, given)
             unmade = False
             yield
     except OSError as error:
@@ -106,13 +92,29 @@ def made(folder: StudyFolder, config: StudyConfig, data: Folds, room: Slots, giv
             shutil.rmtree(folder.root, ignore_errors=True)
 
 
-def _write(folder: StudyFolder, config: StudyConfig, data: Folds, room: Slots, given: Given) -> None:
+def note(folder: StudyFolder, data: Folds, starts: Starts, room: Slots) -> None:
+    """Adds this launch to the study's `provenance.json`.
+
+    Raises:
+        DataError: An earlier launch had other training images; nothing is written.
+        WeightsError: An earlier launch had other pretrained weights; nothing is written.
+        StudyFolderError: The file is damaged.
+    """
+    if folder.provenance.exists():
+        require_same(starts, read_provenance(folder.provenance)["launches"])
+    more = {"slots": dataclasses.asdict(room), **noted(starts)}
+    note_launch(folder.provenance, any_of(data).store.fingerprint, **more)
+
+
+def _write(
+    folder: StudyFolder, config: StudyConfig, data: Folds, starts: Starts, room: Slots, given: Given
+) -> None:
     files = (folder.provenance, folder.database, folder.config)
     try:
         for path in files:
             path.unlink(missing_ok=True)
-        note_launch(folder.provenance, any_of(data).store.fingerprint, slots=dataclasses.asdict(room))
-        about = {**given.about, "lasting": config.lasting()}
+        note(folder, data, starts, room)
+        about = {**given.about, "lasting": config.lasting(), "id": uuid.uuid4().hex}
         database = open_storage(folder)
         create_study(database, config.directions, about)
         queue_points(database, given.points)

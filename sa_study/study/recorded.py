@@ -27,6 +27,7 @@ from sa_study.study.records import (
     trial_settings,
 )
 from sa_study.study.result_rows import ResultRows, Row, is_number
+from sa_study.study.starts import start_of
 
 RAY, SCORES, BEST, LAST = "result.json", "optuna.db", "optuna.db (best epoch)", "optuna.db (last epoch)"
 
@@ -87,11 +88,12 @@ class Recorded:
         runs = Counter(row.epoch for row in self.rows)
         return [epoch for epoch, count in runs.items() if count > 1 and self.on_gpu]
 
-    def doubts(self, device: str) -> list[Change]:
+    def doubts(self, device: str, start: str) -> list[Change]:
         """What is known neither of then nor of now, or forbids equal figures whatever else is the same.
 
         Args:
             device: Where the trial runs now.
+            start: Fingerprint of the pretrained backbone that it starts from now, or empty.
         """
         settings, found = self.settings, []
         told = (row.values.get(keys.ACCUMULATE) for row in self.rows if row.epoch)
@@ -105,12 +107,25 @@ class Recorded:
             found.append(f"threads: left to PyTorch then, so {NOT_RECORDED}")
         if self.on_gpu and device != "cpu":
             found.append("a GPU adds some sums in varying order: it need not be bit-equal")
-        if settings.pretrained not in ("none", "imagenet"):
-            found.append(f"pretrained: what {settings.pretrained} held then: {NOT_RECORDED}")
         hosts = sorted({str(row.values.get("hostname"))[:60] for row in self.rows if row.epoch})
         if len(hosts) > 1 or self.config.address:
             found.append(f"ran on {', '.join(hosts) or 'a node'} of a cluster, whose CPU is {NOT_RECORDED}")
-        return [*map(Change, found), *(Change(line, decides=False) for line in self.unread)]
+        unread = [Change(line, decides=False) for line in self.unread]
+        return [*map(Change, found), *self._other_start(start), *unread]
+
+    def _other_start(self, now: str) -> list[Change]:
+        """Whether the pretrained weights are those that the trial began with; later launches went on."""
+        depth, name = self.settings.depth, self.settings.pretrained
+        if name == "none":
+            return []
+        begun = sorted(self.launches)[:1] if self.rows else self.launches
+        noted = {start_of(self.launches[launch], depth, name) for launch in begun}
+        if not noted or None in noted:
+            # Those of ImageNet are checked against the hash in their file's name when they are fetched.
+            return [Change(f"pretrained: what {name} held then: {NOT_RECORDED}", name != "imagenet")]
+        were = sorted(f"{start:.12}" for start in noted if start and start != now)
+        told = f"pretrained: {name} held other weights then ({', '.join(were)}, {now:.12} now)"
+        return [Change(told)] if were else []
 
 
 def read_recorded(root: Path, number: int | None) -> Recorded:

@@ -62,7 +62,7 @@ def judge(recorded: Recorded, rerun: Rerun, tolerance: float) -> Verdict:
         rerun: What came of it now.
         tolerance: In points of the study's metric.
     """
-    changes = [*recorded.doubts(rerun.device), *_changes(recorded, rerun)]
+    changes = [*recorded.doubts(rerun.device, rerun.start), *_changes(recorded, rerun)]
     weights, why = compare_weights(recorded, rerun.weights)
     if why:
         changes.append(Change(why, decides=False))

@@ -20,6 +20,7 @@ from sa_study.engine import Trainer, backbone_start
 from sa_study.errors import DataError, Diverged, StudyFolderError, WeightsError
 from sa_study.study.comparison import DIFFERENT, EQUAL, NOT_COMPARED
 from sa_study.study.recorded import Recorded
+from sa_study.study.starts import fingerprint
 from sa_study.study.storage import Storage
 from sa_study.training import load_training_data
 
@@ -33,12 +34,14 @@ class Rerun:
         weights: The network's state at the best epoch of the record; None where it did not come to it.
         failure: Why it could not go on, or empty.
         device: Where it ran.
+        start: Fingerprint of the backbone that it started from; empty for random weights.
     """
 
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
     weights: dict[str, Tensor] | None = None
     failure: str = ""
     device: str = "cpu"
+    start: str = ""
 
 
 def load_images(recorded: Recorded, data_dir: Path | None, progress: Progress) -> TrainingData:
@@ -68,8 +71,9 @@ def run_again(
     settings, record = recorded.settings, recorded.record
     if settings.device == "cuda":  # where there is none, the CPU may still come close
         settings = dataclasses.replace(settings, device="auto")
-    trainer = Trainer(settings, data, backbone_start(settings.depth, settings.pretrained))
-    rerun, best = Rerun(device=trainer.device.type), record.best.get(keys.EPOCH)
+    start = backbone_start(settings.depth, settings.pretrained)
+    trainer, best = Trainer(settings, data, start), record.best.get(keys.EPOCH)
+    rerun = Rerun(device=trainer.device.type, start=fingerprint(start) if start else "")
     while trainer.epoch < recorded.goal:
         try:
             figures = trainer.run_epoch()

@@ -26,6 +26,9 @@ _PATIENCE = 60.0
 
 _PROBE = b"sa_study"
 
+_OWNER = "sa_study_owner"
+"""File in a storage outside of its study's folder: the study's id."""
+
 _NAMED = 3
 """Most nodes that an error names."""
 
@@ -78,6 +81,31 @@ class Storage:
             raise ConfigError(f"--storage-path {self.uri}: cannot be written ({_line(error)})") from None
         if taken:
             raise ConfigError(f"--storage-path {self.uri}: is not empty; give each study a folder of its own")
+
+    def claim(self, owner: object) -> None:
+        """Marks the folder as a study's, or checks that it is: what no trial refers to is cleared away there.
+
+        Args:
+            owner: The study's id.
+
+        Raises:
+            StudyFolderError: It holds something, but not this study's mark.
+            ConfigError: It cannot be reached or written.
+        """
+        try:
+            filesystem, path = self._open()
+            mark, wanted = f"{path}/{_OWNER}", str(owner).encode()
+            if _holds(filesystem, mark, wanted):
+                return
+            if not owner or filesystem.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True)):
+                raise StudyFolderError(
+                    f"storage_path {self.uri}: does not hold this study's trials, but other files; put the "
+                    "study's own place back in study.yaml"
+                )
+            filesystem.create_dir(path, recursive=True)
+            _write(filesystem, mark, wanted)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"--storage-path {self.uri}: cannot be written ({_line(error)})") from None
 
     def require_reachable(self) -> None:
         """Has every node that can run a trial read what this process writes here, and write beside it.
@@ -202,16 +230,16 @@ def _is_checkpoint(relative: str) -> bool:
     return len(parts) == len(kinds) and all(map(str.startswith, parts, kinds))
 
 
-def _write(filesystem: pyarrow.fs.FileSystem, path: str) -> None:
+def _write(filesystem: pyarrow.fs.FileSystem, path: str, content: bytes = _PROBE) -> None:
     with filesystem.open_output_stream(path) as stream:
-        stream.write(_PROBE)
+        stream.write(content)
 
 
-def _holds(filesystem: pyarrow.fs.FileSystem, path: str) -> bool:
+def _holds(filesystem: pyarrow.fs.FileSystem, path: str, content: bytes = _PROBE) -> bool:
     if filesystem.get_file_info(path).type != pyarrow.fs.FileType.File:
         return False
     with filesystem.open_input_stream(path) as stream:
-        return bool(stream.read() == _PROBE)
+        return bool(stream.read(len(content) + 1) == content)
 
 
 def _ask(nodes: list[dict[str, Any]], probe: Storage) -> list[str]:

@@ -7,13 +7,12 @@ import errno
 import gc
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
-from torch import Tensor
 
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
@@ -21,10 +20,8 @@ from sa_study.config import Settings
 from sa_study.data.store import Folds
 from sa_study.engine import Trainer
 from sa_study.errors import ConfigError, Diverged, WeightsError
+from sa_study.study.starts import Starts
 from sa_study.study.storage import Storage
-
-Starts = Mapping[tuple[int, str], Mapping[str, Tensor]]
-"""State dicts of pretrained backbones by the settings depth and pretrained."""
 
 _LEAST_PART = 2
 """Images that batch normalisation needs."""

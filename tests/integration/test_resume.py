@@ -105,6 +105,14 @@ def test_a_changed_description_is_refused(paused: Path, old: str, new: str, name
         assert word in line
 
 
+def test_another_studys_trials_are_not_cleared_away(paused: Path, alone: Path) -> None:
+    others = {path: path.read_bytes() for path in (alone / "trials").rglob("*") if path.is_file()}
+    edit(paused, "storage_path: null", f"storage_path: {alone / 'trials'}")
+    line = refuses(paused)
+    assert str(alone / "trials") in line and "does not hold this study's trials" in line
+    assert {path: path.read_bytes() for path in (alone / "trials").rglob("*") if path.is_file()} == others
+
+
 def test_other_images_are_refused(paused: Path, tmp_path: Path) -> None:
     other = make_sample_data(tmp_path / "other", identities=24, seed=1)
     assert "are not those" in refuses(paused, "--data-dir", other)

@@ -205,14 +205,14 @@ def test_what_forbids_equal_figures_is_said(recorded: Recorded, change: dict[str
 
 def test_a_cluster_and_a_gpu_forbid_them_too(recorded: Recorded) -> None:
     recorded.rows[0].values.update(hostname="other", accumulate=["hostile"])
-    assert "other, vm of a cluster" in recorded.doubts("cpu")[0].line
+    assert "other, vm of a cluster" in recorded.doubts("cpu", "")[0].line
     gpu = dataclasses.replace(
         recorded,
         rows=[],
         settings=dataclasses.replace(recorded.settings, device="auto"),
         config=dataclasses.replace(recorded.config, gpus_per_trial=1.0),
     )
-    assert gpu.on_gpu and "varying order" in gpu.doubts("cuda")[0].line and not gpu.doubts("cpu")
+    assert gpu.on_gpu and "varying order" in gpu.doubts("cuda", "")[0].line and not gpu.doubts("cpu", "")
 
 
 def test_an_epoch_run_again_on_a_gpu_may_be_recorded_with_both_figures(recorded: Recorded) -> None:

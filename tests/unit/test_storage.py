@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sa_study.errors import ConfigError
+from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.study.storage import Storage
 
 
@@ -54,6 +54,26 @@ def test_a_place_that_will_not_do_is_one_line(make: object, words: str, tmp_path
     with pytest.raises(ConfigError, match=re.escape(f"--storage-path {uri}: {words}")) as caught:
         Storage(uri).require_free()
     assert "\n" not in str(caught.value)
+
+
+def test_a_place_is_one_studys(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path / "trials"))
+    storage.claim("one")
+    (tmp_path / "trials" / "session_1").mkdir()
+    storage.claim("one")
+    before = sorted(tmp_path.rglob("*"))
+    for other in ("two", "on", "one more", "", None):
+        with pytest.raises(StudyFolderError, match="does not hold this study's trials"):
+            storage.claim(other)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_files_without_a_mark_are_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "session_1").mkdir()
+    with pytest.raises(StudyFolderError, match="does not hold this study's trials"):
+        Storage(str(tmp_path)).claim("one")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        Storage("s3://bucket/folder?colour=red").claim("one")
 
 
 def test_prune_removes_what_nothing_refers_to(tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""What a launch notes of pretrained backbones, and what a rerun finds of them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from recorded_trial import NOW, again, recorded_trial
+from torch import Tensor
+
+from sa_study.config import Settings
+from sa_study.engine import build_network
+from sa_study.errors import WeightsError
+from sa_study.provenance import note_launch, read_provenance
+from sa_study.space_file import override
+from sa_study.study.recorded import Recorded
+from sa_study.study.reproduction import judge
+from sa_study.study.starts import Starts, fingerprint, load_starts, noted, require_same, start_of
+
+STATE = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor(3)}
+OTHER = {**STATE, "b": torch.tensor(4)}
+
+
+@pytest.fixture(autouse=True)
+def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sa_study.study.reproduction.describe_run", lambda: copy.deepcopy(NOW))
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    return recorded_trial(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**STATE, "a": torch.nextafter(STATE["a"], torch.tensor(9.0))},
+        {**STATE, "a": STATE["a"].reshape(2, 1)},
+        {**STATE, "b": STATE["b"].to(torch.int32)},
+        {"c": STATE["a"], "b": STATE["b"]},
+        {"a": STATE["a"]},
+    ],
+)
+def test_other_weights_have_another_fingerprint(other: dict[str, Tensor]) -> None:
+    assert fingerprint(other) != fingerprint(STATE)
+
+
+def test_a_fingerprint_is_of_the_values_however_they_lie() -> None:
+    turned = {"b": STATE["b"].clone(), "a": torch.stack([STATE["a"], STATE["a"]], 1)[:, 0]}
+    assert not turned["a"].is_contiguous() and fingerprint(turned) == fingerprint(STATE)
+
+
+def test_a_launch_notes_what_its_trials_start_from(recorded: Recorded, tmp_path: Path) -> None:
+    state = build_network(Settings(depth=18, pretrained="none"), 1).base.state_dict()
+    weights, path = tmp_path / "w.pth", tmp_path / "provenance.json"
+    torch.save(state, weights)
+    space = override(recorded.config.space, {"depth": 18, "pretrained": str(weights)})
+    starts = load_starts(dataclasses.replace(recorded.config, space=space))
+    assert set(starts) == {(18, str(weights))}
+    note_launch(path, "ab", **noted(starts))
+    [launch] = read_provenance(path)["launches"]
+    assert start_of(launch, 18, str(weights)) == fingerprint(state)
+    assert start_of(launch, 34, str(weights)) is None and start_of(launch, 18, "imagenet") is None
+
+
+@pytest.mark.parametrize(
+    "launch",
+    [
+        None,
+        {},
+        {"starts": 3},
+        {"starts": {"depth": 50}},
+        {"starts": [3, None, {"depth": 50, "pretrained": "w"}]},
+        {"starts": [{"depth": 50, "pretrained": "w", "sha256": 7}]},
+        {"starts": [{"depth": [], "pretrained": {}, "sha256": "7"}]},
+    ],
+)
+def test_what_an_edited_or_older_file_does_not_tell_is_not_known(launch: object) -> None:
+    assert start_of(launch, 50, "w") is None
+
+
+def test_a_study_goes_on_only_from_the_weights_that_it_was_begun_with() -> None:
+    starts = {(50, "/w.pth"): STATE}
+    require_same(starts, [noted(starts), {}, None, noted({(34, "/w.pth"): OTHER})])
+    with pytest.raises(WeightsError, match=r"/w\.pth does not hold the weights"):
+        require_same({(50, "/w.pth"): OTHER}, [noted(starts)])
+
+
+def begun_with(recorded: Recorded, pretrained: str, *starts: Starts) -> Recorded:
+    """The trial with those pretrained weights, of one launch for each of the starts."""
+    launches = {number: {**NOW, **noted(of_launch)} for number, of_launch in enumerate(starts, start=1)}
+    settings = dataclasses.replace(recorded.settings, pretrained=pretrained)
+    return dataclasses.replace(recorded, settings=settings, launches=launches)
+
+
+def test_changed_pretrained_weights_are_named_and_forbid_equal_figures(recorded: Recorded) -> None:
+    trial = begun_with(recorded, "/w.pth", {(recorded.settings.depth, "/w.pth"): STATE})
+    drifted = again(mAP=1.001, loss=1.001, **{"loss/part1": 1.001})
+    same = judge(trial, dataclasses.replace(drifted, start=fingerprint(STATE)), 1.0)
+    assert same.result == "different" and not any(change.decides for change in same.changes)
+    changed = judge(trial, dataclasses.replace(drifted, start=fingerprint(OTHER)), 1.0)
+    assert changed.result == "within tolerance"
+    line = f"({fingerprint(STATE)[:12]}, {fingerprint(OTHER)[:12]} now)"
+    assert changed.changes[0].line == f"pretrained: /w.pth held other weights then {line}"
+
+
+def test_a_trial_begins_with_the_weights_of_its_first_launch(recorded: Recorded) -> None:
+    key = recorded.settings.depth, "/w.pth"
+    trial = begun_with(recorded, "/w.pth", {key: STATE}, {key: OTHER})
+    assert trial.doubts("cpu", fingerprint(STATE)) == []
+    assert trial.doubts("cpu", fingerprint(OTHER)) != []
+    without_rows = dataclasses.replace(trial, rows=[])
+    assert without_rows.doubts("cpu", fingerprint(STATE)) != [], "which launch it began in is not known"
+
+
+@pytest.mark.parametrize(("pretrained", "decides"), [("/w.pth", True), ("imagenet", False)])
+def test_older_launches_noted_no_weights(recorded: Recorded, pretrained: str, decides: bool) -> None:
+    [doubt] = begun_with(recorded, pretrained, {}).doubts("cpu", fingerprint(STATE))
+    assert doubt.line == f"pretrained: what {pretrained} held then: not recorded" and doubt.decides == decides
