@@ -57,6 +57,8 @@ def snapshot(text: str) -> Damage:
 
 
 NOBODY = '{"trial_data": [["{}", "{}"]]}'
+TOLD = json.dumps({"config": {"number": 1, "suggested": {}}, "status": "OK"})
+LISTS = json.dumps({"trial_data": [[TOLD, '{"last_result": [1]}']]})
 ALIASES = BOMB + "lr: *a39\n"
 NOISE = bytes(range(256)) * 64
 LONG = struct.pack("<QI", 2**60, 0) + NOISE
@@ -85,7 +87,9 @@ ROWS: list[tuple[str, Damage, str, tuple[str, ...], str]] = [
     ("events of noise", events(lambda path: put(path, NOISE)), "audit", ("TensorBoard",), COUNTED),
     ("events of 2^60 bytes", events(lambda path: put(path, LONG)), "audit", ("TensorBoard",), COUNTED),
     ("a curve of no trial", file("tensorboard/trial_x/a", ""), "audit", ("trial_x",), COUNTED),
-    ("a curve of trial 10^4400", file(f"tensorboard/trial_{'1' * 200}/a", ""), "audit", ("1111",), COUNTED),
+    ("a curve that is a file", file("tensorboard/trial_0001", ""), "audit", ("trial_0001",), COUNTED),
+    ("a curve that may not be read", events(lambda path: closed(path.parent)), "audit", ("denied",), COUNTED),
+    ("a curve of trial 1111…", file(f"tensorboard/trial_{'1' * 200}/a", ""), "audit", ("1111",), COUNTED),
     ("figures in words", results(mAP="good"), "audit", ("result.json", "mAP"), COUNTED),
     ("figures in words", results(mAP="good"), "export --formats trials", ("trials",), READ),
     ("a loss in words", results(loss="low"), "audit", ("result.json", "loss"), COUNTED),
@@ -96,6 +100,7 @@ ROWS: list[tuple[str, Damage, str, tuple[str, ...], str]] = [
     ("results nested deep", results(loss=[[]] * 9), "audit", ("result.json", "loss"), COUNTED),
     ("a snapshot of numbers", snapshot("[1, 2]"), "audit", ("experiment_state",), COUNTED),
     ("a snapshot of no trial", snapshot(NOBODY), "audit", ("experiment_state",), COUNTED),
+    ("a snapshot of lists", snapshot(LISTS), "audit", ("experiment_state",), COUNTED),
     ("a snapshot nested deep", snapshot(DEEP), "audit", ("experiment_state",), COUNTED),
     ("study.yaml that may not be read", forbidden("study.yaml"), "status", ("study.yaml",), REFUSED),
     ("a database that may not be read", forbidden("optuna.db"), "status", ("optuna.db",), REFUSED),

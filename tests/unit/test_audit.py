@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from damage import COMPLETE, DATABASE, FILES, PRUNED, change_yaml, query, repeat_epoch, result_file
 
 from sa_study.checkpoint import load_checkpoint, save_checkpoint
+from sa_study.curves import write_images
 from sa_study.data.sample import make_sample_data
 from sa_study.study.audit import audit
 from sa_study.study.lock import driver_lock
@@ -80,6 +82,11 @@ def test_what_a_killed_driver_leaves_is_no_contradiction(copy: Path) -> None:
     repeat_epoch(copy, COMPLETE)
     with result_file(copy, PRUNED).open("a") as file:
         file.write('{"epoch": 2, "progr')
+    assert audit(copy) == []
+
+
+def test_pictures_beside_the_curves_are_none(copy: Path) -> None:
+    write_images(copy / "tensorboard" / "trial_0000", {"a": np.zeros((2, 2, 3), np.uint8)})
     assert audit(copy) == []
 
 

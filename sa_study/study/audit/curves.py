@@ -48,9 +48,11 @@ def read_curves(run: Path) -> Curves:
         run: A trial's folder of event files.
 
     Raises:
-        ValueError: Something in it is no event file, or damaged beyond TensorBoard's reading.
+        OSError: It cannot be read, or is no folder.
+        ValueError: An event file in it is none, or damaged beyond TensorBoard's reading.
     """
-    if strange := [path.name for path in sorted(run.iterdir()) if not path.is_file()]:
+    events_of = (path for path in sorted(run.iterdir()) if "tfevents" in path.name)
+    if strange := [path.name for path in events_of if not path.is_file()]:
         raise ValueError(f"{strange[0]!r} is no regular file")
     try:
         reader = EventAccumulator(str(run), size_guidance={SCALARS: 0}).Reload()

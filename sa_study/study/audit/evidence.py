@@ -91,6 +91,8 @@ def read_evidence(folder: StudyFolder) -> Evidence:
     for run in sorted(folder.tensorboard.glob("trial_*")):
         try:
             evidence.curves[run_number(run)] = read_curves(run)
+        except OSError as error:
+            evidence.unreadable.append(f"tensorboard/{run.name}: cannot be read ({error.strerror})")
         except ValueError as error:
             evidence.unreadable.append(f"tensorboard/{run.name}: {error}")
     return evidence
@@ -121,7 +123,7 @@ def _snapshot(files: ResultRows, session: int, unreadable: list[str]) -> list[di
     try:
         pairs: list[tuple[str, str]] = json.loads(files.text(path))["trial_data"]
         return [_told({**json.loads(trial), **json.loads(progress)}) for trial, progress in pairs]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         unreadable.append(f"{path}: is damaged")
         return []
 
