@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,10 @@ def intervals(scores: QueryScores, level: float = LEVEL) -> dict[str, list[float
     They tell what other identities of the same kind would change, not what another training would. A figure
     is taken as a share of so many independent trials as would vary like it, fewer where identities are few,
     with Clopper's and Pearson's bounds (Korn and Graubard, "Confidence Intervals for Proportions With Small
-    Expected Number of Positive Counts Estimated From Survey Data", 1998). Percentiles of a bootstrap hold the
-    truth too seldom where a high figure is of few identities (`benchmarks/coverage.py`).
+    Expected Number of Positive Counts Estimated From Survey Data", 1998). As a sample may lack the few
+    identities at which everything fails, it is taken to vary as if there were √n / 2 more that succeed or
+    fail wholly: a twelfth more at 20 identities, a fiftieth at 750. Percentiles of a bootstrap hold the truth
+    too seldom where a high figure is of few identities (`benchmarks/coverage.py`).
 
     Returns:
         Lowest and highest value by figure, fractions; None with fewer than two identities.
@@ -58,10 +61,11 @@ def interval_bounds(scores: QueryScores) -> dict[str, float]:
 def _share_bounds(sums: Array, counts: Array, level: float) -> list[float]:
     number, tail = len(counts), (1 - level) / 2
     mean = min(float(sums.sum() / counts.sum()), 1.0)
-    variance = _jackknife_variance(sums, counts)
+    variance, unseen = _jackknife_variance(sums, counts), math.sqrt(number) / 2
     # Identities that all score alike, as where all succeed, show no variation: as many trials as they are.
     trials: float = number
     if variance > _NO_VARIANCE:
+        variance = (number * variance + unseen * mean * (1 - mean) / number) / (number + unseen)
         trials = mean * (1 - mean) / variance * float(ndtri(tail) / stdtrit(number - 1, tail)) ** 2
     hits, misses = trials * mean, trials * (1 - mean)
     low = float(betaincinv(hits, misses + 1, tail)) if hits > 0 else 0.0
@@ -122,9 +126,10 @@ def difference(
     """The difference of a figure between two configurations, paired by query and by stratum.
 
     Two things may have come out otherwise, and both count: which identities were ranked (a jackknife over
-    identities, within each fold) and what the seeds did (the variance of the runs' means; of single runs that
-    of the strata). They are added, with Welch's and Satterthwaite's degrees of freedom for Student's t. A
-    fold of a single identity tells nothing of others: the interval is then all that there can be.
+    identities, within each fold) and what the seeds did (the variance of the runs' means, which a single run
+    beside several is taken to share; of single runs alone that of the strata). They are added, with Welch's
+    and Satterthwaite's degrees of freedom for Student's t. A fold of a single identity tells nothing of
+    others: the interval is then all that there can be.
 
     Args:
         ours: One configuration's runs.
@@ -154,12 +159,12 @@ def _estimate(
         of_strata = [mine - other.mean(axis=0) for mine, other in zip(of_strata, tables[1], strict=True)]
     mean = float(np.mean([values.mean() for values in of_strata]))
     of_runs = list(_run_variances(tables, of_strata))
-    parts = [*of_runs, *_identity_variances(ours, of_strata)]
-    variance = sum(part for part, _ in parts)
     seeds = bool(of_runs)
     least = -1.0 if len(sides) > 1 else 0.0
     if any(np.unique(s.runs[0].pids[s.runs[0].valid]).size < 2 for s in ours):
         return Estimate(mean, least, 1.0, 0.5, seeds)
+    parts = [*of_runs, *_identity_variances(ours, of_strata)]
+    variance = sum(part for part, _ in parts)
     if variance <= _NO_VARIANCE:
         same = len(sides) > 1 and _same_scores(*sides)
         return Estimate(mean, mean, mean, 0.5, seeds) if same else _unvaried(mean, least, ours, level, seeds)
@@ -175,13 +180,16 @@ def _unvaried(mean: float, least: float, strata: Sequence[Stratum], level: float
     scores = [stratum.runs[0] for stratum in strata]
     number = np.unique(np.concatenate([one.pids[one.valid] for one in scores])).size
     share = ((1 - level) / 2) ** (1 / number)
-    doubt = (1 + abs(mean)) ** -float(number)  # the tail at which the interval ends at 0
+    doubt = min(0.5, (1 + abs(mean)) ** -float(number))  # the tail at which the interval ends at 0
     p_better = 1 - doubt if mean > 0 else doubt if mean < 0 else 0.5
     return Estimate(mean, share * mean + (1 - share) * least, share * mean + (1 - share), p_better, seeds)
 
 
 def _same_scores(ours: Sequence[Stratum], theirs: Sequence[Stratum]) -> bool:
-    """Whether two configurations are so much alike that they must be the same networks."""
+    """Whether two configurations are so much alike that they must be the same networks.
+
+    Where every query succeeds, other networks would score the same.
+    """
     pairs = [
         (mine, other)
         for one, two in zip(ours, theirs, strict=True)
@@ -190,21 +198,26 @@ def _same_scores(ours: Sequence[Stratum], theirs: Sequence[Stratum]) -> bool:
     ]
     return all(
         np.array_equal(mine.average_precision, other.average_precision, equal_nan=True)
+        and (mine.of(keys.MAP) < 1).any()
         for mine, other in pairs
     )
 
 
 def _run_variances(tables: list[list[Array]], of_strata: list[Array]) -> Iterator[tuple[float, int]]:
-    """Variance of the mean that comes from seeds, and its degrees of freedom, side by side."""
+    """Variance of the mean that comes from seeds, and its degrees of freedom, side by side.
+
+    The strata of a side are taken to vary alike, and a side of single runs like the other one.
+    """
     strata = len(of_strata)
-    if all(len(table) > 1 for side in tables for table in side):
-        for side in tables:
-            sizes = np.array([len(table) for table in side])
-            variances = [table.mean(axis=1).var(ddof=1) for table in side]
-            yield float(np.sum(variances / sizes)) / strata**2, int(np.sum(sizes - 1))
-    elif strata > 1:
-        means = np.array([values.mean() for values in of_strata])
-        yield float(means.var(ddof=1)) / strata, strata - 1
+    several = [any(len(table) > 1 for table in side) for side in tables]
+    for side in tables if all(several) else [list(chain.from_iterable(tables))] if any(several) else []:
+        means = [table.mean(axis=1) for table in side]
+        freedom = sum(of_one.size - 1 for of_one in means)
+        squares = sum(float(np.square(of_one - of_one.mean()).sum()) for of_one in means)
+        yield squares / freedom * sum(1 / of_one.size for of_one in means) / strata**2, freedom
+    if strata > 1 and not any(several):
+        means_of_strata = np.array([values.mean() for values in of_strata])
+        yield float(means_of_strata.var(ddof=1)) / strata, strata - 1
 
 
 def _identity_variances(strata: Sequence[Stratum], of_strata: list[Array]) -> Iterator[tuple[float, int]]:

@@ -103,7 +103,11 @@ def effect_rows(found: Mapping[str, Any]) -> Rows:
         for effect in found["effects"]
     ]
     seeds = len(found["seeds"])
-    over = f"and {seeds} seeds" if seeds > 1 else "(one seed: the pairs' spread stands for the seeds')"
+    pairs = min((effect["cells"] for effect in found["effects"] if effect["difference"]), default=1)
+    spread = (
+        "one seed: the pairs' spread stands for the seeds'" if pairs > 1 else "other seeds are not covered"
+    )
+    over = f"and {seeds} seeds" if seeds > 1 else f"({spread})"
     return Rows(
         f"What a change does, validation, points; {seeds} seed{'s' if seeds > 1 else ''}",
         ("change", *(_NAMES[figure] for figure in _FIGURES), "P(better)"),

@@ -89,7 +89,10 @@ def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: boo
     winner = choose_winner(trials, config.metric)
     if winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
-    number, reason = _confirmed(folder, trials) or (winner.number, f"trial {winner.number} won the study")
+    number, reason = _confirmed(folder, trials, winner) or (
+        winner.number,
+        f"trial {winner.number} won the study",
+    )
     names = [] if number == BASELINE else [(BEST, number)]
     if baseline or not names:
         names.append((OF_BASELINE, BASELINE))
@@ -167,20 +170,25 @@ def _difference(of_choices: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[s
     return differences_of(best, baseline)
 
 
-def _confirmed(folder: StudyFolder, trials: Sequence[FrozenTrial]) -> tuple[int, str] | None:
+def _confirmed(
+    folder: StudyFolder, trials: Sequence[FrozenTrial], winner: FrozenTrial
+) -> tuple[int, str] | None:
     """The trial that `confirmation.json` names, and why; None where nothing was confirmed."""
     try:
         found = read_json(folder.confirmation)
         number = found["winner"]
+        tried = [row["trial"] for row in found["configurations"]]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyFolderError(f"{folder.confirmation}: is damaged ({error}); confirm again") from None
+    later = winner.number not in tried
+    since = f", but did not try trial {winner.number}, which leads the study since" if later else ""
     if number is None:
-        return BASELINE, "confirm found none that beats the baseline"
+        return BASELINE, f"confirm found none that beats the baseline{since}"
     if type(number) is not int or not 0 <= number < len(trials):
         raise StudyFolderError(f"{folder.confirmation}: names no trial of this study; confirm again")
-    return number, f"confirm found trial {number} to beat the baseline"
+    return number, f"confirm found trial {number} to beat the baseline{since}"
 
 
 def _choice(folder: StudyFolder, config: StudyConfig, trial: FrozenTrial, name: str, seeds: int) -> Choice:

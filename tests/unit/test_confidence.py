@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,17 @@ def test_an_interval_of_many_identities_is_students() -> None:
     np.testing.assert_allclose([low, high], expected, atol=0.004)
 
 
+def test_few_identities_are_taken_to_vary_more() -> None:
+    """Korn's and Graubard's bounds, with half a root of n identities more that succeed or fail wholly."""
+    values = np.array([0.9, 1.0, 0.8, 1.0, 0.95, 1.0, 0.7, 1.0, 1.0])
+    n, mean = 9, values.mean()
+    variance = (n * values.var(ddof=1) + 1.5 * mean * (1 - mean)) / (n + 1.5) / n
+    trials = mean * (1 - mean) / variance * (stats.norm.ppf(0.025) / stats.t.ppf(0.025, n - 1)) ** 2
+    hits, misses = trials * mean, trials * (1 - mean)
+    low, high = stats.beta.ppf(0.025, hits, misses + 1), stats.beta.ppf(0.975, hits + 1, misses)
+    assert intervals(one_query_each(values))["mAP"] == pytest.approx([low, high])
+
+
 def test_queries_of_one_identity_count_together() -> None:
     """Four equal queries of each identity tell no more than one."""
     values = np.random.default_rng(1).uniform(0.1, 0.9, 40)
@@ -70,17 +82,18 @@ def test_one_identity_tells_nothing_of_others() -> None:
     assert intervals(one_query_each([0.3, 0.6], [1, 1])) == {"rank1": None, "mAP": None}
 
 
-def test_the_difference_of_single_runs_is_the_paired_t_test() -> None:
+@pytest.mark.parametrize("identities", [6, 300])
+def test_the_difference_of_single_runs_is_the_paired_t_test(identities: int) -> None:
     rng = np.random.default_rng(5)
-    before = rng.uniform(0.2, 0.8, 300)
-    after = np.clip(before + rng.normal(0.02, 0.1, 300), 0.01, 1)
+    before = rng.uniform(0.2, 0.8, identities)
+    after = np.clip(before + rng.normal(0.02, 0.1, identities), 0.01, 1)
     ours, theirs = ([Stratum(0, [one_query_each(values)])] for values in (after, before))
     found = difference(ours, theirs, "mAP")
     test = stats.ttest_rel(after, before)
     expected = test.confidence_interval(0.95)
     assert found.mean == pytest.approx((after - before).mean())
-    np.testing.assert_allclose([found.low, found.high], [expected.low, expected.high], atol=0.001)
-    assert 2 * min(found.p_better, 1 - found.p_better) == pytest.approx(test.pvalue, abs=0.005)
+    assert [found.low, found.high] == pytest.approx([expected.low, expected.high])
+    assert 2 * min(found.p_better, 1 - found.p_better) == pytest.approx(test.pvalue)
     assert not found.seeds
 
 
@@ -93,6 +106,54 @@ def test_the_seeds_part_is_welchs_where_identities_do_not_differ() -> None:
     expected = test.confidence_interval(0.95)
     np.testing.assert_allclose([found.low, found.high], [expected.low, expected.high], rtol=1e-6)
     assert found.seeds and found.p_better == pytest.approx(1 - test.pvalue / 2)
+
+
+def alike(*means: float, fold: int = 0) -> Stratum:
+    """Runs in which every identity scores the same, so that only their means vary."""
+    pids = np.arange(20) + 100 * fold
+    return Stratum(fold, [one_query_each(np.full(20, mean), pids) for mean in means])
+
+
+def test_unequal_numbers_of_runs_share_one_variance() -> None:
+    """As where some runs failed: two folds, whose runs are taken to vary alike."""
+    few, many = [0.5, 0.6], [0.52, 0.55, 0.61, 0.49, 0.58]
+    found = estimate([alike(*few, fold=1), alike(*many, fold=2)], "mAP")
+    freedom = 1 + 4
+    pooled = (1 * np.var(few, ddof=1) + 4 * np.var(many, ddof=1)) / freedom
+    reach = stats.t.ppf(0.975, freedom) * np.sqrt(pooled * (1 / 2 + 1 / 5)) / 2
+    assert [found.low, found.high] == pytest.approx([found.mean - reach, found.mean + reach])
+
+
+def test_a_single_run_is_taken_to_vary_like_the_other_sides() -> None:
+    ours = [0.50, 0.54, 0.58]
+    found = difference([alike(*ours)], [alike(0.4)], "mAP")
+    reach = stats.t.ppf(0.975, 2) * np.sqrt(np.var(ours, ddof=1) * (1 / 3 + 1))
+    assert [found.low, found.high] == pytest.approx([0.14 - reach, 0.14 + reach]) and found.seeds
+
+
+def test_single_runs_on_several_folds_vary_with_the_folds() -> None:
+    gains = np.array([0.02, 0.05, 0.11])
+    ours = [alike(0.5 + gain, fold=fold) for fold, gain in enumerate(gains)]
+    found = difference(ours, [alike(0.5, fold=fold) for fold in range(3)], "mAP")
+    expected = stats.t.interval(0.95, 2, gains.mean(), stats.sem(gains))
+    assert [found.low, found.high] == pytest.approx(expected) and found.seeds
+
+
+def test_where_all_identities_tell_the_same_others_may_not() -> None:
+    found = difference([alike(0.6)], [alike(0.5)], "mAP")
+    share = 0.025 ** (1 / 20)
+    assert [found.low, found.high] == pytest.approx([share * 0.1 - (1 - share), share * 0.1 + (1 - share)])
+    at_zero = difference([alike(0.6)], [alike(0.5)], "mAP", level=1 - 2 * (1 - found.p_better))
+    assert at_zero.low == pytest.approx(0, abs=1e-12)
+    assert difference([alike(0.501)], [alike(0.5)], "mAP").p_better == pytest.approx(0.5)
+    perfect = difference([alike(1.0)], [alike(1.0)], "mAP")
+    assert perfect.low < -0.1 and perfect.high > 0.1, "two perfect rankings need not be one network's"
+
+
+def test_one_identity_leaves_every_difference_possible() -> None:
+    ours, theirs = ([Stratum(0, [one_query_each(values, [1, 1])])] for values in ([0.3, 0.6], [0.4, 0.9]))
+    found = difference(ours, theirs, "mAP")
+    assert (found.low, found.high, found.p_better) == (-1, 1, 0.5)
 
 
 def test_the_variance_over_identities_is_that_of_a_ratio() -> None:
@@ -116,7 +177,17 @@ def test_folds_are_averaged_and_their_variances_added() -> None:
     both = estimate([Stratum(fold, of_fold) for fold, of_fold in runs.items()], "mAP")
     alone = [estimate([Stratum(fold, of_fold)], "mAP") for fold, of_fold in runs.items()]
     assert both.mean == pytest.approx(np.mean([one.mean for one in alone]))
-    assert both.high - both.low < min(one.high - one.low for one in alone)
+    again = [[Stratum(fold, [of_fold[0]] * 2)] for fold, of_fold in runs.items()]  # seeds change nothing
+    one, other = (found.high - found.low for found in (estimate(fold, "mAP") for fold in again))
+    both = estimate([*again[0], *again[1]], "mAP")
+    assert both.high - both.low == pytest.approx(math.hypot(one, other) / 2, rel=0.03)
+
+
+def test_identities_count_once_however_many_strata_rank_them() -> None:
+    values = np.random.default_rng(4).uniform(0.3, 0.7, 20)
+    strata = [Stratum(0, [one_query_each(one)] * 2) for one in (values, 1 - values)]
+    found, expected = estimate(strata, "mAP"), estimate([alike(0.5, 0.5)], "mAP")
+    assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
 
 
 def test_the_same_runs_are_paired_one_by_one() -> None:

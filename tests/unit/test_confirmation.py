@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -101,13 +102,41 @@ def test_a_configuration_of_which_a_run_failed_cannot_win() -> None:
     assert found["configurations"][1]["failed"] == 1 and found["configurations"][1]["figures"]
     nothing = conclude(ASKED, [run(CANDIDATES[1].point, 0.5, seed) for seed in (1, 2, 3)], CONFIG)
     assert nothing["winner"] is None and not nothing["complete"]
-    assert "the baseline's runs failed" in nothing["verdict"]
+    assert "of the baseline's runs some failed" in nothing["verdict"]
+
+
+def test_nothing_is_confirmed_where_a_run_of_the_baseline_failed() -> None:
+    runs = [run(CANDIDATES[0].point, 0.4, seed, failure="nan" if seed == 2 else "") for seed in (1, 2, 3)]
+    runs += [run(CANDIDATES[1].point, 0.8, seed) for seed in (1, 2, 3)]
+    found = conclude(Confirmation(CANDIDATES[:2], (1, 2, 3), (1,), 1), runs, CONFIG)
+    assert found["winner"] is None and found["configurations"][1]["difference"]["mAP"]["low"] > 0
+    assert found["verdict"].startswith("Nothing is confirmed: of the baseline's runs some failed")
+
+
+def test_a_proven_one_wins_over_a_greater_mean_that_is_not() -> None:
+    wild = [run(CANDIDATES[2].point, mean, seed) for seed, mean in enumerate((0.3, 0.6, 0.95), start=1)]
+    tame = [
+        run(candidate.point, mean, seed)
+        for candidate, mean in ((CANDIDATES[0], 0.5), (CANDIDATES[1], 0.6))
+        for seed in (1, 2, 3)
+    ]
+    found = conclude(ASKED, [*tame, *wild], CONFIG)
+    _, proven, greater = found["configurations"]
+    assert greater["figures"]["mAP"]["mean"] > proven["figures"]["mAP"]["mean"]
+    assert greater["difference"]["mAP"]["low"] < 0 < proven["difference"]["mAP"]["low"]
+    assert found["winner"] == found["leader"] == 3 and found["verdict"].startswith("Trial 3 beats")
 
 
 def test_the_winners_curse_is_what_the_studys_own_winner_has_lost() -> None:
     curse = concluded(0.5, 0.6, 0.55)["curse"]
     assert curse["trial"] == 3 and curse["study_lead"] == pytest.approx(0.15)
     assert curse["low"] < curse["lead"] < curse["high"] < 0.15
+
+
+def test_there_is_no_curse_where_the_study_had_no_lead() -> None:
+    behind = (CANDIDATES[0], dataclasses.replace(CANDIDATES[1], score=0.55))
+    runs = [run(candidate.point, 0.5, seed) for candidate in behind for seed in (1, 2, 3)]
+    assert conclude(Confirmation(behind, (1, 2, 3), (1,), 1), runs, CONFIG)["curse"] is None
 
 
 def test_several_folds_are_paired_fold_by_fold() -> None:

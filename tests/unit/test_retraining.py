@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,9 @@ def folder(tmp_path: Path) -> StudyFolder:
     return StudyFolder(make_study(tmp_path / "study", 60))
 
 
-def confirmed(folder: StudyFolder, winner: Any) -> None:
-    folder.confirmation.write_text(json.dumps({"winner": winner}))
+def confirmed(folder: StudyFolder, winner: Any, tried: Sequence[int] | None = None) -> None:
+    rows = [{"trial": number} for number in (range(60) if tried is None else tried)]
+    folder.confirmation.write_text(json.dumps({"winner": winner, "configurations": rows}))
 
 
 def test_the_studys_winner_is_trained_on_all_identities_with_seeds_of_its_own(folder: StudyFolder) -> None:
@@ -61,7 +62,13 @@ def test_a_confirmation_decides(folder: StudyFolder, winner: int | None) -> None
     final = choose_final(folder.root, None, seeds=1, baseline=False)
     [choice] = final.choices
     assert (choice.name, choice.trial) == (("best", 3) if winner else ("baseline", 0))
-    assert "confirm found" in final.reason
+    assert "confirm found" in final.reason and "did not try" not in final.reason
+
+
+@pytest.mark.parametrize("winner", [3, None])
+def test_a_confirmation_before_the_studys_winner_says_so(folder: StudyFolder, winner: int | None) -> None:
+    confirmed(folder, winner, tried=[0, 3])
+    assert "but did not try trial" in choose_final(folder.root, None, seeds=1, baseline=False).reason
 
 
 @pytest.mark.parametrize("winner", [99, -1, "3", True, 1.0])

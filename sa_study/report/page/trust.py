@@ -202,7 +202,12 @@ def _retrained(found: Mapping[str, Any]) -> Part:
         )
     if difference := found["difference"]:
         rows.append(("best − baseline, points", *(points(difference[name]) for name in _FIGURES)))
-    notes = ("In brackets 95 % intervals over identities; differences are paired by query.",)
+    over = (
+        ", of the difference over seeds too"
+        if min(len(c["seeds"]) for c in found["configurations"]) > 1
+        else ""
+    )
+    notes = (f"In brackets 95 % intervals over identities{over}; the difference is paired by query.",)
     table = Rows("Trained on all training identities, test set, per cent", ("", "rank-1", "mAP"), rows, notes)
     return Part((table,), (), (plain(found["reason"]).capitalize() + ".",))
 

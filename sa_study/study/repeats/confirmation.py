@@ -178,8 +178,9 @@ def kept_of(about: Mapping[str, Any], asked: Confirmation, folder: StudyFolder) 
 def conclude(confirmation: Confirmation, runs: Sequence[Run], config: StudyConfig) -> dict[str, Any]:
     """What came of it: the content of `confirmation.json`.
 
-    The winner is the configuration with the greatest mean, if its difference to the baseline has an interval
-    above 0; the intervals of all differences hold together, because the best of several is named.
+    The winner is the best of the configurations whose difference to the baseline has an interval above 0; the
+    intervals of all differences hold together, so that any of them may be named. Where a run of the baseline
+    failed, none is: what is left of it says too little of how much its seeds do.
 
     Args:
         confirmation: What was to be confirmed.
@@ -207,7 +208,8 @@ def conclude(confirmation: Confirmation, runs: Sequence[Run], config: StudyConfi
         for candidate, mine, of_mine in zip(candidates, runs_of, strata, strict=True)
     ]
     whole = [row for row in rows if row["figures"] and not row["failed"]]
-    leader = max(whole, key=lambda row: row["figures"][metric]["mean"], default=None)
+    better = [row for row in whole if _better(row, metric)] if rows[0] in whole else []
+    leader = max(better or whole, key=lambda row: row["figures"][metric]["mean"], default=None)
     return {
         "time": utc_now(),
         "metric": metric,
@@ -219,7 +221,7 @@ def conclude(confirmation: Confirmation, runs: Sequence[Run], config: StudyConfi
         "runs": count_runs(runs, len(confirmation.given.points)),
         "configurations": rows,
         "leader": leader["trial"] if leader else None,
-        "winner": leader["trial"] if leader and _better(leader, metric) else None,
+        "winner": leader["trial"] if leader and better else None,
         "verdict": _verdict(rows, leader, metric, confirmation),
         "curse": _curse(rows, metric),
     }
@@ -237,12 +239,12 @@ def _verdict(
     how = f"{len(asked.seeds)} new seeds, identities that the study did not choose by"
     if leader is None:
         return f"Nothing is confirmed: of every configuration a run failed ({how})."
+    if rows[0]["failed"] or not rows[0]["figures"]:
+        return f"Nothing is confirmed: of the baseline's runs some failed ({how})."
     if leader["trial"] == BASELINE:
         which = f"None of the {count} leading configurations" if count > 1 else "The leader does not"
         return f"{which} {'beats' if count > 1 else 'beat'} the baseline ({how})."
     found = leader["difference"]
-    if found is None:
-        return f"Nothing is confirmed: the baseline's runs failed ({how})."
     mean, low, high = (100 * found[metric][name] for name in ("mean", "low", "high"))
     said = f"{mean:+.1f} points of {metric} (95 % interval {low:+.1f} to {high:+.1f}, {several}; {how})"
     if _better(leader, metric):
@@ -251,12 +253,12 @@ def _verdict(
 
 
 def _curse(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any] | None:
-    """The study's winner: its lead there, and what is left of it."""
+    """The study's winner: its lead there, and what is left of it; None where it had none."""
     scored = [row for row in rows[1:] if row["study_score"] is not None and row["difference"]]
     if not scored:
         return None
     winner = max(scored, key=lambda row: (row["study_score"], -row["trial"]))
-    if winner["study_lead"] is None:
+    if winner["study_lead"] is None or winner["study_lead"] <= 0:
         return None
     left = winner["difference"][metric]
     return {
