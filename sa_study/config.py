@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -227,11 +228,19 @@ def check_value(key: str, value: Any) -> Any:
     )
     if not inside:
         raise ConfigError(f"{key}: {value} is out of range; allowed: {allowed}")
-    if key == "pretrained" and ("://" in value or "\0" in value):
+    if key == "pretrained" and ("://" in value or not is_file_name(value)):
         raise ConfigError("pretrained: is no path of a file; weights are not fetched, so give a local copy")
     if key == "pretrained" and value not in ("imagenet", "none"):
         return str(Path(value).expanduser().absolute())  # Ray's workers run in other folders
     return value
+
+
+def is_file_name(text: str) -> bool:
+    """Whether the system can have a file of this name: without zero bytes, and text that it can encode."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def describe_range(key: str) -> str:

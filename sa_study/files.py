@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -61,7 +62,8 @@ def read_json(path: Path, most: int = _MOST_JSON) -> dict[str, Any]:
         ValueError: It is no JSON, no object, or holds a figure that is not finite.
     """
     try:
-        content = json.loads(read_bytes(path, most), parse_constant=_refuse)
+        content = json.loads(read_bytes(path, most), parse_constant=_refuse, parse_float=_finite)
+        _indented(content)  # what is read can be written again
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if not isinstance(content, dict):
@@ -90,6 +92,20 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_place(path: Path) -> None:
+    """Checks, before hours of work, that a file can be written.
+
+    Raises:
+        OSError: A folder has its name, or its folder is not there or not writable.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not path.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -132,6 +148,13 @@ def _open(path: Path) -> int:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        _refuse(number)
+    return value
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -135,10 +135,10 @@ def _scheduler(spec: Mapping[str, Any]) -> Scheduler:
     default = Scheduler()
     grace = spec.get("grace_period", default.grace_period)
     factor = spec.get("reduction_factor", default.reduction_factor)
-    if not is_number(grace) or not 0 < grace <= 100:
-        raise ConfigError(f"scheduler.grace_period: {grace!r} is not a percentage above 0, to 100")
-    if not is_number(factor) or not 1 < factor <= 100:
-        raise ConfigError(f"scheduler.reduction_factor: {factor!r} is not a number above 1, to 100")
+    if not is_number(grace) or not 0.01 <= grace <= 100:
+        raise ConfigError(f"scheduler.grace_period: {grace!r} is not a percentage from 0.01 to 100")
+    if not is_number(factor) or not 1.01 <= factor <= 100:
+        raise ConfigError(f"scheduler.reduction_factor: {factor!r} is not a number from 1.01 to 100")
     name = one_of("scheduler.name", spec.get("name", default.name), SCHEDULERS)
     return Scheduler(name, float(grace), float(factor))
 

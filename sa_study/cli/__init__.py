@@ -49,7 +49,10 @@ app.add_typer(data.app, name="data")
 
 _LONGEST = 2000
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_BAD_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+_BAD_PLACE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG),
+}
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sa_study.cli.options import Json, OtherDataDir, Quiet, Rerank, Set, Weights
+from sa_study.cli.options import MOST_SEEDS, Json, OtherDataDir, Quiet, Rerank, Set, Weights
 from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ def evaluate(
         ),
     ] = False,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", help="With --retrain: how many seeds.", min=1, show_default="1")
+        int | None,
+        typer.Option(
+            "--seeds", help="With --retrain: how many seeds.", min=1, max=MOST_SEEDS, show_default="1"
+        ),
     ] = None,
     overrides: Set = None,
     quiet: Quiet = False,
@@ -91,7 +94,8 @@ def _retrain(
     """Trains on all identities, evaluates all runs in one look, and keeps `retrained.json`."""
     from sa_study.cli.training import evaluate_runs, train_run
     from sa_study.data.dataset import ReidDataset
-    from sa_study.evaluation import load_test_images
+    from sa_study.evaluation import load_network, load_test_images
+    from sa_study.files import require_place
     from sa_study.report.console import phases
     from sa_study.report.retrained import retrained_tables
     from sa_study.study.ledger import begin_look
@@ -99,6 +103,8 @@ def _retrain(
     from sa_study.study.retraining import choose_final, keep_final, load_final
 
     final = choose_final(study, data_dir, seeds=seeds, baseline=baseline)
+    final.folder.require_own_files()
+    require_place(final.folder.retrained)
     what = f"{_trained(final)}, {seeds} seed{'s' if seeds > 1 else ''}"
     output.say(f"{final.reason}: {what} on all training identities")
     with phases(output.console) as report:
@@ -112,6 +118,9 @@ def _retrain(
             for run, folder in choice.folders.items():
                 output.say(f"{choice.name}, seed {run.seed}")
                 train_run(output, run, data[choice.name], folder, resume=True, again=())
+        for run_folder in (folder for choice in final.choices for folder in choice.folders.values()):
+            require_place(run_folder.evaluation)
+            load_network(run_folder.best, {})  # a damaged one is told before the test set is looked at
         look = begin_look(final.folder, f"{what}, retrained", images, reranked=rerank)
         evaluations = {
             choice.name: evaluate_runs(output, choice.folders, images, reranked=rerank)
@@ -135,12 +144,14 @@ def _evaluate_weights(
 ) -> None:
     from sa_study.data.dataset import ReidDataset
     from sa_study.evaluation import evaluate, load_network, load_test_images
-    from sa_study.files import write_json
+    from sa_study.files import require_place, write_json
     from sa_study.report.console import evaluation_table, phases
     from sa_study.study.ledger import Seen, begin_look, study_of
 
     if out and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
+    if out:
+        require_place(out)
     dataset = ReidDataset(data_dir)
     trained = load_network(weights, values)
     if trained.unused:

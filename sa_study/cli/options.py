@@ -32,6 +32,9 @@ Weights = Annotated[
 OtherDataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Data set.", show_default="the study's own")
 ]
+MOST_SEEDS = 1000
+"""Trainings of one configuration; more would take longer than anyone waits."""
+
 Study = Annotated[Path, typer.Option("--study", help="Folder of the study.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the run.", show_default=False)]
 Set = Annotated[

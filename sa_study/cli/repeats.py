@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sa_study.cli.options import (
+    MOST_SEEDS,
     Address,
     Json,
     MaxConcurrent,
@@ -39,7 +40,7 @@ def confirm(
     study: Study,
     top: Annotated[int, typer.Option("--top", help="How many of the leading configurations.", min=1)] = 3,
     seeds: Annotated[
-        int, typer.Option("--seeds", help="Seeds of each, none of them the study's.", min=1)
+        int, typer.Option("--seeds", help="Seeds of each, none of them the study's.", min=1, max=MOST_SEEDS)
     ] = 3,
     folds: Annotated[
         int,
@@ -94,7 +95,9 @@ def confirm(
 def ablate(
     options: StudyOptions,
     study: Study,
-    seeds: Annotated[int, typer.Option("--seeds", help="Seeds of every cell of the grid.", min=1)] = 3,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Seeds of every cell of the grid.", min=1, max=MOST_SEEDS)
+    ] = 3,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -25,17 +25,13 @@ def report(
     ] = None,
 ) -> None:
     """Write a page that shows and explains a study: one HTML file, also while the study runs."""
+    from sa_study.report.output import say
     from sa_study.report.page.write import write_page
 
     console = Console()
     written = write_page(study, out)
-    console.print(written.verdict, highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"written: {written.path} ({written.size / 1e6:.1f} MB)",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(console, written.verdict)
+    say(console, f"written: {written.path} ({written.size / 1e6:.1f} MB)")
 
 
 def dashboard(

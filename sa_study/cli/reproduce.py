@@ -45,15 +45,17 @@ def reproduce(
 
     On the same CPU, versions and code they must be equal to the last bit; elsewhere within the tolerance.
     """
+    from sa_study.files import require_place
     from sa_study.report.output import Output
     from sa_study.study.recorded import read_recorded
-    from sa_study.study.reproduction import require_place
+    from sa_study.study.reproduction import read_reproductions
 
     if not math.isfinite(tolerance):
         raise ConfigError(f"--tolerance: {tolerance} is no number of points, such as 1.0")
     output = Output(quiet, as_json)
     recorded = read_recorded(study, trial)
     require_place(recorded.folder.reproduction)
+    read_reproductions(recorded.folder.reproduction)  # a damaged one is told before hours of training
     try:
         rerun = _run(output, recorded, study, data_dir)
     except KeyboardInterrupt:

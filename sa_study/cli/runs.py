@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sa_study.cli.options import DataDir, Json, Out, Quiet, Rerank, Resume, Set
+from sa_study.cli.options import MOST_SEEDS, DataDir, Json, Out, Quiet, Rerank, Resume, Set
 from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def paper(
     variant: Annotated[
         str, typer.Option(help="main, ablation, ablation-no-attention, random-erasing or softmax.")
     ] = "main",
-    seeds: Annotated[int, typer.Option(help="Repeat with so many seeds.", min=1)] = 1,
+    seeds: Annotated[int, typer.Option(help="Repeat with so many seeds.", min=1, max=MOST_SEEDS)] = 1,
     rerank: Rerank = False,
     resume: Resume = False,
     overrides: Set = None,

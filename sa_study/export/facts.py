@@ -155,9 +155,11 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
         found = read_json(path)
         for figures in (found, found["reranked"]) if found["reranked"] else (found,):
             for name in keys.TEST_FIGURES:
-                if not 0 <= float(figures[name]) <= 1:
+                if isinstance(figures[name], str | bool) or not 0 <= figures[name] <= 1:
                     raise ValueError(name)
-        int(found["queries"]), int(found["gallery"]), dict(found["settings"])
+        for name, kind in (("queries", int), ("gallery", int), ("settings", dict)):
+            if type(found[name]) is not kind:
+                raise ValueError(name)
     except (OSError, ValueError, KeyError, TypeError):
         raise StudyFolderError(f"{path}: is damaged; 'evaluate' writes it anew") from None
     return dict(found)

@@ -205,7 +205,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _hardware(launch: Mapping[str, Any]) -> str:
     hardware = _mapping(launch.get("hardware"))
-    gpus = list(map(str, hardware.get("gpus") or []))
+    found = hardware.get("gpus")
+    gpus = list(map(str, found)) if isinstance(found, list) else []
     cores = f"{hardware.get('cpus', '?')} CPU cores"
     return f"{len(gpus)} × {gpus[0]}, {cores}" if gpus else cores
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
 import os
 import shutil
@@ -73,6 +74,16 @@ class Made:
     left_out: list[str]
 
 
+def require_places(out: Path) -> None:
+    """Checks that no folder has a picture's name.
+
+    Raises:
+        OSError: One has.
+    """
+    if taken := [name for name in NAMES if (out / name).is_dir()]:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out / taken[0]))
+
+
 def make_pictures(subject: Subject, out: Path, options: Options, report: Report = lambda *_: None) -> Made:
     """Draws every kind of picture and puts them into a folder, all of them or none.
 
@@ -87,6 +98,7 @@ def make_pictures(subject: Subject, out: Path, options: Options, report: Report 
         StudyFolderError: `out` is not a folder.
         OSError: It cannot be written.
     """
+    require_places(out)
     subject = dataclasses.replace(subject, network=plain(subject.network))
     with _folder(out) as folder:
         left_out: list[str] = []

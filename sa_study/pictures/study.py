@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sa_study.errors import StudyFolderError
 from sa_study.evaluation import Report
 from sa_study.pictures.attention import attention_overlays
-from sa_study.pictures.make import Made, Options, make_pictures
+from sa_study.pictures.make import Made, Options, make_pictures, require_places
 from sa_study.pictures.subject import Subject, of_study
 from sa_study.study.folder import StudyFolder
 
@@ -37,6 +38,12 @@ def show_study(
         StudyError: See `of_study` and `make_pictures`.
     """
     options = options or Options()
+    if out is None:
+        folder = StudyFolder.existing(root)
+        folder.require_own_files()
+        if folder.tensorboard.exists() and not folder.tensorboard.is_dir():
+            raise StudyFolderError(f"{folder.tensorboard}: is no folder; move it away")
+    require_places(out or root / "pictures")  # before the test set is looked at
     subject = of_study(root, data_dir, test=test, reranked=options.reranked, report=report)
     made = make_pictures(subject, out or root / "pictures", options, report)
     if out is None:

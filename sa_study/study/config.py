@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from sa_study import keys
+from sa_study.config import is_file_name
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.redaction import is_secret_name
 from sa_study.space import SearchSpace
@@ -134,8 +135,8 @@ class StudyConfig:
             )
         if "@" in (self.address or ""):
             raise ConfigError("--address: holds a user or a token; give HOST:PORT and set RAY_AUTH_TOKEN")
-        if self.storage_path == "" or "\0" in f"{self.storage_path}{self.data_dir}{self.address}":
-            raise ConfigError("storage_path, data_dir or address: is empty, or holds a zero byte")
+        if self.storage_path == "" or not is_file_name(f"{self.storage_path}{self.data_dir}{self.address}"):
+            raise ConfigError("storage_path, data_dir or address: is empty, or no name that a file can have")
 
     def write(self, path: Path) -> None:
         """Writes `study.yaml`."""

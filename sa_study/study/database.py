@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -79,6 +80,8 @@ def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list
     for trial in trials:
         try:
             read_record(trial)
+            if not isinstance(trial.system_attrs.get("fixed_params", {}), dict):
+                raise StudyFolderError(f"trial {trial.number}: was queued with no settings")
         except StudyFolderError as error:
             raise StudyFolderError(
                 f"{folder.database}: holds records that this version cannot read ({error})"
@@ -182,7 +185,9 @@ def _require_plain(path: Path, mode: str) -> None:
 def _named(folder: StudyFolder) -> Iterator[None]:
     """Turns a database's errors into one line that names it."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Optuna, about values of kinds that no study of ours has
+            yield
     except _UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         mended = f"'resume --study {folder.root}' mends it"

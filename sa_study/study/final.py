@@ -8,7 +8,7 @@ from typing import Any
 from sa_study.data.dataset import ReidDataset
 from sa_study.errors import RunFailed
 from sa_study.evaluation import Report, evaluate, load_network, load_test_images
-from sa_study.files import write_json
+from sa_study.files import require_place, write_json
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
@@ -38,6 +38,8 @@ def evaluate_study(
     """
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
+    for target in (folder.evaluation, folder.baseline_evaluation):
+        require_place(target)
     seen(folder)  # a damaged ledger is told before anything is written
     dataset = ReidDataset(data_dir or config.data_dir)
     trials = read_trials(folder)

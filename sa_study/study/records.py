@@ -172,7 +172,7 @@ def objectives(record: TrialRecord, metric: str, minimize: str | None) -> list[f
 
 def pareto_front(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """The completed trials that no other beats in both objectives, the greatest score first."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and len(t.values) > 1]
     front: list[FrozenTrial] = []
     for trial in sorted(complete, key=lambda trial: (-trial.values[0], trial.values[1], trial.number)):
         if not front or trial.values[1] < front[-1].values[1]:
@@ -183,7 +183,8 @@ def pareto_front(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 def choose_winner(trials: list[FrozenTrial], metric: str) -> FrozenTrial | None:
     """The completed trial with the greatest score, the earlier of equals; None while none is complete."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return max(complete, key=lambda trial: (score(trial, metric) or 0.0, -trial.number), default=None)
+    scored = [trial for trial in complete if score(trial, metric) is not None]
+    return max(scored, key=lambda trial: (score(trial, metric) or 0.0, -trial.number), default=None)
 
 
 def count_states(trials: list[FrozenTrial]) -> dict[str, Any]:

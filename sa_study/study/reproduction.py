@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,17 +148,6 @@ def entry(recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) 
         "weights": verdict.weights,
         "differs": [change.line for change in verdict.changes],
     }
-
-
-def require_place(path: Path) -> None:
-    """Checks, before hours of training, that a reproduction can be kept.
-
-    Raises:
-        StudyFolderError: It cannot.
-    """
-    if not os.access(path.parent, os.W_OK):
-        raise StudyFolderError(f"{path.parent}: cannot be written, and {path.name} is kept there")
-    read_reproductions(path)
 
 
 def read_reproductions(path: Path) -> list[Any]:

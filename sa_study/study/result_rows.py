@@ -13,6 +13,7 @@ import pyarrow.fs
 from sa_study import keys
 
 _MOST = 2**1000
+_MOST_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,17 @@ class ResultRows:
         return sorted(info.base_name for info in self._filesystem.get_file_info(selector))
 
     def text(self, path: str) -> str:
-        """A file's text; empty where there is none."""
+        """A file's text; empty where there is none.
+
+        Raises:
+            ValueError: It has more bytes than any that Ray writes of a trial.
+        """
         whole = f"{self._base}/{path}"
-        if self._filesystem.get_file_info(whole).type != pyarrow.fs.FileType.File:
+        found = self._filesystem.get_file_info(whole)
+        if found.type != pyarrow.fs.FileType.File:
             return ""
+        if found.size > _MOST_BYTES:
+            raise ValueError(f"{path}: has {found.size} bytes, more than {_MOST_BYTES}")
         with self._filesystem.open_input_stream(whole) as stream:
             return str(stream.read().decode(errors="replace"))
 

@@ -96,7 +96,10 @@ def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: boo
     names = [] if number == BASELINE else [(BEST, number)]
     if baseline or not names:
         names.append((OF_BASELINE, BASELINE))
-    choices = tuple(_choice(folder, config, trials[trial], name, seeds) for name, trial in names)
+    by_number = {trial.number: trial for trial in trials}
+    if lost := [number for _, number in names if number not in by_number]:
+        raise StudyFolderError(f"{folder.database}: has no trial {lost[0]}")
+    choices = tuple(_choice(folder, config, by_number[trial], name, seeds) for name, trial in names)
     return Final(folder, data_dir or config.data_dir, choices, reason)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from hostile import COUNTED, READ, REFUSED, Case, Place, Words, closed, pipe, put
+import yaml
+from hostile import COUNTED, READ, REFUSED, Case, Place, Words, closed, folder, link, pipe, put, sql
 from hostile_yaml import BOMB
 
 Damage = Callable[[Path], object]
@@ -60,6 +62,55 @@ NOBODY = '{"trial_data": [["{}", "{}"]]}'
 TOLD = json.dumps({"config": {"number": 1, "suggested": {}}, "status": "OK"})
 LISTS = json.dumps({"trial_data": [[TOLD, '{"last_result": [1]}']]})
 ALIASES = BOMB + "lr: *a39\n"
+
+
+def evaluation(**changes: object) -> Damage:
+    """Changes `evaluation.json`; None drops a key."""
+
+    def damage(study: Path) -> None:
+        values = {**json.loads((study / "evaluation.json").read_text()), **changes}
+        kept = {name: value for name, value in values.items() if value is not None}
+        put(study / "evaluation.json", json.dumps(kept))
+
+    return damage
+
+
+def results_of_gigabytes(study: Path) -> None:
+    path = put(study / "trials" / "session_1" / "trial_0001" / "result.json", "")
+    os.truncate(path, 2**33)
+
+
+def made(make: Callable[[Path], object], name: str) -> Damage:
+    return lambda study: make(study / name)
+
+
+def linked(name: str) -> Damage:
+    """A link to a folder beside the study, which is not to be touched."""
+
+    def damage(study: Path) -> None:
+        put(study.parent / "precious" / "events.out.tfevents.1", "do not overwrite")
+        (study / name).parent.mkdir(parents=True, exist_ok=True)
+        link(study / name, study.parent / "precious")
+
+    return damage
+
+
+def two_objectives(study: Path) -> None:
+    values = yaml.safe_load((study / "study.yaml").read_text())
+    values["space"]["scheduler"]["name"] = "none"
+    put(study / "study.yaml", yaml.safe_dump({**values, "minimize": "cost"}))
+
+
+def numbered(number: int) -> Damage:
+    return lambda study: sql(study, "UPDATE trials SET number = ? WHERE number = 3", number)
+
+
+def _escaping_name(place: Place) -> Words:
+    return "report", "--study", place.make_study().rename(place.folder / "st\x1b[31mudy\u202e")
+
+
+PAPER = "export --formats markdown"
+GPUS = '{"data_fingerprint": "00", "launches": [{"hardware": {"gpus": 5}}]}'
 NOISE = bytes(range(256)) * 64
 LONG = struct.pack("<QI", 2**60, 0) + NOISE
 DEEP = "[" * 100_000
@@ -106,6 +157,29 @@ ROWS: list[tuple[str, Damage, str, tuple[str, ...], str]] = [
     ("a database that may not be read", forbidden("optuna.db"), "status", ("optuna.db",), REFUSED),
     ("a ledger that may not be read", forbidden("test_ledger.json"), "evaluate", ("ledger",), REFUSED),
     ("evaluation.json that may not be read", forbidden("evaluation.json"), "report", ("written",), READ),
+    ("evaluation.json beyond every float", evaluation(mAP=10**400), "report", ("written",), READ),
+    ("evaluation.json beyond every float", evaluation(mAP=10**400), PAPER, ("evaluation.json",), REFUSED),
+    ("evaluation.json with words", evaluation(mAP="0.5"), PAPER, ("evaluation.json",), REFUSED),
+    ("evaluation.json with a list", evaluation(settings=[]), PAPER, ("evaluation.json",), REFUSED),
+    ("evaluation.json without a gallery", evaluation(gallery=None), "report", ("written",), READ),
+    ("evaluation.json that is a folder", made(folder, "evaluation.json"), "evaluate", ("evaluation.json",),
+     REFUSED),
+    ("a ledger with 1e999", file("test_ledger.json", '{"looks": [{"x": 1e999}]}'), "evaluate",
+     ("test_ledger.json",), REFUSED),
+    ("a ledger nested 900 deep", file("test_ledger.json", f'{{"looks": [{{"x": {"[" * 900}{"]" * 900}}}]}}'),
+     "evaluate", ("test_ledger.json",), REFUSED),
+    ("GPUs that are a number", file("provenance.json", GPUS), PAPER, ("written",), READ),
+    ("results of 8 GB", results_of_gigabytes, "audit", ("result.json", "bytes"), REFUSED),
+    ("results of 8 GB", results_of_gigabytes, "export --formats trials", ("trials",), READ),
+    ("a run's pictures elsewhere", linked("tensorboard/best"), "visualize --test", ("is a link",), REFUSED),
+    ("a final training elsewhere", linked("final/best"), "evaluate --retrain", ("is a link",), REFUSED),
+    ("a final training that is a file", file("final", ""), "evaluate --retrain", ("final",), REFUSED),
+    ("a picture that is a folder", made(folder, "pictures/cmc_curve.png"), "visualize --test", ("cmc_curve",),
+     REFUSED),
+    ("a second objective that no trial has", two_objectives, "status", ("COMPLETE",), READ),
+    ("trial 9 x 10^18", numbered(9 * 10**18), "audit", ("is missing",), COUNTED),
+    ("10^9 seeds", lambda s: s, "evaluate --retrain --seeds 1000000000", ("--seeds", "1000"), REFUSED),
+    ("10^9 seeds", lambda s: s, "confirm --seeds 1000000000", ("--seeds", "1000"), REFUSED),
     ("reproduction.json of numbers", file("reproduction.json", "[1, 2]"), "report", ("written",), READ),
 ]  # fmt: skip
 
@@ -118,4 +192,4 @@ CASES = [
         naming,
     )
     for name, damage, command, naming, ends in ROWS
-]
+] + [Case("files beside a study", "a name that moves the cursor", _escaping_name, READ, ("written",))]

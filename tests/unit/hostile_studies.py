@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hostile import REFUSED, Case, Place, Words, edit, link, put, remove, sql
 from hostile_yaml import BOMB
 
@@ -49,6 +50,12 @@ def made(make: Callable[[Path], object], name: str) -> Change:
     return lambda study: make(study / name)
 
 
+def _endless_rungs(study: Path) -> None:
+    values = yaml.safe_load((study / "study.yaml").read_text())
+    values["space"]["scheduler"] = {"name": "asha", "grace_period": 1e-9, "reduction_factor": 1 + 1e-9}
+    put(study / "study.yaml", yaml.safe_dump(values))
+
+
 def _add(path: Path, text: str) -> None:
     put(path, path.read_text() + text)
 
@@ -64,6 +71,8 @@ YAML: list[Row] = [
     ("a budget that is not a number", described(time_budget=float("nan")), ("study.yaml", "time-budget")),
     ("infinitely many cores", described(cpus_per_trial="inf"), ("study.yaml", "cpus_per_trial")),
     ("a data folder that is a number", described(data_dir=5), ("study.yaml",)),
+    ("rungs without end", _endless_rungs, ("study.yaml", "grace_period")),
+    ("a data folder that no system can name", described(data_dir="\ud800"), ("study.yaml",)),
     ("a data folder with a zero byte", described(data_dir="a\0b"), ("study.yaml",)),
     ("storage with a password", described(storage_path="s3://me:s3cretpw@b/x"), ("credentials",)),
     ("cut off", lambda s: put(s / "study.yaml", (s / "study.yaml").read_bytes()[:40]), ("study.yaml",)),
@@ -85,6 +94,11 @@ def stated(statement: str, *values: object) -> Change:
 
 TRIGGER = "CREATE TRIGGER t AFTER UPDATE ON trials BEGIN DELETE FROM trials; END"
 CLASS = '{"name": "os.system", "attributes": {}}'
+ODD = '{"name": "CategoricalDistribution", "attributes": {"choices": [[1], null]}}'
+QUEUED = (
+    "INSERT INTO trial_system_attributes (trial_id, key, value_json) "
+    "VALUES ((SELECT trial_id FROM trials WHERE number = 1), ?, ?)"
+)
 SETS: list[tuple[str, str, tuple[str, ...]]] = [
     ("another study's", "studies SET study_name = 'theirs'", ()),
     ("a state that is none", "trials SET state = 'OWNED' WHERE number = 1", ()),
@@ -104,6 +118,8 @@ DATABASES: list[Row] = [
     ("a view that never ends", lambda s: _endless(s), ("optuna.db", "view")),
     ("cut off", lambda s: put(s / "optuna.db", (s / "optuna.db").read_bytes()[:9000]), ("optuna.db",)),
     *((name, stated(f"UPDATE {text}", *values), ("optuna.db",)) for name, text, values in SETS),
+    ("choices of kinds that there are not", stated("UPDATE trial_params SET distribution_json = ?", ODD), ()),
+    ("a trial queued with a number", stated(QUEUED, "fixed_params", "5"), ("optuna.db", "trial 1")),
 ]
 
 

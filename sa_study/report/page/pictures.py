@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from sa_study.report.page.text import plain
 BUDGET = 4_000_000
 """Bytes of all pictures together, as they stand in the page."""
 
+_MOST_PIXELS = 20_000_000
 _SIDES = (1800, 1400, 1000, 700, 450, 300)
 _TITLES = {
     "ranked": "Ranked galleries",
@@ -73,7 +75,9 @@ def read_album(folder: Path, budget: int = BUDGET) -> Album:
     images, notices = [], []
     for path in paths:
         try:
-            with Image.open(path, formats=("PNG",)) as image:
+            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG",)) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    raise ValueError("too large")
                 image.thumbnail((_SIDES[0], _SIDES[0]))
                 images.append((path, image.convert("RGBA" if "A" in image.getbands() else "RGB")))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

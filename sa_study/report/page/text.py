@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import re
+import sys
 from typing import Any
 
 # Control characters, half surrogate pairs (a file name that is no UTF-8), and marks that turn the direction
@@ -48,6 +48,6 @@ def quoted(text: str) -> str:
 
 def finite(value: Any) -> float | None:
     """A number, or None for what is none or is not finite."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         return None
     return float(value)

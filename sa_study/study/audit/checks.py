@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,14 +24,16 @@ from sa_study.study.result_rows import Row
 from sa_study.tags import tag_of
 from sa_study.yaml_files import read_yaml
 
+_MOST_MISSING = 1000
+"""Missing trials that are named."""
+
 
 def check_numbers(evidence: Evidence) -> Iterator[str]:
     """Every trial is there once, and there are no more than were asked for."""
     numbers = Counter(evidence.numbers)
     yield from (f"trial {number}: is there {count} times" for number, count in numbers.items() if count > 1)
-    yield from (
-        f"trial {number}: is missing" for number in range(max(numbers, default=-1)) if number not in numbers
-    )
+    missing = (number for number in range(max(numbers, default=-1)) if number not in numbers)
+    yield from (f"trial {number}: is missing" for number in itertools.islice(missing, _MOST_MISSING))
     ended = sum(trial.state in ENDED for trial in evidence.trials)
     if ended > evidence.config.trials:
         yield f"{ended} trials have ended, but {evidence.config.trials} were asked for"

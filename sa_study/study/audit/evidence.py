@@ -16,6 +16,7 @@ from urllib.parse import quote
 from optuna.trial import FrozenTrial
 
 from sa_study import keys
+from sa_study.errors import StudyFolderError
 from sa_study.study.audit.curves import Curves, read_curves, run_number
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
@@ -76,18 +77,15 @@ def read_evidence(folder: StudyFolder) -> Evidence:
     """Reads everything.
 
     Raises:
-        StudyFolderError: The folder holds no study, or its database or description cannot be read.
+        StudyFolderError: The folder holds no study, or its database, description or storage cannot be read.
     """
     config, trials = StudyConfig.read(folder.config), read_trials(folder)
     evidence = Evidence(folder, config, trials, _numbers(folder))
-    files = ResultRows(evidence.storage.uri)
-    evidence.sessions = files.sessions()
-    rows: defaultdict[int, list[Row]] = defaultdict(list)
-    for session in evidence.sessions:
-        for number in files.trials(session):
-            rows[number] += _rows(files, session, number, evidence)
-        evidence.snapshots[session] = _snapshot(files, session, evidence.unreadable)
-    evidence.rows = dict(rows)
+    try:
+        _read_storage(evidence)
+    except (OSError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise StudyFolderError(f"{evidence.storage.uri}: cannot be read ({line})") from None
     for run in sorted(folder.tensorboard.glob("trial_*")):
         try:
             evidence.curves[run_number(run)] = read_curves(run)
@@ -96,6 +94,18 @@ def read_evidence(folder: StudyFolder) -> Evidence:
         except ValueError as error:
             evidence.unreadable.append(f"tensorboard/{run.name}: {error}")
     return evidence
+
+
+def _read_storage(evidence: Evidence) -> None:
+    """Reads what Ray wrote."""
+    files = ResultRows(evidence.storage.uri)
+    evidence.sessions = files.sessions()
+    rows: defaultdict[int, list[Row]] = defaultdict(list)
+    for session in evidence.sessions:
+        for number in files.trials(session):
+            rows[number] += _rows(files, session, number, evidence)
+        evidence.snapshots[session] = _snapshot(files, session, evidence.unreadable)
+    evidence.rows = dict(rows)
 
 
 def _rows(files: ResultRows, session: int, number: int, evidence: Evidence) -> Iterator[Row]:

@@ -18,6 +18,7 @@ from sa_study.study.repeats.figures import differences_of, figures_of
 from sa_study.study.repeats.runs import Point, Run, count_runs, of_point, points_of, repeated, strata_of
 
 ABOUT = "ablates"
+_MOST_RUNS = 100_000
 """Under which an ablation keeps that it is one."""
 
 RERANKING = "re-ranking"
@@ -60,6 +61,8 @@ def plan_ablation(space: SearchSpace, seeds: int) -> Ablation:
         raise ConfigError("the space leaves nothing to ablate; list settings under search")
     if space.size is None:
         raise ConfigError("an ablation needs a grid: choices, an int or a step for every setting")
+    if space.size * seeds > _MOST_RUNS:
+        raise ConfigError(f"the grid has {space.size} cells and {seeds} seeds, more than {_MOST_RUNS} runs")
     first = space.settings(space.baseline).seed
     return Ablation(space, tuple(range(first, first + seeds)))
 

@@ -11,10 +11,12 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
+from sa_study.errors import ConfigError
 from sa_study.metrics.confidence import Stratum
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
+from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.launch import Changes, Outcome, Watcher, launch, resume
 from sa_study.study.queue import Given
@@ -103,6 +105,11 @@ def run_all(root: Path, config: StudyConfig, given: Given, watcher: Watcher, cha
     """
     if not StudyFolder(root).config.exists():
         return launch(root, config, watcher, given)
+    begun = sum(trial.state != TrialState.WAITING for trial in read_trials(StudyFolder.existing(root)))
+    if begun > len(given.points):
+        raise ConfigError(
+            f"--seeds: {root} has begun {begun} runs, more than these {len(given.points)}; give more"
+        )
     return resume(root, dataclasses.replace(changes, trials=len(given.points)), watcher, given)
 
 
