@@ -57,7 +57,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         OSError: The disk is full or not writable; an earlier file of that name is left as it was.
     """
     values = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
-    write_atomically(path, lambda file: torch.save(values, file))
+    try:
+        write_atomically(path, lambda file: torch.save(values, file))
+    except RuntimeError as error:
+        # PyTorch, closing a file to which it could not write, complains of its length.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -6,7 +6,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 
 from sa_study.errors import StudyFolderError
 from sa_study.study.folder import StudyFolder
+from sa_study.study.lock import holder
 from sa_study.study.records import LAUNCH, STUDY_NAME, read_record
 from sa_study.study.vetting import launch_fault
 
@@ -111,6 +112,17 @@ def keep_copy(folder: StudyFolder) -> None:
         temporary.unlink()
     else:
         temporary.replace(folder.database_copy)
+
+
+def roll_back(folder: StudyFolder) -> None:
+    """Takes back what a killed driver left half-written; does nothing while a driver runs.
+
+    SQLite does so when the database is opened by whoever may write.
+    """
+    if holder(folder.lock) is None:
+        folder.require_own_files()
+        with suppress(sqlite3.Error), closing(sqlite3.connect(folder.database, timeout=_TIMEOUT)) as database:
+            database.execute("SELECT name FROM sqlite_master").fetchall()
 
 
 def mend(folder: StudyFolder) -> str:

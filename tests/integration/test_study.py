@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from killed import kill_amid_write
 from optuna.trial import TrialState
 from studies import METRIC, TINY, Launch, deterministic, reported, run, trials_of, wait_for_epoch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -275,6 +276,7 @@ def test_confirm_survives_kill_9_and_tells_what_its_runs_scored(study: Path) -> 
     with Launch(*words) as launch:
         wait_for_epoch(study / "confirm", 1)
         launch.end(signal.SIGKILL)
+    kill_amid_write(study / "confirm" / "optuna.db")
     assert not (study / "confirmation.json").exists()
     found = json.loads(run(*words, "--json"))
     assert found == json.loads((study / "confirmation.json").read_text())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import pickle
+import resource
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,21 @@ def checkpoint() -> Checkpoint:
         },
         rng=rng_state(),
     )
+
+
+def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    """PyTorch raises one about the length of its file."""
+    path, large = tmp_path / "checkpoint.pt", {"weight": torch.zeros(10**6)}
+    save_checkpoint(path, checkpoint)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            save_checkpoint(path, dataclasses.replace(checkpoint, state_dict=large))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert caught.value.errno == errno.EFBIG and list(tmp_path.iterdir()) == [path]
+    assert load_checkpoint(path).epoch == 2
 
 
 def test_what_is_saved_comes_back(tmp_path: Path, checkpoint: Checkpoint) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import optuna
 import pytest
+from killed import kill_amid_write
 
 from sa_study.errors import StudyFolderError
 from sa_study.space import SearchSpace
-from sa_study.study.database import keep_copy, mend, open_storage, read_trials, trials_in
+from sa_study.study.database import keep_copy, mend, open_storage, read_trials, roll_back, trials_in
 from sa_study.study.folder import StudyFolder
+from sa_study.study.lock import driver_lock
 from sa_study.study.records import STUDY_NAME
 from sa_study.study.search import create_study
 
@@ -58,24 +58,26 @@ def test_another_programs_database_is_named(tmp_path: Path) -> None:
         read_trials(folder)
 
 
-CUT_OFF = """
-import os, signal, sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("PRAGMA cache_size = 1")
-connection.execute("BEGIN")
-connection.execute("CREATE TABLE filler (text)")
-connection.executemany("INSERT INTO filler VALUES (?)", [("x" * 4000,)] * 500)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 def test_a_write_that_was_killed_is_named_and_mended_by_opening_to_write(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
-    subprocess.run([sys.executable, "-c", CUT_OFF, str(folder.database)], check=False)
-    assert Path(f"{folder.database}-journal").exists(), "SQLite must have a write to roll back"
+    kill_amid_write(folder.database)
     with pytest.raises(StudyFolderError, match="a write to it was cut off; 'resume"):
         read_trials(folder)
     assert trials_in(open_storage(folder), folder) == read_trials(folder) == []
+
+
+def test_a_write_that_was_killed_is_rolled_back_unless_a_driver_runs(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    kill_amid_write(folder.database)
+    with driver_lock(folder.lock):
+        roll_back(folder)
+        with pytest.raises(StudyFolderError, match="a write to it was cut off"):
+            read_trials(folder)
+    roll_back(folder)
+    assert read_trials(folder) == []
+    before = folder.database.read_bytes()
+    roll_back(folder)
+    assert folder.database.read_bytes() == before
 
 
 def spoil(path: Path) -> None:
