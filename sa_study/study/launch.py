@@ -23,7 +23,7 @@ from sa_study.study.database import keep_copy, mend, open_readonly, open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.meter import Budget, Meter
-from sa_study.study.prepare import check_slots, load_data, made, note, resolve
+from sa_study.study.prepare import check_slots, claim, load_data, made, note, resolve
 from sa_study.study.queue import Given, queue_points
 from sa_study.study.records import ENDED, TrialEvent, read_record
 from sa_study.study.results import result_files
@@ -138,7 +138,7 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
         storage.require_reachable()
         require_room(folder, config, any_of(data).num_classes, room, config.goal)
         with made(folder, config, data, starts, room, given):
-            _claim(folder, config)
+            claim(folder, config)
             return _run(folder, config, data, starts, room, watcher)
 
 
@@ -180,18 +180,11 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
             config = check_slots(config, room)
             storage.require_reachable()
             require_room(folder, config, any_of(data).num_classes, room, left)
-            _claim(folder, config)
+            claim(folder, config)
             note(folder, data, starts, room)
             config.write(folder.config)
             queue_points(database, given.points)
             return _run(folder, config, data, starts, room, watcher)
-
-
-def _claim(folder: StudyFolder, config: StudyConfig) -> None:
-    """Makes sure that a place outside of the study's folder is this study's."""
-    if config.storage_path:
-        about = read_about(open_storage(folder), folder)
-        Storage.of_study(folder, config.storage_path).claim(about.get("id"))
 
 
 def _require_enough(config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:

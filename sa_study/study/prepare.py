@@ -16,12 +16,13 @@ from sa_study.provenance import note_launch, read_provenance
 from sa_study.space_file import complete, override
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_storage
+from sa_study.study.database import open_storage, read_about
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.queue import Given, queue_points
 from sa_study.study.search import create_study
 from sa_study.study.starts import Starts, noted, require_same
+from sa_study.study.storage import Storage
 from sa_study.training import load_folds
 
 
@@ -90,6 +91,18 @@ def made(
     finally:
         if unmade:
             shutil.rmtree(folder.root, ignore_errors=True)
+
+
+def claim(folder: StudyFolder, config: StudyConfig) -> None:
+    """Makes sure that a place outside of the study's folder is this study's; see `Storage.claim`.
+
+    Raises:
+        StudyFolderError: It is another's.
+        ConfigError: It cannot be reached or written.
+    """
+    if config.storage_path:
+        about = read_about(open_storage(folder), folder)
+        Storage.of_study(folder, config.storage_path).claim(about.get("id"))
 
 
 def note(folder: StudyFolder, data: Folds, starts: Starts, room: Slots) -> None:
