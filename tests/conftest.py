@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from sa_study.study.recorded import Recorded
 
 # Sums depend on the number of threads, and two of them only get in each other's way at the tests' sizes.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -72,3 +77,19 @@ def make_market(tmp_path: Path, draw_image: Callable[..., Path]) -> Callable[...
         return root
 
     return make
+
+
+@pytest.fixture
+def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has a rerun find the machine, versions and code that `recorded` was made with."""
+    from recorded_trial import NOW
+
+    monkeypatch.setattr("sa_study.study.reproduction.describe_run", lambda: copy.deepcopy(NOW))
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    """A recorded trial, without training anything."""
+    from recorded_trial import recorded_trial
+
+    return recorded_trial(tmp_path)

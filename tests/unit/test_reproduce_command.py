@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
@@ -14,7 +13,7 @@ import pytest
 import torch
 from made_study import make_study
 from optuna.trial import TrialState
-from recorded_trial import EPOCHS, NOW, again, elsewhere, figures, recorded_trial
+from recorded_trial import EPOCHS, again, elsewhere, figures
 from tool import Tool
 
 from sa_study import keys
@@ -25,15 +24,7 @@ from sa_study.study.reproduction import Verdict, entry, judge, keep, read_reprod
 from sa_study.study.rerun import Rerun, run_again
 from sa_study.study.result_rows import ResultRows
 
-
-@pytest.fixture(autouse=True)
-def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.study.reproduction.describe_run", lambda: copy.deepcopy(NOW))
-
-
-@pytest.fixture
-def recorded(tmp_path: Path) -> Recorded:
-    return recorded_trial(tmp_path)
+pytestmark = pytest.mark.usefixtures("same_machine")
 
 
 @pytest.fixture

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from optuna.trial import TrialState
-from recorded_trial import CHECKPOINT, EPOCHS, NOW, again, elsewhere, figures, recorded_trial
+from recorded_trial import CHECKPOINT, EPOCHS, again, elsewhere, figures
 
 from sa_study.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
 from sa_study.study.comparison import compare, contradictions
@@ -19,15 +17,7 @@ from sa_study.study.recorded import BEST, LAST, RAY, SCORES, Recorded
 from sa_study.study.reproduction import failures, judge
 from sa_study.study.rerun import compare_weights
 
-
-@pytest.fixture(autouse=True)
-def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.study.reproduction.describe_run", lambda: copy.deepcopy(NOW))
-
-
-@pytest.fixture
-def recorded(tmp_path: Path) -> Recorded:
-    return recorded_trial(tmp_path)
+pytestmark = pytest.mark.usefixtures("same_machine")
 
 
 def save_weights(recorded: Recorded, state: dict[str, torch.Tensor], **changes: Any) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
-from recorded_trial import NOW, again, recorded_trial
+from recorded_trial import NOW, again
 from torch import Tensor
 
 from sa_study.config import Settings
@@ -24,14 +23,7 @@ STATE = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor(3)}
 OTHER = {**STATE, "b": torch.tensor(4)}
 
 
-@pytest.fixture(autouse=True)
-def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.study.reproduction.describe_run", lambda: copy.deepcopy(NOW))
-
-
-@pytest.fixture
-def recorded(tmp_path: Path) -> Recorded:
-    return recorded_trial(tmp_path)
+pytestmark = pytest.mark.usefixtures("same_machine")
 
 
 @pytest.mark.parametrize(
