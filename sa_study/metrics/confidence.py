@@ -35,7 +35,7 @@ def intervals(scores: QueryScores, level: float = LEVEL) -> dict[str, list[float
     with Clopper's and Pearson's bounds (Korn and Graubard, "Confidence Intervals for Proportions With Small
     Expected Number of Positive Counts Estimated From Survey Data", 1998). As a sample may lack the few
     identities at which everything fails, it is taken to vary as if there were √n / 2 more that succeed or
-    fail wholly: a twelfth more at 20 identities, a fiftieth at 750. Percentiles of a bootstrap hold the truth
+    fail wholly: a ninth more at 20 identities, a fiftieth at 750. Percentiles of a bootstrap hold the truth
     too seldom where a high figure is of few identities (`benchmarks/coverage.py`).
 
     Returns:
@@ -210,12 +210,13 @@ def _run_variances(tables: list[list[Array]], of_strata: list[Array]) -> Iterato
     """
     strata = len(of_strata)
     several = [any(len(table) > 1 for table in side) for side in tables]
-    for side in tables if all(several) else [list(chain.from_iterable(tables))] if any(several) else []:
-        means = [table.mean(axis=1) for table in side]
-        freedom = sum(of_one.size - 1 for of_one in means)
-        squares = sum(float(np.square(of_one - of_one.mean()).sum()) for of_one in means)
-        yield squares / freedom * sum(1 / of_one.size for of_one in means) / strata**2, freedom
-    if strata > 1 and not any(several):
+    if any(several):
+        for side in tables if all(several) else [list(chain.from_iterable(tables))]:
+            means = [table.mean(axis=1) for table in side]
+            freedom = sum(of_one.size - 1 for of_one in means)
+            squares = sum(float(np.square(of_one - of_one.mean()).sum()) for of_one in means)
+            yield squares / freedom * sum(1 / of_one.size for of_one in means) / strata**2, freedom
+    elif strata > 1:
         means_of_strata = np.array([values.mean() for values in of_strata])
         yield float(means_of_strata.var(ddof=1)) / strata, strata - 1
 
