@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from sa_study.errors import ConfigError, DataError
-from sa_study.metrics.ranking import RankingAccumulator, RankingMetrics, label_vectors
+from sa_study.metrics.arrays import Numbers, as_tensor, label_vectors, real_array
+from sa_study.metrics.ranking import RankingAccumulator, RankingMetrics
 
 ROWS_PER_BLOCK = 256
 COLUMNS_PER_PRODUCT = 2048
@@ -18,7 +18,7 @@ COLUMNS_PER_PRODUCT = 2048
 
 
 def squared_euclidean_blocks(
-    query_features: Tensor, gallery_features: Tensor, block: int = ROWS_PER_BLOCK, *, reuse: bool = False
+    query_features: Numbers, gallery_features: Numbers, block: int = ROWS_PER_BLOCK, *, reuse: bool = False
 ) -> Iterator[tuple[slice, Tensor]]:
     """Return the distance matrix in blocks of rows, each computed when asked for, by matrix products.
 
@@ -26,7 +26,7 @@ def squared_euclidean_blocks(
     absolute error of about 1e-6·(|q|² + |g|²), whatever products PyTorch is set to.
 
     Args:
-        query_features: Real numbers, shape (Q, C), on any device; the work is done there, in float32.
+        query_features: Real numbers, shape (Q, C); a tensor's device does the work, in float32.
         gallery_features: Real numbers, shape (G, C), on any device.
         block: Rows of a block, at least 1.
         reuse: Put every block where the one before was: for who is done with that when asking for the next.
@@ -65,12 +65,12 @@ def _write_distances(result: Tensor, queries: Tensor, gallery: Tensor, norms: Te
 
 
 def rank_features(
-    query_features: Tensor,
-    gallery_features: Tensor,
-    query_pids: ArrayLike,
-    gallery_pids: ArrayLike,
-    query_camids: ArrayLike,
-    gallery_camids: ArrayLike,
+    query_features: Numbers,
+    gallery_features: Numbers,
+    query_pids: Numbers,
+    gallery_pids: Numbers,
+    query_camids: Numbers,
+    gallery_camids: Numbers,
     topk: int = 50,
     block: int = ROWS_PER_BLOCK,
 ) -> RankingMetrics:
@@ -92,11 +92,10 @@ def rank_features(
     """
     accumulator = RankingAccumulator(gallery_pids, gallery_camids, topk)
     pids, camids = label_vectors("query", query_pids, query_camids)
-    if len(pids) != len(query_features):
-        raise DataError(
-            f"{len(query_features)} query features but {len(pids)} query_pids; give one pid per feature"
-        )
-    for rows, distances in squared_euclidean_blocks(query_features, gallery_features, block, reuse=True):
+    queries, gallery = feature_pair(query_features, gallery_features)
+    if len(pids) != len(queries):
+        raise DataError(f"{len(queries)} query features but {len(pids)} query_pids; give one pid per feature")
+    for rows, distances in squared_euclidean_blocks(queries, gallery, block, reuse=True):
         accumulator.add(distances, pids[rows], camids[rows])
     return accumulator.result()
 
@@ -120,17 +119,21 @@ def full_precision(device: torch.device) -> Iterator[None]:
             backend.fp32_precision = precision
 
 
-def feature_pair(query_features: Tensor, gallery_features: Tensor) -> tuple[Tensor, Tensor]:
+def feature_pair(query_features: Numbers, gallery_features: Numbers) -> tuple[Tensor, Tensor]:
     """Return both as float32 without gradient on the queries' device.
 
     Raises:
-        DataError: They are not two matrices with the same number of columns.
+        DataError: They are not two matrices of real numbers with the same number of columns.
     """
-    shapes = tuple(query_features.shape), tuple(gallery_features.shape)
-    if any(len(shape) != 2 for shape in shapes) or not shapes[0][1] == shapes[1][1] > 0:
+    expected = "a matrix of real numbers, one row per image"
+    queries, gallery = (
+        as_tensor(real_array(name, features, expected, (None, None)), torch.float32)
+        for name, features in (("query_features", query_features), ("gallery_features", gallery_features))
+    )
+    shapes = tuple(queries.shape), tuple(gallery.shape)
+    if not shapes[0][1] == shapes[1][1] > 0:
         raise DataError(
-            f"query_features has shape {shapes[0]} and gallery_features {shapes[1]}; both must be matrices,"
-            " one row per image, with the same number of columns, at least one"
+            f"query_features has shape {shapes[0]} and gallery_features {shapes[1]}; both must have the same"
+            " number of columns, at least one"
         )
-    queries, gallery = query_features.detach(), gallery_features.detach()
-    return queries.float(), gallery.to(device=queries.device, dtype=torch.float32)
+    return queries, gallery.to(queries.device)

@@ -6,13 +6,15 @@ Every figure follows from the ranks of a query's true matches: only these leave 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sa_study.errors import ConfigError, DataError
+from sa_study.metrics.arrays import Numbers, as_tensor, label_vectors, real_array
 from sa_study.metrics.positions import MatchPositions
 from sa_study.metrics.query_scores import QueryScores
 
@@ -68,7 +70,7 @@ class RankingAccumulator:
     gallery order.
     """
 
-    def __init__(self, gallery_pids: ArrayLike, gallery_camids: ArrayLike, topk: int = 50) -> None:
+    def __init__(self, gallery_pids: Numbers, gallery_camids: Numbers, topk: int = 50) -> None:
         """Prepare the gallery.
 
         Args:
@@ -92,7 +94,12 @@ class RankingAccumulator:
         self._counts: list[NDArray[np.int64]] = []
         self._ranks: list[NDArray[np.int64]] = []
 
-    def add(self, distances: ArrayLike | Tensor, query_pids: ArrayLike, query_camids: ArrayLike) -> None:
+    @property
+    def gallery_size(self) -> int:
+        """Number of gallery images."""
+        return self._pids.size
+
+    def add(self, distances: Numbers, query_pids: Numbers, query_camids: Numbers) -> None:
         """Rank the gallery for some more queries.
 
         Args:
@@ -105,7 +112,8 @@ class RankingAccumulator:
             DataError: Shapes do not fit each other or the gallery, or a distance is NaN.
         """
         pids, camids = label_vectors("query", query_pids, query_camids)
-        rows = _comparable(_distance_matrix(distances, pids.size, self._pids.size))
+        matrix = _distance_matrix(distances, pids.size, self._pids.size)
+        rows = as_tensor(matrix, torch.float32, torch.float64)
         _refuse_nan(rows, first_query=sum(counts.size for counts in self._counts))
         self._query_pids.append(pids)
         for start in range(0, pids.size, self._step):
@@ -131,11 +139,11 @@ class RankingAccumulator:
 
 
 def ranking_metrics(
-    distances: ArrayLike | Tensor,
-    query_pids: ArrayLike,
-    gallery_pids: ArrayLike,
-    query_camids: ArrayLike,
-    gallery_camids: ArrayLike,
+    distances: Numbers,
+    query_pids: Numbers,
+    gallery_pids: Numbers,
+    query_camids: Numbers,
+    gallery_camids: Numbers,
     topk: int = 50,
 ) -> RankingMetrics:
     """Rank the gallery for every query and return the figures; the protocol is `RankingAccumulator`'s.
@@ -154,60 +162,19 @@ def ranking_metrics(
     """
     accumulator = RankingAccumulator(gallery_pids, gallery_camids, topk)
     pids, camids = label_vectors("query", query_pids, query_camids)
-    rows = _distance_matrix(distances, pids.size, np.size(gallery_pids))
+    rows = _distance_matrix(distances, pids.size, accumulator.gallery_size)
     for start in range(0, pids.size, ROWS_PER_BLOCK):
         block = slice(start, start + ROWS_PER_BLOCK)
         accumulator.add(rows[block], pids[block], camids[block])
     return accumulator.result()
 
 
-def label_vectors(
-    name: str, pids: ArrayLike, camids: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pids and camids as int64 vectors of the same length; `name` stands in the errors.
-
-    Raises:
-        DataError: One is no vector of integers, or the lengths differ.
-    """
-    vectors = {f"{name}_pids": np.asarray(pids), f"{name}_camids": np.asarray(camids)}
-    for label, vector in vectors.items():
-        if vector.ndim != 1 or (vector.size and vector.dtype.kind not in "iu"):
-            raise DataError(
-                f"{label} has shape {vector.shape} and type {vector.dtype}; it must be a vector of integers"
-            )
-    lengths = [vector.size for vector in vectors.values()]
-    if lengths[0] != lengths[1]:
-        raise DataError(
-            f"{name}_pids has {lengths[0]} entries and {name}_camids {lengths[1]}; give one of each per image"
-        )
-    first, second = (vector.astype(np.int64) for vector in vectors.values())
-    return first, second
-
-
-def _distance_matrix(
-    distances: ArrayLike | Tensor, queries: int, gallery: int
-) -> NDArray[np.floating] | Tensor:
-    rows = distances if isinstance(distances, Tensor) else np.asarray(distances)
-    numbers = _is_real(rows.dtype) if isinstance(rows, Tensor) else rows.dtype.kind in "iuf"
-    if tuple(rows.shape) != (queries, gallery) or not numbers:
-        raise DataError(
-            f"distances has shape {tuple(rows.shape)} and type {rows.dtype}; it must hold real numbers, one"
-            f" row for each of the {queries} queries and one column for each of the {gallery} gallery images"
-        )
-    return rows
-
-
-def _is_real(dtype: torch.dtype) -> bool:
-    return not dtype.is_complex and dtype != torch.bool
-
-
-def _comparable(rows: NDArray[np.floating] | Tensor) -> Tensor:
-    """Return the rows as a tensor of float32 or float64, sharing memory where it can be shared."""
-    if isinstance(rows, Tensor):
-        return rows.detach() if rows.dtype in (torch.float32, torch.float64) else rows.detach().double()
-    dtype = rows.dtype if rows.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    # PyTorch knows neither read-only arrays nor every memory order; these are copied.
-    return torch.from_numpy(np.require(rows, dtype, ["C", "W"]))
+def _distance_matrix(distances: Numbers, queries: int, gallery: int) -> NDArray[Any] | Tensor:
+    expected = (
+        f"a matrix of real numbers, one row for each of the {queries} queries and one column for each of the"
+        f" {gallery} gallery images"
+    )
+    return real_array("distances", distances, expected, (queries, gallery))
 
 
 def _refuse_nan(rows: Tensor, first_query: int) -> None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sa_study.errors import ConfigError, DataError
+from sa_study.metrics.arrays import Numbers
 from sa_study.metrics.distances import feature_pair, squared_euclidean_blocks
 from sa_study.metrics.neighbours import expanded_sets, nearest
 from sa_study.metrics.sparse import ENTRIES_PER_CHUNK, SparseRows, chunks, spans, stacked, summed
 
 
 def rerank(
-    query_features: ArrayLike | Tensor,
-    gallery_features: ArrayLike | Tensor,
+    query_features: Numbers,
+    gallery_features: Numbers,
     k1: int = 20,
     k2: int = 6,
     lambda_value: float = 0.3,
@@ -41,18 +42,14 @@ def rerank(
         DataError: Features are not two non-empty matrices of finite numbers with the same number of columns.
         ConfigError: `k1`, `k2` or `lambda_value` is out of range.
     """
-    queries, gallery = (
-        # A copy, because arrays shared between processes are read-only, which PyTorch does not support.
-        given if isinstance(given, Tensor) else torch.from_numpy(np.array(given, dtype=np.float32))
-        for given in (query_features, gallery_features)
-    )
-    result: NDArray[np.float32] = rerank_features(queries, gallery, k1, k2, lambda_value).cpu().numpy()
+    reranked = rerank_features(query_features, gallery_features, k1, k2, lambda_value)
+    result: NDArray[np.float32] = reranked.cpu().numpy()
     return result
 
 
 def rerank_features(
-    query_features: Tensor,
-    gallery_features: Tensor,
+    query_features: Numbers,
+    gallery_features: Numbers,
     k1: int = 20,
     k2: int = 6,
     lambda_value: float = 0.3,
@@ -77,8 +74,9 @@ def rerank_features(
         ConfigError: `k1`, `k2` or `lambda_value` is out of range.
     """
     _check_settings(k1, k2, lambda_value)
-    features = _stacked(query_features, gallery_features)
-    distances = features.new_empty(len(query_features), len(gallery_features))
+    queries, gallery = feature_pair(query_features, gallery_features)
+    features = _stacked(queries, gallery)
+    distances = features.new_empty(len(queries), len(gallery))
     ranks, scales = _neighbours(features, max(k1 + 1, k2), distances)
     encodings = _encode(features, scales, *expanded_sets(ranks, k1))
     if k2 > 1:
@@ -99,7 +97,7 @@ def _check_settings(k1: int, k2: int, lambda_value: float) -> None:
 
 def _stacked(queries: Tensor, gallery: Tensor) -> Tensor:
     """Return the features of all images, queries first."""
-    features = torch.cat(feature_pair(queries, gallery))
+    features = torch.cat((queries, gallery))
     broken = int((~features.isfinite()).any(dim=1).sum())
     if broken or not (len(queries) and len(gallery)):
         raise DataError(

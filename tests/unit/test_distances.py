@@ -85,7 +85,7 @@ def test_rank_features_equals_ranking_of_the_whole_matrix(device: str, block: in
             torch.ones(2, 4),
             r"\(2, 3\) and gallery_features \(2, 4\).*same number of columns",
         ),
-        (torch.ones(2), torch.ones(2, 2), r"query_features has shape \(2,\).*must be matrices"),
+        (torch.ones(2), torch.ones(2, 2), r"query_features has shape \(2,\).*must be a matrix"),
         (torch.ones(2, 0), torch.ones(2, 0), r"at least one"),
     ],
 )
