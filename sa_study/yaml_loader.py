@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -13,6 +14,8 @@ _MOST_NODES = 20_000
 _LONGEST_NUMBER = 100
 """Characters of a value that is no text: Python takes time and memory over numbers of thousands."""
 
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
 _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -22,7 +25,8 @@ def load_yaml(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: It is no YAML, or is nested too deeply, grows too large by its aliases, has a key
-            twice or one that is no text, or wants something built that is no plain value.
+            twice or one that is no text, or a number that people read otherwise than YAML, or wants
+            something built that is no plain value.
         ValueError: A date or a number is none.
     """
     loader = _Loader(text)
@@ -69,10 +73,22 @@ def _count(node: Any, counts: dict[int, int]) -> int:
         total += _count(part, counts)
         if total > _MOST_NODES:
             raise _fault(f"holds more than {_MOST_NODES} values, counting what aliases (*name) repeat", node)
-    if isinstance(node, yaml.ScalarNode) and node.tag != _TEXT and len(node.value) > _LONGEST_NUMBER:
-        raise _fault(f"a number or date of {len(node.value)} characters", node)
+    if isinstance(node, yaml.ScalarNode):
+        _check_scalar(node)
     counts[id(node)] = total
     return total
+
+
+def _check_scalar(node: yaml.ScalarNode) -> None:
+    if node.tag != _TEXT and len(node.value) > _LONGEST_NUMBER:
+        raise _fault(f"a number or date of {len(node.value)} characters", node)
+    if node.tag not in _NUMBERS:
+        return
+    # YAML 1.1 means 8 by 010 and 90 by 1:30, which few who write them do.
+    if re.match(r"[-+]?0[0-9_]", node.value):
+        raise _fault(f"{node.value} begins with 0, which YAML takes for octal; write it without that 0", node)
+    if ":" in node.value:
+        raise _fault(f"{node.value} is in YAML a number to the base 60; write it in decimal", node)
 
 
 def _check_keys(node: yaml.MappingNode) -> None:

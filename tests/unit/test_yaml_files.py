@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,43 @@ def test_a_wrong_assignment_is_quoted(text: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse_assignments([text])
     assert str(error.value).startswith(f"--set {text}: ") and "\n" not in str(error.value)
+
+
+MISREAD = ["010", "-010", "+07", "00", "0_17", "010.5", "00.1", "1:30", "-1:30", "1:30.5", "12:3"]
+
+
+@pytest.mark.parametrize("number", MISREAD)
+def test_a_number_that_yaml_reads_otherwise_than_people_is_refused(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "file.yaml"
+    for key in ("batch_size", "lr"):
+        with pytest.raises(ConfigError, match=re.escape(f"--set {key}={number}: line 1: {number} ")):
+            parse_assignments([f"{key}={number}"])
+        rule = f"{{type: categorical, choices: [1, {number}]}}"
+        for text in (f"{key}: {number}", f"a: 1\nsearch: {{{key}: {rule}}}", f"trials: {number}"):
+            path.write_text(text)
+            with pytest.raises(ConfigError, match=re.escape(f"{number} ")) as error:
+                read_yaml(path)
+            assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("16", 16), ("0x10", 16), ("0b100", 4), ("1_000", 1000), ("+7", 7)]
+)
+def test_whole_numbers_mean_what_they_say(text: str, value: int) -> None:
+    assert parse_assignments([f"seed={text}"]) == {"seed": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.5", 0.5), (".5", 0.5), ("08", 8.0), ("1e-3", 0.001), ("1.5e+1", 15.0), ("5", 5.0)]
+)
+def test_fractions_mean_what_they_say(text: str, value: float) -> None:
+    assert parse_assignments([f"lr={text}"]) == {"lr": value}
+
+
+def test_no_other_notation_becomes_another_number() -> None:
+    for text in ("0o10", "08", "1e1", "01:30"):
+        with pytest.raises(ConfigError, match=f"batch_size: '{text}' is not valid"):
+            parse_assignments([f"batch_size={text}"])
 
 
 NO_MAPPING = [b"- 1\n- 2\n", b"a: [1\n", b"\xff\xfe\x00", b"just text", b"lr: 2020-13-45\n"]
