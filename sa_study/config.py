@@ -13,11 +13,11 @@ import os
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sa_study import keys
 from sa_study.errors import ConfigError
+from sa_study.files import expanded
 
 MAX_EPOCHS = 1000
 
@@ -231,7 +231,10 @@ def check_value(key: str, value: Any) -> Any:
     if key == "pretrained" and ("://" in value or not is_file_name(value)):
         raise ConfigError("pretrained: is no path of a file; weights are not fetched, so give a local copy")
     if key == "pretrained" and value not in ("imagenet", "none"):
-        return str(Path(value).expanduser().absolute())  # Ray's workers run in other folders
+        try:
+            return str(expanded(value).absolute())  # Ray's workers run in other folders
+        except ConfigError as error:
+            raise ConfigError(f"pretrained: {error}") from None
     return value
 
 

@@ -11,7 +11,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from sa_study.errors import ConfigError
+
 _MOST_JSON = 16 * 2**20
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path as a user gives it, with a leading `~` or `~user` replaced by that home folder.
+
+    A shell does so only where the path stands bare: not in quotes, after `=`, or in a settings file.
+
+    Raises:
+        ConfigError: That home folder is not known.
+    """
+    found = os.path.expanduser(path)  # noqa: PTH111 - a Path has forgotten the ./ of ./~name
+    if found.startswith("~"):
+        raise ConfigError(
+            f"{os.fspath(path)}: no home folder of {found.partition('/')[0]} is known; give the path in full"
+        )
+    return Path(found)
 
 
 def require_regular(path: Path) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sa_study.config import Settings, check_key, check_value
 from sa_study.errors import ConfigError
+from sa_study.files import expanded
 from sa_study.space import SAMPLERS, SCHEDULERS, Parameter, Scheduler, SearchSpace, default_of
 from sa_study.space_check import check_space
 from sa_study.space_parameter import is_number, one_of, only_keys, parse_parameter
@@ -25,6 +26,7 @@ def load_space(path: Path) -> SearchSpace:
     Raises:
         ConfigError: The file is missing, not YAML, or wrong; the key is named.
     """
+    path = expanded(path)
     known = SPACES / f"{path}.yaml"
     if not path.is_file() and not path.suffix and known.is_file():
         path = known

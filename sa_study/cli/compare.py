@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sa_study.cli.options import Json
+from sa_study.cli.options import Json, path_argument
 
 
 def register(app: typer.Typer) -> None:
@@ -18,9 +18,9 @@ def register(app: typer.Typer) -> None:
 def compare(
     first: Annotated[
         Path,
-        typer.Argument(metavar="A", help="evaluation.json, or a folder with one (or seeds with one each)."),
+        path_argument(metavar="A", help="evaluation.json, or a folder with one (or seeds with one each)."),
     ],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one, on the same test images.")],
+    second: Annotated[Path, path_argument(metavar="B", help="Another one, on the same test images.")],
     as_json: Json = False,
 ) -> None:
     """Tell whether B is really better than A on the test set: a paired test over identities, and seeds."""

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from sa_study.cli.options import path_argument
+
 app = typer.Typer(no_args_is_help=True, help="Check a data set, or draw the sample data.")
 
 
@@ -15,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Check a data set, or draw the samp
 def check(
     root: Annotated[
         Path,
-        typer.Argument(
+        path_argument(
             metavar="DIR",
             help="Market-1501, DukeMTMC-reID, CUHK03-NP or MSMT17 as distributed, any folder laid out like "
             "the first, or its parent.",
@@ -44,7 +46,7 @@ def check(
 
 @app.command()
 def make(
-    root: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; must not exist.")],
+    root: Annotated[Path, path_argument(metavar="DIR", help="Where to; must not exist.")],
     identities: Annotated[
         int | None, typer.Option(help="Training identities; a third as many test identities come on top.")
     ] = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,31 +13,57 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from sa_study.errors import ConfigError
+from sa_study.files import expanded
 from sa_study.space import SAMPLERS, SCHEDULERS
+
+_PATH = "<path>"
 
 if TYPE_CHECKING:
     from sa_study.space import SearchSpace
     from sa_study.study.config import StudyConfig
 
+
+def path_option(*names: str, **more: Any) -> Any:
+    """An option that takes a path: as `typer.Option`, and a leading `~` is a home folder, also in quotes."""
+    return typer.Option(*names, parser=_user_path, metavar=_PATH, **more)
+
+
+def path_argument(*, metavar: str, help: str) -> Any:
+    """An argument that takes a path, read as `path_option` reads it."""
+    return typer.Argument(metavar=metavar, help=help, parser=_user_path)
+
+
+def _folder_or_uri(text: str) -> str:
+    return text if not text or "://" in text else str(_user_path(text).absolute())
+
+
+def _user_path(text: str | os.PathLike[str]) -> Path:
+    try:
+        return expanded(text)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 DataDir = Annotated[
     Path,
-    typer.Option(
+    path_option(
         "--data-dir",
         help="Data set as distributed: Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17 (or its parent).",
         show_default=False,
     ),
 ]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", help="Weights file: ours, or the published checkpoint.pth.tar.")
+    Path | None, path_option("--weights", help="Weights file: ours, or the published checkpoint.pth.tar.")
 ]
 OtherDataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Data set.", show_default="the study's own")
+    Path | None, path_option("--data-dir", help="Data set.", show_default="the study's own")
 ]
 MOST_SEEDS = 1000
 """Trainings of one configuration; more would take longer than anyone waits."""
 
-Study = Annotated[Path, typer.Option("--study", help="Folder of the study.", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", help="Folder for the run.", show_default=False)]
+Study = Annotated[Path, path_option("--study", help="Folder of the study.", show_default=False)]
+Out = Annotated[Path, path_option("--out", help="Folder for the run.", show_default=False)]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting; may be repeated. See 'settings'."),
@@ -76,7 +103,7 @@ class StudyOptions:
     data_dir: DataDir
     space: Annotated[
         Path,
-        typer.Option(help="Search-space file, or the name of one in search_spaces: default, wide, …"),
+        path_option(help="Search-space file, or the name of one in search_spaces: default, wide, …"),
     ] = Path("default")
     trials: Trials = None
     time_budget: TimeBudget = None
@@ -116,7 +143,10 @@ class StudyOptions:
     storage_path: Annotated[
         str | None,
         typer.Option(
-            help="Folder or URI that all nodes reach, for trial files.", show_default="the study's folder"
+            help="Folder or URI that all nodes reach, for trial files.",
+            show_default="the study's folder",
+            parser=_folder_or_uri,
+            metavar=_PATH,
         ),
     ] = None
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0
@@ -134,7 +164,6 @@ class StudyOptions:
 
         space = override(load_space(self.space), parse_assignments(self.overrides or []))
         space = self._searched_by(space)
-        storage = self.storage_path
         return StudyConfig(
             data_dir=self.data_dir.absolute(),
             space=space,
@@ -148,7 +177,7 @@ class StudyOptions:
             gpus_per_trial=self.gpus_per_trial,
             max_concurrent=self.max_concurrent,
             address=self.address,
-            storage_path=storage and (storage if "://" in storage else str(Path(storage).absolute())),
+            storage_path=self.storage_path,
             seed=self.seed,
         )
 

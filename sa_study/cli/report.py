@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sa_study.cli.options import Study
+from sa_study.cli.options import Study, path_option
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +21,7 @@ def report(
     study: Study,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="HTML file to write.", show_default="report.html in the study's folder"),
+        path_option("--out", help="HTML file to write.", show_default="report.html in the study's folder"),
     ] = None,
 ) -> None:
     """Write a page that shows and explains a study: one HTML file, also while the study runs."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sa_study.cli.options import MOST_SEEDS, DataDir, Json, Out, Quiet, Rerank, Resume, Set
+from sa_study.cli.options import MOST_SEEDS, DataDir, Json, Out, Quiet, Rerank, Resume, Set, path_option
 from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def paper(
 
 
 def train(
-    config: Annotated[Path, typer.Option("--config", help="Settings file, e.g. a study's best.yaml.")],
+    config: Annotated[Path, path_option("--config", help="Settings file, e.g. a study's best.yaml.")],
     data_dir: DataDir,
     out: Out,
     resume: Resume = False,

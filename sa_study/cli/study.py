@@ -19,6 +19,7 @@ from sa_study.cli.options import (
     StudyOptions,
     TimeBudget,
     Trials,
+    path_option,
     takes_study_options,
 )
 
@@ -38,7 +39,7 @@ def register(app: typer.Typer) -> None:
 def plan(
     options: StudyOptions,
     study: Annotated[
-        Path, typer.Option("--study", help="Where the study would be made.", show_default=False)
+        Path, path_option("--study", help="Where the study would be made.", show_default=False)
     ] = Path("runs/study"),
 ) -> None:
     """Tell beforehand what 'tune' with the same options will take: epochs, time, GPU-hours, disk.
@@ -79,7 +80,7 @@ def resume(
     max_concurrent: MaxConcurrent = None,
     address: Address = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Where the same data lie now.", show_default="as before")
+        Path | None, path_option("--data-dir", help="Where the same data lie now.", show_default="as before")
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -121,7 +122,7 @@ def audit(study: Study) -> None:
 
 
 def demo(
-    study: Annotated[Path, typer.Option("--study", help="Folder of the demo's study.")] = Path("runs/demo"),
+    study: Annotated[Path, path_option("--study", help="Folder of the demo's study.")] = Path("runs/demo"),
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sa_study.data.layouts import KNOWN, Layout, layouts_of
 from sa_study.errors import DataError
+from sa_study.files import expanded
 
 _RAW_CUHK03 = "cuhk-03.mat"
 _DEEPER = 100
@@ -20,8 +21,9 @@ def find_dataset(root: Path | str) -> tuple[Path, Layout]:
 
     Raises:
         DataError: There is none, several lie below `root`, or one fits several layouts.
+        ConfigError: `root` begins with `~`, and that home folder is not known.
     """
-    root = Path(root).absolute()
+    root = expanded(root).absolute()
     if root.name.lower() == _RAW_CUHK03:
         raise _raw_cuhk03(root)
     names = names_in(root)

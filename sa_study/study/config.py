@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from sa_study import keys
 from sa_study.config import is_file_name
 from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.files import expanded
 from sa_study.redaction import is_secret_name
 from sa_study.space import SearchSpace
 from sa_study.space_file import parse_space
@@ -198,7 +199,10 @@ class StudyConfig:
             if not isinstance(values["space"], dict):
                 raise ConfigError("space: expected 'key: value' lines")
             space = parse_space(values["space"], "space", folds=True)
-            return cls(**{**values, "data_dir": Path(values["data_dir"]), "space": space})
+            storage = values.get("storage_path")
+            if isinstance(storage, str) and storage.startswith("~"):
+                values["storage_path"] = str(expanded(storage))
+            return cls(**{**values, "data_dir": expanded(values["data_dir"]), "space": space})
         except (ConfigError, KeyError, TypeError, ValueError) as error:
             raise StudyFolderError(f"{path}: is no study description of this version ({error})") from None
 
