@@ -29,7 +29,7 @@ from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
 from sa_study.model.network import SANet
 from sa_study.model.tensor_file import is_count, plain_values_fault
-from sa_study.model.weights import infer_architecture, load_state, read_state_dict, require_fitting
+from sa_study.model.weights import infer_architecture, load_state, read_weights, require_fitting
 
 Report = Callable[[str, int, int], None]
 """Told a phase, what is done of it, and how much there is in all."""
@@ -48,6 +48,7 @@ class TrainedNetwork:
         source: The weights file.
         epoch: The epoch that the weights are of, or None where the file does not say.
         unused: Keys of the file that the network has no place for.
+        found: Where in the file the weights were, and what was taken off their names; empty for plain ones.
     """
 
     net: SANet
@@ -55,6 +56,13 @@ class TrainedNetwork:
     source: Path
     epoch: int | None
     unused: tuple[str, ...]
+    found: str = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user ought to know of the file, a line each."""
+        lines = [f"{self.source}: {self.found}"] if self.found else []
+        return lines + ([f"not used of {self.source}: {', '.join(self.unused)}"] if self.unused else [])
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,8 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
         WeightsError: The file is no weights file.
         ConfigError: The overrides do not go with it.
     """
-    state, beside = read_state_dict(path)
+    file = read_weights(path)
+    state, beside = file.state, file.beside
     try:
         found = infer_architecture(state)
     except WeightsError as error:
@@ -103,7 +112,7 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
         require_fitting(build_network(settings, num_classes), state, str(path))
     net = build_network(settings, num_classes)
     report = load_state(net, state, str(path))
-    return TrainedNetwork(net, settings, path, epoch, report.unused)
+    return TrainedNetwork(net, settings, path, epoch, report.unused, file.found)
 
 
 def load_test_images(

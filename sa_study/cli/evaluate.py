@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sa_study.cli.options import MOST_SEEDS, Json, OtherDataDir, Quiet, Rerank, Set, Weights
+from sa_study.cli.options import MOST_SEEDS, Json, OtherDataDir, Quiet, Rerank, Set, Weights, path_option
 from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     study: Annotated[
-        Path | None, typer.Option("--study", help="Study whose best checkpoint to evaluate.")
+        Path | None, path_option("--study", help="Study whose best checkpoint to evaluate.")
     ] = None,
     weights: Weights = None,
     data_dir: OtherDataDir = None,
     rerank: Rerank = False,
-    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write (with --weights).")] = None,
+    out: Annotated[Path | None, path_option("--out", help="JSON file to write (with --weights).")] = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="Evaluate the study's baseline too.")] = False,
     retrain: Annotated[
         bool,
@@ -143,6 +143,7 @@ def _evaluate_weights(
     output: Output, weights: Path, data_dir: Path, rerank: bool, out: Path | None, values: dict[str, Any]
 ) -> None:
     from sa_study.data.dataset import ReidDataset
+    from sa_study.data.layouts import TEST_SPLITS
     from sa_study.evaluation import evaluate, load_network, load_test_images
     from sa_study.files import require_place, write_json
     from sa_study.report.console import evaluation_table, phases
@@ -152,10 +153,10 @@ def _evaluate_weights(
         raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
     if out:
         require_place(out)
-    dataset = ReidDataset(data_dir)
+    dataset = ReidDataset(data_dir, TEST_SPLITS)
     trained = load_network(weights, values)
-    if trained.unused:
-        output.say(f"not used of {weights}: {', '.join(trained.unused)}")
+    for note in trained.notes:
+        output.say(note)
     looks = Seen()
     with phases(output.console) as report:
         images = load_test_images(dataset, trained.settings, report)

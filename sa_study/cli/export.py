@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sa_study.cli.options import Set, Weights
+from sa_study.cli.options import Set, Weights, path_option
 from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    study: Annotated[Path | None, typer.Option("--study", help="Study to export.")] = None,
+    study: Annotated[Path | None, path_option("--study", help="Study to export.")] = None,
     weights: Weights = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write.", show_default="export in the study's")
+        Path | None, path_option("--out", help="Folder to write.", show_default="export in the study's")
     ] = None,
     formats: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sa_study.cli.options import OtherDataDir, Set, Weights
+from sa_study.cli.options import OtherDataDir, Set, Weights, path_option
 from sa_study.errors import ConfigError
 
 
@@ -18,11 +18,11 @@ def register(app: typer.Typer) -> None:
 
 
 def visualize(
-    study: Annotated[Path | None, typer.Option("--study", help="Study whose best network to show.")] = None,
+    study: Annotated[Path | None, path_option("--study", help="Study whose best network to show.")] = None,
     weights: Weights = None,
     data_dir: OtherDataDir = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the pictures.", show_default="STUDY/pictures")
+        Path | None, path_option("--out", help="Folder for the pictures.", show_default="STUDY/pictures")
     ] = None,
     test: Annotated[
         bool, typer.Option("--test", help="Show a study on the test set, not on its validation split.")
@@ -59,6 +59,7 @@ def visualize(
             subject = of_weights(weights, data_dir, values, reranked=rerank, report=report)
             made = make_pictures(subject, out, options, report)
     seen = [subject.look.seen.sentence] if subject.look else []
-    lines = [subject.where, *seen, *made.left_out, *(f"written: {path}" for path in made.files)]
+    written = [f"written: {path}" for path in made.files]
+    lines = [subject.where, *subject.trained.notes, *seen, *made.left_out, *written]
     for line in lines:
         console.print(plain(line), highlight=False, markup=False, soft_wrap=True)

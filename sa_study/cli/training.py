@@ -41,6 +41,7 @@ def train_run(
         Exit: With 130 after Ctrl-C; the last epoch is saved.
     """
     from sa_study import keys
+    from sa_study.model.weights import pretrained_note
     from sa_study.report.console import epoch_line, phases
     from sa_study.report.text import command
     from sa_study.training import train
@@ -49,6 +50,8 @@ def train_run(
         f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
         f"{len(data.gallery)} gallery images"
     )
+    if note := pretrained_note(run.pretrained):
+        output.say(note)
     epoch = 0
     try:
         with phases(output.console) as report:

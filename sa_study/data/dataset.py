@@ -90,28 +90,31 @@ class ReidDataset:
         root: The folder that holds the image folders.
         layout: Which layout it is.
         folders: What was found, by split: train, query, gallery.
-        train: Training images, sorted by file name.
+        train: Training images, sorted by file name; none where they were not asked for, as for the others.
         query: Query images, sorted by file name.
         gallery: Gallery images, sorted by file name, distractors (id 0) included, junk left out.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, splits: Sequence[str] = SPLITS) -> None:
         """Lists the data set.
 
         Args:
-            root: The folder as distributed (`Market-1501-v15.09.15`) or its parent.
+            root: The folder as distributed (`Market-1501-v15.09.15`) or its parent; `~` is the home folder.
+            splits: Those that are needed: the others are not read and need not be there. `TEST_SPLITS` do for
+                an evaluation.
 
         Raises:
             DataError: A folder is missing, is not one, or holds no images.
+            ConfigError: That home folder is not known.
         """
         self.root, layout = find_dataset(root)
-        self.folders = {split: read_split(self.root, layout, split) for split in SPLITS}
+        self.folders = {split: read_split(self.root, layout, split) for split in splits}
         for folder in self.folders.values():
             folder.require_images()
         self.layout = kind_of(layout, self.folders)
-        self.train = self.folders["train"].records
-        self.query = self.folders["query"].records
-        self.gallery = self.folders["gallery"].records
+        self.train, self.query, self.gallery = (
+            self.folders[split].records if split in self.folders else () for split in SPLITS
+        )
 
     def require_disjoint(self) -> None:
         """Raises DataError if an identity is in both the training and the test folders."""

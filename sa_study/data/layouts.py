@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SPLITS = ("train", "query", "gallery")
+TEST_SPLITS = ("query", "gallery")
 
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 

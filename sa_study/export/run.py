@@ -122,6 +122,7 @@ def export_weights(
     exported = Exported(out.absolute())
     chosen = _with_onnx(chosen, exported, asked=formats is not None)
     trained = load_network(weights, overrides)
+    exported.notes += trained.notes
     source = {"weights file": weights.name, "epoch": trained.epoch}
     with new_export(exported.out) as folder:
         exported.differences = write_networks(trained, source, chosen, folder / "network", report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -13,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from sa_study.errors import WeightsError
+from sa_study.files import expanded
 from sa_study.model.backbone import BLOCKS_AND_EXPANSION
-from sa_study.model.tensor_file import load_tensors, reason, shape_faults, state_dict_fault
+from sa_study.model.tensor_file import load_tensors, reason, shape_faults
+from sa_study.model.unwrap import NoWeights, WeightsFile, unwrap
 
 _NAMED = 3
 """Keys that an error lists before it only counts."""
@@ -22,37 +25,66 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a load left aside.
+    """What a load found and what it left aside.
 
     Attributes:
         unused: Keys of the file that the network has no place for, in the file's order.
+        found: Where in the file the weights were, and what was taken off their names; empty for plain ones.
     """
 
     unused: tuple[str, ...]
+    found: str = ""
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads a weights file without running anything that it holds.
 
     Args:
-        path: A file of `torch.save` in either format, also one written by Python 2: a state dict, or a dict
-            with one under `state_dict`.
+        path: As for `read_weights`.
 
     Returns:
-        The state dict on the CPU, its keys without `module.` prefix, and what lay beside it (such as
-        `epoch` and `best_top1` in the published file).
+        The state dict on the CPU, under the network's own names, and what lay beside it (such as `epoch` and
+        `best_top1` in the published file).
 
     Raises:
-        WeightsError: The file is missing, unreadable, damaged, would run code, or holds no state dict.
+        WeightsError: As `read_weights`.
     """
-    content = _read(Path(path))
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        state, beside = content["state_dict"], {k: v for k, v in content.items() if k != "state_dict"}
-    else:
-        state, beside = content, {}
-    if fault := state_dict_fault(state):
-        raise WeightsError(f"{path}: is not a weights file ({fault})")
-    return {key.removeprefix("module."): value for key, value in state.items()}, beside
+    file = read_weights(path)
+    return file.state, file.beside
+
+
+def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
+    """Reads a weights file without running anything that it holds.
+
+    Args:
+        path: A file of `torch.save` in either format, also one written by Python 2: a state dict, or dicts
+            with one under `state_dict`, `model`, `net` or `network`. Names may begin with one of these or
+            have what DataParallel (`module.`) and torch.compile (`_orig_mod.`) add.
+
+    Raises:
+        WeightsError: The file is missing, unreadable, damaged, would run code, or holds no state dict, or
+            several.
+        ConfigError: The path begins with `~`, and that home folder is not known.
+    """
+    path = expanded(path)
+    try:
+        return unwrap(load_tensors(path, "a weights file"))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from error
+    except NoWeights as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def pretrained_note(pretrained: str) -> str:
+    """What a line ought to tell of a setting `pretrained` that names a file; empty where it is plain.
+
+    Raises:
+        WeightsError: As `read_weights`.
+    """
+    if pretrained in ("imagenet", "none"):
+        return ""
+    found = read_weights(pretrained).found
+    return found and f"pretrained {pretrained}: {found}"
 
 
 def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
@@ -60,15 +92,17 @@ def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
 
     Args:
         net: The network; left as it is on any error.
-        path: See `read_state_dict`.
+        path: See `read_weights`.
 
     Returns:
         The keys that were not used, such as `base.fc.weight` and `fusion_conv.weight` of the published file.
 
     Raises:
-        WeightsError: As `read_state_dict`, or a key is missing, or a shape differs.
+        WeightsError: As `read_weights`, or a key is missing, or a shape differs.
     """
-    return load_state(net, read_state_dict(path)[0], str(path))
+    file = read_weights(path)
+    report = load_state(net, file.state, str(path))
+    return dataclasses.replace(report, found=file.found)
 
 
 def load_state(net: nn.Module, state: Mapping[str, Tensor], source: str) -> LoadReport:
@@ -96,16 +130,18 @@ def load_backbone(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
 
     Args:
         net: The network; left as it is on any error.
-        path: See `read_state_dict`; `fc.*` is not used.
+        path: See `read_weights`; `fc.*` is not used.
 
     Returns:
         The keys that were not used.
 
     Raises:
-        WeightsError: As `read_state_dict`, or a key is missing, or a shape differs.
+        WeightsError: As `read_weights`, or a key is missing, or a shape differs.
     """
-    state, _ = read_state_dict(path)
-    return _fill(net.get_submodule("base"), state, str(path), "give a torchvision ResNet's of the same depth")
+    file = read_weights(path)
+    advice = "give a torchvision ResNet's of the same depth"
+    report = _fill(net.get_submodule("base"), file.state, str(path), advice)
+    return dataclasses.replace(report, found=file.found)
 
 
 def load_imagenet(net: nn.Module, depth: int) -> LoadReport:
@@ -171,13 +207,6 @@ def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "parts": parts,
         "deep_supervision": "instance_layer1.weight" in state,
     }
-
-
-def _read(path: Path) -> Any:
-    try:
-        return load_tensors(path, "a weights file")
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from error
 
 
 def _advice(state: Mapping[str, Tensor]) -> str:

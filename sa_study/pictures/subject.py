@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sa_study.data.dataset import ReidDataset
+from sa_study.data.layouts import SPLITS, TEST_SPLITS
 from sa_study.data.store import ImageStore, TrainingData, training_data
 from sa_study.errors import DataError, StudyFolderError, WeightsError
 from sa_study.evaluation import Report, TrainedNetwork, load_network, load_test_images
@@ -105,7 +106,7 @@ def of_study(
             f"{root}: has no best.pt yet; it is written when {when} "
             f"('status --study {root}' tells, 'resume --study {root}' goes on)"
         )
-    dataset = ReidDataset(data_dir or config.data_dir)
+    dataset = ReidDataset(data_dir or config.data_dir, TEST_SPLITS if test else SPLITS)
     trained = load_network(folder.best_weights, {})
     name = f"Best trial of study {folder.root.name}, epoch {trained.epoch}"
     if test:
@@ -133,7 +134,7 @@ def of_weights(
     """
     from sa_study.study.ledger import study_of
 
-    dataset = ReidDataset(data_dir)
+    dataset = ReidDataset(data_dir, TEST_SPLITS)
     trained = load_network(path, overrides)
     epoch = "" if trained.epoch is None else f", epoch {trained.epoch}"
     return _on_test_set(trained, dataset, f"{path.name}{epoch}", study_of(path), reranked, report)

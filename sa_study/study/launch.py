@@ -128,7 +128,7 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
     folder = StudyFolder.free(root)
     check_sampler(config.space, len(config.directions))
     storage = Storage.of_study(folder, config.storage_path)
-    data, starts = load_data(config, watcher.decoded), load_starts(config)
+    data, starts = load_data(config, watcher.decoded), load_starts(config, watcher.say)
     given.require_images(any_of(data).store.fingerprint)
     with connect(config.address):
         room = slots(config)
@@ -172,7 +172,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
             return _outcome(folder, config, "")
-        data, starts = load_data(config, watcher.decoded), load_starts(config)
+        data, starts = load_data(config, watcher.decoded), load_starts(config, watcher.say)
         for difference in differences(folder.provenance):
             watcher.say(difference)
         with connect(config.address):

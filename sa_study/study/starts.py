@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from sa_study.engine import backbone_start
 from sa_study.errors import WeightsError
+from sa_study.model.weights import pretrained_note
 from sa_study.study.config import StudyConfig
 
 Starts = Mapping[tuple[int, str], Mapping[str, Tensor]]
@@ -19,13 +20,19 @@ Starts = Mapping[tuple[int, str], Mapping[str, Tensor]]
 _NAME = "starts"
 
 
-def load_starts(config: StudyConfig) -> Starts:
+def load_starts(config: StudyConfig, say: Callable[[str], None] = lambda _: None) -> Starts:
     """Reads the pretrained backbones that trials may start from, here: workers need not have the files.
+
+    Args:
+        config: The study.
+        say: Called with what a user ought to know of a file, a line.
 
     Raises:
         WeightsError: One cannot be had.
     """
     space = config.space
+    for note in filter(None, map(pretrained_note, space.possible("pretrained"))):
+        say(note)
     starts = {}
     for depth, pretrained in itertools.product(space.possible("depth"), space.possible("pretrained")):
         state = backbone_start(depth, pretrained)
