@@ -165,8 +165,9 @@ def test_a_published_weights_file(tool: Tool) -> None:
     words = ("--weights", "checkpoint.pth.tar", "--set", "height=48", "--set", "width=32")
     tool.refuses(*words, naming=["--out"])
     tool.refuses(*words, "--out", "out", "--formats", "trials", naming=["--formats", "trials needs --study"])
-    code, _, error = tool(*words, "--out", "out", "--formats", "onnx")
+    code, said, error = tool(*words, "--out", "out", "--formats", "onnx")
     assert code == 0, error
+    assert "weights found under state_dict, their names read without module." in said
     about = json.loads(Path("out/network/network.json").read_text())
     assert about["source"] == {"weights file": "checkpoint.pth.tar", "epoch": 100}
     session = onnxruntime.InferenceSession("out/network/features.onnx")

@@ -19,6 +19,7 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.engine import build_network
 from sa_study.errors import DataError
+from sa_study.pictures import of_study
 
 VALUES: dict[str, Any] = {"depth": 18, "pretrained": "none", "num_features": 8, "parts": 2}
 SETS = ("--set", "height=32", "--set", "width=16")
@@ -40,12 +41,6 @@ def with_a_file_for(train: Path) -> None:
     train.touch()
 
 
-@pytest.fixture(params=[without, with_an_empty, with_a_file_for])
-def harm(request: pytest.FixtureRequest) -> Harm:
-    found: Harm = request.param
-    return found
-
-
 @pytest.fixture
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
     monkeypatch.chdir(tmp_path)
@@ -65,12 +60,12 @@ def compiled_weights(folder: Path) -> Path:
 FOUND = "weights found under model, their names read without _orig_mod."
 
 
-def test_evaluate_and_visualize(tool: Tool, make_market: Callable[..., Path], harm: Harm) -> None:
+def test_evaluate_and_visualize(tool: Tool, make_market: Callable[..., Path]) -> None:
     data, weights = make_market(), compiled_weights(tool.folder)
     words = ("--weights", weights, "--data-dir", data, *SETS)
     code, _, error = tool.run("evaluate", *words, "--out", "before.json")
     assert code == 0, error
-    harm(data / "bounding_box_train")
+    without(data / "bounding_box_train")
     code, said, error = tool.run("evaluate", *words, "--out", "after.json")
     assert code == 0, error
     assert f"{weights.name}: {FOUND}" in said.replace("\n", "")
@@ -83,21 +78,13 @@ def test_evaluate_and_visualize(tool: Tool, make_market: Callable[..., Path], ha
     tool.refuses("paper", "--data-dir", data, "--out", "run", naming=["bounding_box_train"])
 
 
-def test_export_names_what_it_found(tool: Tool) -> None:
-    weights = compiled_weights(tool.folder)
-    code, said, error = tool.run("export", "--weights", weights, *SETS, "--out", "out", "--formats", "torch")
-    assert code == 0, error
-    assert f"{weights}: {FOUND}" in said
-
-
-def test_a_study_on_the_test_set(tool: Tool, make_market: Callable[..., Path], harm: Harm) -> None:
-    study = study_maker(make_market, tool.folder)()
-    data = tool.folder / "market"
-    harm(data / "bounding_box_train")
-    code, _, error = tool.run("visualize", "--study", study, "--test")
-    assert code == 0, error
-    code, error = tool("visualize", "--study", study)
-    assert code == 2 and "bounding_box_train" in error
+@pytest.mark.parametrize("harm", [without, with_an_empty, with_a_file_for])
+def test_a_study_on_the_test_set(tmp_path: Path, make_market: Callable[..., Path], harm: Harm) -> None:
+    study = study_maker(make_market, tmp_path)()
+    harm(tmp_path / "market" / "bounding_box_train")
+    assert len(of_study(study, None, test=True).query.images) == 18
+    with pytest.raises(DataError, match="bounding_box_train"):
+        of_study(study, None, test=False)
 
 
 def test_of_msmt17_too(tmp_path: Path, draw_image: Callable[..., Path]) -> None:
