@@ -231,10 +231,7 @@ def check_value(key: str, value: Any) -> Any:
     if key == "pretrained" and ("://" in value or not is_file_name(value)):
         raise ConfigError("pretrained: is no path of a file; weights are not fetched, so give a local copy")
     if key == "pretrained" and value not in ("imagenet", "none"):
-        try:
-            return str(expanded(value).absolute())  # Ray's workers run in other folders
-        except ConfigError as error:
-            raise ConfigError(f"pretrained: {error}") from None
+        return str(expanded(value, "pretrained: ").absolute())  # Ray's workers run in other folders
     return value
 
 

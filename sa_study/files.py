@@ -16,10 +16,14 @@ from sa_study.errors import ConfigError
 _MOST_JSON = 16 * 2**20
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
+def expanded(path: str | os.PathLike[str], where: str = "") -> Path:
     """A path as a user gives it, with a leading `~` or `~user` replaced by that home folder.
 
     A shell does so only where the path stands bare: not in quotes, after `=`, or in a settings file.
+
+    Args:
+        path: The path.
+        where: Begins the error.
 
     Raises:
         ConfigError: That home folder is not known.
@@ -27,7 +31,8 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     found = os.path.expanduser(path)  # noqa: PTH111 - a Path has forgotten the ./ of ./~name
     if found.startswith("~"):
         raise ConfigError(
-            f"{os.fspath(path)}: no home folder of {found.partition('/')[0]} is known; give the path in full"
+            f"{where}{os.fspath(path)}: no home folder of {found.partition('/')[0]} is known; "
+            "give the path in full"
         )
     return Path(found)
 
