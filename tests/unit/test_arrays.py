@@ -46,7 +46,7 @@ FORMS: dict[str, Form] = {
 }
 
 
-@pytest.fixture(params=FORMS.values(), ids=FORMS.keys())
+@pytest.fixture(params=list(FORMS.values()), ids=list(FORMS))
 def form(request: pytest.FixtureRequest, device: str) -> Callable[[NDArray[Any]], Any]:
     return lambda values: request.param(values, device)
 
@@ -73,18 +73,18 @@ def test_ranking_takes_them(form: Callable[[NDArray[Any]], Any]) -> None:
 def test_features_and_their_labels_may_be_any(
     form: Callable[[NDArray[Any]], Any], features: tuple[NDArray[np.float64], NDArray[np.float64]]
 ) -> None:
-    as_tensors = [torch.tensor(values, dtype=torch.float32) for values in features]
+    queries, gallery = (torch.tensor(values, dtype=torch.float32) for values in features)
     pids, camids = (np.arange(6) % 3 + 1, np.arange(9) % 3 + 1), (np.zeros(6, int), np.ones(9, int))
-    expected = rank_features(*as_tensors, *pids, *camids)
-    given = [form(values) for values in features]
-    labels = [form(values) for values in (*pids, *camids)]
-    assert rank_features(*given, *labels).mAP == expected.mAP
-    blocks = [block for _, block in squared_euclidean_blocks(*given, block=4)]
-    wanted = [block for _, block in squared_euclidean_blocks(*as_tensors, block=4)]
+    expected = rank_features(queries, gallery, pids[0], pids[1], camids[0], camids[1])
+    some, others = (form(values) for values in features)
+    a, b, c, d = (form(values) for values in (*pids, *camids))
+    assert rank_features(some, others, a, b, c, d).mAP == expected.mAP
+    blocks = [block for _, block in squared_euclidean_blocks(some, others, block=4)]
+    wanted = [block for _, block in squared_euclidean_blocks(queries, gallery, block=4)]
     torch.testing.assert_close(torch.cat(blocks).cpu(), torch.cat(wanted))
-    again = rerank_features(*as_tensors, k1=3, k2=2)
-    torch.testing.assert_close(rerank_features(*given, k1=3, k2=2).cpu(), again)
-    np.testing.assert_allclose(rerank(*given, k1=3, k2=2), again.numpy(), rtol=1e-5, atol=1e-6)
+    again = rerank_features(queries, gallery, k1=3, k2=2)
+    torch.testing.assert_close(rerank_features(some, others, k1=3, k2=2).cpu(), again)
+    np.testing.assert_allclose(rerank(some, others, k1=3, k2=2), again.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_scores_of_queries_may_be_any(form: Callable[[NDArray[Any]], Any]) -> None:

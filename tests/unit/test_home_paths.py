@@ -83,8 +83,8 @@ def test_the_command_line(
     code, error = tool("data", "check", "~/market")
     assert code == 0, error
     tool.refuses("data", "check", UNKNOWN, naming=["DIR", UNKNOWN, "in full"])
-    words = ("plan", "--data-dir", "~/market", "--storage-path", UNKNOWN)
-    tool.refuses(*words, naming=["--storage-path", UNKNOWN])
+    planned = ("plan", "--data-dir", "~/market", "--storage-path", UNKNOWN)
+    tool.refuses(*planned, naming=["--storage-path", UNKNOWN])
     tool.refuses("evaluate", "--weights", UNKNOWN, "--data-dir", "~/market", naming=["--weights", UNKNOWN])
     words = ("tune", "--data-dir", "~/market", "--study", "s", "--set", f"pretrained={UNKNOWN}")
     tool.refuses(*words, naming=["--set", "pretrained", UNKNOWN])
