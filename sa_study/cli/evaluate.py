@@ -113,7 +113,7 @@ def _retrain(
         images = load_test_images(dataset, next(iter(final.choices[0].folders)), report)
         data = load_final(final, dataset, lambda done, total: report("decode", done, total))
     final.folder.final.mkdir(exist_ok=True)
-    with driver_lock(final.folder.final / "driver.lock"):
+    with driver_lock(final.folder.final / "driver.lock", output.say):
         for choice in final.choices:
             for run, folder in choice.folders.items():
                 output.say(f"{choice.name}, seed {run.seed}")

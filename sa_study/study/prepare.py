@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sa_study.data.dataset import ReidDataset
@@ -70,7 +70,13 @@ def check_slots(config: StudyConfig, room: Slots) -> StudyConfig:
 
 @contextmanager
 def made(
-    folder: StudyFolder, config: StudyConfig, data: Folds, starts: Starts, room: Slots, given: Given
+    folder: StudyFolder,
+    config: StudyConfig,
+    data: Folds,
+    starts: Starts,
+    room: Slots,
+    given: Given,
+    say: Callable[[str], None],
 ) -> Iterator[None]:
     """Makes the folder of a new study and holds it; `study.yaml` comes last: a folder with one is complete.
 
@@ -80,7 +86,7 @@ def made(
     unmade = not folder.root.exists()
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
-        with driver_lock(folder.lock):
+        with driver_lock(folder.lock, say):
             _write(StudyFolder.free(folder.root), config, data, starts, room, given)
             unmade = False
             yield
