@@ -36,6 +36,7 @@ _SHORT_SILENCE = 8.0
 _POLL = 0.2
 _TRIES = 5
 _NO_LOCK_FILE = {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR}
+_LOCKED = {errno.EWOULDBLOCK, errno.EACCES}
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LONGEST = 4096
 _FAR = 1e11
@@ -118,13 +119,24 @@ def holder(path: Path) -> Owner | None:
     return owner if _needs_watching(locked, owner) and _beats(path, _SHORT_SILENCE) else None
 
 
+def has_locks(path: Path) -> bool:
+    """Whether the system can lock a file as SQLite locks its own; taken for granted of a missing one."""
+    try:
+        with open(path, opener=_opener) as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                return error.errno in _LOCKED
+    except OSError:
+        pass
+    return True
+
+
 @contextmanager
 def change_lock(folder: Path, fallback: str) -> Iterator[None]:
     """Holds a folder while a file in it is changed; waits for another process that does so.
 
-    Args:
-        folder: The folder.
-        fallback: Name of a file in it that is held where the file system has no locks.
+    Where the file system has no locks, a file of the name `fallback` in the folder is held instead.
     """
     with ExitStack() as stack:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -219,7 +231,7 @@ def _try_lock(file: IO[str], kind: int) -> bool | None:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except OSError as error:
-        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+        return False if error.errno in _LOCKED else None
     return True
 
 

@@ -13,7 +13,7 @@ from sa_study.errors import StudyFolderError
 from sa_study.files import write_json
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_readonly, read_about, read_trials, roll_back
+from sa_study.study.database import open_readonly, read_about, read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import holder
 from sa_study.study.queue import Given
@@ -61,8 +61,7 @@ def prepare(root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | No
     asked = choose(config, read_trials(parent), top=top, seeds=seeds, folds=folds)
     folder = StudyFolder(parent.confirm)
     if folder.config.exists():
-        roll_back(StudyFolder.existing(folder.root))
-        about = read_about(open_readonly(folder), folder)
+        about = read_about(open_readonly(StudyFolder.existing(folder.root)), folder)
         asked = kept_of(about, asked, folder)
     images = read_provenance(parent.provenance)["data_fingerprint"]
     return Prepared(parent, folder, asked, describe(asked, config), replace(asked.given, images=images))
