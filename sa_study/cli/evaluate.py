@@ -146,7 +146,7 @@ def _evaluate_weights(
     from sa_study.evaluation import evaluate, load_network, load_test_images
     from sa_study.files import require_place, write_json
     from sa_study.report.console import evaluation_table, phases
-    from sa_study.study.ledger import Seen, begin_look, study_of
+    from sa_study.study.ledger import Seen, begin_look, require_ledger, study_of
 
     if out and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
@@ -158,8 +158,9 @@ def _evaluate_weights(
         output.say(f"not used of {weights}: {', '.join(trained.unused)}")
     looks = Seen()
     with phases(output.console) as report:
+        if study := study_of(weights):
+            require_ledger(study)
         images = load_test_images(dataset, trained.settings, report)
-        study = study_of(weights)
         look = begin_look(study, str(weights), images, reranked=rerank) if study else None
         evaluation = evaluate(trained, images, reranked=rerank, report=report)
     if look:

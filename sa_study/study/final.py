@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sa_study.data.dataset import ReidDataset
 from sa_study.errors import RunFailed
 from sa_study.evaluation import Report, evaluate, load_network, load_test_images
 from sa_study.files import require_place, write_json
@@ -41,7 +40,7 @@ def evaluate_study(
     for target in (folder.evaluation, folder.baseline_evaluation):
         require_place(target)
     seen(folder)  # a damaged ledger is told before anything is written
-    dataset = ReidDataset(data_dir or config.data_dir)
+    dataset = config.dataset(data_dir)
     trials = read_trials(folder)
     winner = keep_winner(folder, config, trials)
     if winner is None:

@@ -172,7 +172,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
             return _outcome(folder, config, "")
-        data, starts = load_data(config, watcher.decoded), load_starts(config)
+        data, starts = load_data(config, watcher.decoded, recorded=not changes.data_dir), load_starts(config)
         for difference in differences(folder.provenance):
             watcher.say(difference)
         with connect(config.address):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sa_study import keys
 from sa_study.errors import StudyFolderError
-from sa_study.files import read_json, write_json
+from sa_study.files import read_json, require_place, write_json
 from sa_study.provenance import command_line, utc_now
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import change_lock
@@ -99,6 +99,21 @@ def begin_look(
     with _held(folder) as looks:
         looks.append({**entry, **described, "figures": None})
     return Look(folder, name)
+
+
+def require_ledger(folder: StudyFolder) -> None:
+    """Checks, before any test image is opened, that a look can be written down.
+
+    Raises:
+        StudyFolderError: It cannot.
+    """
+    try:
+        require_place(folder.ledger)
+    except OSError as error:
+        raise StudyFolderError(
+            f"{error.filename}: {error.strerror}, so nothing can note there that its test set is looked at; "
+            "use a copy of the study"
+        ) from None
 
 
 def seen(folder: StudyFolder) -> Seen:

@@ -26,8 +26,13 @@ from sa_study.study.storage import Storage
 from sa_study.training import load_folds
 
 
-def load_data(config: StudyConfig, progress: Progress | None) -> Folds:
+def load_data(config: StudyConfig, progress: Progress | None, *, recorded: bool = False) -> Folds:
     """Decodes the training images and checks that every trial can use them.
+
+    Args:
+        config: The study.
+        progress: Told how far decoding is.
+        recorded: Whether an earlier launch found the data set where the study's description says it is.
 
     Returns:
         The images once, by fold as trials train and validate on them.
@@ -39,7 +44,8 @@ def load_data(config: StudyConfig, progress: Progress | None) -> Folds:
     settings = space.settings(space.baseline)
     if not settings.val_identities:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
-    data = load_folds(ReidDataset(config.data_dir), settings, space.possible("fold"), progress)
+    dataset = config.dataset() if recorded else ReidDataset(config.data_dir)
+    data = load_folds(dataset, settings, space.possible("fold"), progress)
     largest, fewest = max(space.possible("batch_size")), min(len(part.train) for part in data.values())
     if largest > fewest:
         raise ConfigError(f"batch_size: {largest:g}, but only {fewest} images are trained on")
