@@ -7,7 +7,8 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -106,15 +107,27 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         OSError: The disk is full or not writable; an earlier file of that name is left as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
+    with errors_name(path, instead_of=temporary):
         temporary.unlink(missing_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_name(path: Path, *, instead_of: Path) -> Iterator[None]:
+    """Has errors of the system name a file that the user knows instead of a temporary one, or of none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename) == str(instead_of):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def require_place(path: Path) -> None:
@@ -127,8 +140,9 @@ def require_place(path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not path.parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
+    if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        number = errno.EROFS if os.statvfs(path.parent).f_flag & os.ST_RDONLY else errno.EACCES
+        raise OSError(number, f"cannot be written ({os.strerror(number)})", str(path.parent))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -147,18 +147,31 @@ def _version(package: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """The code's commit, and whether it was changed since; None outside a checkout."""
-    here = Path(__file__).resolve().parent.parent
+    """The code's commit, and whether it was changed since; None outside a checkout of its own.
+
+    Code that was copied or installed into another repository has no commit: that one's says nothing of it.
+    """
+    this_file = Path(__file__).resolve()
+    root = this_file.parent.parent
     try:
-        commit = _output(["git", "-C", str(here), "rev-parse", "HEAD"])
-        changed = _output(["git", "-C", str(here), "status", "--porcelain"])
+        if Path(_git_output(root, "rev-parse", "--show-toplevel")) != root:
+            return None
+        _git_output(
+            root, "ls-files", "--error-unmatch", "--", str(this_file)
+        )  # fails where it is not tracked
+        commit = _git_output(root, "rev-parse", "HEAD")
+        changed = _git_output(root, "status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(changed)}
 
 
-def _output(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+def _git_output(root: Path, *words: str) -> str:
+    """What git prints about the repository of a folder, whichever one the environment names (`GIT_DIR`)."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(root), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=environment)
+    return done.stdout.strip()
 
 
 def _sources() -> str:

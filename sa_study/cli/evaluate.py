@@ -113,7 +113,7 @@ def _retrain(
         images = load_test_images(dataset, next(iter(final.choices[0].folders)), report)
         data = load_final(final, dataset, lambda done, total: report("decode", done, total))
     final.folder.final.mkdir(exist_ok=True)
-    with driver_lock(final.folder.final / "driver.lock"):
+    with driver_lock(final.folder.final / "driver.lock", output.say):
         for choice in final.choices:
             for run, folder in choice.folders.items():
                 output.say(f"{choice.name}, seed {run.seed}")
@@ -147,7 +147,7 @@ def _evaluate_weights(
     from sa_study.evaluation import evaluate, load_network, load_test_images
     from sa_study.files import require_place, write_json
     from sa_study.report.console import evaluation_table, phases
-    from sa_study.study.ledger import Seen, begin_look, study_of
+    from sa_study.study.ledger import Seen, begin_look, require_ledger, study_of
 
     if out and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
@@ -159,8 +159,9 @@ def _evaluate_weights(
         output.say(note)
     looks = Seen()
     with phases(output.console) as report:
+        if study := study_of(weights):
+            require_ledger(study)
         images = load_test_images(dataset, trained.settings, report)
-        study = study_of(weights)
         look = begin_look(study, str(weights), images, reranked=rerank) if study else None
         evaluation = evaluate(trained, images, reranked=rerank, report=report)
     if look:

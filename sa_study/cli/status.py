@@ -117,7 +117,7 @@ class Sight:
             rows_of(self.trials, self.config, driven=running),
             slots=last_slots(self._folder.provenance) if running else None,
             training=study_cost(self.trials, self.about).training_share,
-            elapsed=time.time() - self.owner.since if self.owner else None,
+            elapsed=max(time.time() - self.owner.since, 0.0) if self.owner else None,
         )
 
     def document(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from sa_study.data.store import ImageStore
 from sa_study.errors import StudyFolderError
 from sa_study.evaluation import Report
 from sa_study.features import extract_features
+from sa_study.files import errors_name, require_place
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
 from sa_study.pictures import activation, attention, curve, failures, histogram, lists
@@ -75,11 +76,14 @@ class Made:
 
 
 def require_places(out: Path) -> None:
-    """Checks that no folder has a picture's name.
+    """Checks that pictures can be written, and that no folder has the name of one.
 
     Raises:
-        OSError: One has.
+        OSError: They cannot, or one has.
     """
+    above = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if above.is_dir():
+        require_place(above / NAMES[0])
     if taken := [name for name in NAMES if (out / name).is_dir()]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out / taken[0]))
 
@@ -239,7 +243,8 @@ def _folder(out: Path) -> Iterator[Path]:
     _clear_remains(out)
     folder = out / f".pictures.{os.getpid()}.tmp"
     try:
-        folder.mkdir()
+        with errors_name(out, instead_of=folder):
+            folder.mkdir()
         yield folder
     except BaseException:
         if made:

@@ -106,7 +106,7 @@ def of_study(
             f"{root}: has no best.pt yet; it is written when {when} "
             f"('status --study {root}' tells, 'resume --study {root}' goes on)"
         )
-    dataset = ReidDataset(data_dir or config.data_dir, TEST_SPLITS if test else SPLITS)
+    dataset = config.dataset(data_dir, TEST_SPLITS if test else SPLITS)
     trained = load_network(folder.best_weights, {})
     name = f"Best trial of study {folder.root.name}, epoch {trained.epoch}"
     if test:
@@ -178,11 +178,13 @@ def _on_test_set(
     reranked: bool,
     report: Report,
 ) -> Subject:
+    if study:
+        from sa_study.study.ledger import begin_look, require_ledger
+
+        require_ledger(study)
     images = load_test_images(dataset, trained.settings, report)
     look, seen = None, ""
     if study:
-        from sa_study.study.ledger import begin_look
-
         look = begin_look(study, f"pictures of {trained.source.name}", images, reranked=reranked)
         seen = f", seen {count} times" if (count := look.seen.count) > 1 else ""
     sizes = f"{len(images.query.images):,} queries, {len(images.gallery.images):,} gallery images"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from sa_study import keys
 from sa_study.config import is_file_name
-from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.data.dataset import ReidDataset
+from sa_study.data.find import find_dataset
+from sa_study.data.layouts import SPLITS
+from sa_study.errors import ConfigError, DataError, StudyFolderError
 from sa_study.files import expanded
 from sa_study.redaction import is_secret_name
 from sa_study.space import SearchSpace
@@ -181,6 +184,36 @@ class StudyConfig:
                     f"{name}: {now.get(name)!r} in study.yaml, but the study was begun with "
                     f"{was.get(name)!r}; put it back, or begin another study"
                 )
+
+    def dataset(self, data_dir: Path | None = None, splits: Sequence[str] = SPLITS) -> ReidDataset:
+        """Lists the data set of a study that was launched.
+
+        Args:
+            data_dir: Where the same data lie now; None for where they lay then.
+            splits: The parts that are needed.
+
+        Raises:
+            DataError: It cannot be used.
+        """
+        if data_dir is not None:
+            return ReidDataset(data_dir, splits)
+        self.require_data()
+        return ReidDataset(self.data_dir, splits)
+
+    def require_data(self) -> None:
+        """Checks that the data set is still where it was when the study was launched.
+
+        Raises:
+            DataError: It is not.
+        """
+        try:
+            find_dataset(self.data_dir)
+        except DataError as error:
+            gone = "is gone" if not self.data_dir.exists() else "holds no data set any more"
+            raise DataError(
+                f"{self.data_dir}: {gone}, where the study's data were; if they have moved, give their new "
+                "place: --data-dir NEW"
+            ) from error
 
     @classmethod
     def read(cls, path: Path) -> StudyConfig:

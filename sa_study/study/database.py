@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,12 +17,15 @@ import sqlalchemy
 from optuna.trial import FrozenTrial
 
 from sa_study.errors import StudyFolderError
+from sa_study.files import read_bytes
 from sa_study.study.folder import StudyFolder
-from sa_study.study.lock import holder
+from sa_study.study.lock import has_locks
 from sa_study.study.records import LAUNCH, STUDY_NAME, read_record
 from sa_study.study.vetting import launch_fault
 
 _TIMEOUT = 60
+_MAX_COPIED = 2**28
+"""Bytes of a database, or of what SQLite keeps beside it, that are copied to be read."""
 
 _UNREADABLE = (
     sqlalchemy.exc.SQLAlchemyError,
@@ -34,6 +38,7 @@ _UNREADABLE = (
     AttributeError,
     AssertionError,
     RecursionError,
+    OSError,
 )
 """What reading a database that another program wrote can end in."""
 
@@ -44,7 +49,11 @@ def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:
     Raises:
         StudyFolderError: It cannot be opened.
     """
-    return _open(folder, str(folder.database), {})
+    with _named(folder):
+        if folder.database.exists():  # else it is being made
+            with closing(_connect(folder, folder.database)) as database:
+                _require_plain(database)
+    return _open(folder, lambda: _connect(folder, folder.database))
 
 
 def read_trials(folder: StudyFolder) -> list[FrozenTrial]:
@@ -57,12 +66,27 @@ def read_trials(folder: StudyFolder) -> list[FrozenTrial]:
 
 
 def open_readonly(folder: StudyFolder) -> optuna.storages.RDBStorage:
-    """The study's database, for whoever looks on.
+    """The study's database, for whoever looks on; the folder need not be writable.
+
+    Where a write was cut off, what is read is a copy in memory, in which that write is taken back.
 
     Raises:
-        StudyFolderError: It is damaged, or a write to it was cut off.
+        StudyFolderError: It is damaged.
     """
-    return _open(folder, f"file:{quote(str(folder.database))}", {"mode": "ro", "uri": "true"})
+    memory = _recovered(folder)
+    if memory is None:
+        return _open(folder, lambda: _connect(folder, folder.database, "ro"))
+    return _open(folder, lambda: memory, sqlalchemy.pool.StaticPool)
+
+
+def trial_numbers(folder: StudyFolder) -> list[int]:
+    """The number of each trial in the database, of which Optuna shows each once.
+
+    Raises:
+        StudyFolderError: It is damaged.
+    """
+    with _named(folder), closing(_recovered(folder) or _connect(folder, folder.database, "ro")) as database:
+        return [number for (number,) in database.execute("SELECT number FROM trials")]
 
 
 def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list[FrozenTrial]:
@@ -107,22 +131,11 @@ def read_about(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dic
 def keep_copy(folder: StudyFolder) -> None:
     """Copies the database as it stands; a damaged one never takes a good copy's place."""
     temporary = folder.database_copy.with_suffix(".tmp")
-    _copy(folder.database, temporary)
-    if _damage(temporary):
+    _copy(folder, folder.database, temporary)
+    if _damage(folder, temporary):
         temporary.unlink()
     else:
         temporary.replace(folder.database_copy)
-
-
-def roll_back(folder: StudyFolder) -> None:
-    """Takes back what a killed driver left half-written; does nothing while a driver runs.
-
-    SQLite does so when the database is opened by whoever may write.
-    """
-    if holder(folder.lock) is None:
-        folder.require_own_files()
-        with suppress(sqlite3.Error), closing(sqlite3.connect(folder.database, timeout=_TIMEOUT)) as database:
-            database.execute("SELECT name FROM sqlite_master").fetchall()
 
 
 def mend(folder: StudyFolder) -> str:
@@ -134,34 +147,69 @@ def mend(folder: StudyFolder) -> str:
     Raises:
         StudyFolderError: The database is damaged, and there is no good copy.
     """
-    damage = _damage(folder.database)
+    damage = _damage(folder, folder.database)
     if not damage:
         return ""
-    if not folder.database_copy.is_file() or _damage(folder.database_copy):
+    if not folder.database_copy.is_file() or _damage(folder, folder.database_copy):
         raise StudyFolderError(f"{folder.database}: is damaged ({damage}), and there is no good copy of it")
     kept = folder.database.with_suffix(".damaged")
     folder.database.replace(kept)
     folder.database.with_name(f"{folder.database.name}-journal").unlink(missing_ok=True)
     written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(folder.database_copy.stat().st_mtime))
-    _copy(folder.database_copy, folder.database)
+    _copy(folder, folder.database_copy, folder.database)
     return (
         f"{folder.database} is damaged ({damage}) and now {kept.name}; its copy of {written} is used: "
         "what came after it is run again"
     )
 
 
-def _copy(source: Path, target: Path) -> None:
-    with (
-        closing(sqlite3.connect(source, timeout=_TIMEOUT)) as there,
-        closing(sqlite3.connect(target)) as here,
-    ):
+def _connect(folder: StudyFolder, path: Path, mode: str = "rwc") -> sqlite3.Connection:
+    # Without locks SQLite opens nothing unless it is told so; `driver_lock` keeps a second writer away.
+    locks = "" if has_locks(folder.config if folder.config.exists() else folder.provenance) else "&nolock=1"
+    uri = f"file:{quote(str(path))}?mode={mode}{locks}"
+    return sqlite3.connect(uri, uri=True, timeout=_TIMEOUT, check_same_thread=False)  # one of a pool
+
+
+def _copy(folder: StudyFolder, source: Path, target: Path) -> None:
+    with closing(_connect(folder, source)) as there, closing(_connect(folder, target)) as here:
         there.backup(here)
 
 
-def _damage(path: Path) -> str:
+def _recovered(folder: StudyFolder) -> sqlite3.Connection | None:
+    """A copy in memory of a database that SQLite would have to write before it could be read.
+
+    That is so where a driver was killed amid a write, and in a folder that cannot be written where another
+    program has set the database to write-ahead logging.
+
+    Returns:
+        The copy, or None where the database can be read in its place.
+    """
+    with _named(folder):
+        try:
+            with closing(_connect(folder, folder.database, "ro")) as database:
+                _require_plain(database)
+            return None
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+                raise
+        memory = sqlite3.connect(":memory:", check_same_thread=False)
+        with tempfile.TemporaryDirectory() as scratch:
+            for ending in ("", "-journal", "-wal"):
+                source = folder.database.with_name(folder.database.name + ending)
+                if ending == "" or source.exists():
+                    content = read_bytes(source, _MAX_COPIED)
+                    Path(scratch, folder.database.name + ending).write_bytes(content)
+            with closing(_connect(folder, Path(scratch, folder.database.name))) as copy:
+                copy.execute("PRAGMA journal_mode = DELETE")  # one in memory has no write-ahead log
+                copy.backup(memory)
+        _require_plain(memory)
+        return memory
+
+
+def _damage(folder: StudyFolder, path: Path) -> str:
     """What is wrong with a database, or empty."""
     try:
-        with closing(sqlite3.connect(path, timeout=_TIMEOUT)) as database:
+        with closing(_connect(folder, path)) as database:
             found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
             database.execute("SELECT count(*) FROM studies").fetchone()
     except sqlite3.DatabaseError as error:
@@ -169,26 +217,22 @@ def _damage(path: Path) -> str:
     return "" if found == "ok" else " ".join(str(found).split())
 
 
-def _open(folder: StudyFolder, database: str, query: dict[str, str]) -> optuna.storages.RDBStorage:
+def _open(
+    folder: StudyFolder,
+    connect: Callable[[], sqlite3.Connection],
+    pool: type[sqlalchemy.pool.Pool] = sqlalchemy.pool.QueuePool,
+) -> optuna.storages.RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    url = sqlalchemy.URL.create("sqlite", database=database, query=query)
     with _named(folder):
-        _require_plain(folder.database, query.get("mode", "rw"))
-        return optuna.storages.RDBStorage(
-            url.render_as_string(hide_password=False), engine_kwargs={"connect_args": {"timeout": _TIMEOUT}}
-        )
+        return optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": pool})
 
 
-def _require_plain(path: Path, mode: str) -> None:
+def _require_plain(database: sqlite3.Connection) -> None:
     """A database with code of its own could answer for ever, or change what is written to it."""
-    uri = f"file:{quote(str(path))}?mode={mode}"
-    if not path.exists():
-        return  # it is being made
-    with closing(sqlite3.connect(uri, uri=True, timeout=_TIMEOUT)) as database:
-        found = database.execute(
-            "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE "
-            "'CREATE VIRTUAL%' LIMIT 1"
-        ).fetchone()
+    found = database.execute(
+        "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE "
+        "'CREATE VIRTUAL%' LIMIT 1"
+    ).fetchone()
     if found:
         raise ValueError(f"it has the {found[0]} {found[1]!r}; a study's has tables alone")
 
@@ -202,10 +246,8 @@ def _named(folder: StudyFolder) -> Iterator[None]:
             yield
     except _UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        mended = f"'resume --study {folder.root}' mends it"
-        if "readonly" in reason:
-            raise StudyFolderError(f"{folder.database}: a write to it was cut off; {mended}") from None
-        copied = f"; {mended} from its copy" if folder.database_copy.is_file() else ""
+        mended = f"; 'resume --study {folder.root}' mends it from its copy"
+        copied = mended if folder.database_copy.is_file() else ""
         raise StudyFolderError(
             f"{folder.database}: cannot be read as a study's database ({reason}){copied}"
         ) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.errors import RunFailed
 from sa_study.evaluation import Report, evaluate, load_network, load_test_images
@@ -42,7 +41,7 @@ def evaluate_study(
     for target in (folder.evaluation, folder.baseline_evaluation):
         require_place(target)
     seen(folder)  # a damaged ledger is told before anything is written
-    dataset = ReidDataset(data_dir or config.data_dir, TEST_SPLITS)
+    dataset = config.dataset(data_dir, TEST_SPLITS)
     trials = read_trials(folder)
     winner = keep_winner(folder, config, trials)
     if winner is None:

@@ -137,7 +137,7 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
             storage.require_free()
         storage.require_reachable()
         require_room(folder, config, any_of(data).num_classes, room, config.goal)
-        with made(folder, config, data, starts, room, given):
+        with made(folder, config, data, starts, room, given, watcher.say):
             claim(folder, config)
             return _run(folder, config, data, starts, room, watcher)
 
@@ -155,7 +155,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
         StudyError: Bad input; the study is as it was.
     """
     folder = StudyFolder.existing(root)
-    with driver_lock(folder.lock) as dead:
+    with driver_lock(folder.lock, watcher.say) as dead:
         if dead:
             watcher.say(f"the last driver died: {dead}")
         folder.require_own_files()
@@ -172,7 +172,8 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
             return _outcome(folder, config, "")
-        data, starts = load_data(config, watcher.decoded), load_starts(config, watcher.say)
+        data = load_data(config, watcher.decoded, recorded=not changes.data_dir)
+        starts = load_starts(config, watcher.say)
         for difference in differences(folder.provenance):
             watcher.say(difference)
         with connect(config.address):

@@ -5,8 +5,6 @@ A look is written down before its figures are computed: neither Ctrl-C nor kill 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from sa_study import keys
 from sa_study.errors import StudyFolderError
-from sa_study.files import read_json, write_json
+from sa_study.files import read_json, require_place, write_json
 from sa_study.provenance import command_line, utc_now
 from sa_study.study.folder import StudyFolder
+from sa_study.study.lock import change_lock
 
 if TYPE_CHECKING:
     from sa_study.evaluation import EvaluationImages
@@ -102,6 +101,21 @@ def begin_look(
     return Look(folder, name)
 
 
+def require_ledger(folder: StudyFolder) -> None:
+    """Checks, before any test image is opened, that a look can be written down.
+
+    Raises:
+        StudyFolderError: It cannot.
+    """
+    try:
+        require_place(folder.ledger)
+    except OSError as error:
+        raise StudyFolderError(
+            f"{error.filename}: {error.strerror}, so nothing can note there that its test set is looked at; "
+            "use a copy of the study"
+        ) from None
+
+
 def seen(folder: StudyFolder) -> Seen:
     """How often a study has looked; only reads.
 
@@ -132,14 +146,10 @@ def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _held(folder: StudyFolder) -> Iterator[list[dict[str, Any]]]:
     """The looks, to be changed by one process at a time; what they are then is written."""
-    descriptor = os.open(folder.root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with change_lock(folder.root, f"{folder.ledger.name}.lock"):
         looks = _read(folder)
         yield looks
         write_json(folder.ledger, {"looks": looks})
-    finally:
-        os.close(descriptor)
 
 
 def _before(folder: StudyFolder) -> list[dict[str, Any]]:

@@ -1,4 +1,10 @@
-"""One driver a study: a lock that says who holds it, since when, and that a dead driver does not keep."""
+"""One driver a study: a lock that says who holds it, since when, and that a dead driver does not keep.
+
+Two things tell that a driver lives. The operating system's lock on the file ends with its process. The
+heartbeat, the holder touching the file every few seconds, counts where such locks do not: between machines,
+which they may not reach, and on file systems that have none. It is judged by whether it goes on while it is
+watched, by this process's monotonic clock: the clock that dates the file may be wrong.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +16,35 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from sa_study.errors import StudyFolderError
 
-_HEARTBEAT = 20.0
+_HEARTBEAT = 2.0
 _SILENCE = 120.0
-"""Seconds after which the driver of another machine counts as dead."""
+"""Seconds without a heartbeat after which a driver counts as dead, and another may take its study."""
 
+_SHORT_SILENCE = 8.0
+"""The same for who only reads the study: nothing is lost where a slow heartbeat is missed."""
+
+_POLL = 0.2
 _TRIES = 5
-_NO_LOCK = {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR}
+_NO_LOCK_FILE = {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR}
+_LOCKED = {errno.EWOULDBLOCK, errno.EACCES}
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LONGEST = 4096
 _FAR = 1e11
 """No driver begins so many seconds after 1970."""
+
+
+class StudyInUse(StudyFolderError):
+    """Another process holds a lock."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +54,7 @@ class Owner:
     Attributes:
         host: Its machine.
         pid: Its process there.
-        since: When it began, in seconds since 1970.
+        since: When it began, in seconds since 1970 by its machine's clock.
     """
 
     host: str
@@ -45,75 +63,158 @@ class Owner:
 
     def __str__(self) -> str:
         minutes, seconds = divmod(int(time.time() - self.since), 60)
+        if minutes < 0:  # its machine's clock is, or was, ahead of this one's
+            began = datetime.fromtimestamp(self.since, UTC).isoformat(" ", "seconds")
+            return f"process {self.pid} on {self.host}, begun at {began} by its clock"
         hours, minutes = divmod(minutes, 60)
         age = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
         return f"process {self.pid} on {self.host}, begun {age} ago"
 
 
 @contextmanager
-def driver_lock(path: Path) -> Iterator[Owner | None]:
+def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[Owner | None]:
     """Holds a study for this process.
 
-    The operating system frees the lock of a process that died. Where a shared folder's locks do not reach
-    other machines, the lock's age tells: its holder touches the file every 20 s.
+    Where the file was left by another machine's driver, or on a file system without locks, it is watched for
+    a heartbeat first, for up to two minutes.
 
     Args:
         path: The lock file, which is there while a driver lives, or has died.
+        say: Told what takes time, and that the file system has no locks.
 
     Yields:
         The driver that died with the lock in its hands, or None.
 
     Raises:
-        StudyFolderError: Another driver holds it.
+        StudyInUse: Another driver holds it.
+        StudyFolderError: Nothing can be written there.
     """
-    file = _lock(path)
+    file, dead = _acquire(path, say)
     with file:
-        dead = _take(file, path)
+        _write(file)
         stop = threading.Event()
-        thread = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+        thread = threading.Thread(target=_beat, args=(file.fileno(), stop), daemon=True)
         thread.start()
         try:
             yield dead
         finally:
             stop.set()
             thread.join()
-            path.unlink(missing_ok=True)
+            if _is_at(path, file):  # else another driver took this one, stopped for minutes, for dead
+                path.unlink(missing_ok=True)
 
 
 def holder(path: Path) -> Owner | None:
-    """The driver that holds a study now, or None; writes nothing."""
+    """The driver that holds a study now, or None; writes nothing.
+
+    Takes up to eight seconds where only the heartbeat tells.
+    """
     try:
         with open(path, opener=_opener) as file:
-            owner = _read(file)
-            if owner is None:
-                return None
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return owner
-            return owner if _beats_elsewhere(owner, path) else None
+            owner, locked = _read(file), _try_lock(file, fcntl.LOCK_SH)
     except OSError:
         return None
+    if owner is None or locked is False:
+        return owner
+    return owner if _needs_watching(locked, owner) and _beats(path, _SHORT_SILENCE) else None
 
 
-def _lock(path: Path) -> IO[str]:
-    """Opens and locks the file."""
-    for _ in range(_TRIES):
+def has_locks(path: Path) -> bool:
+    """Whether the system can lock a file as SQLite locks its own; taken for granted of a missing one."""
+    try:
+        with open(path, opener=_opener) as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                return error.errno in _LOCKED
+    except OSError:
+        pass
+    return True
+
+
+@contextmanager
+def change_lock(folder: Path, fallback: str) -> Iterator[None]:
+    """Holds a folder while a file in it is changed; waits for another process that does so.
+
+    Where the file system has no locks, a file of the name `fallback` in the folder is held instead.
+    """
+    with ExitStack() as stack:
+        descriptor = os.open(folder, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
         try:
-            file = open(path, "a+", opener=_opener)  # noqa: SIM115 (the caller closes it)
-        except OSError as error:
-            if error.errno in _NO_LOCK:
-                raise StudyFolderError(f"{path}: is no lock file, but a link or a pipe; remove it") from None
-            raise
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:
-            time.sleep(0.1)  # `holder` has it for a moment
-        owner = _read(file)
-        file.close()  # the last holder has just removed it
+            _wait_for(folder / fallback, stack)
+        yield
+
+
+def _wait_for(path: Path, stack: ExitStack) -> None:
+    while True:
+        try:
+            stack.enter_context(driver_lock(path))
+            return
+        except StudyInUse:
+            time.sleep(_POLL)
+
+
+def _acquire(path: Path, say: Callable[[str], None]) -> tuple[IO[str], Owner | None]:
+    """Opens and locks the file; returns it and the dead driver that it named."""
+    dead = owner = None
+    for _ in range(_TRIES):
+        with ExitStack() as stack:
+            file, is_new = _open(path)
+            stack.enter_context(file)
+            locked, owner = _try_lock(file, fcntl.LOCK_EX), _read(file)
+            if locked is False:
+                time.sleep(0.1)  # `holder` has it for a moment
+                continue
+            if not is_new:
+                dead = owner
+                if _needs_watching(locked, owner):
+                    who = owner or "another process"
+                    say(f"{path}: left by {who}; watching for up to {_SILENCE:.0f} s whether that still runs")
+                    if _beats(path, _SILENCE):
+                        raise _held(path, owner)
+                    _remove(path, file)
+                    continue
+            if _is_at(path, file):
+                stack.pop_all()
+                if locked is None:
+                    say(
+                        f"{path.parent}: its file system has no locks; the heartbeat in {path.name} stands in"
+                    )
+                return file, dead
+            # Its holder has just removed it.
     raise _held(path, owner)
+
+
+def _open(path: Path) -> tuple[IO[str], bool]:
+    """Opens the file; returns it and whether this process has made it, of several at once the only one."""
+    try:
+        try:
+            return open(path, "r+", opener=_opener), False
+        except FileNotFoundError:
+            return open(path, "x+", opener=_opener), True
+    except FileExistsError:
+        return _open(path)
+    except OSError as error:
+        if error.errno in _NO_LOCK_FILE:
+            raise StudyFolderError(f"{path}: is no lock file, but a link or a pipe; remove it") from None
+        if error.errno in _UNWRITABLE:
+            raise StudyFolderError(
+                f"{path.parent}: cannot be written ({error.strerror}); run a copy, or choose another folder"
+            ) from None
+        raise
+
+
+def _remove(path: Path, file: IO[str]) -> None:
+    """Removes a dead driver's file, but none that another process has made in its place meanwhile."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with suppress(FileNotFoundError):  # another process has removed it
+        path.rename(aside)
+        if not _is_at(aside, file):
+            os.link(aside, path)
+        aside.unlink()
 
 
 def _opener(path: str, flags: int) -> int:
@@ -125,20 +226,40 @@ def _opener(path: str, flags: int) -> int:
     raise OSError(errno.EINVAL, "is no regular file", path)
 
 
-def _take(file: IO[str], path: Path) -> Owner | None:
-    """Writes this process into the locked file; returns who stood there."""
-    owner = _read(file)
-    if owner and _beats_elsewhere(owner, path):
-        raise _held(path, owner)
-    file.truncate(0)
-    json.dump({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}, file)
-    file.flush()
-    return owner
+def _try_lock(file: IO[str], kind: int) -> bool | None:
+    """Whether a lock was had; None where the file system has none (`ENOSYS`, `ENOLCK` and others say so)."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in _LOCKED else None
+    return True
 
 
-def _held(path: Path, owner: Owner | None) -> StudyFolderError:
+def _needs_watching(locked: bool | None, owner: Owner | None) -> bool:
+    """Whether only the heartbeat tells if an owner is dead, as the lock was not of this machine."""
+    return locked is None or (owner is not None and owner.host != socket.gethostname())
+
+
+def _held(path: Path, owner: Owner | None) -> StudyInUse:
     who = str(owner) if owner else "another process"
-    return StudyFolderError(f"{path.parent}: is being run by {who}; stop it first, or wait for its end")
+    return StudyInUse(
+        f"{path.parent}: is being run by {who}, which holds {path.name}; stop it first, or wait for its end"
+    )
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    """Whether an open file is the one that is there now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _write(file: IO[str]) -> None:
+    file.seek(0)
+    file.truncate()
+    json.dump(asdict(Owner(socket.gethostname(), os.getpid(), time.time())), file)
+    file.flush()
 
 
 def _read(file: IO[str]) -> Owner | None:
@@ -151,13 +272,29 @@ def _read(file: IO[str]) -> Owner | None:
     return owner if sound and 0 <= owner.since < _FAR else None
 
 
-def _beats_elsewhere(owner: Owner, path: Path) -> bool:
-    return owner.host != socket.gethostname() and time.time() - path.stat().st_mtime < _SILENCE
+def _beats(path: Path, seconds: float) -> bool:
+    """Whether a file is touched while it is watched; false as soon as it is gone."""
+    end, first = time.monotonic() + seconds, _stamp(path)
+    while first and time.monotonic() < end:
+        time.sleep(_POLL)
+        if (stamp := _stamp(path)) != first:
+            return stamp is not None
+    return False
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is touched or replaced; None where it is gone."""
+    try:
+        with open(path, opener=_opener) as file:  # over a network only opening asks the server
+            status = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _beat(descriptor: int, stop: threading.Event) -> None:
     while not stop.wait(_HEARTBEAT):
         try:
-            os.utime(path)
+            os.utime(descriptor)
         except OSError:  # a full or vanished folder is the study's trouble, not the lock's
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sa_study.data.dataset import ReidDataset
@@ -26,8 +26,13 @@ from sa_study.study.storage import Storage
 from sa_study.training import load_folds
 
 
-def load_data(config: StudyConfig, progress: Progress | None) -> Folds:
+def load_data(config: StudyConfig, progress: Progress | None, *, recorded: bool = False) -> Folds:
     """Decodes the training images and checks that every trial can use them.
+
+    Args:
+        config: The study.
+        progress: Told how far decoding is.
+        recorded: Whether an earlier launch found the data set where the study's description says it is.
 
     Returns:
         The images once, by fold as trials train and validate on them.
@@ -39,7 +44,8 @@ def load_data(config: StudyConfig, progress: Progress | None) -> Folds:
     settings = space.settings(space.baseline)
     if not settings.val_identities:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
-    data = load_folds(ReidDataset(config.data_dir), settings, space.possible("fold"), progress)
+    dataset = config.dataset() if recorded else ReidDataset(config.data_dir)
+    data = load_folds(dataset, settings, space.possible("fold"), progress)
     largest, fewest = max(space.possible("batch_size")), min(len(part.train) for part in data.values())
     if largest > fewest:
         raise ConfigError(f"batch_size: {largest:g}, but only {fewest} images are trained on")
@@ -70,7 +76,13 @@ def check_slots(config: StudyConfig, room: Slots) -> StudyConfig:
 
 @contextmanager
 def made(
-    folder: StudyFolder, config: StudyConfig, data: Folds, starts: Starts, room: Slots, given: Given
+    folder: StudyFolder,
+    config: StudyConfig,
+    data: Folds,
+    starts: Starts,
+    room: Slots,
+    given: Given,
+    say: Callable[[str], None],
 ) -> Iterator[None]:
     """Makes the folder of a new study and holds it; `study.yaml` comes last: a folder with one is complete.
 
@@ -80,7 +92,7 @@ def made(
     unmade = not folder.root.exists()
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
-        with driver_lock(folder.lock):
+        with driver_lock(folder.lock, say):
             _write(StudyFolder.free(folder.root), config, data, starts, room, given)
             unmade = False
             yield

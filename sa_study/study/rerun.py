@@ -13,7 +13,6 @@ from torch import Tensor
 from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.config import completed
-from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
 from sa_study.engine import Trainer, backbone_start
@@ -51,7 +50,7 @@ def load_images(recorded: Recorded, data_dir: Path | None, progress: Progress) -
         DataError: The images cannot be used, or are not those of the study.
     """
     place = data_dir or recorded.config.data_dir
-    data = load_training_data(ReidDataset(place), recorded.settings, progress)
+    data = load_training_data(recorded.config.dataset(data_dir), recorded.settings, progress)
     if data.store.fingerprint != recorded.fingerprint:
         raise DataError(
             f"{place}: its training images are not those that the study was begun with (fingerprint "

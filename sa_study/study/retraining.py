@@ -81,6 +81,7 @@ def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: boo
 
     Raises:
         RunFailed: No trial is complete.
+        DataError: The data set is not where it was when the study was launched.
         StudyFolderError: A folder holds the training of another configuration.
     """
     folder = StudyFolder.existing(root)
@@ -100,6 +101,8 @@ def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: boo
     if lost := [number for _, number in names if number not in by_number]:
         raise StudyFolderError(f"{folder.database}: has no trial {lost[0]}")
     choices = tuple(_choice(folder, config, by_number[trial], name, seeds) for name, trial in names)
+    if data_dir is None:
+        config.require_data()
     return Final(folder, data_dir or config.data_dir, choices, reason)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -11,9 +14,8 @@ from killed import kill_amid_write
 
 from sa_study.errors import StudyFolderError
 from sa_study.space import SearchSpace
-from sa_study.study.database import keep_copy, mend, open_storage, read_trials, roll_back, trials_in
+from sa_study.study.database import keep_copy, mend, open_storage, read_trials, trial_numbers, trials_in
 from sa_study.study.folder import StudyFolder
-from sa_study.study.lock import driver_lock
 from sa_study.study.records import STUDY_NAME
 from sa_study.study.search import create_study
 
@@ -58,26 +60,45 @@ def test_another_programs_database_is_named(tmp_path: Path) -> None:
         read_trials(folder)
 
 
-def test_a_write_that_was_killed_is_named_and_mended_by_opening_to_write(tmp_path: Path) -> None:
+def test_a_write_that_was_killed_is_taken_back_in_what_is_read_and_on_disk_by_opening_to_write(
+    tmp_path: Path,
+) -> None:
     folder = make_study(tmp_path / "study")
     kill_amid_write(folder.database)
-    with pytest.raises(StudyFolderError, match="a write to it was cut off; 'resume"):
-        read_trials(folder)
+    before = {path.name: path.read_bytes() for path in folder.root.iterdir()}
+    assert len(before) == 2
+    assert read_trials(folder) == [] and trial_numbers(folder) == []
+    assert {path.name: path.read_bytes() for path in folder.root.iterdir()} == before
     assert trials_in(open_storage(folder), folder) == read_trials(folder) == []
+    assert [path.name for path in folder.root.iterdir()] == ["optuna.db"]
 
 
-def test_a_write_that_was_killed_is_rolled_back_unless_a_driver_runs(tmp_path: Path) -> None:
+def test_a_journal_beyond_all_measure_is_not_copied(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
     kill_amid_write(folder.database)
-    with driver_lock(folder.lock):
-        roll_back(folder)
-        with pytest.raises(StudyFolderError, match="a write to it was cut off"):
-            read_trials(folder)
-    roll_back(folder)
-    assert read_trials(folder) == []
-    before = folder.database.read_bytes()
-    roll_back(folder)
-    assert folder.database.read_bytes() == before
+    os.truncate(f"{folder.database}-journal", 2**40)
+    with pytest.raises(StudyFolderError, match=r"optuna\.db: cannot be read .* bytes, more than"):
+        read_trials(folder)
+
+
+def test_a_database_can_be_read_and_written_without_locks(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    folder.config.write_text("")
+    code = (
+        "from without_locks import forbid_locks; forbid_locks()\n"
+        "import sys, optuna; from pathlib import Path\n"
+        "from sa_study.study.database import keep_copy, mend, open_storage, read_trials\n"
+        "from sa_study.study.folder import StudyFolder\n"
+        "folder = StudyFolder(Path(sys.argv[1])); assert not mend(folder)\n"
+        "optuna.load_study(study_name=None, storage=open_storage(folder)).enqueue_trial({})\n"
+        "keep_copy(folder); print(len(read_trials(folder)))\n"
+    )
+    here = Path(__file__).resolve()
+    environment = {**os.environ, "PYTHONPATH": f"{here.parent}{os.pathsep}{here.parents[2]}"}
+    command = [sys.executable, "-c", code, str(folder.root)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == "1\n", done.stderr
+    assert len(read_trials(folder)) == 1 and folder.database_copy.exists()
 
 
 def spoil(path: Path) -> None:

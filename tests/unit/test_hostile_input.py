@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import resource
 import shutil
 import signal
@@ -23,6 +21,7 @@ import ray.tune
 import torch
 from hostile import READ, REFUSED, Case, Place, tree
 from hostile_models import copy, sound_study
+from rights import without_roots_rights
 from tool import Tool
 
 SECONDS = 20
@@ -31,9 +30,6 @@ BYTES = 3 * 2**30
 
 LOADED = (torch, ray.tune)
 """Before any limit is set: their libraries take more room than any input."""
-
-_BEYOND_MODES = 1 << 1 | 1 << 2
-"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
 
 CASES = [
     *hostile_weights.CASES,
@@ -114,21 +110,3 @@ def limits() -> Iterator[None]:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, handler)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-@contextmanager
-def without_roots_rights() -> Iterator[None]:
-    """Root may read and write everything; within this it may not, like anyone else (see capset(2))."""
-    if os.geteuid():
-        yield
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
-    sets = (ctypes.c_uint32 * 6)()  # twice effective, permitted, inheritable
-    assert libc.capget(header, sets) == 0, os.strerror(ctypes.get_errno())
-    fewer = (ctypes.c_uint32 * 6)(sets[0] & ~_BEYOND_MODES, *sets[1:])
-    assert libc.capset(header, fewer) == 0, os.strerror(ctypes.get_errno())
-    try:
-        yield
-    finally:
-        assert libc.capset(header, sets) == 0, os.strerror(ctypes.get_errno())

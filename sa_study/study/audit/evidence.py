@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote
 
 from optuna.trial import FrozenTrial
 
@@ -19,7 +16,7 @@ from sa_study import keys
 from sa_study.errors import StudyFolderError
 from sa_study.study.audit.curves import Curves, read_curves, run_number
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials
+from sa_study.study.database import read_trials, trial_numbers
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord, read_record
 from sa_study.study.result_rows import ResultRows, Row, deterministic, is_number
@@ -80,7 +77,7 @@ def read_evidence(folder: StudyFolder) -> Evidence:
         StudyFolderError: The folder holds no study, or its database, description or storage cannot be read.
     """
     config, trials = StudyConfig.read(folder.config), read_trials(folder)
-    evidence = Evidence(folder, config, trials, _numbers(folder))
+    evidence = Evidence(folder, config, trials, trial_numbers(folder))
     try:
         _read_storage(evidence)
     except (OSError, ValueError) as error:
@@ -115,12 +112,6 @@ def _rows(files: ResultRows, session: int, number: int, evidence: Evidence) -> I
             evidence.unreadable.append(f"session_{session}/trial_{number:04d}/result.json: {fault}")
         else:
             yield row
-
-
-def _numbers(folder: StudyFolder) -> list[int]:
-    uri = f"file:{quote(str(folder.database))}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as database:
-        return [number for (number,) in database.execute("SELECT number FROM trials")]
 
 
 def _snapshot(files: ResultRows, session: int, unreadable: list[str]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from sa_study.files import write_json
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_readonly, read_about, roll_back
+from sa_study.study.database import open_readonly, read_about
 from sa_study.study.folder import StudyFolder
 from sa_study.study.repeats.ablation import Ablation, conclude, describe, plan_ablation, require_same
 from sa_study.study.repeats.scoring import scored_runs
@@ -42,8 +42,7 @@ def prepare(root: Path, asked: StudyConfig, seeds: int) -> Prepared:
     config = describe(ablation, asked)
     folder = StudyFolder(root)
     if folder.config.exists():
-        roll_back(StudyFolder.existing(root))
-        about = read_about(open_readonly(folder), folder)
+        about = read_about(open_readonly(StudyFolder.existing(root)), folder)
         require_same(folder, about, config)
     return Prepared(folder, ablation, config)
 

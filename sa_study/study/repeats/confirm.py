@@ -10,10 +10,10 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study.errors import StudyFolderError
-from sa_study.files import write_json
+from sa_study.files import require_place, write_json
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_readonly, read_about, read_trials, roll_back
+from sa_study.study.database import open_readonly, read_about, read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import holder
 from sa_study.study.queue import Given
@@ -55,15 +55,17 @@ def prepare(root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | No
         raise StudyFolderError(f"{root}: is run by {owner}; confirm it when it has ended")
     if REPEATS & read_about(open_readonly(parent), parent).keys():
         raise StudyFolderError(f"{root}: repeats given configurations itself; confirm a study that searches")
+    require_place(parent.confirmation)
     config = StudyConfig.read(parent.config)
+    folder = StudyFolder(parent.confirm)
     if data_dir:
         config = replace(config, data_dir=data_dir.absolute())
     asked = choose(config, read_trials(parent), top=top, seeds=seeds, folds=folds)
-    folder = StudyFolder(parent.confirm)
     if folder.config.exists():
-        roll_back(StudyFolder.existing(folder.root))
-        about = read_about(open_readonly(folder), folder)
+        about = read_about(open_readonly(StudyFolder.existing(folder.root)), folder)
         asked = kept_of(about, asked, folder)
+    elif not data_dir:
+        config.require_data()
     images = read_provenance(parent.provenance)["data_fingerprint"]
     return Prepared(parent, folder, asked, describe(asked, config), replace(asked.given, images=images))
 
