@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import platform
 import re
 import shlex
@@ -17,6 +16,7 @@ from typing import Any
 
 from sa_study.errors import DataError, StudyFolderError
 from sa_study.files import read_json, write_json
+from sa_study.machine import usable_cpus
 from sa_study.redaction import redact
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard")
@@ -178,7 +178,7 @@ def _hardware() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
-        "cpus": os.cpu_count(),
+        "cpus": usable_cpus(),
         "gpus": gpus,
     }
 
