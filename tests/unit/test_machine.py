@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from control_group import control_group, within
 
 from sa_study.machine import memory_limit, out_of_memory_kills, usable_cpus, usable_memory
 
@@ -201,29 +201,6 @@ PRINT = "from sa_study.machine import *; print(usable_cpus(), memory_limit(), ou
 @pytest.mark.skipif(not shutil.which("taskset"), reason="no taskset")
 def test_a_real_affinity() -> None:
     assert output(PRINT, "taskset", "-c", "0")[0] == "1"
-
-
-@contextmanager
-def control_group(controller: str) -> Iterator[Path]:
-    """A control group below this process's own, for as long as it is needed; skips where none can be made."""
-    named = dict(line.split(":")[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
-    top = Path("/sys/fs/cgroup", controller)
-    group = top / named.get(controller, "").lstrip("/") / f"sa_study_{os.getpid()}"
-    if controller not in named or not top.is_dir() or not os.access(group.parent, os.W_OK):
-        pytest.skip(f"no control group of version 1 can be made for {controller}")
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"no control group can be made for {controller} ({error.strerror})")
-    try:
-        yield group
-    finally:
-        group.rmdir()
-
-
-def within(group: Path) -> tuple[str, ...]:
-    """Words that have a command run in a control group."""
-    return ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")
 
 
 def test_a_real_cpu_quota() -> None:
