@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -50,6 +52,12 @@ def usable_memory(root: Path = _ROOT) -> int:
         root: Folder that `/proc` and the control groups are read below.
     """
     return memory_limit(root) or _physical_memory()
+
+
+def peak_memory() -> int:
+    """Most bytes of memory that this process has held at a time so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def out_of_memory_kills(root: Path = _ROOT) -> int:

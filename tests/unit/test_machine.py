@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from control_group import control_group, within
 
-from sa_study.machine import memory_limit, out_of_memory_kills, usable_cpus, usable_memory
+from sa_study.machine import memory_limit, out_of_memory_kills, peak_memory, usable_cpus, usable_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
@@ -152,6 +152,12 @@ def test_limits(
     root = system(tmp_path, cgroup, mounts, files)
     assert usable_cpus(root) == cpus
     assert memory_limit(root) == memory and usable_memory(root) == (memory or 256 * GIB)
+
+
+def test_the_peak_of_memory() -> None:
+    before = peak_memory()
+    held = bytearray(before + 64 * 2**20)
+    assert len(held) < peak_memory() < 2 * len(held)
 
 
 def test_affinity_counts_where_it_is_tighter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
