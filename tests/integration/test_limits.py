@@ -57,16 +57,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sample_data(tmp_path_factory.mktemp("memory") / "data", identities=8)
 
 
-def tune(data: Path, study: Path, *before: str, settings: dict[str, int] | None = None, **given: str) -> int:
+def tune(data: Path, study: Path, *before: str, **settings: int) -> int:
     """Runs a study of one trial, after the words `before`; returns its exit code."""
-    fixed = {**FIXED, **(settings or {})}
+    fixed = {**FIXED, **settings}
     space = study.with_suffix(".yaml")
     space.write_text(f"search: {{}}\nfixed: {json.dumps(fixed)}\nbaseline: {{}}\nscheduler: {{name: none}}\n")
     words = ("tune", "--data-dir", data, "--study", study, "--space", space, "--trials", "1", "--quiet")
     command = [*before, sys.executable, ROOT / "run_study.py", *words]
-    done = subprocess.run(
-        list(map(str, command)), env={**os.environ, **given}, capture_output=True, text=True
-    )
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert not done.stderr, done.stderr
     return done.returncode
 
@@ -86,8 +84,8 @@ def require_reason(study: Path, *words: str) -> None:
 
 
 def test_killed_by_rays_monitor(data: Path, tmp_path: Path) -> None:
-    monitor = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "100"}
-    assert tune(data, tmp_path / "study", **monitor) == 1
+    monitor = ("env", "RAY_memory_usage_threshold=0.001", "RAY_memory_monitor_refresh_ms=100")
+    assert tune(data, tmp_path / "study", *monitor) == 1
     require_reason(tmp_path / "study", "Ray killed it", "GB")
 
 
@@ -95,6 +93,5 @@ def test_killed_by_linux(data: Path, tmp_path: Path) -> None:
     limit = 1792 * MIB
     with control_group("memory") as group:
         (group / "memory.limit_in_bytes").write_text(str(limit))
-        large = {"height": 1024, "width": 512, "batch_size": 64}
-        assert tune(data, tmp_path / "study", *within(group), settings=large) == 1
+        assert tune(data, tmp_path / "study", *within(group), height=1024, width=512, batch_size=64) == 1
     require_reason(tmp_path / "study", "Linux killed it", "1.9 GB")

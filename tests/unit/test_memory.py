@@ -9,7 +9,6 @@ import pytest
 from optuna.trial import TrialState
 from test_callback import RETRIES, Process
 
-from sa_study.study import memory
 from sa_study.study.memory import MemoryKills
 from sa_study.study.records import read_record
 from sa_study.study.scheduler import _last_error
@@ -45,7 +44,7 @@ class Nodes:
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Nodes:
     there = Nodes()
-    monkeypatch.setattr(memory.ray, "nodes", there.nodes)
+    monkeypatch.setattr("ray.nodes", there.nodes)
     monkeypatch.setattr(MemoryKills, "_read", lambda self, node: (there.kills[node], 4 * 10**9))
     return there
 
