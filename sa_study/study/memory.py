@@ -17,7 +17,7 @@ _ALLOCATION_FAILED = re.compile(r"^.*(?:MemoryError|allocate memory|bad_alloc).*
 _DIED_AT = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
 """The node of a process that was killed; of one that raised an exception Ray tells otherwise."""
 
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 """Seconds for nodes to answer."""
 
 

@@ -18,25 +18,27 @@ from sa_study.data.sample import make_sample_data
 RESOURCES = """
 import ray
 from sa_study.study.cluster import connect
+from sa_study.study.memory import MemoryKills
 with connect(None):
     found = ray.cluster_resources()
-print(int(found["CPU"]), int(found["object_store_memory"]))
+    kills = MemoryKills(joined=True)  # asks a node, as on a cluster
+    kills.watch()
+    ((killed, memory),) = ray.get(list(kills._explained.values()))
+print(int(found["CPU"]), int(found["object_store_memory"]), memory)
 """
 
 
-def resources(*before: str) -> tuple[int, int]:
-    """CPUs and bytes of the object store, after the words `before`."""
+def resources(*before: str) -> list[int]:
+    """CPUs, bytes of the object store, and of memory by a node's own account, after the words `before`."""
     command = [*before, sys.executable, "-c", RESOURCES]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    cpus, store = done.stdout.split()
-    return int(cpus), int(store)
+    return list(map(int, done.stdout.split()))
 
 
 @pytest.mark.skipif(not shutil.which("taskset") or os.cpu_count() == 1, reason="no taskset, or one CPU")
 def test_affinity() -> None:
-    cpus, _ = resources("taskset", "-c", "0")
-    assert cpus == 1
+    assert resources("taskset", "-c", "0")[0] == 1
 
 
 def test_limits_of_nested_control_groups() -> None:
@@ -44,8 +46,8 @@ def test_limits_of_nested_control_groups() -> None:
     with control_group("cpu") as cpu, control_group("memory") as memory:
         (cpu / "cpu.cfs_quota_us").write_text("100000")
         (memory / "memory.limit_in_bytes").write_text(str(2 * 2**30))
-        cpus, store = resources(*within(cpu), *within(memory))
-    assert cpus == 1 and store <= 0.3 * 2 * 2**30
+        cpus, store, usable = resources(*within(cpu), *within(memory))
+    assert cpus == 1 and store <= 0.3 * 2 * 2**30 and usable == 2 * 2**30
 
 
 FIXED = {**TINY, "val_identities": 2, "epochs": 1}
