@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import platform
 import statistics
 import sys
@@ -129,9 +128,11 @@ def finish(result: Mapping[str, Any], path: Path, *tables: str) -> None:
 
 def machine() -> dict[str, Any]:
     """Processor, cores, GPU and versions."""
+    from sa_study.machine import usable_cpus
+
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cpus(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "torch": torch.__version__,

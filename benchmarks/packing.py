@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import os
 import time
 from multiprocessing.synchronize import Barrier
 from typing import Any
@@ -23,6 +22,7 @@ from training import PAPER, SMALL, random_data
 
 from sa_study.config import Settings
 from sa_study.engine import Trainer
+from sa_study.machine import usable_cpus
 
 CUDA_TRIAL = 100 * 12936
 CPU_TRIAL = 12 * 2000
@@ -35,7 +35,7 @@ def settings_for(trials: int) -> Settings:
     """What each of so many trials trains."""
     if torch.cuda.is_available():
         return dataclasses.replace(PAPER, precision="bf16", channels_last=True)
-    return dataclasses.replace(SMALL, threads=max(1, len(os.sched_getaffinity(0)) // trials))
+    return dataclasses.replace(SMALL, threads=max(1, usable_cpus() // trials))
 
 
 def trial(settings: Settings, steps: int, epochs: int, together: Barrier) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from sa_study.errors import DataError, StudyFolderError
 from sa_study.files import read_json, write_json
+from sa_study.machine import usable_cpus
 from sa_study.redaction import redact
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard")
@@ -191,7 +192,7 @@ def _hardware() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
-        "cpus": os.cpu_count(),
+        "cpus": usable_cpus(),
         "gpus": gpus,
     }
 

@@ -25,6 +25,7 @@ from sa_study.cli import (
     study,
 )
 from sa_study.errors import StudyError
+from sa_study.machine import limit_threads
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,6 +62,7 @@ def main() -> int:
     Returns:
         The exit code: 0, 2 for bad input, 1 for a failed run, 130 for Ctrl-C.
     """
+    limit_threads()
     try:
         code = app(standalone_mode=False, prog_name="run_study.py")
     except typer.TyperException as error:

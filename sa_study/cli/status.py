@@ -63,7 +63,7 @@ def status(
     output.console.print()
     if config.minimize:
         output.console.print(front_table(trials, config))
-    for line in [*seen.failure_lines(), *seen.test_lines(), *seen.driver_lines()]:
+    for line in [*seen.failure_lines(), *seen.note_lines(), *seen.test_lines(), *seen.driver_lines()]:
         output.say(line)
     winner = choose_winner(trials, config.metric)
     if line := interval_line(trials, winner, config):
@@ -137,6 +137,16 @@ class Sight:
             yield f"trial {number} failed: {reason}"
         if len(failed) > _REASONS:
             yield f"{len(failed) - _REASONS} more failed; --json tells why"
+
+    def note_lines(self) -> Iterator[str]:
+        """What happened to trials on their way, of those that are many the first."""
+        from sa_study.study.records import read_record
+
+        notes = [(trial.number, note) for trial in self.trials for note in read_record(trial).notes]
+        for number, note in notes[:_REASONS]:
+            yield f"trial {number}: {note}"
+        if len(notes) > _REASONS:
+            yield f"{len(notes) - _REASONS} more notes; --json has them"
 
     def test_lines(self) -> Iterator[str]:
         """How often the test set was seen, where it was."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
 
 from sa_study.errors import DataError
 from sa_study.files import read_bytes
+from sa_study.machine import usable_cpus
 
 Progress = Callable[[int, int], None]
 """Called in the caller's thread with the number of images done and the number in all."""
@@ -82,7 +82,7 @@ def for_each_image(
     Args:
         function: What to do with one item; the first error in the order of the items is raised.
         items: Its arguments.
-        threads: Number of threads; None for one a core, up to four.
+        threads: Number of threads; None for one a usable CPU, up to four.
         progress: Told of each item, in order, once its chunk is done.
 
     Returns:
@@ -93,7 +93,7 @@ def for_each_image(
     def work(start: int) -> list[R]:
         return [function(item) for item in items[start : start + _CHUNK]]
 
-    threads = threads or min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+    threads = threads or min(usable_cpus(), _MOST_THREADS)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for some in pool.map(work, range(0, len(items), _CHUNK)):

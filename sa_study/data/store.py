@@ -75,7 +75,7 @@ def decode(
         records: The images, at least one.
         size: Height and width in pixels that images which differ in size are brought to (Pillow's bilinear);
             otherwise they keep the one they have.
-        threads: Number of decoding threads; None for one a core, up to four.
+        threads: Number of decoding threads; None for one a usable CPU, up to four.
         progress: Told the number of images done and in all; starts anew once sizes are found to differ.
 
     Raises:

@@ -43,6 +43,7 @@ def plan_notes(plan: Plan) -> Table:
         ("slots", _slots(plan)),
         ("one epoch", _epoch(plan)),
         ("disk", _disk(plan)),
+        ("memory", _memory(plan)),
         ("stopping", "played through with random settings and learning curves"),
     ):
         table.add_row(name, escape(text))
@@ -50,6 +51,8 @@ def plan_notes(plan: Plan) -> Table:
         table.add_row(
             "budget", f"{over} before all {plan.trials} trials end, in {100 * share:.0f} % of the plays"
         )
+    if not plan.memory.suffices:
+        table.add_row("", "[red]trials may be killed for lack of memory; give fewer --max-concurrent[/]")
     if not plan.disk.suffices:
         table.add_row("", f"[red]'tune' would refuse: {escape(plan.disk.shortage)}[/]")
     return table
@@ -89,6 +92,14 @@ def _disk(plan: Plan) -> str:
     if disk.free is None:
         return f"{text}what is free at {plan.config.storage_path} is not known"
     return f"{text}{in_units(disk.free)} free at {disk.place}"
+
+
+def _memory(plan: Plan) -> str:
+    memory = plan.memory
+    text = f"{in_units(memory.total)} or more at a time, {in_units(memory.trial)} of them for each trial"
+    if memory.usable is None:
+        return f"{text}, on the nodes together"
+    return f"{text}; {in_units(memory.usable)} may be used"
 
 
 def _whole(value: float) -> str:

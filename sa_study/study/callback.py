@@ -65,8 +65,13 @@ class StudyCallback(tune.Callback):
         self._emit(trial, "start")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Says that a trial's process died and is started again."""
-        self._emit(trial, "note", "its process raised or died; it goes on from its last checkpoint")
+        """Says that a trial's process died and is started again, after a lack of memory once."""
+        reason = self._search.reason_of_death(trial.trial_id)
+        if reason:  # other processes may have taken the memory; if not, it will happen again
+            trial.run_metadata.num_failures = trial.max_failures
+        self._emit(
+            trial, "note", f"{reason or 'its process raised or died'}; it goes on from its last checkpoint"
+        )
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Closes the curves of a trial that ran out or was stopped."""

@@ -15,8 +15,10 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private.utils import resolve_object_store_memory
 
 from sa_study.errors import ConfigError
+from sa_study.machine import memory_limit, usable_cpus
 from sa_study.study.address import authenticate_with_token, join_address
 from sa_study.study.config import StudyConfig
 
@@ -62,7 +64,7 @@ def connect(address: str | None) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         _keep_to_this_machine()
-        ray.init(address="local", include_dashboard=False, **options)
+        ray.init(address="local", include_dashboard=False, **_size(), **options)
     else:
         _join(address, options)
     # Slurm and Kubernetes end a job so; Tune stops in order on Ctrl-C alone, and Ray has set its own answer.
@@ -82,6 +84,15 @@ def _keep_to_this_machine() -> None:
     authenticate_with_token()
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read by the workers, when they import Ray
     ray_constants.ENABLE_RAY_CLUSTER = False  # the same for this process, which has imported it
+
+
+def _size() -> dict[str, Any]:
+    """What a Ray of our own may use; by itself it sees neither affinity nor the limits of a nested group."""
+    store = None
+    if limit := memory_limit():
+        least = ray_constants.OBJECT_STORE_MINIMUM_MEMORY_BYTES
+        store = max(resolve_object_store_memory(limit), least)
+    return {"num_cpus": usable_cpus(), "object_store_memory": store}
 
 
 def _join(address: str, options: dict[str, Any]) -> None:
@@ -111,7 +122,7 @@ def slots(config: StudyConfig) -> Slots:
     On a joined cluster `max_concurrent` is taken as it is: trials that wait for a node make it grow.
 
     Raises:
-        ConfigError: A trial asks for more than any machine has.
+        ConfigError: A trial asks for more than may be used on any machine.
     """
     most = {kind: max((node.get(kind, 0.0) for node in _nodes()), default=0.0) for kind in ("CPU", "GPU")}
     cpus = config.cpus_per_trial
@@ -122,7 +133,8 @@ def slots(config: StudyConfig) -> Slots:
     for option, kind, want in (("cpus", "CPU", cpus), ("gpus", "GPU", gpus)):
         if want > most[kind]:
             raise ConfigError(
-                f"--{option}-per-trial: {want:g} asked, but a machine has {most[kind]:g}{growing}"
+                f"--{option}-per-trial: {want:g} asked, but only {most[kind]:g} may be used on one machine"
+                f"{growing}"
             )
     fit = capacity(cpus, gpus)
     if not fit:

@@ -22,6 +22,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import keep_copy, mend, open_readonly, open_storage, read_about, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
+from sa_study.study.memory import MemoryKills
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.prepare import check_slots, claim, load_data, made, note, resolve
 from sa_study.study.queue import Given, queue_points
@@ -43,6 +44,7 @@ _FULL = ("database or disk is full", "No space left on device")
 """What SQLite and the operating system say of a full disk."""
 
 INTERRUPTED = "interrupted"
+_NOTHING = Given()
 
 
 class Watcher(Protocol):
@@ -108,9 +110,6 @@ class Changes:
         """
         asked = {name: value for name, value in vars(self).items() if value is not None}
         return dataclasses.replace(config, **{"time_budget": None, **asked})
-
-
-_NOTHING = Given()
 
 
 def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NOTHING) -> Outcome:
@@ -218,7 +217,8 @@ def _run(
     trainable = tune.with_parameters(
         run_trial, data=data, starts=starts, storage=storage, metric=config.metric
     )
-    scheduler = StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier)
+    kills = MemoryKills(joined=config.address is not None)
+    scheduler = StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier, kills)
     keep_copy(folder)
     write_overview(folder.tensorboard, config.space.search)
     watcher.begin(config, earlier, room.concurrent)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sa_study.data.store import any_of
+from sa_study.machine import peak_memory, usable_memory
 from sa_study.space import Scheduler
 from sa_study.study.cluster import Slots, connect, slots
 from sa_study.study.config import StudyConfig
@@ -84,6 +85,32 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class MemoryNeed:
+    """Memory that trials take at a time, as far as the probe can tell.
+
+    Attributes:
+        trial: Bytes of one trial's process; the probe's, which on a CPU may have had smaller batches.
+        total: Bytes of all that run at a time, of the driver, and of the images, which trials share.
+        usable: Bytes that may be used here; None for a cluster, whose nodes are others.
+    """
+
+    trial: int
+    total: int
+    usable: int | None
+
+    @classmethod
+    def after_probe(cls, images: int, slots: Slots, *, joined: bool) -> MemoryNeed:
+        """What this process, which has decoded so many bytes of images and trained on them, has needed."""
+        trial = peak_memory() - images
+        return cls(trial, (slots.concurrent + 1) * trial + 2 * images, None if joined else usable_memory())
+
+    @property
+    def suffices(self) -> bool:
+        """Whether it fits, as far as is known."""
+        return self.usable is None or self.total <= self.usable
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a study will take.
 
@@ -95,6 +122,7 @@ class Plan:
         expected: With the study's stopping rule.
         unstopped: With every trial run to its end.
         disk: What is written, and what is free.
+        memory: What is needed, and what may be used.
     """
 
     config: StudyConfig
@@ -104,6 +132,7 @@ class Plan:
     expected: Forecast
     unstopped: Forecast
     disk: Disk
+    memory: MemoryNeed
 
 
 def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> Plan:
@@ -125,6 +154,7 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
     config = resolve(config, room)  # the cluster is left: what is measured below runs alone
     baseline = config.space.settings(config.space.baseline)
     speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
+    memory = MemoryNeed.after_probe(data.store.images.nbytes, room, joined=config.address is not None)
     disk = measure_disk(folder, config, data.num_classes, room, config.goal)
     terms = Terms(
         config.goal,
@@ -144,4 +174,4 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
     report("playing it through", 1, 2)
     unstopped = forecast(dataclasses.replace(config.space.scheduler, name="none"))
     report("playing it through", 2, 2)
-    return Plan(config, room, config.goal, speed, expected, unstopped, disk)
+    return Plan(config, room, config.goal, speed, expected, unstopped, disk, memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -10,6 +11,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sa_study import keys
 from sa_study.space import Scheduler
+from sa_study.study.memory import MemoryKills
 from sa_study.study.meter import Meter
 from sa_study.study.records import BASELINE, read_record
 from sa_study.study.search import StudySearch, step_of
@@ -28,6 +30,7 @@ class StudyScheduler(FIFOScheduler):
         search: Records what is decided.
         meter: Tells when the launch is to end.
         earlier: Trials of earlier launches; the rule is told what they reported, which Ray does not keep.
+        kills: Tells whether a trial's process ended for lack of memory; None where nobody asks.
     """
 
     def __init__(
@@ -37,11 +40,13 @@ class StudyScheduler(FIFOScheduler):
         search: StudySearch,
         meter: Meter,
         earlier: Iterable[FrozenTrial] = (),
+        kills: MemoryKills | None = None,
     ):
         super().__init__()  # type: ignore[no-untyped-call]
         self._rule = make_rule(scheduler, metric)
         self._search = search
         self._meter = meter
+        self._kills = kills
         for trial in earlier:
             # A value beyond the record belongs to an epoch that will be run again.
             last = step_of(read_record(trial).last.get(keys.PROGRESS, 0.0))
@@ -52,6 +57,8 @@ class StudyScheduler(FIFOScheduler):
         """Takes a trial in; one of an earlier launch keeps its places."""
         self._rule.on_trial_add(tune_controller, trial)
         self._rule.adopt(trial)
+        if self._kills:
+            self._kills.watch()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether a trial goes on."""
@@ -70,9 +77,24 @@ class StudyScheduler(FIFOScheduler):
         goes_on = not (stopped or finished or self._meter.over)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Has the search record that a trial's process ended by itself, and why; Ray may start it again."""
+        if self._kills:
+            self._search.record_death(trial.trial_id, self._kills.reason(_last_error(trial)))
+
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Nothing: the rule has had the last result already."""
 
     def debug_string(self) -> str:
         """The rule's own description."""
         return str(self._rule.debug_string())
+
+
+def _last_error(trial: Any) -> str:
+    """What Ray has written of the last end of a trial's process: an account under a heading for each."""
+    try:
+        accounts = Path(trial.error_file).read_text(errors="replace")
+    except (OSError, TypeError):  # no file, as the disk was full
+        return ""
+    _, _, last = accounts.rpartition("Failure # ")
+    return last.partition("\n")[2]

@@ -93,6 +93,7 @@ class StudySearch(Searcher):
         self._trials: dict[str, Trial] = {}
         self._records: dict[str, TrialRecord] = {}
         self._running: set[str] = set()
+        self._deaths: dict[str, str] = {}
         self._interrupted = deque(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     def record(self, trial_id: str) -> TrialRecord:
@@ -155,6 +156,23 @@ class StudySearch(Searcher):
         """Takes in why a trial cannot go on; `commit` writes it down."""
         self._records[trial_id] = dataclasses.replace(self._records[trial_id], failure=reason)
 
+    def record_death(self, trial_id: str, reason: str) -> None:
+        """Takes in that a trial's process ended by itself, and writes down why where that is known.
+
+        Args:
+            trial_id: Ray's name of the trial.
+            reason: Why, in words; empty where nobody knows.
+        """
+        self._deaths[trial_id] = reason
+        if reason:
+            record = self._records[trial_id]
+            self._records[trial_id] = dataclasses.replace(record, notes=[*record.notes, reason])
+            self.commit(trial_id)
+
+    def reason_of_death(self, trial_id: str) -> str:
+        """Why a trial's process ended by itself the last time, in words; empty where nobody knows."""
+        return self._deaths.get(trial_id, "")
+
     def commit(self, trial_id: str) -> None:
         """Writes down what was recorded of a trial, before Ray drops checkpoints neither best nor last.
 
@@ -180,7 +198,8 @@ class StudySearch(Searcher):
         trial = self._trials[trial_id]
         if error:
             where = f"trials/{self._session}/{trial_folder(trial.number)}/error.txt"
-            self.record_failure(trial_id, f"its process raised or died; see {where}")
+            reason = self.reason_of_death(trial_id) or f"its process raised or died; see {where}"
+            self.record_failure(trial_id, reason)
             self.commit(trial_id)
         if self._records[trial_id].over:
             _tell(self.study, trial, self._records[trial_id], self._figure, self._minimize)

@@ -114,7 +114,7 @@ def test_options(tool: Tool, make_market: Callable[..., Path], words: list[str],
 def test_more_gpus_than_there_are(tool: Tool, make_market: Callable[..., Path]) -> None:
     words = ("tune", "--data-dir", make_market(), "--study", "s", "--space", "paper", *SETS)
     have = torch.cuda.device_count()
-    naming = ["--gpus-per-trial", f"a machine has {have}"]
+    naming = ["--gpus-per-trial", f"only {have} may be used"]
     tool.refuses(*words, "--gpus-per-trial", str(have + 1), naming=naming)
 
 

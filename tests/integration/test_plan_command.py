@@ -48,7 +48,7 @@ def test_it_tells_what_a_study_takes_and_writes_nothing(
     words = ("--study", "s", "--max-concurrent", "1", "--epoch-budget", "500", "--set", "height=48")
     assert tool("plan", "--data-dir", data, *SETS, *words) == 0
     output = capsys.readouterr().out
-    for name in ("with asha", "no early stopping", "trials", "epochs", "time", "disk", "one epoch"):
+    for name in ("with asha", "no early stopping", "trials", "epochs", "time", "disk", "memory", "one epoch"):
         assert name in output
     assert "1 trial at a time" in output and "the budget of 500 epochs" in output
     assert "GPU-hours" not in output, "there is none"

@@ -24,7 +24,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.forecast import Play, Terms, play_often
 from sa_study.study.meter import Budget
-from sa_study.study.plan import Estimate, Forecast
+from sa_study.study.plan import Estimate, Forecast, MemoryNeed
 from sa_study.study.probe import probe
 from sa_study.study.room import file_sizes, in_units, largest, measure_disk, require_room
 from sa_study.training import load_training_data
@@ -255,6 +255,16 @@ def test_estimates() -> None:
     plays = [Play(4, 9, 5.0, 0.0, "spent"), Play(4, 9, 5.0, 0.0, "")]
     found = Forecast.of(plays, preparation=2.0)
     assert found.seconds.mean == 7 and found.epochs.mean == 9 and found.budgets == {"spent": 0.5}
+
+
+@pytest.mark.parametrize(("slots", "usable", "fits"), [(1, 1200, True), (2, 1200, False), (1, 1199, False)])
+def test_memory(monkeypatch: pytest.MonkeyPatch, slots: int, usable: int, fits: bool) -> None:
+    """Trials and the driver have what the probe had; the images lie in the object store and in the driver."""
+    monkeypatch.setattr("sa_study.study.plan.peak_memory", lambda: 600)
+    monkeypatch.setattr("sa_study.study.plan.usable_memory", lambda: usable)
+    need = MemoryNeed.after_probe(100, Slots(1, 0, slots), joined=False)
+    assert need == MemoryNeed(500, 500 * (slots + 1) + 200, usable) and need.suffices is fits
+    assert MemoryNeed.after_probe(100, Slots(1, 0, 99), joined=True).suffices, "not known"
 
 
 class TestProbe:

@@ -1,0 +1,80 @@
+"""What Python lacks on macOS is not needed, by the types that it has there and where it is taken away."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from made_study import make_study
+
+from sa_study.data.sample import make_sample_data
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "depth": 18,
+    "pretrained": "none",
+    "height": 32,
+    "width": 16,
+    "parts": 2,
+    "num_features": 8,
+    "batch_size": 8,
+    "epochs": 1,
+    "val_identities": 2,
+}
+LACKING = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "macos"), "HIDE_PROC": "1"}
+
+
+def python(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], cwd=ROOT, env=LACKING, capture_output=True, text=True)
+
+
+def test_functions_and_constants_exist_there(tmp_path: Path) -> None:
+    """By mypy's knowledge of the standard library; the rest, which is not read for speed, is not judged."""
+    words = ["--platform=darwin", "--config-file=", "--follow-imports=skip", "--ignore-missing-imports"]
+    (tmp_path / "wrong.py").write_text("import os\nprint(os.sched_getaffinity(0))\n")
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        *words,
+        "--check-untyped-defs",
+        f"--cache-dir={tmp_path / 'cache'}",
+    ]
+    done = subprocess.run(
+        [*command, "sa_study", tmp_path / "wrong.py"], cwd=ROOT, capture_output=True, text=True
+    )
+    (lacking,) = [line for line in done.stdout.splitlines() if "Module has no attribute" in line]
+    assert "wrong.py" in lacking and "sched_getaffinity" in lacking
+
+
+def test_something_is_taken_away() -> None:
+    assert "AttributeError" in python("-c", "import os; os.sched_getaffinity(0)").stderr
+    assert "FileNotFoundError" in python("-c", "open('/proc/self/status')").stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("macos")
+    make_sample_data(root / "data", identities=6, images_per_camera=2)
+    make_study(root / "study", 12)
+    return root
+
+
+def test_commands_work(folder: Path) -> None:
+    """In the order of a user's, each in a process of its own; those that run Ray need a Ray for macOS."""
+    data, weights = folder / "data", folder / "run" / "best.pt"
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump(SETTINGS))
+    for words in (
+        ("data", "check", data),
+        ("train", "--data-dir", data, "--out", folder / "run", "--config", config),
+        ("evaluate", "--weights", weights, "--data-dir", data, "--out", folder / "figures.json"),
+        ("status", "--study", folder / "study"),
+        ("report", "--study", folder / "study"),
+    ):
+        done = python("run_study.py", *words)
+        assert done.returncode == 0 and not done.stderr, (words, done.stderr)
