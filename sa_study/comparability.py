@@ -65,8 +65,8 @@ def image_counts(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _counts(evaluation: Mapping[str, Any]) -> str:
-    left_out = evaluation.get(_WITHOUT_MATCH)
-    left_out = "" if left_out is None else f" ({_count(left_out)} without a match, left out)"
+    without = evaluation.get(_WITHOUT_MATCH)
+    left_out = f" ({_count(without)} without a match, left out)" if without else ""
     queries, gallery = (_count(evaluation.get(name)) for name in _PARTS.values())
     return f"{queries} queries{left_out}, {gallery} gallery images"
 
