@@ -89,10 +89,10 @@ def paired_difference(first: Mapping[str, Any], second: Mapping[str, Any], figur
     if why_not_comparable(first, second):
         return None
     try:
-        before, after = (
-            [Stratum(0, [QueryScores.from_dict(evaluation["per_query"], "")])]
-            for evaluation in (first, second)
-        )
+        sides = [QueryScores.from_dict(evaluation["per_query"], "") for evaluation in (first, second)]
+        if not sides[0].valid.any():
+            return None
+        before, after = ([Stratum(0, [scores])] for scores in sides)
         return difference(after, before, figure, LEVEL)
     except (DataError, KeyError, TypeError):
         return None

@@ -12,10 +12,13 @@ from hostile_models import copy, sound_study
 from PIL import Image
 from tool import Tool
 
+from sa_study.errors import DataError
 from sa_study.pictures.subject import of_weights
 from sa_study.report.page.view import read_view
 from sa_study.report.verdict import test_gain as gain_on_test
+from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.study.repeats.scoring import _load_images
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +116,16 @@ def test_data_that_were_replaced_in_their_place_are_other_data(
         image.write_bytes(content)
     assert own_figures(folder) == before
     assert run(tool, "evaluate", "--study", folder.root)["own_test_set"]
+
+
+def test_runs_are_scored_on_the_images_that_they_were_validated_with(folder: StudyFolder) -> None:
+    """A confirmation that goes on where it was stopped never mixes scores on two data sets."""
+    config = StudyConfig.read(folder.config)
+    assert len(_load_images(folder, config)[0].query)
+    about = json.loads(folder.provenance.read_text())
+    folder.provenance.write_text(json.dumps({**about, "data_fingerprint": "c" * 64}))
+    with pytest.raises(DataError, match=r"its images are not those that .* was begun with"):
+        _load_images(folder, config)
 
 
 @pytest.mark.parametrize("own", [False, True])
