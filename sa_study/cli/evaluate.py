@@ -51,7 +51,8 @@ def evaluate(
 ) -> None:
     """Evaluate on the test set: a study's best checkpoint, its retrained winner, or a weights file.
 
-    A study keeps a ledger of every look at its test set.
+    A study keeps a ledger of every look at its test set. Its figures on other data (--data-dir) are written
+    beside those on its own test set, never over them.
     """
     from sa_study.report.output import Output
     from sa_study.yaml_files import parse_assignments

@@ -67,7 +67,11 @@ def judge(study: StudyView) -> Judgement:
 
 
 def validation_lead(study: StudyView) -> float | None:
-    """The winner's score less the baseline's; None where there are not two scores on the same identities."""
+    """The winner's score less the baseline's, 0 where the baseline won.
+
+    Returns:
+        None where there are not two scores on the same identities.
+    """
     winner, baseline = study.best, study.baseline
     if winner is None or baseline is None:
         return None
