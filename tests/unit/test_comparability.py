@@ -102,10 +102,10 @@ def after_retraining(folder: Path, best: dict[str, Any], baseline: dict[str, Any
     study.retrained.write_text(json.dumps(stored))
     page = read_trust(study, []).retrained
     assert page is not None
-    said, [table] = captured.get(), page.tables
-    stated = any("best − baseline" in row[0] for row in table.rows)
+    said, [shown] = captured.get(), page.tables
+    stated = any("best − baseline" in row[0] for row in shown.rows)
     assert stated == (found["difference"] is not None) == ("difference  " in said)
-    assert stated or f"No difference is stated: {found['not_compared']}." in table.notes
+    assert stated or f"No difference is stated: {found['not_compared']}." in shown.notes
     return stated, " ".join(said.split())
 
 
