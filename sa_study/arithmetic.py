@@ -26,11 +26,15 @@ def prepare_device(settings: Settings) -> torch.device:
     return torch.device(settings.device)
 
 
+def feature_precision(settings: Settings, device: torch.device) -> str:
+    """The precision of the features that are ranked, on a device: fp32, tf32, bf16 or fp16."""
+    asked = settings.precision if settings.eval_precision == "same" else settings.eval_precision
+    return _chosen(asked, device)
+
+
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """The type that a network's forward pass computes in, for a setting of precision."""
-    if precision == "auto" and device.type == "cuda":
-        precision = "bf16"
-    half = _HALVES.get(precision)
+    half = _HALVES.get(_chosen(precision, device))
     return torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None)
 
 
@@ -53,3 +57,11 @@ def float32_products(precision: str) -> Iterator[None]:
 def memory_format(settings: Settings) -> torch.memory_format:
     """The layout of the network and its input."""
     return torch.channels_last if settings.channels_last else torch.contiguous_format
+
+
+def _chosen(precision: str, device: torch.device) -> str:
+    """What a setting of precision means on a device: a CPU has no TF32."""
+    on_cuda = device.type == "cuda"
+    if precision == "auto":
+        return "bf16" if on_cuda else "fp32"
+    return precision if on_cuda or precision != "tf32" else "fp32"

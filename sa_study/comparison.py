@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from sa_study import keys
+from sa_study.comparability import why_not_comparable
 from sa_study.errors import DataError
 from sa_study.files import read_json
-from sa_study.metrics.confidence import LEVEL, Stratum, difference
+from sa_study.metrics.confidence import LEVEL, Estimate, Stratum, difference
 from sa_study.metrics.query_scores import QueryScores
 
 _FILE = "evaluation.json"
@@ -65,9 +66,9 @@ def compare(one: Side, other: Side) -> dict[str, Any]:
         better and worse by the mean over runs. `seeds` tells whether other seeds are covered.
 
     Raises:
-        DataError: They did not rank the same images.
+        DataError: Their difference would say nothing; see `why_not_comparable`.
     """
-    _require_same_images(one, other)
+    _require_comparable(one, other)
     kinds = ["plain"]
     if all(found.get("reranked") for side in (one, other) for found in side.evaluations):
         kinds.append("reranked")
@@ -77,6 +78,24 @@ def compare(one: Side, other: Side) -> dict[str, Any]:
         found[kind] = {figure: _compared(before, after, figure) for figure in FIGURES}
     runs = [len(side.evaluations) for side in (one, other)]
     return {"first": one.name, "second": other.name, "runs": runs, "seeds": min(runs) > 1, **found}
+
+
+def paired_difference(first: Mapping[str, Any], second: Mapping[str, Any], figure: str) -> Estimate | None:
+    """The second evaluation's figure less the first's, with its 95 % interval over identities.
+
+    Returns:
+        None where the two cannot be compared, or hold no scores of single queries, as earlier versions' do.
+    """
+    if why_not_comparable(first, second):
+        return None
+    try:
+        sides = [QueryScores.from_dict(evaluation["per_query"], "") for evaluation in (first, second)]
+        if not sides[0].valid.any():
+            return None
+        before, after = ([Stratum(0, [scores])] for scores in sides)
+        return difference(after, before, figure, LEVEL)
+    except (DataError, KeyError, TypeError):
+        return None
 
 
 def _compared(before: Sequence[Stratum], after: Sequence[Stratum], figure: str) -> dict[str, Any]:
@@ -107,22 +126,13 @@ def _read(path: Path) -> dict[str, Any]:
     parts = [found, *([again] if again else [])]
     if not all(isinstance(part, dict) and isinstance(part.get("per_query"), dict) for part in parts):
         raise DataError(f"{path}: lacks the scores of single queries; run 'evaluate' again")
+    for part in parts:
+        QueryScores.from_dict(part["per_query"], str(path))  # damaged ones are named before any comparison
     return found
 
 
-def _require_same_images(one: Side, other: Side) -> None:
-    first = _images(one.evaluations[0])
+def _require_comparable(one: Side, other: Side) -> None:
     for side in (one, other):
         for path, found in zip(side.files, side.evaluations, strict=True):
-            for part, fingerprint in _images(found).items():
-                if fingerprint is None or fingerprint != first.get(part):
-                    raise DataError(
-                        f"{path}: its {part} images are not those of {one.files[0]}; only evaluations on the "
-                        "same images can be compared"
-                    )
-
-
-def _images(found: Mapping[str, Any]) -> dict[str, Any]:
-    data = found.get("data")
-    values: Mapping[str, Any] = data if isinstance(data, dict) else {}
-    return {part: values.get(part) for part in ("query", "gallery")}
+            if reason := why_not_comparable(one.evaluations[0], found):
+                raise DataError(f"{path}: cannot be compared with {one.files[0]}: {reason}")

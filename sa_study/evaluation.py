@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 
 from sa_study import keys
-from sa_study.arithmetic import memory_format, prepare_device
+from sa_study.arithmetic import feature_precision, memory_format, prepare_device
+from sa_study.comparability import FEATURE_PRECISION
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.device_images import DeviceImages
@@ -36,6 +38,9 @@ Report = Callable[[str, int, int], None]
 
 PUBLISHED = {"val_identities": 0, "pretrained": "none"}
 """Settings of a weights file that carries none, beside what its shapes tell."""
+
+_NAME_DIGITS = 8
+"""Of a test set's fingerprint, in the name of a file."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,11 @@ class EvaluationImages:
     query: ImageStore
     gallery: ImageStore
     seconds: float
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What identifies the test set: the fingerprints of its two parts."""
+        return {"query": self.query.fingerprint, "gallery": self.gallery.fingerprint}
 
 
 def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
@@ -177,9 +187,27 @@ def evaluate(
         "checkpoint": str(trained.source),
         "checkpoint_epoch": trained.epoch,
         "settings": settings.to_dict(),
+        FEATURE_PRECISION: feature_precision(settings, query_features.device),
         "seconds": seconds,
-        "data": {"root": str(images.root), "query": query.fingerprint, "gallery": gallery.fingerprint},
+        "data": {"root": str(images.root), **images.fingerprints},
     }
+
+
+def evaluation_file(path: Path, images: EvaluationImages, *, own: bool) -> Path:
+    """Where figures on these images are kept: those on other data lie beside a study's own, never over them.
+
+    Args:
+        path: The file of the figures on the study's own test set, such as `evaluation.json`.
+        images: The test images.
+        own: Whether they are the study's own.
+
+    Returns:
+        The same path; for other data with a name such as `evaluation-1a2b3c4d.json`, of their fingerprints.
+    """
+    if own:
+        return path
+    name = hashlib.sha256("".join(images.fingerprints.values()).encode()).hexdigest()[:_NAME_DIGITS]
+    return path.with_name(f"{path.stem}-{name}{path.suffix}")
 
 
 def _features(trained: TrainedNetwork, images: EvaluationImages, report: Report) -> tuple[Tensor, Tensor]:

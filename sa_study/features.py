@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sa_study.arithmetic import autocast, float32_products, memory_format
+from sa_study.arithmetic import autocast, feature_precision, float32_products, memory_format
 from sa_study.config import Settings
 from sa_study.data.batches import evaluation_batches
 from sa_study.data.device_images import DeviceImages
@@ -67,7 +67,7 @@ def extract_features(
 def _feature_batches(
     net: SANet, images: DeviceImages, index: NDArray[np.int64], settings: Settings, batch_size: int
 ) -> Iterator[Tensor]:
-    precision = settings.precision if settings.eval_precision == "same" else settings.eval_precision
+    precision = feature_precision(settings, images.device)
     size = {"height": settings.height, "width": settings.width}
     with float32_products(precision), autocast(precision, images.device):
         for batch in evaluation_batches(images, index, batch_size=batch_size, **size):

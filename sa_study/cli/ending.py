@@ -39,11 +39,13 @@ def show_end(
         cost_line,
         front_table,
         interval_line,
+        judgement_line,
         summary_line,
         trials_table,
         verdict,
     )
     from sa_study.report.text import command
+    from sa_study.study.folder import StudyFolder
 
     output.console.print(trials_table(outcome.trials, config, limit=_SHOWN))
     if config.minimize:
@@ -53,6 +55,8 @@ def show_end(
     if line := interval_line(outcome.trials, outcome.winner, config):
         output.say(line)
     output.conclude(verdict(outcome.trials, outcome.winner, config), "bold")
+    if line := judgement_line(StudyFolder(study), config, outcome.trials, outcome.about):
+        output.conclude(line)
     if outcome.stopped:
         output.conclude(saved_line(outcome.trials, config, study))
         output.conclude(f"{outcome.stopped}; go on with: {command('resume', '--study', study)}")

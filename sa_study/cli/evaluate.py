@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sa_study.study.retraining import Final
 
 
+_OTHER_DATA = "other data than the study's own: the figures on its own test set stay as they are"
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command()(evaluate)
@@ -48,7 +51,8 @@ def evaluate(
 ) -> None:
     """Evaluate on the test set: a study's best checkpoint, its retrained winner, or a weights file.
 
-    A study keeps a ledger of every look at its test set.
+    A study keeps a ledger of every look at its test set. Its figures on other data (--data-dir) are written
+    beside those on its own test set, never over them.
     """
     from sa_study.report.output import Output
     from sa_study.yaml_files import parse_assignments
@@ -77,15 +81,23 @@ def evaluate(
 def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: bool, baseline: bool) -> None:
     from sa_study.report.console import evaluation_table, phases
     from sa_study.study.final import evaluate_study
-    from sa_study.study.folder import StudyFolder
-    from sa_study.study.ledger import seen
 
     with phases(output.console) as report:
         found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
-    looks = seen(StudyFolder(study))
-    output.end.print(evaluation_table(found, looks.sentence))
-    output.say(f"written: {study / 'evaluation.json'}")
-    output.document({"study": str(study.absolute()), "evaluations": found, "test_looks": looks.count})
+    output.end.print(evaluation_table(found.evaluations, found.looks.sentence))
+    if not found.own:
+        output.conclude(_OTHER_DATA)
+    files = {name: study / path.name for name, path in found.files.items()}
+    output.say(f"written: {' and '.join(map(str, files.values()))}")
+    output.document(
+        {
+            "study": str(study.absolute()),
+            "own_test_set": found.own,
+            "evaluations": found.evaluations,
+            "files": {name: str(path.absolute()) for name, path in files.items()},
+            "test_looks": found.looks.count,
+        }
+    )
 
 
 def _retrain(
@@ -94,12 +106,13 @@ def _retrain(
     """Trains on all identities, evaluates all runs in one look, and keeps `retrained.json`."""
     from sa_study.cli.training import evaluate_runs, train_run
     from sa_study.data.dataset import ReidDataset
-    from sa_study.evaluation import load_network, load_test_images
+    from sa_study.evaluation import evaluation_file, load_network, load_test_images
     from sa_study.files import require_place
     from sa_study.report.console import phases
     from sa_study.report.retrained import retrained_tables
     from sa_study.study.ledger import begin_look
     from sa_study.study.lock import driver_lock
+    from sa_study.study.own_images import is_own_test_set
     from sa_study.study.retraining import choose_final, keep_final, load_final
 
     final = choose_final(study, data_dir, seeds=seeds, baseline=baseline)
@@ -112,6 +125,9 @@ def _retrain(
         # Before training: a fault in them would cost all of it.
         images = load_test_images(dataset, next(iter(final.choices[0].folders)), report)
         data = load_final(final, dataset, lambda done, total: report("decode", done, total))
+        own = is_own_test_set(final.folder, dataset, images, report)
+    target = evaluation_file(final.folder.retrained, images, own=own)
+    require_place(target)
     final.folder.final.mkdir(exist_ok=True)
     with driver_lock(final.folder.final / "driver.lock", output.say):
         for choice in final.choices:
@@ -119,20 +135,23 @@ def _retrain(
                 output.say(f"{choice.name}, seed {run.seed}")
                 train_run(output, run, data[choice.name], folder, resume=True, again=())
         for run_folder in (folder for choice in final.choices for folder in choice.folders.values()):
-            require_place(run_folder.evaluation)
+            require_place(evaluation_file(run_folder.evaluation, images, own=own))
             load_network(run_folder.best, {})  # a damaged one is told before the test set is looked at
-        look = begin_look(final.folder, f"{what}, retrained", images, reranked=rerank)
+        look = begin_look(final.folder, f"{what}, retrained", images, own=own, reranked=rerank)
         evaluations = {
-            choice.name: evaluate_runs(output, choice.folders, images, reranked=rerank)
+            choice.name: evaluate_runs(output, choice.folders, images, reranked=rerank, own=own)
             for choice in final.choices
         }
         named = {f"{name}, {seed}": one for name, of in evaluations.items() for seed, one in of.items()}
         looks = look.complete(named)
-        found = keep_final(final, evaluations, looks.count)
+        found = keep_final(final, evaluations, looks.count, target)
     for table in retrained_tables(found, named, looks.sentence):
         output.end.print(table)
-    output.say(f"written: {study / 'retrained.json'}")
-    output.document({"study": str(study.absolute()), **found, "test_looks": looks.count})
+    if not own:
+        output.conclude(_OTHER_DATA)
+    output.say(f"written: {study / target.name}")
+    about = {"own_test_set": own, "test_looks": looks.count}
+    output.document({"study": str(study.absolute()), **found, **about})
 
 
 def _trained(final: Final) -> str:
@@ -148,6 +167,7 @@ def _evaluate_weights(
     from sa_study.files import require_place, write_json
     from sa_study.report.console import evaluation_table, phases
     from sa_study.study.ledger import Seen, begin_look, require_ledger, study_of
+    from sa_study.study.own_images import is_own_test_set
 
     if out and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
@@ -162,7 +182,10 @@ def _evaluate_weights(
         if study := study_of(weights):
             require_ledger(study)
         images = load_test_images(dataset, trained.settings, report)
-        look = begin_look(study, str(weights), images, reranked=rerank) if study else None
+        look = None
+        if study:
+            own = is_own_test_set(study, dataset, images, report)
+            look = begin_look(study, str(weights), images, own=own, reranked=rerank)
         evaluation = evaluate(trained, images, reranked=rerank, report=report)
     if look:
         looks = look.complete({weights.name: evaluation})

@@ -69,6 +69,8 @@ def status(
     if line := interval_line(trials, winner, config):
         output.say(line)
     output.conclude(verdict(trials, winner, config), "bold")
+    if line := seen.judgement_line():
+        output.conclude(line)
 
 
 class Sight:
@@ -126,6 +128,12 @@ class Sight:
 
         document = study_document(self._study, self.config, self.trials, self.about, driver=self.owner)
         return {**document, "test_looks": self._tested().count}
+
+    def judgement_line(self) -> str:
+        """Whether the gain over the baseline can be trusted; empty while there is no winner."""
+        from sa_study.report.study import judgement_line
+
+        return judgement_line(self._folder, self.config, self.trials, self.about)
 
     def failure_lines(self) -> Iterator[str]:
         """Why trials failed, of those that are many the first."""

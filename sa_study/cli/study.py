@@ -139,7 +139,6 @@ def demo(
     from sa_study.study.final import evaluate_study
     from sa_study.study.folder import StudyFolder
     from sa_study.study.launch import Changes
-    from sa_study.study.ledger import seen
 
     output = Output(quiet, as_json)
     if StudyFolder(study).config.exists():
@@ -149,15 +148,15 @@ def demo(
         outcome = _run_launch(output, study, config)
     show_end(output, study, config, outcome, evaluated=True)
     with phases(output.console) as report:
-        evaluations = evaluate_study(study, None, reranked=True, baseline=True, report=report)
+        found = evaluate_study(study, None, reranked=True, baseline=True, report=report)
     output.console.print()
-    output.end.print(evaluation_table(evaluations, seen(StudyFolder(study)).sentence))
+    output.end.print(evaluation_table(found.evaluations, found.looks.sentence))
     with phases(output.console) as report:
         show_study(study, report=report)
     output.say(f"everything is in {study}; begin with its page: {write_page(study, None).path}")
     output.say(f"live and in the browser: {command('dashboard', '--study', study)}")
     document = study_document(study, config, outcome.trials, outcome.about)
-    output.document({**document, "evaluations": evaluations})
+    output.document({**document, "evaluations": found.evaluations})
 
 
 def _demo_study(output: Output, study: Path) -> StudyConfig:

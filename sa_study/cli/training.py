@@ -73,14 +73,26 @@ def train_run(
 
 
 def evaluate_runs(
-    output: Output, folders: Mapping[Settings, RunFolder], images: EvaluationImages, *, reranked: bool
+    output: Output,
+    folders: Mapping[Settings, RunFolder],
+    images: EvaluationImages,
+    *,
+    reranked: bool,
+    own: bool = True,
 ) -> dict[str, dict[str, Any]]:
-    """Evaluates trained runs on the test set, each into its folder.
+    """Evaluates trained runs on a test set, each into its folder.
+
+    Args:
+        output: Where to.
+        folders: The runs.
+        images: The test images.
+        reranked: Whether to compute the re-ranked figures too.
+        own: Whether they are the test images of the data that the runs were trained on.
 
     Returns:
         The evaluations by seed.
     """
-    from sa_study.evaluation import evaluate, load_network
+    from sa_study.evaluation import evaluate, evaluation_file, load_network
     from sa_study.files import write_json
     from sa_study.report.console import phases
 
@@ -88,6 +100,6 @@ def evaluate_runs(
     for run, folder in folders.items():
         with phases(output.console) as report:
             found = evaluate(load_network(folder.best, {}), images, reranked=reranked, report=report)
-        write_json(folder.evaluation, found)
+        write_json(evaluation_file(folder.evaluation, images, own=own), found)
         evaluations[f"seed {run.seed}"] = found
     return evaluations

@@ -27,7 +27,9 @@ _CHUNK = 32
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
 """What a file may be, whatever its name ends in. Of Pillow's other readers one runs Ghostscript."""
 
-_MOST_BYTES = 64 * 2**20
+MAX_IMAGE_BYTES = 64 * 2**20
+"""Of one image file."""
+
 _MOST_PIXELS = 2**25
 """Of one image, 100 MB decoded: four threads decode at a time. Crops of people have thousands of pixels."""
 
@@ -46,7 +48,7 @@ def read_image(path: Path) -> tuple[Image.Image, bytes]:
         DataError: The file cannot be read, is truncated, too large, or is not an image.
     """
     try:
-        content = read_bytes(path, _MOST_BYTES)
+        content = read_bytes(path, MAX_IMAGE_BYTES)
         with Image.open(BytesIO(content), formats=_FORMATS) as image:
             pixels = image.width * image.height
             if pixels > _MOST_PIXELS:

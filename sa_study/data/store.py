@@ -6,15 +6,17 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from sa_study.data.dataset import ImageRecord, ReidDataset
-from sa_study.data.images import Progress, for_each_image, read_image
+from sa_study.data.images import MAX_IMAGE_BYTES, Progress, for_each_image, read_image
 from sa_study.data.split import ValidationSplit, limit_identities, validation_split
 from sa_study.errors import DataError
+from sa_study.files import read_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +164,31 @@ def test_data(
     return query, decode(dataset.gallery, size, progress=progress)
 
 
+def fingerprint(records: Sequence[ImageRecord], progress: Progress | None = None) -> str:
+    """The fingerprint that a store of these images has, from the files alone: nothing is decoded.
+
+    Args:
+        records: The images.
+        progress: Called with the number of images done and in all.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+
+    def digest(record: ImageRecord) -> bytes:
+        return _digest(record.path, read_bytes(record.path, MAX_IMAGE_BYTES))
+
+    return _combined(for_each_image(digest, records, None, progress))
+
+
+def _digest(path: Path, content: bytes) -> bytes:
+    return hashlib.sha256(os.fsencode(path.name) + b"\0" + content).digest()
+
+
+def _combined(digests: Sequence[bytes]) -> str:
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
 def _decode(
     records: Sequence[ImageRecord],
     size: tuple[int, int],
@@ -183,7 +210,7 @@ def _decode(
                 )
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         images[index] = np.asarray(image)
-        return hashlib.sha256(os.fsencode(path.name) + b"\0" + content).digest()
+        return _digest(path, content)
 
     digests = for_each_image(fill, range(len(records)), threads, progress)
     images.flags.writeable = False
@@ -191,5 +218,5 @@ def _decode(
         images,
         np.array([record.pid for record in records], np.int64),
         np.array([record.camid for record in records], np.int64),
-        hashlib.sha256(b"".join(digests)).hexdigest(),
+        _combined(digests),
     )

@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study import keys
+from sa_study.comparability import why_not_comparable
 from sa_study.config import Settings, completed
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.files import read_json
@@ -24,6 +25,7 @@ from sa_study.study.records import (
     choose_winner,
     configuration,
     read_record,
+    same_validation,
     trial_settings,
 )
 
@@ -73,6 +75,21 @@ class StudyFacts:
     baseline: Run | None
     tests: Mapping[str, Mapping[str, Any]]
     stale: list[Path]
+
+    @property
+    def why_no_test_difference(self) -> str:
+        """Why the test figures must not be subtracted; empty where they may, or where there are not two."""
+        if len(self.tests) < 2:
+            return ""
+        return why_not_comparable(self.tests["best"], self.tests["baseline"])
+
+    @property
+    def why_no_validation_difference(self) -> str:
+        """Why the validation figures must not be subtracted; empty where they may."""
+        if self.best is None or self.baseline is None:
+            return ""
+        alike = same_validation(self.config.space, self.best.trial.params, self.baseline.trial.params)
+        return "" if alike else "they are of different held-out identities"
 
     @property
     def trials(self) -> list[FrozenTrial]:

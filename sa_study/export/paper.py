@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sa_study import keys
+from sa_study.comparability import image_counts
 from sa_study.export.citations import SAMPLERS, SCHEDULERS
 from sa_study.export.facts import Run, StudyFacts
 from sa_study.report.study import cost_line
@@ -76,7 +77,9 @@ def describe(facts: StudyFacts) -> Paper:
     compared = facts.best is not facts.baseline
     if compared:
         rows.append((_label("baseline", facts.baseline), baseline))
-        rows.append(("difference", list(map(_difference, best, baseline))))
+        apart = {"validation": facts.why_no_validation_difference}
+        stated = [not apart.get(kind, facts.why_no_test_difference) for kind, heads in groups for _ in heads]
+        rows.append(("difference", list(map(_difference, best, baseline, stated))))
     return Paper(
         name=facts.folder.root.name,
         groups=groups,
@@ -110,8 +113,8 @@ def _columns(facts: StudyFacts) -> tuple[list[tuple[str, tuple[str, ...]]], list
     return [(kind, tuple(head for head, _ in columns)) for kind, columns in kinds], picks
 
 
-def _difference(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one - other
+def _difference(one: float | None, other: float | None, stated: bool) -> float | None:
+    return None if one is None or other is None or not stated else one - other
 
 
 def _label(name: str, run: Run | None) -> str:
@@ -134,11 +137,16 @@ def _notes(facts: StudyFacts) -> list[str]:
             f"The best was chosen by validation {facts.config.metric} among {complete} complete trials, so "
             "its validation figures are optimistic."
         )
+    for where, reason in (
+        ("validation", facts.why_no_validation_difference),
+        ("test", facts.why_no_test_difference),
+    ):
+        if reason:
+            notes.append(f"No difference of {where} figures is stated: {reason}.")
     if "best" in facts.tests:
-        test = facts.tests["best"]
         notes.append(
-            f"Test set: {test['queries']} queries, {test['gallery']} gallery images; it played no part in "
-            f"the choice. {seen(facts.folder).sentence}"
+            f"Test set: {image_counts(facts.tests)}; it played no part in the choice. "
+            f"{seen(facts.folder).sentence}"
         )
     elif facts.best:
         notes.append("The best was not evaluated on the test set.")

@@ -185,8 +185,12 @@ def _on_test_set(
     images = load_test_images(dataset, trained.settings, report)
     look, seen = None, ""
     if study:
-        look = begin_look(study, f"pictures of {trained.source.name}", images, reranked=reranked)
-        seen = f", seen {count} times" if (count := look.seen.count) > 1 else ""
+        from sa_study.study.own_images import is_own_test_set
+
+        own = is_own_test_set(study, dataset, images, report)
+        look = begin_look(study, f"pictures of {trained.source.name}", images, own=own, reranked=reranked)
+        seen = "" if own else " of other data than the study's own"
+        seen += f", seen {count} times" if (count := look.seen.count) > 1 else ""
     sizes = f"{len(images.query.images):,} queries, {len(images.gallery.images):,} gallery images"
     return Subject(trained, images.query, images.gallery, name, f"TEST SET{seen}: {sizes}", look=look)
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sa_study import keys
+from sa_study.comparability import image_counts
 from sa_study.data.check import DataReport
 from sa_study.report.output import lively
 from sa_study.report.text import clean
@@ -111,11 +112,9 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "
         if again := evaluation["reranked"]:
             row = (_rate(again, name) for name in keys.TEST_FIGURES)
             table.add_row(escape(clean(f"{label}, re-ranked")), *row)
-    first = next(iter(evaluations.values()))
     seconds = sum(sum(evaluation["seconds"].values()) for evaluation in evaluations.values())
     table.caption = (
-        f"{first['queries']} queries ({first['queries_without_match']} without a match, left out), "
-        f"{first['gallery']} gallery images, {duration(seconds)}.\n"
+        f"{escape(clean(image_counts(evaluations)))}, {duration(seconds)}.\n"
         "mAP: mean of k/position, as scikit-learn does; trapezoid: mAP as the data set's own script does."
     )
     if any(evaluation.get("intervals") for evaluation in evaluations.values()):

@@ -11,8 +11,11 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study import keys
+from sa_study.report.page.view import make_view
+from sa_study.report.verdict import judge, validation_lead
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import study_cost
+from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import Owner
 from sa_study.study.records import (
     BASELINE,
@@ -47,6 +50,8 @@ def study_document(
     Returns:
         Values that JSON has; rates are fractions, times seconds, figures that are not finite None.
     """
+    view = make_view(StudyFolder(root), config, trials, about)
+    judgement = judge(view)
     winner = choose_winner(list(trials), config.metric)
     best = score(winner, config.metric) if winner else None
     beaten = next((score(trial, config.metric) for trial in trials if trial.number == BASELINE), None)
@@ -61,7 +66,9 @@ def study_document(
         "score": best,
         "score_interval": _interval(read_record(winner).best, config.metric) if winner else None,
         "baseline_score": beaten,
-        "difference": None if best is None or beaten is None else best - beaten,
+        "difference": validation_lead(view),
+        "judgement": judgement.text,
+        "trust": judgement.tone,
         "front": [trial.number for trial in pareto_front(list(trials))] if config.minimize else None,
         "cost": dataclasses.asdict(study_cost(trials, about)),
         "trials": [_trial(trial, config) for trial in trials],

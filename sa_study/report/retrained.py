@@ -25,7 +25,7 @@ def retrained_tables(
     """
     yield evaluation_table(evaluations, seen)
     seeds = len(found["configurations"][0]["seeds"])
-    if seeds > 1 or found["difference"]:
+    if seeds > 1 or found["difference"] or found["not_compared"]:
         yield _summary(found, seeds)
 
 
@@ -41,4 +41,6 @@ def _summary(found: Mapping[str, Any], seeds: int) -> Table:
         table.add_row("difference", *(points(difference[figure]) for figure in (keys.RANK1, keys.MAP)))
         covers = "and seeds" if seeds > 1 else "only: what other seeds would change takes --seeds 3 to tell"
         table.caption = f"Paired by query; 95 % intervals over identities {covers}."
+    if reason := found["not_compared"]:
+        table.caption = f"No difference is stated: {reason}."
     return table

@@ -13,10 +13,20 @@ from sa_study import keys
 from sa_study.report.console import duration, interval, make_table, percent
 from sa_study.report.live.snapshot import Snapshot, rows_of
 from sa_study.report.live.view import StudyView
+from sa_study.report.page.view import make_view
 from sa_study.report.text import number, suggested_text
+from sa_study.report.verdict import judge
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import study_cost
-from sa_study.study.records import BASELINE, count_states, pareto_front, read_record, score
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import (
+    BASELINE,
+    count_states,
+    pareto_front,
+    read_record,
+    same_validation,
+    score,
+)
 
 
 def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int | None = None) -> StudyView:
@@ -74,8 +84,18 @@ def verdict(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: S
     other = score(baseline, metric) if baseline else None
     if baseline is None or other is None:
         return f"{text}; the baseline has no score."
+    if not same_validation(config.space, winner.params, baseline.params):
+        return f"{text}; the baseline was scored on other identities."
     unfinished = "" if baseline.state == TrialState.COMPLETE else " (not complete)"
     return f"{text}, the baseline{unfinished} {percent(other)} %: {100 * (best - other):+.1f} points."
+
+
+def judgement_line(
+    folder: StudyFolder, config: StudyConfig, trials: Sequence[FrozenTrial], about: Mapping[str, Any]
+) -> str:
+    """Whether the gain over the baseline can be trusted; empty while there is no winner."""
+    study = make_view(folder, config, trials, about)
+    return f"{judge(study).text}." if study.best else ""
 
 
 def interval_line(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: StudyConfig) -> str:

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.errors import RunFailed
-from sa_study.evaluation import Report, evaluate, load_network, load_test_images
+from sa_study.evaluation import Report, evaluate, evaluation_file, load_network, load_test_images
 from sa_study.files import require_place, write_json
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.ledger import begin_look, seen
+from sa_study.study.ledger import Seen, begin_look, seen
+from sa_study.study.own_images import is_own_test_set
 from sa_study.study.records import BASELINE, read_record
 from sa_study.study.selection import keep_weights, keep_winner
 from sa_study.study.storage import Storage
 
 
+@dataclass(frozen=True)
+class StudyEvaluation:
+    """A study's networks evaluated on one test set.
+
+    Attributes:
+        evaluations: Contents of the evaluation files by name: `best`, and `baseline` where it was asked for.
+        files: The files by the same names.
+        own: Whether the test set is the study's own.
+        looks: How often the study has looked at this test set.
+    """
+
+    evaluations: Mapping[str, Mapping[str, Any]]
+    files: Mapping[str, Path]
+    own: bool
+    looks: Seen
+
+
 def evaluate_study(
     root: Path, data_dir: Path | None, *, reranked: bool, baseline: bool, report: Report
-) -> dict[str, dict[str, Any]]:
+) -> StudyEvaluation:
     """Evaluates a study's best checkpoint, and its baseline's to compare; the ledger notes it.
+
+    Figures on other data than the study's own are written beside those on its own test set, never over them.
 
     Args:
         root: The study's folder; `evaluation.json` is written there.
@@ -29,9 +51,6 @@ def evaluate_study(
         reranked: Whether to compute the re-ranked figures too.
         baseline: Whether to evaluate the baseline's best epoch too, into `baseline_evaluation.json`.
         report: Told how far it is.
-
-    Returns:
-        The evaluations by name: `best`, and `baseline` where it was asked for.
 
     Raises:
         RunFailed: No trial is complete, or the baseline has no checkpoint.
@@ -56,10 +75,13 @@ def evaluate_study(
     evaluations = {}
     images = load_test_images(dataset, config.space.settings(winner.params), report)
     trained = {name: load_network(source, {}) for name, (source, _) in weights.items()}
+    own = is_own_test_set(folder, dataset, images, report)
+    files = {name: evaluation_file(target, images, own=own) for name, (_, target) in weights.items()}
+    for target in files.values():
+        require_place(target)
     what = f"best (trial {winner.number})" + (" and baseline" if baseline else "")
-    look = begin_look(folder, what, images, reranked=reranked)
-    for name, (_, target) in weights.items():
+    look = begin_look(folder, what, images, own=own, reranked=reranked)
+    for name, target in files.items():
         evaluations[name] = evaluate(trained[name], images, reranked=reranked, report=report)
         write_json(target, evaluations[name])
-    look.complete(evaluations)
-    return evaluations
+    return StudyEvaluation(evaluations, files, own, look.complete(evaluations))

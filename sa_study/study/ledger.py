@@ -1,6 +1,7 @@
 """Every look of a study at the test set, so that nobody can look twice and forget.
 
-A look is written down before its figures are computed: neither Ctrl-C nor kill -9 hides it.
+A look is written down before its figures are computed: neither Ctrl-C nor kill -9 hides it. Looks are counted
+by what was looked at: an evaluation on other data leaves the study's own test set as unseen as it was.
 """
 
 from __future__ import annotations
@@ -27,24 +28,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Seen:
-    """How often a study has looked at the test set.
+    """How often a study has looked at a test set.
 
     Attributes:
         count: Number of looks.
         first: When the first was, ISO 8601; empty before it.
         last: When the last was.
+        own: Whether it is the study's own test set, not that of other data.
     """
 
     count: int = 0
     first: str = ""
     last: str = ""
+    own: bool = True
 
     @property
     def sentence(self) -> str:
         """What every table and page of test figures has to say; empty before the first look."""
+        name = "Test set" if self.own else "Another test set"
         if self.count < 2:
-            return f"Test set seen once, on {self.first[:10]}." if self.count else ""
-        return f"Test set seen {self.count} times, first on {self.first[:10]}: later choices lean on it."
+            return f"{name} seen once, on {self.first[:10]}." if self.count else ""
+        return f"{name} seen {self.count} times, first on {self.first[:10]}: later choices lean on it."
 
 
 class Look:
@@ -56,8 +60,12 @@ class Look:
 
     @property
     def seen(self) -> Seen:
-        """How often the study has looked by now, this look among them."""
-        return seen(self._folder)
+        """How often the study has looked at these images by now, this look among them."""
+        entries = _read(self._folder)
+        mine = next((entry for entry in entries if entry.get("id") == self._name), {})
+        if mine.get("own") is not False:
+            return seen(self._folder)
+        return _summary([entry for entry in entries if entry.get("data") == mine.get("data")], own=False)
 
     def complete(self, evaluations: Mapping[str, Mapping[str, Any]]) -> Seen:
         """Adds the figures that came of it.
@@ -74,7 +82,12 @@ class Look:
 
 
 def begin_look(
-    folder: StudyFolder, what: str, images: EvaluationImages | None = None, *, reranked: bool = False
+    folder: StudyFolder,
+    what: str,
+    images: EvaluationImages | None = None,
+    *,
+    own: bool = True,
+    reranked: bool = False,
 ) -> Look:
     """Writes down a look that begins now.
 
@@ -82,6 +95,7 @@ def begin_look(
         folder: The study.
         what: Whose figures are to be computed, in words.
         images: The test images; None where they are not described.
+        own: Whether they are the study's own test set; see `is_own_test_set`.
         reranked: Whether re-ranked figures are computed too.
 
     Raises:
@@ -93,9 +107,16 @@ def begin_look(
         described = {
             "queries": len(images.query.images),
             "gallery": len(images.gallery.images),
-            "data": {"query": images.query.fingerprint, "gallery": images.gallery.fingerprint},
+            "data": images.fingerprints,
         }
-    entry = {"id": name, "time": utc_now(), "command": command_line(), "what": what, "reranked": reranked}
+    entry = {
+        "id": name,
+        "time": utc_now(),
+        "command": command_line(),
+        "what": what,
+        "own": own,
+        "reranked": reranked,
+    }
     with _held(folder) as looks:
         looks.append({**entry, **described, "figures": None})
     return Look(folder, name)
@@ -117,14 +138,32 @@ def require_ledger(folder: StudyFolder) -> None:
 
 
 def seen(folder: StudyFolder) -> Seen:
-    """How often a study has looked; only reads.
+    """How often a study has looked at its own test set; only reads.
+
+    Entries of earlier versions do not say whose test set it was: they count unless their images are known to
+    be others than the study's own.
 
     Raises:
         StudyFolderError: The ledger is damaged.
     """
-    looks = _read(folder)
-    times = sorted(look["time"] for look in looks)
-    return Seen(len(looks), times[0], times[-1]) if looks else Seen()
+    entries = _read(folder)
+    known = _own_images(entries)
+
+    def is_own(entry: Mapping[str, Any]) -> bool:
+        if "own" in entry:
+            return entry["own"] is not False
+        return known is None or entry.get("data") in (None, known)
+
+    return _summary([entry for entry in entries if is_own(entry)])
+
+
+def own_test_images(folder: StudyFolder) -> Mapping[str, str] | None:
+    """The fingerprints of a study's own test set; None before it was first evaluated on it.
+
+    Raises:
+        StudyFolderError: The ledger is damaged.
+    """
+    return _own_images(_read(folder))
 
 
 def study_of(path: Path) -> StudyFolder | None:
@@ -135,6 +174,16 @@ def study_of(path: Path) -> StudyFolder | None:
             # The repeats of a confirmation lie in the study that they confirm.
             return study_of(parent) or folder
     return None
+
+
+def _own_images(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, str] | None:
+    found = (entry["data"] for entry in entries if entry.get("own") is True and "data" in entry)
+    return next((images for images in found if isinstance(images, dict)), None)
+
+
+def _summary(entries: Sequence[Mapping[str, Any]], *, own: bool = True) -> Seen:
+    times = sorted(entry["time"] for entry in entries)
+    return Seen(len(times), times[0], times[-1], own) if times else Seen(own=own)
 
 
 def _figures(found: Mapping[str, Any]) -> dict[str, Any]:

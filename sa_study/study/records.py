@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sa_study import keys
 from sa_study.config import Settings
 from sa_study.errors import StudyFolderError
-from sa_study.space import SearchSpace
+from sa_study.space import SearchSpace, default_of
 from sa_study.study.vetting import record_fault
 
 STUDY_NAME = "sa_study"
@@ -162,6 +162,18 @@ def trial_settings(space: SearchSpace, suggested: Mapping[str, Any], record: Tri
 def score(trial: FrozenTrial, metric: str) -> float | None:
     """A trial's score: its best epoch's metric; None before the first epoch."""
     return read_record(trial).best.get(metric)
+
+
+def same_validation(space: SearchSpace, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two configurations were scored on the same held-out identities, so that their scores compare.
+
+    Args:
+        space: The study's.
+        one: A configuration's searched settings.
+        other: Another one's.
+    """
+    fold = space.fixed.get("fold", default_of("fold"))
+    return bool(one.get("fold", fold) == other.get("fold", fold))
 
 
 def objectives(record: TrialRecord, metric: str, minimize: str | None) -> list[float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from sa_study.comparability import why_not_comparable
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
@@ -133,18 +134,24 @@ def load_final(final: Final, dataset: ReidDataset, progress: Progress) -> dict[s
     return found
 
 
-def keep_final(final: Final, evaluations: Mapping[str, Mapping[str, Any]], looks: int) -> dict[str, Any]:
+def keep_final(
+    final: Final, evaluations: Mapping[str, Mapping[str, Any]], looks: int, path: Path | None = None
+) -> dict[str, Any]:
     """Writes `retrained.json`.
 
     Args:
         final: What was trained.
         evaluations: Each configuration's evaluations by seed.
         looks: How often the study has looked at the test set.
+        path: Another file, for figures on other data than the study's own.
 
     Returns:
-        Its content.
+        Its content. `difference` is None where there is one configuration, or the two cannot be compared;
+        `not_compared` says why.
     """
     of_choices = {choice.name: list(evaluations[choice.name].values()) for choice in final.choices}
+    first, *others = (found for of_choice in of_choices.values() for found in of_choice)
+    reason = next(filter(None, (why_not_comparable(first, other) for other in others)), "")
     found = {
         "reason": final.reason,
         "configurations": [
@@ -158,10 +165,11 @@ def keep_final(final: Final, evaluations: Mapping[str, Mapping[str, Any]], looks
             }
             for choice in final.choices
         ],
-        "difference": _difference(of_choices),
+        "difference": None if reason else _difference(of_choices),
+        "not_compared": reason,
         "looks": looks,
     }
-    write_json(final.folder.retrained, found)
+    write_json(path or final.folder.retrained, found)
     return found
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from sa_study import keys
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.study.repeats.runs import Run
 
 IDENTITIES, QUERIES = 60, 3
+DATA = {"query": "a" * 64, "gallery": "b" * 64}
 
 
 def scores(mean: float, seed: int, fold: int = 1, spread: float = 0.05) -> QueryScores:
@@ -34,3 +36,12 @@ def run(
     better = QueryScores(plain.pids, np.clip(plain.average_precision + gain, 0.01, 1), plain.first_match)
     figures = {name: float(plain.of(name).mean()) for name in ("mAP", "rank1")}
     return Run(seed, dict(point), seed, fold, figures, "", plain, better)
+
+
+def evaluation(mean: float, **changes: Any) -> dict[str, Any]:
+    """The content of an evaluation file, with the scores of single queries."""
+    found = scores(mean, 0, fold=0)
+    figures = dict.fromkeys(keys.TEST_FIGURES, mean) | {"mAP": float(found.of("mAP").mean())}
+    about = {"queries": 180, "queries_without_match": 0, "gallery": 30, "data": DATA, "settings": {}}
+    more = {"reranked": None, "seconds": {"features": 1.0}, "per_query": found.to_dict()}
+    return {**figures, **about, **more, **changes}

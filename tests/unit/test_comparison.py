@@ -84,8 +84,8 @@ def test_a_file_with_itself(compare: Compare, tmp_path: Path) -> None:
         ({"mAP": 0.5, "data": DATA}, "run 'evaluate' again"),
         (evaluation(0.5, reranked=True) | {"reranked": {"mAP": 1}}, "run 'evaluate' again"),
         (evaluation(0.5) | {"reranked": 3}, "run 'evaluate' again"),
-        (evaluation(0.5, data={**DATA, "gallery": "c"}), "its gallery images are not those"),
-        (evaluation(0.5, data=None), "its query images are not those"),
+        (evaluation(0.5, data={**DATA, "gallery": "c"}), "they ranked different gallery images"),
+        (evaluation(0.5, data=None), "which query images were ranked is not recorded"),
         (evaluation(0.5, per_query={"pid": []}), "scores of single queries are damaged"),
         (
             evaluation(0.5, per_query={"pid": [1], "average_precision": [0.5], "first_match": [1]}),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from export_studies import SPACE, Trial, make_study, record_of
+from export_studies import SPACE, Trial, evaluate, make_study
 from markdown_it import MarkdownIt
 
 from sa_study.errors import StudyFolderError
@@ -17,34 +16,9 @@ from sa_study.export.markup import to_latex, to_markdown
 from sa_study.export.paper import Paper, describe
 from sa_study.files import write_json
 from sa_study.space_file import parse_space
-from sa_study.study.config import StudyConfig
-from sa_study.study.folder import StudyFolder
-from sa_study.study.records import trial_settings
 
 TRIALS = [Trial(), Trial("PRUNED", (0.15, 0.05), lr=0.2), Trial(curve=(0.1, 0.3, 0.5, 0.5), lr=0.03)]
 BEST = 2
-
-
-def evaluate(folder: StudyFolder, path: Path, number: int, trials: list[Trial], **figures: Any) -> None:
-    """Writes an evaluation of a trial as `evaluate` would, on another device."""
-    config, record = StudyConfig.read(folder.config), record_of(number, trials[number])
-    trial = trials[number]
-    settings = trial_settings(config.space, {"lr": trial.lr, "attention": trial.attention}, record).to_dict()
-    rates = {"rank5": 0.9, "rank10": 0.9, "mAP_trapezoid": 0.6, "mINP": 0.3, "allshots_rank1": 0.4}
-    write_json(
-        path,
-        {
-            "rank1": 0.7,
-            "mAP": 0.5,
-            **rates,
-            "reranked": {"rank1": 0.8, "mAP": 0.65, **rates},
-            "queries": 9,
-            "gallery": 20,
-            "settings": {**settings, "device": "auto", "pretrained": "none"},
-            "checkpoint_epoch": record.best["epoch"],
-            **figures,
-        },
-    )
 
 
 def tables(text: str) -> list[list[list[str]]]:

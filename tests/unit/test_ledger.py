@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import numpy as np
 import pytest
 from made_study import make_study
 
+from sa_study.data.store import ImageStore
 from sa_study.errors import StudyFolderError
+from sa_study.evaluation import EvaluationImages
 from sa_study.provenance import utc_now
 from sa_study.study.folder import StudyFolder
-from sa_study.study.ledger import Seen, begin_look, seen, study_of
+from sa_study.study.ledger import Seen, begin_look, own_test_images, seen, study_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {"best": {"rank1": 0.5, "mAP": 0.4, "rank5": 0.7, "reranked": {"rank1": 0.6, "mAP": 0.5}}}
@@ -40,7 +45,46 @@ def test_a_look_is_there_before_its_figures_and_stays_without_them(folder: Study
     assert second["figures"] == {"best": {"rank1": 0.5, "mAP": 0.4, "reranked": {"rank1": 0.6, "mAP": 0.5}}}
 
 
+def images(name: str) -> EvaluationImages:
+    """Test images of a data set; what they show does not matter here."""
+    store = ImageStore(np.zeros((2, 1, 1, 3), np.uint8), np.ones(2, np.int64), np.arange(2), name * 64)
+    return EvaluationImages(Path(name), store, store, 0.0)
+
+
+def test_looks_are_counted_by_what_was_looked_at(folder: StudyFolder) -> None:
+    own, other, third = images("a"), images("b"), images("c")
+    assert begin_look(folder, "best", other, own=False).seen == seen_of(1, own=False)
+    assert seen(folder).count == 0 and own_test_images(folder) is None, "the study's own was not looked at"
+    assert begin_look(folder, "best", own, own=True).seen == seen_of(1)
+    assert begin_look(folder, "best", other, own=False).complete(FIGURES) == seen_of(2, own=False)
+    assert begin_look(folder, "best", third, own=False).seen == seen_of(1, own=False)
+    assert seen(folder) == seen_of(1) and own_test_images(folder) == own.fingerprints
+    assert len(looks(folder)) == 4, "all are on record"
+
+
+def test_an_earlier_versions_ledger_is_read(folder: StudyFolder) -> None:
+    """Its entries name no test set as the study's own; the oldest describe no images at all."""
+    for one in (images("a"), images("b"), images("a")):
+        begin_look(folder, "best", one)
+    entries = looks(folder)
+    for entry in entries:
+        del entry["own"]
+    del entries[2]["data"]
+    folder.ledger.write_text(json.dumps({"looks": entries}))
+    assert seen(folder).count == 3, "nothing tells which were the study's own"
+    begin_look(folder, "best", images("a"))
+    assert seen(folder).count == 3, "now the look at b is known to be one at other data"
+
+
+def seen_of(count: int, *, own: bool = True) -> Any:
+    """Equal to a summary of so many looks, at any time."""
+    times = dict.fromkeys(("first", "last"), mock.ANY)
+    return Seen(count, own=own, **times)
+
+
 def test_the_sentence_counts() -> None:
+    assert Seen(1, "2026-03-01", own=False).sentence == "Another test set seen once, on 2026-03-01."
+    assert len(Seen(99, "2026-03-01", own=False).sentence) <= 80
     assert Seen().sentence == ""
     assert (
         Seen(1, "2026-03-01T09:00:00", "2026-03-01T09:00:00").sentence == "Test set seen once, on 2026-03-01."

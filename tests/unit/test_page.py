@@ -29,11 +29,13 @@ from sa_study.report.page.render import render
 from sa_study.report.page.rungs import rungs, stops
 from sa_study.report.page.text import for_plot, for_script, plain
 from sa_study.report.page.view import StudyView, TrialView, read_view
-from sa_study.report.page.words import epoch_noise, give_verdict, test_gain
+from sa_study.report.page.words import give_verdict
+from sa_study.report.verdict import test_gain
 from sa_study.space import Scheduler
 from sa_study.study.lock import driver_lock
 
 test_gain.__test__ = False  # type: ignore[attr-defined]
+DATA = {"query": "a" * 64, "gallery": "b" * 64}
 FIGURES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")
 SECTIONS = ["verdict", "trust", "leaderboard", "history", "curves", "parallel", "importance"]
 SECTIONS += ["slices", "timeline", "pictures", "settings", "provenance", "rerun"]
@@ -65,10 +67,10 @@ def command(*words: object) -> int:
     return main()
 
 
-def evaluate(root: Path, name: str, value: float, params: dict[str, Any]) -> None:
+def evaluate(root: Path, name: str, value: float, params: dict[str, Any], **changes: Any) -> None:
     figures = dict.fromkeys(FIGURES, value)
-    content = {**figures, "reranked": None, "queries": 9, "gallery": 30, "settings": params}
-    (root / name).write_text(json.dumps(content))
+    about = {"reranked": None, "queries": 9, "gallery": 30, "data": DATA, "settings": params}
+    (root / name).write_text(json.dumps({**figures, **about, **changes}))
 
 
 def test_reading_a_study(forty: StudyView) -> None:
@@ -111,40 +113,6 @@ def test_the_verdict_first(forty: StudyView) -> None:
     assert page.index(give_verdict(forty).headline.split(",")[0]) < page.index('id="leaderboard"')
 
 
-def trial(number: int, score: float, *late: float, state: str = "COMPLETE") -> TrialView:
-    curve = tuple((70.0 + 10 * index, value) for index, value in enumerate(late))
-    return TrialView(number, state, {"lr": 0.1 + number}, score=score, best_epoch=9, curve=curve)
-
-
-def judged(forty: StudyView, trials: list[TrialView], winner: int | None, **more: Any) -> tuple[str, str]:
-    found = give_verdict(StudyView(forty.root, forty.config, tuple(trials), winner, **more))
-    return found.headline, found.judgement
-
-
-def test_whether_to_trust_it(forty: StudyView) -> None:
-    steady = [trial(n, 0.5 + 0.001 * n, 0.5, 0.51, 0.5, 0.51) for n in range(6)]
-    clear, close = trial(6, 0.8, 0.79, 0.8, 0.79, 0.8), trial(6, 0.507, 0.5, 0.507)
-    assert judged(forty, [*steady, clear], 6)[0].endswith("+30.0 points over the paper’s baseline (50.0 %).")
-    assert "clear on validation; the test set has not been asked" in judged(forty, [*steady, clear], 6)[1]
-    assert "may be luck" in judged(forty, [*steady, close], 6)[1]
-    assert "few complete trials" in judged(forty, [*steady[:2], clear], 6)[1]
-    assert "nothing better" in judged(forty, [trial(0, 0.9, 0.9)], 0)[1]
-    assert "without the baseline" in judged(forty, [TrialView(0, "FAIL", {}), clear], 6)[1]
-    assert judged(forty, [], None)[0] == "No trial has begun yet."
-    test: dict[str, dict[str, Any]] = {
-        "best": {"mAP": 0.6, "settings": {"lr": 6.1}},
-        "baseline": {"mAP": 0.5},
-    }
-    assert "test set confirms" in judged(forty, [*steady, clear], 6, evaluations=test)[1]
-    test["baseline"]["mAP"] = 0.7
-    assert "does not confirm" in judged(forty, [*steady, clear], 6, evaluations=test)[1]
-
-
-def test_chance_late_in_the_schedule(forty: StudyView) -> None:
-    noise = epoch_noise(forty)
-    assert noise is not None and 0.004 < noise < 0.02, "the made studies' deviation is 0.008"
-
-
 def test_test_figures_say_which_average_precision(tmp_path: Path) -> None:
     root = make_study(tmp_path / "s", 12)
     best = read_view(root).best
@@ -152,10 +120,17 @@ def test_test_figures_say_which_average_precision(tmp_path: Path) -> None:
     evaluate(root, "evaluation.json", 0.777, dict(best.params))
     evaluate(root, "baseline_evaluation.json", 0.555, {})
     study = read_view(root)
-    assert test_gain(study) == pytest.approx(0.222)
+    gain = test_gain(study)
+    assert gain and gain.mean == pytest.approx(0.222) and gain.low is None
     page = Elements(render(study)).text
     assert "mean of k/position over a query's matches, as scikit-learn" in page
-    assert "77.7" in page and "55.5" in page and "9 queries, 30 gallery" in page
+    assert "77.7" in page and "55.5" in page and page.count("9 queries, 30 gallery") == 1
+    assert "+22.2 points" in page
+    evaluate(root, "evaluation.json", 0.777, dict(best.params), queries=8, data={**DATA, "query": "c" * 64})
+    page = Elements(render(read_view(root))).text
+    assert "+22.2" not in page and "they ranked different query images (8 and 9)" in page
+    assert "winner (8 queries, 30 gallery images)" in page
+    assert "baseline (9 queries, 30 gallery images)" in page
     evaluate(root, "evaluation.json", 0.777, {"lr": -1})
     assert test_gain(read_view(root)) is None
     assert "of an earlier winner" in render(read_view(root))

@@ -106,6 +106,7 @@ def evaluation(mean: float, seed: int) -> dict[str, Any]:
         "queries": 9,
         "queries_without_match": 0,
         "gallery": 9,
+        "data": {"query": "a" * 64, "gallery": "b" * 64},
         "seconds": {"features": 1.0},
     }
     return {**rates, **more, "per_query": found.to_dict()}

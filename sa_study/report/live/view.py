@@ -16,7 +16,7 @@ from sa_study.report.console import clock, duration, percent
 from sa_study.report.live.columns import Column, fitted
 from sa_study.report.live.snapshot import STYLES, Row, Snapshot, rungs
 from sa_study.report.text import clean, number, safe, sparkline, suggested_text
-from sa_study.study.records import BASELINE
+from sa_study.study.records import BASELINE, same_validation
 
 _CURVE = 10
 _BAR = 10
@@ -129,7 +129,11 @@ class StudyView:
             Column("mAP", lambda i: percent(told[i][1].record.best.get(keys.MAP))),
             Column("rank-1", lambda i: percent(told[i][1].record.best.get(keys.RANK1))),
         ]
-        if len(told) > 1 and told[1][1].record.best:
+        if (
+            len(told) > 1
+            and told[1][1].record.best
+            and same_validation(study.config.space, leader.suggested, told[1][1].suggested)
+        ):
             ahead = Text(_ahead(leader, told[1][1]), "bold")
             columns.append(Column("over the baseline", lambda i: Text() if i else ahead, justify="left"))
         line = Column("", lambda i: _where(told[i][1]), justify="left")

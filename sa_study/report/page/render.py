@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from sa_study import keys
+from sa_study.comparability import image_counts
 from sa_study.report.console import duration, percent
 from sa_study.report.page import (
     figures,
@@ -35,6 +36,7 @@ from sa_study.report.page.pictures import Album, read_album
 from sa_study.report.page.rungs import rungs, stops
 from sa_study.report.page.text import for_script, plain, quoted, setting
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
+from sa_study.report.verdict import validation_lead, why_no_test_gain
 
 _HERE = Path(__file__).parent
 _HEIGHT = 420
@@ -85,7 +87,10 @@ def render(study: StudyView, album: Album | None = None) -> str:
         test_rows=words.test_rows(study),
         test_current=evaluates_winner(study),
         ap_formula=words.AP_FORMULA,
-        evaluation=study.evaluations.get("best", {}),
+        test_counts="" if why_no_test_gain(study) else image_counts(study.evaluations),
+        test_apart=why_no_test_gain(study),
+        test_intervals=any(one.get("intervals") for one in study.evaluations.values()),
+        lead=validation_lead(study),
         worth=trust_table.trust_rows(study),
         score_interval=trust_table.score_interval,
         is_ablation=study.trust.ablation is not None,

@@ -207,8 +207,11 @@ def _retrained(found: Mapping[str, Any]) -> Part:
         if min(len(c["seeds"]) for c in found["configurations"]) > 1
         else ""
     )
-    notes = (f"In brackets 95 % intervals over identities{over}; the difference is paired by query.",)
-    table = Rows("Trained on all training identities, test set, per cent", ("", "rank-1", "mAP"), rows, notes)
+    notes = [f"In brackets 95 % intervals over identities{over}; the difference is paired by query."]
+    if reason := found.get("not_compared"):
+        notes.append(f"No difference is stated: {plain(reason)}.")
+    title = "Trained on all training identities, test set, per cent"
+    table = Rows(title, ("", "rank-1", "mAP"), rows, tuple(notes))
     return Part((table,), (), (plain(found["reason"]).capitalize() + ".",))
 
 

@@ -8,6 +8,7 @@ from sa_study import keys
 from sa_study.report.console import interval, percent
 from sa_study.report.page.trust import Bar, Summary
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
+from sa_study.report.verdict import validation_lead
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,13 @@ def _more(study: StudyView, trial: TrialView) -> str:
 
 
 def _lead(study: StudyView) -> list[Worth]:
-    best, baseline, trust = study.best, study.baseline, study.trust
+    best, trust = study.best, study.trust
     rows = []
-    if best and baseline and best.score is not None and baseline.score is not None and not best.baseline:
-        lead = 100 * (best.score - baseline.score)
+    if best and not best.baseline and (lead := validation_lead(study)) is not None:
         rows.append(
             Worth(
                 f"lead of trial {best.number} in the study",
-                f"{lead:+.1f} points",
+                f"{100 * lead:+.1f} points",
                 "not computed",
                 "nothing: one seed each",
                 "trial chosen for it",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -196,7 +196,24 @@ def read_view(root: Path) -> StudyView:
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
     database = open_readonly(folder)
-    frozen = trials_in(database, folder)
+    return make_view(folder, config, trials_in(database, folder), read_about(database, folder))
+
+
+def make_view(
+    folder: StudyFolder, config: StudyConfig, frozen: Sequence[FrozenTrial], about: Mapping[str, Any]
+) -> StudyView:
+    """As `read_view`, of a database that was read already.
+
+    Args:
+        folder: The study's folder.
+        config: What the study was asked to do.
+        frozen: Its trials.
+        about: What is kept with the study beside its trials.
+
+    Raises:
+        StudyFolderError: A trial's record is damaged.
+    """
+    frozen = list(frozen)
     notices: list[str] = []
     provenance = read_or_notice(folder.provenance, notices)
     launches = provenance.get("launches", [])
@@ -205,7 +222,7 @@ def read_view(root: Path) -> StudyView:
         views = tuple(map(_trial, frozen, records))
         winner = choose_winner(frozen, config.metric)
         front = tuple(trial.number for trial in pareto_front(frozen)) if config.minimize else ()
-        cost = study_cost(frozen, read_about(database, folder))
+        cost = study_cost(frozen, about)
     except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
         raise StudyFolderError(
             f"{folder.database}: holds records that this version cannot read ({plain(error, 120)})"

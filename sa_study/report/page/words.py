@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sa_study import keys
+from sa_study.comparability import image_counts
 from sa_study.report.console import duration, interval, percent
 from sa_study.report.page.text import plain
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
+from sa_study.report.verdict import (
+    epoch_noise,
+    judge,
+    lead_by_chance,
+    same_identities,
+    test_gain,
+    validation_lead,
+    why_no_test_gain,
+)
 
 AP_FORMULA = (
     "mAP: mean of k/position over a query's matches, as scikit-learn; mAP (trapezoid): as the data set's own "
@@ -20,10 +27,6 @@ AP_FORMULA = (
 )
 _CLOSE = 0.01
 """Scores within this of the winner's are called close."""
-
-_FEW = 5
-_LATE = 2 / 3
-"""From this share of the schedule on, changes between epochs count as noise."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Verdict:
     Attributes:
         headline: The winner beside the baseline.
         judgement: Whether that can be trusted, in a few words.
-        tone: `good`, `fair` or `poor`.
+        tone: `good`, `fair`, `poor` or `unknown`.
         reasons: What the judgement rests on.
     """
 
@@ -50,28 +53,23 @@ def points(difference: float) -> str:
 
 def give_verdict(study: StudyView) -> Verdict:
     """Who won, and whether that can be trusted."""
-    winner, baseline = study.best, study.baseline
+    winner, judgement = study.best, judge(study)
     if winner is None or winner.score is None:
-        return Verdict(_no_winner(study), "There is nothing to trust yet", "poor", tuple(_counts(study)))
-    metric, noise = study.config.metric, epoch_noise(study)
-    lead = None
-    if baseline is not None and baseline.score is not None and not winner.baseline:
-        lead = winner.score - baseline.score
-    headline = f"Trial {winner.number} won: validation {metric} {percent(winner.score)} %"
+        return Verdict(_no_winner(study), judgement.text, judgement.tone, tuple(_counts(study)))
+    reasons = [*_counts(study), *_runners_up(study, winner), *_noise(study), *_seeds(study), _tested(study)]
+    return Verdict(_headline(study, winner), judgement.text, judgement.tone, tuple(reasons))
+
+
+def _headline(study: StudyView, winner: TrialView) -> str:
+    scored = f"validation {study.config.metric} {percent(winner.score)} %"
     if winner.baseline:
-        headline = (
-            f"The baseline won: validation {metric} {percent(winner.score)} %. No complete trial beats it."
-        )
-    elif lead is None:
-        headline += "; the baseline has no score to compare with."
-    else:
-        other = percent(baseline.score if baseline else None)
-        headline += f", {points(lead)} points over the paper’s baseline ({other} %)."
-    judgement, tone = _judge(study, winner, lead, noise)
-    if study.trust.confirmed is not None:
-        judgement, tone = _confirmed(study, study.trust.confirmed)
-    reasons = [*_counts(study), *_runners_up(study, winner), *_noise(study, noise, lead), *_seeds(study)]
-    return Verdict(headline, judgement, tone, (*reasons, _tested(study)))
+        return f"The baseline won: {scored}. No complete trial beats it."
+    text, lead, baseline = f"Trial {winner.number} won: {scored}", validation_lead(study), study.baseline
+    if baseline is None or baseline.score is None:
+        return f"{text}; the baseline has no score to compare with."
+    if lead is None:
+        return f"{text}; the baseline was scored on other identities, so there is no difference to state."
+    return f"{text}, {points(lead)} points over the paper’s baseline ({percent(baseline.score)} %)."
 
 
 def _no_winner(study: StudyView) -> str:
@@ -81,36 +79,6 @@ def _no_winner(study: StudyView) -> str:
     if failed and failed == len(study.trials):
         return f"All {failed} trials failed: there is no winner." if failed > 1 else "The only trial failed."
     return "No trial is complete yet."
-
-
-def _judge(study: StudyView, winner: TrialView, lead: float | None, noise: float | None) -> tuple[str, str]:
-    if winner.baseline:
-        return "The search has found nothing better than the paper’s baseline", "fair"
-    if lead is None:
-        return "The gain cannot be judged without the baseline’s score", "poor"
-    gain = test_gain(study)
-    if gain is not None and gain <= 0:
-        return "The test set does not confirm the gain over the baseline", "poor"
-    luck = None if noise is None else noise * _luck(len(study.complete))
-    if luck is not None and lead < luck:
-        return "The gain over the baseline may be luck: treat both as equal", "poor"
-    if luck is None or lead < 2 * luck:
-        return "The gain over the baseline is probably real, but small against chance", "fair"
-    if len(study.complete) < _FEW:
-        return "The gain is large against chance, but rests on few complete trials", "fair"
-    if gain is not None:
-        return "The gain over the baseline is clear, and the test set confirms it", "good"
-    return "The gain over the baseline is clear on validation; the test set has not been asked", "fair"
-
-
-def _confirmed(study: StudyView, better: bool) -> tuple[str, str]:
-    """What retraining with new seeds and identities says, which weighs more than any rule of thumb."""
-    said = study.trust.verdict.rstrip(".")
-    if study.winner not in study.trust.tried:
-        return f"Trial {study.winner} is not confirmed: confirm did not retrain it. It said: {said}", "poor"
-    if not study.trust.ended:
-        return f"Not confirmed yet: the runs of confirm have not all ended. So far: {said}", "fair"
-    return (f"Confirmed: {said}", "good") if better else (f"Not confirmed: {said}", "poor")
 
 
 def _counts(study: StudyView) -> list[str]:
@@ -131,7 +99,13 @@ def _counts(study: StudyView) -> list[str]:
 
 
 def _runners_up(study: StudyView, winner: TrialView) -> list[str]:
-    others = [trial for trial in study.complete if trial.number != winner.number]
+    others = [
+        trial
+        for trial in study.complete
+        if trial.number != winner.number and same_identities(study, trial, winner)
+    ]
+    if not others and len(study.complete) > 1:
+        return ["Every other complete trial was scored on other identities than the winner."]
     if not others:
         return [
             "No other trial is complete, so there is nothing to compare the winner with but the stopped ones."
@@ -147,31 +121,16 @@ def _runners_up(study: StudyView, winner: TrialView) -> list[str]:
     return [f"{text}; {close} {verb} within one point of the winner, and may be as good."]
 
 
-def epoch_noise(study: StudyView) -> float | None:
-    """How far scores move from one epoch to the next late in the schedule, the median; None if not known."""
-    steps = []
-    for trial in study.complete:
-        late = [value for share, value in trial.curve if share >= 100 * _LATE - 1e-9]
-        steps += [abs(after - before) for before, after in itertools.pairwise(late)]
-    return statistics.median(steps) if len(steps) >= 3 else None
-
-
-def _luck(trials: int) -> float:
-    """By how many deviations the best of so many equally good trials leads their mean: √(2 ln n)."""
-    return math.sqrt(2 * math.log(max(trials, 2)))
-
-
-def _noise(study: StudyView, noise: float | None, lead: float | None) -> list[str]:
-    count = len(study.complete)
-    if noise is None or count < 2:
+def _noise(study: StudyView) -> list[str]:
+    noise, chance, lead = epoch_noise(study), lead_by_chance(study), validation_lead(study)
+    if noise is None or chance is None:
         return ["How far scores move by chance is not known: too few late epochs were recorded."]
-    # The median difference of two epochs is 0.67 · √2 of one's deviation: about the deviation itself.
     text = (
         f"Late in the schedule a score moves by {100 * noise:.1f} points from one epoch to the next "
-        f"(median). The best of {count} equally good trials would lead by about "
-        f"{100 * noise * _luck(count):.1f} by chance"
+        f"(median). The best of {len(study.complete)} equally good trials would lead by about "
+        f"{100 * chance:.1f} by chance"
     )
-    if lead is None:
+    if not lead:  # not known, or the baseline won
         return [f"{text}."]
     return [f"{text}; the winner leads the baseline by {100 * lead:.1f}."]
 
@@ -196,13 +155,17 @@ def _tested(study: StudyView) -> str:
         )
     if not evaluates_winner(study):
         return "The test figures here are of an earlier winner: run evaluate again."
-    gain = test_gain(study)
+    gain, reason = test_gain(study), why_no_test_gain(study)
     seen = "".join(f" {line}" for line in (_final(study), study.trust.seen_line) if line)
+    if reason:
+        return f"No difference to the baseline on the test set is stated: {plain(reason)}.{seen}"
     if gain is None:
         return (
             f"The test set was opened for the winner; evaluate --baseline adds the baseline’s figures.{seen}"
         )
-    compared = f"the winner’s mAP is the baseline’s {points(gain)} points"
+    compared = f"the winner’s mAP is the baseline’s {points(gain.mean)} points"
+    if gain.low is not None and gain.high is not None:
+        compared += f" (95 % interval {points(gain.low)} to {points(gain.high)}, paired by query)"
     return f"On the test set, which the search never saw, {compared}.{seen}"
 
 
@@ -216,21 +179,17 @@ def _final(study: StudyView) -> str:
     return f"Retrained on all training identities, test mAP: {', '.join(said)}." if said else ""
 
 
-def test_gain(study: StudyView) -> float | None:
-    """The winner's test mAP less the baseline's; None where one is not known."""
-    if not {"best", "baseline"} <= set(study.evaluations) or not evaluates_winner(study):
-        return None
-    best, baseline = (study.evaluations[name][keys.MAP] for name in ("best", "baseline"))
-    return float(best - baseline)
-
-
 def test_rows(study: StudyView) -> list[tuple[str, list[str]]]:
-    """Rows of the test figures, in per cent; re-ranked ones behind."""
-    rows = []
+    """Rows of the test figures, in per cent; re-ranked ones behind.
+
+    Rows that cannot be compared name the images that each is of.
+    """
+    rows, apart = [], why_no_test_gain(study)
     for name, label in (("best", "winner"), ("baseline", "baseline")):
         evaluation = study.evaluations.get(name)
         if evaluation is None:
             continue
+        label += f" ({plain(image_counts({name: evaluation}))})" if apart else ""
         rows.append((label, [_rate(evaluation, figure) for figure in keys.TEST_FIGURES]))
         if again := evaluation.get("reranked"):
             rows.append((f"{label}, re-ranked", [_rate(again, figure) for figure in keys.TEST_FIGURES]))

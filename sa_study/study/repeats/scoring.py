@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from sa_study.arithmetic import memory_format, prepare_device
 from sa_study.checkpoint import FILE_NAME
 from sa_study.data.device_images import DeviceImages
-from sa_study.data.store import Folds, TrainingData
+from sa_study.data.store import Folds, TrainingData, any_of
 from sa_study.errors import DataError, RunFailed
 from sa_study.evaluation import TrainedNetwork, load_network
 from sa_study.features import extract_features
@@ -21,6 +21,7 @@ from sa_study.metrics.distances import rank_features
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
+from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.prepare import load_data
@@ -64,12 +65,23 @@ def scored_runs(
         checkpoint = read_record(trial).best_checkpoint
         scores = _read(kept, checkpoint)
         if scores is None or (reranked and scores[1] is None):
-            images = images or [load_data(config, None)]
+            images = images or [_load_images(folder, config)]
             scores = _score(folder, config, trial, images[0][run.fold], reranked)
             _write(kept, checkpoint, scores)
         found.append(replace(run, scores=scores[0], reranked=scores[1]))
     report(len(runs), len(runs))
     return found
+
+
+def _load_images(folder: StudyFolder, config: StudyConfig) -> Folds:
+    """The images that all runs are scored on, by fold: those that the runs were validated with."""
+    data = load_data(config, None)
+    if any_of(data).store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
+        raise DataError(
+            f"{config.data_dir}: its images are not those that {folder.root} was begun with, so scores on "
+            "them cannot be compared with its figures; put the same images there"
+        )
+    return data
 
 
 _Scores = tuple[QueryScores, QueryScores | None]

@@ -1,0 +1,100 @@
+"""May the figures of two evaluations be subtracted? One answer for every place where two of them meet.
+
+A difference says something of two networks only if both ranked the same queries against the same gallery,
+with features of the same precision. Page, terminal, exports, `compare` and `evaluate --retrain` ask here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FEATURE_PRECISION = "feature_precision"
+"""Under which an evaluation records the precision in which its features were computed."""
+
+_PARTS = {"query": "queries", "gallery": "gallery"}
+"""Parts of a test set, and under which name an evaluation counts their images."""
+
+_WITHOUT_MATCH = "queries_without_match"
+
+
+def why_not_comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """Tells why the difference of two evaluations must not be stated.
+
+    Args:
+        first: The content of an evaluation file.
+        second: That of another one.
+
+    Returns:
+        The reason, to follow on a colon; empty where the two can be compared.
+    """
+    for part, counted in _PARTS.items():
+        one, other = (ranked_images(evaluation).get(part) for evaluation in (first, second))
+        if one is None or other is None:
+            return f"which {part} images were ranked is not recorded for both; evaluate both again"
+        if one != other:
+            counts = " and ".join(_count(evaluation.get(counted)) for evaluation in (first, second))
+            return f"they ranked different {part} images ({counts})"
+    if any(first.get(name) != second.get(name) for name in (*_PARTS.values(), _WITHOUT_MATCH)):
+        return f"they counted the same images differently ({_counts(first)}; {_counts(second)})"
+    precisions = [_precision(evaluation) for evaluation in (first, second)]
+    if None not in precisions and precisions[0] != precisions[1]:
+        return f"their features were computed in {precisions[0]} and in {precisions[1]}"
+    identities = [_identities(evaluation) for evaluation in (first, second)]
+    if None not in identities and identities[0] != identities[1]:
+        return "they did not rank the same queries"
+    return ""
+
+
+def ranked_images(evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprints of the query and the gallery images that were ranked, as far as they are recorded."""
+    data = _mapping(evaluation.get("data"))
+    return {part: data[part] for part in _PARTS if isinstance(data.get(part), str) and data[part]}
+
+
+def image_counts(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+    """How many images evaluations ranked: said once where all ranked the same, else by name.
+
+    Args:
+        evaluations: Contents of evaluation files by what their rows are called.
+    """
+    same = {(_counts(evaluation), *ranked_images(evaluation).values()) for evaluation in evaluations.values()}
+    if len(same) == 1:
+        return next(iter(same))[0]
+    return "; ".join(f"{name}: {_counts(evaluation)}" for name, evaluation in evaluations.items())
+
+
+def _counts(evaluation: Mapping[str, Any]) -> str:
+    without = evaluation.get(_WITHOUT_MATCH)
+    left_out = f" ({_count(without)} without a match, left out)" if without else ""
+    queries, gallery = (_count(evaluation.get(name)) for name in _PARTS.values())
+    return f"{queries} queries{left_out}, {gallery} gallery images"
+
+
+def _count(value: Any) -> str:
+    """A count for a reader; a file that was changed by hand may have anything in its place."""
+    return str(value) if type(value) is int else "?"
+
+
+def _precision(evaluation: Mapping[str, Any]) -> str | None:
+    """The precision of the features; None where it is not known.
+
+    fp32 and tf32 are taken as one: which of them it is depends on the machine, not on what was asked for.
+    """
+    found = evaluation.get(FEATURE_PRECISION)
+    if found is None:  # written by an earlier version
+        settings = _mapping(evaluation.get("settings"))
+        found = settings.get("eval_precision", "same")
+        found = settings.get("precision") if found == "same" else found
+    if found == "auto" or not isinstance(found, str):
+        return None
+    return "fp32" if found == "tf32" else found
+
+
+def _identities(evaluation: Mapping[str, Any]) -> Any:
+    """The identity of each query; None in a file that has no scores of single queries."""
+    return _mapping(evaluation.get("per_query")).get("pid")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

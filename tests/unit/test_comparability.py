@@ -1,0 +1,164 @@
+"""Figures of different images, or of another protocol, are nowhere subtracted, and it is said why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from export_studies import Trial, evaluate, make_study
+from made_study import SPACE
+from repeat_runs import DATA, evaluation
+from rich.console import Console
+
+from sa_study.comparability import image_counts, why_not_comparable
+from sa_study.comparison import compare, read_side
+from sa_study.errors import DataError
+from sa_study.export.facts import read_study
+from sa_study.export.markup import to_latex, to_markdown
+from sa_study.export.paper import describe
+from sa_study.report.console import evaluation_table
+from sa_study.report.page.trust import read_trust
+from sa_study.report.page.view import StudyView, TrialView
+from sa_study.report.page.words import give_verdict
+from sa_study.report.page.words import test_rows as rows_of_test_figures
+from sa_study.report.retrained import retrained_tables
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.retraining import Choice, Final, keep_final
+
+OTHER = "c" * 64
+APART: dict[str, tuple[dict[str, Any], str]] = {
+    "other queries": ({"data": {**DATA, "query": OTHER}}, "they ranked different query images"),
+    "other gallery": ({"data": {**DATA, "gallery": OTHER}}, "they ranked different gallery images"),
+    "unknown images": ({"data": None}, "which query images were ranked is not recorded for both"),
+    "hostile images": ({"data": {"query": ["<b>"], "gallery": 3}}, "is not recorded for both"),
+    "other counts": ({"gallery": 31}, "they counted the same images differently"),
+    "other precision": ({"feature_precision": "bf16"}, "their features were computed in"),
+    "other settings": (
+        {"settings": {"precision": "tf32", "eval_precision": "fp16"}},
+        "their features were computed in",
+    ),
+}
+FP32 = {"feature_precision": "fp32"}
+Stated = tuple[bool, str]
+"""Whether a place states a difference, and all that it says."""
+
+
+def on_page(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Stated:
+    config = StudyConfig(data_dir=folder, space=SPACE, trials=2)
+    trials = (TrialView(0, "COMPLETE", {}, 0.4), TrialView(1, "COMPLETE", {}, 0.5))
+    evaluations = {"best": best, "baseline": baseline}
+    study = StudyView(folder, config, trials, 1, evaluations=evaluations)
+    labels = [label for label, _ in rows_of_test_figures(study)]
+    said = f"{give_verdict(study).reasons[-1]} {labels}"
+    return "the winner’s mAP is the baseline’s +" in said, said
+
+
+def in_exports(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Stated:
+    trials = [Trial(), Trial(curve=(0.1, 0.3, 0.5, 0.5), lr=0.03)]
+    study = StudyFolder(folder / "study")
+    if not study.root.exists():
+        make_study(study.root, trials)
+    for number, path, content in ((1, study.evaluation, best), (0, study.baseline_evaluation, baseline)):
+        names = ("data", "queries", "gallery", "feature_precision")
+        changes = {name: content[name] for name in names if name in content}
+        evaluate(study, path, number, trials, **changes)
+        if settings := content["settings"]:
+            written = json.loads(path.read_text())
+            path.write_text(json.dumps({**written, "settings": {**written["settings"], **settings}}))
+    paper = describe(read_study(study.root))
+    tests = paper.rows[-1][1][2:]
+    assert all(value is None for value in tests) or None not in tests[:3]
+    assert to_latex(paper)
+    return tests[0] is not None, to_markdown(paper)
+
+
+def in_compare(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Stated:
+    for name, content in (("best", best), ("baseline", baseline)):
+        (folder / name).write_text(json.dumps(content))
+    try:
+        found = compare(read_side(folder / "baseline"), read_side(folder / "best"))
+    except DataError as error:
+        return False, str(error)
+    return True, str(found)
+
+
+def after_retraining(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Stated:
+    study = StudyFolder(folder)
+    choices = tuple(Choice(name, number, {}, {}) for number, name in enumerate(("baseline", "best")))
+    final = Final(study, Path("data"), choices, "reason")
+    evaluations = {"baseline": {"seed 0": baseline}, "best": {"seed 0": best}}
+    found = keep_final(final, evaluations, looks=1)
+    named = {name: of["seed 0"] for name, of in evaluations.items()}
+    console = Console(width=200)
+    with console.capture() as captured:
+        for table in retrained_tables(found, named, ""):
+            console.print(table)
+    on_file = json.loads(study.retrained.read_text())
+    stored = {**on_file, "configurations": [{**one, "seeds": [0]} for one in on_file["configurations"]]}
+    study.retrained.write_text(json.dumps(stored))
+    page = read_trust(study, []).retrained
+    assert page is not None
+    said, [shown] = captured.get(), page.tables
+    stated = any("best − baseline" in row[0] for row in shown.rows)
+    assert stated == (found["difference"] is not None) == ("difference  " in said)
+    assert stated or f"No difference is stated: {found['not_compared']}." in shown.notes
+    return stated, " ".join(said.split())
+
+
+PLACES: list[Callable[[Path, dict[str, Any], dict[str, Any]], Stated]] = [
+    on_page,
+    in_exports,
+    in_compare,
+    after_retraining,
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("places")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_figures_that_can_be_compared_are(place: Any, folder: Path) -> None:
+    assert place(folder, evaluation(0.6, **FP32), evaluation(0.5, feature_precision="tf32"))[0]
+
+
+@pytest.mark.parametrize("name", APART)
+@pytest.mark.parametrize("place", PLACES)
+def test_figures_that_must_not_be_compared_are_not(place: Any, name: str, folder: Path) -> None:
+    changes, reason = APART[name]
+    if name == "other settings" and place is in_exports:
+        pytest.skip("an evaluation with other settings is not of the trial: it is left out before")
+    about = {"settings": {"precision": "tf32"}} if "settings" in changes else FP32
+    stated, said = place(folder, evaluation(0.6, **{**about, **changes}), evaluation(0.5, **about))
+    assert not stated and reason in said
+    if name == "other counts" and place is on_page:
+        assert "winner (180 queries" in said and "31 gallery images" in said and "30 gallery images" in said
+
+
+def test_an_earlier_versions_evaluations_of_one_study_compare() -> None:
+    """They recorded the fingerprints and the settings, but not the precision by itself."""
+    settings = {"precision": "auto", "eval_precision": "same"}
+    best, baseline = evaluation(0.6, settings=settings), evaluation(0.5, settings=settings)
+    assert why_not_comparable(best, baseline) == ""
+    assert why_not_comparable({**best, **FP32}, baseline) == "", "what auto was then depends on the device"
+    older = {name: value for name, value in best.items() if name != "per_query"}
+    assert why_not_comparable(older, baseline) == "", "the fingerprints tell the queries"
+    assert "same queries" in why_not_comparable({**best, "per_query": {"pid": [1]}}, baseline)
+
+
+def test_every_row_has_its_own_counts_where_they_differ() -> None:
+    same = {"best": evaluation(0.6), "baseline": evaluation(0.5)}
+    assert image_counts(same) == "180 queries, 30 gallery images"
+    same["best"]["data"] = {**DATA, "gallery": OTHER}
+    assert image_counts(same).count("180 queries") == 2, "as many images, but others"
+    same["best"].update(queries="<b>", gallery=17)
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(evaluation_table(same))
+    said = " ".join(captured.get().split())
+    assert "best: ? queries, 17 gallery images; baseline: 180 queries" in said
