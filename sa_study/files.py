@@ -7,11 +7,28 @@ import json
 import math
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from sa_study.errors import ConfigError
+
 _MOST_JSON = 16 * 2**20
+
+
+def temporary_folder() -> Path:
+    """The folder for temporary files: `TMPDIR`, or the system's.
+
+    Raises:
+        ConfigError: None can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        raise ConfigError(
+            "TMPDIR: no folder for temporary files can be written; set it to one that can"
+        ) from None
 
 
 def require_regular(path: Path) -> int:

@@ -130,13 +130,13 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
     storage = Storage.of_study(folder, config.storage_path)
     data, starts = load_data(config, watcher.decoded), load_starts(config)
     given.require_images(any_of(data).store.fingerprint)
-    with connect(config.address):
+    with connect(config.address) as session:
         room = slots(config)
         config = resolve(config, room)
         if config.storage_path:
             storage.require_free()
         storage.require_reachable()
-        require_room(folder, config, any_of(data).num_classes, room, config.goal)
+        require_room(folder, config, any_of(data), room, config.goal, session)
         with made(folder, config, data, starts, room, given):
             claim(folder, config)
             return _run(folder, config, data, starts, room, watcher)
@@ -175,11 +175,11 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
         data, starts = load_data(config, watcher.decoded), load_starts(config)
         for difference in differences(folder.provenance):
             watcher.say(difference)
-        with connect(config.address):
+        with connect(config.address) as session:
             room = slots(config)
             config = check_slots(config, room)
             storage.require_reachable()
-            require_room(folder, config, any_of(data).num_classes, room, left)
+            require_room(folder, config, any_of(data), room, left, session)
             claim(folder, config)
             note(folder, data, starts, room)
             config.write(folder.config)
@@ -227,9 +227,9 @@ def _run(
         tune_config=_tune_config(search, scheduler, left),
         run_config=_run_config(config, storage, session, callback),
     )
-    _fit(tuner, meter)
+    _fit(tuner, meter, folder)
     if meter.failed:
-        raise RunFailed(f"{folder.root}: {meter.over}; make room, then 'resume --study {folder.root}'")
+        raise RunFailed(f"{meter.over}; make room, then 'resume --study {folder.root}'")
     ended = _ended(trials_in(database, folder)) - _ended(earlier)
     return _outcome(folder, config, "" if ended >= left else meter.over or INTERRUPTED)
 
@@ -258,14 +258,14 @@ def _ended(trials: Sequence[FrozenTrial]) -> int:
     return sum(trial.state in ENDED for trial in trials)
 
 
-def _fit(tuner: tune.Tuner, meter: Meter) -> None:
+def _fit(tuner: tune.Tuner, meter: Meter, folder: StudyFolder) -> None:
     try:
         tuner.fit()
     except tune.TuneError as error:
-        if not any(words in str(error) for words in _FULL):
+        said = [line.strip() for line in str(error).splitlines() if any(words in line for words in _FULL)]
+        if not said:
             raise
-        if not meter.failed:  # else a trial has said more
-            meter.halt("the disk is full")
+        meter.halt(f"{folder.root}: the disk is full" if _FULL[0] in said[-1] else said[-1])
 
 
 def _tune_config(search: StudySearch, scheduler: StudyScheduler, left: int) -> tune.TuneConfig:

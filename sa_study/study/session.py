@@ -1,0 +1,100 @@
+"""The folder of Ray's own files while it runs for one launch: logs, sockets, objects beyond memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private import services
+
+from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.files import temporary_folder
+
+SESSION_SIZE = 10_000_000
+"""Bytes that a session's files may come to: under one megabyte for a few trials, more where logs grow."""
+
+_PREFIX = "ray_"
+_SOCKET = f"{_PREFIX}12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""The longest path of a socket that Ray makes below the place of its sessions; it holds a process id."""
+
+_LONGEST_SOCKET = 103
+"""Bytes that macOS allows for the path of a Unix socket; Linux allows 107."""
+
+_SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
+
+_CLEANING_ATTEMPTS = 20
+_services: Any = services  # mypy sees nothing in it
+
+
+@contextmanager
+def session_folder() -> Iterator[Path]:
+    """Makes a folder for one session of Ray, readable by this user alone, and removes it at the end.
+
+    Raises:
+        ConfigError: There is no folder that would do.
+        StudyFolderError: The one for temporary files is full.
+    """
+    place = session_place()
+    if (free := shutil.disk_usage(place).free) < SESSION_SIZE:
+        raise StudyFolderError(
+            f"{place}: is full ({free / 1e6:.1f} MB free), and Ray keeps its own files there; make room, or "
+            "set TMPDIR to another folder"
+        )
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def session_place() -> Path:
+    """The folder in which Ray's session on this machine is made.
+
+    This is the usual one for temporary files (`RAY_TMPDIR`, `TMPDIR`), or a shorter one where the paths of
+    Ray's sockets would be longer than the system allows, as with the deep `TMPDIR` of many batch systems.
+
+    Raises:
+        ConfigError: The usual one is too long, and no shorter one can be written.
+    """
+    usual = [Path(os.environ.get("RAY_TMPDIR") or temporary_folder()).absolute(), temporary_folder()]
+    for place in (*usual, *map(Path, _SHORT_PLACES)):
+        if len(os.fsencode(place / _SOCKET)) <= _LONGEST_SOCKET and _is_writable(place):
+            return place
+    most = _LONGEST_SOCKET - len(_SOCKET) - 1
+    raise ConfigError(
+        f"TMPDIR={usual[0]}: too long a path for Ray's sockets, and none of {', '.join(_SHORT_PLACES)} can "
+        f"be written; set TMPDIR to a folder of at most {most} characters"
+    )
+
+
+def bytes_on_disk(folder: Path, objects: int) -> int:
+    """How many bytes of shared objects the connected session keeps in its folder and not in memory.
+
+    Args:
+        folder: The session's folder.
+        objects: Bytes of all objects.
+    """
+    capacity = int(ray.cluster_resources().get("object_store_memory", 0))
+    # With less shared memory (/dev/shm) than the store may take, Ray makes it a file in the session's folder.
+    store, *_ = _services.determine_plasma_store_config(capacity, str(folder))
+    return objects if store == str(folder) or objects > capacity else 0
+
+
+def _is_writable(place: Path) -> bool:
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder into which processes that are about to end may still write."""
+    for _ in range(_CLEANING_ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
