@@ -127,9 +127,7 @@ def _channel(address: str) -> grpc.Channel:
     try:
         chain, key, root = load_certs_from_env()
     except (OSError, RuntimeError) as error:
-        raise ConfigError(
-            f"RAY_USE_TLS={os.environ['RAY_USE_TLS']}: {' '.join(str(error).split())}"
-        ) from None
+        raise ConfigError(f"RAY_USE_TLS: the certificates cannot be used ({error})") from None
     credentials = grpc.ssl_channel_credentials(root, key, chain)
     return grpc.secure_channel(address, credentials, options=GLOBAL_GRPC_OPTIONS)
 

@@ -101,7 +101,7 @@ def measure_disks(
     needs = {place: kept}
     if session:
         # Ray shares the images and the pretrained weights among the trials.
-        shared = bytes_on_disk(session, data.store.images.nbytes + weights)
+        shared = bytes_on_disk(data.store.images.nbytes + weights)
         for temporary, need in (
             (temporary_folder(), running * checkpoint),
             (session.parent, SESSION_SIZE + shared),

@@ -9,10 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import ray
-from ray._private import services
 
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.files import temporary_folder
@@ -27,10 +25,10 @@ _SOCKET = f"{_PREFIX}12345678/session_2026-01-01_00-00-00_000000_4194304/sockets
 _LONGEST_SOCKET = 103
 """Bytes that macOS allows for the path of a Unix socket; Linux allows 107."""
 
+_SHARED_MEMORY = Path("/dev/shm")
 _SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 
 _CLEANING_ATTEMPTS = 20
-_services: Any = services  # mypy sees nothing in it
 
 
 @contextmanager
@@ -74,17 +72,16 @@ def session_place() -> Path:
     )
 
 
-def bytes_on_disk(folder: Path, objects: int) -> int:
-    """How many bytes of shared objects the connected session keeps in its folder and not in memory.
+def bytes_on_disk(objects: int) -> int:
+    """Bytes of processes' shared objects that the connected session keeps in its folder, not in memory.
 
     Args:
-        folder: The session's folder.
         objects: Bytes of all objects.
     """
-    capacity = int(ray.cluster_resources().get("object_store_memory", 0))
-    # With less shared memory (/dev/shm) than the store may take, Ray makes it a file in the session's folder.
-    store, *_ = _services.determine_plasma_store_config(capacity, str(folder))
-    return objects if store == str(folder) or objects > capacity else 0
+    capacity = ray.cluster_resources().get("object_store_memory", 0)
+    # Of shared memory that is smaller than the store may grow, Ray makes no use: the store is a file there.
+    in_memory = _SHARED_MEMORY.is_dir() and capacity <= shutil.disk_usage(_SHARED_MEMORY).free
+    return 0 if in_memory and objects <= capacity else objects
 
 
 def _is_writable(place: Path) -> bool:
