@@ -19,7 +19,7 @@ from ray._private import ray_constants
 from sa_study.errors import ConfigError
 from sa_study.study.address import AUTH_VARIABLES, join_address, reload_authentication, unset_empty_variables
 from sa_study.study.config import StudyConfig
-from sa_study.study.session import session_folder
+from sa_study.study.session import Session, session_folders
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -43,14 +43,14 @@ class Slots:
 
 
 @contextmanager
-def connect(address: str | None) -> Iterator[Path | None]:
+def connect(address: str | None) -> Iterator[Session | None]:
     """Starts Ray on this machine, or joins a running cluster; leaves it at the end.
 
     Args:
         address: `auto` or `HOST:PORT`, or None for this machine alone, whatever else runs on it.
 
     Yields:
-        The folder of Ray's own files on this machine, which is removed at the end; None on a joined cluster.
+        The launch's folders on this machine, which are removed at the end; None on a joined cluster.
 
     Raises:
         ConfigError: No cluster answers at the address, or it does not take this driver.
@@ -70,10 +70,10 @@ def connect(address: str | None) -> Iterator[Path | None]:
         session = None
         _stop_on_sigterm()
         if address is None:
-            session = at_end.enter_context(session_folder())
+            session = at_end.enter_context(session_folders())
             at_end.enter_context(_kept_to_this_machine())
             at_end.callback(ray.shutdown)
-            ray.init(address="local", include_dashboard=False, _temp_dir=str(session), **options)
+            ray.init(address="local", include_dashboard=False, _temp_dir=str(session.folder), **options)
         else:
             at_end.callback(ray.shutdown)
             _join(address, options)

@@ -16,12 +16,11 @@ from sa_study.config import Settings
 from sa_study.data.store import TrainingData
 from sa_study.engine import build_network
 from sa_study.errors import StudyFolderError
-from sa_study.files import temporary_folder
 from sa_study.space import SearchSpace
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.session import SESSION_SIZE, bytes_on_disk
+from sa_study.study.session import SESSION_SIZE, Session, bytes_on_disk
 
 _KEPT = 2
 """Checkpoints of a trial that stay: its best epoch's and its last."""
@@ -77,7 +76,7 @@ def measure_disks(
     data: TrainingData,
     slots: Slots,
     trials: int,
-    session: Path | None,
+    session: Session | None,
 ) -> list[Disk]:
     """What a launch needs of the disks that will hold its files, and what is free on them.
 
@@ -89,7 +88,7 @@ def measure_disks(
         data: What is trained on.
         slots: How many trials run at a time.
         trials: How many are still to end.
-        session: The folder of Ray's own files on this machine; None on a joined cluster.
+        session: The launch's folders on this machine; None on a joined cluster.
 
     Returns:
         The disk of the trials, and those of temporary files where they are others.
@@ -103,8 +102,8 @@ def measure_disks(
         # Ray shares the images and the pretrained weights among the trials.
         shared = bytes_on_disk(data.store.images.nbytes + weights)
         for temporary, need in (
-            (temporary_folder(), running * checkpoint),
-            (session.parent, SESSION_SIZE + shared),
+            (session.checkpoints.parent, running * checkpoint),
+            (session.folder.parent, SESSION_SIZE + shared),
         ):
             same = next((known for known in needs if known and _same_disk(known, temporary)), temporary)
             needs[same] = needs.get(same, 0) + need
@@ -120,7 +119,7 @@ def require_room(
     data: TrainingData,
     slots: Slots,
     trials: int,
-    session: Path | None,
+    session: Session | None,
 ) -> None:
     """Checks that the disks hold what a launch will write. Takes what `measure_disks` takes.
 

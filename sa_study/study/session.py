@@ -1,4 +1,4 @@
-"""The folder of Ray's own files while it runs for one launch: logs, sockets, objects beyond memory."""
+"""Folders for what a launch on this machine needs until it ends: Ray's own files, and checkpoints."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import ray
@@ -31,9 +32,22 @@ _SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 _CLEANING_ATTEMPTS = 20
 
 
+@dataclass(frozen=True)
+class Session:
+    """Folders of a launch on this machine, readable by this user alone.
+
+    Attributes:
+        folder: Of Ray's own files.
+        checkpoints: Of trials' checkpoints until they are copied to their storage.
+    """
+
+    folder: Path
+    checkpoints: Path
+
+
 @contextmanager
-def session_folder() -> Iterator[Path]:
-    """Makes a folder for one session of Ray, readable by this user alone, and removes it at the end.
+def session_folders() -> Iterator[Session]:
+    """Makes the folders of a session of Ray, and removes them at the end with all that killed processes left.
 
     Raises:
         ConfigError: There is no folder that would do.
@@ -45,11 +59,22 @@ def session_folder() -> Iterator[Path]:
             f"{place}: is full ({free / 1e6:.1f} MB free), and Ray keeps its own files there; make room, or "
             "set TMPDIR to another folder"
         )
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+    with _folder(_PREFIX, place) as folder, _folder("checkpoints_", temporary_folder()) as checkpoints:
+        yield Session(folder, checkpoints)
+
+
+@contextmanager
+def _folder(prefix: str, place: Path) -> Iterator[Path]:
+    """A new folder, removed at the end although processes that are about to end may still write into it."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
     try:
         yield folder
     finally:
-        _remove(folder)
+        for _ in range(_CLEANING_ATTEMPTS):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(0.1)
 
 
 def session_place() -> Path:
@@ -86,12 +111,3 @@ def bytes_on_disk(objects: int) -> int:
 
 def _is_writable(place: Path) -> bool:
     return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
-
-
-def _remove(folder: Path) -> None:
-    """Removes a folder into which processes that are about to end may still write."""
-    for _ in range(_CLEANING_ATTEMPTS):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.1)

@@ -23,6 +23,7 @@ from sa_study.config import Settings
 from sa_study.data.store import Folds
 from sa_study.engine import Trainer
 from sa_study.errors import ConfigError, Diverged, WeightsError
+from sa_study.study.session import Session
 from sa_study.study.starts import Starts
 from sa_study.study.storage import Storage
 
@@ -38,6 +39,7 @@ def run_trial(
     starts: Starts,
     storage: Storage,
     metric: str,
+    session: Session | None = None,
 ) -> None:
     """Trains one configuration, from its last whole checkpoint where it has one.
 
@@ -47,23 +49,25 @@ def run_trial(
         starts: The pretrained backbones; a worker's node need not have their files.
         storage: Where checkpoints lie.
         metric: The study's metric, which Ray wants in every report.
+        session: The launch's folders on this machine; None on a joined cluster, where each node has its own.
     """
     # Faults are reported, not raised: Ray would retry an error, and these would only happen again.
     try:
         run = Run(config, data, starts, storage)
         run.go_on()
         while not run.trainer.finished:
-            _report(run.epoch(), run.trainer, storage)
+            _report(run.epoch(), run.trainer, storage, session.checkpoints if session else None)
     except Diverged as error:
         tune.report({metric: math.nan, keys.FAILURE: str(error)})
     except _DiskFullError as error:
         tune.report({metric: math.nan, keys.HALT: str(error)})
 
 
-def _report(figures: dict[str, Any], trainer: Trainer, storage: Storage) -> None:
+def _report(figures: dict[str, Any], trainer: Trainer, storage: Storage, temporary: Path | None) -> None:
     """Reports an epoch with its checkpoint, by way of a temporary folder."""
     what = f"the checkpoint of epoch {trainer.epoch}"
-    with _naming_full_disk(what, tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
+    place = str(temporary.parent if temporary else tempfile.gettempdir())
+    with _naming_full_disk(what, place), tempfile.TemporaryDirectory(dir=temporary) as folder:
         save_checkpoint(Path(folder) / FILE_NAME, trainer.checkpoint())
         with _naming_full_disk(what, storage.uri):
             tune.report(figures, checkpoint=tune.Checkpoint.from_directory(folder))

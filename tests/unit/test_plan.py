@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from sa_study.study.meter import Budget
 from sa_study.study.plan import Estimate, Forecast
 from sa_study.study.probe import probe
 from sa_study.study.room import file_sizes, in_units, largest, measure_disks, require_room
-from sa_study.study.session import SESSION_SIZE
+from sa_study.study.session import SESSION_SIZE, Session
 from sa_study.training import load_training_data
 
 SMALL: dict[str, Any] = {
@@ -154,31 +153,29 @@ class TestRoom:
             (found,) = measure_disks(*study(tmp_path), data, TWO_SLOTS, trials, None)
             assert found.checkpoint == one and found.need == (2 * trials + running) * one + 2 * weights
 
-    def test_counts_what_is_temporary(
-        self, tmp_path: Path, data: TrainingData, disk: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_counts_what_is_temporary(self, tmp_path: Path, data: TrainingData, disk: Path) -> None:
         one, weights = file_sizes(Settings(**SMALL), data.num_classes)
         kept = (2 * 40 + 2) * one + 2 * weights
         session, shared = SESSION_SIZE, data.store.images.nbytes + weights
         assert shared > 2**20, "the objects do not fit in the memory"
 
-        def needs() -> list[tuple[int, Path | None]]:
-            found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, disk / "ray_1")
+        def needs(checkpoints: Path) -> list[tuple[int, Path | None]]:
+            folders = Session(disk / "ray_1", checkpoints / "checkpoints_1")
+            found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
             return [(one.need, one.place) for one in found]
 
-        monkeypatch.setattr(tempfile, "tempdir", str(disk))
-        assert needs() == [(kept, tmp_path), (2 * one + session + shared, disk)]
-        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        assert needs() == [(kept + 2 * one, tmp_path), (session + shared, disk)], "one disk, one sum"
+        assert needs(disk) == [(kept, tmp_path), (2 * one + session + shared, disk)]
+        assert needs(tmp_path) == [(kept + 2 * one, tmp_path), (session + shared, disk)], "one disk, one sum"
 
     def test_objects_that_memory_holds_need_no_disk(
         self, tmp_path: Path, data: TrainingData, disk: Path, memory: dict[str, float]
     ) -> None:
         memory["object_store_memory"] = 2.0**28
-        _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, disk / "ray_1")
+        folders = Session(disk / "ray_1", tmp_path / "checkpoints_1")
+        _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
         assert found.need == SESSION_SIZE
         memory["object_store_memory"] = 2.0**60  # more than the shared memory: Ray takes a file
-        _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, disk / "ray_1")
+        _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
         assert found.need > SESSION_SIZE + data.store.images.nbytes
 
     def test_looks_where_the_trials_will_be(self, tmp_path: Path, data: TrainingData) -> None:
@@ -201,22 +198,17 @@ class TestRoom:
         assert not list(disk.iterdir())
 
     def test_refuses_a_small_disk_of_temporary_files_by_its_name(
-        self,
-        tmp_path: Path,
-        data: TrainingData,
-        make_disk: Callable[[str, int], Path],
-        monkeypatch: pytest.MonkeyPatch,
+        self, tmp_path: Path, data: TrainingData, make_disk: Callable[[str, int], Path]
     ) -> None:
-        """Also where only Ray's own files are there, or only the checkpoints on their way."""
+        """Also where Ray's own files are elsewhere."""
         small, other = make_disk("small", 60), make_disk("other", 1024)
         folder, config = study(tmp_path)
-        for temporary, session in ((small, small), (small, other)):
-            monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        for rays in (small, other):
+            folders = Session(rays / "ray_1", small / "checkpoints_1")
             with pytest.raises(StudyFolderError, match=f"^{small}: temporary files need .* TMPDIR") as error:
-                require_room(folder, config, data, TWO_SLOTS, 1, session / "ray_1")
+                require_room(folder, config, data, TWO_SLOTS, 1, folders)
             assert "--max-concurrent" in str(error.value) and str(folder.root) not in str(error.value)
-        monkeypatch.setattr(tempfile, "tempdir", str(other))
-        require_room(folder, config, data, TWO_SLOTS, 1, other / "ray_1")
+        require_room(folder, config, data, TWO_SLOTS, 1, Session(other / "ray_1", other / "checkpoints_1"))
 
     def test_takes_one_that_is_large_enough(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk)

@@ -19,7 +19,7 @@ from sa_study.space_file import parse_space
 from sa_study.study import session
 from sa_study.study.config import StudyConfig
 from sa_study.study.prepare import load_data
-from sa_study.study.session import session_folder, session_place
+from sa_study.study.session import session_folders, session_place
 
 DEEP = "a/deep/folder/as/batch/systems/make/one/for/each/job/12345678"
 
@@ -60,8 +60,18 @@ def small_disk(short: Path) -> Iterator[Path]:
 def test_a_short_folder_is_taken(short: Path, set_tmpdir: Callable[[Path], Path]) -> None:
     set_tmpdir(short)
     assert session_place() == short
-    with session_folder() as folder:
-        assert folder.parent == short and folder.stat().st_mode & 0o077 == 0, "others cannot read it"
+    with session_folders() as made:
+        for folder in (made.folder, made.checkpoints):
+            assert folder.parent == short and folder.stat().st_mode & 0o077 == 0, "others cannot read it"
+
+
+def test_only_what_needs_a_short_path_leaves_a_deep_folder(
+    tmp_path: Path, set_tmpdir: Callable[[Path], Path]
+) -> None:
+    deep = set_tmpdir(tmp_path / DEEP)
+    with session_folders() as made:
+        assert made.folder.parent != deep and made.checkpoints.parent == deep
+    assert not made.folder.exists() and not list(deep.iterdir())
 
 
 def test_rays_own_variable_counts_first(
@@ -118,7 +128,7 @@ def test_no_folder_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPat
 
 def test_a_full_one_is_named(small_disk: Path, set_tmpdir: Callable[[Path], Path]) -> None:
     set_tmpdir(small_disk)
-    with pytest.raises(StudyFolderError, match=f"{small_disk}: is full .* TMPDIR"), session_folder():
+    with pytest.raises(StudyFolderError, match=f"{small_disk}: is full .* TMPDIR"), session_folders():
         pass
     assert not list(small_disk.iterdir())
 
@@ -129,8 +139,9 @@ def test_it_goes_however_the_launch_ends(
 ) -> None:
     set_tmpdir(short)
     (short / "ray").mkdir()  # another's
-    with pytest.raises(end), session_folder() as folder:
-        (folder / "logs").mkdir()
+    with pytest.raises(end), session_folders() as made:
+        for folder in (made.folder, made.checkpoints):
+            (folder / "logs").mkdir()
         raise end
     assert list(short.iterdir()) == [short / "ray"]
 
@@ -148,8 +159,8 @@ def test_it_goes_although_processes_still_write(
                 (folder / str(number) / "worker.log").write_text("a line")
             begun.set()
 
-    with session_folder() as folder:
-        writer = threading.Thread(target=write, args=(folder,))
+    with session_folders() as made:
+        writer = threading.Thread(target=write, args=(made.folder,))
         monkeypatch.setattr(session.time, "sleep", lambda seconds: writer.join())
         writer.start()
         begun.wait()
