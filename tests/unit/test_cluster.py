@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 import ray
 from ray._common.usage import usage_lib
-from ray._raylet import AuthenticationMode, get_authentication_mode
 from ray.tune.execution.tune_controller import _get_max_pending_trials
 from ray.tune.search import SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
@@ -147,7 +146,8 @@ def test_a_local_token_is_new_and_what_was_there_before_comes_back(
     for _ in range(2):
         with connect(None):
             assert os.environ["RAY_AUTH_MODE"] == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ
-            assert get_authentication_mode() == AuthenticationMode.TOKEN
+            ray_itself = address._compiled
+            assert ray_itself.get_authentication_mode() == ray_itself.AuthenticationMode.TOKEN
         assert {name: os.environ.get(name) for name in before} == before
     assert len({*seen, "another cluster's"}) == 3
 

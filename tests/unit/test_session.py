@@ -161,7 +161,7 @@ def test_it_goes_although_processes_still_write(
 
     with session_folders() as made:
         writer = threading.Thread(target=write, args=(made.folder,))
-        monkeypatch.setattr(session.time, "sleep", lambda seconds: writer.join())
+        monkeypatch.setattr("sa_study.study.session.time.sleep", lambda seconds: writer.join())
         writer.start()
         begun.wait()
     writer.join()
