@@ -130,7 +130,8 @@ def test_rays_files_go_after_a_signal(
     with Launch(*words("tune", 1000), env=environment(TMPDIR=short)) as launch:
         wait_for_epoch(tmp_path / "study", 0)
         assert list(short.glob("ray_*/session_*")), "they are there meanwhile"
-        ended, output = launch.end(how)
+        launch.process.send_signal(how)
+        ended, output = launch.wait()
     assert ended == 130, output
     assert not files_below(short) and left_in(short) == ["ray"]
 
@@ -142,7 +143,8 @@ def test_rays_files_go_after_a_signal_while_it_starts(
         while not list(short.glob("ray_*/session_*")):
             assert launch.process.poll() is None
             time.sleep(0.01)
-        launch.end(signal.SIGTERM)
+        launch.process.send_signal(signal.SIGTERM)
+        launch.wait()
     assert not left_in(short) and not (tmp_path / "study").exists()
 
 
