@@ -7,6 +7,7 @@ import json
 import math
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,20 @@ def expanded(path: str | os.PathLike[str], where: str = "") -> Path:
             "give the path in full"
         )
     return Path(found)
+
+
+def temporary_folder() -> Path:
+    """The folder for temporary files: `TMPDIR`, or the system's.
+
+    Raises:
+        ConfigError: None can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        raise ConfigError(
+            "TMPDIR: no folder for temporary files can be written; set it to one that can"
+        ) from None
 
 
 def require_regular(path: Path) -> int:

@@ -21,6 +21,7 @@ from typing import IO
 from rich.console import Console
 
 from sa_study.errors import ConfigError, RunFailed
+from sa_study.files import temporary_folder
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
@@ -155,7 +156,7 @@ def _refused(port: int) -> str | None:
 
 
 def _start(name: str, port: int, words: Sequence[str]) -> Server:
-    said = tempfile.TemporaryFile()  # noqa: SIM115
+    said = tempfile.TemporaryFile(dir=temporary_folder())  # noqa: SIM115
     project = str(Path(__file__).resolve().parents[2])
     paths = [project, *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
@@ -163,7 +164,8 @@ def _start(name: str, port: int, words: Sequence[str]) -> Server:
         stdin=subprocess.DEVNULL,
         stdout=said,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        # TensorBoard asks a process of its own on this machine, which no proxy reaches.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "no_grpc_proxy": "localhost"},
         start_new_session=True,  # a terminal's Ctrl-C is for this process, which ends the group
         preexec_fn=_die_with_parent,
     )

@@ -53,8 +53,9 @@ def plan_notes(plan: Plan) -> Table:
         )
     if not plan.memory.suffices:
         table.add_row("", "[red]trials may be killed for lack of memory; give fewer --max-concurrent[/]")
-    if not plan.disk.suffices:
-        table.add_row("", f"[red]'tune' would refuse: {escape(plan.disk.shortage)}[/]")
+    for disk in plan.disks:
+        if not disk.suffices:
+            table.add_row("", f"[red]'tune' would refuse: {escape(disk.shortage)}[/]")
     return table
 
 
@@ -87,8 +88,12 @@ def _epoch(plan: Plan) -> str:
 
 
 def _disk(plan: Plan) -> str:
-    disk = plan.disk
+    disk, *temporary = plan.disks
     text = f"{in_units(disk.need)} for checkpoints of {in_units(disk.checkpoint)}; "
+    for other in temporary:
+        text += (
+            f"{in_units(other.need)} for temporary files, {in_units(other.free or 0)} free at {other.place}; "
+        )
     if disk.free is None:
         return f"{text}what is free at {plan.config.storage_path} is not known"
     return f"{text}{in_units(disk.free)} free at {disk.place}"

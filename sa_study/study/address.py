@@ -18,6 +18,7 @@ import ray
 from ray import _raylet
 from ray._common.tls_utils import load_certs_from_env
 from ray._private import services
+from ray._private.ray_constants import GLOBAL_GRPC_OPTIONS
 from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
 
 from sa_study.errors import ConfigError
@@ -26,6 +27,9 @@ _PATIENCE = 10.0
 """Seconds that a cluster has for an answer."""
 
 _AUTH_MODE = "RAY_AUTH_MODE"
+
+AUTH_VARIABLES = (_AUTH_MODE, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_K8S_TOKEN_AUTH")
+"""Variables by which Ray is told how nodes and drivers prove that they belong to a cluster."""
 
 Metadata = Sequence[tuple[str, str]]
 
@@ -36,10 +40,21 @@ _compiled: Any = _raylet
 _services: Any = services
 
 
-def authenticate_with_token() -> None:
-    """Makes Ray in this process, and in those it starts, send its token and ask for it."""
-    os.environ[_AUTH_MODE] = "token"
-    _compiled.Config.initialize("")  # Ray read the environment when it was imported
+def unset_empty_variables() -> None:
+    """Takes Ray's empty variables out of this process's environment, so that Ray treats them as unset.
+
+    It would take an empty token for one, and then write a new one, readable to all, into the home directory.
+    """
+    for name, value in list(os.environ.items()):
+        if not value and (name.startswith(("RAY_", "TUNE_")) or name == "TMPDIR"):
+            del os.environ[name]
+    reload_authentication()
+
+
+def reload_authentication() -> None:
+    """Makes Ray in this process follow the environment as it is now; it read it when it was imported."""
+    _compiled.Config.initialize("")
+    _compiled.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def join_address(address: str) -> str:
@@ -106,10 +121,15 @@ def _running_here() -> str:
 
 
 def _channel(address: str) -> grpc.Channel:
+    """A connection by Ray's own rules, which go past the proxies that the environment names."""
     if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
-        return grpc.insecure_channel(address)
-    chain, key, root = load_certs_from_env()
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(root, key, chain))
+        return grpc.insecure_channel(address, options=GLOBAL_GRPC_OPTIONS)
+    try:
+        chain, key, root = load_certs_from_env()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"RAY_USE_TLS: the certificates cannot be used ({error})") from None
+    credentials = grpc.ssl_channel_credentials(root, key, chain)
+    return grpc.secure_channel(address, credentials, options=GLOBAL_GRPC_OPTIONS)
 
 
 def _authenticate(address: str, found: str, channel: grpc.Channel) -> Metadata:
@@ -127,7 +147,8 @@ def _authenticate(address: str, found: str, channel: grpc.Channel) -> Metadata:
             f"--address {address}: {found} refuses the token of {_token_source()}; give the cluster's in "
             "RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH"
         )
-    authenticate_with_token()
+    os.environ[_AUTH_MODE] = "token"
+    reload_authentication()
     return headers
 
 

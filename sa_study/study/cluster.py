@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from ray._private.utils import resolve_object_store_memory
 
 from sa_study.errors import ConfigError
 from sa_study.machine import memory_limit, usable_cpus
-from sa_study.study.address import authenticate_with_token, join_address
+from sa_study.study.address import AUTH_VARIABLES, join_address, reload_authentication, unset_empty_variables
 from sa_study.study.config import StudyConfig
+from sa_study.study.session import Session, session_folders
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -44,15 +45,20 @@ class Slots:
 
 
 @contextmanager
-def connect(address: str | None) -> Iterator[None]:
+def connect(address: str | None) -> Iterator[Session | None]:
     """Starts Ray on this machine, or joins a running cluster; leaves it at the end.
 
     Args:
         address: `auto` or `HOST:PORT`, or None for this machine alone, whatever else runs on it.
 
+    Yields:
+        The launch's folders on this machine, which are removed at the end; None on a joined cluster.
+
     Raises:
         ConfigError: No cluster answers at the address, or it does not take this driver.
+        StudyFolderError: The folder for temporary files is full.
     """
+    unset_empty_variables()
     # Read by Ray when it starts; usage statistics would be on without the first.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
@@ -62,28 +68,47 @@ def connect(address: str | None) -> Iterator[None]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its line, and its error.txt
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        _keep_to_this_machine()
-        ray.init(address="local", include_dashboard=False, **_size(), **options)
-    else:
-        _join(address, options)
-    # Slurm and Kubernetes end a job so; Tune stops in order on Ctrl-C alone, and Ray has set its own answer.
+    with ExitStack() as at_end:
+        session = None
+        _stop_on_sigterm()
+        if address is None:
+            session = at_end.enter_context(session_folders())
+            at_end.enter_context(_kept_to_this_machine())
+            at_end.callback(ray.shutdown)
+            temp_dir = str(session.folder)
+            ray.init(address="local", include_dashboard=False, _temp_dir=temp_dir, **_size(), **options)
+        else:
+            at_end.callback(ray.shutdown)
+            _join(address, options)
+        _stop_on_sigterm()  # Ray has set its own answer
+        yield session
+
+
+def _stop_on_sigterm() -> None:
+    # Slurm and Kubernetes end a job so; Tune stops in order on Ctrl-C alone.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
-def _keep_to_this_machine() -> None:
+@contextmanager
+def _kept_to_this_machine() -> Iterator[None]:
     """Makes Ray listen on the loopback alone, to processes with a token that no file holds.
 
     By default it listens on every interface, and leaves its token readable to all in the home directory.
+    What the environment says of authentication is meant for other clusters: it is put back at the end.
     """
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    authenticate_with_token()
+    before = {name: os.environ.pop(name, None) for name in AUTH_VARIABLES}
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read by the workers, when they import Ray
     ray_constants.ENABLE_RAY_CLUSTER = False  # the same for this process, which has imported it
+    reload_authentication()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        reload_authentication()
 
 
 def _size() -> dict[str, Any]:

@@ -33,6 +33,7 @@ from sa_study.study.samplers import check_sampler
 from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.search import StudySearch, settle, trial_folder
 from sa_study.study.selection import keep_winner
+from sa_study.study.session import Session
 from sa_study.study.starts import Starts, load_starts
 from sa_study.study.storage import Storage
 from sa_study.study.trainable import run_trial
@@ -40,8 +41,7 @@ from sa_study.study.trainable import run_trial
 _RETRIES = 3
 """Restarts in a row of a trial whose process died or raised, each from its last checkpoint."""
 
-_FULL = ("database or disk is full", "No space left on device")
-"""What SQLite and the operating system say of a full disk."""
+_FULL = ("database or disk is full", "No space left on device")  # in SQLite's words, and the system's
 
 INTERRUPTED = "interrupted"
 _NOTHING = Given()
@@ -129,16 +129,16 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
     storage = Storage.of_study(folder, config.storage_path)
     data, starts = load_data(config, watcher.decoded), load_starts(config, watcher.say)
     given.require_images(any_of(data).store.fingerprint)
-    with connect(config.address):
+    with connect(config.address) as session:
         room = slots(config)
         config = resolve(config, room)
         if config.storage_path:
             storage.require_free()
         storage.require_reachable()
-        require_room(folder, config, any_of(data).num_classes, room, config.goal)
+        require_room(folder, config, any_of(data), room, config.goal, session)
         with made(folder, config, data, starts, room, given, watcher.say):
             claim(folder, config)
-            return _run(folder, config, data, starts, room, watcher)
+            return _run(folder, config, data, starts, room, session, watcher)
 
 
 def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHING) -> Outcome:
@@ -175,16 +175,16 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
         starts = load_starts(config, watcher.say)
         for difference in differences(folder.provenance):
             watcher.say(difference)
-        with connect(config.address):
+        with connect(config.address) as session:
             room = slots(config)
             config = check_slots(config, room)
             storage.require_reachable()
-            require_room(folder, config, any_of(data).num_classes, room, left)
+            require_room(folder, config, any_of(data), room, left, session)
             claim(folder, config)
             note(folder, data, starts, room)
             config.write(folder.config)
             queue_points(database, given.points)
-            return _run(folder, config, data, starts, room, watcher)
+            return _run(folder, config, data, starts, room, session, watcher)
 
 
 def _require_enough(config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:
@@ -201,6 +201,7 @@ def _run(
     data: Folds,
     starts: Starts,
     room: Slots,
+    session: Session | None,
     watcher: Watcher,
 ) -> Outcome:
     """Lets Ray run the trials that are left, in a session of their own inside the trials' storage."""
@@ -209,13 +210,13 @@ def _run(
     storage.prune({path for trial in earlier for path in read_record(trial).checkpoints})
     left = config.goal - _ended(earlier)
     meter = _meter(config, room, earlier)
-    session = f"session_{count_launches(folder.provenance)}"
-    options: dict[str, Any] = {"storage": database, "session": session, "meter": meter}
+    name = f"session_{count_launches(folder.provenance)}"
+    options: dict[str, Any] = {"storage": database, "session": name, "meter": meter}
     search = StudySearch(
         space=config.space, metric=config.metric, minimize=config.minimize, seed=config.seed, **options
     )
     trainable = tune.with_parameters(
-        run_trial, data=data, starts=starts, storage=storage, metric=config.metric
+        run_trial, data=data, starts=starts, storage=storage, metric=config.metric, session=session
     )
     kills = MemoryKills(joined=config.address is not None)
     scheduler = StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier, kills)
@@ -226,11 +227,11 @@ def _run(
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": room.cpus, "gpu": room.gpus}),
         tune_config=_tune_config(search, scheduler, left),
-        run_config=_run_config(config, storage, session, callback),
+        run_config=_run_config(config, storage, name, callback),
     )
-    _fit(tuner, meter)
+    _fit(tuner, meter, folder)
     if meter.failed:
-        raise RunFailed(f"{folder.root}: {meter.over}; make room, then 'resume --study {folder.root}'")
+        raise RunFailed(f"{meter.over}; make room, then 'resume --study {folder.root}'")
     ended = _ended(trials_in(database, folder)) - _ended(earlier)
     return _outcome(folder, config, "" if ended >= left else meter.over or INTERRUPTED)
 
@@ -259,14 +260,14 @@ def _ended(trials: Sequence[FrozenTrial]) -> int:
     return sum(trial.state in ENDED for trial in trials)
 
 
-def _fit(tuner: tune.Tuner, meter: Meter) -> None:
+def _fit(tuner: tune.Tuner, meter: Meter, folder: StudyFolder) -> None:
     try:
         tuner.fit()
     except tune.TuneError as error:
-        if not any(words in str(error) for words in _FULL):
+        said = [line.strip() for line in str(error).splitlines() if any(words in line for words in _FULL)]
+        if not said:
             raise
-        if not meter.failed:  # else a trial has said more
-            meter.halt("the disk is full")
+        meter.halt(f"{folder.root}: the disk is full" if _FULL[0] in said[-1] else said[-1])
 
 
 def _tune_config(search: StudySearch, scheduler: StudyScheduler, left: int) -> tune.TuneConfig:
@@ -285,11 +286,9 @@ def _tune_config(search: StudySearch, scheduler: StudyScheduler, left: int) -> t
     )
 
 
-def _run_config(
-    config: StudyConfig, storage: Storage, session: str, callback: StudyCallback
-) -> tune.RunConfig:
+def _run_config(config: StudyConfig, storage: Storage, name: str, callback: StudyCallback) -> tune.RunConfig:
     return tune.RunConfig(
-        name=session,
+        name=name,
         storage_path=storage.uri,
         failure_config=tune.FailureConfig(max_failures=_RETRIES),
         # Of equals Ray keeps the later, as a trial's record does; the last is kept beside the best.

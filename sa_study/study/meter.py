@@ -86,8 +86,9 @@ class Meter:
         self._training += seconds
 
     def halt(self, reason: str) -> None:
-        """Ends the launch because of a fault that no other trial would escape."""
-        self._halted, self.failed = reason, True
+        """Ends the launch because of a fault that no other trial would escape; the first one counts."""
+        if not self.failed:
+            self._halted, self.failed = reason, True
 
     def to_dict(self) -> dict[str, Any]:
         """The launch's use: seconds since its start, of its slots and of training; epochs."""

@@ -19,7 +19,7 @@ from sa_study.study.forecast import Play, Terms, play_often
 from sa_study.study.meter import Budget
 from sa_study.study.prepare import load_data, resolve
 from sa_study.study.probe import Speed, probe
-from sa_study.study.room import Disk, measure_disk
+from sa_study.study.room import Disk, measure_disks
 
 # Seconds on the 2 cores that benchmarks/overhead.py was run on, rounded.
 _FIRST_WORKER = 5.0
@@ -121,7 +121,7 @@ class Plan:
         speed: The baseline's, as measured.
         expected: With the study's stopping rule.
         unstopped: With every trial run to its end.
-        disk: What is written, and what is free.
+        disks: What is written where, and what is free; first the trials' disk.
         memory: What is needed, and what may be used.
     """
 
@@ -131,7 +131,7 @@ class Plan:
     speed: Speed
     expected: Forecast
     unstopped: Forecast
-    disk: Disk
+    disks: list[Disk]
     memory: MemoryNeed
 
 
@@ -148,14 +148,14 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
     """
     start = time.monotonic()
     data = any_of(load_data(config, lambda done, total: report("decoding", done, total)))
-    with connect(config.address):
+    with connect(config.address) as session:
         room = slots(config)
-    preparation = time.monotonic() - start
-    config = resolve(config, room)  # the cluster is left: what is measured below runs alone
+        config = resolve(config, room)
+        disks = measure_disks(folder, config, data, room, config.goal, session)
+    preparation = time.monotonic() - start  # the cluster is left: what is measured below runs alone
     baseline = config.space.settings(config.space.baseline)
     speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
     memory = MemoryNeed.after_probe(data.store.images.nbytes, room, joined=config.address is not None)
-    disk = measure_disk(folder, config, data.num_classes, room, config.goal)
     terms = Terms(
         config.goal,
         room.concurrent,
@@ -163,7 +163,7 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
         Budget(config.time_budget, config.epoch_budget, config.gpu_hours),
         first=_FIRST_WORKER,
         start=_NEXT_TRIAL,
-        between=_A_REPORT + disk.checkpoint / _BYTES_PER_SECOND,
+        between=_A_REPORT + disks[0].checkpoint / _BYTES_PER_SECOND,
     )
 
     def forecast(scheduler: Scheduler) -> Forecast:
@@ -174,4 +174,4 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
     report("playing it through", 1, 2)
     unstopped = forecast(dataclasses.replace(config.space.scheduler, name="none"))
     report("playing it through", 2, 2)
-    return Plan(config, room, config.goal, speed, expected, unstopped, disk, memory)
+    return Plan(config, room, config.goal, speed, expected, unstopped, disks, memory)

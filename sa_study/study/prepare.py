@@ -21,6 +21,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.queue import Given, queue_points
 from sa_study.study.search import create_study
+from sa_study.study.session import session_place
 from sa_study.study.starts import Starts, noted, require_same
 from sa_study.study.storage import Storage
 from sa_study.training import load_folds
@@ -44,6 +45,8 @@ def load_data(config: StudyConfig, progress: Progress | None, *, recorded: bool 
     settings = space.settings(space.baseline)
     if not settings.val_identities:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
+    if config.address is None:
+        session_place()  # none at all is better said before the images are decoded
     dataset = config.dataset() if recorded else ReidDataset(config.data_dir)
     data = load_folds(dataset, settings, space.possible("fold"), progress)
     largest, fewest = max(space.possible("batch_size")), min(len(part.train) for part in data.values())

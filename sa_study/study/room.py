@@ -1,4 +1,4 @@
-"""Whether the disk holds what a study's trials will write, asked before any of it is written."""
+"""Whether the disks hold what a study's trials will write, asked before any of it is written."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ import torch
 from torch import Tensor
 
 from sa_study.config import Settings
+from sa_study.data.store import TrainingData
 from sa_study.engine import build_network
 from sa_study.errors import StudyFolderError
 from sa_study.space import SearchSpace
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.study.session import SESSION_SIZE, Session, bytes_on_disk
 
 _KEPT = 2
 """Checkpoints of a trial that stay: its best epoch's and its last."""
 
-_IN_FLIGHT = 2
-"""Checkpoints of a running trial beside these: one in the worker's temporary folder, one half copied."""
+_HALF_COPIED = 1
+"""Checkpoints of a running trial beside these; it is copied from another one, in the temporary folder."""
 
 _WIDENS = ("depth", "num_features", "deep_supervision", "parts", "height")
 """Settings of which more makes no checkpoint smaller; the height because the parts need it."""
@@ -32,19 +34,21 @@ _WIDENS = ("depth", "num_features", "deep_supervision", "parts", "height")
 
 @dataclass(frozen=True)
 class Disk:
-    """What trials will write, and where.
+    """What a launch will write to a file system, and where.
 
     Attributes:
         checkpoint: Bytes of one checkpoint of the largest network that may be drawn.
-        need: Bytes of all that is kept and in flight at the end.
+        need: Bytes of all that is there at most, kept and in flight.
         place: The folder that will hold it, or its nearest parent that exists; None for an object store.
         free: Bytes that are free there; None for an object store, which does not tell.
+        temporary: Whether it holds only what is removed again.
     """
 
     checkpoint: int
     need: int
     place: Path | None
     free: int | None
+    temporary: bool = False
 
     @property
     def suffices(self) -> bool:
@@ -55,42 +59,80 @@ class Disk:
     def shortage(self) -> str:
         """What is short, and what helps, in one line."""
         need, one, free = map(in_units, (self.need, self.checkpoint, self.free or 0))
+        what = "temporary files need" if self.temporary else "the trials need"
+        remedy = (
+            "a smaller --max-concurrent or another folder by TMPDIR"
+            if self.temporary
+            else "fewer --trials or another --storage-path"
+        )
         return (
-            f"{self.place}: the trials need {need} ({one} a checkpoint), but {free} are free; "
-            "make room, give fewer --trials or another --storage-path"
+            f"{self.place}: {what} {need} ({one} a checkpoint), but {free} are free; make room, give {remedy}"
         )
 
 
-def measure_disk(
-    folder: StudyFolder, config: StudyConfig, num_classes: int, slots: Slots, trials: int
-) -> Disk:
-    """What a launch needs of the disk that will hold its trials, and what is free on it.
+def measure_disks(
+    folder: StudyFolder,
+    config: StudyConfig,
+    data: TrainingData,
+    slots: Slots,
+    trials: int,
+    session: Session | None,
+) -> list[Disk]:
+    """What a launch needs of the disks that will hold its files, and what is free on them.
+
+    To be called while the cluster is connected.
 
     Args:
         folder: The study's folder; need not exist.
         config: What is asked for.
-        num_classes: Identities that are trained on.
+        data: What is trained on.
         slots: How many trials run at a time.
         trials: How many are still to end.
+        session: The launch's folders on this machine; None on a joined cluster.
+
+    Returns:
+        The disk of the trials, and those of temporary files where they are others.
     """
-    checkpoint, weights = file_sizes(largest(config.space), num_classes)
-    count = _KEPT * trials + _IN_FLIGHT * min(slots.concurrent, trials)
+    checkpoint, weights = file_sizes(largest(config.space), data.num_classes)
+    running = min(slots.concurrent, trials)
+    kept = (_KEPT * trials + _HALF_COPIED * running) * checkpoint + 2 * weights  # best.pt, baseline.pt
     place = _place(config.storage_path or str(folder.trials))
-    free = shutil.disk_usage(place).free if place else None
-    return Disk(checkpoint, count * checkpoint + 2 * weights, place, free)  # weights: best.pt, baseline.pt
+    needs = {place: kept}
+    if session:
+        # Ray shares the images and the pretrained weights among the trials.
+        shared = bytes_on_disk(data.store.images.nbytes + weights)
+        for temporary, need in (
+            (session.checkpoints.parent, running * checkpoint),
+            (session.folder.parent, SESSION_SIZE + shared),
+        ):
+            same = next((known for known in needs if known and _same_disk(known, temporary)), temporary)
+            needs[same] = needs.get(same, 0) + need
+    return [
+        Disk(checkpoint, need, where, shutil.disk_usage(where).free if where else None, where is not place)
+        for where, need in needs.items()
+    ]
 
 
 def require_room(
-    folder: StudyFolder, config: StudyConfig, num_classes: int, slots: Slots, trials: int
+    folder: StudyFolder,
+    config: StudyConfig,
+    data: TrainingData,
+    slots: Slots,
+    trials: int,
+    session: Session | None,
 ) -> None:
-    """Checks that the disk holds what the trials will write. Takes what `measure_disk` takes.
+    """Checks that the disks hold what a launch will write. Takes what `measure_disks` takes.
 
     Raises:
-        StudyFolderError: It does not.
+        StudyFolderError: One does not.
     """
-    disk = measure_disk(folder, config, num_classes, slots, trials)
-    if not disk.suffices:
-        raise StudyFolderError(disk.shortage)
+    for disk in measure_disks(folder, config, data, slots, trials, session):
+        if not disk.suffices:
+            raise StudyFolderError(disk.shortage)
+
+
+def _same_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
 
 
 def largest(space: SearchSpace) -> Settings:

@@ -6,8 +6,11 @@ import dataclasses
 import errno
 import gc
 import math
+import os
+import platform
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from sa_study.config import Settings
 from sa_study.data.store import Folds
 from sa_study.engine import Trainer
 from sa_study.errors import ConfigError, Diverged, WeightsError
+from sa_study.study.session import Session
 from sa_study.study.starts import Starts
 from sa_study.study.storage import Storage
 
@@ -35,6 +39,7 @@ def run_trial(
     starts: Starts,
     storage: Storage,
     metric: str,
+    session: Session | None = None,
 ) -> None:
     """Trains one configuration, from its last whole checkpoint where it has one.
 
@@ -44,26 +49,52 @@ def run_trial(
         starts: The pretrained backbones; a worker's node need not have their files.
         storage: Where checkpoints lie.
         metric: The study's metric, which Ray wants in every report.
+        session: The launch's folders on this machine; None on a joined cluster, where each node has its own.
     """
-    run = Run(config, data, starts, storage)
-    run.go_on()
-    while not run.trainer.finished:
-        try:
-            figures = run.epoch()
-        except Diverged as error:
-            # Reported, not raised: Ray would retry an error, and this one would only happen again.
-            tune.report({metric: math.nan, keys.FAILURE: str(error)})
-            return
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                save_checkpoint(Path(folder) / FILE_NAME, run.trainer.checkpoint())
-                tune.report(figures, checkpoint=tune.Checkpoint.from_directory(folder))
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            reason = f"no room for the checkpoint of epoch {run.trainer.epoch} ({error.strerror})"
-            tune.report({metric: math.nan, keys.HALT: reason})
-            return
+    # Faults are reported, not raised: Ray would retry an error, and these would only happen again.
+    try:
+        run = Run(config, data, starts, storage)
+        run.go_on()
+        while not run.trainer.finished:
+            _report(run.epoch(), run.trainer, storage, session.checkpoints if session else None)
+    except Diverged as error:
+        tune.report({metric: math.nan, keys.FAILURE: str(error)})
+    except _DiskFullError as error:
+        tune.report({metric: math.nan, keys.HALT: str(error)})
+
+
+def _report(figures: dict[str, Any], trainer: Trainer, storage: Storage, temporary: Path | None) -> None:
+    """Reports an epoch with its checkpoint, by way of a temporary folder."""
+    what = f"the checkpoint of epoch {trainer.epoch}"
+    place = str(temporary.parent if temporary else tempfile.gettempdir())
+    with _naming_full_disk(what, place), tempfile.TemporaryDirectory(dir=temporary) as folder:
+        save_checkpoint(Path(folder) / FILE_NAME, trainer.checkpoint())
+        with _naming_full_disk(what, storage.uri):
+            tune.report(figures, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+class _DiskFullError(Exception):
+    """A file finds no room; says which, and in which folder."""
+
+
+@contextmanager
+def _naming_full_disk(what: str, place: str) -> Iterator[None]:
+    """Has a full disk say where it is.
+
+    Args:
+        what: What is written.
+        place: The folder that holds it.
+
+    Raises:
+        _DiskFullError: The disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        reason = f"no room for {what} in {place} on {platform.node()} ({os.strerror(error.errno)})"
+        raise _DiskFullError(reason) from None
 
 
 class Run:
@@ -80,11 +111,16 @@ class Run:
         self.trainer = self._make(self._settings)
 
     def go_on(self) -> None:
-        """Restores the last checkpoint that is whole, or begins."""
+        """Restores the last checkpoint that is whole, or begins.
+
+        Raises:
+            _DiskFullError: One that lies elsewhere cannot be copied here.
+        """
         damaged = False
         for candidate in self._checkpoints():
             try:
-                with candidate.as_directory() as folder:
+                copied = f"a copy of {candidate.path}"
+                with _naming_full_disk(copied, tempfile.gettempdir()), candidate.as_directory() as folder:
                     checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
             except (OSError, WeightsError) as error:
                 self._notes.append(f"a checkpoint cannot be used: {candidate.path} ({error})")

@@ -60,10 +60,15 @@ def deterministic(figures: dict[str, Any]) -> dict[str, Any]:
 class Launch:
     """A launch in a process group of its own, as a terminal would make it."""
 
-    def __init__(self, *words: str | Path):
+    def __init__(self, *words: str | Path, env: dict[str, str] | None = None):
         command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
         self.process = subprocess.Popen(
-            command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=env,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def __enter__(self) -> Launch:

@@ -82,9 +82,17 @@ def test_another_version_of_ray_is_named(cluster: Cluster) -> None:
     assert "the cluster runs Ray 2.9.9" in line and line.startswith("refused:")
 
 
-def test_a_token_is_enough_to_join(cluster: Cluster) -> None:
+PROXIES = {
+    name: "http://127.0.0.1:9"  # where nothing answers
+    for kind in ("http", "https", "all", "grpc")
+    for name in (f"{kind}_proxy", f"{kind}_proxy".upper())
+}
+
+
+@pytest.mark.parametrize("changes", [{}, {**PROXIES, "RAY_AUTH_TOKEN": "", "RAY_AUTH_MODE": ""}])
+def test_a_token_is_enough_to_join(cluster: Cluster, changes: dict[str, str]) -> None:
     """Without RAY_AUTH_MODE=token in the driver's environment, Ray alone would be refused."""
-    assert drive(cluster, cluster.address, "work") == "2"
+    assert drive(cluster, cluster.address, "work", **changes) == "2"
 
 
 def test_an_open_cluster_is_joined_without_a_token_and_not_mistaken_for_a_closed_one() -> None:

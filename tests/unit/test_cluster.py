@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -79,6 +80,76 @@ def test_auto_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"nothing answers at 127\.0\.0\.1:1"), connect("auto"):
         pass
+
+
+@pytest.fixture
+def proxied_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, list[str]]]:
+    """A port that answers nothing but notes what is asked of it, and that the environment calls a proxy."""
+    asked: list[str] = []
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked.append(self.path)
+            self.send_error(502)
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for kind in ("http", "https", "all", "grpc"):
+            for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
+                monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+        yield server.server_port, asked
+        server.shutdown()
+
+
+def test_no_proxy_is_asked_for_a_cluster(
+    proxied_server: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's own connections go past proxies."""
+    monkeypatch.setattr(address, "_PATIENCE", 2.0)
+    with pytest.raises(ConfigError, match="nothing answers"), connect("127.0.0.1:1"):
+        pass
+    assert proxied_server[1] == []
+
+
+@pytest.mark.parametrize("certificates", [None, "/nowhere"])
+def test_certificates_that_cannot_be_used_are_one_line(
+    certificates: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    for name in ("RAY_TLS_SERVER_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_CA_CERT"):
+        monkeypatch.setenv(name, certificates or "")
+    with pytest.raises(ConfigError, match="RAY_USE_TLS: the certificates cannot be used"):
+        connect("127.0.0.1:1").__enter__()
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address, "_PATIENCE", 0.5)
+    for name in (*address.AUTH_VARIABLES, "RAY_ADDRESS", "RAY_TMPDIR", "TMPDIR", "RAY_USE_TLS"):
+        monkeypatch.setenv(name, "")
+    with pytest.raises(ConfigError, match="nothing answers"), connect("127.0.0.1:1"):
+        pass
+    assert not [name for name, value in os.environ.items() if name.startswith("RAY_") and not value]
+    assert "TMPDIR" not in os.environ
+
+
+@pytest.mark.parametrize("mode", [None, "disabled", "token"])
+def test_a_local_token_is_new_and_what_was_there_before_comes_back(
+    mode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "another cluster's", "RAY_AUTH_TOKEN_PATH": "/nowhere"}
+    for name, value in before.items():
+        monkeypatch.delenv(name, raising=False)
+        if value:
+            monkeypatch.setenv(name, value)
+    seen = []
+    monkeypatch.setattr(ray, "init", lambda **options: seen.append(os.environ["RAY_AUTH_TOKEN"]))
+    for _ in range(2):
+        with connect(None):
+            assert os.environ["RAY_AUTH_MODE"] == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ
+            ray_itself = address._compiled
+            assert ray_itself.get_authentication_mode() == ray_itself.AuthenticationMode.TOKEN
+        assert {name: os.environ.get(name) for name in before} == before
+    assert len({*seen, "another cluster's"}) == 3
 
 
 def test_nothing_is_told_to_anyone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -41,8 +42,14 @@ class Dashboard:
 
     def __init__(self, *words: object):
         command = [sys.executable, str(ROOT / "run_study.py"), "dashboard", *map(str, words)]
+        proxies = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:9")  # dead
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            env=os.environ | proxies,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
 
     def urls(self) -> list[str]:
@@ -98,6 +105,9 @@ def test_both_answer_and_both_end(study: Path, taken: int, how: signal.Signals, 
             summary = json.loads(read(f"{first}api/studies"))["study_summaries"]
             assert summary[0]["study_name"] == "sa_study"
             assert b"TensorBoard" in read(second)
+            assert b"GrpcDataProvider" in read(f"{second}data/environment"), (
+                "its own process goes past proxies"
+            )
             with pytest.raises(OSError, match="500"):
                 read(f"{first}api/studies/1", "DELETE")
             assert (study / "optuna.db").read_bytes() == before, "what looks on cannot write"

@@ -26,7 +26,8 @@ from sa_study.study.forecast import Play, Terms, play_often
 from sa_study.study.meter import Budget
 from sa_study.study.plan import Estimate, Forecast, MemoryNeed
 from sa_study.study.probe import probe
-from sa_study.study.room import file_sizes, in_units, largest, measure_disk, require_room
+from sa_study.study.room import file_sizes, in_units, largest, measure_disks, require_room
+from sa_study.study.session import SESSION_SIZE, Session
 from sa_study.training import load_training_data
 
 SMALL: dict[str, Any] = {
@@ -114,28 +115,70 @@ def test_bytes_in_words(count: float, text: str) -> None:
 
 
 class TestRoom:
-    """The check that the disk holds a study."""
+    """The check that the disks hold a study and its temporary files."""
 
     @pytest.fixture
-    def disk(self, tmp_path: Path) -> Iterator[Path]:
-        place = tmp_path / "disk"
-        place.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=1G", "tmpfs", str(place)]
-        try:
-            subprocess.run(mount, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("mounting is not permitted")
-        yield place
-        subprocess.run(["umount", str(place)], check=True)
+    def make_disk(self, tmp_path: Path) -> Iterator[Callable[[str, int], Path]]:
+        made: list[Path] = []
 
-    def test_counts_what_trials_keep(self, tmp_path: Path) -> None:
-        one, weights = file_sizes(Settings(**SMALL), 10)
-        found = measure_disk(*study(tmp_path), 10, TWO_SLOTS, trials=40)
-        assert found.checkpoint == one and found.need == (2 * 40 + 2 * 2) * one + 2 * weights
-        found = measure_disk(*study(tmp_path), 10, TWO_SLOTS, trials=1)
-        assert found.need == (2 + 2) * one + 2 * weights
+        def make(name: str, megabytes: int) -> Path:
+            place = tmp_path / name
+            place.mkdir()
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}M", "tmpfs", str(place)]
+            try:
+                subprocess.run(mount, check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError):
+                pytest.skip("mounting is not permitted")
+            made.append(place)
+            return place
 
-    def test_looks_where_the_trials_will_be(self, tmp_path: Path) -> None:
+        yield make
+        for place in made:
+            subprocess.run(["umount", str(place)], check=True)
+
+    @pytest.fixture
+    def disk(self, make_disk: Callable[[str, int], Path]) -> Path:
+        return make_disk("disk", 1024)
+
+    @pytest.fixture(autouse=True)
+    def memory(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+        """What a connected Ray says of itself: objects may take a megabyte of the memory."""
+        known = {"object_store_memory": 2.0**20}
+        monkeypatch.setattr("ray.cluster_resources", lambda: known)
+        return known
+
+    def test_counts_what_trials_keep(self, tmp_path: Path, data: TrainingData) -> None:
+        one, weights = file_sizes(Settings(**SMALL), data.num_classes)
+        for trials, running in ((40, 2), (1, 1)):
+            (found,) = measure_disks(*study(tmp_path), data, TWO_SLOTS, trials, None)
+            assert found.checkpoint == one and found.need == (2 * trials + running) * one + 2 * weights
+
+    def test_counts_what_is_temporary(self, tmp_path: Path, data: TrainingData, disk: Path) -> None:
+        one, weights = file_sizes(Settings(**SMALL), data.num_classes)
+        kept = (2 * 40 + 2) * one + 2 * weights
+        session, shared = SESSION_SIZE, data.store.images.nbytes + weights
+        assert shared > 2**20, "the objects do not fit in the memory"
+
+        def needs(checkpoints: Path) -> list[tuple[int, Path | None]]:
+            folders = Session(disk / "ray_1", checkpoints / "checkpoints_1")
+            found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
+            return [(one.need, one.place) for one in found]
+
+        assert needs(disk) == [(kept, tmp_path), (2 * one + session + shared, disk)]
+        assert needs(tmp_path) == [(kept + 2 * one, tmp_path), (session + shared, disk)], "one disk, one sum"
+
+    def test_objects_that_memory_holds_need_no_disk(
+        self, tmp_path: Path, data: TrainingData, disk: Path, memory: dict[str, float]
+    ) -> None:
+        memory["object_store_memory"] = 2.0**28
+        folders = Session(disk / "ray_1", tmp_path / "checkpoints_1")
+        _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
+        assert found.need == SESSION_SIZE
+        memory["object_store_memory"] = 2.0**60  # more than the shared memory: Ray takes a file
+        _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
+        assert found.need > SESSION_SIZE + data.store.images.nbytes
+
+    def test_looks_where_the_trials_will_be(self, tmp_path: Path, data: TrainingData) -> None:
         (tmp_path / "shared disk").mkdir()
         for storage, place in (
             (None, tmp_path),
@@ -143,24 +186,37 @@ class TestRoom:
             (f"file://{tmp_path}/shared%20disk/new", tmp_path / "shared disk"),
             ("s3://bucket/study", None),
         ):
-            found = measure_disk(*study(tmp_path, storage_path=storage), 10, TWO_SLOTS, trials=1)
+            (found,) = measure_disks(*study(tmp_path, storage_path=storage), data, TWO_SLOTS, 1, None)
             assert found.place == place and (found.free is None) == (place is None)
 
-    def test_refuses_a_disk_that_is_too_small(self, disk: Path) -> None:
+    def test_refuses_a_disk_that_is_too_small(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk)
         with pytest.raises(StudyFolderError) as error:
-            require_room(folder, config, 10, TWO_SLOTS, trials=40)
-        for words in (str(disk), "7.8 GB", "92 MB", "1.1 GB", "--trials", "--storage-path", "make room"):
+            require_room(folder, config, data, TWO_SLOTS, 40, None)
+        for words in (str(disk), "7.6 GB", "92 MB", "1.1 GB", "--trials", "--storage-path", "make room"):
             assert words in str(error.value)
         assert not list(disk.iterdir())
 
-    def test_takes_one_that_is_large_enough(self, disk: Path) -> None:
-        folder, config = study(disk)
-        require_room(folder, config, 10, TWO_SLOTS, trials=1)
+    def test_refuses_a_small_disk_of_temporary_files_by_its_name(
+        self, tmp_path: Path, data: TrainingData, make_disk: Callable[[str, int], Path]
+    ) -> None:
+        """Also where Ray's own files are elsewhere."""
+        small, other = make_disk("small", 60), make_disk("other", 1024)
+        folder, config = study(tmp_path)
+        for rays in (small, other):
+            folders = Session(rays / "ray_1", small / "checkpoints_1")
+            with pytest.raises(StudyFolderError, match=f"^{small}: temporary files need .* TMPDIR") as error:
+                require_room(folder, config, data, TWO_SLOTS, 1, folders)
+            assert "--max-concurrent" in str(error.value) and str(folder.root) not in str(error.value)
+        require_room(folder, config, data, TWO_SLOTS, 1, Session(other / "ray_1", other / "checkpoints_1"))
 
-    def test_does_not_judge_an_object_store(self, disk: Path) -> None:
+    def test_takes_one_that_is_large_enough(self, disk: Path, data: TrainingData) -> None:
+        folder, config = study(disk)
+        require_room(folder, config, data, TWO_SLOTS, 1, None)
+
+    def test_does_not_judge_an_object_store(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk, storage_path="s3://bucket/study")
-        require_room(folder, config, 10, TWO_SLOTS, trials=10**6)
+        require_room(folder, config, data, TWO_SLOTS, 10**6, None)
 
 
 def terms(**values: Any) -> Terms:

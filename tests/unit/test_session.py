@@ -1,0 +1,168 @@
+"""Folders for temporary files: short enough for sockets, large enough, and gone at the end."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from sa_study import files
+from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.space_file import parse_space
+from sa_study.study import session
+from sa_study.study.config import StudyConfig
+from sa_study.study.prepare import load_data
+from sa_study.study.session import session_folders, session_place
+
+DEEP = "a/deep/folder/as/batch/systems/make/one/for/each/job/12345678"
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path leaves room for sockets, as pytest's own do not."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def set_tmpdir(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """Sets TMPDIR as for a process that starts with it."""
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+
+    def set_it(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setenv("TMPDIR", str(folder))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        return folder
+
+    return set_it
+
+
+@pytest.fixture
+def small_disk(short: Path) -> Iterator[Path]:
+    """A file system of 6 MB."""
+    folder = short / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_short_folder_is_taken(short: Path, set_tmpdir: Callable[[Path], Path]) -> None:
+    set_tmpdir(short)
+    assert session_place() == short
+    with session_folders() as made:
+        for folder in (made.folder, made.checkpoints):
+            assert folder.parent == short and folder.stat().st_mode & 0o077 == 0, "others cannot read it"
+
+
+def test_only_what_needs_a_short_path_leaves_a_deep_folder(
+    tmp_path: Path, set_tmpdir: Callable[[Path], Path]
+) -> None:
+    deep = set_tmpdir(tmp_path / DEEP)
+    with session_folders() as made:
+        assert made.folder.parent != deep and made.checkpoints.parent == deep
+    assert not made.folder.exists() and not list(deep.iterdir())
+
+
+def test_rays_own_variable_counts_first(
+    short: Path, set_tmpdir: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_tmpdir(short / "usual")
+    (short / "rays").mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(short / "rays"))
+    assert session_place() == short / "rays"
+    for unusable in ("", str(short / "missing")):
+        monkeypatch.setenv("RAY_TMPDIR", unusable)
+        assert session_place() == short / "usual"
+
+
+def test_a_socket_fits_at_every_length_of_the_path(short: Path, set_tmpdir: Callable[[Path], Path]) -> None:
+    """Binds a real one where Ray would, for each length around the longest that is taken."""
+    taken = []
+    for length in range(len(str(short)) + 2, len(str(short)) + 40):
+        usual = set_tmpdir(short / ("x" * (length - len(str(short)) - 1)))
+        place = session_place()
+        taken.append(place == usual)
+        path = place / session._SOCKET
+        with tempfile.TemporaryDirectory(dir=place, prefix=session._PREFIX) as folder:
+            path = Path(folder, *Path(session._SOCKET).parts[1:])
+            path.parent.mkdir(parents=True)
+            with socket.socket(socket.AF_UNIX) as bound:
+                bound.bind(str(path))
+    assert taken[0] and not taken[-1] and taken == sorted(taken, reverse=True)
+
+
+def test_none_at_all_is_said_before_any_work(
+    tmp_path: Path, set_tmpdir: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = set_tmpdir(tmp_path / DEEP)
+    monkeypatch.setattr(session, "_SHORT_PLACES", (str(tmp_path / "missing"),))
+    config = StudyConfig(data_dir=tmp_path / "no_images", space=parse_space({}, "test"), trials=1)
+    with pytest.raises(ConfigError, match=f"TMPDIR={re.escape(str(deep))}: too long a path") as caught:
+        load_data(config, None)
+    most = int(re.findall(r"at most (\d+) characters", str(caught.value))[0])
+    monkeypatch.setattr(session, "_SHORT_PLACES", ())
+    monkeypatch.setattr(session, "_is_writable", lambda place: True)
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * (most - 1))
+    assert session_place() == Path(tempfile.gettempdir()), "what the line says is right"
+
+
+def test_no_folder_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    with pytest.raises(ConfigError, match="TMPDIR: no folder for temporary files"):
+        files.temporary_folder()
+
+
+def test_a_full_one_is_named(small_disk: Path, set_tmpdir: Callable[[Path], Path]) -> None:
+    set_tmpdir(small_disk)
+    with pytest.raises(StudyFolderError, match=f"{small_disk}: is full .* TMPDIR"), session_folders():
+        pass
+    assert not list(small_disk.iterdir())
+
+
+@pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_it_goes_however_the_launch_ends(
+    end: type[BaseException], short: Path, set_tmpdir: Callable[[Path], Path]
+) -> None:
+    set_tmpdir(short)
+    (short / "ray").mkdir()  # another's
+    with pytest.raises(end), session_folders() as made:
+        for folder in (made.folder, made.checkpoints):
+            (folder / "logs").mkdir()
+        raise end
+    assert list(short.iterdir()) == [short / "ray"]
+
+
+def test_it_goes_although_processes_still_write(
+    short: Path, set_tmpdir: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_tmpdir(short)
+    begun = threading.Event()
+
+    def write(folder: Path) -> None:
+        for number in range(2000):
+            with suppress(FileNotFoundError):
+                (folder / str(number)).mkdir()
+                (folder / str(number) / "worker.log").write_text("a line")
+            begun.set()
+
+    with session_folders() as made:
+        writer = threading.Thread(target=write, args=(made.folder,))
+        monkeypatch.setattr("sa_study.study.session.time.sleep", lambda seconds: writer.join())
+        writer.start()
+        begun.wait()
+    writer.join()
+    assert not list(short.iterdir())
