@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
 from studies import TINY, Launch, run, trials_of, wait_for_epoch
 
+from sa_study.cli import main
 from sa_study.data.sample import make_sample_data
 from sa_study.study.lock import driver_lock
 
@@ -30,7 +35,7 @@ SPACE = {
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_sample_data(tmp_path_factory.mktemp("data") / "sample", identities=24)
+    return make_sample_data(tmp_path_factory.mktemp("data") / "sample", identities=10)
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +78,17 @@ def end(study: Path) -> list[Any]:
 
 
 def refuses(study: Path, *more: str | Path) -> str:
-    """The one line with which `resume` refuses, after which the study is as it was."""
+    """The one line with which `resume` refuses, before Ray starts; the study is as it was."""
     before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
-    command = run("resume", "--study", study, *more, code=2, error=True)
-    assert command.startswith("error: ") and command.count("\n") == 1, command
+    command = ["run_study.py", "resume", "--study", str(study), *map(str, more)]
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(io.StringIO()) as error:
+        patch.setattr(sys, "argv", command)
+        assert main() == 2
+    assert not ray.is_initialized()
+    line = error.getvalue()
+    assert line.startswith("error: ") and line.count("\n") == 1, line
     assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
-    return command
+    return line
 
 
 def edit(study: Path, old: str, new: str) -> None:
@@ -114,7 +124,7 @@ def test_another_studys_trials_are_not_cleared_away(paused: Path, alone: Path) -
 
 
 def test_other_images_are_refused(paused: Path, tmp_path: Path) -> None:
-    other = make_sample_data(tmp_path / "other", identities=24, seed=1)
+    other = make_sample_data(tmp_path / "other", identities=10, seed=1)
     assert "are not those" in refuses(paused, "--data-dir", other)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from nodes import CODE, ROOT, TOKEN, Cluster, Node
 from optuna.trial import FrozenTrial, TrialState
+from ray.thirdparty_files import psutil
 from studies import TINY, trials_of
 
 from sa_study import keys
@@ -22,11 +24,11 @@ from sa_study.data.sample import make_sample_data
 DRIVER = Path(__file__).with_name("driver.py")
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
-    "fixed": {**TINY, "backbone_lr_factor": 0.1, "epochs": 10},  # long enough for a node to come meanwhile
+    "fixed": {**TINY, "backbone_lr_factor": 0.1},
     "baseline": {"lr": 0.01},
     "sampler": "random",  # its suggestions do not depend on which trial ends first
     "scheduler": {"name": "none"},
-    "trials": 8,
+    "trials": 4,
 }
 
 
@@ -174,37 +176,57 @@ def tune(cluster: Cluster, sample: Path, study: Path, *words: str) -> subprocess
     )
 
 
-def wait_for_trial_on(nodes: list[Node], study: Path, driver: subprocess.Popen[str]) -> Node:
-    """Waits until a trial has reported an epoch from one of the nodes."""
+def last_result(file: Path) -> dict[str, Any]:
+    """What a trial reported last; empty before its first epoch."""
+    whole = [line for line in file.read_text().splitlines() if line.endswith("}")]
+    return json.loads(whole[-1]) if whole else {}
+
+
+@contextmanager
+def held_trial(node: Node, study: Path, driver: subprocess.Popen[str]) -> Iterator[None]:
+    """Waits until a node has a trial between its epochs, and suspends it; at the end the trial goes on.
+
+    So the trial is in its middle for as long as a test wants, however fast the machine is.
+    """
+    process = None
     deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and driver.poll() is None:
-        for file in study.glob("trials/session_1/trial_*/result.json"):
-            results = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
-            if results and results[-1][keys.PROGRESS] < 80:
-                for node in nodes:
-                    if node.runs(results[-1]["pid"]):
-                        return node
+    while process is None:
+        assert time.monotonic() < deadline and driver.poll() is None, "no trial ran there in time"
         time.sleep(0.05)
-    raise AssertionError("no trial ran there in time")
+        for file in study.glob("trials/session_1/trial_*/result.json"):
+            result = last_result(file)
+            if result and result[keys.PROGRESS] < 80 and node.runs(result["pid"]):
+                process = psutil.Process(result["pid"])
+                process.suspend()
+                if last_result(file) == result:
+                    break
+                process.resume()
+                process = None
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def test_a_study_that_loses_a_node_ends_like_one_left_alone(cluster: Cluster, tmp_path: Path) -> None:
     """Three nodes, of which two have no copy of the code nor of the data; the lost one came while it ran."""
-    sample = make_sample_data(tmp_path / "sample", identities=12)
+    sample, study = make_sample_data(tmp_path / "sample", identities=10), tmp_path / "broken"
     with tune(cluster, sample, tmp_path / "alone") as alone:
         output, _ = alone.communicate(timeout=400)
     assert alone.returncode == 0, output
-    early = cluster.add(CODE, sample)
-    with tune(cluster, sample, tmp_path / "broken", "--address", cluster.address) as broken:
-        wait_for_trial_on([early], tmp_path / "broken", broken)
-        late = cluster.add(CODE, sample)
-        cluster.remove(wait_for_trial_on([late], tmp_path / "broken", broken))
+    head, early = cluster.nodes[0], cluster.add(CODE, sample)
+    with tune(cluster, sample, study, "--address", cluster.address) as broken:
+        with held_trial(head, study, broken), held_trial(early, study, broken):
+            late = cluster.add(CODE, sample)
+            with held_trial(late, study, broken):
+                cluster.remove(late)
         output, _ = broken.communicate(timeout=400)
     assert broken.returncode == 0, output
-    ours, theirs = trials_of(tmp_path / "broken"), trials_of(tmp_path / "alone")
+    ours, theirs = trials_of(study), trials_of(tmp_path / "alone")
     assert [figures(trial) for trial in ours] == [figures(trial) for trial in theirs]
     assert {trial.state for trial in ours} == {TrialState.COMPLETE} and len(ours) == SPACE["trials"]
-    assert not any(TOKEN in path.read_text(errors="replace") for path in files_of(tmp_path / "broken"))
+    assert not any(TOKEN in path.read_text(errors="replace") for path in files_of(study))
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from shallow import make_shallow
 
 from sa_study.config import Settings
 from sa_study.data.batches import Normaliser
@@ -33,9 +34,7 @@ def build(**changes: Any) -> tuple[SANet, Settings]:
     """A network whose batch norms are not at their start, of one block a stage so that it exports fast."""
     torch.manual_seed(0)
     settings = Settings.from_mapping({**SMALL, "height": 64, "width": 32, "parts": 4, **changes})
-    net = build_network(settings, 5).eval()
-    for stage in ("layer1", "layer2", "layer3", "layer4"):
-        setattr(net.base, stage, net.base.get_submodule(stage)[:1])  # type: ignore[index]
+    net = make_shallow(build_network(settings, 5).eval())
     for name, buffer in net.named_buffers():
         if name.endswith("running_mean"):
             buffer.copy_(0.1 * torch.randn_like(buffer))

@@ -16,7 +16,7 @@ from sa_study.data.sample.people import draw_people
 from sa_study.errors import ConfigError, DataError
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
-DEFAULT_IDENTITIES = 90
+DEFAULT_IDENTITIES = 60
 DEFAULT_IMAGES_PER_CAMERA = 2
 
 _MAX_IDENTITIES = 5000
