@@ -134,3 +134,15 @@ def _read(file: Path) -> str:
         return file.read_text()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error tells that memory could not be had, of this machine or of a GPU.
+
+    PyTorch has a class of its own for a GPU's memory; for this machine's it raises a RuntimeError in words.
+    """
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # PyTorch's, which is not imported for this
+        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
+    )

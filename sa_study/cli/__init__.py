@@ -25,7 +25,7 @@ from sa_study.cli import (
     study,
 )
 from sa_study.errors import StudyError
-from sa_study.machine import limit_threads
+from sa_study.machine import is_out_of_memory, limit_threads
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,10 +81,10 @@ def main() -> int:
             raise
         _complain(f"error: {error.filename or 'a file'}: {error.strerror}")
         return 1 if error.errno in _FULL else 2
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, which is not imported for this
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or ["out of memory"])[0]
         _complain(f"error: {reason}; --set accumulate=2 (4, …) trains with less, evaluation needs no setting")
         return 1
     return code if isinstance(code, int) else 0

@@ -17,7 +17,7 @@ import ray
 from ray._private import ray_constants
 from ray._private.utils import resolve_object_store_memory
 
-from sa_study.errors import ConfigError
+from sa_study.errors import ConfigError, RunFailed
 from sa_study.machine import memory_limit, usable_cpus
 from sa_study.study.address import AUTH_VARIABLES, join_address, reload_authentication, unset_empty_variables
 from sa_study.study.config import StudyConfig
@@ -25,6 +25,9 @@ from sa_study.study.session import Session, session_folders
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
+
+_PATIENCE = 120
+"""Seconds that a part of Ray may take to start, on a machine that is busy with other work."""
 
 _ROUNDING = 1e-9  # 1 / 0.1 is a little less than 10 in floating point
 
@@ -75,13 +78,35 @@ def connect(address: str | None) -> Iterator[Session | None]:
             session = at_end.enter_context(session_folders())
             at_end.enter_context(_kept_to_this_machine())
             at_end.callback(ray.shutdown)
-            temp_dir = str(session.folder)
-            ray.init(address="local", include_dashboard=False, _temp_dir=temp_dir, **_size(), **options)
+            _start(session, options)
         else:
             at_end.callback(ray.shutdown)
             _join(address, options)
         _stop_on_sigterm()  # Ray has set its own answer
         yield session
+
+
+def _start(session: Session, options: dict[str, Any]) -> None:
+    """Starts a Ray of our own.
+
+    Raises:
+        RunFailed: It does not start, a second time neither.
+    """
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(_PATIENCE))
+    for attempts_left in (1, 0):
+        try:
+            ray.init(
+                address="local", include_dashboard=False, _temp_dir=str(session.folder), **_size(), **options
+            )
+            return
+        except Exception as error:  # Ray's wait of 30 s, which nothing sets, ends in a bare Exception
+            ray.shutdown()
+            if not attempts_left:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise RunFailed(
+                    f"Ray did not start on this machine, tried twice ({reason.rstrip('.')}); "
+                    "try again when it is less busy"
+                ) from error
 
 
 def _stop_on_sigterm() -> None:

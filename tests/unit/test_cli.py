@@ -28,6 +28,19 @@ def test_a_full_memory_is_one_line(
     assert said.count("\n") == 1
 
 
+def test_memory_that_cannot_be_had_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RuntimeError) as refused:  # more than any machine has
+        torch.empty(2**55, dtype=torch.uint8)
+    for error in (refused.value, MemoryError(), MemoryError("Unable to allocate 9 EiB for an array")):
+        monkeypatch.setattr(cli, "app", failing(error))
+        assert cli.main() == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1
+        assert "memory" in said or "allocate" in said
+
+
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "app", failing(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):

@@ -15,7 +15,7 @@ from ray.tune.execution.tune_controller import _get_max_pending_trials
 from ray.tune.search import SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
 
-from sa_study.errors import ConfigError
+from sa_study.errors import ConfigError, RunFailed
 from sa_study.study import address
 from sa_study.study.cluster import _fit, connect
 
@@ -168,3 +168,27 @@ def test_workers_start_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "init", lambda **options: None)
     with connect(None):
         assert _get_max_pending_trials(search) >= 1000
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_ray_that_does_not_start_in_time_is_tried_again_and_then_one_line(
+    failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray waits 30 s, which is too short on a machine that is busy, and says so in a bare Exception."""
+    outcomes = iter([True] * failures + [False])
+
+    def start(**_: object) -> None:
+        if next(outcomes):
+            raise Exception("The current node timed out during startup. This could happen.")
+
+    monkeypatch.setattr(ray, "init", start)
+    if failures == 1:
+        with connect(None):
+            pass
+        return
+    with (
+        pytest.raises(RunFailed, match="did not start on this machine, tried twice") as caught,
+        connect(None),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
