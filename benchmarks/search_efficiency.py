@@ -88,7 +88,7 @@ VARIANTS: dict[str, Make] = {
 }
 
 
-def run_seed(seed: int, budget: int, slots: int, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def run_seed(seed: int, budget: int, slots: int, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Every method on one landscape: regret over time, and when it reached random search's result."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -104,7 +104,7 @@ def run_seed(seed: int, budget: int, slots: int, names: Sequence[str]) -> dict[s
     aims = {"reached": results[0], "reached_typical": float(np.median(results))}
     marks = np.linspace(0, budget, MARKS + 1).astype(int)[1:] - 1
     found = {}
-    for name in names:
+    for name in methods:
         values, simulation = study((METHODS | VARIANTS)[name], seed)
         found[name] = {
             **{aim: first_share(values, least) for aim, least in aims.items()},
@@ -158,12 +158,12 @@ def judge(methods: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"goal": g, "limit": limit, "value": value, "met": value <= limit} for g, value, limit in goals]
 
 
-def measure(seeds: int, budget: int, slots: int, jobs: int, names: Sequence[str]) -> dict[str, Any]:
+def measure(seeds: int, budget: int, slots: int, jobs: int, methods: Sequence[str]) -> dict[str, Any]:
     start = time.perf_counter()
-    work = partial(run_seed, budget=budget, slots=slots, names=names)
+    work = partial(run_seed, budget=budget, slots=slots, methods=methods)
     with ProcessPoolExecutor(jobs) as pool:
         runs = list(pool.map(work, range(seeds)))
-    summary = {name: summarise([run[name] for run in runs]) for name in names}
+    summary = {name: summarise([run[name] for run in runs]) for name in methods}
     packages = {name: version(name) for name in ("ray", "optuna", "numpy")}
     return {
         "seeds": seeds,
@@ -232,8 +232,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/search_efficiency.json"))
     parser.add_argument("--variants", action="store_true", help="also measure other settings of ours")
     options = parser.parse_args()
-    names = [*METHODS, *(VARIANTS if options.variants else ())]
-    result = measure(options.seeds, options.budget, options.slots, options.jobs, names)
+    methods = [*METHODS, *(VARIANTS if options.variants else ())]
+    result = measure(options.seeds, options.budget, options.slots, options.jobs, methods)
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(table(result), goals_table(result["goals"]))
     options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -132,8 +132,8 @@ def cell_rows(found: Mapping[str, Any]) -> Rows:
         )
         for cell in found["cells"]
     ]
-    names = [_NAMES[figure] for figure in _FIGURES]
-    heads = ("settings", "runs", *names, f"re-ranked {' / '.join(names)}")
+    labels = [_NAMES[figure] for figure in _FIGURES]
+    heads = ("settings", "runs", *labels, f"re-ranked {' / '.join(labels)}")
     return Rows("Every cell, validation, per cent ± std", heads, rows)
 
 

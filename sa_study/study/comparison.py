@@ -68,10 +68,10 @@ def compare(source: str, recorded: Epochs, rerun: Epochs, *, whole: bool) -> lis
     found = []
     for epoch in sorted(recorded):
         was, is_now = deterministic(recorded[epoch]), deterministic(rerun.get(epoch, {}))
-        names = {**was, **is_now} if whole else was
+        compared = {**was, **is_now} if whole else was
         found += [
             Difference(source, epoch, name, was.get(name), is_now.get(name))
-            for name in names
+            for name in compared
             if was.get(name) != is_now.get(name)
         ]
     return found

@@ -117,7 +117,9 @@ def is_number(value: Any) -> bool:
 
 def deterministic(values: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of an epoch that are the same whenever it is run, without the times that it took."""
-    names = {keys.EPOCH, keys.PROGRESS, keys.TRAIN_ACCURACY, keys.LR, keys.LOSS, *keys.RANKING}
+    repeatable = {keys.EPOCH, keys.PROGRESS, keys.TRAIN_ACCURACY, keys.LR, keys.LOSS, *keys.RANKING}
     return {
-        name: value for name, value in values.items() if name in names or name.startswith(f"{keys.LOSS}/")
+        name: value
+        for name, value in values.items()
+        if name in repeatable or name.startswith(f"{keys.LOSS}/")
     }

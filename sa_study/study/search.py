@@ -222,7 +222,7 @@ def step_of(progress: float) -> int:
 
 
 def _reported(result: Mapping[str, Any]) -> list[str]:
-    names = {
+    reported = {
         keys.EPOCH,
         keys.PROGRESS,
         keys.TRAIN_ACCURACY,
@@ -233,7 +233,7 @@ def _reported(result: Mapping[str, Any]) -> list[str]:
         *keys.RANKING,
         *itertools.chain(*keys.INTERVALS.values()),
     }
-    return [name for name in result if name in names or name.split("/")[0] == keys.LOSS]
+    return [name for name in result if name in reported or name.split("/")[0] == keys.LOSS]
 
 
 def settle(storage: optuna.storages.BaseStorage, metric: str, minimize: str | None = None) -> None:

@@ -53,8 +53,8 @@ def reported(study: Path, number: int, trials: Path | None = None) -> list[dict[
 
 
 def deterministic(figures: dict[str, Any]) -> dict[str, Any]:
-    names = {keys.EPOCH, keys.PROGRESS, keys.LOSS, keys.TRAIN_ACCURACY, keys.LR, *keys.RANKING}
-    return {name: value for name, value in figures.items() if name in names}
+    repeatable = {keys.EPOCH, keys.PROGRESS, keys.LOSS, keys.TRAIN_ACCURACY, keys.LR, *keys.RANKING}
+    return {name: value for name, value in figures.items() if name in repeatable}
 
 
 class Launch:

@@ -74,7 +74,7 @@ def study(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_folder_is_complete(study: Path) -> None:
-    names = {path.name for path in study.iterdir()}
+    written = {path.name for path in study.iterdir()}
     assert {
         "study.yaml",
         "provenance.json",
@@ -83,8 +83,8 @@ def test_the_folder_is_complete(study: Path) -> None:
         "tensorboard",
         "best.yaml",
         "best.pt",
-    } <= names
-    assert "evaluation.json" not in names, "a study must not open the test set"
+    } <= written
+    assert "evaluation.json" not in written, "a study must not open the test set"
     provenance = json.loads((study / "provenance.json").read_text())
     assert len(provenance["data_fingerprint"]) == 64
     assert provenance["launches"][0]["packages"]["ray"] and "tune" in provenance["launches"][0]["command"]

@@ -169,8 +169,7 @@ class StudyView:
         if not running:
             columns.append(Column("best", text(_best_epoch), 6))
             columns.append(Column("time", text(lambda row: clock(row.record.seconds)), 7))
-        names = list(config.space.search)
-        settings = [Column(clean(name), text(_setting(name))) for name in names]
+        settings = [Column(clean(name), text(_setting(name))) for name in config.space.search]
         line = Column(
             "settings", text(lambda row: _why(row) or suggested_text(row.suggested)), justify="left"
         )

@@ -54,5 +54,5 @@ def _intervals(content: Any) -> dict[str, list[float]]:
 
 
 def _rates(content: Any) -> bool:
-    names: Sequence[str] = keys.TEST_FIGURES
-    return isinstance(content, dict) and all(finite(content.get(name)) is not None for name in names)
+    rates: Sequence[str] = keys.TEST_FIGURES
+    return isinstance(content, dict) and all(finite(content.get(rate)) is not None for rate in rates)

@@ -152,11 +152,11 @@ class StudyView:
     @property
     def states(self) -> dict[str, int]:
         """Number of trials in each state that occurs."""
-        names = [trial.state for trial in self.trials]
+        states = [trial.state for trial in self.trials]
         return {
-            name: names.count(name)
+            name: states.count(name)
             for name in ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
-            if name in names
+            if name in states
         }
 
     @property
@@ -271,8 +271,8 @@ def _trial(trial: FrozenTrial, record: TrialRecord) -> TrialView:
 
 
 def _scored(view: TrialView, record: TrialRecord, metric: str) -> TrialView:
-    names = (*keys.RANKING, *itertools.chain(*keys.INTERVALS.values()))
-    figures = {name: value for name in names if (value := finite(record.best.get(name))) is not None}
+    scores = (*keys.RANKING, *itertools.chain(*keys.INTERVALS.values()))
+    figures = {name: value for name in scores if (value := finite(record.best.get(name))) is not None}
     epoch = finite(record.best.get(keys.EPOCH))
     score = figures.get(metric)
     return TrialView(

@@ -117,10 +117,10 @@ def _rows(files: ResultRows, session: int, number: int, evidence: Evidence) -> I
 def _snapshot(files: ResultRows, session: int, unreadable: list[str]) -> list[dict[str, Any]]:
     """The trials of Ray's last snapshot, each with `status`, `config` and `last_result`."""
     folder = f"session_{session}"
-    names = [name for name in files.names(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]
-    if not names:
+    snapshots = [name for name in files.names(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]
+    if not snapshots:
         return []
-    path = f"{folder}/{names[-1]}"
+    path = f"{folder}/{snapshots[-1]}"
     try:
         pairs: list[tuple[str, str]] = json.loads(files.text(path))["trial_data"]
         return [_told({**json.loads(trial), **json.loads(progress)}) for trial, progress in pairs]

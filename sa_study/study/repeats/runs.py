@@ -166,5 +166,5 @@ def scores_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def _without(values: Mapping[str, Any], names: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names}
+def _without(values: Mapping[str, Any], left_out: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in left_out}
