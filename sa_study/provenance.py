@@ -19,6 +19,7 @@ from sa_study.errors import DataError, StudyFolderError
 from sa_study.files import read_json, write_json
 from sa_study.machine import usable_cpus
 from sa_study.redaction import redact
+from sa_study.utils.paths import PACKAGE_ROOT, PROJECT_ROOT
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard")
 
@@ -152,16 +153,13 @@ def _git() -> dict[str, Any] | None:
 
     Code that was copied or installed into another repository has no commit: that one's says nothing of it.
     """
-    this_file = Path(__file__).resolve()
-    root = this_file.parent.parent
+    code = str(PACKAGE_ROOT / "__init__.py")
     try:
-        if Path(_git_output(root, "rev-parse", "--show-toplevel")) != root:
+        if Path(_git_output(PROJECT_ROOT, "rev-parse", "--show-toplevel")) != PROJECT_ROOT:
             return None
-        _git_output(
-            root, "ls-files", "--error-unmatch", "--", str(this_file)
-        )  # fails where it is not tracked
-        commit = _git_output(root, "rev-parse", "HEAD")
-        changed = _git_output(root, "status", "--porcelain")
+        _git_output(PROJECT_ROOT, "ls-files", "--error-unmatch", "--", code)  # fails where it is not tracked
+        commit = _git_output(PROJECT_ROOT, "rev-parse", "HEAD")
+        changed = _git_output(PROJECT_ROOT, "status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(changed)}
@@ -177,9 +175,9 @@ def _git_output(root: Path, *words: str) -> str:
 
 def _sources() -> str:
     """What this program's own files hold: of two changed checkouts of a commit they tell which are alike."""
-    here, digest = Path(__file__).resolve().parent, hashlib.sha256()
-    for path in sorted(here.rglob("*.py")):
-        digest.update(f"{path.relative_to(here).as_posix()}\0".encode("utf-8", "surrogateescape"))
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE_ROOT.rglob("*.py")):
+        digest.update(f"{path.relative_to(PACKAGE_ROOT).as_posix()}\0".encode("utf-8", "surrogateescape"))
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

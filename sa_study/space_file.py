@@ -13,9 +13,10 @@ from sa_study.files import expanded
 from sa_study.space import SAMPLERS, SCHEDULERS, Parameter, Scheduler, SearchSpace, default_of
 from sa_study.space_check import check_space
 from sa_study.space_parameter import is_number, one_of, only_keys, parse_parameter
+from sa_study.utils.paths import PROJECT_ROOT
 from sa_study.yaml_files import read_yaml
 
-SPACES = Path(__file__).resolve().parent.parent / "search_spaces"
+SPACES = PROJECT_ROOT / "search_spaces"
 
 _KEYS = {"search", "fixed", "baseline", "sampler", "scheduler", "trials"}
 

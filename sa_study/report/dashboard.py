@@ -25,6 +25,7 @@ from sa_study.files import temporary_folder
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
+from sa_study.utils.paths import PROJECT_ROOT
 
 HOST = "127.0.0.1"
 _PATIENCE = 90.0
@@ -157,8 +158,7 @@ def _refused(port: int) -> str | None:
 
 def _start(name: str, port: int, words: Sequence[str]) -> Server:
     said = tempfile.TemporaryFile(dir=temporary_folder())  # noqa: SIM115
-    project = str(Path(__file__).resolve().parents[2])
-    paths = [project, *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, "-m", *words],
         stdin=subprocess.DEVNULL,

@@ -10,7 +10,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,9 +21,7 @@ from sa_study.machine import memory_limit, usable_cpus
 from sa_study.study.address import AUTH_VARIABLES, join_address, reload_authentication, unset_empty_variables
 from sa_study.study.config import StudyConfig
 from sa_study.study.session import Session, session_folders
-
-PACKAGE = Path(__file__).resolve().parent.parent
-
+from sa_study.utils.paths import PACKAGE_ROOT
 
 _PATIENCE = 120
 """Seconds that a part of Ray may take to start, on a machine that is busy with other work."""
@@ -148,7 +145,7 @@ def _size() -> dict[str, Any]:
 def _join(address: str, options: dict[str, Any]) -> None:
     found = join_address(address)
     # Other machines have no copy of the code.
-    code = {"py_modules": [str(PACKAGE)], "excludes": ["__pycache__"]}
+    code = {"py_modules": [str(PACKAGE_ROOT)], "excludes": ["__pycache__"]}
     try:
         ray.init(address=found, runtime_env=code, **options)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:

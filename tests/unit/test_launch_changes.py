@@ -105,7 +105,7 @@ def test_the_cpu_is_recorded(tmp_path: Path) -> None:
 def test_sources_tell_changed_programs_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "sa_study"
     (package / "data").mkdir(parents=True)
-    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    monkeypatch.setattr(provenance, "PACKAGE_ROOT", package)
     seen: set[str] = set()
     steps: list[Callable[[], object]] = [
         lambda: (package / "data" / "a.py").write_text("x = 1\n"),

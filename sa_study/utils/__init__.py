@@ -1,0 +1,1 @@
+"""What every part uses and that knows of none: errors, files, randomness, provenance, redaction."""
