@@ -24,7 +24,8 @@ from market import MARKET, MSMT17, TestSet, market_like
 from numpy.typing import NDArray
 from plain.ranking import plain_evaluator, scikit_learn_map
 
-from sa_study.metrics import RankingMetrics, rank_features, ranking_metrics, squared_euclidean_blocks
+from sa_study.metrics.distances import rank_features, squared_euclidean_blocks
+from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 
 PAIRS = MSMT17["queries"] * MSMT17["gallery"] / (MARKET["queries"] * MARKET["gallery"])
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]

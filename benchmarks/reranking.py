@@ -21,7 +21,9 @@ from harness import apart, finish, in_turns, options, peak_memory, ratio, second
 from market import MARKET, market_like
 from numpy.typing import NDArray
 
-from sa_study.metrics import ranking_metrics, rerank, rerank_features, squared_euclidean_blocks
+from sa_study.metrics.distances import squared_euclidean_blocks
+from sa_study.metrics.ranking import ranking_metrics
+from sa_study.metrics.reranking import rerank, rerank_features
 
 COLUMNS = 512
 FULL = MARKET["queries"], MARKET["gallery"]

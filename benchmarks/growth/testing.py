@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sa_study.metrics import rerank
 from sa_study.metrics.distances import rank_features
+from sa_study.metrics.reranking import rerank
 
 GALLERY = (2000, 4000, 8000, 16000)
 QUERIES = 1000

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sa_study.metrics import RankingAccumulator
 from sa_study.metrics.query_scores import QueryScores
+from sa_study.metrics.ranking import RankingAccumulator
 
 CAMERAS, DISTRACTORS, MOST_QUERIES = 6, 24, 6
 ROWS_AT_ONCE = 2**16

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sa_study.metrics import RankingMetrics
+from sa_study.metrics.ranking import RankingMetrics
 
 Case = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 

@@ -21,8 +21,8 @@ from sa_study.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sa_study.config import Settings
 from sa_study.data.layouts import MARKET
 from sa_study.errors import ConfigError, DataError, StudyFolderError, WeightsError
-from sa_study.metrics import RankingMetrics, ranking_metrics
 from sa_study.metrics.query_scores import QueryScores
+from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.model.weights import read_state_dict
 from sa_study.space import SearchSpace
 from sa_study.space_file import load_space, parse_space

@@ -6,7 +6,8 @@ import torch
 from ranking_reference import Case, assert_figures, plain_figures, random_case
 
 from sa_study.errors import DataError
-from sa_study.metrics import positions, ranking, ranking_metrics
+from sa_study.metrics import positions, ranking
+from sa_study.metrics.ranking import ranking_metrics
 
 
 def many_matches(dtype: str, queries: int = 9, gallery: int = 700) -> Case:

@@ -10,8 +10,8 @@ import pytest
 from ranking_reference import random_case
 
 from sa_study.errors import DataError
-from sa_study.metrics import ranking_metrics
 from sa_study.metrics.query_scores import QueryScores
+from sa_study.metrics.ranking import ranking_metrics
 
 
 def scores() -> QueryScores:

@@ -9,7 +9,7 @@ from ranking_reference import assert_figures, plain_figures, random_case
 from sklearn.metrics import average_precision_score
 
 from sa_study.errors import ConfigError, DataError
-from sa_study.metrics import RankingAccumulator, ranking_metrics
+from sa_study.metrics.ranking import RankingAccumulator, ranking_metrics
 
 SCALARS = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP")
 

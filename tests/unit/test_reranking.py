@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from sa_study.errors import ConfigError, DataError
-from sa_study.metrics import neighbours, ranking_metrics, rerank, rerank_features, reranking, sparse
+from sa_study.metrics import neighbours, reranking, sparse
+from sa_study.metrics.ranking import ranking_metrics
+from sa_study.metrics.reranking import rerank, rerank_features
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
