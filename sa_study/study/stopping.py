@@ -6,19 +6,15 @@ have decayed equally.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from sa_study import keys
-from sa_study.randomness import derived_seed
 from sa_study.space import Scheduler
-
-_MOST_BRACKETS = 3
+from sa_study.study.rungs import bracket_count, bracket_of
 
 
 class Rule(Protocol):
@@ -44,15 +40,9 @@ def make_rule(scheduler: Scheduler, metric: str) -> Any:
         return MedianRule(
             keys.PROGRESS, metric, "max", grace_period=scheduler.grace_period, min_samples_required=3
         )
-    rungs = int(math.log(100 / scheduler.grace_period, scheduler.reduction_factor) + 1 + 1e-9)
     return HalvingRule(
-        keys.PROGRESS,
+        scheduler,
         metric,
-        "max",
-        max_t=100,
-        grace_period=scheduler.grace_period,  # type: ignore[arg-type]
-        reduction_factor=scheduler.reduction_factor,
-        brackets=min(_MOST_BRACKETS, rungs) if scheduler.name == "hyperband" else 1,
     )
 
 
@@ -68,6 +58,18 @@ class NoStopping(FIFOScheduler):
 
 class HalvingRule(AsyncHyperBandScheduler):
     """ASHA, or with several brackets asynchronous HyperBand; a trial's bracket follows from its number."""
+
+    def __init__(self, scheduler: Scheduler, metric: str):
+        super().__init__(
+            keys.PROGRESS,
+            metric,
+            "max",
+            max_t=100,
+            grace_period=scheduler.grace_period,  # type: ignore[arg-type]
+            reduction_factor=scheduler.reduction_factor,
+            brackets=bracket_count(scheduler),
+        )
+        self._scheduler = scheduler
 
     def replay(self, number: int, values: Mapping[float, float]) -> None:
         """Fills the rungs, which Ray does not keep; it takes a trial's last epoch into none."""
@@ -88,10 +90,7 @@ class HalvingRule(AsyncHyperBandScheduler):
         self._trial_info[trial.trial_id] = self._bracket(trial.config["number"])
 
     def _bracket(self, number: int) -> Any:
-        sizes = np.array([len(bracket._rungs) for bracket in self._brackets])
-        shares = np.exp(sizes - sizes.max())  # Ray's
-        rng = np.random.default_rng(derived_seed(0, "bracket", number))
-        return self._brackets[rng.choice(len(sizes), p=shares / shares.sum())]
+        return self._brackets[bracket_of(number, self._scheduler)]
 
 
 class MedianRule(MedianStoppingRule):

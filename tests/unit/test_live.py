@@ -14,11 +14,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sa_study.report.console import phases
-from sa_study.report.live.snapshot import Row, Snapshot, rows_of, rungs
+from sa_study.report.live.snapshot import Row, Snapshot, rows_of
 from sa_study.report.live.view import StudyView
 from sa_study.report.live.watch import LiveStudy
 from sa_study.report.study import trials_table
-from sa_study.space import Parameter, Scheduler
+from sa_study.space import Parameter
 from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialEvent, TrialRecord
@@ -190,20 +190,6 @@ def test_what_is_left_is_estimated(config: StudyConfig, rows: list[Row], seconds
 def test_budgets_end_it_earlier(config: StudyConfig, budget: dict[str, Any], seconds: float) -> None:
     limited = dataclasses.replace(config, gpus_per_trial=1.0, **budget)
     assert Snapshot("s", limited, [row(0)], 2, 10.0).remaining() == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(
-    ("scheduler", "expected"),
-    [
-        (Scheduler("asha", 10, 3), [10, 30, 90]),
-        (Scheduler("asha", 25, 2), [25, 50]),
-        (Scheduler("asha", 100, 3), []),
-        (Scheduler("median", 10, 3), []),
-        (Scheduler("none"), []),
-    ],
-)
-def test_rungs_are_where_asha_decides(scheduler: Scheduler, expected: list[float]) -> None:
-    assert rungs(scheduler) == expected
 
 
 def record_of(epoch: int, value: float, **changes: Any) -> TrialRecord:

@@ -26,13 +26,13 @@ from sa_study.report.page import figures, figures_space, figures_time
 from sa_study.report.page.commands import commands
 from sa_study.report.page.pictures import read_album
 from sa_study.report.page.render import render
-from sa_study.report.page.rungs import rungs, stops
+from sa_study.report.page.rungs import stops
 from sa_study.report.page.text import for_plot, for_script, plain
 from sa_study.report.page.view import StudyView, TrialView, read_view
 from sa_study.report.page.words import give_verdict
 from sa_study.report.verdict import test_gain
-from sa_study.space import Scheduler
 from sa_study.study.lock import driver_lock
+from sa_study.study.rungs import rungs
 
 test_gain.__test__ = False  # type: ignore[attr-defined]
 DATA = {"query": "a" * 64, "gallery": "b" * 64}
@@ -145,8 +145,6 @@ def test_what_lies_beside_may_be_damaged(tmp_path: Path, content: str) -> None:
 
 
 def test_rungs_and_what_became_of_trials_there(forty: StudyView) -> None:
-    assert rungs(Scheduler("asha", 10, 3)) == pytest.approx([10, 30, 90])
-    assert rungs(Scheduler("asha", 25, 4)) == [25.0] and rungs(Scheduler("none")) == []
     rows = stops(forty, rungs(forty.config.space.scheduler))
     assert [row["share"] for row in rows] == [20, 40, 80]
     assert sum(row["stopped"] for row in rows) == forty.states["PRUNED"]

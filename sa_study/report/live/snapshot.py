@@ -9,7 +9,6 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study import keys
-from sa_study.space import Scheduler
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, TrialRecord, configuration, read_record
 
@@ -156,16 +155,6 @@ class Snapshot:
             done = row.record.epoch * an_epoch
             left += min(end, a_trial) - done if done < min(end, a_trial) else max(0.0, end - done)
         return left
-
-
-def rungs(scheduler: Scheduler) -> list[float]:
-    """The shares of a schedule, in per cent, at which ASHA decides; empty for other rules."""
-    if scheduler.name != "asha":
-        return []
-    milestones = [float(scheduler.grace_period)]
-    while milestones[-1] * scheduler.reduction_factor < 100 - 1e-9:
-        milestones.append(milestones[-1] * scheduler.reduction_factor)
-    return [milestone for milestone in milestones if milestone < 100]
 
 
 def rows_of(trials: Sequence[FrozenTrial], config: StudyConfig, *, driven: bool) -> list[Row]:

@@ -14,9 +14,11 @@ from rich.text import Text
 from sa_study import keys
 from sa_study.report.console import clock, duration, percent
 from sa_study.report.live.columns import Column, fitted
-from sa_study.report.live.snapshot import STYLES, Row, Snapshot, rungs
+from sa_study.report.live.snapshot import STYLES, Row, Snapshot
 from sa_study.report.text import clean, number, safe, sparkline, suggested_text
+from sa_study.space import Scheduler
 from sa_study.study.records import BASELINE, same_validation
+from sa_study.study.rungs import bracket_of, rungs
 
 _CURVE = 10
 _BAR = 10
@@ -144,7 +146,7 @@ class StudyView:
     ) -> RenderableType:
         config, ascii_only = self._study.config, options.ascii_only
         low, high = self._range()
-        milestones = rungs(config.space.scheduler)
+        scheduler = config.space.scheduler
 
         def text(make: Callable[[Row], str | Text]) -> Callable[[int], str | Text]:
             return lambda index: make(rows[index])
@@ -159,8 +161,8 @@ class StudyView:
                 Column("state", text(lambda row: Text(row.state, STYLES[row.state])), justify="left")
             )
         columns.append(Column("epoch", text(lambda row: f"{row.record.epoch}/{row.epochs}")))
-        if milestones:
-            columns.append(Column("rung", text(lambda row: _rung(row, milestones)), 4))
+        if rungs(scheduler):
+            columns.append(Column("rung", text(lambda row: _rung(row, scheduler)), 4))
         columns.append(Column("mAP", text(lambda row: percent(row.record.best.get(keys.MAP)))))
         columns.append(Column("rank-1", text(lambda row: percent(row.record.best.get(keys.RANK1))), 1))
         if not ascii_only:
@@ -230,9 +232,9 @@ def _best_epoch(row: Row) -> str:
     return f"{row.record.best[keys.EPOCH]:.0f}" if row.record.best else _NONE
 
 
-def _rung(row: Row, milestones: Sequence[float]) -> str:
-    passed = sum(row.progress >= milestone - 1e-9 for milestone in milestones)
-    return f"{passed}/{len(milestones)}"
+def _rung(row: Row, scheduler: Scheduler) -> str:
+    shares = rungs(scheduler, bracket_of(row.number, scheduler))
+    return f"{sum(row.progress >= share - 1e-9 for share in shares)}/{len(shares)}"
 
 
 def _where(row: Row) -> str:

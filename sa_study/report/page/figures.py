@@ -13,9 +13,9 @@ import plotly.graph_objects as go
 
 from sa_study import keys
 from sa_study.report.page.palette import STATES, colour
-from sa_study.report.page.rungs import rungs
 from sa_study.report.page.text import finite, for_plot, setting
 from sa_study.report.page.view import StudyView, TrialView
+from sa_study.study.rungs import rungs
 
 _SYMBOLS = {"COMPLETE": "circle", "PRUNED": "circle-open", "RUNNING": "diamond-open"}
 

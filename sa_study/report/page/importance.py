@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sa_study.report.page.forest import Array, grow
-from sa_study.report.page.rungs import rungs
 from sa_study.report.page.view import StudyView, TrialView
 from sa_study.space import Parameter
+from sa_study.study.rungs import rungs
 
 LEAST = 8
 """Trials below which nothing is said."""

@@ -33,10 +33,11 @@ from sa_study.report.page.commands import commands
 from sa_study.report.page.importance import LEAST, Importance, importance, samples
 from sa_study.report.page.palette import PALETTE, STATES
 from sa_study.report.page.pictures import Album, read_album
-from sa_study.report.page.rungs import rungs, stops
+from sa_study.report.page.rungs import stops
 from sa_study.report.page.text import for_script, plain, quoted, setting
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
 from sa_study.report.verdict import validation_lead, why_no_test_gain
+from sa_study.study.rungs import rungs
 
 _HERE = Path(__file__).parent
 _HEIGHT = 420

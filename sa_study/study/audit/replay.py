@@ -1,6 +1,7 @@
 """Every stopping decision again, in plain loops: as if the study had run in one launch.
 
-Written without `sa_study.study.stopping` and without Ray, so that an error there shows here.
+Written without `sa_study.study.stopping` and without Ray, so that an error there shows here; the rungs, which
+are the same here and there, are held against Ray's by a test.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from sa_study import keys
-from sa_study.randomness import derived_seed
 from sa_study.space import Scheduler
 from sa_study.study.audit.evidence import Evidence
 from sa_study.study.records import BASELINE
+from sa_study.study.rungs import bracket_count, bracket_of, rungs
 
 Judge = Callable[[int, float, float], str]
 """Takes a trial's number, progress and metric; says why the trial is to stop, or nothing."""
@@ -51,32 +52,25 @@ def _reports(evidence: Evidence) -> Iterator[tuple[float, int, int, float, float
 
 def _halving(scheduler: Scheduler) -> Judge:
     """ASHA, and HyperBand where trials are spread over brackets that begin later."""
-    first, factor = scheduler.grace_period, scheduler.reduction_factor
-    count = int(math.log(100 / first, factor) + 1e-9) + 1
-    brackets = min(3, count) if scheduler.name == "hyperband" else 1
-    rungs = [
-        {first * factor**k: dict[int, float]() for k in range(start, count)} for start in range(brackets)
+    taken_at = [
+        {share: dict[int, float]() for share in rungs(scheduler, bracket)}
+        for bracket in range(bracket_count(scheduler))
     ]
 
     def judge(number: int, progress: float, value: float) -> str:
         if progress >= 100:
             return ""
-        for milestone, taken in reversed(rungs[_bracket(number, count, brackets)].items()):
+        dropped = 1 - 1 / scheduler.reduction_factor
+        for milestone, taken in reversed(taken_at[bracket_of(number, scheduler)].items()):
             if progress >= milestone and number not in taken:
                 before = list(taken.values())
                 taken[number] = value
-                cutoff = np.percentile(before, 100 * (1 - 1 / factor)) if before else -math.inf
+                cutoff = np.percentile(before, 100 * dropped) if before else -math.inf
                 below = f"its {value:.6f} is below the cut-off {cutoff:.6f} of the rung at {milestone:g} %"
                 return below if value < cutoff else ""
         return ""
 
     return judge
-
-
-def _bracket(number: int, count: int, brackets: int) -> int:
-    shares = np.exp(-np.arange(brackets, dtype=float))
-    rng = np.random.default_rng(derived_seed(0, "bracket", number))
-    return int(rng.choice(brackets, p=shares / shares.sum()))
 
 
 def _median(scheduler: Scheduler) -> Judge:

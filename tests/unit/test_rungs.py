@@ -1,0 +1,62 @@
+"""The one definition of rungs and brackets, against those that Ray's own rule makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sa_study.space import Scheduler
+from sa_study.study.rungs import MAX_BRACKETS, bracket_count, bracket_of, rungs
+from sa_study.study.stopping import make_rule
+
+HALVING = [
+    Scheduler(name, grace, factor)
+    for name in ("asha", "hyperband")
+    for grace in (1, 5, 10, 25, 33.3, 50, 99, 100)
+    for factor in (1.5, 2, 3, 4, 10, 100)
+]
+
+
+def milestones(bracket: Any) -> list[float]:
+    """Without Ray's rung at 100 %, at which no trial is stopped."""
+    return sorted(share for share, _ in bracket._rungs if share < 100 - 1e-9)
+
+
+@pytest.mark.parametrize("scheduler", HALVING, ids=str)
+def test_they_are_rays(scheduler: Scheduler) -> None:
+    brackets = make_rule(scheduler, "mAP")._brackets
+    assert len(brackets) == bracket_count(scheduler)
+    for number, bracket in enumerate(brackets):
+        assert milestones(bracket) == pytest.approx(rungs(scheduler, number))
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "expected"),
+    [
+        (Scheduler("asha", 10, 3), [10, 30, 90]),
+        (Scheduler("hyperband", 10, 3), [10, 30, 90]),
+        (Scheduler("asha", 25, 2), [25, 50]),
+        (Scheduler("asha", 25, 4), [25]),
+        (Scheduler("asha", 100, 3), []),
+        (Scheduler("median", 10, 3), [10]),
+        (Scheduler("none"), []),
+    ],
+    ids=str,
+)
+def test_shares_of_the_schedule(scheduler: Scheduler, expected: list[float]) -> None:
+    assert rungs(scheduler) == pytest.approx(expected)
+
+
+def test_a_later_bracket_begins_later() -> None:
+    scheduler = Scheduler("hyperband", 10, 3)
+    assert [rungs(scheduler, bracket) for bracket in range(3)] == [[10, 30, 90], [30, 90], [90]]
+
+
+def test_trials_are_spread_over_the_brackets_by_their_numbers() -> None:
+    scheduler = Scheduler("hyperband", 5, 3)
+    brackets = [bracket_of(number, scheduler) for number in range(300)]
+    assert brackets == [bracket_of(number, scheduler) for number in range(300)]
+    counts = [brackets.count(bracket) for bracket in range(MAX_BRACKETS)]
+    assert counts[0] > counts[1] > counts[2] > 0, "Ray's shares: each further bracket has a smaller one"
+    assert {bracket_of(number, Scheduler("asha", 5, 3)) for number in range(50)} == {0}
