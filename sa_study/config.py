@@ -158,6 +158,10 @@ class Settings:
         """Epochs between two decays of the learning rate, at least 1."""
         return self.step_epochs or max(1, round(self.step_fraction * self.epochs))
 
+    def progress(self, epoch: int) -> float:
+        """The share of the schedule, in per cent, that is done after an epoch (from 1)."""
+        return 100 * epoch / self.epochs
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, in the order of declaration."""
         return dataclasses.asdict(self)

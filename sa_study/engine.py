@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -23,11 +23,6 @@ from sa_study.metrics.distances import rank_features
 from sa_study.model.network import SANet
 from sa_study.randomness import derived_seed
 from sa_study.step import TrainingStep
-
-
-def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> Mapping[str, float]:
-    """The epoch whose figures count: the greatest metric, the later of equals; else the last."""
-    return max(history, key=lambda figures: (figures.get(metric, 0.0), figures[keys.EPOCH]))
 
 
 class Trainer:
@@ -167,7 +162,7 @@ class Trainer:
         means = (sums / steps).tolist()
         return {
             keys.EPOCH: self.epoch + 1,
-            keys.PROGRESS: 100 * (self.epoch + 1) / settings.epochs,
+            keys.PROGRESS: settings.progress(self.epoch + 1),
             **dict(zip(self.step.figures, means, strict=True)),
             keys.LR: lr,
             keys.IMAGES_PER_SECOND: steps * settings.batch_size / (time.perf_counter() - start),

@@ -11,9 +11,10 @@ from sa_study.curves import RunWriter
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
 from sa_study.data.store import Folds, TrainingData, training_folds
-from sa_study.engine import Trainer, best_epoch
+from sa_study.engine import Trainer
 from sa_study.errors import ConfigError, StudyFolderError, WeightsError
 from sa_study.provenance import note_launch
+from sa_study.score import best_epoch
 from sa_study.yaml_files import read_yaml, write_yaml
 
 

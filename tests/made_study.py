@@ -19,8 +19,8 @@ from sa_study.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import LAUNCH, STUDY_NAME, TrialRecord
-from sa_study.study.search import create_study, step_of
+from sa_study.study.records import LAUNCH, STUDY_NAME, TrialRecord, step_of
+from sa_study.study.search import create_study
 
 SPACE = SearchSpace(
     search={

@@ -17,9 +17,16 @@ from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import LAUNCH, STUDY_NAME, TrialRecord, objectives
+from sa_study.study.records import (
+    LAUNCH,
+    STUDY_NAME,
+    TrialRecord,
+    objectives,
+    step_of,
+    trial_folder,
+)
 from sa_study.study.samplers import distribution
-from sa_study.study.search import create_study, step_of, trial_folder
+from sa_study.study.search import create_study
 from simulation.landscapes import Landscape, Run, draw_landscape
 
 SESSION = "session_1"

@@ -10,7 +10,7 @@ from sa_study.evaluation import TrainedNetwork
 from sa_study.export.card import NetworkCard, as_text, describe_file, readme
 from sa_study.export.check import largest_difference, read_onnx, read_torch
 from sa_study.export.network import KINDS, PixelNetwork, trace, write_onnx, write_torch
-from sa_study.model.stripes import FeatureNetwork
+from sa_study.model.network import FeatureNetwork
 from sa_study.provenance import describe_run
 
 _WAYS = {"onnx": (write_onnx, read_onnx, ".onnx"), "torch": (write_torch, read_torch, ".pt2")}

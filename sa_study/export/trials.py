@@ -9,7 +9,7 @@ from sa_study.export.facts import Run, StudyFacts
 from sa_study.export.tabular import Column
 from sa_study.space import Parameter
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import BASELINE, pareto_front
+from sa_study.study.records import BASELINE, pareto_front, step_of
 
 _BEFORE = (
     Column("trial", "integer", "number of the trial, from 0"),
@@ -109,7 +109,7 @@ def epoch_rows(facts: StudyFacts, epochs: Epochs) -> list[list[Any]]:
         found, schedule = epochs.get(run.trial.number, {}), run.settings.epochs
         for epoch in range(1, run.record.epoch + 1):
             figures = found.get(epoch) or _known(run, epoch, facts.config.metric)
-            head = [run.trial.number, epoch, schedule, 100 * epoch / schedule]
+            head = [run.trial.number, epoch, schedule, run.settings.progress(epoch)]
             rows += [[*head, name, value] for name, value in figures.items()]
     return rows
 
@@ -119,7 +119,7 @@ def _known(run: Run, epoch: int, metric: str) -> dict[str, float]:
     for figures in (run.record.best, run.record.last):
         if figures.get(keys.EPOCH) == epoch:
             return {name: value for name, value in figures.items() if is_figure(name)}
-    value = run.trial.intermediate_values.get(round(1000 * epoch / run.settings.epochs))
+    value = run.trial.intermediate_values.get(step_of(run.settings.progress(epoch)))
     return {} if value is None else {metric: value}
 
 

@@ -167,6 +167,25 @@ class SANet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
+class FeatureNetwork(nn.Module):
+    """The part of a trained network that computes matching features: no dropout, reductions or classifiers.
+
+    Args:
+        net: The network; its backbone is shared, not copied.
+    """
+
+    def __init__(self, net: SANet) -> None:
+        super().__init__()
+        self.base = net.base
+        self.parts = net.parts
+        self._attention = net.attention if net.attention_stage4 else "none"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """N×3×H×W, normalised, to the features of `SANet.forward`."""
+        stripes = pool_stripes(self.base(images), self.parts, images.shape[2])
+        return matching_features(spatial_attention(stripes, self._attention))
+
+
 def _check(valid: bool, field: str, value: object, allowed: str) -> None:
     if not valid:
         raise ConfigError(f"{field}: {value!r} is out of range; allowed: {allowed}")

@@ -10,8 +10,8 @@ from ray import tune
 
 from sa_study import keys
 from sa_study.curves import RunWriter
-from sa_study.study.records import TrialEvent
-from sa_study.study.search import StudySearch, trial_folder
+from sa_study.study.records import TrialEvent, trial_folder
+from sa_study.study.search import StudySearch
 
 
 class StudyCallback(tune.Callback):

@@ -26,12 +26,12 @@ from sa_study.study.memory import MemoryKills
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.prepare import check_slots, claim, load_data, made, note, resolve
 from sa_study.study.queue import Given, queue_points
-from sa_study.study.records import ENDED, TrialEvent, read_record
+from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
 from sa_study.study.results import result_files
 from sa_study.study.room import require_room
 from sa_study.study.samplers import check_sampler
 from sa_study.study.scheduler import StudyScheduler
-from sa_study.study.search import StudySearch, settle, trial_folder
+from sa_study.study.search import StudySearch, settle
 from sa_study.study.selection import keep_winner
 from sa_study.study.session import Session
 from sa_study.study.starts import Starts, load_starts

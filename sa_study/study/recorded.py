@@ -24,6 +24,7 @@ from sa_study.study.records import (
     choose_winner,
     configuration,
     read_record,
+    step_of,
     trial_settings,
 )
 from sa_study.study.result_rows import ResultRows, Row, is_number
@@ -224,7 +225,7 @@ def _scores(
 ) -> dict[int, dict[str, Any]]:
     """The score of each epoch, as Optuna keeps it."""
     values, epochs = trial.intermediate_values, range(1, record.epoch + 1)
-    steps = {epoch: round(1000 * epoch / settings.epochs) for epoch in epochs}
+    steps = {epoch: step_of(settings.progress(epoch)) for epoch in epochs}
     return {epoch: {metric: values[step]} for epoch, step in steps.items() if step in values}
 
 

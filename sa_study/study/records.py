@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sa_study import keys
 from sa_study.config import Settings
 from sa_study.errors import StudyFolderError
+from sa_study.score import is_new_best
 from sa_study.space import SearchSpace, default_of
 from sa_study.study.vetting import record_fault
 
@@ -96,7 +97,7 @@ class TrialRecord:
         self, figures: Mapping[str, float], metric: str, checkpoint: str, gpus: float = 0.0
     ) -> TrialRecord:
         """The record with one more epoch; the later one of equally good epochs is the best."""
-        better = not self.best or figures[metric] >= self.best[metric]
+        better = is_new_best(figures, self.best, metric)
         latency = figures.get(keys.LATENCY, 0.0)
         return dataclasses.replace(
             self,
@@ -129,6 +130,25 @@ class TrialEvent:
     suggested: dict[str, Any]
     record: TrialRecord
     note: str = ""
+
+
+def step_of(progress: float) -> int:
+    """Optuna's step of an epoch: thousandths of the trial's own schedule, so that schedules compare.
+
+    Args:
+        progress: Share of the schedule in per cent.
+    """
+    return round(10 * progress)
+
+
+def progress_of(step: int) -> float:
+    """The share of the schedule, in per cent, that an Optuna step stands for."""
+    return step / 10
+
+
+def trial_folder(number: int) -> str:
+    """Name of a trial's folder."""
+    return f"trial_{number:04d}"
 
 
 def read_record(trial: FrozenTrial) -> TrialRecord:

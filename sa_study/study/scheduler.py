@@ -13,8 +13,8 @@ from sa_study import keys
 from sa_study.space import Scheduler
 from sa_study.study.memory import MemoryKills
 from sa_study.study.meter import Meter
-from sa_study.study.records import BASELINE, read_record
-from sa_study.study.search import StudySearch, step_of
+from sa_study.study.records import BASELINE, progress_of, read_record, step_of
+from sa_study.study.search import StudySearch
 from sa_study.study.stopping import make_rule
 
 
@@ -50,7 +50,7 @@ class StudyScheduler(FIFOScheduler):
         for trial in earlier:
             # A value beyond the record belongs to an epoch that will be run again.
             last = step_of(read_record(trial).last.get(keys.PROGRESS, 0.0))
-            values = {step / 10: v for step, v in trial.intermediate_values.items() if step <= last}
+            values = {progress_of(step): v for step, v in trial.intermediate_values.items() if step <= last}
             self._rule.replay(trial.number, values)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:

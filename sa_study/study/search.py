@@ -28,6 +28,8 @@ from sa_study.study.records import (
     TrialRecord,
     objectives,
     read_record,
+    step_of,
+    trial_folder,
     trial_settings,
     write_record,
 )
@@ -209,16 +211,6 @@ class StudySearch(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Reads nothing, likewise."""
-
-
-def trial_folder(number: int) -> str:
-    """Name of a trial's folder."""
-    return f"trial_{number:04d}"
-
-
-def step_of(progress: float) -> int:
-    """Optuna's step of an epoch: thousandths of the trial's own schedule, so that schedules compare."""
-    return round(10 * progress)
 
 
 def _reported(result: Mapping[str, Any]) -> list[str]:

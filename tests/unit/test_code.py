@@ -19,7 +19,7 @@ def test_checkers_pass(check: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-BARE = ["config", "checkpoint", "engine", "features", "evaluation", "data.sample"] + [
+BARE = ["config", "checkpoint", "engine", "features", "evaluation", "score", "data.sample"] + [
     f"{path.parent.name}.{path.stem}"
     for package in ("data", "metrics", "model")
     for path in (ROOT / "sa_study" / package).glob("[!_]*.py")

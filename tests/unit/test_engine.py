@@ -13,8 +13,9 @@ from sa_study import keys
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, training_data
-from sa_study.engine import Trainer, best_epoch
+from sa_study.engine import Trainer
 from sa_study.errors import ConfigError, Diverged
+from sa_study.score import best_epoch
 
 FAST: dict[str, Any] = {
     "depth": 18,

@@ -24,8 +24,7 @@ from sa_study.export import bundle, network
 from sa_study.export.bundle import write_networks
 from sa_study.export.check import drawn_people, largest_difference, read_onnx
 from sa_study.export.network import PixelNetwork, trace, write_onnx
-from sa_study.model.network import SANet
-from sa_study.model.stripes import FeatureNetwork
+from sa_study.model.network import FeatureNetwork, SANet
 
 SMALL = {"depth": 18, "num_features": 8, "pretrained": "none"}
 

@@ -26,7 +26,14 @@ from sa_study.study.cost import Cost, study_cost
 from sa_study.study.database import open_readonly, read_about, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import holder
-from sa_study.study.records import BASELINE, TrialRecord, choose_winner, pareto_front, read_record
+from sa_study.study.records import (
+    BASELINE,
+    TrialRecord,
+    choose_winner,
+    pareto_front,
+    progress_of,
+    read_record,
+)
 
 
 @dataclass(frozen=True)
@@ -250,7 +257,9 @@ def make_view(
 def _trial(trial: FrozenTrial, record: TrialRecord) -> TrialView:
     progress = finite(record.last.get(keys.PROGRESS))
     curve = sorted(
-        (step / 10, value) for step, value in trial.intermediate_values.items() if finite(value) is not None
+        (progress_of(step), value)
+        for step, value in trial.intermediate_values.items()
+        if finite(value) is not None
     )
     values = trial.values or []
     return TrialView(

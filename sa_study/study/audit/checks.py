@@ -17,9 +17,10 @@ from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.config import Settings, completed
 from sa_study.errors import StudyError
 from sa_study.provenance import count_launches
+from sa_study.score import best_epoch
 from sa_study.study.audit.evidence import Evidence, same
 from sa_study.study.lock import holder
-from sa_study.study.records import ENDED, TrialRecord, trial_settings
+from sa_study.study.records import ENDED, TrialRecord, step_of, trial_settings
 from sa_study.study.result_rows import Row
 from sa_study.tags import tag_of
 from sa_study.yaml_files import read_yaml
@@ -83,7 +84,7 @@ def check_results(evidence: Evidence) -> Iterator[str]:
         name = f"trial {trial.number}"
         if sorted(epochs) != list(range(1, record.epoch + 1)):
             yield f"{name}: Ray has results of the epochs {sorted(epochs)}, the record of {record.epoch}"
-        values = {round(10 * figures[keys.PROGRESS]): figures[metric] for figures in epochs.values()}
+        values = {step_of(figures[keys.PROGRESS]): figures[metric] for figures in epochs.values()}
         for step in sorted(values.keys() | trial.intermediate_values.keys()):
             one, other = trial.intermediate_values.get(step), values.get(step)
             if one != other:
@@ -91,7 +92,7 @@ def check_results(evidence: Evidence) -> Iterator[str]:
         for what, figures in (("last", record.last), ("best", record.best)):
             if figures and not same(figures, epochs.get(int(figures[keys.EPOCH]), {})):
                 yield f"{name}: its record's {what} epoch is not what Ray has of it"
-        if epochs and record.best.get(keys.EPOCH) != max((f[metric], e) for e, f in epochs.items())[1]:
+        if epochs and record.best.get(keys.EPOCH) != best_epoch(epochs.values(), metric)[keys.EPOCH]:
             yield f"{name}: its record's best epoch is not the best of its results"
         yield from (
             f"{name}: {line}" for line in _rows(evidence.rows.get(trial.number, []), record, evidence)

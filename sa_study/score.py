@@ -1,0 +1,26 @@
+"""Which epoch of a run counts: the one definition of its score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sa_study import keys
+
+Figures = Mapping[str, float]
+"""The figures of one epoch, by name."""
+
+
+def best_epoch(history: Iterable[Figures], metric: str) -> Figures:
+    """The figures of the epoch with the greatest metric, the later of equals; its checkpoint is the run's.
+
+    Args:
+        history: The figures of each completed epoch, at least one.
+        metric: The validation figure that is maximised. Where no epoch has it, because nothing was validated,
+            the last epoch counts.
+    """
+    return max(history, key=lambda figures: (figures.get(metric, 0.0), figures[keys.EPOCH]))
+
+
+def is_new_best(figures: Figures, best: Figures, metric: str) -> bool:
+    """Whether an epoch takes the place of the best one before it, which is empty before the first epoch."""
+    return not best or best_epoch((best, figures), metric) is figures
