@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from checkout import ROOT
 from ray.thirdparty_files import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
 CODE = ROOT / "sa_study"
 TOKEN = "a-token-of-the-tests-alone-0123456789abcdef"
 

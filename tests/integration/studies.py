@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from checkout import ROOT
 from optuna.trial import FrozenTrial
 
 from sa_study import keys
 
-ROOT = Path(__file__).resolve().parents[2]
 METRIC = "mAP"
 
 TINY = {

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import ROOT
 
 from sa_study.checkpoint import load_checkpoint
 from sa_study.data.sample import make_sample_data
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "depth": 18,
     "pretrained": "none",

@@ -10,10 +10,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 
 from sa_study.data.sample import make_sample_data
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from injection.campaign import Campaign, Case, Kill, Result, differences
 from injection.moments import MOMENTS

@@ -17,6 +17,7 @@ import pyarrow.fs
 import pytest
 import torch
 import yaml
+from checkout import ROOT
 from moto.server import ThreadedMotoServer
 from optuna.trial import FrozenTrial, TrialState
 from studies import TINY, trials_of
@@ -28,7 +29,6 @@ from sa_study.errors import ConfigError
 from sa_study.study import storage
 from sa_study.study.storage import Storage
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-key-of-the-tests-alone"
 EPOCHS = 4
 SPACE = {

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from checkout import ROOT
 from damage import COMPLETE, DATABASE, FILES, PRUNED, change_yaml, query, repeat_epoch, result_file
 
 from sa_study.checkpoint import load_checkpoint, save_checkpoint
@@ -21,7 +22,6 @@ from sa_study.data.sample import make_sample_data
 from sa_study.study.audit import audit
 from sa_study.study.lock import driver_lock
 
-ROOT = Path(__file__).resolve().parents[2]
 SPACE = {
     "search": {"lr": {"type": "categorical", "choices": [0.003, 1.0e-6, 100.0]}},
     "fixed": {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from checkout import SEARCH_PATH
 from killed import kill_amid_write
 
 from sa_study.errors import StudyFolderError
@@ -93,8 +94,7 @@ def test_a_database_can_be_read_and_written_without_locks(tmp_path: Path) -> Non
         "optuna.load_study(study_name=None, storage=open_storage(folder)).enqueue_trial({})\n"
         "keep_copy(folder); print(len(read_trials(folder)))\n"
     )
-    here = Path(__file__).resolve()
-    environment = {**os.environ, "PYTHONPATH": f"{here.parent}{os.pathsep}{here.parents[2]}"}
+    environment = {**os.environ, "PYTHONPATH": SEARCH_PATH}
     command = [sys.executable, "-c", code, str(folder.root)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout == "1\n", done.stderr

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import yaml
+from checkout import ROOT
 from ray.autoscaler._private.util import prepare_config, validate_config
 from typer.main import get_command
 
 from sa_study.cli import app
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 
 
 def test_the_cluster_file_is_one_that_ray_takes() -> None:

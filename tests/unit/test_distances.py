@@ -4,12 +4,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from checkout import ROOT
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
@@ -160,7 +160,7 @@ def test_products_are_float32_whatever_is_set(name: str) -> None:
     # In a process of its own: PyTorch forbids to mix older and newer names, and has no way back.
     done = subprocess.run(
         [sys.executable, "-c", f"from tests.unit import test_distances as t; t.check_precision({name!r})"],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )

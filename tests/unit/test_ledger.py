@@ -13,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from checkout import ROOT
 from made_study import make_study
 
 from sa_study.data.store import ImageStore
@@ -22,7 +23,6 @@ from sa_study.provenance import utc_now
 from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import Seen, begin_look, own_test_images, seen, study_of
 
-ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {"best": {"rank1": 0.5, "mAP": 0.4, "rank5": 0.7, "reranked": {"rank1": 0.6, "mAP": 0.5}}}
 
 

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from checkout import SEARCH_PATH
 
 from sa_study.errors import StudyFolderError
 from sa_study.study import lock
 from sa_study.study.lock import driver_lock, holder
 
-TESTS = Path(__file__).resolve().parent
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -156,7 +156,7 @@ LOCKLESS = "from without_locks import forbid_locks; forbid_locks()\n"
 
 def run_without_locks(code: str, *words: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", LOCKLESS + code, *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parents[1])])}
+    environment = {**os.environ, "PYTHONPATH": SEARCH_PATH}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

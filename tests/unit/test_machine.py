@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 from control_group import control_group, within
 
 from sa_study.machine import memory_limit, out_of_memory_kills, peak_memory, usable_cpus, usable_memory
 
-ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
 MANY = 64
 

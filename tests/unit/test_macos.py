@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import ROOT
 from made_study import make_study
 
 from sa_study.data.sample import make_sample_data
 
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "depth": 18,
     "pretrained": "none",

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout import ROOT
 
-CODE = Path(__file__).resolve().parents[2] / "sa_study"
+CODE = ROOT / "sa_study"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
 

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 from hostile import tree
 from hostile_models import copy, sound_study
 from killed import kill_amid_write
@@ -20,8 +21,6 @@ from rights import without_roots_rights
 from tool import Tool
 
 from sa_study.study.folder import StudyFolder
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,13 @@ from typing import Any
 
 import optuna
 import pytest
+from checkout import SEARCH_PATH
 from optuna.trial import Trial, TrialState
 from sqlalchemy import event
 
 from sa_study.errors import ConfigError
 from sa_study.space import Parameter, SearchSpace
-from sa_study.study import duplicates, samplers
+from sa_study.study import duplicates
 from sa_study.study.duplicates import draw_untried
 from sa_study.study.samplers import ask, check_sampler, reseed, suggest
 
@@ -143,7 +144,7 @@ def test_another_process_suggests_the_same(tmp_path: Path) -> None:
     here = run(new_study(tmp_path / "here"), mixed("tpe"), 16)
     program = "import json, pathlib, sys; from test_samplers import *; print(json.dumps("
     program += "run(new_study(pathlib.Path(sys.argv[1])), mixed('tpe'), 16)))"
-    paths = f"{Path(__file__).parent}{os.pathsep}{Path(samplers.__file__).parents[2]}"
+    paths = f"{Path(__file__).parent}{os.pathsep}{SEARCH_PATH}"
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": paths}
     command = [sys.executable, "-c", program, str(tmp_path / "there")]
     there = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)

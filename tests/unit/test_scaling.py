@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import harness
 import scaling

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checkout import ROOT
 from optuna.trial import TrialState
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from simulation.landscapes import draw_landscape
 from simulation.methods import Choice, Method, Simulation, StudyMethod
