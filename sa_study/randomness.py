@@ -7,10 +7,12 @@ drawn before: each epoch starts its own streams.
 from __future__ import annotations
 
 import zlib
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 Purpose = Literal[
     "order",
@@ -46,4 +48,6 @@ def generator(
     seed: int, purpose: Purpose, epoch: int = 0, device: torch.device | str = "cpu"
 ) -> torch.Generator:
     """Returns a fresh generator on `device`, seeded by `derived_seed`."""
+    import torch  # not above: seeds are wanted where PyTorch is not
+
     return torch.Generator(device).manual_seed(derived_seed(seed, purpose, epoch))
