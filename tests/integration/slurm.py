@@ -75,7 +75,6 @@ class SlurmCluster:
 
     Attributes:
         folder: A folder that controller and nodes share.
-        nodes: Each node's outermost process; SIGKILL to it is what a power failure is to a machine.
     """
 
     def __init__(self, nodes: int) -> None:
@@ -83,34 +82,30 @@ class SlurmCluster:
         self.folder = Path(tempfile.mkdtemp(prefix="sa_slurm_"))
         self.folder.chmod(0o755)
         self._addresses = {f"n{number}": f"10.77.0.{10 + number}" for number in range(1, nodes + 1)}
-        self.nodes: dict[str, subprocess.Popen[bytes]] = {}
+        # Each machine's outermost process: SIGKILL to it is what a power failure is to a machine.
+        self._machines: dict[str, subprocess.Popen[bytes]] = {}
         self._write_files()
 
     def __enter__(self) -> SlurmCluster:
-        self._controller = self._start("controller", _CONTROLLER.format(folder=self.folder))
-        self.wait("its controller", lambda: "UP" in self.run("scontrol", "ping", check=False))
-        for name in self._addresses:
-            self.add(name)
+        try:
+            self._start("controller", _CONTROLLER.format(folder=self.folder))
+            self.wait("the controller", lambda: "UP" in self.run("scontrol", "ping", check=False))
+            for name, address in self._addresses.items():
+                self._add(name, address)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for process in (*self.nodes.values(), self._controller):
+        for process in reversed(self._machines.values()):
             process.kill()
             process.wait()
         shutil.rmtree(self.folder)
 
-    def add(self, name: str) -> None:
-        """Starts a node and waits until it takes jobs."""
-        script = _NODE.format(name=name, address=self._addresses[name], folder=self.folder)
-        node = self.nodes[name] = self._start(name, script)
-        inner = self._init_of(node)
-        self.run("ip", "link", "add", f"to_{name}", "type", "veth", "peer", "eth0", "netns", str(inner))
-        self.run("ip", "link", "set", f"to_{name}", "master", "bridge", "up")
-        self.wait(f"node {name}", lambda: self.run("sinfo", "-h", "-o", "%t", "-n", name).strip() == "idle")
-
     def fail(self, name: str) -> None:
         """Has a node fail: its processes are gone at once, and Slurm learns of it."""
-        self.nodes.pop(name).kill()
+        self._machines.pop(name).kill()
         self.run("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=failed")
 
     def run(self, *words: str | Path, user: str = "root", check: bool = True, **environment: str) -> str:
@@ -157,25 +152,34 @@ class SlurmCluster:
         path = [Path(sys.executable).parent, *os.environ["PATH"].split(":"), "/usr/sbin", "/sbin"]
         return {"PATH": ":".join(map(str, path)), "SLURM_CONF": str(self.folder / "slurm.conf")}
 
-    def _start(self, name: str, script: str) -> subprocess.Popen[bytes]:
+    def _add(self, name: str, address: str) -> None:
+        """Starts a node and waits until it takes jobs."""
+        self._start(name, _NODE.format(name=name, address=address, folder=self.folder))
+        inner = str(self._init_of(name))
+        self.run("ip", "link", "add", f"to_{name}", "type", "veth", "peer", "eth0", "netns", inner)
+        self.run("ip", "link", "set", f"to_{name}", "master", "bridge", "up")
+        self.wait(f"node {name}", lambda: self.run("sinfo", "-h", "-o", "%t", "-n", name).strip() == "idle")
+
+    def _start(self, name: str, script: str) -> None:
         """Runs a script as the first process of a machine."""
         own = ["--net", "--uts", "--pid", "--mount-proc", "--kill-child"]
         text = f"set -e\nmount --bind {self.folder}/passwd /etc/passwd\n{self._opened()}{script}"
         with (self.folder / f"{name}.out").open("wb") as out:
-            return subprocess.Popen(
+            self._machines[name] = subprocess.Popen(
                 ["unshare", *own, "sh", "-c", text], env=self._environment, stdout=out, stderr=out
             )
 
-    def _init_of(self, machine: subprocess.Popen[bytes]) -> int:
+    def _init_of(self, name: str) -> int:
         """Id of a machine's first process."""
-        children = Path(f"/proc/{machine.pid}/task/{machine.pid}/children")
+        outermost = self._machines[name]
+        children = Path(f"/proc/{outermost.pid}/task/{outermost.pid}/children")
         while not (ids := children.read_text().split()):
-            assert machine.poll() is None, (self.folder / "controller.out").read_text()
+            assert outermost.poll() is None, (self.folder / f"{name}.out").read_text()
             time.sleep(0.05)
         return int(ids[0])
 
     def _controllers_view(self) -> list[str]:
-        return ["nsenter", f"--target={self._init_of(self._controller)}", "--net", "--mount", f"--wd={ROOT}"]
+        return ["nsenter", f"--target={self._init_of('controller')}", "--net", "--mount", f"--wd={ROOT}"]
 
     def _write_files(self) -> None:
         nodes = "\n".join(

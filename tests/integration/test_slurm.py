@@ -119,7 +119,6 @@ def test_a_study_is_stopped_goes_on_and_loses_a_node(slurm: SlurmCluster) -> Non
     slurm.fail("n3")
     assert follower.end() == "COMPLETED 0:0", follower.log.read_text()
     assert [trial.state for trial in trials_of(job.study)] == [TrialState.COMPLETE] * 6
-    slurm.add("n3")
 
 
 def test_two_users_share_a_node_and_one_loses_its_head(slurm: SlurmCluster) -> None:
