@@ -51,13 +51,12 @@ class Job:
     def __init__(self, slurm: SlurmCluster, user: str, study: str, words: str, *options: str) -> None:
         self._slurm = slurm
         self.study = slurm.folder / user / study
-        self.log = slurm.folder / user / f"{study}.log"
-        about = [self.study, "--data-dir", slurm.folder / "data", "--space", slurm.folder / "space.yaml"]
-        size = ["--cpus-per-task=1", "--gpus-per-node=0", f"--output={self.log}", *options]
-        said = slurm.run(
-            *("sbatch", "--parsable", *size, ROOT / "deploy" / "slurm.sh", *about, *words.split()), user=user
-        )
+        command = ["sbatch", "--parsable", "--cpus-per-task=1", "--gpus-per-node=0", *options]
+        command += [f"--output={self.study}-%j.log", f"{ROOT}/deploy/slurm.sh", str(self.study)]
+        command += [f"--data-dir={slurm.folder}/data", f"--space={slurm.folder}/space.yaml", *words.split()]
+        said = slurm.run(*command, user=user)
         self.id = said.strip()
+        self.log = Path(f"{self.study}-{self.id}.log")
 
     def state(self) -> str:
         """State and exit code, such as `COMPLETED 0:0`."""
@@ -94,9 +93,8 @@ def ray_processes(job: Job) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.name() in ("gcs_server", "raylet") and f"/ray_{job.id}_" in " ".join(
-                process.cmdline()
-            ):
+            ours = f"/ray_{job.id}_" in " ".join(process.cmdline())
+            if ours and process.name() in ("gcs_server", "raylet"):
                 found.append(process)
     return found
 
@@ -112,13 +110,15 @@ def test_a_study_is_stopped_goes_on_and_loses_a_node(slurm: SlurmCluster) -> Non
     assert job.end() == "COMPLETED 0:0", "a planned stop"
     assert "interrupted; go on with" in job.log.read_text()
     assert "Killed" not in job.log.read_text()
-    follower.says("going on")
-    follower.says("epoch 4/4")
-    ours = ray_processes(follower)
-    assert len(ours) == 4 and all(ray.environ().get("RAY_AUTH_MODE") == "token" for ray in ours)
+    slurm.wait("Ray on three nodes", lambda: len(ray_processes(follower)) == 4)
+    assert all(process.environ().get("RAY_AUTH_MODE") == "token" for process in ray_processes(follower))
+    follower.says("epoch 2/4")
     slurm.fail("n3")
     assert follower.end() == "COMPLETED 0:0", follower.log.read_text()
+    assert "going on" in follower.log.read_text()
     assert [trial.state for trial in trials_of(job.study)] == [TrialState.COMPLETE] * 6
+    [left] = Path("/tmp").glob(f"ray_{follower.id}_*")  # the failed node's
+    shutil.rmtree(left)
 
 
 def test_two_users_share_a_node_and_one_loses_its_head(slurm: SlurmCluster) -> None:
