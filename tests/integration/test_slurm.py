@@ -122,12 +122,18 @@ def test_a_study_is_stopped_goes_on_and_loses_a_node(slurm: SlurmCluster) -> Non
 
 
 def test_two_users_share_a_node_and_one_loses_its_head(slurm: SlurmCluster) -> None:
-    first = Job(slurm, "ada", "long", "--trials 1 --set epochs=1000", "--nodes=1", "--nodelist=n1")
+    long = ("ada", "long", "--trials 1 --set epochs=1000", "--nodes=1", "--nodelist=n1")
+    first = Job(slurm, *long)
     first.says("epoch 1/1000")
     second = Job(slurm, "ben", "short", "--trials 1", "--nodes=1", "--nodelist=n1")
     assert second.end() == "COMPLETED 0:0", second.log.read_text()
     require_tidy_end(second)
     assert first.state() == "RUNNING 0:0"
+    slurm.run("scancel", "--signal=TERM", "--batch", first.id, user="ada")  # what the script asks of Slurm
+    assert first.end() == "COMPLETED 0:0", "a planned stop before the time limit"
+    assert "interrupted; go on with" in first.log.read_text()
+    first = Job(slurm, *long)
+    first.says("goes on after epoch")
     [head] = [process for process in ray_processes(first) if process.name() == "gcs_server"]
     head.kill()
     assert first.end() == "FAILED 1:0"
