@@ -26,8 +26,9 @@ $(VENV)/installed: requirements.txt
 	$(BIN)/pip install --quiet -r requirements.txt
 	touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.txt tests/requirements-dashboard.txt $(VENV)/installed
 	$(BIN)/pip install --quiet -r requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --upgrade --target $(VENV)/ray_dashboard -r tests/requirements-dashboard.txt
 	touch $@
 
 # Known faults of the pinned packages; asks PyPI, so it needs a network.

@@ -57,6 +57,9 @@ class Clock:
     def say(self, text: str) -> None:
         """Nothing."""
 
+    def fail(self, text: str) -> None:
+        """Nothing."""
+
     def trials_a_minute(self, slots: int) -> float:
         """The rate once every slot has ended an epoch; before that workers start."""
         begin = next(i for i in range(len(self.epochs)) if len({n for _, n in self.epochs[: i + 1]}) == slots)

@@ -227,6 +227,12 @@ def takes_study_options(
     return wrapper
 
 
+def given_options(context: typer.Context) -> set[str]:
+    """Names of the parameters that the user gave a value on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     empty = inspect.Parameter.empty if default is dataclasses.MISSING else default
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=empty, annotation=annotation)

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from sa_study.report.output import Output
     from sa_study.study.config import StudyConfig
-    from sa_study.study.launch import Changes, Outcome
+    from sa_study.study.launch import Outcome
     from sa_study.study.queue import Given
+    from sa_study.study.relaunch import Changes
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +63,7 @@ def confirm(
     from sa_study.report.output import Output
     from sa_study.report.repeats import confirmation_table, curse_line
     from sa_study.study.config import parse_duration
-    from sa_study.study.launch import Changes
+    from sa_study.study.relaunch import Changes
     from sa_study.study.repeats.confirm import finish, prepare
 
     output = Output(quiet, as_json)
@@ -110,7 +111,7 @@ def ablate(
     from sa_study.files import write_text
     from sa_study.report.output import Output
     from sa_study.report.repeats import ablation_tables
-    from sa_study.study.launch import Changes
+    from sa_study.study.relaunch import Changes
     from sa_study.study.repeats.ablate import finish, prepare
 
     asked = options.config()

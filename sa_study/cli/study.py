@@ -19,6 +19,7 @@ from sa_study.cli.options import (
     StudyOptions,
     TimeBudget,
     Trials,
+    given_options,
     path_option,
     takes_study_options,
 )
@@ -26,7 +27,8 @@ from sa_study.cli.options import (
 if TYPE_CHECKING:
     from sa_study.report.output import Output
     from sa_study.study.config import StudyConfig
-    from sa_study.study.launch import Changes, Outcome
+    from sa_study.study.launch import Outcome
+    from sa_study.study.relaunch import Changes
 
 
 def register(app: typer.Typer) -> None:
@@ -60,15 +62,38 @@ def plan(
 
 
 @takes_study_options
-def tune(options: StudyOptions, study: Study, quiet: Quiet = False, as_json: Json = False) -> None:
+def tune(
+    options: StudyOptions,
+    context: typer.Context,
+    study: Study,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the study if there is one already. Options that 'resume' does not have must "
+            "then be those it was begun with.",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
     """Launch a study: search settings on a validation split of the training identities.
 
     The test set plays no part; 'evaluate --study' opens it afterwards.
     """
     from sa_study.report.output import Output
+    from sa_study.study.config import StudyConfig
+    from sa_study.study.folder import StudyFolder
 
     config, output = options.config(), Output(quiet, as_json)
-    show_end(output, study, config, _run_launch(output, study, config))
+    if resume and (begun := StudyFolder(study).config).exists():
+        from sa_study.study.relaunch import changes_from_options
+
+        changes = changes_from_options(StudyConfig.read(begun), config, given_options(context))
+        config, outcome = _run_resume(output, study, changes)
+    else:
+        outcome = _run_launch(output, study, config)
+    show_end(output, study, config, outcome)
 
 
 def resume(
@@ -88,7 +113,7 @@ def resume(
     """Go on with a study that was stopped or killed, or extend it by more trials or a larger budget."""
     from sa_study.report.output import Output
     from sa_study.study.config import parse_duration
-    from sa_study.study.launch import Changes
+    from sa_study.study.relaunch import Changes
 
     output = Output(quiet, as_json)
     changes = Changes(
@@ -138,7 +163,7 @@ def demo(
     from sa_study.report.text import command
     from sa_study.study.final import evaluate_study
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.launch import Changes
+    from sa_study.study.relaunch import Changes
 
     output = Output(quiet, as_json)
     if StudyFolder(study).config.exists():

@@ -177,7 +177,7 @@ class StudyConfig:
         """
         if not isinstance(before, Mapping):
             raise ConfigError("the study's database does not tell what the study was begun with")
-        was, now = _flat(before), _flat(self.lasting())
+        was, now = flattened(before), flattened(self.lasting())
         for name in {**was, **now}:
             if was.get(name) != now.get(name):
                 raise ConfigError(
@@ -240,12 +240,12 @@ class StudyConfig:
             raise StudyFolderError(f"{path}: is no study description of this version ({error})") from None
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, its names joined by dots."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= flattened(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat

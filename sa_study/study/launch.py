@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +20,14 @@ from sa_study.study.cluster import Slots, capacity, connect, slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import keep_copy, mend, open_readonly, open_storage, read_about, trials_in
 from sa_study.study.folder import StudyFolder
+from sa_study.study.head import exit_when_lost
 from sa_study.study.lock import driver_lock
 from sa_study.study.memory import MemoryKills
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.prepare import check_slots, claim, load_data, made, note, resolve
 from sa_study.study.queue import Given, queue_points
 from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
+from sa_study.study.relaunch import Changes
 from sa_study.study.results import result_files
 from sa_study.study.room import require_room
 from sa_study.study.samplers import check_sampler
@@ -62,6 +63,9 @@ class Watcher(Protocol):
     def say(self, text: str) -> None:
         """Is told something about the launch."""
 
+    def fail(self, text: str) -> None:
+        """Is told, by any thread, why the launch cannot go on; the process ends when this returns."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -78,38 +82,6 @@ class Outcome:
     winner: FrozenTrial | None
     stopped: str
     about: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What a relaunch asks for beyond the study's own description; None leaves that as it is.
-
-    Attributes:
-        trials: Number of trials in all.
-        time_budget: Seconds of this launch; None for no limit.
-        epoch_budget: Epochs of the whole study.
-        gpu_hours: GPU-hours of the whole study.
-        max_concurrent: Most trials at a time.
-        address: A running Ray cluster.
-        data_dir: Where the same data lie now.
-    """
-
-    trials: int | None = None
-    time_budget: float | None = None
-    epoch_budget: int | None = None
-    gpu_hours: float | None = None
-    max_concurrent: int | None = None
-    address: str | None = None
-    data_dir: Path | None = None
-
-    def apply(self, config: StudyConfig) -> StudyConfig:
-        """The study's description with these changes.
-
-        Raises:
-            ConfigError: One is out of range.
-        """
-        asked = {name: value for name, value in vars(self).items() if value is not None}
-        return dataclasses.replace(config, **{"time_budget": None, **asked})
 
 
 def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NOTHING) -> Outcome:
@@ -229,7 +201,8 @@ def _run(
         tune_config=_tune_config(search, scheduler, left),
         run_config=_run_config(config, storage, name, callback),
     )
-    _fit(tuner, meter, folder)
+    with exit_when_lost(folder.root, watcher.fail):
+        _fit(tuner, meter, folder)
     if meter.failed:
         raise RunFailed(f"{meter.over}; make room, then 'resume --study {folder.root}'")
     ended = _ended(trials_in(database, folder)) - _ended(earlier)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import DRIVER
 from studies import ROOT, TINY, Launch, run, trials_of, wait_for_epoch
 from test_resume import fill
 
@@ -112,7 +113,7 @@ def test_a_local_launch_leaves_no_token_whatever_the_environment_says(
     home.mkdir()
     temporary.mkdir()
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("driver.py")), "none", "work"],
+        [sys.executable, str(DRIVER), "none", "work"],
         env=environment(HOME=home, TMPDIR=temporary, PYTHONPATH=ROOT, **variables),
         capture_output=True,
         text=True,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from checkout import DRIVER
 from nodes import CODE, ROOT, TOKEN, Cluster, Node
 from optuna.trial import FrozenTrial, TrialState
 from ray.thirdparty_files import psutil
@@ -21,7 +22,6 @@ from studies import TINY, trials_of
 from sa_study import keys
 from sa_study.data.sample import make_sample_data
 
-DRIVER = Path(__file__).with_name("driver.py")
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
     "fixed": {**TINY, "backbone_lr_factor": 0.1},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -31,6 +33,23 @@ def test_the_cluster_file_is_one_that_ray_takes() -> None:
 
 def test_the_slurm_script_is_bash() -> None:
     subprocess.run(["bash", "-n", str(DEPLOY / "slurm.sh")], check=True)
+
+
+def test_a_step_without_the_token_starts_no_ray(tmp_path: Path) -> None:
+    """A site's prolog may take a variable away, whatever the script exports."""
+    called = tmp_path / "ray"
+    called.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    called.chmod(0o755)
+    [function] = re.findall(r"^ray_node\(\) .*?^}$", (DEPLOY / "slurm.sh").read_text(), re.S | re.M)
+    step = ["bash", "-c", f"{function}\nray_node {tmp_path}/folder --address=127.0.0.1:1"]
+    about = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURMD_NODENAME": "n1", "SLURM_CPUS_PER_TASK": "1"}
+    for token, starts in (({}, False), ({"RAY_AUTH_TOKEN": ""}, False), ({"RAY_AUTH_TOKEN": "t"}, True)):
+        (tmp_path / "folder").mkdir()
+        done = subprocess.run(step, env=about | token, capture_output=True, text=True)
+        assert (tmp_path / "started").exists() == starts, done.stderr
+        assert starts or (done.returncode and "RAY_AUTH_TOKEN: is missing on n1" in done.stderr)
+        assert (tmp_path / "folder").exists() != starts, "what a step leaves behind"
+        shutil.rmtree(tmp_path / "folder", ignore_errors=True)
 
 
 def test_the_options_of_the_files_exist() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -120,6 +121,12 @@ class LiveStudy:
     def say(self, text: str) -> None:
         """Prints a line above the picture."""
         say(self._console, text)
+
+    def fail(self, text: str) -> None:
+        """Takes the picture away and prints on the standard error why the launch cannot go on."""
+        self._open.close()
+        sys.stderr.write(f"error: {clean(text)}\n")
+        sys.stderr.flush()
 
     def snapshot(self) -> Snapshot:
         """The study at this moment."""
