@@ -216,7 +216,7 @@ def test_a_real_cpu_quota() -> None:
         (group / "cpu.cfs_period_us").write_text(str(100_000))
         assert output(PRINT, *within(group))[0] == "1"
         threads = (
-            "from sa_study.machine import *; limit_threads(); import torch; print(torch.get_num_threads())"
+            "from sa_study.machine import *; limit_threads()\nimport torch; print(torch.get_num_threads())"
         )
         assert output(threads, *within(group)) == ["1"]
 
