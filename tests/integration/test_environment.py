@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import DRIVER
-from studies import ROOT, TINY, Launch, run, trials_of, wait_for_epoch
+from checkout import DRIVER, ROOT
+from studies import TINY, Launch, run, trials_of, wait_for_epoch
 from test_resume import fill
 
 from sa_study.data.sample import make_sample_data

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from nodes import ROOT, TOKEN
+from checkout import ROOT
+from nodes import TOKEN
 from optuna.trial import TrialState
 from studies import TINY, trials_of
 

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 from control_group import control_group, within
-from studies import ROOT, TINY, run
+from studies import TINY, run
 
 from sa_study.data.sample import make_sample_data
 

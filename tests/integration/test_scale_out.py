@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from checkout import DRIVER
-from nodes import CODE, ROOT, TOKEN, Cluster, Node
+from checkout import DRIVER, ROOT
+from nodes import CODE, TOKEN, Cluster, Node
 from optuna.trial import FrozenTrial, TrialState
 from ray.thirdparty_files import psutil
 from studies import TINY, trials_of

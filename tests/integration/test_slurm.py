@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import ROOT
 from optuna.trial import TrialState
 from ray.thirdparty_files import psutil
-from slurm import ROOT, SlurmCluster
+from slurm import SlurmCluster
 from studies import TINY, trials_of
 
 from sa_study.data.sample import make_sample_data

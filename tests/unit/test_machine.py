@@ -215,10 +215,8 @@ def test_a_real_cpu_quota() -> None:
         (group / "cpu.cfs_quota_us").write_text(str(100_000))
         (group / "cpu.cfs_period_us").write_text(str(100_000))
         assert output(PRINT, *within(group))[0] == "1"
-        threads = (
-            "from sa_study.machine import *; limit_threads()\nimport torch; print(torch.get_num_threads())"
-        )
-        assert output(threads, *within(group)) == ["1"]
+        program = "from sa_study.machine import limit_threads; limit_threads(); import torch\n"
+        assert output(program + "print(torch.get_num_threads())", *within(group)) == ["1"]
 
 
 def test_a_real_memory_limit_and_a_kill() -> None:
