@@ -30,8 +30,8 @@ from sa_study.training import RunFolder, load_training_data
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> StudyFolder:
-    return StudyFolder(make_study(tmp_path / "study", 60))
+def folder(tmp_path: Path, make_market: Callable[..., Path]) -> StudyFolder:
+    return StudyFolder(make_study(tmp_path / "study", 60, data_dir=make_market()))
 
 
 def confirmed(folder: StudyFolder, winner: Any, tried: Sequence[int] | None = None) -> None:
