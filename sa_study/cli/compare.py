@@ -24,8 +24,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Tell whether B is really better than A on the test set: a paired test over identities, and seeds."""
-    from sa_study.comparison import compare as compare_sides
-    from sa_study.comparison import read_side
+    from sa_study.analysis.compare import compare as compare_sides
+    from sa_study.analysis.compare import read_side
     from sa_study.report.compared import compared_table, conclusion
     from sa_study.report.output import Output
 

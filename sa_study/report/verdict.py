@@ -98,7 +98,7 @@ def test_gain(study: StudyView) -> Gain | None:
         return None
     if why_no_test_gain(study):
         return None
-    from sa_study.comparison import paired_difference  # imports SciPy, which takes its time
+    from sa_study.analysis.compare import paired_difference  # imports SciPy, which takes its time
 
     best, baseline = (study.evaluations[name] for name in ("best", "baseline"))
     found = paired_difference(baseline, best, keys.MAP)

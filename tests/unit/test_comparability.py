@@ -13,8 +13,8 @@ from made_study import SPACE
 from repeat_runs import DATA, evaluation
 from rich.console import Console
 
+from sa_study.analysis.compare import compare, read_side
 from sa_study.comparability import image_counts, why_not_comparable
-from sa_study.comparison import compare, read_side
 from sa_study.errors import DataError
 from sa_study.export.facts import read_study
 from sa_study.export.markup import to_latex, to_markdown

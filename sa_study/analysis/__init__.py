@@ -1,0 +1,1 @@
+"""What is asked of a finished study: confirm, ablate, evaluate, reproduce, audit, compare."""
