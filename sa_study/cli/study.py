@@ -134,8 +134,8 @@ def audit(study: Study) -> None:
 
     For a study whose trials have all ended; reads every checkpoint. Exit code 1 when something contradicts.
     """
+    from sa_study.analysis.audit import audit as find_contradictions
     from sa_study.report.output import make_console, say
-    from sa_study.study.audit import audit as find_contradictions
 
     console = make_console()
     found = find_contradictions(study)

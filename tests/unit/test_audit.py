@@ -16,10 +16,10 @@ import yaml
 from checkout import ROOT
 from damage import COMPLETE, DATABASE, FILES, PRUNED, change_yaml, query, repeat_epoch, result_file
 
+from sa_study.analysis.audit import audit
 from sa_study.checkpoint import load_checkpoint, save_checkpoint
 from sa_study.curves import write_images
 from sa_study.data.sample import make_sample_data
-from sa_study.study.audit import audit
 from sa_study.study.lock import driver_lock
 
 SPACE = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sa_study.analysis.audit.replay import JUDGES
 from sa_study.space import Scheduler
-from sa_study.study.audit.replay import JUDGES
 from sa_study.study.stopping import make_rule
 
 METRIC = "mAP"

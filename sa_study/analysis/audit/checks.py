@@ -13,12 +13,12 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study import keys
+from sa_study.analysis.audit.evidence import Evidence, same
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.config import Settings, completed
 from sa_study.errors import StudyError
 from sa_study.provenance import count_launches
 from sa_study.score import best_epoch
-from sa_study.study.audit.evidence import Evidence, same
 from sa_study.study.lock import holder
 from sa_study.study.records import ENDED, TrialRecord, step_of, trial_settings
 from sa_study.study.result_rows import Row

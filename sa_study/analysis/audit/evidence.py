@@ -13,8 +13,8 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study import keys
+from sa_study.analysis.audit.curves import Curves, read_curves, run_number
 from sa_study.errors import StudyFolderError
-from sa_study.study.audit.curves import Curves, read_curves, run_number
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials, trial_numbers
 from sa_study.study.folder import StudyFolder

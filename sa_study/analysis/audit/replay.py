@@ -1,7 +1,7 @@
 """Every stopping decision again, in plain loops: as if the study had run in one launch.
 
-Written without `sa_study.study.stopping` and without Ray, so that an error there shows here; the rungs, which
-are the same here and there, are held against Ray's by a test.
+Written without `sa_study.study.stopping` and without Ray, so that an error there shows here;
+the rungs, which are the same here and there, are held against Ray's by a test.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from sa_study import keys
+from sa_study.analysis.audit.evidence import Evidence
 from sa_study.space import Scheduler
-from sa_study.study.audit.evidence import Evidence
 from sa_study.study.records import BASELINE
 from sa_study.study.rungs import bracket_count, bracket_of, rungs
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from sa_study.study.audit import checks
-from sa_study.study.audit.evidence import read_evidence
-from sa_study.study.audit.replay import check_stopping
+from sa_study.analysis.audit import checks
+from sa_study.analysis.audit.evidence import read_evidence
+from sa_study.analysis.audit.replay import check_stopping
 from sa_study.study.folder import StudyFolder
 
 _CHECKS = (
