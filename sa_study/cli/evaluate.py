@@ -11,8 +11,8 @@ from sa_study.cli.options import MOST_SEEDS, Json, OtherDataDir, Quiet, Rerank, 
 from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sa_study.analysis.final.retrain import Final
     from sa_study.report.output import Output
-    from sa_study.study.retraining import Final
 
 
 _OTHER_DATA = "other data than the study's own: the figures on its own test set stay as they are"
@@ -79,8 +79,8 @@ def evaluate(
 
 
 def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: bool, baseline: bool) -> None:
+    from sa_study.analysis.final.evaluate import evaluate_study
     from sa_study.report.console import evaluation_table, phases
-    from sa_study.study.final import evaluate_study
 
     with phases(output.console) as report:
         found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
@@ -104,6 +104,7 @@ def _retrain(
     output: Output, study: Path, data_dir: Path | None, seeds: int, rerank: bool, baseline: bool
 ) -> None:
     """Trains on all identities, evaluates all runs in one look, and keeps `retrained.json`."""
+    from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
     from sa_study.cli.training import evaluate_runs, train_run
     from sa_study.data.dataset import ReidDataset
     from sa_study.evaluation import evaluation_file, load_network, load_test_images
@@ -113,7 +114,6 @@ def _retrain(
     from sa_study.study.ledger import begin_look
     from sa_study.study.lock import driver_lock
     from sa_study.study.own_images import is_own_test_set
-    from sa_study.study.retraining import choose_final, keep_final, load_final
 
     final = choose_final(study, data_dir, seeds=seeds, baseline=baseline)
     final.folder.require_own_files()

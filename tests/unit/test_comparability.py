@@ -14,6 +14,7 @@ from repeat_runs import DATA, evaluation
 from rich.console import Console
 
 from sa_study.analysis.compare import compare, read_side
+from sa_study.analysis.final.retrain import Choice, Final, keep_final
 from sa_study.comparability import image_counts, why_not_comparable
 from sa_study.errors import DataError
 from sa_study.export.facts import read_study
@@ -27,7 +28,6 @@ from sa_study.report.page.words import test_rows as rows_of_test_figures
 from sa_study.report.retrained import retrained_tables
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.retraining import Choice, Final, keep_final
 
 OTHER = "c" * 64
 APART: dict[str, tuple[dict[str, Any], str]] = {

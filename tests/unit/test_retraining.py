@@ -16,6 +16,7 @@ from rich.console import Console
 from tool import Tool
 
 from sa_study import keys
+from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.errors import RunFailed, StudyFolderError
@@ -25,7 +26,6 @@ from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.records import choose_winner
-from sa_study.study.retraining import choose_final, keep_final, load_final
 from sa_study.training import RunFolder, load_training_data
 
 
