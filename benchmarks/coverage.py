@@ -34,11 +34,11 @@ from simulation.rankings import (
     true_figures,
 )
 
+from sa_study.analysis.repeats.confirmation import Candidate, Confirmation, conclude
+from sa_study.analysis.repeats.runs import Run
 from sa_study.metrics.confidence import FIGURES, Stratum, difference, intervals
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.study.config import StudyConfig
-from sa_study.study.repeats.confirmation import Candidate, Confirmation, conclude
-from sa_study.study.repeats.runs import Run
 
 REPETITIONS, AT_ONCE = 1000, 50
 TRUE_IDENTITIES = 200_000

@@ -60,11 +60,11 @@ def confirm(
 
     Runs through Ray in STUDY/confirm, and goes on there when it is called again; more seeds may be added.
     """
+    from sa_study.analysis.repeats.confirm import finish, prepare
     from sa_study.report.output import Output
     from sa_study.report.repeats import confirmation_table, curse_line
     from sa_study.study.config import parse_duration
     from sa_study.study.relaunch import Changes
-    from sa_study.study.repeats.confirm import finish, prepare
 
     output = Output(quiet, as_json)
     prepared = prepare(study, top=top, seeds=seeds, folds=folds, data_dir=data_dir)
@@ -107,12 +107,12 @@ def ablate(
     The grid is search_spaces/ablation.yaml, or --space. Goes on where it was stopped when it is called again;
     more seeds may be added.
     """
+    from sa_study.analysis.repeats.ablate import finish, prepare
     from sa_study.export.ablation import ablation_markdown
     from sa_study.files import write_text
     from sa_study.report.output import Output
     from sa_study.report.repeats import ablation_tables
     from sa_study.study.relaunch import Changes
-    from sa_study.study.repeats.ablate import finish, prepare
 
     asked = options.config()
     prepared = prepare(study, asked, seeds)
@@ -138,8 +138,8 @@ def ablate(
 
 
 def _run(output: Output, root: Path, config: StudyConfig, given: Given, changes: Changes) -> Outcome:
+    from sa_study.analysis.repeats.runs import run_all
     from sa_study.report.live.watch import LiveStudy
-    from sa_study.study.repeats.runs import run_all
 
     with LiveStudy(output.console, config, str(root)) as live:
         return run_all(root, config, given, live, changes)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from sa_study import keys
+from sa_study.analysis.repeats.runs import Run
 from sa_study.metrics.query_scores import QueryScores
-from sa_study.study.repeats.runs import Run
 
 IDENTITIES, QUERIES = 60, 3
 DATA = {"query": "a" * 64, "gallery": "b" * 64}

@@ -13,13 +13,7 @@ from made_study import make_study
 from optuna.trial import FrozenTrial
 from repeat_runs import run
 
-from sa_study.errors import ConfigError, RunFailed
-from sa_study.space import Parameter, SearchSpace
-from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials
-from sa_study.study.folder import StudyFolder
-from sa_study.study.records import score
-from sa_study.study.repeats.confirmation import (
+from sa_study.analysis.repeats.confirmation import (
     ABOUT,
     Candidate,
     Confirmation,
@@ -28,6 +22,12 @@ from sa_study.study.repeats.confirmation import (
     describe,
     kept_of,
 )
+from sa_study.errors import ConfigError, RunFailed
+from sa_study.space import Parameter, SearchSpace
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import read_trials
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import score
 
 CONFIG = StudyConfig(
     data_dir=Path("/data"),

@@ -10,6 +10,7 @@ import pytest
 from made_study import HOSTILE, make_study
 from repeat_runs import run
 
+from sa_study.analysis.repeats.confirmation import choose, conclude
 from sa_study.report.page.figures_forest import forest
 from sa_study.report.page.render import render
 from sa_study.report.page.trust_table import trust_rows
@@ -20,7 +21,6 @@ from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import begin_look
 from sa_study.study.records import choose_winner
-from sa_study.study.repeats.confirmation import choose, conclude
 
 RATES = {name: 0.5 for name in ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")}
 

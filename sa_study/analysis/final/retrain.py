@@ -10,6 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from sa_study.analysis.repeats.figures import differences_of
 from sa_study.comparability import why_not_comparable
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
@@ -26,7 +27,6 @@ from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import seen
 from sa_study.study.records import BASELINE, TrialRecord, choose_winner, trial_settings
-from sa_study.study.repeats.figures import differences_of
 from sa_study.training import RunFolder, load_training_data
 
 BEST, OF_BASELINE = "best", "baseline"

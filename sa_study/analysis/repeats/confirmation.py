@@ -14,15 +14,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study.errors import ConfigError, RunFailed
-from sa_study.metrics.confidence import LEVEL, simultaneous
-from sa_study.provenance import utc_now
-from sa_study.study.config import StudyConfig
-from sa_study.study.folder import StudyFolder
-from sa_study.study.queue import Given
-from sa_study.study.records import BASELINE, score
-from sa_study.study.repeats.figures import differences_of, figures_of
-from sa_study.study.repeats.runs import (
+from sa_study.analysis.repeats.figures import differences_of, figures_of
+from sa_study.analysis.repeats.runs import (
     REPEATED,
     Point,
     Run,
@@ -33,6 +26,13 @@ from sa_study.study.repeats.runs import (
     scores_of,
     strata_of,
 )
+from sa_study.errors import ConfigError, RunFailed
+from sa_study.metrics.confidence import LEVEL, simultaneous
+from sa_study.provenance import utc_now
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.study.queue import Given
+from sa_study.study.records import BASELINE, score
 
 ABOUT = "confirms"
 """Under which the study of the repeats keeps what it confirms."""

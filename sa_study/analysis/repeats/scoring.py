@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from sa_study.analysis.repeats.runs import Run, ended_runs
 from sa_study.arithmetic import memory_format, prepare_device
 from sa_study.checkpoint import FILE_NAME
 from sa_study.data.device_images import DeviceImages
@@ -26,7 +27,6 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.prepare import load_data
 from sa_study.study.records import read_record
-from sa_study.study.repeats.runs import Run, ended_runs
 from sa_study.study.storage import Storage
 
 _TOLERANCE = 0.005

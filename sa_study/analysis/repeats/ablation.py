@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sa_study.analysis.repeats.figures import differences_of, figures_of
+from sa_study.analysis.repeats.runs import Point, Run, count_runs, of_point, points_of, repeated, strata_of
 from sa_study.errors import ConfigError
 from sa_study.metrics.confidence import LEVEL, Stratum
 from sa_study.provenance import utc_now
@@ -14,8 +16,6 @@ from sa_study.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.queue import Given
-from sa_study.study.repeats.figures import differences_of, figures_of
-from sa_study.study.repeats.runs import Point, Run, count_runs, of_point, points_of, repeated, strata_of
 
 ABOUT = "ablates"
 _MOST_RUNS = 100_000
