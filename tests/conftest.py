@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    from sa_study.study.recorded import Recorded
+    from sa_study.analysis.reproduce.recorded import Recorded
 
 # Sums depend on the number of threads, and two of them only get in each other's way at the tests' sizes.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -84,7 +84,7 @@ def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has a rerun find the machine, versions and code that `recorded` was made with."""
     from recorded_trial import NOW
 
-    monkeypatch.setattr("sa_study.study.reproduction.describe_run", lambda: copy.deepcopy(NOW))
+    monkeypatch.setattr("sa_study.analysis.reproduce.verdict.describe_run", lambda: copy.deepcopy(NOW))
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from sa_study.cli.options import Json, OtherDataDir, Quiet, Study
 from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sa_study.analysis.reproduce.recorded import Recorded
+    from sa_study.analysis.reproduce.rerun import Rerun
+    from sa_study.analysis.reproduce.verdict import Verdict
     from sa_study.report.output import Output
-    from sa_study.study.recorded import Recorded
-    from sa_study.study.reproduction import Verdict
-    from sa_study.study.rerun import Rerun
 
 
 def register(app: typer.Typer) -> None:
@@ -45,10 +45,10 @@ def reproduce(
 
     On the same CPU, versions and code they must be equal to the last bit; elsewhere within the tolerance.
     """
+    from sa_study.analysis.reproduce.recorded import read_recorded
+    from sa_study.analysis.reproduce.verdict import read_reproductions
     from sa_study.files import require_place
     from sa_study.report.output import Output
-    from sa_study.study.recorded import read_recorded
-    from sa_study.study.reproduction import read_reproductions
 
     if not math.isfinite(tolerance):
         raise ConfigError(f"--tolerance: {tolerance} is no number of points, such as 1.0")
@@ -66,8 +66,8 @@ def reproduce(
 
 def _conclude(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tolerance: float) -> None:
     """Tells the result and keeps it; ends the command with 1 where figures did not come again."""
-    from sa_study.study.comparison import DIFFERENT
-    from sa_study.study.reproduction import entry, judge, keep
+    from sa_study.analysis.reproduce.compare_epochs import DIFFERENT
+    from sa_study.analysis.reproduce.verdict import entry, judge, keep
 
     verdict = judge(recorded, rerun, tolerance)
     found = entry(recorded, rerun, verdict, tolerance)
@@ -81,9 +81,9 @@ def _conclude(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tol
 
 def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None) -> Rerun:
     from sa_study import keys
+    from sa_study.analysis.reproduce.rerun import load_images, run_again
     from sa_study.report.console import epoch_line, phases
     from sa_study.report.reproduction import opening_line
-    from sa_study.study.rerun import load_images, run_again
 
     output.say(opening_line(recorded, study))
     with phases(output.console) as report:

@@ -12,9 +12,9 @@ from sa_study.report.console import make_table
 from sa_study.study.result_rows import is_number
 
 if TYPE_CHECKING:
-    from sa_study.study.recorded import Recorded
-    from sa_study.study.reproduction import Verdict
-    from sa_study.study.rerun import Rerun
+    from sa_study.analysis.reproduce.recorded import Recorded
+    from sa_study.analysis.reproduce.rerun import Rerun
+    from sa_study.analysis.reproduce.verdict import Verdict
 
 _LONGEST = 200
 _MOST = 8

@@ -19,13 +19,13 @@ from studies import METRIC, TINY, Launch, deterministic, reported, run, trials_o
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sa_study import keys
+from sa_study.analysis.reproduce.recorded import read_recorded
+from sa_study.analysis.reproduce.rerun import load_images, run_again
+from sa_study.analysis.reproduce.verdict import judge
 from sa_study.checkpoint import load_checkpoint
 from sa_study.config import Settings
 from sa_study.data.sample import make_sample_data
 from sa_study.errors import DataError
-from sa_study.study.recorded import read_recorded
-from sa_study.study.reproduction import judge
-from sa_study.study.rerun import load_images, run_again
 from sa_study.yaml_files import read_yaml
 
 LRS = [0.02, 1.0e-6, 100.0, 0.03]  # the second learns nothing and falls behind, the third diverges

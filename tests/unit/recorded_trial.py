@@ -10,12 +10,12 @@ from typing import Any
 from made_study import SPACE
 from optuna.trial import TrialState
 
+from sa_study.analysis.reproduce.recorded import BEST, LAST, RAY, SCORES, Recorded
+from sa_study.analysis.reproduce.rerun import Rerun
 from sa_study.config import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.recorded import BEST, LAST, RAY, SCORES, Recorded
 from sa_study.study.records import TrialRecord
-from sa_study.study.rerun import Rerun
 from sa_study.study.result_rows import Row
 
 EPOCHS = 4

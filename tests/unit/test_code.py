@@ -51,7 +51,11 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "score", "da
         ),
         (["sa_study.report.text", "sa_study.report.output"], ["torch", "ray", "optuna", "numpy", "yaml"]),
         (
-            ["sa_study.study.result_rows", "sa_study.study.comparison", "sa_study.cli.reproduce"],
+            [
+                "sa_study.study.result_rows",
+                "sa_study.analysis.reproduce.compare_epochs",
+                "sa_study.cli.reproduce",
+            ],
             ["torch", "ray", "optuna", "yaml", "tensorboard"],
         ),
         # What trains and measures, on a machine that has PyTorch, SciPy and Pillow, and nothing else.

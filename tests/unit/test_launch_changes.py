@@ -11,8 +11,8 @@ import torch
 from recorded_trial import NOW
 
 from sa_study import provenance
+from sa_study.analysis.reproduce.environment import changes_since
 from sa_study.provenance import describe_run
-from sa_study.study.launch_changes import changes_since
 
 
 def lines(launch: object, now: dict[str, Any] | None = None, **devices: bool) -> list[str]:

@@ -17,11 +17,11 @@ from recorded_trial import EPOCHS, again, elsewhere, figures
 from tool import Tool
 
 from sa_study import keys
+from sa_study.analysis.reproduce.recorded import RAY, SCORES, Recorded, read_recorded
+from sa_study.analysis.reproduce.rerun import Rerun, run_again
+from sa_study.analysis.reproduce.verdict import Verdict, entry, judge, keep, read_reproductions
 from sa_study.config import Settings
 from sa_study.errors import ConfigError, Diverged, StudyFolderError
-from sa_study.study.recorded import RAY, SCORES, Recorded, read_recorded
-from sa_study.study.reproduction import Verdict, entry, judge, keep, read_reproductions
-from sa_study.study.rerun import Rerun, run_again
 from sa_study.study.result_rows import ResultRows
 
 pytestmark = pytest.mark.usefixtures("same_machine")
@@ -33,8 +33,8 @@ def tool(
 ) -> Tool:
     """The command line, which reads the recorded trial whatever the study, and runs it again at once."""
     images = SimpleNamespace(train=[1, 2], query=[1], gallery=[1], num_classes=2)
-    monkeypatch.setattr("sa_study.study.recorded.read_recorded", lambda *words: recorded)
-    monkeypatch.setattr("sa_study.study.rerun.load_images", lambda *words: images)
+    monkeypatch.setattr("sa_study.analysis.reproduce.recorded.read_recorded", lambda *words: recorded)
+    monkeypatch.setattr("sa_study.analysis.reproduce.rerun.load_images", lambda *words: images)
     rerun_to(monkeypatch, again())
     return Tool(tmp_path, monkeypatch, capsys)
 
@@ -47,7 +47,7 @@ def rerun_to(monkeypatch: pytest.MonkeyPatch, rerun: Rerun | BaseException) -> N
             raise rerun
         return rerun
 
-    monkeypatch.setattr("sa_study.study.rerun.run_again", run)
+    monkeypatch.setattr("sa_study.analysis.reproduce.rerun.run_again", run)
 
 
 def test_an_equal_rerun_ends_with_0(tool: Tool, recorded: Recorded) -> None:
@@ -80,7 +80,9 @@ def test_a_close_rerun_elsewhere_ends_with_0(
     tool: Tool, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rerun_to(monkeypatch, again(mAP=1.01, loss=1.01))
-    monkeypatch.setattr("sa_study.study.recorded.read_recorded", lambda *words: elsewhere(recorded))
+    monkeypatch.setattr(
+        "sa_study.analysis.reproduce.recorded.read_recorded", lambda *words: elsewhere(recorded)
+    )
     code, said, _ = tool.run("reproduce", "--study", "s")
     assert code == 0 and "WITHIN TOLERANCE: mAP at the best epoch is within 1 points" in said
     assert "CPU was Xeon 8480, is EPYC 9654 now" in said
@@ -127,7 +129,7 @@ class FakeTrainer:
 
 
 def test_a_failed_trial_is_run_until_it_fails(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.study.rerun.Trainer", FakeTrainer)
+    monkeypatch.setattr("sa_study.analysis.reproduce.rerun.Trainer", FakeTrainer)
     last = figures(EPOCHS - 1)
     record = dataclasses.replace(recorded.record, last=last, best=figures(2), failure="its process died")
     failed = dataclasses.replace(recorded, record=record, state=TrialState.FAIL)

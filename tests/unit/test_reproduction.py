@@ -11,11 +11,11 @@ import torch
 from optuna.trial import TrialState
 from recorded_trial import CHECKPOINT, EPOCHS, again, elsewhere, figures
 
+from sa_study.analysis.reproduce.compare_epochs import compare, contradictions
+from sa_study.analysis.reproduce.recorded import BEST, LAST, RAY, SCORES, Recorded
+from sa_study.analysis.reproduce.rerun import compare_weights
+from sa_study.analysis.reproduce.verdict import failures, judge
 from sa_study.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
-from sa_study.study.comparison import compare, contradictions
-from sa_study.study.recorded import BEST, LAST, RAY, SCORES, Recorded
-from sa_study.study.reproduction import failures, judge
-from sa_study.study.rerun import compare_weights
 
 pytestmark = pytest.mark.usefixtures("same_machine")
 

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sa_study import keys
-from sa_study.errors import StudyFolderError
-from sa_study.files import read_json, write_json
-from sa_study.provenance import describe_run
-from sa_study.study.comparison import (
+from sa_study.analysis.reproduce.compare_epochs import (
     DIFFERENT,
     EQUAL,
     WITHIN,
@@ -22,9 +19,12 @@ from sa_study.study.comparison import (
     disagreements,
     largest,
 )
-from sa_study.study.launch_changes import Change, changes_since
-from sa_study.study.recorded import RAY, Recorded
-from sa_study.study.rerun import Rerun, compare_weights
+from sa_study.analysis.reproduce.environment import Change, changes_since
+from sa_study.analysis.reproduce.recorded import RAY, Recorded
+from sa_study.analysis.reproduce.rerun import Rerun, compare_weights
+from sa_study.errors import StudyFolderError
+from sa_study.files import read_json, write_json
+from sa_study.provenance import describe_run
 
 _OF_LIST = "reproductions"
 
