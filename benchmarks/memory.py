@@ -28,9 +28,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sa_study import keys
 from sa_study.config import Settings
 from sa_study.data.store import ImageStore, TrainingData
+from sa_study.metrics import names
 from sa_study.study.cluster import connect
 from sa_study.study.storage import Storage
 from sa_study.study.trainable import run_trial
@@ -70,7 +70,7 @@ def trial(config: dict[str, Any], data: TrainingData, storage: Storage) -> None:
     run = config["run"]
     images = np.array(data.store.images) if run["copies"] else data.store.images
     assert images.max() == 255
-    run_trial(run, {0: data}, {}, storage, keys.MAP)
+    run_trial(run, {0: data}, {}, storage, names.MAP)
 
 
 class Meter(tune.Callback):
@@ -85,7 +85,7 @@ class Meter(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Measures once, when the last process is ready."""
-        self._epochs[result["pid"]] = result[keys.EPOCH]
+        self._epochs[result["pid"]] = result[names.EPOCH]
         if not self.held and sum(epoch >= 2 for epoch in self._epochs.values()) == self._trials:
             self.held = [memory_of(pid) for pid in self._epochs]
 

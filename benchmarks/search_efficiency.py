@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from simulation.landscapes import EPOCHS, Floats, draw_landscape
 from simulation.methods import Method, OptunaMethod, Simulation, StudyMethod
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import Scheduler
 
 MARKS = 20
@@ -56,7 +56,7 @@ QUANTILES = {"quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "worst": 1
 def asha(time_attr: str = "training_iteration", longest: int = EPOCHS[1]) -> AsyncHyperBandScheduler:
     """What one writes who follows Ray's examples: judged at 10, 30 and 90 epochs."""
     return AsyncHyperBandScheduler(
-        time_attr, keys.MAP, "max", max_t=longest, grace_period=10, reduction_factor=3
+        time_attr, names.MAP, "max", max_t=longest, grace_period=10, reduction_factor=3
     )
 
 
@@ -78,7 +78,7 @@ RANDOM, _, STOCK, OURS = METHODS
 
 VARIANTS: dict[str, Make] = {
     "OptunaSearch, ASHA on progress": lambda slots, seed: OptunaMethod(
-        asha(keys.PROGRESS, longest=100), slots, seed
+        asha(names.PROGRESS, longest=100), slots, seed
     ),
     "ours, random": partial(StudyMethod, sampler="random"),
     "ours, no stopping": partial(StudyMethod, rule=Scheduler("none")),

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sa_study import keys
 from sa_study.errors import ConfigError
 from sa_study.files import expanded
+from sa_study.metrics import names
 
 MAX_EPOCHS = 1000
 
@@ -106,7 +106,7 @@ class Settings:
         low=0,
     )
     metric: str = _setting(
-        "mAP", "validation figure whose best epoch is kept", choices=(keys.MAP, keys.RANK1)
+        "mAP", "validation figure whose best epoch is kept", choices=(names.MAP, names.RANK1)
     )
     seed: int = _setting(0, "seed of initialisation, order, augmentation and dropout", low=0, below=2**31)
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from sa_study import keys
 from sa_study.hparams import columns, session_end, session_start
+from sa_study.metrics import names
 from sa_study.space import Parameter
 from sa_study.tags import tag_of
 
@@ -53,7 +53,7 @@ class RunWriter:
 
     def write_epoch(self, figures: Mapping[str, Any]) -> None:
         """Writes an epoch's figures at its number; one that was run again takes its place."""
-        if (epoch := int(figures[keys.EPOCH])) < self._next:
+        if (epoch := int(figures[names.EPOCH])) < self._next:
             self._writer.close()
             self._begin(epoch)
         self._next = epoch + 1
@@ -75,9 +75,9 @@ class RunWriter:
         """
         events = self._writer._get_file_writer()
         events.add_summary(session_start({**settings, "state": state}))
-        for name in (keys.EPOCH, *keys.RANKING):
+        for name in (names.EPOCH, *names.RANKING):
             if name in best:
-                self._writer.add_scalar(f"best/{name}", float(best[name]), int(best[keys.EPOCH]))
+                self._writer.add_scalar(f"best/{name}", float(best[name]), int(best[names.EPOCH]))
         events.add_summary(session_end(failed=state == "FAIL"))
         self._writer.close()
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from sa_study import keys
 from sa_study.arithmetic import float32_products, prepare_device
 from sa_study.checkpoint import Checkpoint, restore_rng, rng_state
 from sa_study.config import Settings
@@ -18,6 +17,7 @@ from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import TrainingData
 from sa_study.errors import ConfigError, Diverged, WeightsError
 from sa_study.features import extract_features
+from sa_study.metrics import names
 from sa_study.metrics.confidence import interval_bounds
 from sa_study.metrics.distances import rank_features
 from sa_study.model.network import SANet
@@ -70,7 +70,7 @@ class Trainer:
         """Trains one epoch and validates it.
 
         Returns:
-            The epoch's figures under the names in `sa_study.keys`; ranking figures are fractions and are left
+            The epoch's figures under the names in `sa_study.metrics.names`; ranking figures are fractions and are left
             out where no identities are held out.
 
         Raises:
@@ -82,7 +82,7 @@ class Trainer:
             if not math.isfinite(value):
                 raise self._diverged(name, value)
         figures |= self._validate()
-        figures[keys.SECONDS] = time.perf_counter() - start
+        figures[names.SECONDS] = time.perf_counter() - start
         self.history.append(figures)
         return figures
 
@@ -120,7 +120,7 @@ class Trainer:
             raise ConfigError("the checkpoint holds weights only; training cannot go on from it")
         if len(checkpoint.history) != checkpoint.epoch:
             raise WeightsError(f"the checkpoint is of epoch {checkpoint.epoch}, its history of another")
-        if not all({keys.EPOCH, keys.SECONDS} <= figures.keys() for figures in checkpoint.history):
+        if not all({names.EPOCH, names.SECONDS} <= figures.keys() for figures in checkpoint.history):
             raise WeightsError("the checkpoint's history lacks figures")
         try:
             self._net.load_state_dict(checkpoint.state_dict)
@@ -161,11 +161,11 @@ class Trainer:
         # Reading the sums waits for the device, so the time that follows is the epoch's, not the queue's.
         means = (sums / steps).tolist()
         return {
-            keys.EPOCH: self.epoch + 1,
-            keys.PROGRESS: settings.progress(self.epoch + 1),
+            names.EPOCH: self.epoch + 1,
+            names.PROGRESS: settings.progress(self.epoch + 1),
             **dict(zip(self.step.figures, means, strict=True)),
-            keys.LR: lr,
-            keys.IMAGES_PER_SECOND: steps * settings.batch_size / (time.perf_counter() - start),
+            names.LR: lr,
+            names.IMAGES_PER_SECOND: steps * settings.batch_size / (time.perf_counter() - start),
         }
 
     def _validate(self) -> dict[str, float]:
@@ -184,8 +184,8 @@ class Trainer:
         ranking = rank_features(
             query, gallery, pids[data.query], pids[data.gallery], camids[data.query], camids[data.gallery]
         )
-        figures = {name: float(getattr(ranking, name)) for name in keys.RANKING}
-        return {**figures, **interval_bounds(ranking.queries), keys.LATENCY: latency}
+        figures = {name: float(getattr(ranking, name)) for name in names.RANKING}
+        return {**figures, **interval_bounds(ranking.queries), names.LATENCY: latency}
 
     def _wait(self) -> None:
         """Waits until the device has done what it was told, so that a clock can be read."""

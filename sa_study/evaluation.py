@@ -15,9 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sa_study import keys
 from sa_study.arithmetic import feature_precision, memory_format, prepare_device
-from sa_study.comparability import FEATURE_PRECISION
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.device_images import DeviceImages
@@ -25,6 +23,8 @@ from sa_study.data.store import ImageStore, test_data
 from sa_study.engine import build_network
 from sa_study.errors import WeightsError
 from sa_study.features import extract_features
+from sa_study.metrics import names
+from sa_study.metrics.comparability import FEATURE_PRECISION
 from sa_study.metrics.confidence import intervals
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
@@ -225,7 +225,9 @@ def _features(trained: TrainedNetwork, images: EvaluationImages, report: Report)
 
 def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation (n - 1; 0 for one run) of each figure over several evaluations."""
-    columns = {name: np.array([evaluation[name] for evaluation in evaluations]) for name in keys.TEST_FIGURES}
+    columns = {
+        name: np.array([evaluation[name] for evaluation in evaluations]) for name in names.TEST_FIGURES
+    }
     several = len(evaluations) > 1
     return {
         name: {"mean": float(column.mean()), "std": float(column.std(ddof=1)) if several else 0.0}
@@ -234,7 +236,7 @@ def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def _figures(metrics: RankingMetrics) -> dict[str, Any]:
-    rates: dict[str, Any] = {name: float(getattr(metrics, name)) for name in keys.TEST_FIGURES}
+    rates: dict[str, Any] = {name: float(getattr(metrics, name)) for name in names.TEST_FIGURES}
     return rates | {
         "intervals": intervals(metrics.queries),
         "cmc": [float(rate) for rate in metrics.cmc],

@@ -9,12 +9,12 @@ from google.protobuf import struct_pb2
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import Parameter
 
 STATE = "state"
 _ENDS = ("COMPLETE", "PRUNED", "FAIL")
-_NAMES = {keys.EPOCH: "best epoch", keys.RANK1: "rank-1", keys.RANK5: "rank-5", keys.RANK10: "rank-10"}
+_NAMES = {names.EPOCH: "best epoch", names.RANK1: "rank-1", names.RANK5: "rank-5", names.RANK10: "rank-10"}
 
 
 def plain(value: Any) -> Any:
@@ -36,7 +36,7 @@ def columns(search: Mapping[str, Parameter]) -> Summary:
             display_name=_NAMES.get(name, name),
             dataset_type=api_pb2.DATASET_VALIDATION,
         )
-        for name in (keys.MAP, keys.RANK1, keys.RANK5, keys.RANK10, keys.EPOCH)
+        for name in (names.MAP, names.RANK1, names.RANK5, names.RANK10, names.EPOCH)
     ]
     experiment = api_pb2.Experiment(hparam_infos=[*settings, end], metric_infos=figures)
     return _summary(metadata.EXPERIMENT_TAG, experiment=experiment)

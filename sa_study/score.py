@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sa_study import keys
+from sa_study.metrics import names
 
 Figures = Mapping[str, float]
 """The figures of one epoch, by name."""
@@ -18,7 +18,7 @@ def best_epoch(history: Iterable[Figures], metric: str) -> Figures:
         metric: The validation figure that is maximised. Where no epoch has it, because nothing was validated,
             the last epoch counts.
     """
-    return max(history, key=lambda figures: (figures.get(metric, 0.0), figures[keys.EPOCH]))
+    return max(history, key=lambda figures: (figures.get(metric, 0.0), figures[names.EPOCH]))
 
 
 def is_new_best(figures: Figures, best: Figures, metric: str) -> bool:

@@ -8,10 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sa_study import keys
 from sa_study.arithmetic import autocast, memory_format
 from sa_study.config import Settings
 from sa_study.errors import ConfigError
+from sa_study.metrics import names
 from sa_study.model.loss import total_loss
 from sa_study.model.network import SANet
 
@@ -38,7 +38,7 @@ class TrainingStep:
         self._settings = settings
         self._factors = (settings.backbone_lr_factor, 1.0)
         self._forward = _compiled(partial(_forward, net, settings, device), settings)
-        self.figures = (keys.LOSS, keys.TRAIN_ACCURACY, *(f"{keys.LOSS}/{name}" for name in net.branches))
+        self.figures = (names.LOSS, names.TRAIN_ACCURACY, *(f"{names.LOSS}/{name}" for name in net.branches))
         self.optimizer = torch.optim.SGD(
             [{"params": list(net.backbone_parameters())}, {"params": list(net.new_parameters())}],
             lr=settings.lr,

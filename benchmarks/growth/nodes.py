@@ -18,8 +18,8 @@ import numpy as np
 from ray import tune
 from ray.cluster_utils import Cluster
 
-from sa_study import keys
 from sa_study.data.store import ImageStore, TrainingData
+from sa_study.metrics import names
 from sa_study.space import Scheduler
 from sa_study.space_file import load_space, override
 from sa_study.study import launch
@@ -103,8 +103,8 @@ def sleeping_trial(epochs: int, seconds: float) -> Callable[..., None]:
     def run_trial(config: dict[str, Any], **parts: Any) -> None:
         for epoch in range(1, epochs + 1):
             time.sleep(seconds)
-            figures = {keys.EPOCH: epoch, keys.PROGRESS: 100 * epoch / epochs, keys.SECONDS: seconds}
-            figures |= dict.fromkeys(keys.RANKING, config["settings"]["lr"])
+            figures = {names.EPOCH: epoch, names.PROGRESS: 100 * epoch / epochs, names.SECONDS: seconds}
+            figures |= dict.fromkeys(names.RANKING, config["settings"]["lr"])
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / "checkpoint.pt").touch()
                 tune.report(figures, checkpoint=tune.Checkpoint.from_directory(folder))

@@ -11,7 +11,7 @@ from typing import Any
 import harness
 from simulation.written import write_study
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, open_storage, read_about, trials_in
 from sa_study.study.folder import StudyFolder
@@ -68,10 +68,10 @@ def _begin(folder: StudyFolder, config: StudyConfig) -> StudySearch:
 def _record(search: StudySearch, name: str) -> None:
     """The first epoch of a trial, written down."""
     result: dict[str, Any] = {
-        keys.EPOCH: 1,
-        keys.PROGRESS: 1.0,
-        **dict.fromkeys(keys.RANKING, 0.1),
-        keys.SECONDS: 1.0,
+        names.EPOCH: 1,
+        names.PROGRESS: 1.0,
+        **dict.fromkeys(names.RANKING, 0.1),
+        names.SECONDS: 1.0,
         "checkpoint_dir_name": "checkpoint_000000",
     }
     search.record_epoch(name, result, stopped=False)

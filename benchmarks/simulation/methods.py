@@ -21,7 +21,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import choose_winner, read_record
@@ -53,10 +53,10 @@ class Trial:
         return {
             "training_iteration": self.epoch,
             "checkpoint_dir_name": f"checkpoint_{self.epoch - 1:06d}",
-            keys.EPOCH: self.epoch,
-            keys.PROGRESS: 100 * self.epoch / len(self.run.reported),
-            keys.SECONDS: float(self.run.durations[self.epoch - 1]),
-            keys.MAP: float(self.run.reported[self.epoch - 1]),
+            names.EPOCH: self.epoch,
+            names.PROGRESS: 100 * self.epoch / len(self.run.reported),
+            names.SECONDS: float(self.run.durations[self.epoch - 1]),
+            names.MAP: float(self.run.reported[self.epoch - 1]),
         }
 
     @property
@@ -79,7 +79,7 @@ class Method:
 
     def reported(self, trial: Trial, result: dict[str, Any]) -> None:
         """What callbacks do with a result that scheduler and searcher have had."""
-        self._last[trial.number] = (result[keys.MAP], Choice(trial.number, trial.epoch))
+        self._last[trial.number] = (result[names.MAP], Choice(trial.number, trial.epoch))
 
     def ended(self) -> None:
         """Takes notice that a trial has ended."""
@@ -99,7 +99,7 @@ class OptunaMethod(Method):
             "epochs": IntDistribution(EPOCHS[0], EPOCHS[1], step=EPOCHS[2]),
         }
         search = OptunaSearch(
-            space, metric=keys.MAP, mode="max", sampler=sampler, seed=None if sampler else seed
+            space, metric=names.MAP, mode="max", sampler=sampler, seed=None if sampler else seed
         )
         super().__init__(ConcurrencyLimiter(search, max_concurrent=slots), scheduler)
 
@@ -124,9 +124,9 @@ class StudyMethod(Method):
         self._choice: Choice | None = None
         meter = Meter(Budget(), [], lambda: slots)
         self._study = StudySearch(
-            space=space, metric=keys.MAP, storage=storage, seed=seed, session="session", meter=meter
+            space=space, metric=names.MAP, storage=storage, seed=seed, session="session", meter=meter
         )
-        super().__init__(self._study, StudyScheduler(space.scheduler, keys.MAP, self._study, meter))
+        super().__init__(self._study, StudyScheduler(space.scheduler, names.MAP, self._study, meter))
 
     def settings(self, config: dict[str, Any]) -> dict[str, Any]:
         """The searched settings; the rest are the package's defaults."""
@@ -138,9 +138,9 @@ class StudyMethod(Method):
 
     def ended(self) -> None:
         """Chooses the winner as the package does; only a trial's end can change it."""
-        winner = choose_winner(self._study.study.get_trials(deepcopy=False), keys.MAP)
+        winner = choose_winner(self._study.study.get_trials(deepcopy=False), names.MAP)
         if winner:
-            self._choice = Choice(winner.number, int(read_record(winner).best[keys.EPOCH]))
+            self._choice = Choice(winner.number, int(read_record(winner).best[names.EPOCH]))
 
     def choice(self) -> Choice | None:
         """The winner now."""

@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, create_trial
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import Parameter, SearchSpace
 from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig
@@ -77,12 +77,12 @@ def ended_trial(space: SearchSpace, landscape: Landscape, number: int) -> Frozen
     for epoch in range(1, epochs + 1):
         figures = _figures(run, epoch)
         checkpoint = f"{SESSION}/{trial_folder(number)}/checkpoint_{epoch - 1:06d}"
-        record = record.after_epoch(figures, keys.MAP, checkpoint)
+        record = record.after_epoch(figures, names.MAP, checkpoint)
     record = dataclasses.replace(record, stopped=not record.finished)
     curve = {step_of(100 * (i + 1) / len(run.reported)): float(run.reported[i]) for i in range(epochs)}
     return create_trial(
         state=record.final_state,
-        values=objectives(record, keys.MAP, None) if record.finished else None,
+        values=objectives(record, names.MAP, None) if record.finished else None,
         params=point,
         distributions={name: distribution(space.search[name]) for name in point},
         user_attrs={"record": dataclasses.asdict(record)},
@@ -101,10 +101,10 @@ def _figures(run: Run, epoch: int) -> dict[str, float]:
     """What an epoch reports."""
     value = float(run.reported[epoch - 1])
     return {
-        keys.EPOCH: epoch,
-        keys.PROGRESS: 100 * epoch / len(run.reported),
-        keys.LOSS: 1 - value,
-        **dict.fromkeys(keys.RANKING, value),
-        keys.LATENCY: 1.0,
-        keys.SECONDS: float(run.durations[epoch - 1]),
+        names.EPOCH: epoch,
+        names.PROGRESS: 100 * epoch / len(run.reported),
+        names.LOSS: 1 - value,
+        **dict.fromkeys(names.RANKING, value),
+        names.LATENCY: 1.0,
+        names.SECONDS: float(run.durations[epoch - 1]),
     }

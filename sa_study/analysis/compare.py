@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from sa_study import keys
-from sa_study.comparability import why_not_comparable
 from sa_study.errors import DataError
 from sa_study.files import read_json
+from sa_study.metrics import names
+from sa_study.metrics.comparability import why_not_comparable
 from sa_study.metrics.confidence import LEVEL, Estimate, Stratum, difference
 from sa_study.metrics.query_scores import QueryScores
 
 _FILE = "evaluation.json"
-FIGURES = (keys.RANK1, keys.MAP)
+FIGURES = (names.RANK1, names.MAP)
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,8 @@ def _conclude(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tol
 
 
 def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None) -> Rerun:
-    from sa_study import keys
     from sa_study.analysis.reproduce.rerun import load_images, run_again
+    from sa_study.metrics import names
     from sa_study.report.console import epoch_line, phases
     from sa_study.report.reproduction import opening_line
 
@@ -97,18 +97,18 @@ def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None)
 
         def on_epoch(figures: Mapping[str, float]) -> None:
             output.say(epoch_line(figures, recorded.settings.epochs))
-            report("epochs", int(figures[keys.EPOCH]), recorded.goal)
+            report("epochs", int(figures[names.EPOCH]), recorded.goal)
 
         return run_again(recorded, data, on_epoch)
 
 
 def _tell(output: Output, recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) -> None:
-    from sa_study import keys
+    from sa_study.metrics import names
     from sa_study.report.reproduction import change_lines, figures_table, verdict_lines
 
     best = recorded.record.best
-    if best and int(best[keys.EPOCH]) in rerun.epochs:
-        output.end.print(figures_table(best, rerun.epochs[int(best[keys.EPOCH])]))
+    if best and int(best[names.EPOCH]) in rerun.epochs:
+        output.end.print(figures_table(best, rerun.epochs[int(best[names.EPOCH])]))
     style = {"equal": "green", "different": "red"}.get(verdict.result, "yellow")
     first, *rest = verdict_lines(recorded, rerun, verdict, tolerance)
     output.conclude(first, style)

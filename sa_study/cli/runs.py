@@ -81,10 +81,10 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one fixed configuration in this process, without Ray."""
-    from sa_study import keys
     from sa_study.cli.training import train_run
     from sa_study.config import Settings
     from sa_study.data.dataset import ReidDataset
+    from sa_study.metrics import names
     from sa_study.report.console import interval, percent, phases
     from sa_study.report.output import Output
     from sa_study.report.text import command
@@ -101,10 +101,10 @@ def train(
             ReidDataset(data_dir), run, lambda done, total: report("decode", done, total)
         )
     best = train_run(output, run, data, folder, resume)
-    figures = f": validation mAP {percent(best[keys.MAP])} %" if keys.MAP in best else ""
-    low, high = (best.get(end) for end in keys.INTERVALS[keys.MAP])
+    figures = f": validation mAP {percent(best[names.MAP])} %" if names.MAP in best else ""
+    low, high = (best.get(end) for end in names.INTERVALS[names.MAP])
     figures += "" if low is None or high is None else f" ({interval(low, high)})"
-    output.conclude(f"kept epoch {best[keys.EPOCH]:.0f}{figures} in {folder.best}")
+    output.conclude(f"kept epoch {best[names.EPOCH]:.0f}{figures} in {folder.best}")
     output.say(f"next: {command('evaluate', '--weights', folder.best, '--data-dir', data_dir)}")
     output.document({"weights": str(folder.best.absolute()), "best": dict(best)})
 

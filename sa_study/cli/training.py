@@ -40,7 +40,7 @@ def train_run(
     Raises:
         Exit: With 130 after Ctrl-C; the last epoch is saved.
     """
-    from sa_study import keys
+    from sa_study.metrics import names
     from sa_study.model.weights import pretrained_note
     from sa_study.report.console import epoch_line, phases
     from sa_study.report.text import command
@@ -59,7 +59,7 @@ def train_run(
 
             def on_epoch(figures: Mapping[str, float]) -> None:
                 nonlocal epoch
-                epoch = int(figures[keys.EPOCH])
+                epoch = int(figures[names.EPOCH])
                 output.say(epoch_line(figures, run.epochs))
                 report("epochs", epoch, run.epochs)
 

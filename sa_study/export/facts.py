@@ -9,11 +9,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study import keys
-from sa_study.comparability import why_not_comparable
 from sa_study.config import Settings, completed
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.files import read_json
+from sa_study.metrics import names
+from sa_study.metrics.comparability import why_not_comparable
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import Cost, study_cost
@@ -29,7 +29,7 @@ from sa_study.study.records import (
     trial_settings,
 )
 
-_MAY_DIFFER = {"device", "pretrained", keys.ACCUMULATE}
+_MAY_DIFFER = {"device", "pretrained", names.ACCUMULATE}
 """Settings that do not say of which trial a checkpoint is: an evaluation sets them itself."""
 
 
@@ -171,7 +171,7 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
     try:
         found = read_json(path)
         for figures in (found, found["reranked"]) if found["reranked"] else (found,):
-            for name in keys.TEST_FIGURES:
+            for name in names.TEST_FIGURES:
                 if isinstance(figures[name], str | bool) or not 0 <= figures[name] <= 1:
                     raise ValueError(name)
         for name, kind in (("queries", int), ("gallery", int), ("settings", dict)):
@@ -186,4 +186,4 @@ def _is_of(evaluation: Mapping[str, Any], run: Run) -> bool:
     """Whether an evaluation is of a trial's best epoch."""
     settings = {**run.settings.to_dict(), **{name: None for name in _MAY_DIFFER}}
     evaluated = {**completed(evaluation["settings"]), **{name: None for name in _MAY_DIFFER}}
-    return settings == evaluated and evaluation.get("checkpoint_epoch") == run.record.best.get(keys.EPOCH)
+    return settings == evaluated and evaluation.get("checkpoint_epoch") == run.record.best.get(names.EPOCH)

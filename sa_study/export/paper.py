@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sa_study import keys
-from sa_study.comparability import image_counts
 from sa_study.export.citations import SAMPLERS, SCHEDULERS
 from sa_study.export.facts import Run, StudyFacts
+from sa_study.metrics import names
+from sa_study.metrics.comparability import image_counts
 from sa_study.report.study import cost_line
 from sa_study.study.ledger import seen
 from sa_study.study.records import BASELINE, count_states
 
-_VALIDATION = (("rank-1", keys.RANK1), ("mAP", keys.MAP))
+_VALIDATION = (("rank-1", names.RANK1), ("mAP", names.MAP))
 _TEST = (*_VALIDATION, ("mAP (trap.)", "mAP_trapezoid"))
 _RERANKED = _VALIDATION
 

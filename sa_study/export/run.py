@@ -158,9 +158,9 @@ def _with_onnx(chosen: list[str], exported: Exported, *, asked: bool) -> list[st
 def _export_best(
     facts: StudyFacts, formats: Sequence[str], folder: Path, exported: Exported, report: Report
 ) -> None:
-    from sa_study import keys
     from sa_study.evaluation import load_network
     from sa_study.export.bundle import write_networks
+    from sa_study.metrics import names
     from sa_study.study.ledger import seen
     from sa_study.study.selection import keep_weights
     from sa_study.study.storage import Storage
@@ -176,7 +176,7 @@ def _export_best(
     source = {
         "study": facts.folder.root.name,
         "trial": best.trial.number,
-        "epoch": int(best.record.best[keys.EPOCH]),
+        "epoch": int(best.record.best[names.EPOCH]),
         f"validation {metric}": best.record.best[metric],
         **{said: facts.tests["best"][name] for said, name in _TEST if "best" in facts.tests},
         **({"test set": sentence} if (sentence := seen(facts.folder).sentence) else {}),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sa_study import keys
 from sa_study.export.facts import Run, StudyFacts
 from sa_study.export.tabular import Column
+from sa_study.metrics import names
 from sa_study.space import Parameter
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, pareto_front, step_of
@@ -22,10 +22,10 @@ _FIGURES = (
     Column("epochs", "integer", "length of its schedule, in epochs"),
     Column("epochs_completed", "integer", "epochs that it came to"),
     Column("best_epoch", "integer", "the epoch whose validation figures and checkpoint count"),
-    *(Column(name, "number", f"validation {name} of the best epoch, 0 to 1") for name in keys.RANKING),
+    *(Column(name, "number", f"validation {name} of the best epoch, 0 to 1") for name in names.RANKING),
     *(
         Column(name, "number", f"{end} end of the 95 % interval of that {figure}, over the identities")
-        for figure, ends in keys.INTERVALS.items()
+        for figure, ends in names.INTERVALS.items()
         for name, end in zip(ends, ("lower", "upper"), strict=True)
     ),
 )
@@ -83,9 +83,9 @@ def trial_rows(facts: StudyFacts) -> list[list[Any]]:
             *(_of_kind(_kind(p), trial.params.get(name)) for name, p in facts.config.space.search.items()),
             run.settings.epochs,
             record.epoch,
-            int(record.best[keys.EPOCH]) if record.best else None,
-            *(record.best.get(name) for name in keys.RANKING),
-            *(record.best.get(name) for ends in keys.INTERVALS.values() for name in ends),
+            int(record.best[names.EPOCH]) if record.best else None,
+            *(record.best.get(name) for name in names.RANKING),
+            *(record.best.get(name) for ends in names.INTERVALS.values() for name in ends),
             record.epochs_run,
             record.seconds,
             record.gpu_seconds,
@@ -117,7 +117,7 @@ def epoch_rows(facts: StudyFacts, epochs: Epochs) -> list[list[Any]]:
 def _known(run: Run, epoch: int, metric: str) -> dict[str, float]:
     """What the database alone knows of an epoch: the score of each, all figures of the best and the last."""
     for figures in (run.record.best, run.record.last):
-        if figures.get(keys.EPOCH) == epoch:
+        if figures.get(names.EPOCH) == epoch:
             return {name: value for name, value in figures.items() if is_figure(name)}
     value = run.trial.intermediate_values.get(step_of(run.settings.progress(epoch)))
     return {} if value is None else {metric: value}
@@ -125,17 +125,17 @@ def _known(run: Run, epoch: int, metric: str) -> dict[str, float]:
 
 def is_figure(name: str) -> bool:
     """Whether an epoch reports something under this name that is a figure of it."""
-    return name in _EPOCH_FIGURES or name.startswith(f"{keys.LOSS}/")
+    return name in _EPOCH_FIGURES or name.startswith(f"{names.LOSS}/")
 
 
 _EPOCH_FIGURES = {
-    *keys.RANKING,
-    keys.LOSS,
-    keys.TRAIN_ACCURACY,
-    keys.LR,
-    keys.IMAGES_PER_SECOND,
-    keys.SECONDS,
-    keys.LATENCY,
+    *names.RANKING,
+    names.LOSS,
+    names.TRAIN_ACCURACY,
+    names.LR,
+    names.IMAGES_PER_SECOND,
+    names.SECONDS,
+    names.LATENCY,
 }
 
 

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtri, stdtr, stdtrit
 
-from sa_study import keys
 from sa_study.errors import DataError
+from sa_study.metrics import names
 from sa_study.metrics.query_scores import QueryScores
 
 LEVEL = 0.95
 _NO_VARIANCE = 1e-24
-FIGURES = (keys.RANK1, keys.MAP)
+FIGURES = (names.RANK1, names.MAP)
 """The figures that are reported with an interval."""
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ def interval_bounds(scores: QueryScores) -> dict[str, float]:
         name: value
         for figure, found in intervals(scores).items()
         if found
-        for name, value in zip(keys.INTERVALS[figure], found, strict=True)
+        for name, value in zip(names.INTERVALS[figure], found, strict=True)
     }
 
 
@@ -198,7 +198,7 @@ def _same_scores(ours: Sequence[Stratum], theirs: Sequence[Stratum]) -> bool:
     ]
     return all(
         np.array_equal(mine.average_precision, other.average_precision, equal_nan=True)
-        and (mine.of(keys.MAP) < 1).any()
+        and (mine.of(names.MAP) < 1).any()
         for mine, other in pairs
     )
 

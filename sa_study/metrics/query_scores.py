@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sa_study import keys
 from sa_study.errors import DataError
+from sa_study.metrics import names
 from sa_study.metrics.arrays import as_tensor, label_vector, real_array
 
 
@@ -59,7 +59,7 @@ class QueryScores:
         Args:
             figure: `mAP`, or `rank1`, `rank5`, `rank10`.
         """
-        if figure == keys.MAP:
+        if figure == names.MAP:
             return self.average_precision[self.valid]
         return (self.first_match[self.valid] <= int(figure.removeprefix("rank"))).astype(np.float64)
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sa_study import keys
 from sa_study.arithmetic import memory_format, prepare_device
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore
@@ -25,6 +24,7 @@ from sa_study.errors import StudyFolderError
 from sa_study.evaluation import Report
 from sa_study.features import extract_features
 from sa_study.files import errors_name, require_place
+from sa_study.metrics import names
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
 from sa_study.pictures import activation, attention, curve, failures, histogram, lists
@@ -166,7 +166,7 @@ def _curve_sheets(
 
 
 def _rates(metrics: RankingMetrics) -> dict[str, Any]:
-    return {name: float(getattr(metrics, name)) for name in keys.STUDY_METRICS}
+    return {name: float(getattr(metrics, name)) for name in names.STUDY_METRICS}
 
 
 def _map_sheets(

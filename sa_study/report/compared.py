@@ -8,11 +8,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.console import make_table, percent
 from sa_study.report.text import clean
 
-_NAMES = {keys.RANK1: "rank-1", keys.MAP: "mAP"}
+_NAMES = {names.RANK1: "rank-1", names.MAP: "mAP"}
 
 
 def compared_table(found: Mapping[str, Any]) -> Table:
@@ -43,7 +43,7 @@ def compared_table(found: Mapping[str, Any]) -> Table:
 
 def conclusion(found: Mapping[str, Any]) -> str:
     """Whether a difference is shown, and what that covers."""
-    row = found["plain"][keys.MAP]
+    row = found["plain"][names.MAP]
     if row["low"] > 0 or row["high"] < 0:
         said = f"B is {'better' if row['low'] > 0 else 'worse'} in mAP"
     else:

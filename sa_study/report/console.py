@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from sa_study import keys
-from sa_study.comparability import image_counts
 from sa_study.data.check import DataReport
+from sa_study.metrics import names
+from sa_study.metrics.comparability import image_counts
 from sa_study.report.output import lively
 from sa_study.report.text import clean
 
@@ -86,13 +86,13 @@ def phases(console: Console) -> Iterator[PhaseReport]:
 
 def epoch_line(figures: Mapping[str, float], epochs: int) -> str:
     """One line for an epoch of a run in this process."""
-    parts = [f"epoch {figures[keys.EPOCH]:.0f}/{epochs}", f"loss {figures[keys.LOSS]:.3f}"]
-    parts.append(f"train accuracy {percent(figures[keys.TRAIN_ACCURACY])} %")
-    if keys.MAP in figures:
-        parts.append(f"rank-1 {percent(figures[keys.RANK1])} %")
-        parts.append(f"mAP {percent(figures[keys.MAP])} %")
-    parts.append(f"lr {figures[keys.LR]:.2g}")
-    parts.append(f"{figures[keys.IMAGES_PER_SECOND]:.0f} images/s")
+    parts = [f"epoch {figures[names.EPOCH]:.0f}/{epochs}", f"loss {figures[names.LOSS]:.3f}"]
+    parts.append(f"train accuracy {percent(figures[names.TRAIN_ACCURACY])} %")
+    if names.MAP in figures:
+        parts.append(f"rank-1 {percent(figures[names.RANK1])} %")
+        parts.append(f"mAP {percent(figures[names.MAP])} %")
+    parts.append(f"lr {figures[names.LR]:.2g}")
+    parts.append(f"{figures[names.IMAGES_PER_SECOND]:.0f} images/s")
     return "  ".join(parts)
 
 
@@ -108,9 +108,9 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "
     for column in ("rank-1", "rank-5", "rank-10", "mAP", "trapezoid", "mINP", "all-shots"):
         table.add_column(column, justify="right")
     for label, evaluation in evaluations.items():
-        table.add_row(escape(clean(label)), *(_rate(evaluation, name) for name in keys.TEST_FIGURES))
+        table.add_row(escape(clean(label)), *(_rate(evaluation, name) for name in names.TEST_FIGURES))
         if again := evaluation["reranked"]:
-            row = (_rate(again, name) for name in keys.TEST_FIGURES)
+            row = (_rate(again, name) for name in names.TEST_FIGURES)
             table.add_row(escape(clean(f"{label}, re-ranked")), *row)
     seconds = sum(sum(evaluation["seconds"].values()) for evaluation in evaluations.values())
     table.caption = (

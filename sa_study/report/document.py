@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.page.view import make_view
 from sa_study.report.verdict import judge, validation_lead
 from sa_study.study.config import StudyConfig
@@ -77,7 +77,7 @@ def study_document(
 
 
 def _interval(figures: Mapping[str, float], metric: str) -> list[Any] | None:
-    ends = [_finite(figures.get(name)) for name in keys.INTERVALS[metric]]
+    ends = [_finite(figures.get(name)) for name in names.INTERVALS[metric]]
     return None if None in ends else ends
 
 
@@ -94,7 +94,7 @@ def _trial(trial: FrozenTrial, config: StudyConfig) -> dict[str, Any]:
         "epoch": record.epoch,
         "epochs": config.space.settings(configuration(trial)).epochs,
         "curve": [value for _, value in sorted(trial.intermediate_values.items())],
-        keys.SECONDS: record.seconds,
+        names.SECONDS: record.seconds,
         "gpu_seconds": record.gpu_seconds,
         "failure": record.failure or None,
         "notes": record.notes,

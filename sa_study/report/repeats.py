@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.table import Table
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.console import make_table, percent
 from sa_study.report.text import number, safe, suggested_text
 
-_NAMES = {keys.RANK1: "rank-1", keys.MAP: "mAP"}
-_FIGURES = (keys.MAP, keys.RANK1)
+_NAMES = {names.RANK1: "rank-1", names.MAP: "mAP"}
+_FIGURES = (names.MAP, names.RANK1)
 
 
 @dataclass(frozen=True)

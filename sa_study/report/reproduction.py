@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.console import make_table
 from sa_study.study.result_rows import is_number
 
@@ -23,14 +23,14 @@ _MOST = 8
 
 def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> Table:
     """The best epoch's figures then and now, with all their digits."""
-    table = make_table(f"Epoch {recorded[keys.EPOCH]:.0f}, the best: per cent")
+    table = make_table(f"Epoch {recorded[names.EPOCH]:.0f}, the best: per cent")
     table.add_column("")
     for column in ("recorded", "rerun", "difference"):
         table.add_column(column, justify="right")
-    for name in (*keys.RANKING, keys.LOSS):
+    for name in (*names.RANKING, names.LOSS):
         was: Any = recorded.get(name)
         is_now: Any = rerun.get(name)
-        factor = 1 if name == keys.LOSS else 100
+        factor = 1 if name == names.LOSS else 100
         if not (is_number(was) and is_number(is_now)):
             continue
         apart = "0" if was == is_now else f"{factor * (is_now - was):+.2g}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.console import evaluation_table, make_table, percent
 from sa_study.report.repeats import points
 from sa_study.report.text import safe
@@ -34,11 +34,11 @@ def _summary(found: Mapping[str, Any], seeds: int) -> Table:
     for column in ("", "rank-1", "mAP"):
         table.add_column(column, justify="right" if column else "left")
     for choice in found["configurations"]:
-        rows = [choice["summary"][figure] for figure in (keys.RANK1, keys.MAP)]
+        rows = [choice["summary"][figure] for figure in (names.RANK1, names.MAP)]
         cells = [f"{percent(row['mean'])} ± {percent(row['std'])}" for row in rows]
         table.add_row(safe(choice["name"]), *cells)
     if difference := found["difference"]:
-        table.add_row("difference", *(points(difference[figure]) for figure in (keys.RANK1, keys.MAP)))
+        table.add_row("difference", *(points(difference[figure]) for figure in (names.RANK1, names.MAP)))
         covers = "and seeds" if seeds > 1 else "only: what other seeds would change takes --seeds 3 to tell"
         table.caption = f"Paired by query; 95 % intervals over identities {covers}."
     if reason := found["not_compared"]:

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 from rich.text import Text
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.console import duration, interval, make_table, percent
 from sa_study.report.live.snapshot import Snapshot, rows_of
 from sa_study.report.live.view import StudyView
@@ -38,7 +38,7 @@ def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int 
 def front_table(trials: Sequence[FrozenTrial], config: StudyConfig) -> Table:
     """The Pareto front of a study with two objectives."""
     assert config.minimize is not None
-    unit = keys.SECOND_OBJECTIVES[config.minimize]
+    unit = names.SECOND_OBJECTIVES[config.minimize]
     table = make_table(f"Pareto front: no other trial has a greater {config.metric} and fewer {unit}")
     for column in ("trial", f"{config.metric}, %", unit):
         table.add_column(column, justify="right", no_wrap=True)
@@ -105,7 +105,7 @@ def interval_line(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, con
     found = {}
     for name, trial in named.items():
         best = read_record(trial).best if trial else {}
-        low, high = (best.get(end) for end in keys.INTERVALS[config.metric])
+        low, high = (best.get(end) for end in names.INTERVALS[config.metric])
         if low is not None and high is not None:
             found[name] = interval(low, high)
     said = ", ".join(f"{name} {ends}" for name, ends in found.items())

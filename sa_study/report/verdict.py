@@ -11,8 +11,8 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from sa_study import keys
-from sa_study.comparability import why_not_comparable
+from sa_study.metrics import names
+from sa_study.metrics.comparability import why_not_comparable
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
 from sa_study.study.records import same_validation
 
@@ -101,8 +101,8 @@ def test_gain(study: StudyView) -> Gain | None:
     from sa_study.analysis.compare import paired_difference  # imports SciPy, which takes its time
 
     best, baseline = (study.evaluations[name] for name in ("best", "baseline"))
-    found = paired_difference(baseline, best, keys.MAP)
-    mean = float(best[keys.MAP] - baseline[keys.MAP])
+    found = paired_difference(baseline, best, names.MAP)
+    mean = float(best[names.MAP] - baseline[names.MAP])
     return Gain(mean, found.low, found.high) if found else Gain(mean)
 
 
@@ -184,6 +184,6 @@ def _intervals_overlap_widely(study: StudyView, winner: TrialView) -> bool:
     baseline = study.baseline
     if baseline is None or winner.score is None or baseline.score is None:
         return False
-    low_end, high_end = keys.INTERVALS[study.config.metric]
+    low_end, high_end = names.INTERVALS[study.config.metric]
     low, high = winner.figures.get(low_end), baseline.figures.get(high_end)
     return (low is not None and baseline.score >= low) or (high is not None and winner.score <= high)

@@ -8,8 +8,8 @@ from typing import Any
 
 from ray import tune
 
-from sa_study import keys
 from sa_study.curves import RunWriter
+from sa_study.metrics import names
 from sa_study.study.records import TrialEvent, trial_folder
 from sa_study.study.search import StudySearch
 
@@ -47,17 +47,17 @@ class StudyCallback(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any
     ) -> None:
         """Writes an epoch's figures, or a trial's failure; the database, which decides, comes last."""
-        if keys.EPOCH in result:
-            self._forgive(trial, result[keys.EPOCH])
-            self._writer(trial, result[keys.EPOCH]).write_epoch(result)
-        elif keys.FAILURE not in result:
+        if names.EPOCH in result:
+            self._forgive(trial, result[names.EPOCH])
+            self._writer(trial, result[names.EPOCH]).write_epoch(result)
+        elif names.FAILURE not in result:
             return
         if self._search.record(trial.trial_id).over:
             self._close(trial)
         self._search.commit(trial.trial_id)
-        for note in result.get(keys.NOTES, []):
+        for note in result.get(names.NOTES, []):
             self._emit(trial, "note", note)
-        if keys.EPOCH in result:
+        if names.EPOCH in result:
             self._emit(trial, "epoch")
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from sa_study import keys
 from sa_study.config import is_file_name
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.find import find_dataset
 from sa_study.data.layouts import SPLITS
 from sa_study.errors import ConfigError, DataError, StudyFolderError
 from sa_study.files import expanded
+from sa_study.metrics import names
 from sa_study.redaction import is_secret_name
 from sa_study.space import SearchSpace
 from sa_study.space_file import parse_space
@@ -72,7 +72,7 @@ class StudyConfig:
 
     data_dir: Path
     space: SearchSpace
-    metric: str = keys.MAP
+    metric: str = names.MAP
     trials: int
     time_budget: float | None = None
     epoch_budget: int | None = None
@@ -88,8 +88,8 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         self._check_types()
-        if self.metric not in keys.STUDY_METRICS:
-            raise ConfigError(f"--metric: {self.metric!r} is not one of {', '.join(keys.STUDY_METRICS)}")
+        if self.metric not in names.STUDY_METRICS:
+            raise ConfigError(f"--metric: {self.metric!r} is not one of {', '.join(names.STUDY_METRICS)}")
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"--seed: {self.seed} is not between 0 and {2**31 - 1}")
         if self.trials < 1:
@@ -117,8 +117,8 @@ class StudyConfig:
                 raise ConfigError(f"{option}: {value} is not above 0; leave it out for no limit")
         if self.gpu_hours is not None and self.gpus_per_trial == 0:
             raise ConfigError(f"--gpu-hours: {self.gpu_hours:g}, but trials are given no GPU")
-        if self.minimize not in (None, *keys.SECOND_OBJECTIVES):
-            allowed = ", ".join(keys.SECOND_OBJECTIVES)
+        if self.minimize not in (None, *names.SECOND_OBJECTIVES):
+            allowed = ", ".join(names.SECOND_OBJECTIVES)
             raise ConfigError(f"--minimize: {self.minimize!r} is not one of {allowed}")
         if self.minimize and self.space.scheduler.name != "none":
             # A rule that compares one figure would stop the cheap end of the front.

@@ -13,8 +13,8 @@ import numpy as np
 import optuna
 from ray.tune.schedulers import TrialScheduler
 
-from sa_study import keys
 from sa_study.config import Settings
+from sa_study.metrics import names
 from sa_study.space import Scheduler, SearchSpace
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import BASELINE
@@ -141,7 +141,7 @@ class _Curve:
         self.epoch += 1
         progress = 100 * self.epoch / self._epochs
         value += self._ceiling * (1 - math.exp(-progress / self._pace))
-        return {keys.PROGRESS: progress, keys.MAP: value}
+        return {names.PROGRESS: progress, names.MAP: value}
 
 
 class _Course:
@@ -149,7 +149,7 @@ class _Course:
 
     def __init__(self, curves: Sequence[_Curve], scheduler: Scheduler, terms: Terms):
         self._terms = terms
-        self._rule = make_rule(scheduler, keys.MAP)
+        self._rule = make_rule(scheduler, names.MAP)
         self._now = 0.0
         self._meter = Meter(
             terms.budget, (), capacity=lambda: terms.slots, gpus=terms.gpus, clock=lambda: self._now

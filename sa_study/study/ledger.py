@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sa_study import keys
 from sa_study.errors import StudyFolderError
 from sa_study.files import read_json, require_place, write_json
+from sa_study.metrics import names
 from sa_study.provenance import command_line, utc_now
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import change_lock
@@ -188,8 +188,8 @@ def _summary(entries: Sequence[Mapping[str, Any]], *, own: bool = True) -> Seen:
 
 def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
     again = found.get("reranked")
-    rates = {name: found[name] for name in keys.STUDY_METRICS}
-    return {**rates, "reranked": {name: again[name] for name in keys.STUDY_METRICS} if again else None}
+    rates = {name: found[name] for name in names.STUDY_METRICS}
+    return {**rates, "reranked": {name: again[name] for name in names.STUDY_METRICS} if again else None}
 
 
 @contextmanager

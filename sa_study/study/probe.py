@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sa_study import keys
 from sa_study.arithmetic import prepare_device
 from sa_study.config import Settings
 from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
 from sa_study.engine import Trainer
 from sa_study.errors import RunFailed
+from sa_study.metrics import names
 from sa_study.model.network import SANet
 
 _SECONDS = 12.0
@@ -81,7 +81,7 @@ def probe(settings: Settings, data: TrainingData, progress: Progress) -> Speed:
         torch.set_num_threads(threads)
         progress(100, 100)
     rate, latency = (
-        statistics.median(one[name] for one in figures) for name in (keys.IMAGES_PER_SECOND, keys.LATENCY)
+        statistics.median(one[name] for one in figures) for name in (names.IMAGES_PER_SECOND, names.LATENCY)
     )
     trained = len(data.train) // settings.batch_size * settings.batch_size
     seconds = trained / rate + (len(data.query) + len(data.gallery)) * latency / 1000

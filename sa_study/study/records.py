@@ -10,9 +10,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study import keys
 from sa_study.config import Settings
 from sa_study.errors import StudyFolderError
+from sa_study.metrics import names
 from sa_study.score import is_new_best
 from sa_study.space import SearchSpace, default_of
 from sa_study.study.vetting import record_fault
@@ -64,12 +64,12 @@ class TrialRecord:
     @property
     def epoch(self) -> int:
         """Completed epochs."""
-        return int(self.last.get(keys.EPOCH, 0))
+        return int(self.last.get(names.EPOCH, 0))
 
     @property
     def finished(self) -> bool:
         """Whether the whole schedule was run."""
-        return self.last.get(keys.PROGRESS, 0.0) >= 100.0
+        return self.last.get(names.PROGRESS, 0.0) >= 100.0
 
     @property
     def over(self) -> bool:
@@ -98,7 +98,7 @@ class TrialRecord:
     ) -> TrialRecord:
         """The record with one more epoch; the later one of equally good epochs is the best."""
         better = is_new_best(figures, self.best, metric)
-        latency = figures.get(keys.LATENCY, 0.0)
+        latency = figures.get(names.LATENCY, 0.0)
         return dataclasses.replace(
             self,
             last=dict(figures),
@@ -106,8 +106,8 @@ class TrialRecord:
             last_checkpoint=checkpoint,
             best_checkpoint=checkpoint if better else self.best_checkpoint,
             epochs_run=self.epochs_run + 1,
-            seconds=self.seconds + figures[keys.SECONDS],
-            gpu_seconds=self.gpu_seconds + gpus * figures[keys.SECONDS],
+            seconds=self.seconds + figures[names.SECONDS],
+            gpu_seconds=self.gpu_seconds + gpus * figures[names.SECONDS],
             latency=min(latency, self.latency or latency),
         )
 
@@ -175,7 +175,7 @@ def configuration(trial: FrozenTrial) -> dict[str, Any]:
 
 def trial_settings(space: SearchSpace, suggested: Mapping[str, Any], record: TrialRecord) -> Settings:
     """The complete settings that a trial runs with."""
-    more = {keys.ACCUMULATE: record.accumulate} if record.accumulate else {}
+    more = {names.ACCUMULATE: record.accumulate} if record.accumulate else {}
     return space.settings({**suggested, **more})
 
 
@@ -198,7 +198,7 @@ def same_validation(space: SearchSpace, one: Mapping[str, Any], other: Mapping[s
 
 def objectives(record: TrialRecord, metric: str, minimize: str | None) -> list[float]:
     """A trial's values for Optuna: its score, and the second objective where there is one."""
-    second = {keys.COST: record.cost, keys.LATENCY: record.latency}
+    second = {names.COST: record.cost, names.LATENCY: record.latency}
     return [record.best[metric], *([second[minimize]] if minimize else [])]
 
 

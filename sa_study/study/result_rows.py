@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.fs
 
-from sa_study import keys
+from sa_study.metrics import names
 
 _MOST = 2**1000
 _MOST_BYTES = 2**28
@@ -31,7 +31,7 @@ class Row:
     @property
     def epoch(self) -> int:
         """The epoch it tells of; 0 for none."""
-        epoch: Any = self.values.get(keys.EPOCH)
+        epoch: Any = self.values.get(names.EPOCH)
         return int(epoch) if is_number(epoch) and abs(epoch) < 2**31 else 0
 
 
@@ -117,9 +117,9 @@ def is_number(value: Any) -> bool:
 
 def deterministic(values: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of an epoch that are the same whenever it is run, without the times that it took."""
-    repeatable = {keys.EPOCH, keys.PROGRESS, keys.TRAIN_ACCURACY, keys.LR, keys.LOSS, *keys.RANKING}
+    repeatable = {names.EPOCH, names.PROGRESS, names.TRAIN_ACCURACY, names.LR, names.LOSS, *names.RANKING}
     return {
         name: value
         for name, value in values.items()
-        if name in repeatable or name.startswith(f"{keys.LOSS}/")
+        if name in repeatable or name.startswith(f"{names.LOSS}/")
     }

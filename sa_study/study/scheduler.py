@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import Scheduler
 from sa_study.study.memory import MemoryKills
 from sa_study.study.meter import Meter
@@ -49,7 +49,7 @@ class StudyScheduler(FIFOScheduler):
         self._kills = kills
         for trial in earlier:
             # A value beyond the record belongs to an epoch that will be run again.
-            last = step_of(read_record(trial).last.get(keys.PROGRESS, 0.0))
+            last = step_of(read_record(trial).last.get(names.PROGRESS, 0.0))
             values = {progress_of(step): v for step, v in trial.intermediate_values.items() if step <= last}
             self._rule.replay(trial.number, values)
 
@@ -62,16 +62,16 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether a trial goes on."""
-        if keys.HALT in result:
-            self._meter.halt(f"trial {trial.config['number']}: {result[keys.HALT]}")
+        if names.HALT in result:
+            self._meter.halt(f"trial {trial.config['number']}: {result[names.HALT]}")
             return TrialScheduler.STOP
-        if keys.FAILURE in result:
-            self._search.record_failure(trial.trial_id, str(result[keys.FAILURE]))
+        if names.FAILURE in result:
+            self._search.record_failure(trial.trial_id, str(result[names.FAILURE]))
             return TrialScheduler.STOP
         decision = str(self._rule.on_trial_result(tune_controller, trial, result))
         if trial.config["number"] == BASELINE:
             decision = TrialScheduler.CONTINUE
-        finished = result[keys.PROGRESS] >= 100
+        finished = result[names.PROGRESS] >= 100
         stopped = decision == TrialScheduler.STOP and not finished
         self._search.record_epoch(trial.trial_id, result, stopped=stopped)
         goes_on = not (stopped or finished or self._meter.over)

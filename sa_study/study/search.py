@@ -19,7 +19,7 @@ import optuna
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import SearchSpace
 from sa_study.study.meter import Meter
 from sa_study.study.records import (
@@ -149,10 +149,10 @@ class StudySearch(Searcher):
         self._records[trial_id] = dataclasses.replace(
             record,
             stopped=stopped,
-            accumulate=int(result.get(keys.ACCUMULATE, record.accumulate)),
-            notes=[*record.notes, *result.get(keys.NOTES, [])],
+            accumulate=int(result.get(names.ACCUMULATE, record.accumulate)),
+            notes=[*record.notes, *result.get(names.NOTES, [])],
         )
-        self._meter.add_epoch(figures[keys.SECONDS])
+        self._meter.add_epoch(figures[names.SECONDS])
 
     def record_failure(self, trial_id: str, reason: str) -> None:
         """Takes in why a trial cannot go on; `commit` writes it down."""
@@ -185,7 +185,7 @@ class StudySearch(Searcher):
         # First the curve, then the record: a trial goes on after the epoch of its record.
         if record.last:
             trial.storage.set_trial_intermediate_value(
-                trial._trial_id, step_of(record.last[keys.PROGRESS]), record.last[self._figure]
+                trial._trial_id, step_of(record.last[names.PROGRESS]), record.last[self._figure]
             )
         write_record(trial, record)
         self.study.set_user_attr(f"{LAUNCH}{self._session}", self._meter.to_dict())
@@ -215,17 +215,17 @@ class StudySearch(Searcher):
 
 def _reported(result: Mapping[str, Any]) -> list[str]:
     reported = {
-        keys.EPOCH,
-        keys.PROGRESS,
-        keys.TRAIN_ACCURACY,
-        keys.LR,
-        keys.IMAGES_PER_SECOND,
-        keys.SECONDS,
-        keys.LATENCY,
-        *keys.RANKING,
-        *itertools.chain(*keys.INTERVALS.values()),
+        names.EPOCH,
+        names.PROGRESS,
+        names.TRAIN_ACCURACY,
+        names.LR,
+        names.IMAGES_PER_SECOND,
+        names.SECONDS,
+        names.LATENCY,
+        *names.RANKING,
+        *itertools.chain(*names.INTERVALS.values()),
     }
-    return [name for name in result if name in reported or name.split("/")[0] == keys.LOSS]
+    return [name for name in result if name in reported or name.split("/")[0] == names.LOSS]
 
 
 def settle(storage: optuna.storages.BaseStorage, metric: str, minimize: str | None = None) -> None:

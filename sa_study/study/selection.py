@@ -7,10 +7,10 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
 from sa_study.config import completed
 from sa_study.errors import RunFailed, WeightsError
+from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import BASELINE, choose_winner, read_record, trial_settings
@@ -31,8 +31,8 @@ def keep_weights(trial: FrozenTrial, config: StudyConfig, storage: Storage, path
     def is_it(checkpoint: Checkpoint) -> bool:
         same_epoch = checkpoint.history[-1].get(config.metric) == record.best[config.metric]
         # The best epoch may lie before the one in which the GPU memory was full.
-        same = {**completed(checkpoint.settings), keys.ACCUMULATE: settings[keys.ACCUMULATE]} == settings
-        return same_epoch and checkpoint.epoch == record.best[keys.EPOCH] and same
+        same = {**completed(checkpoint.settings), names.ACCUMULATE: settings[names.ACCUMULATE]} == settings
+        return same_epoch and checkpoint.epoch == record.best[names.EPOCH] and same
 
     with suppress(WeightsError):  # missing, or damaged: written again
         if is_it(load_checkpoint(path)):
@@ -57,7 +57,7 @@ def keep_winner(folder: StudyFolder, config: StudyConfig, trials: list[FrozenTri
     name = "the baseline" if winner.number == BASELINE else f"trial {winner.number}"
     comment = (
         f"{name} of {folder.root.name}: validation {config.metric} {record.best[config.metric]:.4f} "
-        f"at epoch {record.best[keys.EPOCH]:.0f}\n"
+        f"at epoch {record.best[names.EPOCH]:.0f}\n"
         f"python run_study.py train --config {folder.best_settings} --data-dir {config.data_dir} --out DIR"
     )
     settings = trial_settings(config.space, winner.params, record)

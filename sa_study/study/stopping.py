@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import Scheduler
 from sa_study.study.rungs import bracket_count, bracket_of
 
@@ -38,7 +38,7 @@ def make_rule(scheduler: Scheduler, metric: str) -> Any:
         return NoStopping()  # type: ignore[no-untyped-call]
     if scheduler.name == "median":
         return MedianRule(
-            keys.PROGRESS, metric, "max", grace_period=scheduler.grace_period, min_samples_required=3
+            names.PROGRESS, metric, "max", grace_period=scheduler.grace_period, min_samples_required=3
         )
     return HalvingRule(
         scheduler,
@@ -61,7 +61,7 @@ class HalvingRule(AsyncHyperBandScheduler):
 
     def __init__(self, scheduler: Scheduler, metric: str):
         super().__init__(
-            keys.PROGRESS,
+            names.PROGRESS,
             metric,
             "max",
             max_t=100,
@@ -100,7 +100,7 @@ class MedianRule(MedianStoppingRule):
         """Fills in the results by which others are judged."""
         stand_in: Any = _stand_in(number)
         for progress, value in sorted(values.items()):
-            self._results[stand_in].append({keys.PROGRESS: progress, self._metric: value})
+            self._results[stand_in].append({names.PROGRESS: progress, self._metric: value})
 
     def adopt(self, trial: Any) -> None:
         """Gives the trial its earlier results."""

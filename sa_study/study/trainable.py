@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from ray import tune
 
-from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from sa_study.config import Settings
 from sa_study.data.store import Folds
 from sa_study.engine import Trainer
 from sa_study.errors import ConfigError, Diverged, WeightsError
+from sa_study.metrics import names
 from sa_study.study.session import Session
 from sa_study.study.starts import Starts
 from sa_study.study.storage import Storage
@@ -58,9 +58,9 @@ def run_trial(
         while not run.trainer.finished:
             _report(run.epoch(), run.trainer, storage, session.checkpoints if session else None)
     except Diverged as error:
-        tune.report({metric: math.nan, keys.FAILURE: str(error)})
+        tune.report({metric: math.nan, names.FAILURE: str(error)})
     except _DiskFullError as error:
-        tune.report({metric: math.nan, keys.HALT: str(error)})
+        tune.report({metric: math.nan, names.HALT: str(error)})
 
 
 def _report(figures: dict[str, Any], trainer: Trainer, storage: Storage, temporary: Path | None) -> None:
@@ -149,9 +149,9 @@ class Run:
             if not self._halve():
                 raise Diverged(f"epoch {self.trainer.epoch + 1}: {_first_line(error)}") from None
             return self.epoch()
-        told: dict[str, Any] = {keys.ACCUMULATE: self.trainer.settings.accumulate}
+        told: dict[str, Any] = {names.ACCUMULATE: self.trainer.settings.accumulate}
         if self._notes:
-            told[keys.NOTES], self._notes = self._notes, []
+            told[names.NOTES], self._notes = self._notes, []
         return {**figures, **told}
 
     def _halve(self) -> bool:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sa_study import keys
 from sa_study.config import MAX_EPOCHS
+from sa_study.metrics import names
 from sa_study.tags import tag_of
 
 _PLACE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
@@ -53,8 +53,8 @@ def row_fault(values: Mapping[str, Any], needed: Iterable[str] = ()) -> str:
         values: The line.
         needed: Figures that it must have besides the progress.
     """
-    name = f"epoch {_shown(values.get(keys.EPOCH))}"
-    for figure in (keys.PROGRESS, *needed):
+    name = f"epoch {_shown(values.get(names.EPOCH))}"
+    for figure in (names.PROGRESS, *needed):
         if not isinstance(values.get(figure), int | float):
             return f"{name}: {figure} is {_shown(values.get(figure))}, not a number"
     for figure, value in values.items():
@@ -81,15 +81,15 @@ def launch_fault(used: object) -> str:
 def _figures_fault(which: str, figures: object) -> str:
     if not isinstance(figures, Mapping):
         return f"{which} is {_shown(figures)}, not figures by name"
-    bounds = [name for ends in keys.INTERVALS.values() for name in ends]
-    for name in (*keys.RANKING, *bounds, keys.SECONDS, keys.LATENCY, keys.EPOCH, keys.PROGRESS):
+    bounds = [name for ends in names.INTERVALS.values() for name in ends]
+    for name in (*names.RANKING, *bounds, names.SECONDS, names.LATENCY, names.EPOCH, names.PROGRESS):
         value = figures.get(name, 1)
         # What is not finite is told as such; it is no winner's.
-        if not _is_number(value) and not (isinstance(value, float) and name in keys.RANKING):
+        if not _is_number(value) and not (isinstance(value, float) and name in names.RANKING):
             return f"{which} {name} is no number ({_shown(value)})"
     if not figures:
         return ""
-    epoch, progress = figures.get(keys.EPOCH), figures.get(keys.PROGRESS, 0.0)
+    epoch, progress = figures.get(names.EPOCH), figures.get(names.PROGRESS, 0.0)
     if epoch is None or epoch != int(epoch) or not 1 <= epoch <= MAX_EPOCHS:
         return f"{which} epoch is {_shown(epoch)}, not one of 1 to {MAX_EPOCHS}"
     return "" if 0 <= progress <= 100 + 1e-6 else f"{which} progress is {_shown(progress)}, not per cent"

@@ -15,7 +15,7 @@ import optuna
 from checkout import ROOT
 from optuna.trial import FrozenTrial
 
-from sa_study import keys
+from sa_study.metrics import names
 
 METRIC = "mAP"
 
@@ -53,7 +53,7 @@ def reported(study: Path, number: int, trials: Path | None = None) -> list[dict[
 
 
 def deterministic(figures: dict[str, Any]) -> dict[str, Any]:
-    repeatable = {keys.EPOCH, keys.PROGRESS, keys.LOSS, keys.TRAIN_ACCURACY, keys.LR, *keys.RANKING}
+    repeatable = {names.EPOCH, names.PROGRESS, names.LOSS, names.TRAIN_ACCURACY, names.LR, *names.RANKING}
     return {name: value for name, value in figures.items() if name in repeatable}
 
 

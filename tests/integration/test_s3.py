@@ -22,10 +22,10 @@ from moto.server import ThreadedMotoServer
 from optuna.trial import FrozenTrial, TrialState
 from studies import TINY, trials_of
 
-from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, load_checkpoint
 from sa_study.data.sample import make_sample_data
 from sa_study.errors import ConfigError
+from sa_study.metrics import names
 from sa_study.study import storage
 from sa_study.study.storage import Storage
 
@@ -147,12 +147,12 @@ def first_epoch(place: str, trial: str) -> int:
     bucket, path = pyarrow.fs.FileSystem.from_uri(place)
     with bucket.open_input_stream(f"{path}/{trial}/result.json") as stream:
         first: dict[str, Any] = json.loads(stream.read().splitlines()[0])
-    return int(first[keys.EPOCH])
+    return int(first[names.EPOCH])
 
 
 def assert_best_is_in_s3(place: str, study: Path, winner: FrozenTrial) -> None:
     best = load_checkpoint(study / "best.pt")
-    assert best.history[-1][keys.MAP] == winner.value
+    assert best.history[-1][names.MAP] == winner.value
     with Storage(place).checkpoint(winner.user_attrs["record"]["best_checkpoint"]).as_directory() as folder:
         there = load_checkpoint(Path(folder) / FILE_NAME)
     assert all(torch.equal(best.state_dict[name], there.state_dict[name]) for name in best.state_dict)

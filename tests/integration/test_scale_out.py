@@ -19,8 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.thirdparty_files import psutil
 from studies import TINY, trials_of
 
-from sa_study import keys
 from sa_study.data.sample import make_sample_data
+from sa_study.metrics import names
 
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
@@ -157,7 +157,7 @@ def figures(trial: FrozenTrial) -> dict[str, Any]:
         "params": trial.params,
         "state": trial.state,
         "values": trial.intermediate_values,
-        "best": {name: best[name] for name in (keys.EPOCH, *keys.RANKING)},
+        "best": {name: best[name] for name in (names.EPOCH, *names.RANKING)},
     }
 
 
@@ -195,7 +195,7 @@ def held_trial(node: Node, study: Path, driver: subprocess.Popen[str]) -> Iterat
         time.sleep(0.05)
         for file in study.glob("trials/session_1/trial_*/result.json"):
             result = last_result(file)
-            if result and result[keys.PROGRESS] < 80 and node.runs(result["pid"]):
+            if result and result[names.PROGRESS] < 80 and node.runs(result["pid"]):
                 process = psutil.Process(result["pid"])
                 process.suspend()
                 if last_result(file) == result:

@@ -18,7 +18,6 @@ from optuna.trial import TrialState
 from studies import METRIC, TINY, Launch, deterministic, reported, run, trials_of, wait_for_epoch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sa_study import keys
 from sa_study.analysis.reproduce.recorded import read_recorded
 from sa_study.analysis.reproduce.rerun import load_images, run_again
 from sa_study.analysis.reproduce.verdict import judge
@@ -26,6 +25,7 @@ from sa_study.checkpoint import load_checkpoint
 from sa_study.config import Settings
 from sa_study.data.sample import make_sample_data
 from sa_study.errors import DataError
+from sa_study.metrics import names
 from sa_study.yaml_files import read_yaml
 
 LRS = [0.02, 1.0e-6, 100.0, 0.03]  # the second learns nothing and falls behind, the third diverges
@@ -103,7 +103,7 @@ def expected_states(study: Path) -> list[TrialState]:
     """ASHA at one trial a time: one that is below the kept share of those before it stops at the rung."""
     states, seen = [TrialState.COMPLETE], [at_rung(study, 0)]  # the baseline is never stopped
     for number in range(1, len(LRS)):
-        if any(keys.FAILURE in result for result in reported(study, number)):
+        if any(names.FAILURE in result for result in reported(study, number)):
             states.append(TrialState.FAIL)
             continue
         value = at_rung(study, number)
@@ -113,27 +113,27 @@ def expected_states(study: Path) -> list[TrialState]:
 
 
 def at_rung(study: Path, number: int) -> float:
-    return float(next(r[METRIC] for r in reported(study, number) if r[keys.PROGRESS] >= RUNG))
+    return float(next(r[METRIC] for r in reported(study, number) if r[names.PROGRESS] >= RUNG))
 
 
 def test_optuna_has_every_value_and_the_best_epochs_score(study: Path) -> None:
     for trial in trials_of(study):
-        results = [result for result in reported(study, trial.number) if keys.FAILURE not in result]
+        results = [result for result in reported(study, trial.number) if names.FAILURE not in result]
         # Also the value at which ASHA stopped the trial, and steps that compare between schedules.
-        assert trial.intermediate_values == {round(10 * r[keys.PROGRESS]): r[METRIC] for r in results}
+        assert trial.intermediate_values == {round(10 * r[names.PROGRESS]): r[METRIC] for r in results}
         if trial.state == TrialState.COMPLETE:
             assert trial.value == max(result[METRIC] for result in results)
-            assert results[-1][keys.PROGRESS] == 100
+            assert results[-1][names.PROGRESS] == 100
         if trial.state == TrialState.PRUNED:
-            assert trial.value == results[-1][METRIC] and results[-1][keys.PROGRESS] < 100
+            assert trial.value == results[-1][METRIC] and results[-1][names.PROGRESS] < 100
 
 
 def test_best_is_the_best_epoch_of_the_best_complete_trial(study: Path) -> None:
     complete = [trial for trial in trials_of(study) if trial.state == TrialState.COMPLETE]
     winner = max(complete, key=lambda trial: trial.value or 0)
-    best = max(reported(study, winner.number), key=lambda result: (result[METRIC], result[keys.EPOCH]))
+    best = max(reported(study, winner.number), key=lambda result: (result[METRIC], result[names.EPOCH]))
     checkpoint = load_checkpoint(study / "best.pt")
-    assert checkpoint.epoch == best[keys.EPOCH]
+    assert checkpoint.epoch == best[names.EPOCH]
     assert checkpoint.history[-1][METRIC] == winner.value
     assert checkpoint.settings["lr"] == winner.params["lr"]
     assert Settings.from_mapping(read_yaml(study / "best.yaml")).to_dict() == checkpoint.settings
@@ -146,7 +146,7 @@ def test_tensorboards_own_reader_finds_every_curve(study: Path) -> None:
         events = EventAccumulator(str(study / "tensorboard" / f"trial_{trial.number:04d}")).Reload()
         curve = [(event.step, event.value) for event in events.Scalars("val/mAP")]
         results = reported(study, trial.number)
-        assert curve == [(r[keys.EPOCH], pytest.approx(r[METRIC])) for r in results]
+        assert curve == [(r[names.EPOCH], pytest.approx(r[METRIC])) for r in results]
         tags = {
             "train/loss",
             "train/loss/part1",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sa_study import keys
 from sa_study.analysis.repeats.runs import Run
+from sa_study.metrics import names
 from sa_study.metrics.query_scores import QueryScores
 
 IDENTITIES, QUERIES = 60, 3
@@ -41,7 +41,7 @@ def run(
 def evaluation(mean: float, **changes: Any) -> dict[str, Any]:
     """The content of an evaluation file, with the scores of single queries."""
     found = scores(mean, 0, fold=0)
-    figures = dict.fromkeys(keys.TEST_FIGURES, mean) | {"mAP": float(found.of("mAP").mean())}
+    figures = dict.fromkeys(names.TEST_FIGURES, mean) | {"mAP": float(found.of("mAP").mean())}
     about = {"queries": 180, "queries_without_match": 0, "gallery": 30, "data": DATA, "settings": {}}
     more = {"reranked": None, "seconds": {"features": 1.0}, "per_query": found.to_dict()}
     return {**figures, **about, **more, **changes}

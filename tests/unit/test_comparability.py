@@ -15,11 +15,11 @@ from rich.console import Console
 
 from sa_study.analysis.compare import compare, read_side
 from sa_study.analysis.final.retrain import Choice, Final, keep_final
-from sa_study.comparability import image_counts, why_not_comparable
 from sa_study.errors import DataError
 from sa_study.export.facts import read_study
 from sa_study.export.markup import to_latex, to_markdown
 from sa_study.export.paper import describe
+from sa_study.metrics.comparability import image_counts, why_not_comparable
 from sa_study.report.console import evaluation_table
 from sa_study.report.page.trust import read_trust
 from sa_study.report.page.view import StudyView, TrialView

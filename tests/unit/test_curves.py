@@ -20,8 +20,8 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups, plugin_data_pb2
 
-from sa_study import keys
 from sa_study.curves import RunWriter, write_images, write_overview
+from sa_study.metrics import names
 from sa_study.space import Parameter
 from sa_study.tags import tag_of
 
@@ -32,22 +32,22 @@ SEARCH = {
     "attention_stage4": Parameter("categorical", choices=(True, False), when={"attention": ("mean",)}),
     "batch_size": Parameter("categorical", choices=(16, 32)),
 }
-BEST = {keys.EPOCH: 2.0, keys.MAP: 0.54, keys.RANK1: 0.6, keys.RANK5: 0.8, keys.RANK10: 0.9}
+BEST = {names.EPOCH: 2.0, names.MAP: 0.54, names.RANK1: 0.6, names.RANK5: 0.8, names.RANK10: 0.9}
 
 
 def figures(epoch: Any, value: Any = 0.5) -> dict[str, Any]:
     return {
-        keys.EPOCH: epoch,
-        keys.PROGRESS: 25.0 * int(epoch),
-        keys.LOSS: value,
+        names.EPOCH: epoch,
+        names.PROGRESS: 25.0 * int(epoch),
+        names.LOSS: value,
         "loss/part1": value,
         "loss/global": value,
-        keys.TRAIN_ACCURACY: value,
-        keys.LR: value,
-        keys.IMAGES_PER_SECOND: value,
-        keys.SECONDS: value,
-        keys.LATENCY: value,
-        **dict.fromkeys(keys.RANKING, value),
+        names.TRAIN_ACCURACY: value,
+        names.LR: value,
+        names.IMAGES_PER_SECOND: value,
+        names.SECONDS: value,
+        names.LATENCY: value,
+        **dict.fromkeys(names.RANKING, value),
         "time_total_s": 3.0,
     }
 

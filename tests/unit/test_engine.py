@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from sa_study import keys
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, training_data
 from sa_study.engine import Trainer
 from sa_study.errors import ConfigError, Diverged
+from sa_study.metrics import names
 from sa_study.score import best_epoch
 
 FAST: dict[str, Any] = {
@@ -29,7 +29,7 @@ FAST: dict[str, Any] = {
     "lr": 0.02,
     "threads": 1,
 }
-TIMES = {keys.SECONDS, keys.IMAGES_PER_SECOND, keys.LATENCY}
+TIMES = {names.SECONDS, names.IMAGES_PER_SECOND, names.LATENCY}
 
 
 def settings(**changed: Any) -> Settings:
@@ -61,8 +61,8 @@ def test_an_epoch_reports_everything(data: TrainingData) -> None:
     branches = {f"loss/{name}" for name in ("part1", "part2", "global", "stage1", "stage2", "stage3")}
     assert branches <= set(figures)
     assert figures["loss"] == pytest.approx(sum(figures[name] for name in branches), rel=1e-5)
-    assert figures[keys.EPOCH] == 1 and figures[keys.PROGRESS] == pytest.approx(100 / 3)
-    for name in (*keys.RANKING, keys.TRAIN_ACCURACY):
+    assert figures[names.EPOCH] == 1 and figures[names.PROGRESS] == pytest.approx(100 / 3)
+    for name in (*names.RANKING, names.TRAIN_ACCURACY):
         assert 0 <= figures[name] <= 1
     assert all(figures[name] > 0 for name in TIMES)
 
@@ -96,7 +96,7 @@ def test_gradients_in_parts_add_up_to_the_batchs(data: TrainingData, parts: int)
     small = {"dropout": 0.0, "lr": 1e-4}  # the network diverges without batch norm, if not at once
     whole = run(without_batch_norm(Trainer(settings(**small), data)), 1)
     parted = run(without_batch_norm(Trainer(settings(accumulate=parts, **small), data)), 1)
-    for name in ("loss", "loss/part1", keys.TRAIN_ACCURACY):
+    for name in ("loss", "loss/part1", names.TRAIN_ACCURACY):
         assert parted.history[0][name] == pytest.approx(whole.history[0][name], rel=1e-4)
     first, second = whole.checkpoint().state_dict, parted.checkpoint().state_dict
     for name, value in first.items():
@@ -125,7 +125,7 @@ def test_seeds_decide(data: TrainingData) -> None:
 def test_learning_rates_decay_by_the_epoch_and_the_backbone_has_its_share(data: TrainingData) -> None:
     trainer = Trainer(settings(epochs=5, step_fraction=0.4, lr_decay=0.5), data)
     run(trainer, 5)
-    assert [figures[keys.LR] for figures in trainer.history] == [0.02, 0.02, 0.01, 0.01, 0.005]
+    assert [figures[names.LR] for figures in trainer.history] == [0.02, 0.02, 0.01, 0.01, 0.005]
     groups = trainer.checkpoint().optimizer
     assert groups is not None
     assert [group["lr"] for group in groups["param_groups"]] == [0.005 * 0.1, 0.005]
@@ -134,8 +134,8 @@ def test_learning_rates_decay_by_the_epoch_and_the_backbone_has_its_share(data: 
 def test_without_held_out_identities_nothing_is_validated(make_market: Callable[..., Path]) -> None:
     data = training_data(ReidDataset(make_market()), 0, 0, (64, 32))
     trainer = run(Trainer(settings(), data), 2)
-    assert not set(keys.RANKING) & set(trainer.history[0])
-    assert best_epoch(trainer.history, keys.MAP) is trainer.history[-1]
+    assert not set(names.RANKING) & set(trainer.history[0])
+    assert best_epoch(trainer.history, names.MAP) is trainer.history[-1]
 
 
 def test_the_best_epoch_is_the_later_of_equals() -> None:

@@ -10,7 +10,7 @@ import random
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.study.cost import study_cost
 from sa_study.study.records import TrialRecord, objectives, pareto_front
 
@@ -22,7 +22,7 @@ def test_the_state_at_the_end() -> None:
 
 
 def epoch(number: int, value: float, latency: float = 2.0) -> dict[str, float]:
-    return {keys.EPOCH: number, "mAP": value, keys.SECONDS: 10.0, keys.LATENCY: latency}
+    return {names.EPOCH: number, "mAP": value, names.SECONDS: 10.0, names.LATENCY: latency}
 
 
 def test_a_record_pays_for_every_epoch_and_scores_each_once() -> None:
@@ -33,8 +33,8 @@ def test_a_record_pays_for_every_epoch_and_scores_each_once() -> None:
     assert record.cost == 30.0 and record.latency == 2.0
     assert record.checkpoints == ["c3", "c2"]
     assert objectives(record, "mAP", None) == [0.4]
-    assert objectives(record, "mAP", keys.COST) == [0.4, 30.0]
-    assert objectives(record, "mAP", keys.LATENCY) == [0.4, 2.0]
+    assert objectives(record, "mAP", names.COST) == [0.4, 30.0]
+    assert objectives(record, "mAP", names.LATENCY) == [0.4, 2.0]
 
 
 def test_the_front_is_what_no_other_trial_beats() -> None:

@@ -16,12 +16,12 @@ from optuna.trial import TrialState
 from recorded_trial import EPOCHS, again, elsewhere, figures
 from tool import Tool
 
-from sa_study import keys
 from sa_study.analysis.reproduce.recorded import RAY, SCORES, Recorded, read_recorded
 from sa_study.analysis.reproduce.rerun import Rerun, run_again
 from sa_study.analysis.reproduce.verdict import Verdict, entry, judge, keep, read_reproductions
 from sa_study.config import Settings
 from sa_study.errors import ConfigError, Diverged, StudyFolderError
+from sa_study.metrics import names
 from sa_study.study.result_rows import ResultRows
 
 pytestmark = pytest.mark.usefixtures("same_machine")
@@ -134,7 +134,7 @@ def test_a_failed_trial_is_run_until_it_fails(recorded: Recorded, monkeypatch: p
     record = dataclasses.replace(recorded.record, last=last, best=figures(2), failure="its process died")
     failed = dataclasses.replace(recorded, record=record, state=TrialState.FAIL)
     seen: list[float] = []
-    rerun = run_again(failed, SimpleNamespace(), lambda of_epoch: seen.append(of_epoch[keys.EPOCH]))  # type: ignore[arg-type]
+    rerun = run_again(failed, SimpleNamespace(), lambda of_epoch: seen.append(of_epoch[names.EPOCH]))  # type: ignore[arg-type]
     assert rerun.failure == "epoch 4: a worker's end" and seen == list(rerun.epochs) == [1, 2, 3]
     assert rerun.weights == {"a": torch.tensor(2)}, "the best epoch's, not the last one's"
     # What a trial that did not fail raises is a fault of this program, unless it diverges.

@@ -15,11 +15,11 @@ from repeat_runs import scores
 from rich.console import Console
 from tool import Tool
 
-from sa_study import keys
 from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.errors import RunFailed, StudyFolderError
+from sa_study.metrics import names
 from sa_study.report.retrained import retrained_tables
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
@@ -99,7 +99,7 @@ def test_another_configurations_training_is_not_gone_on_with(folder: StudyFolder
 
 def evaluation(mean: float, seed: int) -> dict[str, Any]:
     found = scores(mean, seed, fold=0)
-    rates: Mapping[str, float] = {name: 0.5 for name in keys.TEST_FIGURES}
+    rates: Mapping[str, float] = {name: 0.5 for name in names.TEST_FIGURES}
     rates = {**rates, "mAP": float(found.of("mAP").mean()), "rank1": float(found.of("rank1").mean())}
     more = {
         "reranked": None,

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import Parameter, Scheduler, SearchSpace
 from sa_study.study import search
 from sa_study.study.meter import Budget, Meter
@@ -62,10 +62,10 @@ class Launch:
         self, trial: Any, epoch: int, value: float, *, end: bool = True, more: dict[str, Any] | None = None
     ) -> str:
         result = {
-            **dict.fromkeys(keys.RANKING, value),
-            keys.EPOCH: epoch,
-            keys.PROGRESS: 100 * epoch / EPOCHS,
-            keys.SECONDS: 3600.0,
+            **dict.fromkeys(names.RANKING, value),
+            names.EPOCH: epoch,
+            names.PROGRESS: 100 * epoch / EPOCHS,
+            names.SECONDS: 3600.0,
             "checkpoint_dir_name": f"checkpoint_{epoch - 1:06d}",
             **(more or {}),
         }
@@ -73,7 +73,7 @@ class Launch:
 
     def report(self, trial: Any, result: dict[str, Any], *, end: bool = True) -> str:
         decision = self.scheduler.on_trial_result(None, trial, result)
-        if keys.HALT not in result:
+        if names.HALT not in result:
             self.search.commit(trial.trial_id)  # as the callback does
         if decision == "STOP" and end:
             self.search.on_trial_complete(trial.trial_id, result)
@@ -105,7 +105,7 @@ def test_a_failed_trial_leaves_no_trace_in_the_rungs(database: Path) -> None:
     launch = Launch(database)
     launch.run([0.5, 0.5, 0.5, 0.5])
     assert (
-        launch.report(launch.begin(), {"mAP": float("nan"), keys.FAILURE: "epoch 1: loss is nan"}) == "STOP"
+        launch.report(launch.begin(), {"mAP": float("nan"), names.FAILURE: "epoch 1: loss is nan"}) == "STOP"
     )
     assert launch.trials[1].state == TrialState.FAIL
     assert read_record(launch.trials[1]).failure == "epoch 1: loss is nan"
@@ -120,7 +120,7 @@ def test_a_decision_outlives_a_driver_killed_before_it_was_carried_out(database:
     for epoch in (1, 2, 3, 4):
         launch.epoch(finished, epoch, 0.7, end=False)
     failed = launch.begin()
-    launch.report(failed, {keys.FAILURE: "epoch 1: loss is nan"}, end=False)
+    launch.report(failed, {names.FAILURE: "epoch 1: loss is nan"}, end=False)
     again = Launch(database, "session_2")
     assert [t.state.name for t in again.trials] == ["COMPLETE", "PRUNED", "COMPLETE", "FAIL"]
     assert again.begin().config["number"] == 4
@@ -173,11 +173,11 @@ def test_a_fault_that_no_trial_escapes_ends_the_launch_and_loses_nothing(databas
     launch = Launch(database)
     trial, other = launch.begin(), launch.begin()
     launch.epoch(trial, 1, 0.5)
-    assert launch.report(trial, {"mAP": float("nan"), keys.HALT: "no room"}) == "STOP"
+    assert launch.report(trial, {"mAP": float("nan"), names.HALT: "no room"}) == "STOP"
     assert launch.epoch(other, 1, 0.5) == "STOP"
     assert launch.meter.failed and launch.meter.over == "trial 0: no room"
     assert [t.state.name for t in launch.trials] == ["RUNNING", "RUNNING"]
-    assert read_record(launch.trials[0]).last[keys.EPOCH] == 1
+    assert read_record(launch.trials[0]).last[names.EPOCH] == 1
 
 
 def test_suggestions_wait_for_a_free_slot_and_follow_the_cluster(database: Path) -> None:
@@ -187,19 +187,19 @@ def test_suggestions_wait_for_a_free_slot_and_follow_the_cluster(database: Path)
     launch.slots = 2  # a node came
     assert launch.begin().config["number"] == 1
     launch.slots = 1  # a node went
-    launch.report(first, {keys.FAILURE: "x"})
+    launch.report(first, {names.FAILURE: "x"})
     assert launch.begin() is None
 
 
 def test_notes_and_parts_are_recorded(database: Path) -> None:
     launch = Launch(database)
     trial = launch.begin()
-    launch.epoch(trial, 1, 0.5, more={keys.ACCUMULATE: 1})
-    launch.epoch(trial, 2, 0.5, more={keys.ACCUMULATE: 2, keys.NOTES: ["out of GPU memory in epoch 2"]})
+    launch.epoch(trial, 1, 0.5, more={names.ACCUMULATE: 1})
+    launch.epoch(trial, 2, 0.5, more={names.ACCUMULATE: 2, names.NOTES: ["out of GPU memory in epoch 2"]})
     record = read_record(launch.trials[0])
     assert record.accumulate == 2 and record.notes == ["out of GPU memory in epoch 2"]
     again = Launch(database, "session_2")
-    assert again.begin().config["settings"][keys.ACCUMULATE] == 2
+    assert again.begin().config["settings"][names.ACCUMULATE] == 2
 
 
 def test_a_launch_keeps_account_of_its_slots(database: Path) -> None:

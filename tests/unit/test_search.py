@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import BASELINE, read_record
@@ -30,13 +30,13 @@ SPACE = SearchSpace(
 
 
 def figures(epoch: int, epochs: int, value: float) -> dict[str, Any]:
-    ranking = dict.fromkeys(keys.RANKING, value)
+    ranking = dict.fromkeys(names.RANKING, value)
     return {
         **ranking,
-        keys.EPOCH: epoch,
-        keys.PROGRESS: 100 * epoch / epochs,
-        keys.LOSS: 1.0,
-        keys.SECONDS: 2.0,
+        names.EPOCH: epoch,
+        names.PROGRESS: 100 * epoch / epochs,
+        names.LOSS: 1.0,
+        names.SECONDS: 2.0,
         "checkpoint_dir_name": f"checkpoint_{epoch - 1:06d}",
         "trial_id": "Ray adds more than was reported",
     }
@@ -101,7 +101,7 @@ def test_a_whole_trial_is_complete_with_its_best_epochs_value(driver: Driver) ->
     assert trial.state == TrialState.COMPLETE and trial.value == 0.5
     assert trial.intermediate_values == {250: 0.1, 500: 0.5, 750: 0.5, 1000: 0.3}
     record = read_record(trial)
-    assert record.best[keys.EPOCH] == 3, "the later of equals, whose checkpoint Ray keeps"
+    assert record.best[names.EPOCH] == 3, "the later of equals, whose checkpoint Ray keeps"
     assert record.best_checkpoint == "session_1/trial_0000/checkpoint_000002"
     assert record.last_checkpoint == "session_1/trial_0000/checkpoint_000003"
     assert record.seconds == 8.0 and record.finished and "trial_id" not in record.last
@@ -117,8 +117,8 @@ def test_a_stopped_trial_is_pruned_with_every_value(driver: Driver) -> None:
 def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
     search = driver.launch()
     search.suggest("a")
-    result = {"mAP": math.nan, keys.FAILURE: "epoch 1: loss is nan"}
-    search.record_failure("a", str(result[keys.FAILURE]))
+    result = {"mAP": math.nan, names.FAILURE: "epoch 1: loss is nan"}
+    search.record_failure("a", str(result[names.FAILURE]))
     search.commit("a")
     search.on_trial_complete("a", result=result)
     (trial,) = driver.trials
@@ -218,7 +218,7 @@ def test_two_objectives_are_told_and_searched(tmp_path: Path, sampler: str) -> N
     create_study(driver.storage, ("maximize", "minimize"))
     options: Any = {"space": driver.space, "metric": "mAP", "storage": driver.storage, "seed": 0}
     meter = Meter(Budget(), [], lambda: 1)
-    search = StudySearch(**options, session="session_1", meter=meter, minimize=keys.COST)
+    search = StudySearch(**options, session="session_1", meter=meter, minimize=names.COST)
     for number in range(12):
         config: dict[str, Any] = search.suggest(str(number))
         epochs = config["settings"]["epochs"]

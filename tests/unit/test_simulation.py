@@ -19,7 +19,7 @@ from simulation.landscapes import draw_landscape
 from simulation.methods import Choice, Method, Simulation, StudyMethod
 from simulation.written import write_study
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about, trials_in
 from sa_study.study.folder import StudyFolder
@@ -123,6 +123,6 @@ def test_a_written_study_is_one_that_launches_could_have_left(tmp_path: Path) ->
     for trial in trials:
         record = read_record(trial)
         assert record.over and trial.state == record.final_state
-        assert len(trial.intermediate_values) == record.epoch == record.last[keys.EPOCH]
+        assert len(trial.intermediate_values) == record.epoch == record.last[names.EPOCH]
         assert max(trial.intermediate_values.values()) == record.best[config.metric]
         assert all(config.space.search[name].contains(value) for name, value in trial.params.items())

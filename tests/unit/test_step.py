@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sa_study import keys
 from sa_study.config import Settings
 from sa_study.errors import ConfigError
+from sa_study.metrics import names
 from sa_study.model.network import SANet
 from sa_study.step import TrainingStep
 
@@ -107,7 +107,7 @@ def test_the_figures_are_named_as_the_networks_branches(parts: int, supervised: 
     _, logits = net(torch.randn(2, 3, 32, 16))
     assert net.branches == tuple(logits)
     step = TrainingStep(net, Settings(**{**SETTINGS, "parts": parts}), torch.device("cpu"))
-    assert step.figures == (keys.LOSS, keys.TRAIN_ACCURACY, *(f"loss/{name}" for name in logits))
+    assert step.figures == (names.LOSS, names.TRAIN_ACCURACY, *(f"loss/{name}" for name in logits))
 
 
 class Operations(TorchDispatchMode):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.space import Scheduler
 from sa_study.study.stopping import HalvingRule, make_rule
 
@@ -35,7 +35,7 @@ def add(rule: Any, number: int) -> Any:
 
 
 def report(rule: Any, trial: Any, progress: float, value: float) -> str:
-    return str(rule.on_trial_result(None, trial, {keys.PROGRESS: progress, "mAP": value}))
+    return str(rule.on_trial_result(None, trial, {names.PROGRESS: progress, "mAP": value}))
 
 
 def run(rule: Any, number: int, curve: dict[float, float]) -> float:

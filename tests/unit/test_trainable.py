@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sa_study import keys
 from sa_study.checkpoint import FILE_NAME, save_checkpoint
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, training_data
 from sa_study.engine import Trainer
 from sa_study.errors import Diverged
+from sa_study.metrics import names
 from sa_study.step import TrainingStep
 from sa_study.study.storage import Storage
 from sa_study.study.trainable import Run
@@ -68,21 +68,21 @@ def test_it_goes_on_from_the_last_checkpoint_that_is_whole(trial: Trial) -> None
     last = trial.keep("session_1/trial_0000/checkpoint_000001", trainer)
     assert trial.run(last, best).trainer.epoch == 2
     whole = trial.run(last, best).epoch()
-    assert keys.NOTES not in whole and whole[keys.EPOCH] == 3
+    assert names.NOTES not in whole and whole[names.EPOCH] == 3
 
     file = trial.folder / last / FILE_NAME
     file.write_bytes(file.read_bytes()[:500])
     damaged = trial.run(last, best)
     assert damaged.trainer.epoch == 1
     told = damaged.epoch()
-    assert last in told[keys.NOTES][0] and "damaged" in told[keys.NOTES][0]
-    assert told[keys.NOTES][1] == "went on from epoch 1" and told[keys.EPOCH] == 2
-    assert keys.NOTES not in damaged.epoch(), "said once"
+    assert last in told[names.NOTES][0] and "damaged" in told[names.NOTES][0]
+    assert told[names.NOTES][1] == "went on from epoch 1" and told[names.EPOCH] == 2
+    assert names.NOTES not in damaged.epoch(), "said once"
 
     (trial.folder / best / FILE_NAME).unlink()
     begun = trial.run(last, best)
     assert begun.trainer.epoch == 0
-    notes = begun.epoch()[keys.NOTES]
+    notes = begun.epoch()[names.NOTES]
     assert len(notes) == 3 and notes[2] == "began again at its first epoch"
 
 
@@ -110,8 +110,8 @@ def test_a_full_gpu_memory_halves_the_gradients_parts_once(
     memory = SmallMemory(monkeypatch, most=4)
     run = trial.run()
     told = run.epoch()
-    assert told[keys.ACCUMULATE] == 2 and told[keys.EPOCH] == 1
-    assert "out of GPU memory in epoch 1" in told[keys.NOTES][0] and "4 images" in told[keys.NOTES][0]
+    assert told[names.ACCUMULATE] == 2 and told[names.EPOCH] == 1
+    assert "out of GPU memory in epoch 1" in told[names.NOTES][0] and "4 images" in told[names.NOTES][0]
     assert set(memory.sizes) == {4}
     assert run.trainer.settings.batch_size == 8, "the effective batch stays"
     memory.most = 2
@@ -128,12 +128,12 @@ def test_after_a_full_memory_it_goes_on_from_the_last_epochs_end(
     SmallMemory(monkeypatch, most=4, after_steps=1)  # full in the middle of the epoch
     run = trial.run(last)
     told = run.epoch()
-    assert told[keys.EPOCH] == 2 and "out of GPU memory in epoch 2" in told[keys.NOTES][0]
+    assert told[names.EPOCH] == 2 and "out of GPU memory in epoch 2" in told[names.NOTES][0]
     assert run.trainer.history[0] == first
 
     expected = Trainer(Settings(**{**SETTINGS.to_dict(), "accumulate": 2}), trial.data)
     expected.restore(trainer.checkpoint())
-    assert expected.run_epoch()[keys.LOSS] == told[keys.LOSS], "nothing of the broken epoch is left"
+    assert expected.run_epoch()[names.LOSS] == told[names.LOSS], "nothing of the broken epoch is left"
 
 
 def test_a_batch_that_cannot_be_parted_fails_with_the_reason(
@@ -148,4 +148,4 @@ def test_a_backbone_comes_with_the_trial_not_from_the_nodes_disk(trial: Trial) -
     start: dict[str, Any] = Trainer(SETTINGS, trial.data)._net.base.state_dict()
     config = {"settings": {**SETTINGS.to_dict(), "pretrained": "/elsewhere/resnet.pth"}, "resume_from": []}
     run = Run(config, {0: trial.data}, {(18, "/elsewhere/resnet.pth"): start}, trial.storage)
-    assert run.epoch()[keys.EPOCH] == 1
+    assert run.epoch()[names.EPOCH] == 1

@@ -11,7 +11,7 @@ import pytest
 from made_study import make_study
 from repeat_runs import DATA, evaluation
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.document import study_document
 from sa_study.report.page.view import StudyView, TrialView, read_view
 from sa_study.report.page.words import give_verdict
@@ -76,7 +76,7 @@ def test_intervals_that_overlap_widely_never_stand_beside_a_clear_gain(
     forty: StudyView, winner: Any, baseline: Any, apart: bool
 ) -> None:
     def with_ends(one: TrialView, ends: tuple[float, float] | None) -> TrialView:
-        figures = dict(zip(keys.INTERVALS["mAP"], ends, strict=True)) if ends else {}
+        figures = dict(zip(names.INTERVALS["mAP"], ends, strict=True)) if ends else {}
         return dataclasses.replace(one, figures=figures)
 
     trials = [with_ends(STEADY[0], baseline), *STEADY[1:], with_ends(CLEAR, winner)]

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study import keys
 from sa_study.analysis.audit.evidence import Evidence, same
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.config import Settings, completed
 from sa_study.errors import StudyError
+from sa_study.metrics import names
 from sa_study.provenance import count_launches
 from sa_study.score import best_epoch
 from sa_study.study.lock import holder
@@ -84,15 +84,15 @@ def check_results(evidence: Evidence) -> Iterator[str]:
         name = f"trial {trial.number}"
         if sorted(epochs) != list(range(1, record.epoch + 1)):
             yield f"{name}: Ray has results of the epochs {sorted(epochs)}, the record of {record.epoch}"
-        values = {step_of(figures[keys.PROGRESS]): figures[metric] for figures in epochs.values()}
+        values = {step_of(figures[names.PROGRESS]): figures[metric] for figures in epochs.values()}
         for step in sorted(values.keys() | trial.intermediate_values.keys()):
             one, other = trial.intermediate_values.get(step), values.get(step)
             if one != other:
                 yield f"{name}: at step {step} Optuna has {one}, Ray {other}"
         for what, figures in (("last", record.last), ("best", record.best)):
-            if figures and not same(figures, epochs.get(int(figures[keys.EPOCH]), {})):
+            if figures and not same(figures, epochs.get(int(figures[names.EPOCH]), {})):
                 yield f"{name}: its record's {what} epoch is not what Ray has of it"
-        if epochs and record.best.get(keys.EPOCH) != best_epoch(epochs.values(), metric)[keys.EPOCH]:
+        if epochs and record.best.get(names.EPOCH) != best_epoch(epochs.values(), metric)[names.EPOCH]:
             yield f"{name}: its record's best epoch is not the best of its results"
         yield from (
             f"{name}: {line}" for line in _rows(evidence.rows.get(trial.number, []), record, evidence)
@@ -103,7 +103,7 @@ def _rows(rows: list[Row], record: TrialRecord, evidence: Evidence) -> Iterator[
     """What was written of an epoch more than once is the same; failures are the record's."""
     seen: dict[int, Row] = {}
     for row in rows:
-        reason = row.values.get(keys.FAILURE)
+        reason = row.values.get(names.FAILURE)
         if reason is not None and reason != record.failure:
             yield f"Ray has the failure {reason!r}, the record {record.failure!r}"
         if not row.epoch:
@@ -146,7 +146,7 @@ def _hparams(
         return
     if not there:
         yield "is not in TensorBoard's HParams table"
-    for name in (keys.EPOCH, *keys.RANKING):
+    for name in (names.EPOCH, *names.RANKING):
         if there and name in record.best:
             shown = list(scalars.get(f"best/{name}", {}).values())
             if shown[-1:] != [float(np.float32(record.best[name]))]:
@@ -168,7 +168,7 @@ def check_checkpoints(evidence: Evidence) -> Iterator[str]:
             if not path:
                 yield f"trial {trial.number}: has epochs, but no checkpoint"
                 continue
-            epoch, found = int(figures[keys.EPOCH]), _load(evidence, path)
+            epoch, found = int(figures[names.EPOCH]), _load(evidence, path)
             where = f"trial {trial.number}: the checkpoint {path}"
             if isinstance(found, str):
                 yield f"{where} cannot be used ({found})"
@@ -189,7 +189,7 @@ def _settings_of(trial: FrozenTrial, record: TrialRecord, evidence: Evidence) ->
 
 def _without_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings less the number of parts a batch, which a full GPU memory may change on the way."""
-    return {name: value for name, value in settings.items() if name != keys.ACCUMULATE}
+    return {name: value for name, value in settings.items() if name != names.ACCUMULATE}
 
 
 def _load(evidence: Evidence, path: str) -> Checkpoint | str:
@@ -257,11 +257,11 @@ def _agrees(ray: Mapping[str, Any], trial: FrozenTrial, record: TrialRecord) -> 
     if ray["config"]["suggested"] != trial.params:
         yield f"runs {ray['config']['suggested']} in Ray, {trial.params} in Optuna"
     last = ray.get("last_result") or {}
-    if last.get(keys.EPOCH, 0) > record.epoch:
-        yield f"has run {last[keys.EPOCH]} epochs in Ray, {record.epoch} in Optuna"
+    if last.get(names.EPOCH, 0) > record.epoch:
+        yield f"has run {last[names.EPOCH]} epochs in Ray, {record.epoch} in Optuna"
     if ray["status"] == "ERROR" and trial.state != TrialState.FAIL:
         yield f"is ERROR in Ray, {trial.state.name} in Optuna"
-    if ray["status"] != "ERROR" and last.get(keys.FAILURE) and trial.state != TrialState.FAIL:
+    if ray["status"] != "ERROR" and last.get(names.FAILURE) and trial.state != TrialState.FAIL:
         yield f"failed in Ray, is {trial.state.name} in Optuna"
 
 

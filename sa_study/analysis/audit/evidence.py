@@ -12,9 +12,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study import keys
 from sa_study.analysis.audit.curves import Curves, read_curves, run_number
 from sa_study.errors import StudyFolderError
+from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials, trial_numbers
 from sa_study.study.folder import StudyFolder
@@ -134,7 +134,7 @@ def _told(trial: dict[str, Any]) -> dict[str, Any]:
     config, last, status = trial["config"], trial.get("last_result") or {}, trial["status"]
     if type(config["number"]) is not int or not isinstance(config["suggested"], dict):
         raise TypeError("config")
-    if not is_number(last.get(keys.EPOCH, 0)) or not isinstance(status, str):
+    if not is_number(last.get(names.EPOCH, 0)) or not isinstance(status, str):
         raise TypeError("last_result")
     return {"config": config, "last_result": last, "status": status}
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from sa_study import keys
 from sa_study.analysis.audit.evidence import Evidence
+from sa_study.metrics import names
 from sa_study.space import Scheduler
 from sa_study.study.records import BASELINE
 from sa_study.study.rungs import bracket_count, bracket_of, rungs
@@ -47,7 +47,7 @@ def _reports(evidence: Evidence) -> Iterator[tuple[float, int, int, float, float
         for epoch, figures in evidence.epochs(trial.number).items():
             when = curves.times.get(epoch) if curves else None
             value = figures[evidence.config.metric]
-            yield when or figures["timestamp"], trial.number, epoch, figures[keys.PROGRESS], value
+            yield when or figures["timestamp"], trial.number, epoch, figures[names.PROGRESS], value
 
 
 def _halving(scheduler: Scheduler) -> Judge:

@@ -11,7 +11,6 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study.analysis.repeats.figures import differences_of
-from sa_study.comparability import why_not_comparable
 from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
@@ -19,6 +18,7 @@ from sa_study.data.store import TrainingData
 from sa_study.errors import ConfigError, DataError, RunFailed, StudyFolderError
 from sa_study.evaluation import summarise
 from sa_study.files import read_json, write_json
+from sa_study.metrics.comparability import why_not_comparable
 from sa_study.metrics.confidence import Stratum
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.provenance import read_provenance

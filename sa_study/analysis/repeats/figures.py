@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.metrics.confidence import LEVEL, Estimate, Stratum, difference, estimate
 
 
@@ -19,7 +19,7 @@ def figures_of(strata: Sequence[Stratum]) -> dict[str, dict[str, float]] | None:
     if not strata:
         return None
     found = {}
-    for figure in keys.STUDY_METRICS:
+    for figure in names.STUDY_METRICS:
         values = [float(run.of(figure).mean()) for stratum in strata for run in stratum.runs]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         of_mean = estimate(strata, figure)
@@ -35,7 +35,7 @@ def differences_of(
         return None
     return {
         figure: as_dict(difference(ours, theirs, figure, level, same_runs=same_runs))
-        for figure in keys.STUDY_METRICS
+        for figure in names.STUDY_METRICS
     }
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study import keys
 from sa_study.errors import ConfigError
+from sa_study.metrics import names
 from sa_study.metrics.confidence import Stratum
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.space import Parameter, Scheduler, SearchSpace
@@ -162,7 +162,7 @@ def count_runs(runs: Sequence[Run], asked: int) -> dict[str, int]:
 def scores_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Each run's validation figures as plain values."""
     return [
-        {"seed": run.seed, "fold": run.fold, **{name: run.figures.get(name) for name in keys.STUDY_METRICS}}
+        {"seed": run.seed, "fold": run.fold, **{name: run.figures.get(name) for name in names.STUDY_METRICS}}
         for run in runs
     ]
 

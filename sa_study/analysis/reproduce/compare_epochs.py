@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.study.result_rows import deterministic, is_number
 
 Epochs = Mapping[int, Mapping[str, Any]]
@@ -16,7 +16,7 @@ Epochs = Mapping[int, Mapping[str, Any]]
 EQUAL, WITHIN, DIFFERENT = "equal", "within tolerance", "different"
 NOT_COMPARED = "not compared"
 
-_SCHEDULE = (keys.EPOCH, keys.PROGRESS, keys.LR)
+_SCHEDULE = (names.EPOCH, names.PROGRESS, names.LR)
 """Figures that follow from the settings, whatever computes them."""
 
 _SHOWN = 60
@@ -85,7 +85,7 @@ def largest(recorded: Iterable[Epochs], differences: Sequence[Difference]) -> di
         size, before = difference.size, found.get(difference.figure, 0.0)
         found[difference.figure] = None if size is None or before is None else max(size, before)
     return {
-        name: size for name, size in found.items() if name not in (keys.EPOCH, keys.PROGRESS) or size != 0
+        name: size for name, size in found.items() if name not in (names.EPOCH, names.PROGRESS) or size != 0
     }
 
 
@@ -105,11 +105,11 @@ def contradictions(
         equal_weights: An epoch whose weights are equal, or 0.
     """
     apart = {difference.epoch for difference in differences if is_trained(difference.figure)}
-    ranked = {difference.epoch for difference in differences if difference.figure == keys.MAP}
+    ranked = {difference.epoch for difference in differences if difference.figure == names.MAP}
     same = max([equal_weights, *(epoch for epoch in compared if epoch not in apart)])
     found = []
     for difference in differences:
-        size, ranking = difference.size, difference.figure in keys.RANKING
+        size, ranking = difference.size, difference.figure in names.RANKING
         if difference.figure in _SCHEDULE:
             if size is None or size > 1e-9 * max(1.0, abs(float(difference.rerun))):
                 found.append(f"{difference}, which follows from the settings alone")
@@ -143,7 +143,7 @@ def disagreements(sources: Mapping[str, Epochs], without: Collection[int] = ()) 
 
 def is_trained(figure: str) -> bool:
     """Whether a figure is of the training of an epoch, so that all later ones depend on what it is of."""
-    return figure in (keys.LOSS, keys.TRAIN_ACCURACY) or figure.startswith(f"{keys.LOSS}/")
+    return figure in (names.LOSS, names.TRAIN_ACCURACY) or figure.startswith(f"{names.LOSS}/")
 
 
 def _shown(value: Any) -> str:

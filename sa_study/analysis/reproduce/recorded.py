@@ -10,10 +10,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study import keys
 from sa_study.analysis.reproduce.environment import NOT_RECORDED, Change
 from sa_study.config import Settings
 from sa_study.errors import ConfigError, StudyFolderError
+from sa_study.metrics import names
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about, trials_in
@@ -80,7 +80,7 @@ class Recorded:
             epoch
             for epochs in self.sources.values()
             for epoch, figures in epochs.items()
-            if keys.LOSS in figures
+            if names.LOSS in figures
         ]
 
     @property
@@ -97,7 +97,7 @@ class Recorded:
             start: Fingerprint of the pretrained backbone that it starts from now, or empty.
         """
         settings, found = self.settings, []
-        told = (row.values.get(keys.ACCUMULATE) for row in self.rows if row.epoch)
+        told = (row.values.get(names.ACCUMULATE) for row in self.rows if row.epoch)
         parts = {value for value in told if is_number(value)}
         if len(parts | {settings.accumulate}) > 1:
             found.append(
@@ -230,4 +230,4 @@ def _scores(
 
 
 def _of_epoch(figures: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    return {int(figures[keys.EPOCH]): figures} if figures else {}
+    return {int(figures[names.EPOCH]): figures} if figures else {}

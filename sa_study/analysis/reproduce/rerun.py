@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sa_study import keys
 from sa_study.analysis.reproduce.compare_epochs import DIFFERENT, EQUAL, NOT_COMPARED
 from sa_study.analysis.reproduce.recorded import Recorded
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
@@ -19,6 +18,7 @@ from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
 from sa_study.engine import Trainer, backbone_start
 from sa_study.errors import DataError, Diverged, StudyFolderError, WeightsError
+from sa_study.metrics import names
 from sa_study.study.starts import fingerprint
 from sa_study.study.storage import Storage
 from sa_study.training import load_training_data
@@ -71,7 +71,7 @@ def run_again(
     if settings.device == "cuda":  # where there is none, the CPU may still come close
         settings = dataclasses.replace(settings, device="auto")
     start = backbone_start(settings.depth, settings.pretrained)
-    trainer, best = Trainer(settings, data, start), record.best.get(keys.EPOCH)
+    trainer, best = Trainer(settings, data, start), record.best.get(names.EPOCH)
     rerun = Rerun(device=trainer.device.type, start=fingerprint(start) if start else "")
     while trainer.epoch < recorded.goal:
         try:
@@ -122,9 +122,9 @@ def _checkpoint(recorded: Recorded) -> Checkpoint | str:
             checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
     except (OSError, WeightsError, StudyFolderError) as error:
         return f"cannot be read ({' '.join(str(error).split())[:200]})"
-    if checkpoint.epoch != record.best[keys.EPOCH]:
+    if checkpoint.epoch != record.best[names.EPOCH]:
         return f"is of epoch {checkpoint.epoch}"
-    wanted = {**recorded.settings.to_dict(), keys.ACCUMULATE: None}
-    settings = {**completed(checkpoint.settings), keys.ACCUMULATE: None}
+    wanted = {**recorded.settings.to_dict(), names.ACCUMULATE: None}
+    settings = {**completed(checkpoint.settings), names.ACCUMULATE: None}
     apart = [name for name, value in wanted.items() if settings.get(name) != value]
     return f"was made with another {apart[0]}" if apart else checkpoint

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sa_study import keys
 from sa_study.analysis.reproduce.compare_epochs import (
     DIFFERENT,
     EQUAL,
@@ -24,6 +23,7 @@ from sa_study.analysis.reproduce.recorded import RAY, Recorded
 from sa_study.analysis.reproduce.rerun import Rerun, compare_weights
 from sa_study.errors import StudyFolderError
 from sa_study.files import read_json, write_json
+from sa_study.metrics import names
 from sa_study.provenance import describe_run
 
 _OF_LIST = "reproductions"
@@ -66,7 +66,7 @@ def judge(recorded: Recorded, rerun: Rerun, tolerance: float) -> Verdict:
     if why:
         changes.append(Change(why, decides=False))
     differences = _differences(recorded, rerun)
-    metric, best = recorded.config.metric, int(recorded.record.best.get(keys.EPOCH, 0))
+    metric, best = recorded.config.metric, int(recorded.record.best.get(names.EPOCH, 0))
     again = rerun.epochs.get(best, {}).get(metric)
     failing = failures(recorded.record.failure, rerun.failure)
     weights_line = "the best epoch's weights differ" if weights == DIFFERENT else ""
@@ -101,7 +101,7 @@ def _decisive(
     if bool(recorded.record.failure) != bool(rerun.failure) or before not in (0, _failed_in(rerun.failure)):
         reasons.append(failures(recorded.record.failure, rerun.failure))
     at_best = [
-        d for d in differences if d.figure == metric and d.epoch == recorded.record.best.get(keys.EPOCH)
+        d for d in differences if d.figure == metric and d.epoch == recorded.record.best.get(names.EPOCH)
     ]
     for difference in at_best:
         if difference.size is None or 100 * difference.size > tolerance:

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, TrialRecord, configuration, read_record
 
@@ -54,7 +54,7 @@ class Row:
     @property
     def progress(self) -> float:
         """The share of its schedule that is run, in per cent."""
-        return self.record.last.get(keys.PROGRESS, 0.0)
+        return self.record.last.get(names.PROGRESS, 0.0)
 
     @property
     def ended(self) -> bool:

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.console import clock, duration, percent
 from sa_study.report.live.columns import Column, fitted
 from sa_study.report.live.snapshot import STYLES, Row, Snapshot
@@ -128,8 +128,8 @@ class StudyView:
         columns = [
             Column("", lambda i: Text(told[i][0], told[i][2]), justify="left"),
             Column("trial", lambda i: str(told[i][1].number)),
-            Column("mAP", lambda i: percent(told[i][1].record.best.get(keys.MAP))),
-            Column("rank-1", lambda i: percent(told[i][1].record.best.get(keys.RANK1))),
+            Column("mAP", lambda i: percent(told[i][1].record.best.get(names.MAP))),
+            Column("rank-1", lambda i: percent(told[i][1].record.best.get(names.RANK1))),
         ]
         if (
             len(told) > 1
@@ -163,8 +163,8 @@ class StudyView:
         columns.append(Column("epoch", text(lambda row: f"{row.record.epoch}/{row.epochs}")))
         if rungs(scheduler):
             columns.append(Column("rung", text(lambda row: _rung(row, scheduler)), 4))
-        columns.append(Column("mAP", text(lambda row: percent(row.record.best.get(keys.MAP)))))
-        columns.append(Column("rank-1", text(lambda row: percent(row.record.best.get(keys.RANK1))), 1))
+        columns.append(Column("mAP", text(lambda row: percent(row.record.best.get(names.MAP)))))
+        columns.append(Column("rank-1", text(lambda row: percent(row.record.best.get(names.RANK1))), 1))
         if not ascii_only:
             curve = text(lambda row: sparkline(row.curve, _CURVE, low, high))
             columns.append(Column("by epoch", curve, 2, "left"))
@@ -229,7 +229,7 @@ def _name(row: Row) -> Text:
 
 
 def _best_epoch(row: Row) -> str:
-    return f"{row.record.best[keys.EPOCH]:.0f}" if row.record.best else _NONE
+    return f"{row.record.best[names.EPOCH]:.0f}" if row.record.best else _NONE
 
 
 def _rung(row: Row, scheduler: Scheduler) -> str:
@@ -246,7 +246,7 @@ def _where(row: Row) -> str:
 def _ahead(leader: Row, other: Row) -> str:
     """By how many points the leader is ahead."""
     best, beaten = leader.record.best, other.record.best
-    shared = [name for name in (keys.MAP, keys.RANK1) if name in best and name in beaten]
+    shared = [name for name in (names.MAP, names.RANK1) if name in best and name in beaten]
     return " / ".join(f"{100 * (best[name] - beaten[name]):+.1f}" for name in shared) + " points"
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.console import duration, percent
 from sa_study.report.live.snapshot import PAUSED, STYLES, Row, Snapshot, rows_of
 from sa_study.report.live.view import StudyView
@@ -166,12 +166,12 @@ def _started_line(row: Row) -> Text:
 def _epoch_line(row: Row) -> Text:
     figures = row.record.last
     parts = [f"{_name(row)}  epoch {row.record.epoch}/{row.epochs}"]
-    if keys.LOSS in figures:
-        parts.append(f"loss {figures[keys.LOSS]:.3f}")
-    named = (("mAP", keys.MAP), ("rank-1", keys.RANK1))
+    if names.LOSS in figures:
+        parts.append(f"loss {figures[names.LOSS]:.3f}")
+    named = (("mAP", names.MAP), ("rank-1", names.RANK1))
     parts += [f"{name} {percent(figures[key])} %" for name, key in named if key in figures]
-    if keys.SECONDS in figures:
-        parts.append(duration(figures[keys.SECONDS]))
+    if names.SECONDS in figures:
+        parts.append(duration(figures[names.SECONDS]))
     return Text("  ".join(parts))
 
 
@@ -182,7 +182,7 @@ def _ended_line(row: Row, metric: str) -> Text:
     told = clean(record.failure)
     if row.state != "FAIL":
         told = (
-            f"{metric} {percent(record.best[metric])} % at epoch {record.best[keys.EPOCH]:.0f} "
+            f"{metric} {percent(record.best[metric])} % at epoch {record.best[names.EPOCH]:.0f} "
             f"of {record.epoch} run, {duration(record.seconds)}"
         )
     state = (f"{row.state:<8}", STYLES[row.state])

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sa_study import keys
 from sa_study.files import read_json
+from sa_study.metrics import names
 from sa_study.report.page.text import finite, plain
 from sa_study.study.folder import StudyFolder
 
@@ -54,5 +54,5 @@ def _intervals(content: Any) -> dict[str, list[float]]:
 
 
 def _rates(content: Any) -> bool:
-    rates: Sequence[str] = keys.TEST_FIGURES
+    rates: Sequence[str] = names.TEST_FIGURES
     return isinstance(content, dict) and all(finite(content.get(rate)) is not None for rate in rates)

@@ -11,7 +11,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.page.palette import STATES, colour
 from sa_study.report.page.text import finite, for_plot, setting
 from sa_study.report.page.view import StudyView, TrialView
@@ -220,7 +220,7 @@ def front(study: StudyView) -> go.Figure | None:
                 hovertemplate="%{text}<extra></extra>",
             )
     figure.update_layout(
-        xaxis_title=keys.SECOND_OBJECTIVES[study.config.minimize],
+        xaxis_title=names.SECOND_OBJECTIVES[study.config.minimize],
         yaxis_title=f"validation {study.config.metric}, %",
     )
     return figure

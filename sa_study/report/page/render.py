@@ -17,8 +17,8 @@ import jinja2
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from sa_study import keys
-from sa_study.comparability import image_counts
+from sa_study.metrics import names
+from sa_study.metrics.comparability import image_counts
 from sa_study.report.console import duration, percent
 from sa_study.report.page import (
     figures,
@@ -109,7 +109,7 @@ def render(study: StudyView, album: Album | None = None) -> str:
         commands=commands(study),
         states=STATES,
         rank=_rank(study),
-        metrics=list(dict.fromkeys([study.config.metric, keys.MAP, keys.RANK1])),
+        metrics=list(dict.fromkeys([study.config.metric, names.MAP, names.RANK1])),
     )
 
 

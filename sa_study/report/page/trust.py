@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sa_study import keys
 from sa_study.errors import StudyFolderError
 from sa_study.files import read_json
+from sa_study.metrics import names
 from sa_study.report.console import interval, percent
 from sa_study.report.page.text import plain
 from sa_study.report.repeats import Rows, cell_rows, confirmation_rows, curse_line, effect_rows, points
@@ -154,7 +154,7 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
 
 def _confirmation(found: Mapping[str, Any]) -> Part:
     metric = found["metric"]
-    if metric not in keys.STUDY_METRICS or not isinstance(found["verdict"], str) or "winner" not in found:
+    if metric not in names.STUDY_METRICS or not isinstance(found["verdict"], str) or "winner" not in found:
         raise ValueError(metric)
     if not all(isinstance(row["trial"], int) for row in found["configurations"]):
         raise TypeError("trial")
@@ -231,13 +231,13 @@ def _reproduced(found: Mapping[str, Any]) -> Part:
 
 
 def _summary(choice: Mapping[str, Any]) -> Summary:
-    mean, std = (float(choice["summary"][keys.MAP][name]) for name in ("mean", "std"))
+    mean, std = (float(choice["summary"][names.MAP][name]) for name in ("mean", "std"))
     if not 0 <= mean <= 1 or not 0 <= std <= 1:
         raise ValueError(choice)
     return Summary(plain(choice["name"], 80), len(choice["seeds"]), mean, std)
 
 
-_FIGURES = (keys.RANK1, keys.MAP)
+_FIGURES = (names.RANK1, names.MAP)
 
 
 def _with_interval(found: Mapping[str, Any], name: str) -> str:

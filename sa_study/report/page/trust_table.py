@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sa_study import keys
+from sa_study.metrics import names
 from sa_study.report.console import interval, percent
 from sa_study.report.page.trust import Bar, Summary
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
@@ -49,7 +49,7 @@ def score_interval(trial: TrialView | None, metric: str) -> str:
     """The interval of a trial's score as text; empty where none was recorded."""
     if trial is None:
         return ""
-    low, high = (trial.figures.get(end) for end in keys.INTERVALS[metric])
+    low, high = (trial.figures.get(end) for end in names.INTERVALS[metric])
     return "" if low is None or high is None else interval(low, high)
 
 
@@ -104,10 +104,10 @@ def _lead(study: StudyView) -> list[Worth]:
 
 def _test(study: StudyView, name: str, label: str) -> Worth:
     found = study.evaluations[name]
-    ends = (found.get("intervals") or {}).get(keys.MAP)
+    ends = (found.get("intervals") or {}).get(names.MAP)
     return Worth(
         f"test mAP of {label}",
-        f"{percent(found[keys.MAP])} %",
+        f"{percent(found[names.MAP])} %",
         interval(*ends) if ends else "not recorded: evaluate again",
         "other identities; one seed",
         _looks(study),

@@ -15,8 +15,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study import keys
 from sa_study.errors import StudyFolderError
+from sa_study.metrics import names
 from sa_study.report.page.evaluations import read_evaluations, read_or_notice
 from sa_study.report.page.text import finite, plain
 from sa_study.report.page.trust import Trust, read_trust
@@ -255,7 +255,7 @@ def make_view(
 
 
 def _trial(trial: FrozenTrial, record: TrialRecord) -> TrialView:
-    progress = finite(record.last.get(keys.PROGRESS))
+    progress = finite(record.last.get(names.PROGRESS))
     curve = sorted(
         (progress_of(step), value)
         for step, value in trial.intermediate_values.items()
@@ -280,9 +280,9 @@ def _trial(trial: FrozenTrial, record: TrialRecord) -> TrialView:
 
 
 def _scored(view: TrialView, record: TrialRecord, metric: str) -> TrialView:
-    scores = (*keys.RANKING, *itertools.chain(*keys.INTERVALS.values()))
+    scores = (*names.RANKING, *itertools.chain(*names.INTERVALS.values()))
     figures = {name: value for name in scores if (value := finite(record.best.get(name))) is not None}
-    epoch = finite(record.best.get(keys.EPOCH))
+    epoch = finite(record.best.get(names.EPOCH))
     score = figures.get(metric)
     return TrialView(
         **{

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sa_study import keys
-from sa_study.comparability import image_counts
+from sa_study.metrics import names
+from sa_study.metrics.comparability import image_counts
 from sa_study.report.console import duration, interval, percent
 from sa_study.report.page.text import plain
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
@@ -190,9 +190,9 @@ def test_rows(study: StudyView) -> list[tuple[str, list[str]]]:
         if evaluation is None:
             continue
         label += f" ({plain(image_counts({name: evaluation}))})" if apart else ""
-        rows.append((label, [_rate(evaluation, figure) for figure in keys.TEST_FIGURES]))
+        rows.append((label, [_rate(evaluation, figure) for figure in names.TEST_FIGURES]))
         if again := evaluation.get("reranked"):
-            rows.append((f"{label}, re-ranked", [_rate(again, figure) for figure in keys.TEST_FIGURES]))
+            rows.append((f"{label}, re-ranked", [_rate(again, figure) for figure in names.TEST_FIGURES]))
     return rows
 
 
