@@ -34,7 +34,7 @@ def show_end(
     Raises:
         Exit: With 130 after Ctrl-C, with 1 where no trial is complete.
     """
-    from sa_study.report.document import study_document
+    from sa_study.report.json_document import study_document
     from sa_study.report.study import (
         cost_line,
         front_table,

@@ -124,7 +124,7 @@ class Sight:
 
     def document(self) -> dict[str, Any]:
         """The same for programs."""
-        from sa_study.report.document import study_document
+        from sa_study.report.json_document import study_document
 
         document = study_document(self._study, self.config, self.trials, self.about, driver=self.owner)
         return {**document, "test_looks": self._tested().count}

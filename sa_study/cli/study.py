@@ -158,7 +158,7 @@ def demo(
     from sa_study.analysis.final.evaluate import evaluate_study
     from sa_study.pictures import show_study
     from sa_study.report.console import evaluation_table, phases
-    from sa_study.report.document import study_document
+    from sa_study.report.json_document import study_document
     from sa_study.report.output import Output
     from sa_study.report.page.write import write_page
     from sa_study.report.text import command

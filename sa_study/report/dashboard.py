@@ -98,7 +98,7 @@ def serve(root: Path, port: int | None, tensorboard_port: int | None, console: C
     first = choose_port("--port", port, 8080)
     second = choose_port("--tensorboard-port", tensorboard_port, 6006, avoid=first)
     commands = (
-        ("optuna-dashboard", first, ["sa_study.report.optuna_server", str(folder.root), str(first)]),
+        ("optuna-dashboard", first, ["sa_study.report.dashboard_server", str(folder.root), str(first)]),
         (
             "TensorBoard",
             second,

@@ -46,7 +46,7 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "score", "da
         ),
         (["sa_study.export.bundle"], ["ray", "optuna", "yaml", "rich", "onnx", "onnxruntime"]),
         (
-            ["sa_study.report.live.watch", "sa_study.report.document", "sa_study.cli.status"],
+            ["sa_study.report.live.watch", "sa_study.report.json_document", "sa_study.cli.status"],
             ["torch", "ray", "torchvision", "tensorboard"],
         ),
         (["sa_study.report.text", "sa_study.report.output"], ["torch", "ray", "optuna", "numpy", "yaml"]),

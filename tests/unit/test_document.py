@@ -12,7 +12,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study.report.document import study_document
+from sa_study.report.json_document import study_document
 from sa_study.space import Scheduler
 from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig

@@ -12,7 +12,7 @@ from made_study import make_study
 from repeat_runs import DATA, evaluation
 
 from sa_study.metrics import names
-from sa_study.report.document import study_document
+from sa_study.report.json_document import study_document
 from sa_study.report.page.view import StudyView, TrialView, read_view
 from sa_study.report.page.words import give_verdict
 from sa_study.report.study import judgement_line, verdict

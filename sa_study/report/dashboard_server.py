@@ -1,6 +1,6 @@
 """Serves optuna-dashboard on a study that it cannot write.
 
-`python -m sa_study.report.optuna_server DIR PORT`; the command `dashboard` starts it.
+`python -m sa_study.report.dashboard_server DIR PORT`; the command `dashboard` starts it.
 """
 
 from __future__ import annotations
