@@ -156,11 +156,11 @@ def demo(
     Needs no GPU, no network and no data; takes a few minutes. Run again, it goes on where it was stopped.
     """
     from sa_study.analysis.final.evaluate import evaluate_study
-    from sa_study.pictures import show_study
     from sa_study.report.console import evaluation_table, phases
     from sa_study.report.json_document import study_document
     from sa_study.report.output import Output
     from sa_study.report.page.write import write_page
+    from sa_study.report.pictures import show_study
     from sa_study.report.text import command
     from sa_study.study.folder import StudyFolder
     from sa_study.study.relaunch import Changes

@@ -65,7 +65,7 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "score", "da
         ),
         # Pictures need Matplotlib and nothing else beyond that; pyplot would keep figures and share state.
         (
-            ["sa_study.pictures"],
+            ["sa_study.report.pictures"],
             ["ray", "optuna", "yaml", "rich", "typer", "pandas", "torchvision", "matplotlib.pyplot"],
         ),
     ],

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from sa_study.metrics.distances import rank_features
-from sa_study.pictures import failures, lists
-from sa_study.pictures.counts import FINE_BINS, DistanceCounts
-from sa_study.pictures.ranks import DEPTH, TOPK, Ranking, rank
+from sa_study.report.pictures import failures, lists
+from sa_study.report.pictures.counts import FINE_BINS, DistanceCounts
+from sa_study.report.pictures.ranks import DEPTH, TOPK, Ranking, rank
 
 
 class Case:

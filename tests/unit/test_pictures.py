@@ -23,7 +23,7 @@ from sa_study.data.store import ImageStore, training_data
 from sa_study.engine import build_network
 from sa_study.errors import DataError
 from sa_study.metrics.distances import rank_features
-from sa_study.pictures import (
+from sa_study.report.pictures import (
     NAMES,
     Options,
     Subject,
@@ -35,15 +35,15 @@ from sa_study.pictures import (
     of_study,
     of_weights,
 )
-from sa_study.pictures.ranks import Entry, Ranking, rank
-from sa_study.pictures.sheet import FRAME, MATCH, WRONG, Box, Caption, Sheet, measure, plain, wrap
+from sa_study.report.pictures.ranks import Entry, Ranking, rank
+from sa_study.report.pictures.sheet import FRAME, MATCH, WRONG, Box, Caption, Sheet, measure, plain, wrap
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.pictures.sheet._COMPRESSION", 1)
+    monkeypatch.setattr("sa_study.report.pictures.sheet._COMPRESSION", 1)
 
 
 @pytest.fixture

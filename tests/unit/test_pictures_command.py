@@ -21,7 +21,7 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.engine import build_network
 from sa_study.errors import StudyFolderError, WeightsError
 from sa_study.evaluation import evaluate, load_network, load_test_images
-from sa_study.pictures import (
+from sa_study.report.pictures import (
     Options,
     make_pictures,
     of_study,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.pictures.sheet._COMPRESSION", 1)
+    monkeypatch.setattr("sa_study.report.pictures.sheet._COMPRESSION", 1)
 
 
 @pytest.fixture

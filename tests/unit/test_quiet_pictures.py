@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sa_study.pictures.quiet import import_quietly
+from sa_study.report.pictures.quiet import import_quietly
 
 # Not even root can make a folder there.
 NOWHERE = "/proc/no-home"
@@ -37,7 +37,7 @@ def test_pictures_without_a_writable_home(tmp_path: Path, more: dict[str, str]) 
         return done.stdout + done.stderr
 
     assert "temporary cache directory" in talk("matplotlib.font_manager"), "there is nothing to keep out"
-    assert talk("sa_study.pictures") == ""
+    assert talk("sa_study.report.pictures") == ""
 
 
 def test_an_import_that_fails_is_still_told(

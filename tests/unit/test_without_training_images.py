@@ -19,7 +19,7 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.engine import build_network
 from sa_study.errors import DataError
-from sa_study.pictures import of_study
+from sa_study.report.pictures import of_study
 
 VALUES: dict[str, Any] = {"depth": 18, "pretrained": "none", "num_features": 8, "parts": 2}
 SETS = ("--set", "height=32", "--set", "width=16")
@@ -44,7 +44,7 @@ def with_a_file_for(train: Path) -> None:
 @pytest.fixture
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sa_study.pictures.sheet._COMPRESSION", 1)
+    monkeypatch.setattr("sa_study.report.pictures.sheet._COMPRESSION", 1)
     return Tool(tmp_path, monkeypatch, capsys)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sa_study.pictures.counts import DistanceCounts
-from sa_study.pictures.sheet import INK, LEGEND, MATCH, WRONG, Caption, Sheet, style_axes
+from sa_study.report.pictures.counts import DistanceCounts
+from sa_study.report.pictures.sheet import INK, LEGEND, MATCH, WRONG, Caption, Sheet, style_axes
 
 _WIDTH = 940
 _HEIGHT = 470

@@ -15,7 +15,7 @@ from sa_study.metrics.distances import squared_euclidean_blocks
 from sa_study.metrics.neighbours import nearest
 from sa_study.metrics.positions import DISTRACTOR_PID, MatchPositions
 from sa_study.metrics.ranking import RankingAccumulator, RankingMetrics
-from sa_study.pictures.counts import DistanceCounts
+from sa_study.report.pictures.counts import DistanceCounts
 
 DEPTH = 10
 """Images of a ranked list."""

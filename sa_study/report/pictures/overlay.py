@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from PIL import Image
 
-from sa_study.pictures.sheet import grey
+from sa_study.report.pictures.sheet import grey
 
 COLOURS = "inferno"
 """Brightness grows with the value throughout, so that it is read without colour too."""

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sa_study.model.network import SANet
-from sa_study.pictures.lists import fitted
-from sa_study.pictures.maps import Maps, attention_maps, has_attention, prepare
-from sa_study.pictures.overlay import colour_bar, overlay
-from sa_study.pictures.sheet import WIDTH, Box, Caption, Sheet
+from sa_study.report.pictures.lists import fitted
+from sa_study.report.pictures.maps import Maps, attention_maps, has_attention, prepare
+from sa_study.report.pictures.overlay import colour_bar, overlay
+from sa_study.report.pictures.sheet import WIDTH, Box, Caption, Sheet
 
 _GAP, _LABEL, _BAR = 12, 104, 100
 

@@ -27,12 +27,12 @@ from sa_study.files import errors_name, require_place
 from sa_study.metrics import names
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
-from sa_study.pictures import activation, attention, curve, failures, histogram, lists
-from sa_study.pictures.maps import activation_maps, attention_maps, has_attention, prepare
-from sa_study.pictures.ranks import TOPK, Ranking, rank
-from sa_study.pictures.sheet import Sheet, plain
-from sa_study.pictures.subject import Known, Subject
 from sa_study.randomness import derived_seed
+from sa_study.report.pictures import activation, attention, curve, failures, histogram, lists
+from sa_study.report.pictures.maps import activation_maps, attention_maps, has_attention, prepare
+from sa_study.report.pictures.ranks import TOPK, Ranking, rank
+from sa_study.report.pictures.sheet import Sheet, plain
+from sa_study.report.pictures.subject import Known, Subject
 
 NAMES = (
     *(f"ranked_{group}.png" for group in lists.GROUPS),

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sa_study.data.store import ImageStore
-from sa_study.pictures.ranks import DEPTH, Entry, Ranking
-from sa_study.pictures.sheet import FAINT, SIGNS, WIDTH, Box, Caption, Sheet, grey
+from sa_study.report.pictures.ranks import DEPTH, Entry, Ranking
+from sa_study.report.pictures.sheet import FAINT, SIGNS, WIDTH, Box, Caption, Sheet, grey
 
 GROUPS = ("best", "worst", "random")
 MAP_FORMULA = "average precision: mean of k / position over the matches, as scikit-learn does"

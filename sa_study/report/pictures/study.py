@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sa_study.errors import StudyFolderError
 from sa_study.evaluation import Report
-from sa_study.pictures.attention import attention_overlays
-from sa_study.pictures.make import Made, Options, make_pictures, require_places
-from sa_study.pictures.subject import Subject, of_study
+from sa_study.report.pictures.attention import attention_overlays
+from sa_study.report.pictures.make import Made, Options, make_pictures, require_places
+from sa_study.report.pictures.subject import Subject, of_study
 from sa_study.study.folder import StudyFolder
 
 _SHOWN = 8

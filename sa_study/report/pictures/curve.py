@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sa_study.metrics.ranking import RankingMetrics
-from sa_study.pictures.sheet import LEGEND, Caption, Sheet, style_axes
+from sa_study.report.pictures.sheet import LEGEND, Caption, Sheet, style_axes
 
 _WIDTH, _HEIGHT = 940, 520
 _MARKED = (1, 5, 10, 20, 50)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sa_study.data.store import ImageStore
-from sa_study.pictures.lists import distance_text, fitted, one_an_identity
-from sa_study.pictures.ranks import Entry, Ranking
-from sa_study.pictures.sheet import WIDTH, Box, Caption, Sheet
+from sa_study.report.pictures.lists import distance_text, fitted, one_an_identity
+from sa_study.report.pictures.ranks import Entry, Ranking
+from sa_study.report.pictures.sheet import WIDTH, Box, Caption, Sheet
 
 _COLUMNS = 4
 """Failures a row."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sa_study.pictures.lists import fitted
-from sa_study.pictures.maps import Activation
-from sa_study.pictures.overlay import evidence
-from sa_study.pictures.sheet import MATCH, WIDTH, WRONG, Box, Caption, Sheet
+from sa_study.report.pictures.lists import fitted
+from sa_study.report.pictures.maps import Activation
+from sa_study.report.pictures.overlay import evidence
+from sa_study.report.pictures.sheet import MATCH, WIDTH, WRONG, Box, Caption, Sheet
 
 _BLOCKS = 2
 """Images a row."""
