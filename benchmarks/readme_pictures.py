@@ -35,8 +35,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sa_study.cli.status import Sight
-from sa_study.report.live.view import StudyView
-from sa_study.report.study import verdict
+from sa_study.report.terminal.live_view import StudyView
+from sa_study.report.terminal.study import verdict
 from sa_study.study.records import choose_winner
 
 WIDTH, HEIGHT = 1265, 1200

@@ -93,7 +93,7 @@ def main() -> int:
 def _complain(line: str) -> None:
     """Writes one line, whatever the names, values and credentials are that it quotes."""
     from sa_study.redaction import redact
-    from sa_study.report.text import clean
+    from sa_study.report.terminal.text import clean
 
     line = clean(redact(line))
     half = _LONGEST // 2  # what is wrong stands at the end, where it stands in the beginning

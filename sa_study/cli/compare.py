@@ -26,8 +26,8 @@ def compare(
     """Tell whether B is really better than A on the test set: a paired test over identities, and seeds."""
     from sa_study.analysis.compare import compare as compare_sides
     from sa_study.analysis.compare import read_side
-    from sa_study.report.compared import compared_table, conclusion
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.compared import compared_table, conclusion
+    from sa_study.report.terminal.output import Output
 
     output = Output(as_json=as_json)
     found = compare_sides(read_side(first), read_side(second))

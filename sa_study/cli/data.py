@@ -26,9 +26,9 @@ def check(
 ) -> None:
     """Read every image, say what the folder was taken for and why, print the counts, name what is wrong."""
     from sa_study.data.check import check_dataset
-    from sa_study.report.console import data_table, phases
-    from sa_study.report.output import make_console
-    from sa_study.report.text import clean
+    from sa_study.report.terminal.console import data_table, phases
+    from sa_study.report.terminal.output import make_console
+    from sa_study.report.terminal.text import clean
 
     console = make_console()
     with phases(console) as report:
@@ -57,8 +57,8 @@ def make(
 ) -> None:
     """Draw sample data in Market-1501's layout: little pedestrians under six cameras."""
     from sa_study.data.sample import make_sample_data
-    from sa_study.report.console import phases
-    from sa_study.report.output import make_console, say
+    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.output import make_console, say
 
     console = make_console()
     chosen = {"identities": identities, "images_per_camera": images_per_camera}

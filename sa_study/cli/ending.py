@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
     from sa_study.study.launch import Outcome
 
@@ -35,7 +35,7 @@ def show_end(
         Exit: With 130 after Ctrl-C, with 1 where no trial is complete.
     """
     from sa_study.report.json_document import study_document
-    from sa_study.report.study import (
+    from sa_study.report.terminal.study import (
         cost_line,
         front_table,
         interval_line,
@@ -44,7 +44,7 @@ def show_end(
         trials_table,
         verdict,
     )
-    from sa_study.report.text import command
+    from sa_study.report.terminal.text import command
     from sa_study.study.folder import StudyFolder
 
     output.console.print(trials_table(outcome.trials, config, limit=_SHOWN))
@@ -83,7 +83,7 @@ def _code(outcome: Outcome) -> int:
 
 def saved_line(trials: Sequence[FrozenTrial], config: StudyConfig, study: Path) -> str:
     """What a launch that was stopped leaves to `resume`."""
-    from sa_study.report.live.snapshot import PAUSED, rows_of
+    from sa_study.report.terminal.live_snapshot import PAUSED, rows_of
 
     rows = rows_of(trials, config, driven=False)
     ended = sum(row.ended for row in rows)

@@ -12,7 +12,7 @@ from sa_study.errors import ConfigError
 
 if TYPE_CHECKING:
     from sa_study.analysis.final.retrain import Final
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
 
 
 _OTHER_DATA = "other data than the study's own: the figures on its own test set stay as they are"
@@ -54,7 +54,7 @@ def evaluate(
     A study keeps a ledger of every look at its test set. Its figures on other data (--data-dir) are written
     beside those on its own test set, never over them.
     """
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
     from sa_study.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
@@ -80,7 +80,7 @@ def evaluate(
 
 def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: bool, baseline: bool) -> None:
     from sa_study.analysis.final.evaluate import evaluate_study
-    from sa_study.report.console import evaluation_table, phases
+    from sa_study.report.terminal.console import evaluation_table, phases
 
     with phases(output.console) as report:
         found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
@@ -109,8 +109,8 @@ def _retrain(
     from sa_study.data.dataset import ReidDataset
     from sa_study.evaluation import evaluation_file, load_network, load_test_images
     from sa_study.files import require_place
-    from sa_study.report.console import phases
-    from sa_study.report.retrained import retrained_tables
+    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.retrained import retrained_tables
     from sa_study.study.ledger import begin_look
     from sa_study.study.lock import driver_lock
     from sa_study.study.own_images import is_own_test_set
@@ -165,7 +165,7 @@ def _evaluate_weights(
     from sa_study.data.layouts import TEST_SPLITS
     from sa_study.evaluation import evaluate, load_network, load_test_images
     from sa_study.files import require_place, write_json
-    from sa_study.report.console import evaluation_table, phases
+    from sa_study.report.terminal.console import evaluation_table, phases
     from sa_study.study.ledger import Seen, begin_look, require_ledger, study_of
     from sa_study.study.own_images import is_own_test_set
 

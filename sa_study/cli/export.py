@@ -46,7 +46,7 @@ def export(
     """
     from sa_study.export.run import export_study, export_weights
     from sa_study.export.text import visible
-    from sa_study.report.console import phases
+    from sa_study.report.terminal.console import phases
     from sa_study.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
@@ -70,7 +70,7 @@ def export(
 
 
 def _files_table(exported: Exported) -> Table:
-    from sa_study.report.console import make_table
+    from sa_study.report.terminal.console import make_table
     from sa_study.study.room import in_units
 
     table = make_table("Exported")

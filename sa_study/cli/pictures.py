@@ -46,9 +46,9 @@ def visualize(
     if weights is not None and (data_dir is None or out is None):
         raise ConfigError(f"visualize --weights: needs {'--data-dir' if data_dir is None else '--out'}")
 
-    from sa_study.report.console import phases
     from sa_study.report.pictures import Options, make_pictures, of_weights, show_study
     from sa_study.report.pictures.sheet import plain
+    from sa_study.report.terminal.console import phases
 
     console, options = Console(), Options(reranked=rerank, seed=seed)
     with phases(console) as report:

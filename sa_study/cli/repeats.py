@@ -24,7 +24,7 @@ from sa_study.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
     from sa_study.study.launch import Outcome
     from sa_study.study.queue import Given
@@ -61,8 +61,8 @@ def confirm(
     Runs through Ray in STUDY/confirm, and goes on there when it is called again; more seeds may be added.
     """
     from sa_study.analysis.repeats.confirm import finish, prepare
-    from sa_study.report.output import Output
-    from sa_study.report.repeats import confirmation_table, curse_line
+    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.repeats import confirmation_table, curse_line
     from sa_study.study.config import parse_duration
     from sa_study.study.relaunch import Changes
 
@@ -110,8 +110,8 @@ def ablate(
     from sa_study.analysis.repeats.ablate import finish, prepare
     from sa_study.export.ablation import ablation_markdown
     from sa_study.files import write_text
-    from sa_study.report.output import Output
-    from sa_study.report.repeats import ablation_tables
+    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.repeats import ablation_tables
     from sa_study.study.relaunch import Changes
 
     asked = options.config()
@@ -139,7 +139,7 @@ def ablate(
 
 def _run(output: Output, root: Path, config: StudyConfig, given: Given, changes: Changes) -> Outcome:
     from sa_study.analysis.repeats.runs import run_all
-    from sa_study.report.live.watch import LiveStudy
+    from sa_study.report.terminal.live_watch import LiveStudy
 
     with LiveStudy(output.console, config, str(root)) as live:
         return run_all(root, config, given, live, changes)
@@ -150,7 +150,7 @@ def _require_end(output: Output, root: Path, config: StudyConfig, outcome: Outco
     import sys
 
     from sa_study.cli.ending import saved_line
-    from sa_study.report.text import command
+    from sa_study.report.terminal.text import command
     from sa_study.study.launch import INTERRUPTED
 
     if not outcome.stopped:
@@ -161,7 +161,7 @@ def _require_end(output: Output, root: Path, config: StudyConfig, outcome: Outco
 
 
 def _scored(output: Output, finish: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    from sa_study.report.console import phases
+    from sa_study.report.terminal.console import phases
 
     with phases(output.console) as report:
         return finish(lambda done, total: report("scoring", done, total))

@@ -25,8 +25,8 @@ def report(
     ] = None,
 ) -> None:
     """Write a page that shows and explains a study: one HTML file, also while the study runs."""
-    from sa_study.report.output import say
     from sa_study.report.page.write import write_page
+    from sa_study.report.terminal.output import say
 
     console = Console()
     written = write_page(study, out)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sa_study.analysis.reproduce.recorded import Recorded
     from sa_study.analysis.reproduce.rerun import Rerun
     from sa_study.analysis.reproduce.verdict import Verdict
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def reproduce(
     from sa_study.analysis.reproduce.recorded import read_recorded
     from sa_study.analysis.reproduce.verdict import read_reproductions
     from sa_study.files import require_place
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
 
     if not math.isfinite(tolerance):
         raise ConfigError(f"--tolerance: {tolerance} is no number of points, such as 1.0")
@@ -82,8 +82,8 @@ def _conclude(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tol
 def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None) -> Rerun:
     from sa_study.analysis.reproduce.rerun import load_images, run_again
     from sa_study.metrics import names
-    from sa_study.report.console import epoch_line, phases
-    from sa_study.report.reproduction import opening_line
+    from sa_study.report.terminal.console import epoch_line, phases
+    from sa_study.report.terminal.reproduction import opening_line
 
     output.say(opening_line(recorded, study))
     with phases(output.console) as report:
@@ -104,7 +104,7 @@ def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None)
 
 def _tell(output: Output, recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) -> None:
     from sa_study.metrics import names
-    from sa_study.report.reproduction import change_lines, figures_table, verdict_lines
+    from sa_study.report.terminal.reproduction import change_lines, figures_table, verdict_lines
 
     best = recorded.record.best
     if best and int(best[names.EPOCH]) in rerun.epochs:

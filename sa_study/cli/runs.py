@@ -40,8 +40,8 @@ def paper(
     from sa_study.data.dataset import ReidDataset
     from sa_study.evaluation import load_test_images, summarise
     from sa_study.files import write_json
-    from sa_study.report.console import evaluation_table, phases, seeds_table
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.console import evaluation_table, phases, seeds_table
+    from sa_study.report.terminal.output import Output
     from sa_study.training import RunFolder, load_training_data
     from sa_study.yaml_files import parse_assignments
 
@@ -85,9 +85,9 @@ def train(
     from sa_study.config import Settings
     from sa_study.data.dataset import ReidDataset
     from sa_study.metrics import names
-    from sa_study.report.console import interval, percent, phases
-    from sa_study.report.output import Output
-    from sa_study.report.text import command
+    from sa_study.report.terminal.console import interval, percent, phases
+    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.text import command
     from sa_study.training import RunFolder, load_training_data
     from sa_study.yaml_files import parse_assignments, read_yaml
 
@@ -112,7 +112,7 @@ def train(
 def settings() -> None:
     """List every setting that --set, a space file and train --config take."""
     from sa_study.config import describe_settings
-    from sa_study.report.console import settings_table
-    from sa_study.report.output import make_console
+    from sa_study.report.terminal.console import settings_table
+    from sa_study.report.terminal.output import make_console
 
     make_console().print(settings_table(describe_settings()))

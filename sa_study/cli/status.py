@@ -15,8 +15,8 @@ from sa_study.errors import ConfigError
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from sa_study.report.live.snapshot import Snapshot
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.live_snapshot import Snapshot
+    from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
     from sa_study.study.ledger import Seen
     from sa_study.study.lock import Owner
@@ -44,9 +44,9 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show what stands in a study, also while it runs; writes nothing."""
-    from sa_study.report.live.view import StudyView
-    from sa_study.report.output import Output, lively
-    from sa_study.report.study import front_table, interval_line, verdict
+    from sa_study.report.terminal.live_view import StudyView
+    from sa_study.report.terminal.output import Output, lively
+    from sa_study.report.terminal.study import front_table, interval_line, verdict
     from sa_study.study.records import choose_winner
 
     output = Output(quiet, as_json)
@@ -109,7 +109,7 @@ class Sight:
     def snapshot(self) -> Snapshot:
         """The study at that moment."""
         from sa_study.provenance import last_slots
-        from sa_study.report.live.snapshot import Snapshot, rows_of
+        from sa_study.report.terminal.live_snapshot import Snapshot, rows_of
         from sa_study.study.cost import study_cost
 
         running = self.owner is not None
@@ -131,7 +131,7 @@ class Sight:
 
     def judgement_line(self) -> str:
         """Whether the gain over the baseline can be trusted; empty while there is no winner."""
-        from sa_study.report.study import judgement_line
+        from sa_study.report.terminal.study import judgement_line
 
         return judgement_line(self._folder, self.config, self.trials, self.about)
 
@@ -168,7 +168,7 @@ class Sight:
 
     def driver_lines(self) -> Iterator[str]:
         """Who runs it; or what goes on with it, where trials wait for that."""
-        from sa_study.report.text import command
+        from sa_study.report.terminal.text import command
 
         if self.owner:
             yield f"it is being run by {self.owner}"
@@ -182,7 +182,7 @@ def _watch(output: Output, seen: Sight) -> None:
 
     from rich.live import Live
 
-    from sa_study.report.live.view import StudyView
+    from sa_study.report.terminal.live_view import StudyView
 
     console = output.console
     with (

@@ -25,7 +25,7 @@ from sa_study.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
     from sa_study.study.launch import Outcome
     from sa_study.study.relaunch import Changes
@@ -48,9 +48,9 @@ def plan(
 
     Writes nothing and launches nothing; measures an epoch on this machine in about a minute.
     """
-    from sa_study.report.console import phases
-    from sa_study.report.output import make_console
-    from sa_study.report.plan import plan_notes, plan_table
+    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.output import make_console
+    from sa_study.report.terminal.plan import plan_notes, plan_table
     from sa_study.study.folder import StudyFolder
     from sa_study.study.plan import make_plan
 
@@ -81,7 +81,7 @@ def tune(
 
     The test set plays no part; 'evaluate --study' opens it afterwards.
     """
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
 
@@ -111,7 +111,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a study that was stopped or killed, or extend it by more trials or a larger budget."""
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
     from sa_study.study.config import parse_duration
     from sa_study.study.relaunch import Changes
 
@@ -135,7 +135,7 @@ def audit(study: Study) -> None:
     For a study whose trials have all ended; reads every checkpoint. Exit code 1 when something contradicts.
     """
     from sa_study.analysis.audit import audit as find_contradictions
-    from sa_study.report.output import make_console, say
+    from sa_study.report.terminal.output import make_console, say
 
     console = make_console()
     found = find_contradictions(study)
@@ -156,12 +156,12 @@ def demo(
     Needs no GPU, no network and no data; takes a few minutes. Run again, it goes on where it was stopped.
     """
     from sa_study.analysis.final.evaluate import evaluate_study
-    from sa_study.report.console import evaluation_table, phases
     from sa_study.report.json_document import study_document
-    from sa_study.report.output import Output
     from sa_study.report.page.write import write_page
     from sa_study.report.pictures import show_study
-    from sa_study.report.text import command
+    from sa_study.report.terminal.console import evaluation_table, phases
+    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.text import command
     from sa_study.study.folder import StudyFolder
     from sa_study.study.relaunch import Changes
 
@@ -187,7 +187,7 @@ def demo(
 def _demo_study(output: Output, study: Path) -> StudyConfig:
     """Draws the sample data, where they are not there yet, and describes a study of them."""
     from sa_study.data.sample import make_sample_data
-    from sa_study.report.console import phases
+    from sa_study.report.terminal.console import phases
     from sa_study.space_file import load_space
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
@@ -203,7 +203,7 @@ def _demo_study(output: Output, study: Path) -> StudyConfig:
 
 
 def _run_launch(output: Output, study: Path, config: StudyConfig) -> Outcome:
-    from sa_study.report.live.watch import LiveStudy
+    from sa_study.report.terminal.live_watch import LiveStudy
     from sa_study.study.launch import launch
 
     output.say(f"study {study}: {config.trials} trials, maximising validation {config.metric}")
@@ -212,7 +212,7 @@ def _run_launch(output: Output, study: Path, config: StudyConfig) -> Outcome:
 
 
 def _run_resume(output: Output, study: Path, changes: Changes) -> tuple[StudyConfig, Outcome]:
-    from sa_study.report.live.watch import LiveStudy
+    from sa_study.report.terminal.live_watch import LiveStudy
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
     from sa_study.study.launch import resume

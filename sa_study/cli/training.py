@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sa_study.config import Settings
     from sa_study.data.store import TrainingData
     from sa_study.evaluation import EvaluationImages
-    from sa_study.report.output import Output
+    from sa_study.report.terminal.output import Output
     from sa_study.training import RunFolder
 
 
@@ -42,8 +42,8 @@ def train_run(
     """
     from sa_study.metrics import names
     from sa_study.model.weights import pretrained_note
-    from sa_study.report.console import epoch_line, phases
-    from sa_study.report.text import command
+    from sa_study.report.terminal.console import epoch_line, phases
+    from sa_study.report.terminal.text import command
     from sa_study.training import train
 
     output.say(
@@ -94,7 +94,7 @@ def evaluate_runs(
     """
     from sa_study.evaluation import evaluate, evaluation_file, load_network
     from sa_study.files import write_json
-    from sa_study.report.console import phases
+    from sa_study.report.terminal.console import phases
 
     evaluations = {}
     for run, folder in folders.items():

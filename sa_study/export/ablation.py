@@ -7,8 +7,8 @@ from typing import Any
 
 from sa_study.export.markup import markdown_table
 from sa_study.export.text import markdown
-from sa_study.report.repeats import Rows, cell_rows, effect_rows
-from sa_study.report.text import suggested_text
+from sa_study.report.terminal.repeats import Rows, cell_rows, effect_rows
+from sa_study.report.terminal.text import suggested_text
 
 
 def ablation_markdown(found: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from sa_study.export.citations import SAMPLERS, SCHEDULERS
 from sa_study.export.facts import Run, StudyFacts
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
-from sa_study.report.study import cost_line
+from sa_study.report.terminal.study import cost_line
 from sa_study.study.ledger import seen
 from sa_study.study.records import BASELINE, count_states
 

@@ -37,7 +37,7 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "score", "da
         (["sa_study.data.store", "sa_study.data.sample", "sa_study.data.check"], ["ray", "optuna"]),
         (["sa_study.model", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
         (["sa_study.engine", "sa_study.evaluation", "sa_study.training"], ["ray", "optuna"]),
-        (["sa_study.study.records", "sa_study.report.study"], ["torch", "ray", "torchvision"]),
+        (["sa_study.study.records", "sa_study.report.terminal.study"], ["torch", "ray", "torchvision"]),
         # A study's tables need no network, and a network's files no study.
         (["sa_study.export.run"], ["torch", "ray", "optuna", "numpy", "pyarrow", "onnx"]),
         (
@@ -46,10 +46,13 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "score", "da
         ),
         (["sa_study.export.bundle"], ["ray", "optuna", "yaml", "rich", "onnx", "onnxruntime"]),
         (
-            ["sa_study.report.live.watch", "sa_study.report.json_document", "sa_study.cli.status"],
+            ["sa_study.report.terminal.live_watch", "sa_study.report.json_document", "sa_study.cli.status"],
             ["torch", "ray", "torchvision", "tensorboard"],
         ),
-        (["sa_study.report.text", "sa_study.report.output"], ["torch", "ray", "optuna", "numpy", "yaml"]),
+        (
+            ["sa_study.report.terminal.text", "sa_study.report.terminal.output"],
+            ["torch", "ray", "optuna", "numpy", "yaml"],
+        ),
         (
             [
                 "sa_study.study.result_rows",

@@ -13,11 +13,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from sa_study.report.console import phases
-from sa_study.report.live.snapshot import Row, Snapshot, rows_of
-from sa_study.report.live.view import StudyView
-from sa_study.report.live.watch import LiveStudy
-from sa_study.report.study import trials_table
+from sa_study.report.terminal.console import phases
+from sa_study.report.terminal.live_snapshot import Row, Snapshot, rows_of
+from sa_study.report.terminal.live_view import StudyView
+from sa_study.report.terminal.live_watch import LiveStudy
+from sa_study.report.terminal.study import trials_table
 from sa_study.space import Parameter
 from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig
@@ -255,7 +255,7 @@ def test_every_phase_of_an_evaluation_has_a_bar(width: int) -> None:
 def test_without_colour_or_on_a_dumb_terminal_there_are_lines(
     config: StudyConfig, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from sa_study.report import output
+    from sa_study.report.terminal import output
 
     file = Terminal()
     monkeypatch.setattr("sys.stdout", file)

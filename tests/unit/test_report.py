@@ -11,9 +11,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from sa_study.report.console import clock, duration, evaluation_table, percent
-from sa_study.report.live.watch import LiveStudy
-from sa_study.report.study import summary_line, trials_table, verdict
+from sa_study.report.terminal.console import clock, duration, evaluation_table, percent
+from sa_study.report.terminal.live_watch import LiveStudy
+from sa_study.report.terminal.study import summary_line, trials_table, verdict
 from sa_study.space_file import load_space
 from sa_study.study.config import StudyConfig, parse_duration
 from sa_study.study.records import TrialEvent, TrialRecord, choose_winner

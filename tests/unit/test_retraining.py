@@ -20,7 +20,7 @@ from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.errors import RunFailed, StudyFolderError
 from sa_study.metrics import names
-from sa_study.report.retrained import retrained_tables
+from sa_study.report.terminal.retrained import retrained_tables
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sa_study.report.output import Output, say, strays_caught
-from sa_study.report.text import clean, command, number, quote, sparkline, suggested_text
+from sa_study.report.terminal.output import Output, say, strays_caught
+from sa_study.report.terminal.text import clean, command, number, quote, sparkline, suggested_text
 
 WORDS = ["plain", "two words", "it's", "$HOME `x`", "a\nb", "\x1b[31m", "back\\slash", "\\'\n", "ünï", ""]
 

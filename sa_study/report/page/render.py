@@ -19,7 +19,6 @@ from plotly.offline import get_plotlyjs
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
-from sa_study.report.console import duration, percent
 from sa_study.report.page import (
     figures,
     figures_contour,
@@ -36,6 +35,7 @@ from sa_study.report.page.pictures import Album, read_album
 from sa_study.report.page.rungs import stops
 from sa_study.report.page.text import for_script, plain, quoted, setting
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
+from sa_study.report.terminal.console import duration, percent
 from sa_study.report.verdict import validation_lead, why_no_test_gain
 from sa_study.study.rungs import rungs
 

@@ -14,9 +14,16 @@ from typing import Any
 from sa_study.errors import StudyFolderError
 from sa_study.files import read_json
 from sa_study.metrics import names
-from sa_study.report.console import interval, percent
 from sa_study.report.page.text import plain
-from sa_study.report.repeats import Rows, cell_rows, confirmation_rows, curse_line, effect_rows, points
+from sa_study.report.terminal.console import interval, percent
+from sa_study.report.terminal.repeats import (
+    Rows,
+    cell_rows,
+    confirmation_rows,
+    curse_line,
+    effect_rows,
+    points,
+)
 from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import Seen, seen
 

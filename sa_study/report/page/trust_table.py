@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sa_study.metrics import names
-from sa_study.report.console import interval, percent
 from sa_study.report.page.trust import Bar, Summary
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
+from sa_study.report.terminal.console import interval, percent
 from sa_study.report.verdict import validation_lead
 
 

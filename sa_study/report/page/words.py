@@ -8,9 +8,9 @@ from typing import Any
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
-from sa_study.report.console import duration, interval, percent
 from sa_study.report.page.text import plain
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
+from sa_study.report.terminal.console import duration, interval, percent
 from sa_study.report.verdict import (
     epoch_noise,
     judge,

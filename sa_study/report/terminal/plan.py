@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.markup import escape
 from rich.table import Table
 
-from sa_study.report.console import duration, make_table
+from sa_study.report.terminal.console import duration, make_table
 from sa_study.study.plan import Estimate, Forecast, Plan
 from sa_study.study.room import in_units
 

@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sa_study.metrics import names
-from sa_study.report.console import make_table, percent
-from sa_study.report.text import clean
+from sa_study.report.terminal.console import make_table, percent
+from sa_study.report.terminal.text import clean
 
 _NAMES = {names.RANK1: "rank-1", names.MAP: "mAP"}
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from sa_study.data.check import DataReport
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
-from sa_study.report.output import lively
-from sa_study.report.text import clean
+from sa_study.report.terminal.output import lively
+from sa_study.report.terminal.text import clean
 
 PhaseReport = Callable[[str, int, int], None]
 

@@ -9,8 +9,8 @@ from typing import Any
 from rich.table import Table
 
 from sa_study.metrics import names
-from sa_study.report.console import make_table, percent
-from sa_study.report.text import number, safe, suggested_text
+from sa_study.report.terminal.console import make_table, percent
+from sa_study.report.terminal.text import number, safe, suggested_text
 
 _NAMES = {names.RANK1: "rank-1", names.MAP: "mAP"}
 _FIGURES = (names.MAP, names.RANK1)

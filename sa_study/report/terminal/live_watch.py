@@ -16,11 +16,11 @@ from rich.live import Live
 from rich.text import Text
 
 from sa_study.metrics import names
-from sa_study.report.console import duration, percent
-from sa_study.report.live.snapshot import PAUSED, STYLES, Row, Snapshot, rows_of
-from sa_study.report.live.view import StudyView
-from sa_study.report.output import lively, say, strays_caught
-from sa_study.report.text import clean, suggested_text
+from sa_study.report.terminal.console import duration, percent
+from sa_study.report.terminal.live_snapshot import PAUSED, STYLES, Row, Snapshot, rows_of
+from sa_study.report.terminal.live_view import StudyView
+from sa_study.report.terminal.output import lively, say, strays_caught
+from sa_study.report.terminal.text import clean, suggested_text
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, TrialEvent
 

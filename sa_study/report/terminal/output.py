@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from rich.console import Console
 
-from sa_study.report.text import clean
+from sa_study.report.terminal.text import clean
 
 _RAY = "(raylet"
 """What lines begin with in which Ray tells of a worker that died; the trial has a line of its own."""

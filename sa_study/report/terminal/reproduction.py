@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from sa_study.metrics import names
-from sa_study.report.console import make_table
+from sa_study.report.terminal.console import make_table
 from sa_study.study.result_rows import is_number
 
 if TYPE_CHECKING:

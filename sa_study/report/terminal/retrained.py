@@ -8,9 +8,9 @@ from typing import Any
 from rich.table import Table
 
 from sa_study.metrics import names
-from sa_study.report.console import evaluation_table, make_table, percent
-from sa_study.report.repeats import points
-from sa_study.report.text import safe
+from sa_study.report.terminal.console import evaluation_table, make_table, percent
+from sa_study.report.terminal.repeats import points
+from sa_study.report.terminal.text import safe
 
 
 def retrained_tables(

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sa_study.metrics import names
-from sa_study.report.console import duration, interval, make_table, percent
-from sa_study.report.live.snapshot import Snapshot, rows_of
-from sa_study.report.live.view import StudyView
 from sa_study.report.page.view import make_view
-from sa_study.report.text import number, suggested_text
+from sa_study.report.terminal.console import duration, interval, make_table, percent
+from sa_study.report.terminal.live_snapshot import Snapshot, rows_of
+from sa_study.report.terminal.live_view import StudyView
+from sa_study.report.terminal.text import number, suggested_text
 from sa_study.report.verdict import judge
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import study_cost
