@@ -28,9 +28,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sa_study.config import Settings
 from sa_study.data.store import ImageStore, TrainingData
 from sa_study.metrics import names
+from sa_study.settings.run import Settings
 from sa_study.study.cluster import connect
 from sa_study.study.storage import Storage
 from sa_study.study.trainable import run_trial

@@ -38,8 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sa_study.data.sample import make_sample_data
 from sa_study.data.store import any_of
 from sa_study.report.terminal.live_watch import LiveStudy
-from sa_study.space import Scheduler, SearchSpace
-from sa_study.space_file import load_space, override
+from sa_study.settings.space import Scheduler, SearchSpace
+from sa_study.settings.space_file import load_space, override
 from sa_study.study import launch, trainable
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig

@@ -29,7 +29,6 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.sample import make_sample_data
@@ -38,8 +37,9 @@ from sa_study.engine import Trainer, build_network
 from sa_study.errors import Diverged
 from sa_study.features import extract_features
 from sa_study.metrics.distances import rank_features
-from sa_study.space import SearchSpace
-from sa_study.space_file import load_space
+from sa_study.settings.run import Settings
+from sa_study.settings.space import SearchSpace
+from sa_study.settings.space_file import load_space
 
 GOOD = {"lr": 0.05, "dropout": 0.0, "epochs": 4}
 """A good setting of the demo's space, found by hand; `space` fixes the rest."""

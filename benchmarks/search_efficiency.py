@@ -42,7 +42,7 @@ from simulation.landscapes import EPOCHS, Floats, draw_landscape
 from simulation.methods import Method, OptunaMethod, Simulation, StudyMethod
 
 from sa_study.metrics import names
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 
 MARKS = 20
 """Points at which the regret is recorded."""

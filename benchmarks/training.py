@@ -27,10 +27,10 @@ from plain.pipeline import PlainTraining, draw_files
 from torch.utils.flop_counter import FlopCounterMode
 
 from sa_study.arithmetic import float32_products
-from sa_study.config import Settings
 from sa_study.data.store import ImageStore, TrainingData
 from sa_study.engine import Trainer
 from sa_study.model import SANet, total_loss
+from sa_study.settings.run import Settings
 
 IDENTITIES = 751
 MARKET_IMAGES = 12936

@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sa_study.hparams import columns, session_end, session_start
 from sa_study.metrics import names
-from sa_study.space import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.tags import tag_of
 
 _LAYOUT = {

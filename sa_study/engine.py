@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sa_study.arithmetic import float32_products, prepare_device
 from sa_study.checkpoint import Checkpoint, restore_rng, rng_state
-from sa_study.config import Settings
 from sa_study.data.batches import training_batches
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import TrainingData
@@ -22,6 +21,7 @@ from sa_study.metrics.confidence import interval_bounds
 from sa_study.metrics.distances import rank_features
 from sa_study.model.network import SANet
 from sa_study.randomness import derived_seed
+from sa_study.settings.run import Settings
 from sa_study.step import TrainingStep
 
 

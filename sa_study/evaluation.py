@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from sa_study.arithmetic import feature_precision, memory_format, prepare_device
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, test_data
@@ -32,6 +31,7 @@ from sa_study.metrics.reranking import rerank_features
 from sa_study.model.network import SANet
 from sa_study.model.tensor_file import is_count, plain_values_fault
 from sa_study.model.weights import infer_architecture, load_state, read_weights, require_fitting
+from sa_study.settings.run import Settings
 
 Report = Callable[[str, int, int], None]
 """Told a phase, what is done of it, and how much there is in all."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from sa_study.arithmetic import autocast, memory_format
-from sa_study.config import Settings
 from sa_study.errors import ConfigError
 from sa_study.metrics import names
 from sa_study.model.loss import total_loss
 from sa_study.model.network import SANet
+from sa_study.settings.run import Settings
 
 _COMPILE_MODES = {"default": "default", "cuda-graphs": "reduce-overhead"}
 

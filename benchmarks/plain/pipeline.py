@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from sa_study.config import Settings
 from sa_study.model.network import SANet
+from sa_study.settings.run import Settings
 
 
 class Files(Dataset[tuple[Tensor, int]]):

@@ -22,7 +22,7 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from sa_study.metrics import names
-from sa_study.space import Parameter, Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import choose_winner, read_record
 from sa_study.study.scheduler import StudyScheduler

@@ -55,7 +55,7 @@ def evaluate(
     beside those on its own test set, never over them.
     """
     from sa_study.report.terminal.output import Output
-    from sa_study.yaml_files import parse_assignments
+    from sa_study.settings.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
     if (study is None) == (weights is None):

@@ -47,7 +47,7 @@ def export(
     from sa_study.export.run import export_study, export_weights
     from sa_study.export.text import visible
     from sa_study.report.terminal.console import phases
-    from sa_study.yaml_files import parse_assignments
+    from sa_study.settings.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
     if (study is None) == (weights is None):

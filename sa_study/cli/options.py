@@ -15,12 +15,12 @@ import typer
 
 from sa_study.errors import ConfigError
 from sa_study.files import expanded
-from sa_study.space import SAMPLERS, SCHEDULERS
+from sa_study.settings.space import SAMPLERS, SCHEDULERS
 
 _PATH = "<path>"
 
 if TYPE_CHECKING:
-    from sa_study.space import SearchSpace
+    from sa_study.settings.space import SearchSpace
     from sa_study.study.config import StudyConfig
 
 
@@ -158,9 +158,9 @@ class StudyOptions:
         Raises:
             ConfigError: An option or the space is wrong.
         """
-        from sa_study.space_file import load_space, override
+        from sa_study.settings.space_file import load_space, override
+        from sa_study.settings.yaml_files import parse_assignments
         from sa_study.study.config import StudyConfig, parse_duration
-        from sa_study.yaml_files import parse_assignments
 
         space = override(load_space(self.space), parse_assignments(self.overrides or []))
         space = self._searched_by(space)
@@ -183,7 +183,7 @@ class StudyOptions:
 
     def _searched_by(self, space: SearchSpace) -> SearchSpace:
         """The space with the sampler and the scheduler that are asked for."""
-        from sa_study.space_file import parse_space
+        from sa_study.settings.space_file import parse_space
 
         if self.sampler is not None:
             space = parse_space({**space.to_dict(), "sampler": self.sampler}, f"--sampler {self.sampler}")

@@ -36,7 +36,7 @@ def visualize(
     A study is shown on its validation split: the test set is opened with --test alone. A weights file is
     shown on the test set of --data-dir.
     """
-    from sa_study.yaml_files import parse_assignments
+    from sa_study.settings.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
     if (study is None) == (weights is None):

@@ -36,14 +36,14 @@ def paper(
 ) -> None:
     """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
     from sa_study.cli.training import evaluate_runs, train_run
-    from sa_study.config import PAPER_VARIANTS, Settings
     from sa_study.data.dataset import ReidDataset
     from sa_study.evaluation import load_test_images, summarise
     from sa_study.files import write_json
     from sa_study.report.terminal.console import evaluation_table, phases, seeds_table
     from sa_study.report.terminal.output import Output
+    from sa_study.settings.run import PAPER_VARIANTS, Settings
+    from sa_study.settings.yaml_files import parse_assignments
     from sa_study.training import RunFolder, load_training_data
-    from sa_study.yaml_files import parse_assignments
 
     if variant not in PAPER_VARIANTS:
         raise ConfigError(f"--variant: {variant!r} is not one of {', '.join(PAPER_VARIANTS)}")
@@ -82,14 +82,14 @@ def train(
 ) -> None:
     """Train one fixed configuration in this process, without Ray."""
     from sa_study.cli.training import train_run
-    from sa_study.config import Settings
     from sa_study.data.dataset import ReidDataset
     from sa_study.metrics import names
     from sa_study.report.terminal.console import interval, percent, phases
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.text import command
+    from sa_study.settings.run import Settings
+    from sa_study.settings.yaml_files import parse_assignments, read_yaml
     from sa_study.training import RunFolder, load_training_data
-    from sa_study.yaml_files import parse_assignments, read_yaml
 
     values = {**read_yaml(config), **parse_assignments(overrides or [])}
     run = Settings.from_mapping(values, str(config))
@@ -111,8 +111,8 @@ def train(
 
 def settings() -> None:
     """List every setting that --set, a space file and train --config take."""
-    from sa_study.config import describe_settings
     from sa_study.report.terminal.console import settings_table
     from sa_study.report.terminal.output import make_console
+    from sa_study.settings.run import describe_settings
 
     make_console().print(settings_table(describe_settings()))

@@ -188,7 +188,7 @@ def _demo_study(output: Output, study: Path) -> StudyConfig:
     """Draws the sample data, where they are not there yet, and describes a study of them."""
     from sa_study.data.sample import make_sample_data
     from sa_study.report.terminal.console import phases
-    from sa_study.space_file import load_space
+    from sa_study.settings.space_file import load_space
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from sa_study.config import Settings
     from sa_study.data.store import TrainingData
     from sa_study.evaluation import EvaluationImages
     from sa_study.report.terminal.output import Output
+    from sa_study.settings.run import Settings
     from sa_study.training import RunFolder
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sa_study.config import Settings
 from sa_study.data.dataset import (
     DISTRACTOR,
     Folder,
@@ -24,6 +23,7 @@ from sa_study.data.find import a_few, find_dataset
 from sa_study.data.images import Progress, for_each_image, read_image
 from sa_study.data.layouts import SPLITS, Layout, is_image_name
 from sa_study.errors import DataError
+from sa_study.settings.run import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from sa_study.config import Settings
 from sa_study.data.batches import MEAN, STD
 from sa_study.export.check import BATCHES, LIMIT
 from sa_study.export.network import BATCH, INPUT, KINDS, OPSET, OUTPUT
 from sa_study.export.text import markdown
 from sa_study.model.backbone import stage_width
+from sa_study.settings.run import Settings
 
 FORMAT = 1
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study.config import Settings, completed
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.files import read_json
 from sa_study.metrics import names
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.provenance import read_provenance
+from sa_study.settings.run import Settings, completed
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import Cost, study_cost
 from sa_study.study.database import open_readonly, read_about, trials_in

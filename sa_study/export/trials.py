@@ -7,7 +7,7 @@ from typing import Any
 from sa_study.export.facts import Run, StudyFacts
 from sa_study.export.tabular import Column
 from sa_study.metrics import names
-from sa_study.space import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, pareto_front, step_of
 

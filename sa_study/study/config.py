@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from sa_study.config import is_file_name
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.find import find_dataset
 from sa_study.data.layouts import SPLITS
@@ -19,9 +18,10 @@ from sa_study.errors import ConfigError, DataError, StudyFolderError
 from sa_study.files import expanded
 from sa_study.metrics import names
 from sa_study.redaction import is_secret_name
-from sa_study.space import SearchSpace
-from sa_study.space_file import parse_space
-from sa_study.yaml_files import read_yaml, write_yaml
+from sa_study.settings.run import is_file_name
+from sa_study.settings.space import SearchSpace
+from sa_study.settings.space_file import parse_space
+from sa_study.settings.yaml_files import read_yaml, write_yaml
 
 FORMAT = 2
 

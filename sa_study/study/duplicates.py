@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from sa_study.space import SearchSpace
+from sa_study.settings.space import SearchSpace
 
 Key = tuple[tuple[str, int], ...]
 _MOST_ENUMERATED = 100_000

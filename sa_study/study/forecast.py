@@ -13,9 +13,9 @@ import numpy as np
 import optuna
 from ray.tune.schedulers import TrialScheduler
 
-from sa_study.config import Settings
 from sa_study.metrics import names
-from sa_study.space import Scheduler, SearchSpace
+from sa_study.settings.run import Settings
+from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import BASELINE
 from sa_study.study.samplers import suggest

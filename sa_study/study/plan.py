@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sa_study.data.store import any_of
 from sa_study.machine import peak_memory, usable_memory
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 from sa_study.study.cluster import Slots, connect, slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder

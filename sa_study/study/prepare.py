@@ -13,7 +13,7 @@ from sa_study.data.images import Progress
 from sa_study.data.store import Folds, any_of
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.provenance import note_launch, read_provenance
-from sa_study.space_file import complete, override
+from sa_study.settings.space_file import complete, override
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage, read_about

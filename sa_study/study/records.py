@@ -10,11 +10,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study.config import Settings
 from sa_study.errors import StudyFolderError
 from sa_study.metrics import names
 from sa_study.score import is_new_best
-from sa_study.space import SearchSpace, default_of
+from sa_study.settings.run import Settings
+from sa_study.settings.space import SearchSpace, default_of
 from sa_study.study.vetting import record_fault
 
 STUDY_NAME = "sa_study"

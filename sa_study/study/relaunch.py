@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.errors import ConfigError
-from sa_study.space_file import complete, override
+from sa_study.settings.space_file import complete, override
 from sa_study.study.config import StudyConfig, flattened
 
 

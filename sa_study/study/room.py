@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 import torch
 from torch import Tensor
 
-from sa_study.config import Settings
 from sa_study.data.store import TrainingData
 from sa_study.engine import build_network
 from sa_study.errors import StudyFolderError
-from sa_study.space import SearchSpace
+from sa_study.settings.run import Settings
+from sa_study.settings.space import SearchSpace
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sa_study.randomness import derived_seed
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 
 MAX_BRACKETS = 3
 """Brackets of `hyperband`; each further one has its first rung where the one before has its second."""

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from sa_study.errors import ConfigError
 from sa_study.randomness import derived_seed
-from sa_study.space import Parameter, SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.draft import draft_study
 from sa_study.study.duplicates import draw_untried, tried
 from sa_study.study.shown import shown_to

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sa_study.metrics import names
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 from sa_study.study.memory import MemoryKills
 from sa_study.study.meter import Meter
 from sa_study.study.records import BASELINE, progress_of, read_record, step_of

@@ -20,7 +20,7 @@ from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
 from sa_study.metrics import names
-from sa_study.space import SearchSpace
+from sa_study.settings.space import SearchSpace
 from sa_study.study.meter import Meter
 from sa_study.study.records import (
     LAUNCH,

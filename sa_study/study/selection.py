@@ -8,14 +8,14 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
-from sa_study.config import completed
 from sa_study.errors import RunFailed, WeightsError
 from sa_study.metrics import names
+from sa_study.settings.run import completed
+from sa_study.settings.yaml_files import write_yaml
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import BASELINE, choose_winner, read_record, trial_settings
 from sa_study.study.storage import Storage
-from sa_study.yaml_files import write_yaml
 
 
 def keep_weights(trial: FrozenTrial, config: StudyConfig, storage: Storage, path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from sa_study.metrics import names
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 from sa_study.study.rungs import bracket_count, bracket_of
 
 

@@ -18,11 +18,11 @@ import torch
 from ray import tune
 
 from sa_study.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
-from sa_study.config import Settings
 from sa_study.data.store import Folds
 from sa_study.engine import Trainer
 from sa_study.errors import ConfigError, Diverged, WeightsError
 from sa_study.metrics import names
+from sa_study.settings.run import Settings
 from sa_study.study.session import Session
 from sa_study.study.starts import Starts
 from sa_study.study.storage import Storage

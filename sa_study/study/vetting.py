@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sa_study.config import MAX_EPOCHS
 from sa_study.metrics import names
+from sa_study.settings.run import MAX_EPOCHS
 from sa_study.tags import tag_of
 
 _PLACE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tool import Tool
 
-from sa_study.space_file import load_space
+from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
 
 SMALL = ["depth=18", "pretrained=none", "height=32", "width=16", "parts=2", "batch_size=8", "threads=1"]

@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 from sa_study.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
 from sa_study.engine import build_network
 from sa_study.files import write_json
-from sa_study.space_file import parse_space
+from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from sa_study.checkpoint import Checkpoint, save_checkpoint
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import training_data
 from sa_study.engine import build_network
 from sa_study.provenance import note_launch
-from sa_study.space_file import parse_space
+from sa_study.settings.run import Settings
+from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
 
 SMALL: dict[str, Any] = {

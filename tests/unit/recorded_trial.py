@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from sa_study.analysis.reproduce.recorded import BEST, LAST, RAY, SCORES, Recorded
 from sa_study.analysis.reproduce.rerun import Rerun
-from sa_study.config import Settings
+from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord

@@ -16,8 +16,8 @@ from sa_study.analysis.repeats.ablation import ABOUT, conclude, describe, plan_a
 from sa_study.errors import ConfigError
 from sa_study.export.ablation import ablation_markdown
 from sa_study.report.terminal.repeats import ablation_tables
-from sa_study.space import SearchSpace
-from sa_study.space_file import load_space, parse_space
+from sa_study.settings.space import SearchSpace
+from sa_study.settings.space_file import load_space, parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 

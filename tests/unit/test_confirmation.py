@@ -23,7 +23,7 @@ from sa_study.analysis.repeats.confirmation import (
     kept_of,
 )
 from sa_study.errors import ConfigError, RunFailed
-from sa_study.space import Parameter, SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder

@@ -22,7 +22,7 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 from sa_study.curves import RunWriter, write_images, write_overview
 from sa_study.metrics import names
-from sa_study.space import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.tags import tag_of
 
 SEARCH = {

@@ -14,7 +14,7 @@ from checkout import SEARCH_PATH
 from killed import kill_amid_write
 
 from sa_study.errors import StudyFolderError
-from sa_study.space import SearchSpace
+from sa_study.settings.space import SearchSpace
 from sa_study.study.database import keep_copy, mend, open_storage, read_trials, trial_numbers, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import STUDY_NAME

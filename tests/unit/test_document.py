@@ -13,8 +13,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.report.json_document import study_document
-from sa_study.space import Scheduler
-from sa_study.space_file import load_space
+from sa_study.settings.space import Scheduler
+from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.lock import Owner
 from sa_study.study.records import TrialRecord

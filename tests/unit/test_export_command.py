@@ -14,10 +14,10 @@ import torch
 from export_studies import FIXED, Trial, keep_network, make_study
 
 from sa_study.cli import main
-from sa_study.config import Settings
 from sa_study.engine import build_network
 from sa_study.export import check, network
 from sa_study.export.place import new_export
+from sa_study.settings.run import Settings
 from sa_study.study.folder import StudyFolder
 
 TABLES = {"README.md", "trials.csv", "trials.parquet", "epochs.csv", "epochs.parquet"}

@@ -15,7 +15,7 @@ from sa_study.export.facts import read_study
 from sa_study.export.markup import to_latex, to_markdown
 from sa_study.export.paper import Paper, describe
 from sa_study.files import write_json
-from sa_study.space_file import parse_space
+from sa_study.settings.space_file import parse_space
 
 TRIALS = [Trial(), Trial("PRUNED", (0.15, 0.05), lr=0.2), Trial(curve=(0.1, 0.3, 0.5, 0.5), lr=0.03)]
 BEST = 2

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sa_study.config import Settings
 from sa_study.data.device_images import DeviceImages
 from sa_study.features import extract_features
 from sa_study.model.network import SANet
+from sa_study.settings.run import Settings
 
 SETTINGS: dict[str, Any] = {
     "depth": 18,

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 from ranking_reference import assert_figures, plain_figures
 
 from sa_study.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from sa_study.config import Settings
 from sa_study.data.layouts import MARKET
 from sa_study.errors import ConfigError, DataError, StudyFolderError, WeightsError
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.model.weights import read_state_dict
-from sa_study.space import SearchSpace
-from sa_study.space_file import load_space, parse_space
+from sa_study.settings.run import Settings
+from sa_study.settings.space import SearchSpace
+from sa_study.settings.space_file import load_space, parse_space
+from sa_study.settings.yaml_files import parse_assignments
 from sa_study.study.config import StudyConfig, parse_duration
-from sa_study.yaml_files import parse_assignments
 
 fuzz = settings(
     derandomize=True,

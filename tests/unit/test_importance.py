@@ -17,7 +17,7 @@ from sa_study.report.page.forest import grow
 from sa_study.report.page.importance import LEAST, Importance, Sample, importance, samples, unit
 from sa_study.report.page.surface import fit_surface
 from sa_study.report.page.view import StudyView, TrialView
-from sa_study.space import Parameter, Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 
 SEARCH = {

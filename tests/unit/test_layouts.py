@@ -10,12 +10,12 @@ import pytest
 from made_layouts import make_cuhk03, make_duke, make_msmt17
 
 from sa_study import cli
-from sa_study.config import Settings
 from sa_study.data.check import check_dataset
 from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.layouts import CUHK03_NP, DUKE, LAYOUTS, MARKET, Layout
 from sa_study.errors import DataError
 from sa_study.evaluation import evaluate, load_network, load_test_images
+from sa_study.settings.run import Settings
 from sa_study.training import RunFolder, load_training_data, train
 
 Draw = Callable[..., Path]

@@ -18,8 +18,8 @@ from sa_study.report.terminal.live_snapshot import Row, Snapshot, rows_of
 from sa_study.report.terminal.live_view import StudyView
 from sa_study.report.terminal.live_watch import LiveStudy
 from sa_study.report.terminal.study import trials_table
-from sa_study.space import Parameter
-from sa_study.space_file import load_space
+from sa_study.settings.space import Parameter
+from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialEvent, TrialRecord
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from picture_studies import SMALL, study_maker
 from PIL import Image
 
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import ImageStore, training_data
 from sa_study.engine import build_network
@@ -37,6 +36,7 @@ from sa_study.report.pictures import (
 )
 from sa_study.report.pictures.ranks import Entry, Ranking, rank
 from sa_study.report.pictures.sheet import FRAME, MATCH, WRONG, Box, Caption, Sheet, measure, plain, wrap
+from sa_study.settings.run import Settings
 
 pytestmark = pytest.mark.usefixtures("quick")
 

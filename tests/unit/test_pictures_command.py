@@ -16,7 +16,6 @@ from tensorboard.backend.event_processing.event_accumulator import IMAGES, Event
 
 from sa_study.checkpoint import Checkpoint, save_checkpoint
 from sa_study.cli import main
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.engine import build_network
 from sa_study.errors import StudyFolderError, WeightsError
@@ -26,6 +25,7 @@ from sa_study.report.pictures import (
     make_pictures,
     of_study,
 )
+from sa_study.settings.run import Settings
 
 pytestmark = pytest.mark.usefixtures("quick")
 

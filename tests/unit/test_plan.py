@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from sa_study.checkpoint import save_checkpoint
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
 from sa_study.engine import Trainer
 from sa_study.errors import StudyFolderError
-from sa_study.space import Scheduler, SearchSpace
-from sa_study.space_file import parse_space
+from sa_study.settings.run import Settings
+from sa_study.settings.space import Scheduler, SearchSpace
+from sa_study.settings.space_file import parse_space
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder

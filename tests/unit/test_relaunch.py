@@ -10,7 +10,7 @@ import pytest
 from tool import Tool
 
 from sa_study.errors import ConfigError
-from sa_study.space_file import load_space, override
+from sa_study.settings.space_file import load_space, override
 from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sa_study.analysis.audit.replay import JUDGES
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 from sa_study.study.stopping import make_rule
 
 METRIC = "mAP"

@@ -19,9 +19,9 @@ from tool import Tool
 from sa_study.analysis.reproduce.recorded import RAY, SCORES, Recorded, read_recorded
 from sa_study.analysis.reproduce.rerun import Rerun, run_again
 from sa_study.analysis.reproduce.verdict import Verdict, entry, judge, keep, read_reproductions
-from sa_study.config import Settings
 from sa_study.errors import ConfigError, Diverged, StudyFolderError
 from sa_study.metrics import names
+from sa_study.settings.run import Settings
 from sa_study.study.result_rows import ResultRows
 
 pytestmark = pytest.mark.usefixtures("same_machine")

@@ -16,11 +16,11 @@ from rich.console import Console
 from tool import Tool
 
 from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.errors import RunFailed, StudyFolderError
 from sa_study.metrics import names
 from sa_study.report.terminal.retrained import retrained_tables
+from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
@@ -88,7 +88,7 @@ def test_another_configurations_training_is_not_gone_on_with(folder: StudyFolder
     first = choose_final(folder.root, None, seeds=1, baseline=False).choices[0]
     [(run, place)] = first.folders.items()
     place.root.mkdir(parents=True)
-    from sa_study.yaml_files import write_yaml
+    from sa_study.settings.yaml_files import write_yaml
 
     write_yaml(place.config, run.to_dict())
     choose_final(folder.root, None, seeds=1, baseline=False)  # its own is

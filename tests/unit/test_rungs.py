@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 from sa_study.study.rungs import MAX_BRACKETS, bracket_count, bracket_of, rungs
 from sa_study.study.stopping import make_rule
 

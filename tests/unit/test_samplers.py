@@ -22,7 +22,7 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy import event
 
 from sa_study.errors import ConfigError
-from sa_study.space import Parameter, SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study import duplicates
 from sa_study.study.duplicates import draw_untried
 from sa_study.study.samplers import ask, check_sampler, reseed, suggest

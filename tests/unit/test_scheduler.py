@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.metrics import names
-from sa_study.space import Parameter, Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study import search
 from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import read_record

@@ -15,7 +15,7 @@ import pytest
 
 from sa_study import files
 from sa_study.errors import ConfigError, StudyFolderError
-from sa_study.space_file import parse_space
+from sa_study.settings.space_file import parse_space
 from sa_study.study import session
 from sa_study.study.config import StudyConfig
 from sa_study.study.prepare import load_data

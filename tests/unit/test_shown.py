@@ -9,7 +9,7 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sa_study.space import Parameter, SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.samplers import ask
 from sa_study.study.shown import shown_to
 

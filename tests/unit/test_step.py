@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sa_study.config import Settings
 from sa_study.errors import ConfigError
 from sa_study.metrics import names
 from sa_study.model.network import SANet
+from sa_study.settings.run import Settings
 from sa_study.step import TrainingStep
 
 CLASSES = 5

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sa_study.metrics import names
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 from sa_study.study.stopping import HalvingRule, make_rule
 
 HALVING = Scheduler("asha", grace_period=25, reduction_factor=2)

@@ -12,9 +12,9 @@ import torch
 import yaml
 
 from sa_study.checkpoint import load_checkpoint
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.errors import ConfigError, DataError, StudyFolderError
+from sa_study.settings.run import Settings
 from sa_study.training import RunFolder, load_training_data, train
 
 SETTINGS = Settings(

@@ -17,7 +17,7 @@ from sa_study.report.page.view import StudyView, TrialView, read_view
 from sa_study.report.page.words import give_verdict
 from sa_study.report.terminal.study import judgement_line, verdict
 from sa_study.report.verdict import epoch_noise, judge, test_gain, validation_lead
-from sa_study.space import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.study.database import open_readonly, read_about, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import choose_winner

@@ -14,12 +14,12 @@ from made_layouts import make_msmt17
 from picture_studies import study_maker
 from tool import Tool
 
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.engine import build_network
 from sa_study.errors import DataError
 from sa_study.report.pictures import of_study
+from sa_study.settings.run import Settings
 
 VALUES: dict[str, Any] = {"depth": 18, "pretrained": "none", "num_features": 8, "parts": 2}
 SETS = ("--set", "height=32", "--set", "width=16")

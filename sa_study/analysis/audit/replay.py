@@ -15,7 +15,7 @@ import numpy as np
 
 from sa_study.analysis.audit.evidence import Evidence
 from sa_study.metrics import names
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE
 from sa_study.study.rungs import bracket_count, bracket_of, rungs
 

@@ -11,7 +11,6 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study.analysis.repeats.figures import differences_of
-from sa_study.config import Settings
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
@@ -22,6 +21,7 @@ from sa_study.metrics.comparability import why_not_comparable
 from sa_study.metrics.confidence import Stratum
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.provenance import read_provenance
+from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder

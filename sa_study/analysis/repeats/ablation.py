@@ -12,7 +12,7 @@ from sa_study.analysis.repeats.runs import Point, Run, count_runs, of_point, poi
 from sa_study.errors import ConfigError
 from sa_study.metrics.confidence import LEVEL, Stratum
 from sa_study.provenance import utc_now
-from sa_study.space import SearchSpace
+from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.queue import Given

@@ -14,7 +14,7 @@ from sa_study.errors import ConfigError
 from sa_study.metrics import names
 from sa_study.metrics.confidence import Stratum
 from sa_study.metrics.query_scores import QueryScores
-from sa_study.space import Parameter, Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder

@@ -11,10 +11,10 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.analysis.reproduce.environment import NOT_RECORDED, Change
-from sa_study.config import Settings
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.metrics import names
 from sa_study.provenance import read_provenance
+from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about, trials_in
 from sa_study.study.folder import StudyFolder

@@ -11,7 +11,7 @@ import numpy as np
 
 from sa_study.report.page.forest import Array, grow
 from sa_study.report.page.view import StudyView, TrialView
-from sa_study.space import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.study.rungs import rungs
 
 LEAST = 8

@@ -20,7 +20,7 @@ from sa_study.metrics import names
 from sa_study.report.page.evaluations import read_evaluations, read_or_notice
 from sa_study.report.page.text import finite, plain
 from sa_study.report.page.trust import Trust, read_trust
-from sa_study.space import default_of
+from sa_study.settings.space import default_of
 from sa_study.study.config import StudyConfig
 from sa_study.study.cost import Cost, study_cost
 from sa_study.study.database import open_readonly, read_about, trials_in

@@ -16,7 +16,7 @@ from sa_study.report.terminal.console import clock, duration, percent
 from sa_study.report.terminal.live_columns import Column, fitted
 from sa_study.report.terminal.live_snapshot import STYLES, Row, Snapshot
 from sa_study.report.terminal.text import clean, number, safe, sparkline, suggested_text
-from sa_study.space import Scheduler
+from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE, same_validation
 from sa_study.study.rungs import bracket_of, rungs
 

@@ -1,6 +1,6 @@
 """A search space: what is searched, what is fixed, and how.
 
-Knows nothing of files (`sa_study.space_file` reads and validates them), nor of Optuna or Ray
+Knows nothing of files (`sa_study.settings.space_file` reads and validates them), nor of Optuna or Ray
 (`sa_study.study.samplers` turns a space into suggestions).
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sa_study.config import Settings
+from sa_study.settings.run import Settings
 
 SAMPLERS = ("tpe", "random", "grid", "gp", "cmaes")
 SCHEDULERS = ("asha", "hyperband", "median", "none")
@@ -224,7 +224,7 @@ class SearchSpace:
         return tuple((name, p.index(values[name])) for name, p in self.search.items() if name in values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The space as it would stand in a file; `sa_study.space_file.parse_space` reads it back."""
+        """The space as it would stand in a file; `sa_study.settings.space_file.parse_space` reads it back."""
         scheduler = self.scheduler
         return {
             "search": {key: parameter.to_dict() for key, parameter in self.search.items()},

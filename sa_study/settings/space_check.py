@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from sa_study.errors import ConfigError
-from sa_study.space import Parameter, SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 
 _MOST = 100_000
 """Configurations that are gone through one by one."""

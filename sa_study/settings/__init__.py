@@ -1,0 +1,1 @@
+"""The settings of a run and the search spaces over them, with their YAML files."""
