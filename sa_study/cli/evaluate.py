@@ -111,9 +111,9 @@ def _retrain(
     from sa_study.files import require_place
     from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.retrained import retrained_tables
-    from sa_study.study.ledger import begin_look
     from sa_study.study.lock import driver_lock
     from sa_study.study.own_images import is_own_test_set
+    from sa_study.study.test_ledger import begin_look
 
     final = choose_final(study, data_dir, seeds=seeds, baseline=baseline)
     final.folder.require_own_files()
@@ -166,8 +166,8 @@ def _evaluate_weights(
     from sa_study.evaluation import evaluate, load_network, load_test_images
     from sa_study.files import require_place, write_json
     from sa_study.report.terminal.console import evaluation_table, phases
-    from sa_study.study.ledger import Seen, begin_look, require_ledger, study_of
     from sa_study.study.own_images import is_own_test_set
+    from sa_study.study.test_ledger import Seen, begin_look, require_ledger, study_of
 
     if out and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sa_study.report.terminal.live_snapshot import Snapshot
     from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
-    from sa_study.study.ledger import Seen
     from sa_study.study.lock import Owner
+    from sa_study.study.test_ledger import Seen
 
 _SHOWN = 20
 _REASONS = 5
@@ -162,7 +162,7 @@ class Sight:
             yield sentence
 
     def _tested(self) -> Seen:
-        from sa_study.study.ledger import seen
+        from sa_study.study.test_ledger import seen
 
         return seen(self._folder)
 

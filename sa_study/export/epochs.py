@@ -5,7 +5,7 @@ from __future__ import annotations
 from sa_study.export.trials import Epochs, is_figure
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.result_rows import ResultRows, is_number
+from sa_study.study.result_files import ResultRows, is_number
 
 
 def read_epochs(folder: StudyFolder, config: StudyConfig) -> tuple[Epochs, str]:

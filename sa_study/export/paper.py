@@ -11,8 +11,8 @@ from sa_study.export.facts import Run, StudyFacts
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.terminal.study import cost_line
-from sa_study.study.ledger import seen
 from sa_study.study.records import BASELINE, count_states
+from sa_study.study.test_ledger import seen
 
 _VALIDATION = (("rank-1", names.RANK1), ("mAP", names.MAP))
 _TEST = (*_VALIDATION, ("mAP (trap.)", "mAP_trapezoid"))

@@ -161,9 +161,9 @@ def _export_best(
     from sa_study.evaluation import load_network
     from sa_study.export.bundle import write_networks
     from sa_study.metrics import names
-    from sa_study.study.ledger import seen
-    from sa_study.study.selection import keep_weights
     from sa_study.study.storage import Storage
+    from sa_study.study.test_ledger import seen
+    from sa_study.study.winner import keep_weights
 
     best = facts.best
     assert best is not None

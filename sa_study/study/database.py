@@ -20,8 +20,8 @@ from sa_study.errors import StudyFolderError
 from sa_study.files import read_bytes
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import has_locks
+from sa_study.study.record_checks import launch_fault
 from sa_study.study.records import LAUNCH, STUDY_NAME, read_record
-from sa_study.study.vetting import launch_fault
 
 _TIMEOUT = 60
 _MAX_COPIED = 2**28

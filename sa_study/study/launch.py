@@ -33,11 +33,11 @@ from sa_study.study.room import require_room
 from sa_study.study.samplers import check_sampler
 from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.search import StudySearch, settle
-from sa_study.study.selection import keep_winner
 from sa_study.study.session import Session
 from sa_study.study.starts import Starts, load_starts
 from sa_study.study.storage import Storage
 from sa_study.study.trainable import run_trial
+from sa_study.study.winner import keep_winner
 
 _RETRIES = 3
 """Restarts in a row of a trial whose process died or raised, each from its last checkpoint."""

@@ -19,7 +19,7 @@ from sa_study.metrics.comparability import ranked_images
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.ledger import own_test_images
+from sa_study.study.test_ledger import own_test_images
 
 
 def is_own_test_set(

@@ -15,7 +15,7 @@ from sa_study.metrics import names
 from sa_study.score import is_new_best
 from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace, default_of
-from sa_study.study.vetting import record_fault
+from sa_study.study.record_checks import record_fault
 
 STUDY_NAME = "sa_study"
 LAUNCH = "launch:"

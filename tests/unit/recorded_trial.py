@@ -16,7 +16,7 @@ from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord
-from sa_study.study.result_rows import Row
+from sa_study.study.result_files import Row
 
 EPOCHS = 4
 CHECKPOINT = "session_1/trial_0003/checkpoint_000003"

@@ -55,7 +55,7 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "score", "da
         ),
         (
             [
-                "sa_study.study.result_rows",
+                "sa_study.study.result_files",
                 "sa_study.analysis.reproduce.compare_epochs",
                 "sa_study.cli.reproduce",
             ],

@@ -21,7 +21,7 @@ from sa_study.errors import StudyFolderError
 from sa_study.evaluation import EvaluationImages
 from sa_study.provenance import utc_now
 from sa_study.study.folder import StudyFolder
-from sa_study.study.ledger import Seen, begin_look, own_test_images, seen, study_of
+from sa_study.study.test_ledger import Seen, begin_look, own_test_images, seen, study_of
 
 FIGURES = {"best": {"rank1": 0.5, "mAP": 0.4, "rank5": 0.7, "reranked": {"rank1": 0.6, "mAP": 0.5}}}
 
@@ -99,7 +99,7 @@ def test_no_look_is_lost_where_processes_look_at_once(folder: StudyFolder) -> No
     code = (
         "import sys; from pathlib import Path\n"
         "from sa_study.study.folder import StudyFolder\n"
-        "from sa_study.study.ledger import begin_look\n"
+        "from sa_study.study.test_ledger import begin_look\n"
         "folder = StudyFolder(Path(sys.argv[1]))\n"
         f"for _ in range(20): begin_look(folder, 'best').complete({FIGURES!r})\n"
     )
@@ -158,7 +158,7 @@ def test_a_kill_between_the_two_writings_hides_nothing(folder: StudyFolder) -> N
     code = (
         "import os, signal, sys; from pathlib import Path\n"
         "from sa_study.study.folder import StudyFolder\n"
-        "from sa_study.study.ledger import begin_look\n"
+        "from sa_study.study.test_ledger import begin_look\n"
         "begin_look(StudyFolder(Path(sys.argv[1])), 'best'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder.root)], cwd=ROOT, timeout=60)

@@ -22,7 +22,7 @@ from sa_study.analysis.reproduce.verdict import Verdict, entry, judge, keep, rea
 from sa_study.errors import ConfigError, Diverged, StudyFolderError
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
-from sa_study.study.result_rows import ResultRows
+from sa_study.study.result_files import ResultRows
 
 pytestmark = pytest.mark.usefixtures("same_machine")
 

@@ -19,8 +19,8 @@ from sa_study.report.page.words import give_verdict
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.ledger import begin_look
 from sa_study.study.records import choose_winner
+from sa_study.study.test_ledger import begin_look
 
 RATES = {name: 0.5 for name in ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")}
 

@@ -22,7 +22,7 @@ from sa_study.settings.run import Settings, completed
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.study.lock import holder
 from sa_study.study.records import ENDED, TrialRecord, step_of, trial_settings
-from sa_study.study.result_rows import Row
+from sa_study.study.result_files import Row
 from sa_study.tags import tag_of
 
 _MOST_MISSING = 1000

@@ -18,10 +18,10 @@ from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials, trial_numbers
 from sa_study.study.folder import StudyFolder
+from sa_study.study.record_checks import row_fault
 from sa_study.study.records import TrialRecord, read_record
-from sa_study.study.result_rows import ResultRows, Row, deterministic, is_number
+from sa_study.study.result_files import ResultRows, Row, deterministic, is_number
 from sa_study.study.storage import Storage
-from sa_study.study.vetting import row_fault
 
 
 @dataclass

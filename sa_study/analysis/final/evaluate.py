@@ -14,11 +14,11 @@ from sa_study.files import require_place, write_json
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.ledger import Seen, begin_look, seen
 from sa_study.study.own_images import is_own_test_set
 from sa_study.study.records import BASELINE, read_record
-from sa_study.study.selection import keep_weights, keep_winner
 from sa_study.study.storage import Storage
+from sa_study.study.test_ledger import Seen, begin_look, seen
+from sa_study.study.winner import keep_weights, keep_winner
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.ledger import seen
 from sa_study.study.records import BASELINE, TrialRecord, choose_winner, trial_settings
+from sa_study.study.test_ledger import seen
 from sa_study.training import RunFolder, load_training_data
 
 BEST, OF_BASELINE = "best", "baseline"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sa_study.metrics import names
-from sa_study.study.result_rows import deterministic, is_number
+from sa_study.study.result_files import deterministic, is_number
 
 Epochs = Mapping[int, Mapping[str, Any]]
 """Figures by epoch."""

@@ -27,7 +27,7 @@ from sa_study.study.records import (
     step_of,
     trial_settings,
 )
-from sa_study.study.result_rows import ResultRows, Row, is_number
+from sa_study.study.result_files import ResultRows, Row, is_number
 from sa_study.study.starts import start_of
 
 RAY, SCORES, BEST, LAST = "result.json", "optuna.db", "optuna.db (best epoch)", "optuna.db (last epoch)"

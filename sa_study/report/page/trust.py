@@ -25,7 +25,7 @@ from sa_study.report.terminal.repeats import (
     points,
 )
 from sa_study.study.folder import StudyFolder
-from sa_study.study.ledger import Seen, seen
+from sa_study.study.test_ledger import Seen, seen
 
 _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 

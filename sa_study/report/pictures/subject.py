@@ -19,7 +19,7 @@ from sa_study.evaluation import Report, TrainedNetwork, load_network, load_test_
 
 if TYPE_CHECKING:
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.ledger import Look
+    from sa_study.study.test_ledger import Look
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ def of_weights(
     Raises:
         StudyError: The file, the overrides or the images cannot be used.
     """
-    from sa_study.study.ledger import study_of
+    from sa_study.study.test_ledger import study_of
 
     dataset = ReidDataset(data_dir, TEST_SPLITS)
     trained = load_network(path, overrides)
@@ -179,7 +179,7 @@ def _on_test_set(
     report: Report,
 ) -> Subject:
     if study:
-        from sa_study.study.ledger import begin_look, require_ledger
+        from sa_study.study.test_ledger import begin_look, require_ledger
 
         require_ledger(study)
     images = load_test_images(dataset, trained.settings, report)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sa_study.metrics import names
 from sa_study.report.terminal.console import make_table
-from sa_study.study.result_rows import is_number
+from sa_study.study.result_files import is_number
 
 if TYPE_CHECKING:
     from sa_study.analysis.reproduce.recorded import Recorded
