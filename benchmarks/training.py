@@ -26,11 +26,11 @@ from harness import finish, in_turns, options, ratio, table
 from plain.pipeline import PlainTraining, draw_files
 from torch.utils.flop_counter import FlopCounterMode
 
-from sa_study.arithmetic import float32_products
 from sa_study.data.store import ImageStore, TrainingData
-from sa_study.engine import Trainer
 from sa_study.model import SANet, total_loss
 from sa_study.settings.run import Settings
+from sa_study.training.precision import float32_products
+from sa_study.training.trainer import Trainer
 
 IDENTITIES = 751
 MARKET_IMAGES = 12936

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from decoding import draw_images
 
-from sa_study.checkpoint import save_checkpoint
 from sa_study.data.batches import training_batches
 from sa_study.data.dataset import ImageRecord
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, TrainingData, decode
-from sa_study.engine import Trainer
 from sa_study.settings.run import Settings
+from sa_study.training.checkpoint import save_checkpoint
+from sa_study.training.trainer import Trainer
 
 IMAGES = (1000, 2000, 4000, 8000)
 IDENTITIES = (100, 400, 1600, 6400)

@@ -37,13 +37,13 @@ def paper(
     """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
     from sa_study.cli.training import evaluate_runs, train_run
     from sa_study.data.dataset import ReidDataset
-    from sa_study.evaluation import load_test_images, summarise
     from sa_study.files import write_json
     from sa_study.report.terminal.console import evaluation_table, phases, seeds_table
     from sa_study.report.terminal.output import Output
     from sa_study.settings.run import PAPER_VARIANTS, Settings
     from sa_study.settings.yaml_files import parse_assignments
-    from sa_study.training import RunFolder, load_training_data
+    from sa_study.training.evaluate import load_test_images, summarise
+    from sa_study.training.run import RunFolder, load_training_data
 
     if variant not in PAPER_VARIANTS:
         raise ConfigError(f"--variant: {variant!r} is not one of {', '.join(PAPER_VARIANTS)}")
@@ -89,7 +89,7 @@ def train(
     from sa_study.report.terminal.text import command
     from sa_study.settings.run import Settings
     from sa_study.settings.yaml_files import parse_assignments, read_yaml
-    from sa_study.training import RunFolder, load_training_data
+    from sa_study.training.run import RunFolder, load_training_data
 
     values = {**read_yaml(config), **parse_assignments(overrides or [])}
     run = Settings.from_mapping(values, str(config))

@@ -10,10 +10,10 @@ import typer
 
 if TYPE_CHECKING:
     from sa_study.data.store import TrainingData
-    from sa_study.evaluation import EvaluationImages
     from sa_study.report.terminal.output import Output
     from sa_study.settings.run import Settings
-    from sa_study.training import RunFolder
+    from sa_study.training.evaluate import EvaluationImages
+    from sa_study.training.run import RunFolder
 
 
 def train_run(
@@ -44,7 +44,7 @@ def train_run(
     from sa_study.model.weights import pretrained_note
     from sa_study.report.terminal.console import epoch_line, phases
     from sa_study.report.terminal.text import command
-    from sa_study.training import train
+    from sa_study.training.run import train
 
     output.say(
         f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
@@ -92,9 +92,9 @@ def evaluate_runs(
     Returns:
         The evaluations by seed.
     """
-    from sa_study.evaluation import evaluate, evaluation_file, load_network
     from sa_study.files import write_json
     from sa_study.report.terminal.console import phases
+    from sa_study.training.evaluate import evaluate, evaluation_file, load_network
 
     evaluations = {}
     for run, folder in folders.items():

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sa_study.evaluation import TrainedNetwork
 from sa_study.export.card import NetworkCard, as_text, describe_file, readme
 from sa_study.export.check import largest_difference, read_onnx, read_torch
 from sa_study.export.network import KINDS, PixelNetwork, trace, write_onnx, write_torch
 from sa_study.model.network import FeatureNetwork
 from sa_study.provenance import describe_run
+from sa_study.training.evaluate import TrainedNetwork
 
 _WAYS = {"onnx": (write_onnx, read_onnx, ".onnx"), "torch": (write_torch, read_torch, ".pt2")}
 """By format: what writes it, what reads it back, and how its files end."""

@@ -115,8 +115,8 @@ def export_weights(
     Raises:
         StudyError: As for `export_study`, or the file is no weights file.
     """
-    from sa_study.evaluation import load_network
     from sa_study.export.bundle import write_networks
+    from sa_study.training.evaluate import load_network
 
     chosen = parse_formats(formats, NETWORK_FORMATS)
     exported = Exported(out.absolute())
@@ -158,12 +158,12 @@ def _with_onnx(chosen: list[str], exported: Exported, *, asked: bool) -> list[st
 def _export_best(
     facts: StudyFacts, formats: Sequence[str], folder: Path, exported: Exported, report: Report
 ) -> None:
-    from sa_study.evaluation import load_network
     from sa_study.export.bundle import write_networks
     from sa_study.metrics import names
     from sa_study.study.storage import Storage
     from sa_study.study.test_ledger import seen
     from sa_study.study.winner import keep_weights
+    from sa_study.training.evaluate import load_network
 
     best = facts.best
     assert best is not None

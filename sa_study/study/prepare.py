@@ -24,7 +24,7 @@ from sa_study.study.search import create_study
 from sa_study.study.session import session_place
 from sa_study.study.starts import Starts, noted, require_same
 from sa_study.study.storage import Storage
-from sa_study.training import load_folds
+from sa_study.training.run import load_folds
 
 
 def load_data(config: StudyConfig, progress: Progress | None, *, recorded: bool = False) -> Folds:

@@ -23,7 +23,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import change_lock
 
 if TYPE_CHECKING:
-    from sa_study.evaluation import EvaluationImages
+    from sa_study.training.evaluate import EvaluationImages
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Look:
 
         Args:
             evaluations: Rank-1, mAP and, under `reranked`, the same or None, by name; such as
-                `sa_study.evaluation.evaluate` returns.
+                `sa_study.training.evaluate.evaluate` returns.
         """
         with _held(self._folder) as looks:
             for look in looks:

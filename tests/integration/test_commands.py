@@ -12,8 +12,8 @@ import pytest
 import yaml
 from checkout import ROOT
 
-from sa_study.checkpoint import load_checkpoint
 from sa_study.data.sample import make_sample_data
+from sa_study.training.checkpoint import load_checkpoint
 
 SMALL = {
     "depth": 18,

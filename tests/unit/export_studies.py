@@ -13,8 +13,6 @@ import optuna
 import torch
 from optuna.trial import TrialState, create_trial
 
-from sa_study.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
-from sa_study.engine import build_network
 from sa_study.files import write_json
 from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
@@ -23,6 +21,8 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.records import STUDY_NAME, TrialRecord, objectives, trial_settings
 from sa_study.study.samplers import distribution
 from sa_study.study.search import create_study
+from sa_study.training.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
+from sa_study.training.trainer import build_network
 
 EPOCHS = 4
 START = datetime(2026, 11, 25, 8, 0, 0)

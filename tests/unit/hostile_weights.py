@@ -16,10 +16,10 @@ import torch
 from hostile import Case, Place, Words, closed, folder, link, pipe, put
 from torch import Tensor
 
-from sa_study.engine import build_network
 from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import write_yaml
-from sa_study.training import RunFolder
+from sa_study.training.run import RunFolder
+from sa_study.training.trainer import build_network
 
 SETTINGS: dict[str, Any] = {
     "depth": 18,

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from sa_study.checkpoint import Checkpoint, save_checkpoint
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import training_data
-from sa_study.engine import build_network
 from sa_study.provenance import note_launch
 from sa_study.settings.run import Settings
 from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
+from sa_study.training.checkpoint import Checkpoint, save_checkpoint
+from sa_study.training.trainer import build_network
 
 SMALL: dict[str, Any] = {
     "depth": 18,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sa_study.arithmetic import autocast, float32_products
+from sa_study.training.precision import autocast, float32_products
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

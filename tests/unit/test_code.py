@@ -36,7 +36,10 @@ BARE = ["config", "checkpoint", "engine", "features", "evaluation", "score", "da
         (["sa_study.report.page.write", "sa_study.report.dashboard"], ["torch", "ray", "torchvision"]),
         (["sa_study.data.store", "sa_study.data.sample", "sa_study.data.check"], ["ray", "optuna"]),
         (["sa_study.model", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
-        (["sa_study.engine", "sa_study.evaluation", "sa_study.training"], ["ray", "optuna"]),
+        (
+            ["sa_study.training.trainer", "sa_study.training.evaluate", "sa_study.training.run"],
+            ["ray", "optuna"],
+        ),
         (["sa_study.study.records", "sa_study.report.terminal.study"], ["torch", "ray", "torchvision"]),
         # A study's tables need no network, and a network's files no study.
         (["sa_study.export.run"], ["torch", "ray", "optuna", "numpy", "pyarrow", "onnx"]),

@@ -14,11 +14,11 @@ import torch
 from export_studies import FIXED, Trial, keep_network, make_study
 
 from sa_study.cli import main
-from sa_study.engine import build_network
 from sa_study.export import check, network
 from sa_study.export.place import new_export
 from sa_study.settings.run import Settings
 from sa_study.study.folder import StudyFolder
+from sa_study.training.trainer import build_network
 
 TABLES = {"README.md", "trials.csv", "trials.parquet", "epochs.csv", "epochs.parquet"}
 PAPER = {"table.md", "table.tex", "references.bib"}

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from sa_study.data.device_images import DeviceImages
-from sa_study.features import extract_features
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
+from sa_study.training.features import extract_features
 
 SETTINGS: dict[str, Any] = {
     "depth": 18,

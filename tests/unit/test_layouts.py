@@ -14,9 +14,9 @@ from sa_study.data.check import check_dataset
 from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.layouts import CUHK03_NP, DUKE, LAYOUTS, MARKET, Layout
 from sa_study.errors import DataError
-from sa_study.evaluation import evaluate, load_network, load_test_images
 from sa_study.settings.run import Settings
-from sa_study.training import RunFolder, load_training_data, train
+from sa_study.training.evaluate import evaluate, load_network, load_test_images
+from sa_study.training.run import RunFolder, load_training_data, train
 
 Draw = Callable[..., Path]
 MakeMarket = Callable[..., Path]

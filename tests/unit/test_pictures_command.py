@@ -14,18 +14,18 @@ import torch
 from picture_studies import study_maker
 from tensorboard.backend.event_processing.event_accumulator import IMAGES, EventAccumulator
 
-from sa_study.checkpoint import Checkpoint, save_checkpoint
 from sa_study.cli import main
 from sa_study.data.dataset import ReidDataset
-from sa_study.engine import build_network
 from sa_study.errors import StudyFolderError, WeightsError
-from sa_study.evaluation import evaluate, load_network, load_test_images
 from sa_study.report.pictures import (
     Options,
     make_pictures,
     of_study,
 )
 from sa_study.settings.run import Settings
+from sa_study.training.checkpoint import Checkpoint, save_checkpoint
+from sa_study.training.evaluate import evaluate, load_network, load_test_images
+from sa_study.training.trainer import build_network
 
 pytestmark = pytest.mark.usefixtures("quick")
 

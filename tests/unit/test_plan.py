@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from sa_study.checkpoint import save_checkpoint
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
-from sa_study.engine import Trainer
 from sa_study.errors import StudyFolderError
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
@@ -28,7 +26,9 @@ from sa_study.study.plan import Estimate, Forecast, MemoryNeed
 from sa_study.study.probe import probe
 from sa_study.study.room import file_sizes, in_units, largest, measure_disks, require_room
 from sa_study.study.session import SESSION_SIZE, Session
-from sa_study.training import load_training_data
+from sa_study.training.checkpoint import save_checkpoint
+from sa_study.training.run import load_training_data
+from sa_study.training.trainer import Trainer
 
 SMALL: dict[str, Any] = {
     "depth": 18,

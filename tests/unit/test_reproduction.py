@@ -15,7 +15,7 @@ from sa_study.analysis.reproduce.compare_epochs import compare, contradictions
 from sa_study.analysis.reproduce.recorded import BEST, LAST, RAY, SCORES, Recorded
 from sa_study.analysis.reproduce.rerun import compare_weights
 from sa_study.analysis.reproduce.verdict import failures, judge
-from sa_study.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
+from sa_study.training.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("same_machine")
 

@@ -26,7 +26,7 @@ from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.records import choose_winner
-from sa_study.training import RunFolder, load_training_data
+from sa_study.training.run import RunFolder, load_training_data
 
 
 @pytest.fixture

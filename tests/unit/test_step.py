@@ -17,7 +17,7 @@ from sa_study.errors import ConfigError
 from sa_study.metrics import names
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
-from sa_study.step import TrainingStep
+from sa_study.training.step import TrainingStep
 
 CLASSES = 5
 SETTINGS: dict[str, Any] = {

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from sa_study.checkpoint import FILE_NAME, save_checkpoint
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, training_data
-from sa_study.engine import Trainer
 from sa_study.errors import Diverged
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
-from sa_study.step import TrainingStep
 from sa_study.study.storage import Storage
 from sa_study.study.trainable import Run
+from sa_study.training.checkpoint import FILE_NAME, save_checkpoint
+from sa_study.training.step import TrainingStep
+from sa_study.training.trainer import Trainer
 
 SETTINGS = Settings(
     depth=18,

@@ -11,11 +11,11 @@ import pytest
 import torch
 import yaml
 
-from sa_study.checkpoint import load_checkpoint
 from sa_study.data.dataset import ReidDataset
 from sa_study.errors import ConfigError, DataError, StudyFolderError
 from sa_study.settings.run import Settings
-from sa_study.training import RunFolder, load_training_data, train
+from sa_study.training.checkpoint import load_checkpoint
+from sa_study.training.run import RunFolder, load_training_data, train
 
 SETTINGS = Settings(
     depth=18,

@@ -13,17 +13,17 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.analysis.audit.evidence import Evidence, same
-from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.errors import StudyError
 from sa_study.metrics import names
 from sa_study.provenance import count_launches
-from sa_study.score import best_epoch
 from sa_study.settings.run import Settings, completed
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.study.lock import holder
 from sa_study.study.records import ENDED, TrialRecord, step_of, trial_settings
 from sa_study.study.result_files import Row
 from sa_study.tags import tag_of
+from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
+from sa_study.training.score import best_epoch
 
 _MOST_MISSING = 1000
 """Missing trials that are named."""

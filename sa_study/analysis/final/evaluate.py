@@ -9,7 +9,6 @@ from typing import Any
 
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.errors import RunFailed
-from sa_study.evaluation import Report, evaluate, evaluation_file, load_network, load_test_images
 from sa_study.files import require_place, write_json
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
@@ -19,6 +18,7 @@ from sa_study.study.records import BASELINE, read_record
 from sa_study.study.storage import Storage
 from sa_study.study.test_ledger import Seen, begin_look, seen
 from sa_study.study.winner import keep_weights, keep_winner
+from sa_study.training.evaluate import Report, evaluate, evaluation_file, load_network, load_test_images
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
 from sa_study.errors import ConfigError, DataError, RunFailed, StudyFolderError
-from sa_study.evaluation import summarise
 from sa_study.files import read_json, write_json
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.metrics.confidence import Stratum
@@ -27,7 +26,8 @@ from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import BASELINE, TrialRecord, choose_winner, trial_settings
 from sa_study.study.test_ledger import seen
-from sa_study.training import RunFolder, load_training_data
+from sa_study.training.evaluate import summarise
+from sa_study.training.run import RunFolder, load_training_data
 
 BEST, OF_BASELINE = "best", "baseline"
 _HERE = {"val_identities": 0, "fold": 0, "device": "auto", "threads": 0}

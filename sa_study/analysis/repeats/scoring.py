@@ -10,13 +10,9 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study.analysis.repeats.runs import Run, ended_runs
-from sa_study.arithmetic import memory_format, prepare_device
-from sa_study.checkpoint import FILE_NAME
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import Folds, TrainingData, any_of
 from sa_study.errors import DataError, RunFailed
-from sa_study.evaluation import TrainedNetwork, load_network
-from sa_study.features import extract_features
 from sa_study.files import read_json, write_json
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.query_scores import QueryScores
@@ -28,6 +24,10 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.prepare import load_data
 from sa_study.study.records import read_record
 from sa_study.study.storage import Storage
+from sa_study.training.checkpoint import FILE_NAME
+from sa_study.training.evaluate import TrainedNetwork, load_network
+from sa_study.training.features import extract_features
+from sa_study.training.precision import memory_format, prepare_device
 
 _TOLERANCE = 0.005
 """Between a figure that a worker recorded and the same on this machine, perhaps by another device."""

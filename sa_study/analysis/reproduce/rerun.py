@@ -12,16 +12,16 @@ from torch import Tensor
 
 from sa_study.analysis.reproduce.compare_epochs import DIFFERENT, EQUAL, NOT_COMPARED
 from sa_study.analysis.reproduce.recorded import Recorded
-from sa_study.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
-from sa_study.engine import Trainer, backbone_start
 from sa_study.errors import DataError, Diverged, StudyFolderError, WeightsError
 from sa_study.metrics import names
 from sa_study.settings.run import completed
 from sa_study.study.starts import fingerprint
 from sa_study.study.storage import Storage
-from sa_study.training import load_training_data
+from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
+from sa_study.training.run import load_training_data
+from sa_study.training.trainer import Trainer, backbone_start
 
 
 @dataclass

@@ -17,12 +17,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sa_study.arithmetic import memory_format, prepare_device
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore
 from sa_study.errors import StudyFolderError
-from sa_study.evaluation import Report
-from sa_study.features import extract_features
 from sa_study.files import errors_name, require_place
 from sa_study.metrics import names
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
@@ -33,6 +30,9 @@ from sa_study.report.pictures.maps import activation_maps, attention_maps, has_a
 from sa_study.report.pictures.ranks import TOPK, Ranking, rank
 from sa_study.report.pictures.sheet import Sheet, plain
 from sa_study.report.pictures.subject import Known, Subject
+from sa_study.training.evaluate import Report
+from sa_study.training.features import extract_features
+from sa_study.training.precision import memory_format, prepare_device
 
 NAMES = (
     *(f"ranked_{group}.png" for group in lists.GROUPS),

@@ -100,7 +100,7 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "
     """Test figures, a row for each evaluation and each re-ranking.
 
     Args:
-        evaluations: What `sa_study.evaluation.evaluate` returns, by label.
+        evaluations: What `sa_study.training.evaluate.evaluate` returns, by label.
         seen: What is to be said of looks at the test set.
     """
     table = make_table("Test set (query against gallery), per cent")

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sa_study.arithmetic import autocast, feature_precision, float32_products, memory_format
 from sa_study.data.batches import evaluation_batches
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.images import Progress
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
+from sa_study.training.precision import autocast, feature_precision, float32_products, memory_format
 
 
 @torch.inference_mode()

@@ -1,0 +1,1 @@
+"""One training run: trainer, step, features, checkpoint, score and evaluation, without Ray."""
