@@ -8,10 +8,10 @@ from typing import Any
 
 from ray import tune
 
-from sa_study.curves import RunWriter
 from sa_study.metrics import names
 from sa_study.study.records import TrialEvent, trial_folder
 from sa_study.study.search import StudySearch
+from sa_study.training.tensorboard.writer import RunWriter
 
 
 class StudyCallback(tune.Callback):

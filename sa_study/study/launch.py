@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
-from sa_study.curves import write_overview
 from sa_study.data.store import Folds, any_of
 from sa_study.errors import ConfigError, RunFailed
 from sa_study.provenance import count_launches, differences
@@ -38,6 +37,7 @@ from sa_study.study.starts import Starts, load_starts
 from sa_study.study.storage import Storage
 from sa_study.study.trainable import run_trial
 from sa_study.study.winner import keep_winner
+from sa_study.training.tensorboard.writer import write_overview
 
 _RETRIES = 3
 """Restarts in a row of a trial whose process died or raised, each from its last checkpoint."""

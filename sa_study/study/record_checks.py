@@ -11,7 +11,7 @@ from typing import Any
 
 from sa_study.metrics import names
 from sa_study.settings.run import MAX_EPOCHS
-from sa_study.tags import tag_of
+from sa_study.training.tensorboard.tags import tag_of
 
 _PLACE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _FIGURES = ("last", "best")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sa_study.curves import RunWriter
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
 from sa_study.data.store import Folds, TrainingData, training_folds
@@ -15,6 +14,7 @@ from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml, write_yaml
 from sa_study.training.checkpoint import load_checkpoint, save_checkpoint
 from sa_study.training.score import best_epoch
+from sa_study.training.tensorboard.writer import RunWriter
 from sa_study.training.trainer import Trainer
 
 

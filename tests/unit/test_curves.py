@@ -20,10 +20,10 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups, plugin_data_pb2
 
-from sa_study.curves import RunWriter, write_images, write_overview
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter
-from sa_study.tags import tag_of
+from sa_study.training.tensorboard.tags import tag_of
+from sa_study.training.tensorboard.writer import RunWriter, write_images, write_overview
 
 SEARCH = {
     "lr": Parameter("float", 0.01, 0.3, log=True),

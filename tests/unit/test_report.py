@@ -17,7 +17,7 @@ from sa_study.report.terminal.study import summary_line, trials_table, verdict
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig, parse_duration
 from sa_study.study.records import TrialEvent, TrialRecord, choose_winner
-from sa_study.tags import tag_of
+from sa_study.training.tensorboard.tags import tag_of
 
 FIGURES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")
 

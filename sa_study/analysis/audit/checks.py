@@ -21,9 +21,9 @@ from sa_study.settings.yaml_files import read_yaml
 from sa_study.study.lock import holder
 from sa_study.study.records import ENDED, TrialRecord, step_of, trial_settings
 from sa_study.study.result_files import Row
-from sa_study.tags import tag_of
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.training.score import best_epoch
+from sa_study.training.tensorboard.tags import tag_of
 
 _MOST_MISSING = 1000
 """Missing trials that are named."""

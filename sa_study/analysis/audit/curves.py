@@ -9,7 +9,7 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
-from sa_study.tags import FORMER_TAGS
+from sa_study.training.tensorboard.tags import FORMER_TAGS
 
 
 @dataclass(frozen=True)

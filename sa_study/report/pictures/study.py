@@ -47,7 +47,9 @@ def show_study(
     subject = of_study(root, data_dir, test=test, reranked=options.reranked, report=report)
     made = make_pictures(subject, out or root / "pictures", options, report)
     if out is None:
-        from sa_study.curves import write_images  # TensorBoard's writer takes a second to import
+        from sa_study.training.tensorboard.writer import (
+            write_images,  # TensorBoard's writer takes a second to import
+        )
 
         settings = subject.trained.settings
         images = subject.query.images[:: max(1, len(subject.query.images) // _SHOWN)][:_SHOWN]

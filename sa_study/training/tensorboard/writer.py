@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from sa_study.hparams import columns, session_end, session_start
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter
-from sa_study.tags import tag_of
+from sa_study.training.tensorboard.hparams import columns, session_end, session_start
+from sa_study.training.tensorboard.tags import tag_of
 
 _LAYOUT = {
     "Validation": {

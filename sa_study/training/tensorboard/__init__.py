@@ -1,0 +1,1 @@
+"""TensorBoard files: curves, hyperparameters and the tags of both."""
