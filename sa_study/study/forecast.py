@@ -16,10 +16,10 @@ from ray.tune.schedulers import TrialScheduler
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
-from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import BASELINE
 from sa_study.study.samplers import suggest
 from sa_study.study.stopping import make_rule
+from sa_study.tuning.budget import Budget, Meter
 
 _PLAYS = 60
 _SECONDS = 10.0

@@ -22,7 +22,6 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.head import exit_when_lost
 from sa_study.study.lock import driver_lock
 from sa_study.study.memory import MemoryKills
-from sa_study.study.meter import Budget, Meter
 from sa_study.study.prepare import check_slots, claim, load_data, made, note, resolve
 from sa_study.study.queue import Given, queue_points
 from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
@@ -38,6 +37,7 @@ from sa_study.study.storage import Storage
 from sa_study.study.trainable import run_trial
 from sa_study.study.winner import keep_winner
 from sa_study.training.tensorboard.writer import write_overview
+from sa_study.tuning.budget import Budget, Meter
 
 _RETRIES = 3
 """Restarts in a row of a trial whose process died or raised, each from its last checkpoint."""

@@ -16,10 +16,10 @@ from sa_study.study.cluster import Slots, connect, slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.forecast import Play, Terms, play_often
-from sa_study.study.meter import Budget
 from sa_study.study.prepare import load_data, resolve
 from sa_study.study.probe import Speed, probe
 from sa_study.study.room import Disk, measure_disks
+from sa_study.tuning.budget import Budget
 
 # Seconds on the 2 cores that benchmarks/overhead.py was run on, rounded.
 _FIRST_WORKER = 5.0

@@ -21,7 +21,6 @@ from ray.tune.search import Searcher
 
 from sa_study.metrics import names
 from sa_study.settings.space import SearchSpace
-from sa_study.study.meter import Meter
 from sa_study.study.records import (
     LAUNCH,
     STUDY_NAME,
@@ -34,6 +33,7 @@ from sa_study.study.records import (
     write_record,
 )
 from sa_study.study.samplers import ask, reseed, suggest
+from sa_study.tuning.budget import Meter
 
 Direction = Literal["maximize", "minimize"]
 

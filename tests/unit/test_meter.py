@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sa_study.study.meter import Budget, Meter
 from sa_study.study.records import TrialRecord
+from sa_study.tuning.budget import Budget, Meter
 
 
 class Clock:

@@ -21,7 +21,6 @@ from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.forecast import Play, Terms, play_often
-from sa_study.study.meter import Budget
 from sa_study.study.plan import Estimate, Forecast, MemoryNeed
 from sa_study.study.probe import probe
 from sa_study.study.room import file_sizes, in_units, largest, measure_disks, require_room
@@ -29,6 +28,7 @@ from sa_study.study.session import SESSION_SIZE, Session
 from sa_study.training.checkpoint import save_checkpoint
 from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer
+from sa_study.tuning.budget import Budget
 
 SMALL: dict[str, Any] = {
     "depth": 18,

@@ -1,0 +1,1 @@
+"""Running a study: the only code that drives Ray and Optuna."""
