@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sa_study.data.store import ImageStore, TrainingData
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
-from sa_study.study.cluster import connect
 from sa_study.study.storage import Storage
-from sa_study.study.trainable import run_trial
+from sa_study.tuning.launch.cluster import connect
+from sa_study.tuning.launch.trainable import run_trial
 
 MIB = 2**20
 HEIGHT, WIDTH = 128, 64

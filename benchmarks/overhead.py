@@ -40,14 +40,14 @@ from sa_study.data.store import any_of
 from sa_study.report.terminal.live_watch import LiveStudy
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.settings.space_file import load_space, override
-from sa_study.study import launch, trainable
-from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage, read_about
 from sa_study.study.folder import StudyFolder
-from sa_study.study.prepare import load_data, resolve
 from sa_study.study.probe import probe
 from sa_study.study.search import StudySearch
+from sa_study.tuning.launch import launch, trainable
+from sa_study.tuning.launch.cluster import Slots
+from sa_study.tuning.launch.prepare import load_data, resolve
 
 SHARE_GOAL = 0.92
 START_GOAL = 0.5

@@ -22,9 +22,9 @@ from sa_study.data.store import ImageStore, TrainingData
 from sa_study.metrics import names
 from sa_study.settings.space import Scheduler
 from sa_study.settings.space_file import load_space, override
-from sa_study.study import launch
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialEvent
+from sa_study.tuning.launch import launch
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

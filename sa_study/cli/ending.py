@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
-    from sa_study.study.launch import Outcome
+    from sa_study.tuning.launch.launch import Outcome
 
 _SHOWN = 10
 """Trials at a launch's end."""
@@ -74,7 +74,7 @@ def show_end(
 
 def _code(outcome: Outcome) -> int:
     """The exit code: 130 after Ctrl-C, 1 where all has run and no trial is complete."""
-    from sa_study.study.launch import INTERRUPTED
+    from sa_study.tuning.launch.launch import INTERRUPTED
 
     if outcome.stopped == INTERRUPTED:
         return 130

@@ -71,7 +71,7 @@ def export(
 
 def _files_table(exported: Exported) -> Table:
     from sa_study.report.terminal.console import make_table
-    from sa_study.study.room import in_units
+    from sa_study.tuning.launch.disk_space import in_units
 
     table = make_table("Exported")
     table.add_column("file", no_wrap=True)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
-    from sa_study.study.launch import Outcome
     from sa_study.study.queue import Given
-    from sa_study.study.relaunch import Changes
+    from sa_study.tuning.launch.launch import Outcome
+    from sa_study.tuning.launch.relaunch import Changes
 
 
 def register(app: typer.Typer) -> None:
@@ -64,7 +64,7 @@ def confirm(
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.repeats import confirmation_table, curse_line
     from sa_study.study.config import parse_duration
-    from sa_study.study.relaunch import Changes
+    from sa_study.tuning.launch.relaunch import Changes
 
     output = Output(quiet, as_json)
     prepared = prepare(study, top=top, seeds=seeds, folds=folds, data_dir=data_dir)
@@ -112,7 +112,7 @@ def ablate(
     from sa_study.files import write_text
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.repeats import ablation_tables
-    from sa_study.study.relaunch import Changes
+    from sa_study.tuning.launch.relaunch import Changes
 
     asked = options.config()
     prepared = prepare(study, asked, seeds)
@@ -151,7 +151,7 @@ def _require_end(output: Output, root: Path, config: StudyConfig, outcome: Outco
 
     from sa_study.cli.ending import saved_line
     from sa_study.report.terminal.text import command
-    from sa_study.study.launch import INTERRUPTED
+    from sa_study.tuning.launch.launch import INTERRUPTED
 
     if not outcome.stopped:
         return

@@ -27,8 +27,8 @@ from sa_study.cli.options import (
 if TYPE_CHECKING:
     from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
-    from sa_study.study.launch import Outcome
-    from sa_study.study.relaunch import Changes
+    from sa_study.tuning.launch.launch import Outcome
+    from sa_study.tuning.launch.relaunch import Changes
 
 
 def register(app: typer.Typer) -> None:
@@ -87,7 +87,7 @@ def tune(
 
     config, output = options.config(), Output(quiet, as_json)
     if resume and (begun := StudyFolder(study).config).exists():
-        from sa_study.study.relaunch import changes_from_options
+        from sa_study.tuning.launch.relaunch import changes_from_options
 
         changes = changes_from_options(StudyConfig.read(begun), config, given_options(context))
         config, outcome = _run_resume(output, study, changes)
@@ -113,7 +113,7 @@ def resume(
     """Go on with a study that was stopped or killed, or extend it by more trials or a larger budget."""
     from sa_study.report.terminal.output import Output
     from sa_study.study.config import parse_duration
-    from sa_study.study.relaunch import Changes
+    from sa_study.tuning.launch.relaunch import Changes
 
     output = Output(quiet, as_json)
     changes = Changes(
@@ -163,7 +163,7 @@ def demo(
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.text import command
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.relaunch import Changes
+    from sa_study.tuning.launch.relaunch import Changes
 
     output = Output(quiet, as_json)
     if StudyFolder(study).config.exists():
@@ -204,7 +204,7 @@ def _demo_study(output: Output, study: Path) -> StudyConfig:
 
 def _run_launch(output: Output, study: Path, config: StudyConfig) -> Outcome:
     from sa_study.report.terminal.live_watch import LiveStudy
-    from sa_study.study.launch import launch
+    from sa_study.tuning.launch.launch import launch
 
     output.say(f"study {study}: {config.trials} trials, maximising validation {config.metric}")
     with LiveStudy(output.console, config, str(study)) as live:
@@ -215,7 +215,7 @@ def _run_resume(output: Output, study: Path, changes: Changes) -> tuple[StudyCon
     from sa_study.report.terminal.live_watch import LiveStudy
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.launch import resume
+    from sa_study.tuning.launch.launch import resume
 
     config = StudyConfig.read(StudyFolder.existing(study).config)
     output.say(f"study {study}: going on")

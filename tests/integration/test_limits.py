@@ -18,8 +18,8 @@ from sa_study.data.sample import make_sample_data
 
 RESOURCES = """
 import ray
-from sa_study.study.cluster import connect
-from sa_study.study.memory import MemoryKills
+from sa_study.tuning.launch.cluster import connect
+from sa_study.tuning.launch.memory import MemoryKills
 with connect(None):
     found = ray.cluster_resources()
     kills = MemoryKills(joined=True)  # asks a node, as on a cluster

@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 from ray.tune.experiment import Trial
 from test_search import Driver, figures
 
-from sa_study.study.callback import StudyCallback
 from sa_study.study.records import TrialEvent
+from sa_study.tuning.launch.callback import StudyCallback
 
 RETRIES = 3
 

@@ -16,8 +16,8 @@ from ray.tune.search import SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
 
 from sa_study.errors import ConfigError, RunFailed
-from sa_study.study import address
-from sa_study.study.cluster import _fit, connect
+from sa_study.tuning.launch import address
+from sa_study.tuning.launch.cluster import _fit, connect
 
 
 @pytest.mark.parametrize(

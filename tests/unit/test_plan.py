@@ -17,18 +17,18 @@ from sa_study.errors import StudyFolderError
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.settings.space_file import parse_space
-from sa_study.study.cluster import Slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.forecast import Play, Terms, play_often
 from sa_study.study.plan import Estimate, Forecast, MemoryNeed
 from sa_study.study.probe import probe
-from sa_study.study.room import file_sizes, in_units, largest, measure_disks, require_room
-from sa_study.study.session import SESSION_SIZE, Session
 from sa_study.training.checkpoint import save_checkpoint
 from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer
 from sa_study.tuning.budget import Budget
+from sa_study.tuning.launch.cluster import Slots
+from sa_study.tuning.launch.disk_space import file_sizes, in_units, largest, measure_disks, require_room
+from sa_study.tuning.launch.session import SESSION_SIZE, Session
 
 SMALL: dict[str, Any] = {
     "depth": 18,

@@ -16,10 +16,10 @@ import pytest
 from sa_study import files
 from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.settings.space_file import parse_space
-from sa_study.study import session
 from sa_study.study.config import StudyConfig
-from sa_study.study.prepare import load_data
-from sa_study.study.session import session_folders, session_place
+from sa_study.tuning.launch import session
+from sa_study.tuning.launch.prepare import load_data
+from sa_study.tuning.launch.session import session_folders, session_place
 
 DEEP = "a/deep/folder/as/batch/systems/make/one/for/each/job/12345678"
 
@@ -161,7 +161,7 @@ def test_it_goes_although_processes_still_write(
 
     with session_folders() as made:
         writer = threading.Thread(target=write, args=(made.folder,))
-        monkeypatch.setattr("sa_study.study.session.time.sleep", lambda seconds: writer.join())
+        monkeypatch.setattr("sa_study.tuning.launch.session.time.sleep", lambda seconds: writer.join())
         writer.start()
         begun.wait()
     writer.join()

@@ -16,10 +16,10 @@ from sa_study.errors import Diverged
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.storage import Storage
-from sa_study.study.trainable import Run
 from sa_study.training.checkpoint import FILE_NAME, save_checkpoint
 from sa_study.training.step import TrainingStep
 from sa_study.training.trainer import Trainer
+from sa_study.tuning.launch.trainable import Run
 
 SETTINGS = Settings(
     depth=18,

@@ -21,13 +21,13 @@ from sa_study.metrics.reranking import rerank_features
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.prepare import load_data
 from sa_study.study.records import read_record
 from sa_study.study.storage import Storage
 from sa_study.training.checkpoint import FILE_NAME
 from sa_study.training.evaluate import TrainedNetwork, load_network
 from sa_study.training.features import extract_features
 from sa_study.training.precision import memory_format, prepare_device
+from sa_study.tuning.launch.prepare import load_data
 
 _TOLERANCE = 0.005
 """Between a figure that a worker recorded and the same on this machine, perhaps by another device."""

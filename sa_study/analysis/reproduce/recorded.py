@@ -28,7 +28,7 @@ from sa_study.study.records import (
     trial_settings,
 )
 from sa_study.study.result_files import ResultRows, Row, is_number
-from sa_study.study.starts import start_of
+from sa_study.tuning.launch.pretrained import start_of
 
 RAY, SCORES, BEST, LAST = "result.json", "optuna.db", "optuna.db (best epoch)", "optuna.db (last epoch)"
 

@@ -17,11 +17,11 @@ from sa_study.data.store import TrainingData
 from sa_study.errors import DataError, Diverged, StudyFolderError, WeightsError
 from sa_study.metrics import names
 from sa_study.settings.run import completed
-from sa_study.study.starts import fingerprint
 from sa_study.study.storage import Storage
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer, backbone_start
+from sa_study.tuning.launch.pretrained import fingerprint
 
 
 @dataclass

@@ -14,30 +14,30 @@ from ray import tune
 from sa_study.data.store import Folds, any_of
 from sa_study.errors import ConfigError, RunFailed
 from sa_study.provenance import count_launches, differences
-from sa_study.study.callback import StudyCallback
-from sa_study.study.cluster import Slots, capacity, connect, slots
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import keep_copy, mend, open_readonly, open_storage, read_about, trials_in
 from sa_study.study.folder import StudyFolder
-from sa_study.study.head import exit_when_lost
 from sa_study.study.lock import driver_lock
-from sa_study.study.memory import MemoryKills
-from sa_study.study.prepare import check_slots, claim, load_data, made, note, resolve
 from sa_study.study.queue import Given, queue_points
 from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
-from sa_study.study.relaunch import Changes
-from sa_study.study.results import result_files
-from sa_study.study.room import require_room
 from sa_study.study.samplers import check_sampler
 from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.search import StudySearch, settle
-from sa_study.study.session import Session
-from sa_study.study.starts import Starts, load_starts
 from sa_study.study.storage import Storage
-from sa_study.study.trainable import run_trial
 from sa_study.study.winner import keep_winner
 from sa_study.training.tensorboard.writer import write_overview
 from sa_study.tuning.budget import Budget, Meter
+from sa_study.tuning.launch.callback import StudyCallback
+from sa_study.tuning.launch.cluster import Slots, capacity, connect, slots
+from sa_study.tuning.launch.disk_space import require_room
+from sa_study.tuning.launch.head import exit_when_lost
+from sa_study.tuning.launch.memory import MemoryKills
+from sa_study.tuning.launch.prepare import check_slots, claim, load_data, made, note, resolve
+from sa_study.tuning.launch.pretrained import Starts, load_starts
+from sa_study.tuning.launch.relaunch import Changes
+from sa_study.tuning.launch.result_logger import result_files
+from sa_study.tuning.launch.session import Session
+from sa_study.tuning.launch.trainable import run_trial
 
 _RETRIES = 3
 """Restarts in a row of a trial whose process died or raised, each from its last checkpoint."""

@@ -21,11 +21,11 @@ from sa_study.data.store import Folds
 from sa_study.errors import ConfigError, Diverged, WeightsError
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
-from sa_study.study.session import Session
-from sa_study.study.starts import Starts
 from sa_study.study.storage import Storage
 from sa_study.training.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from sa_study.training.trainer import Trainer
+from sa_study.tuning.launch.pretrained import Starts
+from sa_study.tuning.launch.session import Session
 
 _LEAST_PART = 2
 """Images that batch normalisation needs."""
