@@ -52,7 +52,7 @@ def plan(
     from sa_study.report.terminal.output import make_console
     from sa_study.report.terminal.plan import plan_notes, plan_table
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.plan import make_plan
+    from sa_study.tuning.plan.plan import make_plan
 
     console = make_console()
     with phases(console) as report:

@@ -87,7 +87,7 @@ def test_plan_and_tune_read_options_alike(
     def stop(*arguments: Any) -> NoReturn:
         raise Asked(next(argument for argument in arguments if isinstance(argument, StudyConfig)))
 
-    monkeypatch.setattr("sa_study.study.plan.make_plan", stop)
+    monkeypatch.setattr("sa_study.tuning.plan.plan.make_plan", stop)
     monkeypatch.setattr("sa_study.tuning.launch.launch.launch", stop)
     found = []
     for command in ("plan", "tune"):

@@ -19,9 +19,6 @@ from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.forecast import Play, Terms, play_often
-from sa_study.study.plan import Estimate, Forecast, MemoryNeed
-from sa_study.study.probe import probe
 from sa_study.training.checkpoint import save_checkpoint
 from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer
@@ -29,6 +26,9 @@ from sa_study.tuning.budget import Budget
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.disk_space import file_sizes, in_units, largest, measure_disks, require_room
 from sa_study.tuning.launch.session import SESSION_SIZE, Session
+from sa_study.tuning.plan.forecast import Play, Terms, play_often
+from sa_study.tuning.plan.plan import Estimate, Forecast, MemoryNeed
+from sa_study.tuning.plan.probe import probe
 
 SMALL: dict[str, Any] = {
     "depth": 18,
@@ -316,8 +316,8 @@ def test_estimates() -> None:
 @pytest.mark.parametrize(("slots", "usable", "fits"), [(1, 1200, True), (2, 1200, False), (1, 1199, False)])
 def test_memory(monkeypatch: pytest.MonkeyPatch, slots: int, usable: int, fits: bool) -> None:
     """Trials and the driver have what the probe had; the images lie in the object store and in the driver."""
-    monkeypatch.setattr("sa_study.study.plan.peak_memory", lambda: 600)
-    monkeypatch.setattr("sa_study.study.plan.usable_memory", lambda: usable)
+    monkeypatch.setattr("sa_study.tuning.plan.plan.peak_memory", lambda: 600)
+    monkeypatch.setattr("sa_study.tuning.plan.plan.usable_memory", lambda: usable)
     need = MemoryNeed.after_probe(100, Slots(1, 0, slots), joined=False)
     assert need == MemoryNeed(500, 500 * (slots + 1) + 200, usable) and need.suffices is fits
     assert MemoryNeed.after_probe(100, Slots(1, 0, 99), joined=True).suffices, "not known"

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sa_study.report.terminal.console import duration, make_table
-from sa_study.study.plan import Estimate, Forecast, Plan
 from sa_study.tuning.launch.disk_space import in_units
+from sa_study.tuning.plan.plan import Estimate, Forecast, Plan
 
 _DAY = 86400.0
 _SCALED = ("depth", "height", "width")
