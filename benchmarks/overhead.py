@@ -43,11 +43,11 @@ from sa_study.settings.space_file import load_space, override
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage, read_about
 from sa_study.study.folder import StudyFolder
-from sa_study.study.search import StudySearch
 from sa_study.tuning.launch import launch, trainable
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.prepare import load_data, resolve
 from sa_study.tuning.plan.probe import probe
+from sa_study.tuning.search.search import StudySearch
 
 SHARE_GOAL = 0.92
 START_GOAL = 0.5

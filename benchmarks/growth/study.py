@@ -17,8 +17,8 @@ from sa_study.study.database import open_readonly, open_storage, read_about, tri
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import read_record
 from sa_study.study.scheduler import StudyScheduler
-from sa_study.study.search import StudySearch
 from sa_study.tuning.budget import Budget, Meter
+from sa_study.tuning.search.search import StudySearch
 
 TRIALS = (50, 100, 200, 400)
 REPEATS = 5

@@ -25,8 +25,8 @@ from sa_study.metrics import names
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import choose_winner, read_record
 from sa_study.study.scheduler import StudyScheduler
-from sa_study.study.search import StudySearch, create_study
 from sa_study.tuning.budget import Budget, Meter
+from sa_study.tuning.search.search import StudySearch, create_study
 from simulation.landscapes import DROPOUT, EPOCHS, LR, Landscape, Run
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
-    from sa_study.study.queue import Given
     from sa_study.tuning.launch.launch import Outcome
     from sa_study.tuning.launch.relaunch import Changes
+    from sa_study.tuning.search.initial_trials import Given
 
 
 def register(app: typer.Typer) -> None:

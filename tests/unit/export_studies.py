@@ -19,10 +19,10 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import STUDY_NAME, TrialRecord, objectives, trial_settings
-from sa_study.study.samplers import distribution
-from sa_study.study.search import create_study
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
 from sa_study.training.trainer import build_network
+from sa_study.tuning.search.samplers import distribution
+from sa_study.tuning.search.search import create_study
 
 EPOCHS = 4
 START = datetime(2026, 11, 25, 8, 0, 0)

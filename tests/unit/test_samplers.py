@@ -23,9 +23,9 @@ from sqlalchemy import event
 
 from sa_study.errors import ConfigError
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.study import duplicates
-from sa_study.study.duplicates import draw_untried
-from sa_study.study.samplers import ask, check_sampler, reseed, suggest
+from sa_study.tuning.search import untried
+from sa_study.tuning.search.samplers import ask, check_sampler, reseed, suggest
+from sa_study.tuning.search.untried import draw_untried
 
 NAMES = ("tpe", "random", "gp", "cmaes")
 BOOLEAN = (True, False)
@@ -249,7 +249,7 @@ def test_a_driver_killed_between_any_two_writes_changes_nothing(
 
 @pytest.mark.parametrize("most", [100_000, 3], ids=["listed", "drawn"])
 def test_the_last_configuration_left_is_found(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "_MOST_ENUMERATED", most)
+    monkeypatch.setattr(untried, "_MOST_ENUMERATED", most)
     space = discrete("tpe")
     points = list(space.points())
     for last in points:

@@ -10,8 +10,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.study.samplers import ask
-from sa_study.study.shown import shown_to
+from sa_study.tuning.search.sampler_history import shown_to
+from sa_study.tuning.search.samplers import ask
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp", "cmaes"])

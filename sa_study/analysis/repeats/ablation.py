@@ -15,7 +15,7 @@ from sa_study.provenance import utc_now
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.queue import Given
+from sa_study.tuning.search.initial_trials import Given
 
 ABOUT = "ablates"
 _MOST_RUNS = 100_000

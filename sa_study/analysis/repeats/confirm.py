@@ -19,7 +19,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about, read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import holder
-from sa_study.study.queue import Given
+from sa_study.tuning.search.initial_trials import Given
 
 REPEATS = {confirmation.ABOUT, ablation.ABOUT}
 """What tells a study of repeats from one that searches."""

@@ -31,8 +31,8 @@ from sa_study.metrics.confidence import LEVEL, simultaneous
 from sa_study.provenance import utc_now
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.queue import Given
 from sa_study.study.records import BASELINE, score
+from sa_study.tuning.search.initial_trials import Given
 
 ABOUT = "confirms"
 """Under which the study of the repeats keeps what it confirms."""

@@ -18,10 +18,10 @@ from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.queue import Given
 from sa_study.study.records import read_record
 from sa_study.tuning.launch.launch import Outcome, Watcher, launch, resume
 from sa_study.tuning.launch.relaunch import Changes
+from sa_study.tuning.search.initial_trials import Given
 
 _MOST_SEEDS = 2**31 - 1
 REPEATED = ("seed", "fold")

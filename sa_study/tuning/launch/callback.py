@@ -10,8 +10,8 @@ from ray import tune
 
 from sa_study.metrics import names
 from sa_study.study.records import TrialEvent, trial_folder
-from sa_study.study.search import StudySearch
 from sa_study.training.tensorboard.writer import RunWriter
+from sa_study.tuning.search.search import StudySearch
 
 
 class StudyCallback(tune.Callback):

@@ -18,13 +18,13 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage, read_about
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
-from sa_study.study.queue import Given, queue_points
-from sa_study.study.search import create_study
 from sa_study.study.storage import Storage
 from sa_study.training.run import load_folds
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.pretrained import Starts, noted, require_same
 from sa_study.tuning.launch.session import session_place
+from sa_study.tuning.search.initial_trials import Given, queue_points
+from sa_study.tuning.search.search import create_study
 
 
 def load_data(config: StudyConfig, progress: Progress | None, *, recorded: bool = False) -> Folds:

@@ -25,9 +25,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sa_study.errors import ConfigError
 from sa_study.randomness import derived_seed
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.study.draft import draft_study
-from sa_study.study.duplicates import draw_untried, tried
-from sa_study.study.shown import shown_to
+from sa_study.tuning.search.in_memory_study import draft_study
+from sa_study.tuning.search.sampler_history import shown_to
+from sa_study.tuning.search.untried import draw_untried, tried
 
 _ATTEMPTS = 5
 """Suggestions of a sampler that repeat a configuration, until one is drawn among those left."""

@@ -32,8 +32,8 @@ from sa_study.study.records import (
     trial_settings,
     write_record,
 )
-from sa_study.study.samplers import ask, reseed, suggest
 from sa_study.tuning.budget import Meter
+from sa_study.tuning.search.samplers import ask, reseed, suggest
 
 Direction = Literal["maximize", "minimize"]
 

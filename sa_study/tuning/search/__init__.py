@@ -1,0 +1,1 @@
+"""Suggestions: samplers, the history that they are given, initial trials, duplicates."""
