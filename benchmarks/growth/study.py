@@ -16,9 +16,9 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, open_storage, read_about, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import read_record
-from sa_study.study.scheduler import StudyScheduler
 from sa_study.tuning.budget import Budget, Meter
 from sa_study.tuning.search.search import StudySearch
+from sa_study.tuning.stopping.scheduler import StudyScheduler
 
 TRIALS = (50, 100, 200, 400)
 REPEATS = 5

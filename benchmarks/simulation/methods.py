@@ -24,9 +24,9 @@ from ray.tune.search.optuna import OptunaSearch
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import choose_winner, read_record
-from sa_study.study.scheduler import StudyScheduler
 from sa_study.tuning.budget import Budget, Meter
 from sa_study.tuning.search.search import StudySearch, create_study
+from sa_study.tuning.stopping.scheduler import StudyScheduler
 from simulation.landscapes import DROPOUT, EPOCHS, LR, Landscape, Run
 
 

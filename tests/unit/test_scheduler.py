@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import read_record
-from sa_study.study.scheduler import StudyScheduler
 from sa_study.tuning.budget import Budget, Meter
 from sa_study.tuning.search import search
 from sa_study.tuning.search.search import StudySearch, create_study, settle
+from sa_study.tuning.stopping.scheduler import StudyScheduler
 
 EPOCHS = 4
 SPACE = SearchSpace(

@@ -10,7 +10,7 @@ import pytest
 
 from sa_study.metrics import names
 from sa_study.settings.space import Scheduler
-from sa_study.study.stopping import HalvingRule, make_rule
+from sa_study.tuning.stopping.rules import HalvingRule, make_rule
 
 HALVING = Scheduler("asha", grace_period=25, reduction_factor=2)
 CURVES = {

@@ -1,6 +1,6 @@
 """Every stopping decision again, in plain loops: as if the study had run in one launch.
 
-Written without `sa_study.study.stopping` and without Ray, so that an error there shows here;
+Written without `sa_study.tuning.stopping.rules` and without Ray, so that an error there shows here;
 the rungs, which are the same here and there, are held against Ray's by a test.
 """
 
@@ -17,7 +17,7 @@ from sa_study.analysis.audit.evidence import Evidence
 from sa_study.metrics import names
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE
-from sa_study.study.rungs import bracket_count, bracket_of, rungs
+from sa_study.tuning.stopping.rungs import bracket_count, bracket_of, rungs
 
 Judge = Callable[[int, float, float], str]
 """Takes a trial's number, progress and metric; says why the trial is to stop, or nothing."""

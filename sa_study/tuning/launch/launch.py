@@ -19,7 +19,6 @@ from sa_study.study.database import keep_copy, mend, open_readonly, open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
-from sa_study.study.scheduler import StudyScheduler
 from sa_study.study.storage import Storage
 from sa_study.study.winner import keep_winner
 from sa_study.training.tensorboard.writer import write_overview
@@ -38,6 +37,7 @@ from sa_study.tuning.launch.trainable import run_trial
 from sa_study.tuning.search.initial_trials import Given, queue_points
 from sa_study.tuning.search.samplers import check_sampler
 from sa_study.tuning.search.search import StudySearch, settle
+from sa_study.tuning.stopping.scheduler import StudyScheduler
 
 _RETRIES = 3
 """Restarts in a row of a trial whose process died or raised, each from its last checkpoint."""

@@ -17,9 +17,9 @@ from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.records import BASELINE
-from sa_study.study.stopping import make_rule
 from sa_study.tuning.budget import Budget, Meter
 from sa_study.tuning.search.samplers import suggest
+from sa_study.tuning.stopping.rules import make_rule
 
 _PLAYS = 60
 _SECONDS = 10.0

@@ -12,10 +12,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from sa_study.metrics import names
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE, progress_of, read_record, step_of
-from sa_study.study.stopping import make_rule
 from sa_study.tuning.budget import Meter
 from sa_study.tuning.launch.memory import MemoryKills
 from sa_study.tuning.search.search import StudySearch
+from sa_study.tuning.stopping.rules import make_rule
 
 
 class StudyScheduler(FIFOScheduler):

@@ -1,0 +1,1 @@
+"""Early stopping: rules, their rungs, and the scheduler that asks them."""
