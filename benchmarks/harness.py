@@ -128,7 +128,7 @@ def finish(result: Mapping[str, Any], path: Path, *tables: str) -> None:
 
 def machine() -> dict[str, Any]:
     """Processor, cores, GPU and versions."""
-    from sa_study.machine import usable_cpus
+    from sa_study.utils.machine import usable_cpus
 
     return {
         "processor": _processor(),

@@ -20,9 +20,9 @@ import torch
 from harness import finish, options, table
 from training import PAPER, SMALL, random_data
 
-from sa_study.machine import usable_cpus
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import Trainer
+from sa_study.utils.machine import usable_cpus
 
 CUDA_TRIAL = 100 * 12936
 CPU_TRIAL = 12 * 2000

@@ -33,13 +33,13 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.sample import make_sample_data
 from sa_study.data.store import ImageStore, TrainingData, test_data, training_data
-from sa_study.errors import Diverged
 from sa_study.metrics.distances import rank_features
 from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import load_space
 from sa_study.training.features import extract_features
 from sa_study.training.trainer import Trainer, build_network
+from sa_study.utils.errors import Diverged
 
 GOOD = {"lr": 0.05, "dropout": 0.0, "epochs": 4}
 """A good setting of the demo's space, found by hand; `space` fixes the rest."""

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sa_study.errors import DataError, StudyFolderError
-from sa_study.files import read_json, write_json
-from sa_study.machine import usable_cpus
-from sa_study.redaction import redact
+from sa_study.utils.errors import DataError, StudyFolderError
+from sa_study.utils.files import read_json, write_json
+from sa_study.utils.machine import usable_cpus
 from sa_study.utils.paths import PACKAGE_ROOT, PROJECT_ROOT
+from sa_study.utils.redaction import redact
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard")
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from sa_study.errors import DataError
-from sa_study.files import read_json
 from sa_study.metrics import names
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.metrics.confidence import LEVEL, Estimate, Stratum, difference
 from sa_study.metrics.query_scores import QueryScores
+from sa_study.utils.errors import DataError
+from sa_study.utils.files import read_json
 
 _FILE = "evaluation.json"
 FIGURES = (names.RANK1, names.MAP)

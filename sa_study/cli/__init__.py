@@ -24,8 +24,8 @@ from sa_study.cli import (
     status,
     study,
 )
-from sa_study.errors import StudyError
-from sa_study.machine import is_out_of_memory, limit_threads
+from sa_study.utils.errors import StudyError
+from sa_study.utils.machine import is_out_of_memory, limit_threads
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -92,8 +92,8 @@ def main() -> int:
 
 def _complain(line: str) -> None:
     """Writes one line, whatever the names, values and credentials are that it quotes."""
-    from sa_study.redaction import redact
     from sa_study.report.terminal.text import clean
+    from sa_study.utils.redaction import redact
 
     line = clean(redact(line))
     half = _LONGEST // 2  # what is wrong stands at the end, where it stands in the beginning

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sa_study.cli.options import MOST_SEEDS, Json, OtherDataDir, Quiet, Rerank, Set, Weights, path_option
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from sa_study.analysis.final.retrain import Final
@@ -107,13 +107,13 @@ def _retrain(
     from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
     from sa_study.cli.training import evaluate_runs, train_run
     from sa_study.data.dataset import ReidDataset
-    from sa_study.files import require_place
     from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.retrained import retrained_tables
     from sa_study.study.lock import driver_lock
     from sa_study.study.own_images import is_own_test_set
     from sa_study.study.test_ledger import begin_look
     from sa_study.training.evaluate import evaluation_file, load_network, load_test_images
+    from sa_study.utils.files import require_place
 
     final = choose_final(study, data_dir, seeds=seeds, baseline=baseline)
     final.folder.require_own_files()
@@ -163,11 +163,11 @@ def _evaluate_weights(
 ) -> None:
     from sa_study.data.dataset import ReidDataset
     from sa_study.data.layouts import TEST_SPLITS
-    from sa_study.files import require_place, write_json
     from sa_study.report.terminal.console import evaluation_table, phases
     from sa_study.study.own_images import is_own_test_set
     from sa_study.study.test_ledger import Seen, begin_look, require_ledger, study_of
     from sa_study.training.evaluate import evaluate, load_network, load_test_images
+    from sa_study.utils.files import require_place, write_json
 
     if out and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from sa_study.cli.options import Set, Weights, path_option
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table

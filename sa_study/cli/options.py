@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from sa_study.errors import ConfigError
-from sa_study.files import expanded
 from sa_study.settings.space import SAMPLERS, SCHEDULERS
+from sa_study.utils.errors import ConfigError
+from sa_study.utils.files import expanded
 
 _PATH = "<path>"
 

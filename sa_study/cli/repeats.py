@@ -109,10 +109,10 @@ def ablate(
     """
     from sa_study.analysis.repeats.ablate import finish, prepare
     from sa_study.export.ablation import ablation_markdown
-    from sa_study.files import write_text
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.repeats import ablation_tables
     from sa_study.tuning.launch.relaunch import Changes
+    from sa_study.utils.files import write_text
 
     asked = options.config()
     prepared = prepare(study, asked, seeds)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sa_study.cli.options import Json, OtherDataDir, Quiet, Study
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from sa_study.analysis.reproduce.recorded import Recorded
@@ -47,8 +47,8 @@ def reproduce(
     """
     from sa_study.analysis.reproduce.recorded import read_recorded
     from sa_study.analysis.reproduce.verdict import read_reproductions
-    from sa_study.files import require_place
     from sa_study.report.terminal.output import Output
+    from sa_study.utils.files import require_place
 
     if not math.isfinite(tolerance):
         raise ConfigError(f"--tolerance: {tolerance} is no number of points, such as 1.0")

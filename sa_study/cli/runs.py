@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sa_study.cli.options import MOST_SEEDS, DataDir, Json, Out, Quiet, Rerank, Resume, Set, path_option
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     pass
@@ -37,13 +37,13 @@ def paper(
     """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
     from sa_study.cli.training import evaluate_runs, train_run
     from sa_study.data.dataset import ReidDataset
-    from sa_study.files import write_json
     from sa_study.report.terminal.console import evaluation_table, phases, seeds_table
     from sa_study.report.terminal.output import Output
     from sa_study.settings.run import PAPER_VARIANTS, Settings
     from sa_study.settings.yaml_files import parse_assignments
     from sa_study.training.evaluate import load_test_images, summarise
     from sa_study.training.run import RunFolder, load_training_data
+    from sa_study.utils.files import write_json
 
     if variant not in PAPER_VARIANTS:
         raise ConfigError(f"--variant: {variant!r} is not one of {', '.join(PAPER_VARIANTS)}")

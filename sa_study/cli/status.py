@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sa_study.cli.options import Json, Quiet, Study
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

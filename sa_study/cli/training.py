@@ -92,9 +92,9 @@ def evaluate_runs(
     Returns:
         The evaluations by seed.
     """
-    from sa_study.files import write_json
     from sa_study.report.terminal.console import phases
     from sa_study.training.evaluate import evaluate, evaluation_file, load_network
+    from sa_study.utils.files import write_json
 
     evaluations = {}
     for run, folder in folders.items():

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from sa_study.data.augmentation import ErasingNoise, erasing_boxes, mirror
 from sa_study.data.device_images import DeviceImages, to_device
 from sa_study.data.store import TrainingData
-from sa_study.errors import ConfigError
-from sa_study.randomness import generator
+from sa_study.utils.errors import ConfigError
+from sa_study.utils.randomness import generator
 
 # ImageNet's, of RGB in [0, 1]: https://docs.pytorch.org/vision/stable/models.html
 MEAN = (0.485, 0.456, 0.406)

@@ -22,8 +22,8 @@ from sa_study.data.explain import explain
 from sa_study.data.find import a_few, find_dataset
 from sa_study.data.images import Progress, for_each_image, read_image
 from sa_study.data.layouts import SPLITS, Layout, is_image_name
-from sa_study.errors import DataError
 from sa_study.settings.run import Settings
+from sa_study.utils.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from sa_study.data.find import a_few, find_dataset, names_in, require_folder
 from sa_study.data.layouts import MARKET, SPLITS, Layout
 from sa_study.data.lists import Skipped, read_lists
-from sa_study.errors import DataError
+from sa_study.utils.errors import DataError
 
 DISTRACTOR = 0
 

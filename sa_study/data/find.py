@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sa_study.data.layouts import KNOWN, Layout, layouts_of
-from sa_study.errors import DataError
-from sa_study.files import expanded
+from sa_study.utils.errors import DataError
+from sa_study.utils.files import expanded
 
 _RAW_CUHK03 = "cuhk-03.mat"
 _DEEPER = 100

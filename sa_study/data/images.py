@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from PIL import Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
 
-from sa_study.errors import DataError
-from sa_study.files import read_bytes
-from sa_study.machine import usable_cpus
+from sa_study.utils.errors import DataError
+from sa_study.utils.files import read_bytes
+from sa_study.utils.machine import usable_cpus
 
 Progress = Callable[[int, int], None]
 """Called in the caller's thread with the number of images done and the number in all."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sa_study.data.layouts import Layout, Part
-from sa_study.errors import DataError
+from sa_study.utils.errors import DataError
 
 _MOST_BYTES = 64 * 2**20
 """MSMT17's longest list has 4 MB."""

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sa_study.data.dataset import ImageRecord
-from sa_study.errors import DataError
-from sa_study.randomness import derived_seed
+from sa_study.utils.errors import DataError
+from sa_study.utils.randomness import derived_seed
 
 MAX_SHARE = 0.2
 """Largest share of the training identities that is held out, so that small sets keep enough to train on."""

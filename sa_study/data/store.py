@@ -15,8 +15,8 @@ from PIL import Image
 from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.images import MAX_IMAGE_BYTES, Progress, for_each_image, read_image
 from sa_study.data.split import ValidationSplit, limit_identities, validation_split
-from sa_study.errors import DataError
-from sa_study.files import read_bytes
+from sa_study.utils.errors import DataError
+from sa_study.utils.files import read_bytes
 
 
 @dataclass(frozen=True, eq=False)

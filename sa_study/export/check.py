@@ -13,8 +13,8 @@ from sa_study.data.batches import Normaliser, resize
 from sa_study.data.sample.cameras import Camera
 from sa_study.data.sample.optics import CAMERAS
 from sa_study.data.sample.people import draw_people
-from sa_study.errors import RunFailed
 from sa_study.export.network import INPUT, OUTPUT, example, quiet
+from sa_study.utils.errors import RunFailed
 
 LIMIT = 1e-4
 """Largest difference of a feature (each stripe's have length 1) that is put up with."""

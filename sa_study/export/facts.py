@@ -9,8 +9,6 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study.errors import ConfigError, StudyFolderError
-from sa_study.files import read_json
 from sa_study.metrics import names
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.provenance import read_provenance
@@ -28,6 +26,8 @@ from sa_study.study.records import (
     same_validation,
     trial_settings,
 )
+from sa_study.utils.errors import ConfigError, StudyFolderError
+from sa_study.utils.files import read_json
 
 _MAY_DIFFER = {"device", "pretrained", names.ACCUMULATE}
 """Settings that do not say of which trial a checkpoint is: an evaluation sets them itself."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sa_study.data.batches import MEAN, STD
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 OPSET = 18
 """ONNX's operator set; every runtime since ONNX Runtime 1.14 knows it."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from sa_study.errors import StudyFolderError
+from sa_study.utils.errors import StudyFolderError
 
 GROUPS: Mapping[str, frozenset[str]] = {
     "network": frozenset(

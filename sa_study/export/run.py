@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.export.place import new_export
+from sa_study.utils.errors import ConfigError, StudyFolderError
 
 if TYPE_CHECKING:
     from sa_study.export.facts import StudyFacts

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sa_study.errors import DataError
+from sa_study.utils.errors import DataError
 
 Numbers: TypeAlias = ArrayLike | Tensor
 """What the functions of this package take: anything that NumPy reads, a tensor, or a list of tensors."""

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtri, stdtr, stdtrit
 
-from sa_study.errors import DataError
 from sa_study.metrics import names
 from sa_study.metrics.query_scores import QueryScores
+from sa_study.utils.errors import DataError
 
 LEVEL = 0.95
 _NO_VARIANCE = 1e-24

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from sa_study.errors import ConfigError, DataError
 from sa_study.metrics.arrays import Numbers, as_tensor, label_vectors, real_array
 from sa_study.metrics.ranking import RankingAccumulator, RankingMetrics
+from sa_study.utils.errors import ConfigError, DataError
 
 ROWS_PER_BLOCK = 256
 COLUMNS_PER_PRODUCT = 2048

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sa_study.errors import DataError
 from sa_study.metrics import names
 from sa_study.metrics.arrays import as_tensor, label_vector, real_array
+from sa_study.utils.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)

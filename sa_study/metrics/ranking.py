@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sa_study.errors import ConfigError, DataError
 from sa_study.metrics.arrays import Numbers, as_tensor, label_vectors, real_array
 from sa_study.metrics.positions import MatchPositions
 from sa_study.metrics.query_scores import QueryScores
+from sa_study.utils.errors import ConfigError, DataError
 
 ROWS_PER_BLOCK = 256
 VALUES_PER_STEP = 2**22

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sa_study.errors import ConfigError, DataError
 from sa_study.metrics.arrays import Numbers
 from sa_study.metrics.distances import feature_pair, squared_euclidean_blocks
 from sa_study.metrics.neighbours import expanded_sets, nearest
 from sa_study.metrics.sparse import ENTRIES_PER_CHUNK, SparseRows, chunks, spans, stacked, summed
+from sa_study.utils.errors import ConfigError, DataError
 
 
 def rerank(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 ATTENTION_KINDS = ("mean", "softmax", "none")
 

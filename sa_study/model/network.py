@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sa_study.errors import ConfigError
 from sa_study.model.attention import ATTENTION_KINDS, spatial_attention
 from sa_study.model.backbone import BLOCKS_AND_EXPANSION, build_backbone, stage_width
 from sa_study.model.stripes import matching_features, pool_stripes
 from sa_study.model.weights import load_backbone, load_imagenet
+from sa_study.utils.errors import ConfigError
 
 SUPERVISED_STAGES = (1, 2, 3)
 """Those that are attended to and have classifiers, with deep supervision."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 _ROW_STRIDE = 16
 """Pixels of the input to one row of stage 4."""

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sa_study.errors import WeightsError
-from sa_study.files import require_regular
+from sa_study.utils.errors import WeightsError
+from sa_study.utils.files import require_regular
 
 _SCANNED = 2**20
 

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sa_study.errors import WeightsError
-from sa_study.files import expanded
 from sa_study.model.backbone import BLOCKS_AND_EXPANSION
 from sa_study.model.tensor_file import load_tensors, reason, shape_faults
 from sa_study.model.unwrap import NoWeights, WeightsFile, unwrap
+from sa_study.utils.errors import WeightsError
+from sa_study.utils.files import expanded
 
 _NAMED = 3
 """Keys that an error lists before it only counts."""

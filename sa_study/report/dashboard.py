@@ -20,11 +20,11 @@ from typing import IO
 
 from rich.console import Console
 
-from sa_study.errors import ConfigError, RunFailed
-from sa_study.files import temporary_folder
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
+from sa_study.utils.errors import ConfigError, RunFailed
+from sa_study.utils.files import temporary_folder
 from sa_study.utils.paths import PROJECT_ROOT
 
 HOST = "127.0.0.1"

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sa_study.errors import ConfigError
-from sa_study.files import expanded
 from sa_study.metrics import names
+from sa_study.utils.errors import ConfigError
+from sa_study.utils.files import expanded
 
 MAX_EPOCHS = 1000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sa_study.errors import ConfigError
 from sa_study.settings.space import Parameter, SearchSpace
+from sa_study.utils.errors import ConfigError
 
 _MOST = 100_000
 """Configurations that are gone through one by one."""

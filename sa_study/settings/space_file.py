@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sa_study.errors import ConfigError
-from sa_study.files import expanded
 from sa_study.settings.run import Settings, check_key, check_value
 from sa_study.settings.space import SAMPLERS, SCHEDULERS, Parameter, Scheduler, SearchSpace, default_of
 from sa_study.settings.space_check import check_space
 from sa_study.settings.space_parameter import is_number, one_of, only_keys, parse_parameter
 from sa_study.settings.yaml_files import read_yaml
+from sa_study.utils.errors import ConfigError
+from sa_study.utils.files import expanded
 from sa_study.utils.paths import PROJECT_ROOT
 
 SPACES = PROJECT_ROOT / "search_spaces"

@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sa_study.errors import ConfigError
 from sa_study.settings.run import Settings, check_key, check_value
 from sa_study.settings.space import Parameter, default_of
+from sa_study.utils.errors import ConfigError
 
 _MOST_VALUES = 1e12
 

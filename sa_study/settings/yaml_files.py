@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from sa_study.errors import ConfigError
-from sa_study.files import read_bytes, write_text
 from sa_study.settings.run import check_key, check_value
 from sa_study.settings.yaml_loader import load_yaml
+from sa_study.utils.errors import ConfigError
+from sa_study.utils.files import read_bytes, write_text
 
 _UNREADABLE = (ConfigError, yaml.YAMLError, ValueError, OverflowError)
 """What reading YAML raises: its constructors of dates and numbers raise Python's own errors."""

@@ -14,14 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.find import find_dataset
 from sa_study.data.layouts import SPLITS
-from sa_study.errors import ConfigError, DataError, StudyFolderError
-from sa_study.files import expanded
 from sa_study.metrics import names
-from sa_study.redaction import is_secret_name
 from sa_study.settings.run import is_file_name
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import parse_space
 from sa_study.settings.yaml_files import read_yaml, write_yaml
+from sa_study.utils.errors import ConfigError, DataError, StudyFolderError
+from sa_study.utils.files import expanded
+from sa_study.utils.redaction import is_secret_name
 
 FORMAT = 2
 

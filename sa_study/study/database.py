@@ -16,12 +16,12 @@ import optuna
 import sqlalchemy
 from optuna.trial import FrozenTrial
 
-from sa_study.errors import StudyFolderError
-from sa_study.files import read_bytes
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import has_locks
 from sa_study.study.record_checks import launch_fault
 from sa_study.study.records import LAUNCH, STUDY_NAME, read_record
+from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import read_bytes
 
 _TIMEOUT = 60
 _MAX_COPIED = 2**28

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from sa_study.errors import StudyFolderError
+from sa_study.utils.errors import StudyFolderError
 
 _OUTPUTS = ("pictures", "export")
 

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from sa_study.errors import StudyFolderError
+from sa_study.utils.errors import StudyFolderError
 
 _HEARTBEAT = 2.0
 _SILENCE = 120.0

@@ -12,14 +12,14 @@ from pathlib import Path
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.split import limit_identities
 from sa_study.data.store import fingerprint
-from sa_study.errors import DataError
-from sa_study.files import read_json
 from sa_study.metrics.comparability import ranked_images
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.test_ledger import own_test_images
 from sa_study.training.evaluate import EvaluationImages, Report
+from sa_study.utils.errors import DataError
+from sa_study.utils.files import read_json
 
 
 def is_own_test_set(

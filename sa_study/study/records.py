@@ -10,12 +10,12 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study.errors import StudyFolderError
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace, default_of
 from sa_study.study.record_checks import record_fault
 from sa_study.training.score import is_new_best
+from sa_study.utils.errors import StudyFolderError
 
 STUDY_NAME = "sa_study"
 LAUNCH = "launch:"

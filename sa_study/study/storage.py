@@ -16,10 +16,10 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sa_study.errors import ConfigError, StudyFolderError
-from sa_study.redaction import is_secret_name
 from sa_study.study.folder import StudyFolder
 from sa_study.study.record_checks import place_fault
+from sa_study.utils.errors import ConfigError, StudyFolderError
+from sa_study.utils.redaction import is_secret_name
 
 _PATIENCE = 60.0
 """Seconds that a place, or all nodes together, have to answer; a node first fetches the code."""

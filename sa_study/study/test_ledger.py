@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sa_study.errors import StudyFolderError
-from sa_study.files import read_json, require_place, write_json
 from sa_study.metrics import names
 from sa_study.provenance import command_line, utc_now
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import change_lock
+from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import read_json, require_place, write_json
 
 if TYPE_CHECKING:
     from sa_study.training.evaluate import EvaluationImages

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from sa_study.errors import RunFailed, WeightsError
 from sa_study.metrics import names
 from sa_study.settings.run import completed
 from sa_study.settings.yaml_files import write_yaml
@@ -16,6 +15,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.records import BASELINE, choose_winner, read_record, trial_settings
 from sa_study.study.storage import Storage
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from sa_study.utils.errors import RunFailed, WeightsError
 
 
 def keep_weights(trial: FrozenTrial, config: StudyConfig, storage: Storage, path: Path) -> None:

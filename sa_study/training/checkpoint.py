@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sa_study.errors import WeightsError
-from sa_study.files import write_atomically
 from sa_study.model.tensor_file import is_count, load_tensors, plain_values_fault, reason, state_dict_fault
+from sa_study.utils.errors import WeightsError
+from sa_study.utils.files import write_atomically
 
 FILE_NAME = "checkpoint.pt"
 """Name of the file inside a Ray checkpoint folder."""

@@ -18,7 +18,6 @@ from torch import Tensor
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, test_data
-from sa_study.errors import WeightsError
 from sa_study.metrics import names
 from sa_study.metrics.comparability import FEATURE_PRECISION
 from sa_study.metrics.confidence import intervals
@@ -32,6 +31,7 @@ from sa_study.settings.run import Settings
 from sa_study.training.features import extract_features
 from sa_study.training.precision import feature_precision, memory_format, prepare_device
 from sa_study.training.trainer import build_network
+from sa_study.utils.errors import WeightsError
 
 Report = Callable[[str, int, int], None]
 """Told a phase, what is done of it, and how much there is in all."""

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from sa_study.errors import ConfigError
 from sa_study.settings.run import Settings
+from sa_study.utils.errors import ConfigError
 
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
 from sa_study.data.store import Folds, TrainingData, training_folds
-from sa_study.errors import ConfigError, StudyFolderError, WeightsError
 from sa_study.provenance import note_launch
 from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml, write_yaml
@@ -16,6 +15,7 @@ from sa_study.training.checkpoint import load_checkpoint, save_checkpoint
 from sa_study.training.score import best_epoch
 from sa_study.training.tensorboard.writer import RunWriter
 from sa_study.training.trainer import Trainer
+from sa_study.utils.errors import ConfigError, StudyFolderError, WeightsError
 
 
 class RunFolder:

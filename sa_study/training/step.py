@@ -8,12 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sa_study.errors import ConfigError
 from sa_study.metrics import names
 from sa_study.model.loss import total_loss
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
 from sa_study.training.precision import autocast, memory_format
+from sa_study.utils.errors import ConfigError
 
 _COMPILE_MODES = {"default": "default", "cuda-graphs": "reduce-overhead"}
 

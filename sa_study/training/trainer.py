@@ -12,17 +12,17 @@ from torch import Tensor
 from sa_study.data.batches import training_batches
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import TrainingData
-from sa_study.errors import ConfigError, Diverged, WeightsError
 from sa_study.metrics import names
 from sa_study.metrics.confidence import interval_bounds
 from sa_study.metrics.distances import rank_features
 from sa_study.model.network import SANet
-from sa_study.randomness import derived_seed
 from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import Checkpoint, restore_rng, rng_state
 from sa_study.training.features import extract_features
 from sa_study.training.precision import float32_products, prepare_device
 from sa_study.training.step import TrainingStep
+from sa_study.utils.errors import ConfigError, Diverged, WeightsError
+from sa_study.utils.randomness import derived_seed
 
 
 class Trainer:

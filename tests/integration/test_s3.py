@@ -23,11 +23,11 @@ from optuna.trial import FrozenTrial, TrialState
 from studies import TINY, trials_of
 
 from sa_study.data.sample import make_sample_data
-from sa_study.errors import ConfigError
 from sa_study.metrics import names
 from sa_study.study import storage
 from sa_study.study.storage import Storage
 from sa_study.training.checkpoint import FILE_NAME, load_checkpoint
+from sa_study.utils.errors import ConfigError
 
 SECRET = "a-secret-key-of-the-tests-alone"
 EPOCHS = 4

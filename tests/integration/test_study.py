@@ -22,11 +22,11 @@ from sa_study.analysis.reproduce.recorded import read_recorded
 from sa_study.analysis.reproduce.rerun import load_images, run_again
 from sa_study.analysis.reproduce.verdict import judge
 from sa_study.data.sample import make_sample_data
-from sa_study.errors import DataError
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.training.checkpoint import load_checkpoint
+from sa_study.utils.errors import DataError
 
 LRS = [0.02, 1.0e-6, 100.0, 0.03]  # the second learns nothing and falls behind, the third diverges
 RUNG, KEPT_SHARE = 75, 0.5

@@ -11,10 +11,10 @@ import ray
 from ray.experimental import internal_kv
 from ray.thirdparty_files import psutil
 
-from sa_study.errors import ConfigError
 from sa_study.study.storage import Storage
 from sa_study.tuning.launch.address import join_address
 from sa_study.tuning.launch.cluster import capacity, connect
+from sa_study.utils.errors import ConfigError
 
 
 def work() -> None:

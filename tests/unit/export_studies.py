@@ -13,7 +13,6 @@ import optuna
 import torch
 from optuna.trial import TrialState, create_trial
 
-from sa_study.files import write_json
 from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
@@ -23,6 +22,7 @@ from sa_study.training.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
 from sa_study.training.trainer import build_network
 from sa_study.tuning.search.samplers import distribution
 from sa_study.tuning.search.search import create_study
+from sa_study.utils.files import write_json
 
 EPOCHS = 4
 START = datetime(2026, 11, 25, 8, 0, 0)

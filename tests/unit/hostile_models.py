@@ -15,12 +15,12 @@ from PIL import Image
 from sa_study.analysis.final.evaluate import evaluate_study
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import training_data
-from sa_study.files import write_json
 from sa_study.provenance import describe_run
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import STUDY_NAME
+from sa_study.utils.files import write_json
 
 TRIALS = (
     Trial(curve=(0.1, 0.2, 0.25, 0.3)),

@@ -13,13 +13,13 @@ from repeat_runs import run
 from rich.console import Console
 
 from sa_study.analysis.repeats.ablation import ABOUT, conclude, describe, plan_ablation, require_same
-from sa_study.errors import ConfigError
 from sa_study.export.ablation import ablation_markdown
 from sa_study.report.terminal.repeats import ablation_tables
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import load_space, parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.utils.errors import ConfigError
 
 SPACE = parse_space(
     {

@@ -14,12 +14,12 @@ from ranking_reference import random_case
 from torch import Tensor
 
 from sa_study import ranking_metrics, rerank
-from sa_study.errors import DataError
 from sa_study.metrics.confidence import intervals
 from sa_study.metrics.distances import rank_features, squared_euclidean_blocks
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingAccumulator
 from sa_study.metrics.reranking import rerank_features
+from sa_study.utils.errors import DataError
 
 LABELS = ("query_pids", "gallery_pids", "query_camids", "gallery_camids")
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sa_study.errors import ConfigError
 from sa_study.model.attention import ATTENTION_KINDS, spatial_attention
+from sa_study.utils.errors import ConfigError
 
 WEIGHTED = ("mean", "softmax")
 

@@ -22,7 +22,7 @@ from sa_study.data.batches import (
 )
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, TrainingData
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 CPU = torch.device("cpu")
 SIZE: dict[str, Any] = {"height": 64, "width": 32}

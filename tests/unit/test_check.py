@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sa_study.data.check import SplitReport, check_dataset
-from sa_study.errors import DataError
+from sa_study.utils.errors import DataError
 
 MakeMarket = Callable[..., Path]
 DrawImage = Callable[..., Path]

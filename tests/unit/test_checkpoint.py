@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sa_study.errors import WeightsError
 from sa_study.training.checkpoint import Checkpoint, load_checkpoint, restore_rng, rng_state, save_checkpoint
+from sa_study.utils.errors import WeightsError
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from ray.tune.execution.tune_controller import _get_max_pending_trials
 from ray.tune.search import SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
 
-from sa_study.errors import ConfigError, RunFailed
 from sa_study.tuning.launch import address
 from sa_study.tuning.launch.cluster import _fit, connect
+from sa_study.utils.errors import ConfigError, RunFailed
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from sa_study.analysis.compare import compare, read_side
 from sa_study.analysis.final.retrain import Choice, Final, keep_final
-from sa_study.errors import DataError
 from sa_study.export.facts import read_study
 from sa_study.export.markup import to_latex, to_markdown
 from sa_study.export.paper import describe
@@ -28,6 +27,7 @@ from sa_study.report.terminal.console import evaluation_table
 from sa_study.report.terminal.retrained import retrained_tables
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.utils.errors import DataError
 
 OTHER = "c" * 64
 APART: dict[str, tuple[dict[str, Any], str]] = {

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sa_study.errors import DataError
 from sa_study.metrics.confidence import Stratum, difference, estimate, intervals, simultaneous
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import ranking_metrics
+from sa_study.utils.errors import DataError
 
 
 def one_query_each(precision: Any, pids: Any = None) -> QueryScores:

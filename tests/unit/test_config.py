@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sa_study.errors import ConfigError
 from sa_study.settings.run import PAPER_VARIANTS, Settings, completed, describe_settings
+from sa_study.utils.errors import ConfigError
 
 
 def test_defaults_are_the_published_configuration() -> None:

@@ -22,12 +22,12 @@ from sa_study.analysis.repeats.confirmation import (
     describe,
     kept_of,
 )
-from sa_study.errors import ConfigError, RunFailed
 from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import score
+from sa_study.utils.errors import ConfigError, RunFailed
 
 CONFIG = StudyConfig(
     data_dir=Path("/data"),

@@ -18,8 +18,8 @@ import pytest
 from checkout import ROOT
 from made_study import make_study
 
-from sa_study.errors import ConfigError
 from sa_study.report.dashboard import choose_port
+from sa_study.utils.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

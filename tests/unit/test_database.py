@@ -13,12 +13,12 @@ import pytest
 from checkout import SEARCH_PATH
 from killed import kill_amid_write
 
-from sa_study.errors import StudyFolderError
 from sa_study.settings.space import SearchSpace
 from sa_study.study.database import keep_copy, mend, open_storage, read_trials, trial_numbers, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import STUDY_NAME
 from sa_study.tuning.search.search import create_study
+from sa_study.utils.errors import StudyFolderError
 
 SPACE = SearchSpace(search={}, fixed={"pretrained": "none"}, baseline={})
 

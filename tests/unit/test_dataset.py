@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sa_study.data.dataset import ImageRecord, ReidDataset, read_folder
-from sa_study.errors import DataError
+from sa_study.utils.errors import DataError
 
 MakeMarket = Callable[..., Path]
 

@@ -13,10 +13,10 @@ from checkout import ROOT
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from sa_study.errors import ConfigError, DataError
 from sa_study.metrics import distances
 from sa_study.metrics.distances import rank_features, squared_euclidean_blocks
 from sa_study.metrics.ranking import ranking_metrics
+from sa_study.utils.errors import ConfigError, DataError
 
 
 def features(rows: int, seed: int, columns: int = 8) -> Tensor:

@@ -11,11 +11,11 @@ import torch
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, training_data
-from sa_study.errors import ConfigError, Diverged
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.training.score import best_epoch
 from sa_study.training.trainer import Trainer
+from sa_study.utils.errors import ConfigError, Diverged
 
 FAST: dict[str, Any] = {
     "depth": 18,

@@ -13,12 +13,12 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.errors import ConfigError, DataError, WeightsError
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import Checkpoint, save_checkpoint
 from sa_study.training.evaluate import EvaluationImages, evaluate, load_network, load_test_images, summarise
 from sa_study.training.trainer import build_network
+from sa_study.utils.errors import ConfigError, DataError, WeightsError
 
 SMALL: dict[str, Any] = {
     "depth": 18,

@@ -17,7 +17,6 @@ from PIL import Image
 from shallow import make_shallow
 
 from sa_study.data.batches import Normaliser
-from sa_study.errors import ConfigError, RunFailed
 from sa_study.export import bundle, network
 from sa_study.export.bundle import write_networks
 from sa_study.export.check import drawn_people, largest_difference, read_onnx
@@ -26,6 +25,7 @@ from sa_study.model.network import FeatureNetwork, SANet
 from sa_study.settings.run import Settings
 from sa_study.training.evaluate import TrainedNetwork
 from sa_study.training.trainer import build_network
+from sa_study.utils.errors import ConfigError, RunFailed
 
 SMALL = {"depth": 18, "num_features": 8, "pretrained": "none"}
 

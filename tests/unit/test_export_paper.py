@@ -9,13 +9,13 @@ import pytest
 from export_studies import SPACE, Trial, evaluate, make_study
 from markdown_it import MarkdownIt
 
-from sa_study.errors import StudyFolderError
 from sa_study.export.citations import ENTRIES
 from sa_study.export.facts import read_study
 from sa_study.export.markup import to_latex, to_markdown
 from sa_study.export.paper import Paper, describe
-from sa_study.files import write_json
 from sa_study.settings.space_file import parse_space
+from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import write_json
 
 TRIALS = [Trial(), Trial("PRUNED", (0.15, 0.05), lr=0.2), Trial(curve=(0.1, 0.3, 0.5, 0.5), lr=0.03)]
 BEST = 2

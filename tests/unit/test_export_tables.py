@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 from export_studies import SPACE, START, Trial, figures_of, make_study
 
-from sa_study.errors import StudyFolderError
 from sa_study.export.epochs import read_epochs
 from sa_study.export.facts import StudyFacts, read_study
 from sa_study.export.tabular import Column, write_csv, write_parquet
@@ -23,6 +22,7 @@ from sa_study.export.trials import EPOCH_COLUMNS, epoch_rows, trial_columns, tri
 from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import parse_space
 from sa_study.study.database import read_trials
+from sa_study.utils.errors import StudyFolderError
 
 TRIALS = [
     Trial(),

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from sa_study.files import write_atomically, write_json
+from sa_study.utils.files import write_atomically, write_json
 
 
 def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ from tool import Tool
 from sa_study import ReidDataset, SANet, load_weights
 from sa_study.cli import app
 from sa_study.data.check import check_dataset
-from sa_study.errors import ConfigError, StudyError, StudyFolderError
-from sa_study.files import expanded
 from sa_study.model.weights import read_state_dict
 from sa_study.settings.run import Settings
 from sa_study.settings.space_file import load_space
 from sa_study.settings.yaml_files import parse_assignments
 from sa_study.study.config import StudyConfig
+from sa_study.utils.errors import ConfigError, StudyError, StudyFolderError
+from sa_study.utils.files import expanded
 
 UNKNOWN = "~nobody-of-this-name/x"
 

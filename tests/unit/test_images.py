@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sa_study.data.images import for_each_image, read_image
-from sa_study.errors import DataError
+from sa_study.utils.errors import DataError
 
 DrawImage = Callable[..., Path]
 

@@ -17,11 +17,11 @@ from checkout import ROOT
 from made_study import make_study
 
 from sa_study.data.store import ImageStore
-from sa_study.errors import StudyFolderError
 from sa_study.provenance import utc_now
 from sa_study.study.folder import StudyFolder
 from sa_study.study.test_ledger import Seen, begin_look, own_test_images, seen, study_of
 from sa_study.training.evaluate import EvaluationImages
+from sa_study.utils.errors import StudyFolderError
 
 FIGURES = {"best": {"rank1": 0.5, "mAP": 0.4, "rank5": 0.7, "reranked": {"rank1": 0.6, "mAP": 0.5}}}
 

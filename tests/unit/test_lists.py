@@ -17,7 +17,7 @@ from sa_study.data.check import check_dataset
 from sa_study.data.dataset import ReidDataset, read_split
 from sa_study.data.layouts import LAYOUTS
 from sa_study.data.lists import MALFORMED, MISNAMED, OTHER_ID, OUTSIDE, TWICE
-from sa_study.errors import DataError
+from sa_study.utils.errors import DataError
 
 Draw = Callable[..., Path]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from checkout import SEARCH_PATH
 
-from sa_study.errors import StudyFolderError
 from sa_study.study import lock
 from sa_study.study.lock import driver_lock, holder
+from sa_study.utils.errors import StudyFolderError
 
 HOLD = """
 import sys, time

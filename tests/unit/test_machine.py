@@ -14,7 +14,7 @@ import pytest
 from checkout import ROOT
 from control_group import control_group, within
 
-from sa_study.machine import memory_limit, out_of_memory_kills, peak_memory, usable_cpus, usable_memory
+from sa_study.utils.machine import memory_limit, out_of_memory_kills, peak_memory, usable_cpus, usable_memory
 
 GIB = 2**30
 MANY = 64
@@ -24,7 +24,7 @@ MANY = 64
 def many_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of so many CPUs and so much memory that limits show."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(MANY)), raising=False)
-    monkeypatch.setattr("sa_study.machine._physical_memory", lambda: 256 * GIB)
+    monkeypatch.setattr("sa_study.utils.machine._physical_memory", lambda: 256 * GIB)
 
 
 def system(root: Path, cgroup: str, mounts: str, files: Mapping[str, str]) -> Path:
@@ -201,7 +201,7 @@ def output(code: str, *before: str, **environment: str) -> list[str]:
     return done.stdout.split()
 
 
-PRINT = "from sa_study.machine import *; print(usable_cpus(), memory_limit(), out_of_memory_kills())"
+PRINT = "from sa_study.utils.machine import *; print(usable_cpus(), memory_limit(), out_of_memory_kills())"
 
 
 @pytest.mark.skipif(not shutil.which("taskset"), reason="no taskset")
@@ -215,7 +215,7 @@ def test_a_real_cpu_quota() -> None:
         (group / "cpu.cfs_quota_us").write_text(str(100_000))
         (group / "cpu.cfs_period_us").write_text(str(100_000))
         assert output(PRINT, *within(group))[0] == "1"
-        program = "from sa_study.machine import limit_threads; limit_threads(); import torch\n"
+        program = "from sa_study.utils.machine import limit_threads; limit_threads(); import torch\n"
         assert output(program + "print(torch.get_num_threads())", *within(group)) == ["1"]
 
 

@@ -10,9 +10,9 @@ from network_reference import BLOCKS, CLASSES, FEATURES, Reference, published_sh
 from torch import Tensor
 from torch.nn import functional as F
 
-from sa_study.errors import ConfigError
 from sa_study.model.loss import total_loss
 from sa_study.model.network import SANet
+from sa_study.utils.errors import ConfigError
 
 
 def make_pair(

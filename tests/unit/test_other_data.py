@@ -13,12 +13,12 @@ from PIL import Image
 from tool import Tool
 
 from sa_study.analysis.repeats.scoring import _load_images
-from sa_study.errors import DataError
 from sa_study.report.page.view import read_view
 from sa_study.report.pictures.subject import of_weights
 from sa_study.report.verdict import test_gain as gain_on_test
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.utils.errors import DataError
 
 
 @pytest.fixture(scope="module")

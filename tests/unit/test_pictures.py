@@ -19,7 +19,6 @@ from PIL import Image
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import ImageStore, training_data
-from sa_study.errors import DataError
 from sa_study.metrics.distances import rank_features
 from sa_study.report.pictures import (
     NAMES,
@@ -37,6 +36,7 @@ from sa_study.report.pictures.ranks import Entry, Ranking, rank
 from sa_study.report.pictures.sheet import FRAME, MATCH, WRONG, Box, Caption, Sheet, measure, plain, wrap
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
+from sa_study.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("quick")
 

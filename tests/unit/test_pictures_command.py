@@ -16,7 +16,6 @@ from tensorboard.backend.event_processing.event_accumulator import IMAGES, Event
 
 from sa_study.cli import main
 from sa_study.data.dataset import ReidDataset
-from sa_study.errors import StudyFolderError, WeightsError
 from sa_study.report.pictures import (
     Options,
     make_pictures,
@@ -26,6 +25,7 @@ from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import Checkpoint, save_checkpoint
 from sa_study.training.evaluate import evaluate, load_network, load_test_images
 from sa_study.training.trainer import build_network
+from sa_study.utils.errors import StudyFolderError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -13,7 +13,6 @@ import torch
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
-from sa_study.errors import StudyFolderError
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.settings.space_file import parse_space
@@ -29,6 +28,7 @@ from sa_study.tuning.launch.session import SESSION_SIZE, Session
 from sa_study.tuning.plan.forecast import Play, Terms, play_often
 from sa_study.tuning.plan.plan import Estimate, Forecast, MemoryNeed
 from sa_study.tuning.plan.probe import probe
+from sa_study.utils.errors import StudyFolderError
 
 SMALL: dict[str, Any] = {
     "depth": 18,

@@ -5,9 +5,9 @@ import pytest
 import torch
 from ranking_reference import Case, assert_figures, plain_figures, random_case
 
-from sa_study.errors import DataError
 from sa_study.metrics import positions, ranking
 from sa_study.metrics.ranking import ranking_metrics
+from sa_study.utils.errors import DataError
 
 
 def many_matches(dtype: str, queries: int = 9, gallery: int = 700) -> Case:

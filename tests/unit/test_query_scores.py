@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ranking_reference import random_case
 
-from sa_study.errors import DataError
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import ranking_metrics
+from sa_study.utils.errors import DataError
 
 
 def scores() -> QueryScores:

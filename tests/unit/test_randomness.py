@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 import torch
 
-from sa_study.randomness import Purpose, derived_seed, generator
+from sa_study.utils.randomness import Purpose, derived_seed, generator
 
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from ranking_reference import assert_figures, plain_figures, random_case
 from sklearn.metrics import average_precision_score
 
-from sa_study.errors import ConfigError, DataError
 from sa_study.metrics.ranking import RankingAccumulator, ranking_metrics
+from sa_study.utils.errors import ConfigError, DataError
 
 SCALARS = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP")
 

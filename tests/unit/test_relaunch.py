@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from tool import Tool
 
-from sa_study.errors import ConfigError
 from sa_study.settings.space_file import load_space, override
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.prepare import resolve
 from sa_study.tuning.launch.relaunch import Changes, changes_from_options
+from sa_study.utils.errors import ConfigError
 
 ON_CPU = Slots(cpus=1, gpus=0, concurrent=2)
 

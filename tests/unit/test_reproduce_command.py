@@ -19,10 +19,10 @@ from tool import Tool
 from sa_study.analysis.reproduce.recorded import RAY, SCORES, Recorded, read_recorded
 from sa_study.analysis.reproduce.rerun import Rerun, run_again
 from sa_study.analysis.reproduce.verdict import Verdict, entry, judge, keep, read_reproductions
-from sa_study.errors import ConfigError, Diverged, StudyFolderError
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.result_files import ResultRows
+from sa_study.utils.errors import ConfigError, Diverged, StudyFolderError
 
 pytestmark = pytest.mark.usefixtures("same_machine")
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from sa_study.errors import ConfigError, DataError
 from sa_study.metrics import neighbours, reranking, sparse
 from sa_study.metrics.ranking import ranking_metrics
 from sa_study.metrics.reranking import rerank, rerank_features
+from sa_study.utils.errors import ConfigError, DataError
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 

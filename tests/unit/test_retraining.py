@@ -17,7 +17,6 @@ from tool import Tool
 
 from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
 from sa_study.data.dataset import ReidDataset
-from sa_study.errors import RunFailed, StudyFolderError
 from sa_study.metrics import names
 from sa_study.report.terminal.retrained import retrained_tables
 from sa_study.settings.run import Settings
@@ -27,6 +26,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.records import choose_winner
 from sa_study.training.run import RunFolder, load_training_data
+from sa_study.utils.errors import RunFailed, StudyFolderError
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from sa_study.data.sample.cameras import Camera
 from sa_study.data.sample.figure import draw_figure
 from sa_study.data.sample.optics import CAMERAS
 from sa_study.data.sample.people import OUTFITS, Person, draw_people
-from sa_study.errors import ConfigError, DataError
+from sa_study.utils.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")

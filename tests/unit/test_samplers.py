@@ -21,11 +21,11 @@ from checkout import SEARCH_PATH
 from optuna.trial import Trial, TrialState
 from sqlalchemy import event
 
-from sa_study.errors import ConfigError
 from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.tuning.search import untried
 from sa_study.tuning.search.samplers import ask, check_sampler, reseed, suggest
 from sa_study.tuning.search.untried import draw_untried
+from sa_study.utils.errors import ConfigError
 
 NAMES = ("tpe", "random", "gp", "cmaes")
 BOOLEAN = (True, False)

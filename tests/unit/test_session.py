@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from sa_study import files
-from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch import session
 from sa_study.tuning.launch.prepare import load_data
 from sa_study.tuning.launch.session import session_folders, session_place
+from sa_study.utils import files
+from sa_study.utils.errors import ConfigError, StudyFolderError
 
 DEEP = "a/deep/folder/as/batch/systems/make/one/for/each/job/12345678"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sa_study.errors import ConfigError
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import SPACES, complete, load_space, override, parse_space
+from sa_study.utils.errors import ConfigError
 
 VALID: dict[str, Any] = {
     "search": {

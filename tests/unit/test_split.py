@@ -7,7 +7,7 @@ import pytest
 
 from sa_study.data.dataset import ImageRecord
 from sa_study.data.split import ValidationSplit, limit_identities, validation_split
-from sa_study.errors import DataError
+from sa_study.utils.errors import DataError
 
 
 def people(pids: range, cameras: int = 3, images: int = 2) -> list[ImageRecord]:

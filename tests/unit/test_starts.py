@@ -12,12 +12,12 @@ from torch import Tensor
 
 from sa_study.analysis.reproduce.recorded import Recorded
 from sa_study.analysis.reproduce.verdict import judge
-from sa_study.errors import WeightsError
 from sa_study.provenance import note_launch, read_provenance
 from sa_study.settings.run import Settings
 from sa_study.settings.space_file import override
 from sa_study.training.trainer import build_network
 from sa_study.tuning.launch.pretrained import Starts, fingerprint, load_starts, noted, require_same, start_of
+from sa_study.utils.errors import WeightsError
 
 STATE = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor(3)}
 OTHER = {**STATE, "b": torch.tensor(4)}

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sa_study.errors import ConfigError
 from sa_study.metrics import names
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
 from sa_study.training.step import TrainingStep
+from sa_study.utils.errors import ConfigError
 
 CLASSES = 5
 SETTINGS: dict[str, Any] = {

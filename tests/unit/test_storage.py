@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.study.storage import Storage
+from sa_study.utils.errors import ConfigError, StudyFolderError
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from PIL import Image
 from sa_study.data import store as store_module
 from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.store import decode, training_data
-from sa_study.errors import DataError
+from sa_study.utils.errors import DataError
 
 MakeMarket = Callable[..., Path]
 DrawImage = Callable[..., Path]

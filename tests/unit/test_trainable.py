@@ -12,7 +12,6 @@ from torch import Tensor
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, training_data
-from sa_study.errors import Diverged
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.storage import Storage
@@ -20,6 +19,7 @@ from sa_study.training.checkpoint import FILE_NAME, save_checkpoint
 from sa_study.training.step import TrainingStep
 from sa_study.training.trainer import Trainer
 from sa_study.tuning.launch.trainable import Run
+from sa_study.utils.errors import Diverged
 
 SETTINGS = Settings(
     depth=18,

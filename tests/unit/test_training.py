@@ -12,10 +12,10 @@ import torch
 import yaml
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.errors import ConfigError, DataError, StudyFolderError
 from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import load_checkpoint
 from sa_study.training.run import RunFolder, load_training_data, train
+from sa_study.utils.errors import ConfigError, DataError, StudyFolderError
 
 SETTINGS = Settings(
     depth=18,

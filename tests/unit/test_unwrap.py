@@ -12,10 +12,10 @@ import torchvision
 from torch import Tensor, nn
 
 from sa_study import SANet, load_weights
-from sa_study.errors import WeightsError
 from sa_study.model.unwrap import NoWeights, unwrap
 from sa_study.model.weights import pretrained_note, read_state_dict, read_weights
 from sa_study.training.evaluate import load_network
+from sa_study.utils.errors import WeightsError
 
 STATE = {"base.conv1.weight": torch.ones(2), "bias": torch.zeros(1)}
 READ = "their names read without"

@@ -14,9 +14,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from sa_study.errors import WeightsError
 from sa_study.model.network import SANet
 from sa_study.model.weights import infer_architecture, load_backbone, load_weights, read_state_dict
+from sa_study.utils.errors import WeightsError
 
 SETTINGS: dict[str, Any] = {"depth": 18, "num_classes": 5, "num_features": 8}
 IMAGENET_18 = "resnet18-f37072fd.pth"

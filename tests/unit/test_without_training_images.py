@@ -16,10 +16,10 @@ from tool import Tool
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
-from sa_study.errors import DataError
 from sa_study.report.pictures import of_study
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
+from sa_study.utils.errors import DataError
 
 VALUES: dict[str, Any] = {"depth": 18, "pretrained": "none", "num_features": 8, "parts": 2}
 SETS = ("--set", "height=32", "--set", "width=16")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sa_study.errors import ConfigError
 from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import parse_assignments, read_yaml, write_yaml
+from sa_study.utils.errors import ConfigError
 
 
 def test_yaml_keeps_order_below_its_comment(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.analysis.audit.evidence import Evidence, same
-from sa_study.errors import StudyError
 from sa_study.metrics import names
 from sa_study.provenance import count_launches
 from sa_study.settings.run import Settings, completed
@@ -24,6 +23,7 @@ from sa_study.study.result_files import Row
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.training.score import best_epoch
 from sa_study.training.tensorboard.tags import tag_of
+from sa_study.utils.errors import StudyError
 
 _MOST_MISSING = 1000
 """Missing trials that are named."""

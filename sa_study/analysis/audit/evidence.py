@@ -13,7 +13,6 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study.analysis.audit.curves import Curves, read_curves, run_number
-from sa_study.errors import StudyFolderError
 from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials, trial_numbers
@@ -22,6 +21,7 @@ from sa_study.study.record_checks import row_fault
 from sa_study.study.records import TrialRecord, read_record
 from sa_study.study.result_files import ResultRows, Row, deterministic, is_number
 from sa_study.study.storage import Storage
+from sa_study.utils.errors import StudyFolderError
 
 
 @dataclass

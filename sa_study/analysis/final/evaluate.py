@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.data.layouts import TEST_SPLITS
-from sa_study.errors import RunFailed
-from sa_study.files import require_place, write_json
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
@@ -19,6 +17,8 @@ from sa_study.study.storage import Storage
 from sa_study.study.test_ledger import Seen, begin_look, seen
 from sa_study.study.winner import keep_weights, keep_winner
 from sa_study.training.evaluate import Report, evaluate, evaluation_file, load_network, load_test_images
+from sa_study.utils.errors import RunFailed
+from sa_study.utils.files import require_place, write_json
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ from sa_study.analysis.repeats.figures import differences_of
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
-from sa_study.errors import ConfigError, DataError, RunFailed, StudyFolderError
-from sa_study.files import read_json, write_json
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.metrics.confidence import Stratum
 from sa_study.metrics.query_scores import QueryScores
@@ -28,6 +26,8 @@ from sa_study.study.records import BASELINE, TrialRecord, choose_winner, trial_s
 from sa_study.study.test_ledger import seen
 from sa_study.training.evaluate import summarise
 from sa_study.training.run import RunFolder, load_training_data
+from sa_study.utils.errors import ConfigError, DataError, RunFailed, StudyFolderError
+from sa_study.utils.files import read_json, write_json
 
 BEST, OF_BASELINE = "best", "baseline"
 _HERE = {"val_identities": 0, "fold": 0, "device": "auto", "threads": 0}

@@ -11,10 +11,10 @@ from optuna.trial import FrozenTrial
 
 from sa_study.analysis.repeats.ablation import Ablation, conclude, describe, plan_ablation, require_same
 from sa_study.analysis.repeats.scoring import scored_runs
-from sa_study.files import write_json
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about
 from sa_study.study.folder import StudyFolder
+from sa_study.utils.files import write_json
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 from sa_study.analysis.repeats.figures import differences_of, figures_of
 from sa_study.analysis.repeats.runs import Point, Run, count_runs, of_point, points_of, repeated, strata_of
-from sa_study.errors import ConfigError
 from sa_study.metrics.confidence import LEVEL, Stratum
 from sa_study.provenance import utc_now
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.tuning.search.initial_trials import Given
+from sa_study.utils.errors import ConfigError
 
 ABOUT = "ablates"
 _MOST_RUNS = 100_000

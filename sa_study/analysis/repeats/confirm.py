@@ -12,14 +12,14 @@ from optuna.trial import FrozenTrial
 from sa_study.analysis.repeats import ablation, confirmation
 from sa_study.analysis.repeats.confirmation import Confirmation, choose, conclude, describe, kept_of
 from sa_study.analysis.repeats.scoring import scored_runs
-from sa_study.errors import StudyFolderError
-from sa_study.files import require_place, write_json
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about, read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import holder
 from sa_study.tuning.search.initial_trials import Given
+from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import require_place, write_json
 
 REPEATS = {confirmation.ABOUT, ablation.ABOUT}
 """What tells a study of repeats from one that searches."""

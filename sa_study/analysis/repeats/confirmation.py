@@ -26,13 +26,13 @@ from sa_study.analysis.repeats.runs import (
     scores_of,
     strata_of,
 )
-from sa_study.errors import ConfigError, RunFailed
 from sa_study.metrics.confidence import LEVEL, simultaneous
 from sa_study.provenance import utc_now
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import BASELINE, score
 from sa_study.tuning.search.initial_trials import Given
+from sa_study.utils.errors import ConfigError, RunFailed
 
 ABOUT = "confirms"
 """Under which the study of the repeats keeps what it confirms."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sa_study.errors import ConfigError
 from sa_study.metrics import names
 from sa_study.metrics.confidence import Stratum
 from sa_study.metrics.query_scores import QueryScores
@@ -22,6 +21,7 @@ from sa_study.study.records import read_record
 from sa_study.tuning.launch.launch import Outcome, Watcher, launch, resume
 from sa_study.tuning.launch.relaunch import Changes
 from sa_study.tuning.search.initial_trials import Given
+from sa_study.utils.errors import ConfigError
 
 _MOST_SEEDS = 2**31 - 1
 REPEATED = ("seed", "fold")

@@ -12,8 +12,6 @@ from optuna.trial import FrozenTrial
 from sa_study.analysis.repeats.runs import Run, ended_runs
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import Folds, TrainingData, any_of
-from sa_study.errors import DataError, RunFailed
-from sa_study.files import read_json, write_json
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
@@ -28,6 +26,8 @@ from sa_study.training.evaluate import TrainedNetwork, load_network
 from sa_study.training.features import extract_features
 from sa_study.training.precision import memory_format, prepare_device
 from sa_study.tuning.launch.prepare import load_data
+from sa_study.utils.errors import DataError, RunFailed
+from sa_study.utils.files import read_json, write_json
 
 _TOLERANCE = 0.005
 """Between a figure that a worker recorded and the same on this machine, perhaps by another device."""

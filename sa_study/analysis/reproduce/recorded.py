@@ -11,7 +11,6 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.analysis.reproduce.environment import NOT_RECORDED, Change
-from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.metrics import names
 from sa_study.provenance import read_provenance
 from sa_study.settings.run import Settings
@@ -29,6 +28,7 @@ from sa_study.study.records import (
 )
 from sa_study.study.result_files import ResultRows, Row, is_number
 from sa_study.tuning.launch.pretrained import start_of
+from sa_study.utils.errors import ConfigError, StudyFolderError
 
 RAY, SCORES, BEST, LAST = "result.json", "optuna.db", "optuna.db (best epoch)", "optuna.db (last epoch)"
 

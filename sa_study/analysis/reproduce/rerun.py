@@ -14,7 +14,6 @@ from sa_study.analysis.reproduce.compare_epochs import DIFFERENT, EQUAL, NOT_COM
 from sa_study.analysis.reproduce.recorded import Recorded
 from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
-from sa_study.errors import DataError, Diverged, StudyFolderError, WeightsError
 from sa_study.metrics import names
 from sa_study.settings.run import completed
 from sa_study.study.storage import Storage
@@ -22,6 +21,7 @@ from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer, backbone_start
 from sa_study.tuning.launch.pretrained import fingerprint
+from sa_study.utils.errors import DataError, Diverged, StudyFolderError, WeightsError
 
 
 @dataclass

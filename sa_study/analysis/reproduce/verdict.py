@@ -21,10 +21,10 @@ from sa_study.analysis.reproduce.compare_epochs import (
 from sa_study.analysis.reproduce.environment import Change, changes_since
 from sa_study.analysis.reproduce.recorded import RAY, Recorded
 from sa_study.analysis.reproduce.rerun import Rerun, compare_weights
-from sa_study.errors import StudyFolderError
-from sa_study.files import read_json, write_json
 from sa_study.metrics import names
 from sa_study.provenance import describe_run
+from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import read_json, write_json
 
 _OF_LIST = "reproductions"
 

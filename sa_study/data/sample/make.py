@@ -13,7 +13,7 @@ import numpy as np
 from sa_study.data.sample.cameras import Camera
 from sa_study.data.sample.optics import CAMERAS
 from sa_study.data.sample.people import draw_people
-from sa_study.errors import ConfigError, DataError
+from sa_study.utils.errors import ConfigError, DataError
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 DEFAULT_IDENTITIES = 60

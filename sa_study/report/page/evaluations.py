@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sa_study.files import read_json
 from sa_study.metrics import names
 from sa_study.report.page.text import finite, plain
 from sa_study.study.folder import StudyFolder
+from sa_study.utils.files import read_json
 
 
 def read_or_notice(path: Path, notices: list[str]) -> dict[str, Any]:

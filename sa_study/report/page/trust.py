@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sa_study.errors import StudyFolderError
-from sa_study.files import read_json
 from sa_study.metrics import names
 from sa_study.report.page.text import plain
 from sa_study.report.terminal.console import interval, percent
@@ -26,6 +24,8 @@ from sa_study.report.terminal.repeats import (
 )
 from sa_study.study.folder import StudyFolder
 from sa_study.study.test_ledger import Seen, seen
+from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import read_json
 
 _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 

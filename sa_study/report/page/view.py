@@ -15,7 +15,6 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study.errors import StudyFolderError
 from sa_study.metrics import names
 from sa_study.report.page.evaluations import read_evaluations, read_or_notice
 from sa_study.report.page.text import finite, plain
@@ -34,6 +33,7 @@ from sa_study.study.records import (
     progress_of,
     read_record,
 )
+from sa_study.utils.errors import StudyFolderError
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import errno
 from dataclasses import dataclass
 from pathlib import Path
 
-from sa_study.errors import StudyFolderError
-from sa_study.files import write_text
 from sa_study.report.page.render import render
 from sa_study.report.page.text import plain
 from sa_study.report.page.view import read_view
 from sa_study.report.page.words import give_verdict
+from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import write_text
 
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 

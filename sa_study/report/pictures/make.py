@@ -19,12 +19,9 @@ from torch import Tensor
 
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore
-from sa_study.errors import StudyFolderError
-from sa_study.files import errors_name, require_place
 from sa_study.metrics import names
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
-from sa_study.randomness import derived_seed
 from sa_study.report.pictures import activation, attention, curve, failures, histogram, lists
 from sa_study.report.pictures.maps import activation_maps, attention_maps, has_attention, prepare
 from sa_study.report.pictures.ranks import TOPK, Ranking, rank
@@ -33,6 +30,9 @@ from sa_study.report.pictures.subject import Known, Subject
 from sa_study.training.evaluate import Report
 from sa_study.training.features import extract_features
 from sa_study.training.precision import memory_format, prepare_device
+from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import errors_name, require_place
+from sa_study.utils.randomness import derived_seed
 
 NAMES = (
     *(f"ranked_{group}.png" for group in lists.GROUPS),

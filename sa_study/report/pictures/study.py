@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sa_study.errors import StudyFolderError
 from sa_study.report.pictures.attention import attention_overlays
 from sa_study.report.pictures.make import Made, Options, make_pictures, require_places
 from sa_study.report.pictures.subject import Subject, of_study
 from sa_study.study.folder import StudyFolder
 from sa_study.training.evaluate import Report
+from sa_study.utils.errors import StudyFolderError
 
 _SHOWN = 8
 """Queries whose attention is shown in TensorBoard."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import SPLITS, TEST_SPLITS
 from sa_study.data.store import ImageStore, TrainingData, training_data
-from sa_study.errors import DataError, StudyFolderError, WeightsError
 from sa_study.training.evaluate import Report, TrainedNetwork, load_network, load_test_images
+from sa_study.utils.errors import DataError, StudyFolderError, WeightsError
 
 if TYPE_CHECKING:
     from sa_study.study.folder import StudyFolder

@@ -21,7 +21,7 @@ from ray._private import services
 from ray._private.ray_constants import GLOBAL_GRPC_OPTIONS
 from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
 
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 _PATIENCE = 10.0
 """Seconds that a cluster has for an answer."""

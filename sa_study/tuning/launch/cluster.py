@@ -16,8 +16,6 @@ import ray
 from ray._private import ray_constants
 from ray._private.utils import resolve_object_store_memory
 
-from sa_study.errors import ConfigError, RunFailed
-from sa_study.machine import memory_limit, usable_cpus
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.address import (
     AUTH_VARIABLES,
@@ -26,6 +24,8 @@ from sa_study.tuning.launch.address import (
     unset_empty_variables,
 )
 from sa_study.tuning.launch.session import Session, session_folders
+from sa_study.utils.errors import ConfigError, RunFailed
+from sa_study.utils.machine import memory_limit, usable_cpus
 from sa_study.utils.paths import PACKAGE_ROOT
 
 _PATIENCE = 120

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from sa_study.data.store import TrainingData
-from sa_study.errors import StudyFolderError
 from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
@@ -21,6 +20,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.training.trainer import build_network
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.session import SESSION_SIZE, Session, bytes_on_disk
+from sa_study.utils.errors import StudyFolderError
 
 _KEPT = 2
 """Checkpoints of a trial that stay: its best epoch's and its last."""

@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
 from sa_study.data.store import Folds, any_of
-from sa_study.errors import ConfigError, RunFailed
 from sa_study.provenance import count_launches, differences
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import keep_copy, mend, open_readonly, open_storage, read_about, trials_in
@@ -38,6 +37,7 @@ from sa_study.tuning.search.initial_trials import Given, queue_points
 from sa_study.tuning.search.samplers import check_sampler
 from sa_study.tuning.search.search import StudySearch, settle
 from sa_study.tuning.stopping.scheduler import StudyScheduler
+from sa_study.utils.errors import ConfigError, RunFailed
 
 _RETRIES = 3
 """Restarts in a row of a trial whose process died or raised, each from its last checkpoint."""

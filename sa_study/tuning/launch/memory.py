@@ -8,8 +8,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sa_study.machine import out_of_memory_kills, usable_memory
 from sa_study.tuning.launch.disk_space import in_units
+from sa_study.utils.machine import out_of_memory_kills, usable_memory
 
 _ADVICE = "fewer trials at a time (--max-concurrent) or --set accumulate=2 (4, …) need less"
 _KILLED_BY_RAY = re.compile(r"Memory usage (\d+)B exceeded threshold of \d+B \(.*? of (\d+)B limit\)")

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import Progress
 from sa_study.data.store import Folds, any_of
-from sa_study.errors import ConfigError, StudyFolderError
 from sa_study.provenance import note_launch, read_provenance
 from sa_study.settings.space_file import complete, override
 from sa_study.study.config import StudyConfig
@@ -25,6 +24,7 @@ from sa_study.tuning.launch.pretrained import Starts, noted, require_same
 from sa_study.tuning.launch.session import session_place
 from sa_study.tuning.search.initial_trials import Given, queue_points
 from sa_study.tuning.search.search import create_study
+from sa_study.utils.errors import ConfigError, StudyFolderError
 
 
 def load_data(config: StudyConfig, progress: Progress | None, *, recorded: bool = False) -> Folds:

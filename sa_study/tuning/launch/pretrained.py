@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from sa_study.errors import WeightsError
 from sa_study.model.weights import pretrained_note
 from sa_study.study.config import StudyConfig
 from sa_study.training.trainer import backbone_start
+from sa_study.utils.errors import WeightsError
 
 Starts = Mapping[tuple[int, str], Mapping[str, Tensor]]
 """State dicts of pretrained backbones by the settings depth and pretrained."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sa_study.errors import ConfigError
 from sa_study.settings.space_file import complete, override
 from sa_study.study.config import StudyConfig, flattened
+from sa_study.utils.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import ray
 
-from sa_study.errors import ConfigError, StudyFolderError
-from sa_study.files import temporary_folder
+from sa_study.utils.errors import ConfigError, StudyFolderError
+from sa_study.utils.files import temporary_folder
 
 SESSION_SIZE = 10_000_000
 """Bytes that a session's files may come to: under one megabyte for a few trials, more where logs grow."""

@@ -18,7 +18,6 @@ import torch
 from ray import tune
 
 from sa_study.data.store import Folds
-from sa_study.errors import ConfigError, Diverged, WeightsError
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.storage import Storage
@@ -26,6 +25,7 @@ from sa_study.training.checkpoint import FILE_NAME, load_checkpoint, save_checkp
 from sa_study.training.trainer import Trainer
 from sa_study.tuning.launch.pretrained import Starts
 from sa_study.tuning.launch.session import Session
+from sa_study.utils.errors import ConfigError, Diverged, WeightsError
 
 _LEAST_PART = 2
 """Images that batch normalisation needs."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sa_study.data.store import any_of
-from sa_study.machine import peak_memory, usable_memory
 from sa_study.settings.space import Scheduler
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -20,6 +19,7 @@ from sa_study.tuning.launch.disk_space import Disk, measure_disks
 from sa_study.tuning.launch.prepare import load_data, resolve
 from sa_study.tuning.plan.forecast import Play, Terms, play_often
 from sa_study.tuning.plan.probe import Speed, probe
+from sa_study.utils.machine import peak_memory, usable_memory
 
 # Seconds on the 2 cores that benchmarks/overhead.py was run on, rounded.
 _FIRST_WORKER = 5.0

@@ -14,12 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
-from sa_study.errors import RunFailed
 from sa_study.metrics import names
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
 from sa_study.training.precision import prepare_device
 from sa_study.training.trainer import Trainer
+from sa_study.utils.errors import RunFailed
 
 _SECONDS = 12.0
 """After these no further round begins."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import optuna
 
-from sa_study.errors import DataError
 from sa_study.study.records import STUDY_NAME, configuration
+from sa_study.utils.errors import DataError
 
 
 @dataclass(frozen=True)

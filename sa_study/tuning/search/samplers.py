@@ -22,12 +22,12 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from sa_study.errors import ConfigError
-from sa_study.randomness import derived_seed
 from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.tuning.search.in_memory_study import draft_study
 from sa_study.tuning.search.sampler_history import shown_to
 from sa_study.tuning.search.untried import draw_untried, tried
+from sa_study.utils.errors import ConfigError
+from sa_study.utils.randomness import derived_seed
 
 _ATTEMPTS = 5
 """Suggestions of a sampler that repeat a configuration, until one is drawn among those left."""

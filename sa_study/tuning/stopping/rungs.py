@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from sa_study.randomness import derived_seed
 from sa_study.settings.space import Scheduler
+from sa_study.utils.randomness import derived_seed
 
 MAX_BRACKETS = 3
 """Brackets of `hyperband`; each further one has its first rung where the one before has its second."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from sa_study.errors import ConfigError
+from sa_study.utils.errors import ConfigError
 
 _MOST_JSON = 16 * 2**20
 
