@@ -79,11 +79,14 @@ def pretrained_note(pretrained: str) -> str:
     """What a line ought to tell of a setting `pretrained` that names a file; empty where it is plain.
 
     Raises:
-        WeightsError: As `read_weights`.
+        WeightsError: As `read_weights`; the setting is named.
     """
     if pretrained in ("imagenet", "none"):
         return ""
-    found = read_weights(pretrained).found
+    try:
+        found = read_weights(pretrained).found
+    except WeightsError as error:
+        raise WeightsError(f"pretrained: {error}") from None
     return found and f"pretrained {pretrained}: {found}"
 
 

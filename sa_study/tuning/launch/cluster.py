@@ -102,6 +102,8 @@ def _start(session: Session, options: dict[str, Any]) -> None:
             )
             return
         except Exception as error:  # Ray's wait of 30 s, which nothing sets, ends in a bare Exception
+            if "timed out" not in str(error):  # such as what becomes of Ctrl-C in Ray's client
+                raise
             ray.shutdown()
             if not attempts_left:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
