@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 
 import pytest
 from checkout import ROOT
@@ -17,10 +19,56 @@ def test_checkers_pass(check: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-BARE = ["config", "checkpoint", "engine", "features", "evaluation", "score", "data.sample"] + [
+FLOORS = (
+    *("utils", "provenance", "model", "metrics", "settings", "data", "training"),
+    *("study", "tuning", "analysis", "report", "export", "cli"),
+)
+"""The packages from the bottom up: a module imports from its own floor and from those below it."""
+
+
+def imports() -> dict[str, set[str]]:
+    """For each module the project's modules that it imports, at any place and for types too."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / "sa_study").rglob("*.py")
+    }
+    found: dict[str, set[str]] = {}
+    for module, path in files.items():
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                named.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inner = ((node.module, f"{node.module}.{alias.name}") for alias in node.names)
+                named.update(name if name in files else package for package, name in inner)
+        found[module] = named & files.keys()
+    return found
+
+
+def test_imports_go_down() -> None:
+    def floor(module: str) -> int:
+        name = module.split(".")[1] if "." in module else ""
+        return FLOORS.index(name) if name else -1  # the package itself, which knows the public names as text
+
+    upwards = [
+        f"{module} imports {other}"
+        for module, others in imports().items()
+        for other in others
+        if floor(other) > floor(module) >= 0
+    ]
+    assert not upwards
+
+
+def test_no_circle() -> None:
+    """Not even one that exists for type checkers alone."""
+    tuple(TopologicalSorter(imports()).static_order())
+
+
+BARE = ["settings.run", "data.sample"] + [
     f"{path.parent.name}.{path.stem}"
-    for package in ("data", "metrics", "model")
+    for package in ("data", "metrics", "model", "training")
     for path in (ROOT / "sa_study" / package).glob("[!_]*.py")
+    if path.name != "run.py"  # writes YAML
 ]
 
 

@@ -25,7 +25,7 @@ SETTINGS = {
     "epochs": 1,
     "val_identities": 2,
 }
-LACKING = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "macos"), "HIDE_PROC": "1"}
+LACKING = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support" / "macos"), "HIDE_PROC": "1"}
 
 
 def python(*words: str | Path) -> subprocess.CompletedProcess[str]:

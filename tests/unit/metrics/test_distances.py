@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from checkout import ROOT
+from checkout import SEARCH_PATH
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
@@ -159,8 +161,8 @@ SET_PRECISION: dict[str, Callable[[], None]] = {
 def test_products_are_float32_whatever_is_set(name: str) -> None:
     # In a process of its own: PyTorch forbids to mix older and newer names, and has no way back.
     done = subprocess.run(
-        [sys.executable, "-c", f"from tests.unit import test_distances as t; t.check_precision({name!r})"],
-        cwd=ROOT,
+        [sys.executable, "-c", f"import test_distances; test_distances.check_precision({name!r})"],
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{SEARCH_PATH}"},
         capture_output=True,
         text=True,
     )

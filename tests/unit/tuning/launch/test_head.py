@@ -11,7 +11,7 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from sa_study.study import head
+from sa_study.tuning.launch import head
 
 head.ray.get_runtime_context = lambda: SimpleNamespace(gcs_address=sys.argv[1])
 print("watching", flush=True)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from optuna.trial import TrialState
-from test_callback import RETRIES, Process
+from trial_process import RETRIES, Process
 
 from sa_study.study.records import read_record
 from sa_study.tuning.launch.memory import MemoryKills

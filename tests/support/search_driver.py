@@ -1,0 +1,65 @@
+"""A search called as Ray's controller calls it, on a real database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sa_study.metrics import names
+from sa_study.settings.space import Parameter, SearchSpace
+from sa_study.study.records import read_record
+from sa_study.tuning.budget import Budget, Meter
+from sa_study.tuning.search.search import StudySearch, create_study, settle
+
+SPACE = SearchSpace(
+    search={
+        "lr": Parameter("float", 1e-3, 1.0, log=True),
+        "epochs": Parameter("int", 2, 8, 2),
+        "dropout": Parameter("float", 0.0, 0.8, 0.1),
+        "attention": Parameter("categorical", choices=("mean", "none")),
+    },
+    fixed={"pretrained": "none"},
+    baseline={"lr": 0.1, "epochs": 4, "dropout": 0.5, "attention": "mean"},
+)
+
+
+def figures(epoch: int, epochs: int, value: float) -> dict[str, Any]:
+    ranking = dict.fromkeys(names.RANKING, value)
+    return {
+        **ranking,
+        names.EPOCH: epoch,
+        names.PROGRESS: 100 * epoch / epochs,
+        names.LOSS: 1.0,
+        names.SECONDS: 2.0,
+        "checkpoint_dir_name": f"checkpoint_{epoch - 1:06d}",
+        "trial_id": "Ray adds more than was reported",
+    }
+
+
+class Driver:
+    """Calls a search as Ray's controller does."""
+
+    def __init__(self, folder: Path, space: SearchSpace = SPACE, seed: int = 0):
+        self.storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
+        self.space, self.seed = space, seed
+        self.launches = 0
+        self.slots = 100
+        self.budget = Budget()
+
+    def launch(self) -> StudySearch:
+        if not self.launches:
+            create_study(self.storage)
+        self.launches += 1
+        settle(self.storage, "mAP")
+        session = f"session_{self.launches}"
+        options: Any = {"space": self.space, "metric": "mAP", "storage": self.storage, "seed": self.seed}
+        records = [read_record(trial) for trial in self.trials]
+        meter = Meter(self.budget, records, lambda: self.slots)
+        return StudySearch(**options, session=session, meter=meter)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        return optuna.load_study(study_name="sa_study", storage=self.storage).trials
