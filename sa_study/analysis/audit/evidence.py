@@ -121,8 +121,11 @@ def _snapshot(files: ResultRows, session: int, unreadable: list[str]) -> list[di
     if not snapshots:
         return []
     path = f"{folder}/{snapshots[-1]}"
+    text = files.text(path)
+    if not text or (text.startswith("{") and not text.rstrip().endswith("}")):
+        return []  # Ray writes it in place, and its driver was killed in the middle
     try:
-        pairs: list[tuple[str, str]] = json.loads(files.text(path))["trial_data"]
+        pairs: list[tuple[str, str]] = json.loads(text)["trial_data"]
         return [_told({**json.loads(trial), **json.loads(progress)}) for trial, progress in pairs]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         unreadable.append(f"{path}: is damaged")

@@ -76,16 +76,39 @@ def connect(address: str | None) -> Iterator[Session | None]:
     with ExitStack() as at_end:
         session = None
         _stop_on_sigterm()
-        if address is None:
-            session = at_end.enter_context(session_folders())
-            at_end.enter_context(_kept_to_this_machine())
-            at_end.callback(ray.shutdown)
-            _start(session, options)
-        else:
-            at_end.callback(ray.shutdown)
-            _join(address, options)
+        with _interrupts_kept():
+            if address is None:
+                session = at_end.enter_context(session_folders())
+                at_end.enter_context(_kept_to_this_machine())
+                at_end.callback(ray.shutdown)
+                _start(session, options)
+            else:
+                at_end.callback(ray.shutdown)
+                _join(address, options)
         _stop_on_sigterm()  # Ray has set its own answer
         yield session
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Has Ctrl-C end what is done here although code of Ray's that catches everything may have caught it.
+
+    Raises:
+        KeyboardInterrupt: It came, and was caught somewhere.
+    """
+    came: list[int] = []
+
+    def remember(number: int, frame: Any) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _start(session: Session, options: dict[str, Any]) -> None:
