@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,23 +91,28 @@ def connect(address: str | None) -> Iterator[Session | None]:
 
 @contextmanager
 def _interrupts_kept() -> Iterator[None]:
-    """Has Ctrl-C end what is done here although code of Ray's that catches everything may have caught it.
+    """Has Ctrl-C and SIGTERM end what is done here although the exception that they raise is lost.
+
+    Ray starts processes, and Python ignores what is raised in the hooks of a fork; and Ray answers SIGTERM
+    by a handler of its own. So the signals themselves are read back.
 
     Raises:
-        KeyboardInterrupt: It came, and was caught somewhere.
+        KeyboardInterrupt: One came, and nothing came of it.
     """
-    came: list[int] = []
-
-    def remember(number: int, frame: Any) -> None:
-        came.append(number)
-        signal.default_int_handler(number, frame)
-
-    before = signal.signal(signal.SIGINT, remember)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    came = b""
     try:
         yield
+        with suppress(BlockingIOError):
+            came = os.read(reading, 1000)
     finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)
+    if {signal.SIGINT, signal.SIGTERM}.intersection(came):
         raise KeyboardInterrupt
 
 
