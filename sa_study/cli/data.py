@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ def check(
 
     console = make_console()
     with phases(console) as report:
-        found = check_dataset(root, progress=lambda done, total: report("images", done, total))
+        found = check_dataset(root, progress=partial(report, "images"))
     for line in found.explanation:
         console.print(Text(clean(line)), soft_wrap=True)
     console.print(data_table(found))
@@ -64,5 +65,5 @@ def make(
     chosen = {"identities": identities, "images_per_camera": images_per_camera}
     given = {name: value for name, value in chosen.items() if value is not None}
     with phases(console) as report:
-        made = make_sample_data(root, seed=seed, progress=lambda d, t: report("drawing", d, t), **given)
+        made = make_sample_data(root, seed=seed, progress=partial(report, "drawing"), **given)
     say(console, f"drawn: {made}")

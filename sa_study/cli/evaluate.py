@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,7 +125,7 @@ def _retrain(
         dataset = ReidDataset(final.data_dir)
         # Before training: a fault in them would cost all of it.
         images = load_test_images(dataset, next(iter(final.choices[0].folders)), report)
-        data = load_final(final, dataset, lambda done, total: report("decode", done, total))
+        data = load_final(final, dataset, partial(report, "decode"))
         own = is_own_test_set(final.folder, dataset, images, report)
     target = evaluation_file(final.folder.retrained, images, own=own)
     require_place(target)

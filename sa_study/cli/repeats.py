@@ -164,4 +164,4 @@ def _scored(output: Output, finish: Callable[[Any], dict[str, Any]]) -> dict[str
     from sa_study.report.terminal.console import phases
 
     with phases(output.console) as report:
-        return finish(lambda done, total: report("scoring", done, total))
+        return finish(partial(report, "scoring"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,7 +88,7 @@ def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None)
 
     output.say(opening_line(recorded, study))
     with phases(output.console) as report:
-        data = load_images(recorded, data_dir, lambda done, total: report("decode", done, total))
+        data = load_images(recorded, data_dir, partial(report, "decode"))
     output.say(
         f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
         f"{len(data.gallery)} gallery images"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,7 +57,7 @@ def paper(
     output = Output(quiet, as_json)
     with phases(output.console) as report:
         dataset = ReidDataset(data_dir)
-        data = load_training_data(dataset, first, lambda done, total: report("decode", done, total))
+        data = load_training_data(dataset, first, partial(report, "decode"))
         # Before training: a fault in them would cost all of it.
         images = load_test_images(dataset, first, report)
     for run, folder in folders.items():
@@ -97,9 +98,7 @@ def train(
     folder.check(run, resume)
     output = Output(quiet, as_json)
     with phases(output.console) as report:
-        data = load_training_data(
-            ReidDataset(data_dir), run, lambda done, total: report("decode", done, total)
-        )
+        data = load_training_data(ReidDataset(data_dir), run, partial(report, "decode"))
     best = train_run(output, run, data, folder, resume)
     figures = f": validation mAP {percent(best[names.MAP])} %" if names.MAP in best else ""
     low, high = (best.get(end) for end in names.INTERVALS[names.MAP])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -196,7 +197,7 @@ def _demo_study(output: Output, study: Path) -> StudyConfig:
     sample = study.absolute().with_name(f"{study.name}_data")
     if not sample.exists():
         with phases(output.console) as report:
-            make_sample_data(sample, progress=lambda done, total: report("drawing", done, total))
+            make_sample_data(sample, progress=partial(report, "drawing"))
         output.say(f"sample data drawn: {sample}")
     space = load_space(Path("demo"))
     return StudyConfig(data_dir=sample, space=space, trials=space.trials)

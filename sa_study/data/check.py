@@ -20,10 +20,11 @@ from sa_study.data.dataset import (
 )
 from sa_study.data.explain import explain
 from sa_study.data.find import a_few, find_dataset
-from sa_study.data.images import Progress, for_each_image, read_image
+from sa_study.data.images import for_each_image, read_image
 from sa_study.data.layouts import SPLITS, Layout, is_image_name
 from sa_study.settings.run import Settings
 from sa_study.utils.errors import DataError
+from sa_study.utils.progress import ProgressCallback
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class DataReport:
         return not self.errors
 
 
-def check_dataset(root: Path | str, progress: Progress | None = None) -> DataReport:
+def check_dataset(root: Path | str, progress: ProgressCallback | None = None) -> DataReport:
     """Checks all of a data set; every image that is used is decoded.
 
     Args:

@@ -14,9 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
 from sa_study.utils.errors import DataError
 from sa_study.utils.files import read_bytes
 from sa_study.utils.machine import usable_cpus
-
-Progress = Callable[[int, int], None]
-"""Called in the caller's thread with the number of images done and the number in all."""
+from sa_study.utils.progress import ProgressCallback
 
 _MOST_THREADS = 4
 """Of a small image's decoding about half holds Python's lock: more threads only wait for each other."""
@@ -75,7 +73,7 @@ def _reason(error: Exception) -> object:
 
 
 def for_each_image(
-    function: Callable[[T], R], items: Sequence[T], threads: int | None, progress: Progress | None
+    function: Callable[[T], R], items: Sequence[T], threads: int | None, progress: ProgressCallback | None
 ) -> list[R]:
     """Calls `function`, which reads images, for every item in a pool of threads (Pillow releases the GIL).
 

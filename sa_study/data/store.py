@@ -13,10 +13,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from sa_study.data.dataset import ImageRecord, ReidDataset
-from sa_study.data.images import MAX_IMAGE_BYTES, Progress, for_each_image, read_image
+from sa_study.data.images import MAX_IMAGE_BYTES, for_each_image, read_image
 from sa_study.data.split import ValidationSplit, limit_identities, validation_split
 from sa_study.utils.errors import DataError
 from sa_study.utils.files import read_bytes
+from sa_study.utils.progress import ProgressCallback
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def decode(
     records: Sequence[ImageRecord],
     size: tuple[int, int] | None = None,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ImageStore:
     """Decodes images into one array.
 
@@ -100,7 +101,7 @@ def training_data(
     split_seed: int,
     size: tuple[int, int],
     max_identities: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     fold: int = 0,
 ) -> TrainingData:
     """Decodes the training folder and holds out part of it; no test image is opened.
@@ -127,7 +128,7 @@ def training_folds(
     size: tuple[int, int],
     folds: Sequence[int],
     max_identities: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Folds:
     """As `training_data`, for several folds: their images are decoded once, and are one array."""
     dataset.require_disjoint()
@@ -148,7 +149,7 @@ def _indexed(store: ImageStore, split: ValidationSplit) -> TrainingData:
 
 
 def test_data(
-    dataset: ReidDataset, size: tuple[int, int], progress: Progress | None = None
+    dataset: ReidDataset, size: tuple[int, int], progress: ProgressCallback | None = None
 ) -> tuple[ImageStore, ImageStore]:
     """Decodes the query and the gallery images of the final evaluation, in this order.
 
@@ -164,7 +165,7 @@ def test_data(
     return query, decode(dataset.gallery, size, progress=progress)
 
 
-def fingerprint(records: Sequence[ImageRecord], progress: Progress | None = None) -> str:
+def fingerprint(records: Sequence[ImageRecord], progress: ProgressCallback | None = None) -> str:
     """The fingerprint that a store of these images has, from the files alone: nothing is decoded.
 
     Args:
@@ -194,7 +195,7 @@ def _decode(
     size: tuple[int, int],
     resize: bool,
     threads: int | None,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> ImageStore:
     height, width = size
     images = np.empty((len(records), height, width, 3), np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sa_study.export.network import KINDS, PixelNetwork, trace, write_onnx, writ
 from sa_study.model.network import FeatureNetwork
 from sa_study.provenance import describe_run
 from sa_study.training.evaluate import TrainedNetwork
+from sa_study.utils.progress import PhaseCallback
 
 _WAYS = {"onnx": (write_onnx, read_onnx, ".onnx"), "torch": (write_torch, read_torch, ".pt2")}
 """By format: what writes it, what reads it back, and how its files end."""
@@ -24,7 +25,7 @@ def write_networks(
     source: Mapping[str, Any],
     formats: Sequence[str],
     place: Path,
-    report: Callable[[str, int, int], None],
+    report: PhaseCallback,
 ) -> dict[str, float]:
     """Writes a network's files, `network.json` and `README.md`.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sa_study.export.place import new_export
 from sa_study.utils.errors import ConfigError, StudyFolderError
+from sa_study.utils.progress import PhaseCallback
 
 if TYPE_CHECKING:
     from sa_study.export.facts import StudyFacts
@@ -22,8 +23,6 @@ FORMATS = {
 }
 NETWORK_FORMATS = ("onnx", "torch")
 
-Report = Callable[[str, int, int], None]
-"""Told a phase, what is done of it, and how much there is in all."""
 
 _TEST = (
     ("test rank-1", "rank1"),
@@ -68,7 +67,7 @@ def parse_formats(text: str | None, allowed: Sequence[str] = tuple(FORMATS)) -> 
     return [name for name in FORMATS if name in named]
 
 
-def export_study(root: Path, out: Path | None, formats: str | None, report: Report) -> Exported:
+def export_study(root: Path, out: Path | None, formats: str | None, report: PhaseCallback) -> Exported:
     """Exports a study, also one that runs; it is only read.
 
     Args:
@@ -101,7 +100,7 @@ def export_study(root: Path, out: Path | None, formats: str | None, report: Repo
 
 
 def export_weights(
-    weights: Path, out: Path, formats: str | None, overrides: Mapping[str, Any], report: Report
+    weights: Path, out: Path, formats: str | None, overrides: Mapping[str, Any], report: PhaseCallback
 ) -> Exported:
     """Exports the network of a weights file: one of ours, or a published one.
 
@@ -156,7 +155,7 @@ def _with_onnx(chosen: list[str], exported: Exported, *, asked: bool) -> list[st
 
 
 def _export_best(
-    facts: StudyFacts, formats: Sequence[str], folder: Path, exported: Exported, report: Report
+    facts: StudyFacts, formats: Sequence[str], folder: Path, exported: Exported, report: PhaseCallback
 ) -> None:
     from sa_study.export.bundle import write_networks
     from sa_study.metrics import names

@@ -17,13 +17,17 @@ from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.test_ledger import own_test_images
-from sa_study.training.evaluate import EvaluationImages, Report
+from sa_study.training.evaluate import EvaluationImages
 from sa_study.utils.errors import DataError
 from sa_study.utils.files import read_json
+from sa_study.utils.progress import PhaseCallback
 
 
 def is_own_test_set(
-    folder: StudyFolder, dataset: ReidDataset, images: EvaluationImages, report: Report = lambda *_: None
+    folder: StudyFolder,
+    dataset: ReidDataset,
+    images: EvaluationImages,
+    report: PhaseCallback = lambda *_: None,
 ) -> bool:
     """Whether the test images of a data set are a study's own.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -32,9 +32,7 @@ from sa_study.training.features import extract_features
 from sa_study.training.precision import feature_precision, memory_format, prepare_device
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import WeightsError
-
-Report = Callable[[str, int, int], None]
-"""Told a phase, what is done of it, and how much there is in all."""
+from sa_study.utils.progress import PhaseCallback
 
 PUBLISHED = {"val_identities": 0, "pretrained": "none"}
 """Settings of a weights file that carries none, beside what its shapes tell."""
@@ -126,7 +124,7 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
 
 
 def load_test_images(
-    dataset: ReidDataset, settings: Settings, report: Report = lambda *_: None
+    dataset: ReidDataset, settings: Settings, report: PhaseCallback = lambda *_: None
 ) -> EvaluationImages:
     """Decodes the query and gallery images; the training images are not opened.
 
@@ -151,7 +149,7 @@ def evaluate(
     images: EvaluationImages,
     *,
     reranked: bool = False,
-    report: Report = lambda *_: None,
+    report: PhaseCallback = lambda *_: None,
 ) -> dict[str, Any]:
     """Evaluates a network on query and gallery images.
 
@@ -210,7 +208,9 @@ def evaluation_file(path: Path, images: EvaluationImages, *, own: bool) -> Path:
     return path.with_name(f"{path.stem}-{name}{path.suffix}")
 
 
-def _features(trained: TrainedNetwork, images: EvaluationImages, report: Report) -> tuple[Tensor, Tensor]:
+def _features(
+    trained: TrainedNetwork, images: EvaluationImages, report: PhaseCallback
+) -> tuple[Tensor, Tensor]:
     """The features of the queries and of the gallery, on the settings' device."""
     settings = trained.settings
     device = prepare_device(settings)

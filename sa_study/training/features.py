@@ -11,10 +11,10 @@ from torch import Tensor
 
 from sa_study.data.batches import evaluation_batches
 from sa_study.data.device_images import DeviceImages
-from sa_study.data.images import Progress
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
 from sa_study.training.precision import autocast, feature_precision, float32_products, memory_format
+from sa_study.utils.progress import ProgressCallback
 
 
 @torch.inference_mode()
@@ -23,7 +23,7 @@ def extract_features(
     images: DeviceImages,
     index: NDArray[np.int64],
     settings: Settings,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Tensor:
     """The matching features of stored images.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.images import Progress
 from sa_study.data.store import Folds, TrainingData, training_folds
 from sa_study.provenance import note_launch
 from sa_study.settings.run import Settings
@@ -16,6 +15,7 @@ from sa_study.training.score import best_epoch
 from sa_study.training.tensorboard.writer import RunWriter
 from sa_study.training.trainer import Trainer
 from sa_study.utils.errors import ConfigError, StudyFolderError, WeightsError
+from sa_study.utils.progress import ProgressCallback
 
 
 class RunFolder:
@@ -64,7 +64,7 @@ class RunFolder:
 
 
 def load_training_data(
-    dataset: ReidDataset, settings: Settings, progress: Progress | None = None
+    dataset: ReidDataset, settings: Settings, progress: ProgressCallback | None = None
 ) -> TrainingData:
     """Decodes what the settings train and validate on.
 
@@ -76,7 +76,7 @@ def load_training_data(
 
 
 def load_folds(
-    dataset: ReidDataset, settings: Settings, folds: Sequence[int], progress: Progress | None = None
+    dataset: ReidDataset, settings: Settings, folds: Sequence[int], progress: ProgressCallback | None = None
 ) -> Folds:
     """Decodes what the settings train and validate on, for several folds in the place of their own.
 

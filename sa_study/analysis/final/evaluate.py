@@ -16,9 +16,10 @@ from sa_study.study.records import BASELINE, read_record
 from sa_study.study.storage import Storage
 from sa_study.study.test_ledger import Seen, begin_look, seen
 from sa_study.study.winner import keep_weights, keep_winner
-from sa_study.training.evaluate import Report, evaluate, evaluation_file, load_network, load_test_images
+from sa_study.training.evaluate import evaluate, evaluation_file, load_network, load_test_images
 from sa_study.utils.errors import RunFailed
 from sa_study.utils.files import require_place, write_json
+from sa_study.utils.progress import PhaseCallback
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class StudyEvaluation:
 
 
 def evaluate_study(
-    root: Path, data_dir: Path | None, *, reranked: bool, baseline: bool, report: Report
+    root: Path, data_dir: Path | None, *, reranked: bool, baseline: bool, report: PhaseCallback
 ) -> StudyEvaluation:
     """Evaluates a study's best checkpoint, and its baseline's to compare; the ledger notes it.
 

@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial
 
 from sa_study.analysis.repeats.figures import differences_of
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.metrics.confidence import Stratum
@@ -28,6 +27,7 @@ from sa_study.training.evaluate import summarise
 from sa_study.training.run import RunFolder, load_training_data
 from sa_study.utils.errors import ConfigError, DataError, RunFailed, StudyFolderError
 from sa_study.utils.files import read_json, write_json
+from sa_study.utils.progress import ProgressCallback
 
 BEST, OF_BASELINE = "best", "baseline"
 _HERE = {"val_identities": 0, "fold": 0, "device": "auto", "threads": 0}
@@ -107,7 +107,7 @@ def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: boo
     return Final(folder, data_dir or config.data_dir, choices, reason)
 
 
-def load_final(final: Final, dataset: ReidDataset, progress: Progress) -> dict[str, TrainingData]:
+def load_final(final: Final, dataset: ReidDataset, progress: ProgressCallback) -> dict[str, TrainingData]:
     """Decodes what each configuration is trained on, once where they take the same.
 
     Returns:

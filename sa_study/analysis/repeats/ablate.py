@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about
 from sa_study.study.folder import StudyFolder
 from sa_study.utils.files import write_json
+from sa_study.utils.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,7 @@ def prepare(root: Path, asked: StudyConfig, seeds: int) -> Prepared:
     return Prepared(folder, ablation, config)
 
 
-def finish(
-    prepared: Prepared, trials: Sequence[FrozenTrial], report: Callable[[int, int], None]
-) -> dict[str, Any]:
+def finish(prepared: Prepared, trials: Sequence[FrozenTrial], report: ProgressCallback) -> dict[str, Any]:
     """Scores the runs and writes `ablation.json`.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sa_study.study.lock import holder
 from sa_study.tuning.search.initial_trials import Given
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import require_place, write_json
+from sa_study.utils.progress import ProgressCallback
 
 REPEATS = {confirmation.ABOUT, ablation.ABOUT}
 """What tells a study of repeats from one that searches."""
@@ -70,9 +71,7 @@ def prepare(root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | No
     return Prepared(parent, folder, asked, describe(asked, config), replace(asked.given, images=images))
 
 
-def finish(
-    prepared: Prepared, trials: Sequence[FrozenTrial], report: Callable[[int, int], None]
-) -> dict[str, Any]:
+def finish(prepared: Prepared, trials: Sequence[FrozenTrial], report: ProgressCallback) -> dict[str, Any]:
     """Scores the runs and writes the study's `confirmation.json`.
 
     Raises:

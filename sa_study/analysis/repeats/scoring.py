@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from sa_study.training.precision import memory_format, prepare_device
 from sa_study.tuning.launch.prepare import load_data
 from sa_study.utils.errors import DataError, RunFailed
 from sa_study.utils.files import read_json, write_json
+from sa_study.utils.progress import ProgressCallback
 
 _TOLERANCE = 0.005
 """Between a figure that a worker recorded and the same on this machine, perhaps by another device."""
@@ -38,7 +39,7 @@ def scored_runs(
     trials: Sequence[FrozenTrial],
     *,
     reranked: bool = False,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: ProgressCallback = lambda done, total: None,
 ) -> list[Run]:
     """The runs that have ended, with what their queries scored; that is kept in the folder for the next time.
 

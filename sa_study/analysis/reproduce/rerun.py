@@ -12,7 +12,6 @@ from torch import Tensor
 
 from sa_study.analysis.reproduce.compare_epochs import DIFFERENT, EQUAL, NOT_COMPARED
 from sa_study.analysis.reproduce.recorded import Recorded
-from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
 from sa_study.metrics import names
 from sa_study.settings.run import completed
@@ -22,6 +21,7 @@ from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer, backbone_start
 from sa_study.tuning.launch.pretrained import fingerprint
 from sa_study.utils.errors import DataError, Diverged, StudyFolderError, WeightsError
+from sa_study.utils.progress import ProgressCallback
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Rerun:
     start: str = ""
 
 
-def load_images(recorded: Recorded, data_dir: Path | None, progress: Progress) -> TrainingData:
+def load_images(recorded: Recorded, data_dir: Path | None, progress: ProgressCallback) -> TrainingData:
     """Decodes what the trial was trained on and validated with.
 
     Raises:

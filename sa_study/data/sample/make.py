@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from sa_study.data.sample.cameras import Camera
 from sa_study.data.sample.optics import CAMERAS
 from sa_study.data.sample.people import draw_people
 from sa_study.utils.errors import ConfigError, DataError
+from sa_study.utils.progress import ProgressCallback
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 DEFAULT_IDENTITIES = 60
@@ -52,7 +53,7 @@ def make_sample_data(
     identities: int = DEFAULT_IDENTITIES,
     seed: int = 0,
     images_per_camera: int = DEFAULT_IMAGES_PER_CAMERA,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Path:
     """Draws a data set of walking people in Market-1501's layout and names.
 
@@ -134,7 +135,7 @@ def _extras(count: int, identities: int, people: int) -> Iterator[_Shot]:
 
 
 def _write(
-    root: Path, shots: list[_Shot], identities: int, seed: int, progress: Callable[[int, int], None] | None
+    root: Path, shots: list[_Shot], identities: int, seed: int, progress: ProgressCallback | None
 ) -> None:
     crowd = draw_people(max(shot.person or 0 for shot in shots), seed)
     cameras = [

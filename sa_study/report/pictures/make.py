@@ -27,11 +27,11 @@ from sa_study.report.pictures.maps import activation_maps, attention_maps, has_a
 from sa_study.report.pictures.ranks import TOPK, Ranking, rank
 from sa_study.report.pictures.sheet import Sheet, plain
 from sa_study.report.pictures.subject import Known, Subject
-from sa_study.training.evaluate import Report
 from sa_study.training.features import extract_features
 from sa_study.training.precision import memory_format, prepare_device
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import errors_name, require_place
+from sa_study.utils.progress import PhaseCallback
 from sa_study.utils.randomness import derived_seed
 
 NAMES = (
@@ -88,7 +88,9 @@ def require_places(out: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out / taken[0]))
 
 
-def make_pictures(subject: Subject, out: Path, options: Options, report: Report = lambda *_: None) -> Made:
+def make_pictures(
+    subject: Subject, out: Path, options: Options, report: PhaseCallback = lambda *_: None
+) -> Made:
     """Draws every kind of picture and puts them into a folder, all of them or none.
 
     Args:
@@ -120,7 +122,7 @@ def make_pictures(subject: Subject, out: Path, options: Options, report: Report 
 
 
 def _sheets(
-    subject: Subject, options: Options, report: Report, left_out: list[str]
+    subject: Subject, options: Options, report: PhaseCallback, left_out: list[str]
 ) -> Iterator[tuple[str, Sheet]]:
     """Names and pictures one by one, so that one at a time is in memory."""
     features = _features(subject, report)
@@ -209,7 +211,7 @@ def _trained_on(subject: Subject, known: Known) -> str:
     return f"{subject.network}; images that it was trained on, of {len(known.names):,} identities"
 
 
-def _features(subject: Subject, report: Report) -> tuple[Tensor, Tensor]:
+def _features(subject: Subject, report: PhaseCallback) -> tuple[Tensor, Tensor]:
     settings = subject.trained.settings
     device = prepare_device(settings)
     net = subject.trained.net.to(device).to(memory_format=memory_format(settings))
@@ -221,7 +223,7 @@ def _features(subject: Subject, report: Report) -> tuple[Tensor, Tensor]:
     return of(subject.query, "query features"), of(subject.gallery, "gallery features")
 
 
-def _counted(report: Report) -> Callable[[], None]:
+def _counted(report: PhaseCallback) -> Callable[[], None]:
     """Reports one more picture each time it is called."""
     done = 0
 

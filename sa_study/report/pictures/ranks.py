@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from sa_study.metrics.neighbours import nearest
 from sa_study.metrics.positions import DISTRACTOR_PID, MatchPositions
 from sa_study.metrics.ranking import RankingAccumulator, RankingMetrics
 from sa_study.report.pictures.counts import DistanceCounts
+from sa_study.utils.progress import ProgressCallback
 
 DEPTH = 10
 """Images of a ranked list."""
@@ -83,7 +83,7 @@ def rank(
     gallery_features: Tensor,
     query: Labelled,
     gallery: Labelled,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
 ) -> Ranking:
     """Ranks the gallery for every query, holding one block of distances at a time.
 

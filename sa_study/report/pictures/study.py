@@ -8,8 +8,8 @@ from sa_study.report.pictures.attention import attention_overlays
 from sa_study.report.pictures.make import Made, Options, make_pictures, require_places
 from sa_study.report.pictures.subject import Subject, of_study
 from sa_study.study.folder import StudyFolder
-from sa_study.training.evaluate import Report
 from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.progress import PhaseCallback
 
 _SHOWN = 8
 """Queries whose attention is shown in TensorBoard."""
@@ -22,7 +22,7 @@ def show_study(
     *,
     test: bool = False,
     options: Options | None = None,
-    report: Report = lambda *_: None,
+    report: PhaseCallback = lambda *_: None,
 ) -> tuple[Subject, Made]:
     """Draws a study's best network into `pictures/`, and its attention into TensorBoard's run `best`.
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import SPLITS, TEST_SPLITS
 from sa_study.data.store import ImageStore, TrainingData, training_data
-from sa_study.training.evaluate import Report, TrainedNetwork, load_network, load_test_images
+from sa_study.training.evaluate import TrainedNetwork, load_network, load_test_images
 from sa_study.utils.errors import DataError, StudyFolderError, WeightsError
+from sa_study.utils.progress import PhaseCallback
 
 if TYPE_CHECKING:
     from sa_study.study.folder import StudyFolder
@@ -75,7 +76,7 @@ def of_study(
     *,
     test: bool,
     reranked: bool = False,
-    report: Report = lambda *_: None,
+    report: PhaseCallback = lambda *_: None,
 ) -> Subject:
     """A study's best network so far.
 
@@ -123,7 +124,7 @@ def of_weights(
     overrides: Mapping[str, Any],
     *,
     reranked: bool = False,
-    report: Report = lambda *_: None,
+    report: PhaseCallback = lambda *_: None,
 ) -> Subject:
     """A weights file's network with a data set's test images; nothing tells the names of its classes.
 
@@ -140,7 +141,7 @@ def of_weights(
     return _on_test_set(trained, dataset, f"{path.name}{epoch}", study_of(path), reranked, report)
 
 
-def _training_data(trained: TrainedNetwork, dataset: ReidDataset, report: Report) -> TrainingData:
+def _training_data(trained: TrainedNetwork, dataset: ReidDataset, report: PhaseCallback) -> TrainingData:
     settings = trained.settings
     return training_data(
         dataset,
@@ -176,7 +177,7 @@ def _on_test_set(
     name: str,
     study: StudyFolder | None,
     reranked: bool,
-    report: Report,
+    report: PhaseCallback,
 ) -> Subject:
     if study:
         from sa_study.study.test_ledger import begin_look, require_ledger

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,7 @@ from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.terminal.output import lively
 from sa_study.report.terminal.text import clean
-
-PhaseReport = Callable[[str, int, int], None]
+from sa_study.utils.progress import PhaseCallback
 
 _SIZES = 5
 """Sizes of images that are listed; of cut-out people there may be thousands."""
@@ -52,7 +51,7 @@ def make_table(title: str) -> Table:
 
 
 @contextmanager
-def phases(console: Console) -> Iterator[PhaseReport]:
+def phases(console: Console) -> Iterator[PhaseCallback]:
     """A progress bar for each phase of a job, as it is reported; nothing where no bar can be drawn.
 
     A phase of one step has a bar that only moves to and fro.

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.images import Progress
 from sa_study.data.store import Folds, any_of
 from sa_study.provenance import note_launch, read_provenance
 from sa_study.settings.space_file import complete, override
@@ -25,9 +24,10 @@ from sa_study.tuning.launch.session import session_place
 from sa_study.tuning.search.initial_trials import Given, queue_points
 from sa_study.tuning.search.search import create_study
 from sa_study.utils.errors import ConfigError, StudyFolderError
+from sa_study.utils.progress import ProgressCallback
 
 
-def load_data(config: StudyConfig, progress: Progress | None, *, recorded: bool = False) -> Folds:
+def load_data(config: StudyConfig, progress: ProgressCallback | None, *, recorded: bool = False) -> Folds:
     """Decodes the training images and checks that every trial can use them.
 
     Args:

@@ -6,8 +6,9 @@ import dataclasses
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sa_study.data.store import any_of
 from sa_study.settings.space import Scheduler
@@ -20,14 +21,13 @@ from sa_study.tuning.launch.prepare import load_data, resolve
 from sa_study.tuning.plan.forecast import Play, Terms, play_often
 from sa_study.tuning.plan.probe import Speed, probe
 from sa_study.utils.machine import peak_memory, usable_memory
+from sa_study.utils.progress import PhaseCallback
 
 # Seconds on the 2 cores that benchmarks/overhead.py was run on, rounded.
 _FIRST_WORKER = 5.0
 _NEXT_TRIAL = 0.3
 _A_REPORT = 0.2
 _BYTES_PER_SECOND = 500e6  # of a checkpoint, written and copied
-
-PhaseReport = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Plan:
     memory: MemoryNeed
 
 
-def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> Plan:
+def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -> Plan:
     """Measures and estimates; writes nothing.
 
     Args:
@@ -147,14 +147,14 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseReport) -> 
         StudyError: What `tune` would refuse, apart from a lack of room and of pretrained weights.
     """
     start = time.monotonic()
-    data = any_of(load_data(config, lambda done, total: report("decoding", done, total)))
+    data = any_of(load_data(config, partial(report, "decoding")))
     with connect(config.address) as session:
         room = slots(config)
         config = resolve(config, room)
         disks = measure_disks(folder, config, data, room, config.goal, session)
     preparation = time.monotonic() - start  # the cluster is left: what is measured below runs alone
     baseline = config.space.settings(config.space.baseline)
-    speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
+    speed = probe(baseline, data, partial(report, "measuring an epoch"))
     memory = MemoryNeed.after_probe(data.store.images.nbytes, room, joined=config.address is not None)
     terms = Terms(
         config.goal,

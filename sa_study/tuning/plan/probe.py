@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sa_study.data.images import Progress
 from sa_study.data.store import TrainingData
 from sa_study.metrics import names
 from sa_study.model.network import SANet
@@ -20,6 +19,7 @@ from sa_study.settings.run import Settings
 from sa_study.training.precision import prepare_device
 from sa_study.training.trainer import Trainer
 from sa_study.utils.errors import RunFailed
+from sa_study.utils.progress import ProgressCallback
 
 _SECONDS = 12.0
 """After these no further round begins."""
@@ -59,7 +59,7 @@ class Speed:
         return self.seconds * _operations(settings) / _operations(self.settings)
 
 
-def probe(settings: Settings, data: TrainingData, progress: Progress) -> Speed:
+def probe(settings: Settings, data: TrainingData, progress: ProgressCallback) -> Speed:
     """Measures a configuration with the real engine on real images, from random weights.
 
     Args:
@@ -89,7 +89,7 @@ def probe(settings: Settings, data: TrainingData, progress: Progress) -> Speed:
 
 
 def _rounds(
-    settings: Settings, data: TrainingData, device: torch.device, progress: Progress
+    settings: Settings, data: TrainingData, device: torch.device, progress: ProgressCallback
 ) -> list[dict[str, float]]:
     """The figures of a few very short epochs."""
     steps = _GPU_STEPS if device.type == "cuda" else 1
