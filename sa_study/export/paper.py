@@ -14,9 +14,13 @@ from sa_study.report.terminal.study import cost_line
 from sa_study.study.records import BASELINE, count_states
 from sa_study.study.test_ledger import seen
 
-_VALIDATION = (("rank-1", names.RANK1), ("mAP", names.MAP))
-_TEST = (*_VALIDATION, ("mAP (trap.)", "mAP_trapezoid"))
-_RERANKED = _VALIDATION
+_COLUMNS = {
+    names.VALIDATION: (names.RANK1, names.MAP),
+    names.TEST: (names.RANK1, names.MAP, names.MAP_TRAPEZOID),
+    names.RERANKED: (names.RANK1, names.MAP),
+}
+"""Figures in the results table by group."""
+
 
 _MARKET_QUERIES = 3368
 
@@ -40,7 +44,9 @@ AP = (
     "mAP is the mean over queries of the mean over a query's matches of k / (position of the k-th match), as "
     "scikit-learn computes average precision"
 )
-_TRAPEZOID = "mAP (trap.) follows the data set's own script, which takes the trapezoid rule"
+_TRAPEZOID = (
+    f"{names.heading(names.MAP_TRAPEZOID)} follows the data set's own script, which takes the trapezoid rule"
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def describe(facts: StudyFacts) -> Paper:
     compared = facts.best is not facts.baseline
     if compared:
         rows.append((_label("baseline", facts.baseline), baseline))
-        apart = {"validation": facts.why_no_validation_difference}
+        apart = {names.VALIDATION: facts.why_no_validation_difference}
         stated = [not apart.get(kind, facts.why_no_test_difference) for kind, heads in groups for _ in heads]
         rows.append(("difference", list(map(_difference, best, baseline, stated))))
     return Paper(
@@ -94,23 +100,24 @@ def describe(facts: StudyFacts) -> Paper:
 
 def _columns(facts: StudyFacts) -> tuple[list[tuple[str, tuple[str, ...]]], list[Any]]:
     """The table's heads, and for each column what finds a run's value in it."""
-    reranked = any(test["reranked"] for test in facts.tests.values())
-    kinds: list[tuple[str, tuple[tuple[str, str], ...]]] = [("validation", _VALIDATION)]
-    kinds += [("test", _TEST)] if facts.tests else []
-    kinds += [("test, re-ranked", _RERANKED)] if reranked else []
+    kinds = [names.VALIDATION]
+    kinds += [names.TEST] if facts.tests else []
+    kinds += [names.RERANKED] if any(test["reranked"] for test in facts.tests.values()) else []
 
     def picker(kind: str, figure: str) -> Any:
         def pick(name: str, run: Run | None) -> float | None:
             test: Mapping[str, Any] = facts.tests.get(name, {})
-            if kind == "validation":
+            if kind == names.VALIDATION:
                 return run.record.best.get(figure) if run else None
-            found = test.get("reranked") if kind != "test" else test
+            found = test.get("reranked") if kind == names.RERANKED else test
             return found[figure] if found else None
 
         return pick
 
-    picks = [picker(kind, figure) for kind, columns in kinds for _, figure in columns]
-    return [(kind, tuple(head for head, _ in columns)) for kind, columns in kinds], picks
+    picks = [picker(kind, figure) for kind in kinds for figure in _COLUMNS[kind]]
+    heads = {kind: tuple(map(names.heading, _COLUMNS[kind])) for kind in kinds}
+    titles = {names.RERANKED: f"{names.TEST}, {names.RERANKED}"}
+    return [(titles.get(kind, kind), heads[kind]) for kind in kinds], picks
 
 
 def _difference(one: float | None, other: float | None, stated: bool) -> float | None:
@@ -134,8 +141,8 @@ def _notes(facts: StudyFacts) -> list[str]:
         notes.append("No trial is complete yet.")
     elif complete > 1:
         notes.append(
-            f"The best was chosen by validation {facts.config.metric} among {complete} complete trials, so "
-            "its validation figures are optimistic."
+            f"The best was chosen by {names.heading(facts.config.metric, names.VALIDATION)} among {complete} "
+            "complete trials, so its validation figures are optimistic."
         )
     for where, reason in (
         ("validation", facts.why_no_validation_difference),
@@ -181,7 +188,10 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
     launch = _mapping(facts.provenance["launches"][-1]) if facts.provenance["launches"] else {}
     return [
         ("trials", _states(facts)),
-        ("objective", f"validation {config.metric} of the best epoch, maximised{second}"),
+        (
+            "objective",
+            f"{names.heading(config.metric, names.VALIDATION)} of the best epoch, maximised{second}",
+        ),
         (
             "validation",
             f"{fixed.val_identities} training identities (at most 20 %) held out, seed "

@@ -24,12 +24,6 @@ FORMATS = {
 NETWORK_FORMATS = ("onnx", "torch")
 
 
-_TEST = (
-    ("test rank-1", "rank1"),
-    ("test mAP (mean of k/position)", "mAP"),
-    ("test mAP (trapezoid)", "mAP_trapezoid"),
-)
-
 
 @dataclass
 class Exported:
@@ -176,13 +170,23 @@ def _export_best(
         "study": facts.folder.root.name,
         "trial": best.trial.number,
         "epoch": int(best.record.best[names.EPOCH]),
-        f"validation {metric}": best.record.best[metric],
-        **{said: facts.tests["best"][name] for said, name in _TEST if "best" in facts.tests},
+        f"{names.VALIDATION} {metric}": best.record.best[metric],
+        **(_test_figures(facts.tests["best"]) if "best" in facts.tests else {}),
         **({"test set": sentence} if (sentence := seen(facts.folder).sentence) else {}),
         "training images (SHA-256)": facts.provenance["data_fingerprint"],
     }
     exported.differences = write_networks(load_network(kept, {}), source, formats, folder / "network", report)
     kept.unlink()
+
+
+def _test_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    from sa_study.metrics import names
+
+    definition = {names.MAP: " (mean of k/position)"}
+    figures = (names.RANK1, names.MAP, names.MAP_TRAPEZOID)
+    return {
+        f"{names.heading(name, names.TEST)}{definition.get(name, '')}": evaluation[name] for name in figures
+    }
 
 
 def _export_tables(facts: StudyFacts, folder: Path, exported: Exported) -> None:

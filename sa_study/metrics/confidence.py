@@ -21,7 +21,7 @@ from sa_study.utils.errors import DataError
 
 LEVEL = 0.95
 _NO_VARIANCE = 1e-24
-FIGURES = (names.RANK1, names.MAP)
+FIGURES = tuple(names.INTERVALS)
 """The figures that are reported with an interval."""
 
 Array = NDArray[np.float64]

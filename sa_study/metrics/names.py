@@ -1,4 +1,9 @@
-"""Names of the figures that an epoch reports and an evaluation lists."""
+"""The figures that an epoch reports and an evaluation lists: one table, from which every heading is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 EPOCH = "epoch"
 PROGRESS = "progress"
@@ -6,6 +11,9 @@ RANK1 = "rank1"
 RANK5 = "rank5"
 RANK10 = "rank10"
 MAP = "mAP"
+MAP_TRAPEZOID = "mAP_trapezoid"
+MINP = "mINP"
+ALLSHOTS_RANK1 = "allshots_rank1"
 LOSS = "loss"
 TRAIN_ACCURACY = "train_accuracy"
 LR = "lr"
@@ -24,17 +32,68 @@ HALT = "halt"
 NOTES = "notes"
 """What happened to a trial on its way, in words."""
 
+VALIDATION, TEST, RERANKED = "validation", "test", "re-ranked"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, as it is stored and as it is headed.
+
+    Attributes:
+        name: Key in reports, records and files.
+        label: What headings and sentences call it.
+        unit: Of the printed value. Figures in `%` are stored as fractions.
+        direction: Which values are the better ones; None where neither are.
+    """
+
+    name: str
+    label: str
+    unit: str
+    direction: Literal["maximize", "minimize"] | None
+
+
+_TABLE = (
+    Figure(RANK1, "rank-1", "%", "maximize"),
+    Figure(RANK5, "rank-5", "%", "maximize"),
+    Figure(RANK10, "rank-10", "%", "maximize"),
+    Figure(MAP, "mAP", "%", "maximize"),
+    Figure(MAP_TRAPEZOID, "mAP (trapezoid)", "%", "maximize"),
+    Figure(MINP, "mINP", "%", "maximize"),
+    Figure(ALLSHOTS_RANK1, "all-shots rank-1", "%", "maximize"),
+    Figure(LOSS, "loss", "", "minimize"),
+    Figure(TRAIN_ACCURACY, "train accuracy", "%", "maximize"),
+    Figure(LR, "lr", "", None),
+    Figure(IMAGES_PER_SECOND, "images/s", "images/s", "maximize"),
+    Figure(SECONDS, "seconds", "s", "minimize"),
+    Figure(COST, "cost", "seconds of training", "minimize"),
+    Figure(LATENCY, "latency", "milliseconds an image", "minimize"),
+)
+
+FIGURES = {figure.name: figure for figure in _TABLE}
+"""Every figure by its name."""
+
 STUDY_METRICS = (MAP, RANK1)
 """What a study can maximise."""
 
-SECOND_OBJECTIVES = {COST: "seconds of training", LATENCY: "milliseconds an image"}
-"""What a study can minimise beside that, and its unit."""
+SECOND_OBJECTIVES = (COST, LATENCY)
+"""What a study can minimise beside that."""
 
 RANKING = (RANK1, RANK5, RANK10, MAP)
 """The validation figures of an epoch."""
 
-INTERVALS = {RANK1: ("rank1_low", "rank1_high"), MAP: ("mAP_low", "mAP_high")}
+INTERVALS = {name: (f"{name}_low", f"{name}_high") for name in (RANK1, MAP)}
 """The ends of a validation figure's 95 % interval over identities."""
 
-TEST_FIGURES = (*RANKING, "mAP_trapezoid", "mINP", "allshots_rank1")
-"""The rates of the final evaluation."""
+TEST_FIGURES = (*RANKING, MAP_TRAPEZOID, MINP, ALLSHOTS_RANK1)
+"""The rates of an evaluation on the test set."""
+
+
+def heading(name: str, split: str = "", *, reranked: bool = False) -> str:
+    """The heading of a figure, such as `test mAP, re-ranked`.
+
+    Args:
+        name: One of `FIGURES`.
+        split: `VALIDATION`, `TEST`, or nothing where a table tells.
+        reranked: Whether the figure is of re-ranked distances.
+    """
+    return f"{split} {FIGURES[name].label}".strip() + (f", {RERANKED}" if reranked else "")

@@ -220,7 +220,7 @@ def front(study: StudyView) -> go.Figure | None:
                 hovertemplate="%{text}<extra></extra>",
             )
     figure.update_layout(
-        xaxis_title=names.SECOND_OBJECTIVES[study.config.minimize],
+        xaxis_title=names.FIGURES[study.config.minimize].unit,
         yaxis_title=f"validation {study.config.metric}, %",
     )
     return figure

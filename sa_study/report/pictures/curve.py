@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sa_study.metrics import names
 from sa_study.metrics.ranking import RankingMetrics
 from sa_study.report.pictures.sheet import LEGEND, Caption, Sheet, style_axes
 
@@ -35,8 +36,7 @@ def draw(curves: dict[str, RankingMetrics], gallery: int, where: str) -> Sheet:
     for (name, metrics), (colour, line, marker) in zip(curves.items(), _LOOKS, strict=False):
         rates = 100 * metrics.cmc[:gallery]
         ranks = np.arange(1, len(rates) + 1)
-        named = ((1, metrics.rank1), (5, metrics.rank5), (10, metrics.rank10))
-        text = ", ".join(f"rank-{rank} {100 * rate:.1f}" for rank, rate in named)
+        text = ", ".join(f"{names.heading(key)} {100 * getattr(metrics, key):.1f}" for key in names.RANKING)
         marked = [rank - 1 for rank in _MARKED if rank <= len(rates)]
         style: dict[str, Any] = {"color": colour, "linestyle": line, "marker": marker, "markevery": marked}
         axes.plot(
@@ -44,7 +44,7 @@ def draw(curves: dict[str, RankingMetrics], gallery: int, where: str) -> Sheet:
             rates,
             linewidth=1.3,
             markersize=3.5,
-            label=f"{name}: {text}; mAP {100 * metrics.mAP:.1f}",
+            label=f"{name}: {text}",
             **style,
         )
     axes.set_xticks([1, *range(5, min(len(first.cmc), gallery) + 1, 5)])

@@ -38,7 +38,7 @@ def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int 
 def front_table(trials: Sequence[FrozenTrial], config: StudyConfig) -> Table:
     """The Pareto front of a study with two objectives."""
     assert config.minimize is not None
-    unit = names.SECOND_OBJECTIVES[config.minimize]
+    unit = names.FIGURES[config.minimize].unit
     table = make_table(f"Pareto front: no other trial has a greater {config.metric} and fewer {unit}")
     for column in ("trial", f"{config.metric}, %", unit):
         table.add_column(column, justify="right", no_wrap=True)

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from sa_study.export.citations import ENTRIES
 from sa_study.export.facts import read_study
 from sa_study.export.markup import to_latex, to_markdown
-from sa_study.export.paper import Paper, describe
+from sa_study.export.paper import _COLUMNS, Paper, describe
 from sa_study.settings.space_file import parse_space
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import write_json
@@ -44,7 +44,7 @@ def test_best_baseline_and_difference(tmp_path: Path) -> None:
         [
             "",
             *(f"validation: {head}" for head in ("rank-1", "mAP")),
-            *(f"test: {head}" for head in ("rank-1", "mAP", "mAP (trap.)")),
+            *(f"test: {head}" for head in ("rank-1", "mAP", "mAP (trapezoid)")),
             *(f"test, re-ranked: {head}" for head in ("rank-1", "mAP")),
         ],
         ["best (trial 2)", "60.0", "50.0", "70.0", "50.0", "60.0", "80.0", "65.0"],
@@ -98,6 +98,21 @@ def test_studies_in_every_state(tmp_path: Path, trials: list[Trial], rows: list[
     assert tables(text)[0][1:] == rows
     assert ("No trial is complete yet" in text) == (rows[0][0] == "best: none yet")
     balanced(to_latex(paper))
+
+
+def test_reordered_columns_keep_their_headings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_study(tmp_path / "study", TRIALS)
+    evaluate(folder, folder.evaluation, BEST, TRIALS)
+
+    def columns() -> dict[str, list[str]]:
+        heads, *rows = tables(to_markdown(describe(read_study(folder.root))))[0]
+        return dict(zip(heads, zip(*rows, strict=True), strict=True))  # type: ignore[arg-type]
+
+    before = columns()
+    for kind, figures in list(_COLUMNS.items()):
+        monkeypatch.setitem(_COLUMNS, kind, figures[::-1])
+    after = columns()
+    assert after == before and list(after) != list(before)
 
 
 def test_an_evaluation_of_an_earlier_winner_is_left_out(tmp_path: Path) -> None:
