@@ -47,7 +47,7 @@ from sa_study.tuning.launch import launch, trainable
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.prepare import load_data, resolve
 from sa_study.tuning.plan.probe import probe
-from sa_study.tuning.search.search import StudySearch
+from sa_study.tuning.search.ray_searcher import StudySearcher
 
 SHARE_GOAL = 0.92
 START_GOAL = 0.5
@@ -111,7 +111,7 @@ def stopwatch(log: Path) -> Iterator[None]:
     """Times what the driver does and, through it, the workers."""
     steps = ("suggest", "commit", "on_trial_complete")
     patches = [
-        patch.object(StudySearch, step, timed(getattr(StudySearch, step), step, log)) for step in steps
+        patch.object(StudySearcher, step, timed(getattr(StudySearcher, step), step, log)) for step in steps
     ]
     patches.append(patch.object(launch, "run_trial", timed_trial(log)))
     for one in patches:

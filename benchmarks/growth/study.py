@@ -16,9 +16,9 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, open_storage, read_about, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import read_record
-from sa_study.tuning.budget import Budget, Meter
-from sa_study.tuning.search.search import StudySearch
-from sa_study.tuning.stopping.scheduler import StudyScheduler
+from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.search.ray_searcher import StudySearcher
+from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 
 TRIALS = (50, 100, 200, 400)
 REPEATS = 5
@@ -35,7 +35,7 @@ def trials() -> list[dict[str, float]]:
 def _trials(folder: StudyFolder) -> dict[str, float]:
     config = StudyConfig.read(folder.config)
     reading = [harness.seconds(lambda: _read(folder)) for _ in range(REPEATS)]
-    searches: list[StudySearch] = []
+    searches: list[StudySearcher] = []
     beginning = [harness.seconds(lambda: searches.append(_begin(folder, config))) for _ in range(REPEATS)]
     search = searches[0]
     asking, recording = [], []
@@ -53,19 +53,24 @@ def _trials(folder: StudyFolder) -> dict[str, float]:
     }
 
 
-def _begin(folder: StudyFolder, config: StudyConfig) -> StudySearch:
+def _begin(folder: StudyFolder, config: StudyConfig) -> StudySearcher:
     """What a launch makes of the database before its first suggestion."""
     database = open_storage(folder)
     earlier = trials_in(database, folder)
-    meter = Meter(Budget(), map(read_record, earlier), lambda: REPEATS)
-    search = StudySearch(
-        space=config.space, metric=config.metric, storage=database, seed=1, session="session_2", meter=meter
+    tracker = BudgetTracker(Budget(), map(read_record, earlier), lambda: REPEATS)
+    search = StudySearcher(
+        space=config.space,
+        metric=config.metric,
+        storage=database,
+        seed=1,
+        session="session_2",
+        tracker=tracker,
     )
-    StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier)
+    StudyScheduler(config.space.scheduler, config.metric, search, tracker, earlier)
     return search
 
 
-def _record(search: StudySearch, name: str) -> None:
+def _record(search: StudySearcher, name: str) -> None:
     """The first epoch of a trial, written down."""
     result: dict[str, Any] = {
         names.EPOCH: 1,

@@ -24,9 +24,9 @@ from ray.tune.search.optuna import OptunaSearch
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import choose_winner, read_record
-from sa_study.tuning.budget import Budget, Meter
-from sa_study.tuning.search.search import StudySearch, create_study
-from sa_study.tuning.stopping.scheduler import StudyScheduler
+from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.search.ray_searcher import StudySearcher, create_study
+from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 from simulation.landscapes import DROPOUT, EPOCHS, LR, Landscape, Run
 
 
@@ -122,11 +122,11 @@ class StudyMethod(Method):
         storage = optuna.storages.InMemoryStorage()
         create_study(storage)
         self._choice: Choice | None = None
-        meter = Meter(Budget(), [], lambda: slots)
-        self._study = StudySearch(
-            space=space, metric=names.MAP, storage=storage, seed=seed, session="session", meter=meter
+        tracker = BudgetTracker(Budget(), [], lambda: slots)
+        self._study = StudySearcher(
+            space=space, metric=names.MAP, storage=storage, seed=seed, session="session", tracker=tracker
         )
-        super().__init__(self._study, StudyScheduler(space.scheduler, names.MAP, self._study, meter))
+        super().__init__(self._study, StudyScheduler(space.scheduler, names.MAP, self._study, tracker))
 
     def settings(self, config: dict[str, Any]) -> dict[str, Any]:
         """The searched settings; the rest are the package's defaults."""

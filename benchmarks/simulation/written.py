@@ -25,8 +25,8 @@ from sa_study.study.records import (
     step_of,
     trial_folder,
 )
-from sa_study.tuning.search.samplers import distribution
-from sa_study.tuning.search.search import create_study
+from sa_study.tuning.search.ray_searcher import create_study
+from sa_study.tuning.search.suggest import distribution
 from simulation.landscapes import Landscape, Run, draw_landscape
 
 SESSION = "session_1"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sa_study.study.config import StudyConfig
     from sa_study.tuning.launch.launch import Outcome
     from sa_study.tuning.launch.relaunch import Changes
-    from sa_study.tuning.search.initial_trials import Given
+    from sa_study.tuning.search.initial_trials import InitialTrials
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +77,7 @@ def confirm(
     root, config = prepared.folder.root, prepared.config
     names = ", ".join(candidate.name for candidate in prepared.confirmation.candidates)
     output.say(f"confirming {study}: {names}; {config.trials} runs in {root}")
-    outcome = _run(output, root, config, prepared.given, changes)
+    outcome = _run(output, root, config, prepared.initial_trials, changes)
     _require_end(output, root, config, outcome)
     found = _scored(output, lambda report: finish(prepared, outcome.trials, report))
     output.end.print(confirmation_table(found))
@@ -126,7 +126,7 @@ def ablate(
         address=asked.address,
         data_dir=asked.data_dir,
     )
-    outcome = _run(output, root, config, prepared.ablation.given, changes)
+    outcome = _run(output, root, config, prepared.ablation.initial_trials, changes)
     _require_end(output, root, config, outcome)
     found = _scored(output, lambda report: finish(prepared, outcome.trials, report))
     table_file = prepared.folder.ablation.with_suffix(".md")
@@ -137,12 +137,14 @@ def ablate(
     output.document(found)
 
 
-def _run(output: Output, root: Path, config: StudyConfig, given: Given, changes: Changes) -> Outcome:
+def _run(
+    output: Output, root: Path, config: StudyConfig, initial_trials: InitialTrials, changes: Changes
+) -> Outcome:
     from sa_study.analysis.repeats.runs import run_all
     from sa_study.report.terminal.live_watch import LiveStudy
 
     with LiveStudy(output.console, config, str(root)) as live:
-        return run_all(root, config, given, live, changes)
+        return run_all(root, config, initial_trials, live, changes)
 
 
 def _require_end(output: Output, root: Path, config: StudyConfig, outcome: Outcome) -> None:

@@ -1,7 +1,7 @@
 """A search space: what is searched, what is fixed, and how.
 
 Knows nothing of files (`sa_study.settings.space_file` reads and validates them), nor of Optuna or Ray
-(`sa_study.tuning.search.samplers` turns a space into suggestions).
+(`sa_study.tuning.search.suggest` turns a space into suggestions).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a launch uses and may use: slots, epochs, training time, GPU time."""
+"""The budgets of a launch: time, epochs and GPU-hours, and what of them is used."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sa_study.study.records import TrialRecord
 
 @dataclass(frozen=True)
 class Budget:
-    """What ends a launch before all its trials have ended; None does not.
+    """Limits that end a launch before all its trials have ended; None for no limit.
 
     Attributes:
-        seconds: Time of this launch.
-        epochs: Epochs of the whole study.
-        gpu_hours: GPU time of the whole study, a shared GPU by its share.
+        seconds: Duration of this launch.
+        epochs: Epochs of all trials, over all launches of the study.
+        gpu_hours: GPU-hours of training, over all launches; a shared GPU counts by its share.
     """
 
     seconds: float | None = None
@@ -25,22 +25,22 @@ class Budget:
     gpu_hours: float | None = None
 
 
-class Meter:
-    """Counts what a launch uses, and tells when it is to end.
+class BudgetTracker:
+    """Tracks the budget of a launch and decides when the launch is to stop.
 
-    Once it is over no trial begins, and each running one is stopped at its next checkpoint, to go on later.
+    From then on no trial begins, and each running one is paused at its next checkpoint, where `resume`
+    continues it.
 
     Args:
-        budget: What may be used.
+        budget: The limits.
         earlier: The records of the study's trials so far.
-        capacity: How many trials may run at this moment.
+        capacity: Gives the number of trials that may run at this moment.
         gpus: GPUs a trial.
         clock: Gives the time in seconds.
 
     Attributes:
         gpus: GPUs a trial.
-        over: Why the launch is to end, or empty.
-        failed: Whether that is a fault, and no spent budget.
+        aborted: Whether a fault stops the launch, not a spent budget.
     """
 
     def __init__(
@@ -52,60 +52,60 @@ class Meter:
         clock: Callable[[], float] = time.monotonic,
     ):
         self.gpus = gpus
-        self.failed = False
+        self.aborted = False
         self._budget = budget
         self._capacity = capacity
         self._clock = clock
         records = list(earlier)
-        self._epochs_before = sum(record.epochs_run for record in records)
-        self._gpu_seconds_before = sum(record.gpu_seconds for record in records)
+        self._earlier_epochs = sum(record.epochs_run for record in records)
+        self._earlier_gpu_seconds = sum(record.gpu_seconds for record in records)
         self._epochs = 0
-        self._training = 0.0
+        self._training_seconds = 0.0
         self._slot_seconds = 0.0
-        self._halted = ""
-        self._started = self._last = clock()
+        self._stop_reason = ""
+        self._started = self._updated = clock()
 
     @property
-    def over(self) -> str:
-        """Why the launch is to end, or empty."""
-        if not self._halted:
-            self._halted = self._spent()
-        return self._halted
+    def stop_reason(self) -> str:
+        """Why the launch is to stop; empty while it is not."""
+        if not self._stop_reason:
+            self._stop_reason = self._spent_budget()
+        return self._stop_reason
 
     def slots(self) -> int:
-        """How many trials may run now; the time since the last call counts as theirs."""
+        """The number of trials that may run now; the time since the last call is counted for each of them."""
         now, slots = self._clock(), self._capacity()
-        self._slot_seconds += (now - self._last) * slots
-        self._last = now
+        self._slot_seconds += (now - self._updated) * slots
+        self._updated = now
         return slots
 
     def add_epoch(self, seconds: float) -> None:
-        """Counts an epoch, also one that is run again."""
+        """Counts a completed epoch, also one that was run again after a fault."""
         self.slots()
         self._epochs += 1
-        self._training += seconds
+        self._training_seconds += seconds
 
-    def halt(self, reason: str) -> None:
-        """Ends the launch because of a fault that no other trial would escape; the first one counts."""
-        if not self.failed:
-            self._halted, self.failed = reason, True
+    def abort(self, reason: str) -> None:
+        """Stops the launch because of a fault that every trial would meet; the first reason stays."""
+        if not self.aborted:
+            self._stop_reason, self.aborted = reason, True
 
     def to_dict(self) -> dict[str, Any]:
-        """The launch's use: seconds since its start, of its slots and of training; epochs."""
+        """What this launch has used: its seconds, those of its slots and of training, and its epochs."""
         return {
-            "seconds": self._last - self._started,
+            "seconds": self._updated - self._started,
             "slot_seconds": self._slot_seconds,
-            "training_seconds": self._training,
+            "training_seconds": self._training_seconds,
             "epochs": self._epochs,
         }
 
-    def _spent(self) -> str:
+    def _spent_budget(self) -> str:
         budget = self._budget
         if budget.seconds is not None and self._clock() - self._started >= budget.seconds:
             return "the time budget is spent"
-        if budget.epochs is not None and self._epochs_before + self._epochs >= budget.epochs:
+        if budget.epochs is not None and self._earlier_epochs + self._epochs >= budget.epochs:
             return f"the budget of {budget.epochs} epochs is spent"
-        hours = (self._gpu_seconds_before + self._training * self.gpus) / 3600
+        hours = (self._earlier_gpu_seconds + self._training_seconds * self.gpus) / 3600
         if budget.gpu_hours is not None and hours >= budget.gpu_hours:
             return f"the budget of {budget.gpu_hours:g} GPU-hours is spent"
         return ""

@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.records import read_record
-from sa_study.tuning.budget import Budget, Meter
-from sa_study.tuning.search.search import StudySearch, create_study, settle
+from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.search.ray_searcher import StudySearcher, create_study, finish_decided_trials
 
 SPACE = SearchSpace(
     search={
@@ -49,16 +49,16 @@ class Driver:
         self.slots = 100
         self.budget = Budget()
 
-    def launch(self) -> StudySearch:
+    def launch(self) -> StudySearcher:
         if not self.launches:
             create_study(self.storage)
         self.launches += 1
-        settle(self.storage, "mAP")
+        finish_decided_trials(self.storage, "mAP")
         session = f"session_{self.launches}"
         options: Any = {"space": self.space, "metric": "mAP", "storage": self.storage, "seed": self.seed}
         records = [read_record(trial) for trial in self.trials]
-        meter = Meter(self.budget, records, lambda: self.slots)
-        return StudySearch(**options, session=session, meter=meter)
+        tracker = BudgetTracker(self.budget, records, lambda: self.slots)
+        return StudySearcher(**options, session=session, tracker=tracker)
 
     @property
     def trials(self) -> list[FrozenTrial]:

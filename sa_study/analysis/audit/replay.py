@@ -17,7 +17,7 @@ from sa_study.analysis.audit.evidence import Evidence
 from sa_study.metrics import names
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE
-from sa_study.tuning.stopping.rungs import bracket_count, bracket_of, rungs
+from sa_study.tuning.stopping.schedulers import bracket_count, bracket_of, rungs
 
 Judge = Callable[[int, float, float], str]
 """Takes a trial's number, progress and metric; says why the trial is to stop, or nothing."""

@@ -1,1 +1,1 @@
-"""Given configurations, each trained with several seeds: `confirm` and `ablate`."""
+"""Chosen configurations, each trained with several seeds: `confirm` and `ablate`."""

@@ -14,7 +14,7 @@ from sa_study.provenance import utc_now
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.tuning.search.initial_trials import Given
+from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError
 
 ABOUT = "ablates"
@@ -42,9 +42,9 @@ class Ablation:
         return self.space.grid()
 
     @property
-    def given(self) -> Given:
+    def initial_trials(self) -> InitialTrials:
         """What the study is given."""
-        return Given(points_of(self.cells, self.seeds, None), {ABOUT: True})
+        return InitialTrials(points_of(self.cells, self.seeds, None), {ABOUT: True})
 
 
 def plan_ablation(space: SearchSpace, seeds: int) -> Ablation:
@@ -70,7 +70,7 @@ def plan_ablation(space: SearchSpace, seeds: int) -> Ablation:
 def describe(ablation: Ablation, config: StudyConfig) -> StudyConfig:
     """The ablation as a study."""
     space = repeated(ablation.space, ablation.seeds[0], None)
-    return dataclasses.replace(config, space=space, trials=len(ablation.given.points))
+    return dataclasses.replace(config, space=space, trials=len(ablation.initial_trials.configurations))
 
 
 def require_same(folder: StudyFolder, about: Mapping[str, Any], asked: StudyConfig) -> None:
@@ -105,8 +105,8 @@ def conclude(ablation: Ablation, runs: Sequence[Run], config: StudyConfig) -> di
         "metric": config.metric,
         "seeds": list(ablation.seeds),
         "level": LEVEL,
-        "complete": len(runs) == len(ablation.given.points),
-        "runs": count_runs(runs, len(ablation.given.points)),
+        "complete": len(runs) == len(ablation.initial_trials.configurations),
+        "runs": count_runs(runs, len(ablation.initial_trials.configurations)),
         "reference": dict(ablation.space.baseline),
         "cells": [_cell(point, of_point(runs, point)) for point in cells],
         "effects": [*_effects(ablation, cells, runs), _reranking(cells, runs)],

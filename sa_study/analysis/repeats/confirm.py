@@ -17,7 +17,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about, read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import holder
-from sa_study.tuning.search.initial_trials import Given
+from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import require_place, write_json
 from sa_study.utils.progress import ProgressCallback
@@ -35,14 +35,14 @@ class Prepared:
         folder: Where the repeats are.
         confirmation: What is confirmed.
         config: The study of the repeats.
-        given: What it is given.
+        initial_trials: What it is given.
     """
 
     parent: StudyFolder
     folder: StudyFolder
     confirmation: Confirmation
     config: StudyConfig
-    given: Given
+    initial_trials: InitialTrials
 
 
 def prepare(root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | None) -> Prepared:
@@ -68,7 +68,13 @@ def prepare(root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | No
     elif not data_dir:
         config.require_data()
     images = read_provenance(parent.provenance)["data_fingerprint"]
-    return Prepared(parent, folder, asked, describe(asked, config), replace(asked.given, images=images))
+    return Prepared(
+        parent,
+        folder,
+        asked,
+        describe(asked, config),
+        replace(asked.initial_trials, image_fingerprint=images),
+    )
 
 
 def finish(prepared: Prepared, trials: Sequence[FrozenTrial], report: ProgressCallback) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from sa_study.provenance import utc_now
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import BASELINE, score
-from sa_study.tuning.search.initial_trials import Given
+from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError, RunFailed
 
 ABOUT = "confirms"
@@ -78,12 +78,12 @@ class Confirmation:
     top: int
 
     @property
-    def given(self) -> Given:
+    def initial_trials(self) -> InitialTrials:
         """What the study of the repeats is given."""
         points = points_of([candidate.point for candidate in self.candidates], self.seeds, self.folds)
         kept = [dataclasses.asdict(candidate) for candidate in self.candidates]
         about = {"candidates": kept, "first_seed": self.seeds[0], "folds": self.folds, "top": self.top}
-        return Given(points, {ABOUT: about})
+        return InitialTrials(points, {ABOUT: about})
 
 
 def choose(
@@ -134,7 +134,7 @@ def describe(confirmation: Confirmation, parent: StudyConfig) -> StudyConfig:
     return dataclasses.replace(
         parent,
         space=space,
-        trials=len(confirmation.given.points),
+        trials=len(confirmation.initial_trials.configurations),
         time_budget=None,
         epoch_budget=None,
         gpu_hours=None,
@@ -217,8 +217,8 @@ def conclude(confirmation: Confirmation, runs: Sequence[Run], config: StudyConfi
         "folds": list(confirmation.folds),
         "level": LEVEL,
         "comparisons": len(candidates) - 1,
-        "complete": len(runs) == len(confirmation.given.points),
-        "runs": count_runs(runs, len(confirmation.given.points)),
+        "complete": len(runs) == len(confirmation.initial_trials.configurations),
+        "runs": count_runs(runs, len(confirmation.initial_trials.configurations)),
         "configurations": rows,
         "leader": leader["trial"] if leader else None,
         "winner": leader["trial"] if leader and better else None,

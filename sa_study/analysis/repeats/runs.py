@@ -20,7 +20,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.records import read_record
 from sa_study.tuning.launch.launch import Outcome, Watcher, launch, resume
 from sa_study.tuning.launch.relaunch import Changes
-from sa_study.tuning.search.initial_trials import Given
+from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError
 
 _MOST_SEEDS = 2**31 - 1
@@ -91,13 +91,15 @@ def points_of(
     )
 
 
-def run_all(root: Path, config: StudyConfig, given: Given, watcher: Watcher, changes: Changes) -> Outcome:
+def run_all(
+    root: Path, config: StudyConfig, initial_trials: InitialTrials, watcher: Watcher, changes: Changes
+) -> Outcome:
     """Makes the study of the repeats and runs it, or goes on with it.
 
     Args:
         root: Its folder.
         config: What it is, where it has to be made.
-        given: Its configurations; those that it does not have yet are added.
+        initial_trials: Its configurations; those that it does not have yet are added.
         watcher: Told what happens.
         changes: What is asked of a study that is there already, but for the number of trials.
 
@@ -105,13 +107,11 @@ def run_all(root: Path, config: StudyConfig, given: Given, watcher: Watcher, cha
         StudyError: Bad input; nothing was written, or the study is as it was.
     """
     if not StudyFolder(root).config.exists():
-        return launch(root, config, watcher, given)
+        return launch(root, config, watcher, initial_trials)
     begun = sum(trial.state != TrialState.WAITING for trial in read_trials(StudyFolder.existing(root)))
-    if begun > len(given.points):
-        raise ConfigError(
-            f"--seeds: {root} has begun {begun} runs, more than these {len(given.points)}; give more"
-        )
-    return resume(root, dataclasses.replace(changes, trials=len(given.points)), watcher, given)
+    if begun > (trials := len(initial_trials.configurations)):
+        raise ConfigError(f"--seeds: {root} has begun {begun} runs, more than these {trials}; give more")
+    return resume(root, dataclasses.replace(changes, trials=trials), watcher, initial_trials)
 
 
 def ended_runs(trials: Sequence[FrozenTrial], fold: int) -> Iterator[tuple[FrozenTrial, Run]]:

@@ -15,7 +15,7 @@ from sa_study.metrics import names
 from sa_study.report.page.palette import STATES, colour
 from sa_study.report.page.text import finite, for_plot, setting
 from sa_study.report.page.view import StudyView, TrialView
-from sa_study.tuning.stopping.rungs import rungs
+from sa_study.tuning.stopping.schedulers import rungs
 
 _SYMBOLS = {"COMPLETE": "circle", "PRUNED": "circle-open", "RUNNING": "diamond-open"}
 

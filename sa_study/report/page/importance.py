@@ -12,7 +12,7 @@ import numpy as np
 from sa_study.report.page.forest import Array, grow
 from sa_study.report.page.view import StudyView, TrialView
 from sa_study.settings.space import Parameter
-from sa_study.tuning.stopping.rungs import rungs
+from sa_study.tuning.stopping.schedulers import rungs
 
 LEAST = 8
 """Trials below which nothing is said."""

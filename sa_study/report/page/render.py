@@ -37,7 +37,7 @@ from sa_study.report.page.text import for_script, plain, quoted, setting
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
 from sa_study.report.terminal.console import duration, percent
 from sa_study.report.verdict import validation_lead, why_no_test_gain
-from sa_study.tuning.stopping.rungs import rungs
+from sa_study.tuning.stopping.schedulers import rungs
 
 _HERE = Path(__file__).parent
 _HEIGHT = 420

@@ -18,7 +18,7 @@ from sa_study.report.terminal.live_snapshot import STYLES, Row, Snapshot
 from sa_study.report.terminal.text import clean, number, safe, sparkline, suggested_text
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE, same_validation
-from sa_study.tuning.stopping.rungs import bracket_of, rungs
+from sa_study.tuning.stopping.schedulers import bracket_of, rungs
 
 _CURVE = 10
 _BAR = 10

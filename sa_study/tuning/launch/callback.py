@@ -11,7 +11,7 @@ from ray import tune
 from sa_study.metrics import names
 from sa_study.study.records import TrialEvent, trial_folder
 from sa_study.training.tensorboard.writer import RunWriter
-from sa_study.tuning.search.search import StudySearch
+from sa_study.tuning.search.ray_searcher import StudySearcher
 
 
 class StudyCallback(tune.Callback):
@@ -27,7 +27,7 @@ class StudyCallback(tune.Callback):
     def __init__(
         self,
         tensorboard: Path,
-        search: StudySearch,
+        search: StudySearcher,
         announce: Callable[[TrialEvent], None],
         secure: Callable[[], None],
     ):

@@ -21,7 +21,7 @@ from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
 from sa_study.study.storage import Storage
 from sa_study.study.winner import keep_winner
 from sa_study.training.tensorboard.writer import write_overview
-from sa_study.tuning.budget import Budget, Meter
+from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.callback import StudyCallback
 from sa_study.tuning.launch.cluster import Slots, capacity, connect, slots
 from sa_study.tuning.launch.disk_space import require_room
@@ -33,10 +33,10 @@ from sa_study.tuning.launch.relaunch import Changes
 from sa_study.tuning.launch.result_logger import result_files
 from sa_study.tuning.launch.session import Session
 from sa_study.tuning.launch.trainable import run_trial
-from sa_study.tuning.search.initial_trials import Given, queue_points
-from sa_study.tuning.search.samplers import check_sampler
-from sa_study.tuning.search.search import StudySearch, settle
-from sa_study.tuning.stopping.scheduler import StudyScheduler
+from sa_study.tuning.search.initial_trials import InitialTrials, enqueue_trials
+from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
+from sa_study.tuning.search.suggest import check_sampler
+from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 from sa_study.utils.errors import ConfigError, RunFailed
 
 _RETRIES = 3
@@ -45,7 +45,7 @@ _RETRIES = 3
 _FULL = ("database or disk is full", "No space left on device")  # in SQLite's words, and the system's
 
 INTERRUPTED = "interrupted"
-_NOTHING = Given()
+_NOTHING = InitialTrials()
 
 
 class Watcher(Protocol):
@@ -84,14 +84,16 @@ class Outcome:
     about: dict[str, Any]
 
 
-def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NOTHING) -> Outcome:
+def launch(
+    root: Path, config: StudyConfig, watcher: Watcher, initial_trials: InitialTrials = _NOTHING
+) -> Outcome:
     """Makes a study and runs it.
 
     Args:
         root: Folder of the study; must be free.
         config: What is asked for.
         watcher: Told what happens.
-        given: Configurations to run before the search suggests any.
+        initial_trials: Configurations to run before the search suggests any.
 
     Raises:
         StudyError: Bad input; nothing was written.
@@ -100,7 +102,7 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
     check_sampler(config.space, len(config.directions))
     storage = Storage.of_study(folder, config.storage_path)
     data, starts = load_data(config, watcher.decoded), load_starts(config, watcher.say)
-    given.require_images(any_of(data).store.fingerprint)
+    initial_trials.require_images(any_of(data).store.fingerprint)
     with connect(config.address) as session:
         room = slots(config)
         config = resolve(config, room)
@@ -108,19 +110,21 @@ def launch(root: Path, config: StudyConfig, watcher: Watcher, given: Given = _NO
             storage.require_free()
         storage.require_reachable()
         require_room(folder, config, any_of(data), room, config.goal, session)
-        with made(folder, config, data, starts, room, given, watcher.say):
+        with made(folder, config, data, starts, room, initial_trials, watcher.say):
             claim(folder, config)
             return _run(folder, config, data, starts, room, session, watcher)
 
 
-def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHING) -> Outcome:
+def resume(
+    root: Path, changes: Changes, watcher: Watcher, initial_trials: InitialTrials = _NOTHING
+) -> Outcome:
     """Goes on with a study that was stopped or killed, or extends it.
 
     Args:
         root: The study's folder.
         changes: What is asked for beyond the study's own description.
         watcher: Told what happens.
-        given: Configurations to run that the study may not have yet.
+        initial_trials: Configurations to run that the study may not have yet.
 
     Raises:
         StudyError: Bad input; the study is as it was.
@@ -139,7 +143,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
         database = open_storage(folder)
         config.require_lasting(read_about(database, folder).get("lasting"))
         _require_enough(config, trials_in(database, folder))
-        settle(database, config.metric, config.minimize)
+        finish_decided_trials(database, config.metric, config.minimize)
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
             return _outcome(folder, config, "")
@@ -155,7 +159,7 @@ def resume(root: Path, changes: Changes, watcher: Watcher, given: Given = _NOTHI
             claim(folder, config)
             note(folder, data, starts, room)
             config.write(folder.config)
-            queue_points(database, given.points)
+            enqueue_trials(database, initial_trials.configurations)
             return _run(folder, config, data, starts, room, session, watcher)
 
 
@@ -181,17 +185,17 @@ def _run(
     earlier = trials_in(database, folder)
     storage.prune({path for trial in earlier for path in read_record(trial).checkpoints})
     left = config.goal - _ended(earlier)
-    meter = _meter(config, room, earlier)
+    tracker = _tracker(config, room, earlier)
     name = f"session_{count_launches(folder.provenance)}"
-    options: dict[str, Any] = {"storage": database, "session": name, "meter": meter}
-    search = StudySearch(
+    options: dict[str, Any] = {"storage": database, "session": name, "tracker": tracker}
+    search = StudySearcher(
         space=config.space, metric=config.metric, minimize=config.minimize, seed=config.seed, **options
     )
     trainable = tune.with_parameters(
         run_trial, data=data, starts=starts, storage=storage, metric=config.metric, session=session
     )
     kills = MemoryKills(joined=config.address is not None)
-    scheduler = StudyScheduler(config.space.scheduler, config.metric, search, meter, earlier, kills)
+    scheduler = StudyScheduler(config.space.scheduler, config.metric, search, tracker, earlier, kills)
     keep_copy(folder)
     write_overview(folder.tensorboard, config.space.search)
     watcher.begin(config, earlier, room.concurrent)
@@ -202,14 +206,14 @@ def _run(
         run_config=_run_config(config, storage, name, callback),
     )
     with exit_when_lost(folder.root, watcher.fail):
-        _fit(tuner, meter, folder)
-    if meter.failed:
-        raise RunFailed(f"{meter.over}; make room, then 'resume --study {folder.root}'")
+        _fit(tuner, tracker, folder)
+    if tracker.aborted:
+        raise RunFailed(f"{tracker.stop_reason}; make room, then 'resume --study {folder.root}'")
     ended = _ended(trials_in(database, folder)) - _ended(earlier)
-    return _outcome(folder, config, "" if ended >= left else meter.over or INTERRUPTED)
+    return _outcome(folder, config, "" if ended >= left else tracker.stop_reason or INTERRUPTED)
 
 
-def _meter(config: StudyConfig, room: Slots, earlier: Sequence[FrozenTrial]) -> Meter:
+def _tracker(config: StudyConfig, room: Slots, earlier: Sequence[FrozenTrial]) -> BudgetTracker:
     most = config.max_concurrent
 
     def slots_now() -> int:
@@ -219,7 +223,7 @@ def _meter(config: StudyConfig, room: Slots, earlier: Sequence[FrozenTrial]) -> 
         return min(most or fit, fit)
 
     budget = Budget(config.time_budget, config.epoch_budget, config.gpu_hours)
-    return Meter(budget, map(read_record, earlier), slots_now, room.gpus)
+    return BudgetTracker(budget, map(read_record, earlier), slots_now, room.gpus)
 
 
 def _outcome(folder: StudyFolder, config: StudyConfig, stopped: str) -> Outcome:
@@ -233,17 +237,17 @@ def _ended(trials: Sequence[FrozenTrial]) -> int:
     return sum(trial.state in ENDED for trial in trials)
 
 
-def _fit(tuner: tune.Tuner, meter: Meter, folder: StudyFolder) -> None:
+def _fit(tuner: tune.Tuner, tracker: BudgetTracker, folder: StudyFolder) -> None:
     try:
         tuner.fit()
     except tune.TuneError as error:
         said = [line.strip() for line in str(error).splitlines() if any(words in line for words in _FULL)]
         if not said:
             raise
-        meter.halt(f"{folder.root}: the disk is full" if _FULL[0] in said[-1] else said[-1])
+        tracker.abort(f"{folder.root}: the disk is full" if _FULL[0] in said[-1] else said[-1])
 
 
-def _tune_config(search: StudySearch, scheduler: StudyScheduler, left: int) -> tune.TuneConfig:
+def _tune_config(search: StudySearcher, scheduler: StudyScheduler, left: int) -> tune.TuneConfig:
     def name(trial: Any) -> str:
         return trial_folder(trial.config["number"])
 

@@ -21,8 +21,8 @@ from sa_study.training.run import load_folds
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.pretrained import Starts, noted, require_same
 from sa_study.tuning.launch.session import session_place
-from sa_study.tuning.search.initial_trials import Given, queue_points
-from sa_study.tuning.search.search import create_study
+from sa_study.tuning.search.initial_trials import InitialTrials, enqueue_trials
+from sa_study.tuning.search.ray_searcher import create_study
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import ProgressCallback
 
@@ -84,7 +84,7 @@ def made(
     data: Folds,
     starts: Starts,
     room: Slots,
-    given: Given,
+    initial_trials: InitialTrials,
     say: Callable[[str], None],
 ) -> Iterator[None]:
     """Makes the folder of a new study and holds it; `study.yaml` comes last: a folder with one is complete.
@@ -96,7 +96,7 @@ def made(
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
         with driver_lock(folder.lock, say):
-            _write(StudyFolder.free(folder.root), config, data, starts, room, given)
+            _write(StudyFolder.free(folder.root), config, data, starts, room, initial_trials)
             unmade = False
             yield
     except OSError as error:
@@ -135,17 +135,22 @@ def note(folder: StudyFolder, data: Folds, starts: Starts, room: Slots) -> None:
 
 
 def _write(
-    folder: StudyFolder, config: StudyConfig, data: Folds, starts: Starts, room: Slots, given: Given
+    folder: StudyFolder,
+    config: StudyConfig,
+    data: Folds,
+    starts: Starts,
+    room: Slots,
+    initial_trials: InitialTrials,
 ) -> None:
     files = (folder.provenance, folder.database, folder.config)
     try:
         for path in files:
             path.unlink(missing_ok=True)
         note(folder, data, starts, room)
-        about = {**given.about, "lasting": config.lasting(), "id": uuid.uuid4().hex}
+        about = {**initial_trials.user_attrs, "lasting": config.lasting(), "id": uuid.uuid4().hex}
         database = open_storage(folder)
         create_study(database, config.directions, about)
-        queue_points(database, given.points)
+        enqueue_trials(database, initial_trials.configurations)
         config.write(folder.config)
     except BaseException:
         for path in files:

@@ -44,7 +44,7 @@ def run_trial(
     """Trains one configuration, from its last whole checkpoint where it has one.
 
     Args:
-        config: What `StudySearch.suggest` returned.
+        config: What `StudySearcher.suggest` returned.
         data: The decoded images by fold, shared by all trials of a node.
         starts: The pretrained backbones; a worker's node need not have their files.
         storage: Where checkpoints lie.

@@ -17,8 +17,8 @@ from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.records import BASELINE
-from sa_study.tuning.budget import Budget, Meter
-from sa_study.tuning.search.samplers import suggest
+from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.search.suggest import suggest
 from sa_study.tuning.stopping.rules import make_rule
 
 _PLAYS = 60
@@ -151,7 +151,7 @@ class _Course:
         self._terms = terms
         self._rule = make_rule(scheduler, names.MAP)
         self._now = 0.0
-        self._meter = Meter(
+        self._tracker = BudgetTracker(
             terms.budget, (), capacity=lambda: terms.slots, gpus=terms.gpus, clock=lambda: self._now
         )
         self._waiting = deque(curves)
@@ -164,19 +164,19 @@ class _Course:
             self._begin(self._terms.first)
         while self._running:
             self._now, _, trial = heapq.heappop(self._running)
-            self._meter.add_epoch(trial.seconds)
+            self._tracker.add_epoch(trial.seconds)
             if self._ends(trial):
                 self._ended += 1
                 self._begin(self._terms.start)
-            elif not self._meter.over:
+            elif not self._tracker.stop_reason:
                 self._train(trial, self._terms.between)
-        used = self._meter.to_dict()
+        used = self._tracker.to_dict()
         hours = used["training_seconds"] * self._terms.gpus / 3600
-        over = self._meter.over if self._ended < self._terms.trials else ""
+        over = self._tracker.stop_reason if self._ended < self._terms.trials else ""
         return Play(self._ended, used["epochs"], self._now, hours, over)
 
     def _begin(self, wait: float) -> None:
-        if self._waiting and not self._meter.over:
+        if self._waiting and not self._tracker.stop_reason:
             trial = self._waiting.popleft()
             self._rule.on_trial_add(None, trial)
             self._train(trial, wait)

@@ -36,7 +36,7 @@ class DraftStorage(InMemoryStorage):
         return [*(copy.deepcopy(earlier) if deepcopy else earlier), *new]
 
 
-def draft_study(
+def in_memory_study(
     earlier: Sequence[FrozenTrial], like: optuna.Study, sampler: optuna.samplers.BaseSampler
 ) -> optuna.Study:
     """A study on a `DraftStorage`, with the directions of `like`."""

@@ -1,4 +1,4 @@
-"""Configurations that a study is given beforehand, instead of searching for them."""
+"""Configurations that a study runs before its sampler suggests any."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from sa_study.utils.errors import DataError
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a launch is given beforehand.
+class InitialTrials:
+    """Configurations to run first, and what is stored with a new study that runs them.
 
     Attributes:
-        points: Configurations to run, in this order, each once; values of all searched settings.
-        about: What to keep with a new study beside its trials.
-        images: Fingerprint that the training images must have; empty for any.
+        configurations: Values of all searched settings, in the order in which they run.
+        user_attrs: Optuna attributes that a new study gets.
+        image_fingerprint: Fingerprint that the training images must have; empty for any.
     """
 
-    points: tuple[Mapping[str, Any], ...] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
-    images: str = ""
+    configurations: tuple[Mapping[str, Any], ...] = ()
+    user_attrs: Mapping[str, Any] = field(default_factory=dict)
+    image_fingerprint: str = ""
 
     def require_images(self, fingerprint: str) -> None:
-        """Checks that the training images are the right ones.
+        """Checks that the training images are the expected ones.
 
         Raises:
-            DataError: They are not.
+            DataError: Their fingerprint differs.
         """
-        if self.images and self.images != fingerprint:
+        if self.image_fingerprint and self.image_fingerprint != fingerprint:
             raise DataError("the training images are not those of the study that is repeated; give the same")
 
 
-def queue_points(storage: optuna.storages.BaseStorage, points: Iterable[Mapping[str, Any]]) -> None:
-    """Queues the configurations that the study has neither begun nor queued already."""
+def enqueue_trials(storage: optuna.storages.BaseStorage, configurations: Iterable[Mapping[str, Any]]) -> None:
+    """Queues the configurations that the study has neither run nor queued yet."""
     study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
     known = [configuration(trial) for trial in study.get_trials(deepcopy=False)]
-    for point in points:
-        if dict(point) not in known:
-            study.enqueue_trial(dict(point))
+    for values in configurations:
+        if dict(values) not in known:
+            study.enqueue_trial(dict(values))

@@ -14,7 +14,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 
 from sa_study.metrics import names
 from sa_study.settings.space import Scheduler
-from sa_study.tuning.stopping.rungs import bracket_count, bracket_of
+from sa_study.tuning.stopping.schedulers import bracket_count, bracket_of
 
 
 class Rule(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sa_study.study.records import TrialRecord
-from sa_study.tuning.budget import Budget, Meter
+from sa_study.tuning.budget import Budget, BudgetTracker
 
 
 class Clock:
@@ -18,13 +18,13 @@ class Clock:
 
 def test_slot_time_follows_the_slots() -> None:
     clock, slots = Clock(), [2]
-    meter = Meter(Budget(), [], lambda: slots[0], clock=clock)
+    tracker = BudgetTracker(Budget(), [], lambda: slots[0], clock=clock)
     clock.now += 10
-    assert meter.slots() == 2
+    assert tracker.slots() == 2
     slots[0] = 3
     clock.now += 5
-    meter.add_epoch(4.0)
-    used = meter.to_dict()
+    tracker.add_epoch(4.0)
+    used = tracker.to_dict()
     assert used == {"seconds": 15.0, "slot_seconds": 10 * 2 + 5 * 3, "training_seconds": 4.0, "epochs": 1}
 
 
@@ -39,18 +39,18 @@ def test_slot_time_follows_the_slots() -> None:
 def test_whichever_budget_is_spent_first_ends_the_launch(budget: Budget, text: str) -> None:
     clock = Clock()
     earlier = [TrialRecord(epochs_run=5, gpu_seconds=600.0), TrialRecord(epochs_run=5, gpu_seconds=600.0)]
-    meter = Meter(budget, earlier, lambda: 1, gpus=0.5, clock=clock)
-    meter.add_epoch(600.0)
+    tracker = BudgetTracker(budget, earlier, lambda: 1, gpus=0.5, clock=clock)
+    tracker.add_epoch(600.0)
     clock.now += 30
-    assert not meter.over
-    meter.add_epoch(600.0)
+    assert not tracker.stop_reason
+    tracker.add_epoch(600.0)
     clock.now += 30
-    assert text in meter.over and not meter.failed
+    assert text in tracker.stop_reason and not tracker.aborted
 
 
 def test_a_fault_stays_the_reason() -> None:
     clock = Clock()
-    meter = Meter(Budget(seconds=10), [], lambda: 1, clock=clock)
-    meter.halt("no room")
+    tracker = BudgetTracker(Budget(seconds=10), [], lambda: 1, clock=clock)
+    tracker.abort("no room")
     clock.now += 100
-    assert meter.over == "no room" and meter.failed
+    assert tracker.stop_reason == "no room" and tracker.aborted

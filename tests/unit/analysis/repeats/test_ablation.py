@@ -82,7 +82,7 @@ def test_an_effect_is_the_mean_of_the_differences_of_its_pairs() -> None:
 
 def test_the_baseline_comes_first_and_every_cell_has_every_seed() -> None:
     ablation = plan_ablation(SPACE, 2)
-    points = ablation.given.points
+    points = ablation.initial_trials.configurations
     assert points[0] == {"attention": "mean", "deep_supervision": True, "seed": 0}
     assert [point["seed"] for point in points] == [0] * 4 + [1] * 4
     made = describe(ablation, CONFIG)
@@ -105,7 +105,7 @@ def test_a_failed_cell_is_left_out_and_counted() -> None:
             fold=0,
             failure="nan" if point["attention"] == "none" and point["deep_supervision"] else "",
         )
-        for point in ablation.given.points
+        for point in ablation.initial_trials.configurations
     ]
     found = conclude(ablation, runs, CONFIG)
     assert found["runs"] == {"asked": 8, "ended": 8, "failed": 2}
@@ -157,4 +157,4 @@ def test_the_ablation_that_comes_along_has_what_the_papers_readme_promises() -> 
     for name in ("ablation", "ablation_small"):
         ablation = plan_ablation(load_space(Path(name)), 3)
         assert {"attention", "deep_supervision", "parts", "random_erasing"} == set(ablation.space.search)
-        assert len(ablation.given.points) == 24 * 3
+        assert len(ablation.initial_trials.configurations) == 24 * 3

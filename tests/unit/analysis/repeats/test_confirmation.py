@@ -160,7 +160,7 @@ def test_leaders_are_the_best_complete_trials_beside_the_baseline(
     assert [candidate.trial for candidate in asked.candidates] == [0, *(trial.number for trial in best)]
     assert asked.candidates[0].point == config.space.baseline
     assert asked.seeds == (1, 2) and asked.folds == (1, 2), "neither the study's seed nor its fold"
-    points = asked.given.points
+    points = asked.initial_trials.configurations
     assert len(points) == 4 * 2 * 2 and points[0] == {**config.space.baseline, "seed": 1, "fold": 1}
     assert len({json.dumps(point, sort_keys=True) for point in points}) == 16
 
@@ -174,10 +174,10 @@ def test_the_study_of_the_repeats_can_run_all_of_them(
     made.write(tmp_path / "study.yaml")
     assert StudyConfig.read(tmp_path / "study.yaml") == made, "folds may differ in it, unlike in a search"
     assert made.space.scheduler.name == "none" and made.goal == 8
-    for point in asked.given.points:
+    for point in asked.initial_trials.configurations:
         assert set(point) == set(made.space.search)
         assert all(made.space.search[name].contains(value) for name, value in point.items())
-    assert made.space.settings(asked.given.points[0]).fold == 1
+    assert made.space.settings(asked.initial_trials.configurations[0]).fold == 1
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_study_without_a_second_complete_trial(study: tuple[StudyConfig, list[
 
 def test_what_was_begun_is_ended_also_if_the_study_has_better_ones_now() -> None:
     folder = StudyFolder(Path("/s/confirm"))
-    about = json.loads(json.dumps(dict(ASKED.given.about)))
+    about = json.loads(json.dumps(dict(ASKED.initial_trials.user_attrs)))
     now = Confirmation((CANDIDATES[0], Candidate(9, {"lr": 0.4}, 0.9)), (4, 5, 6, 7), (1,), 2)
     assert kept_of(about, now, folder) == Confirmation(CANDIDATES, (1, 2, 3, 4), (1,), 2)
     for other, naming in (

@@ -32,7 +32,7 @@ from sa_study.report.page.view import StudyView, TrialView, read_view
 from sa_study.report.page.words import give_verdict
 from sa_study.report.verdict import test_gain
 from sa_study.study.lock import driver_lock
-from sa_study.tuning.stopping.rungs import rungs
+from sa_study.tuning.stopping.schedulers import rungs
 
 test_gain.__test__ = False  # type: ignore[attr-defined]
 DATA = {"query": "a" * 64, "gallery": "b" * 64}

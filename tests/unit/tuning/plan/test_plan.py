@@ -229,7 +229,7 @@ def ten_seconds(settings: Settings) -> float:
 
 
 class TestPlays:
-    """Courses of a study, through its own stopping rule and meter."""
+    """Courses of a study, through its own stopping rule and tracker."""
 
     FOUR = space(
         fixed={**SMALL, "epochs": 4}, search={"lr": {"type": "float", "low": 0.01, "high": 0.3, "log": True}}

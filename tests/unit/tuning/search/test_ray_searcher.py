@@ -15,8 +15,8 @@ from search_driver import SPACE, Driver, figures
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import BASELINE, read_record
-from sa_study.tuning.budget import Budget, Meter
-from sa_study.tuning.search.search import StudySearch, create_study
+from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.search.ray_searcher import StudySearcher, create_study
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def driver(tmp_path: Path) -> Driver:
 
 
 def run_trial(
-    search: StudySearch, trial_id: str, values: list[float], *, stop: bool = False
+    search: StudySearcher, trial_id: str, values: list[float], *, stop: bool = False
 ) -> dict[str, Any]:
     """Reports one value an epoch; with `stop` the scheduler stops it at the last."""
     config: dict[str, Any] = search.suggest(trial_id)
@@ -168,8 +168,8 @@ def test_two_objectives_are_told_and_searched(tmp_path: Path, sampler: str) -> N
     driver = Driver(tmp_path, dataclasses.replace(SPACE, sampler=sampler))
     create_study(driver.storage, ("maximize", "minimize"))
     options: Any = {"space": driver.space, "metric": "mAP", "storage": driver.storage, "seed": 0}
-    meter = Meter(Budget(), [], lambda: 1)
-    search = StudySearch(**options, session="session_1", meter=meter, minimize=names.COST)
+    tracker = BudgetTracker(Budget(), [], lambda: 1)
+    search = StudySearcher(**options, session="session_1", tracker=tracker, minimize=names.COST)
     for number in range(12):
         config: dict[str, Any] = search.suggest(str(number))
         epochs = config["settings"]["epochs"]

@@ -23,7 +23,7 @@ from sqlalchemy import event
 
 from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.tuning.search import untried
-from sa_study.tuning.search.samplers import ask, check_sampler, reseed, suggest
+from sa_study.tuning.search.suggest import ask, check_sampler, reseed, suggest
 from sa_study.tuning.search.untried import draw_untried
 from sa_study.utils.errors import ConfigError
 
@@ -142,7 +142,7 @@ def test_a_relaunch_suggests_what_one_launch_does(name: str, tmp_path: Path) -> 
 
 def test_another_process_suggests_the_same(tmp_path: Path) -> None:
     here = run(new_study(tmp_path / "here"), mixed("tpe"), 16)
-    program = "import json, pathlib, sys; from test_samplers import *; print(json.dumps("
+    program = "import json, pathlib, sys; from test_suggest import *; print(json.dumps("
     program += "run(new_study(pathlib.Path(sys.argv[1])), mixed('tpe'), 16)))"
     paths = f"{Path(__file__).parent}{os.pathsep}{SEARCH_PATH}"
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": paths}

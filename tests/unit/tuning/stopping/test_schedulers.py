@@ -8,7 +8,7 @@ import pytest
 
 from sa_study.settings.space import Scheduler
 from sa_study.tuning.stopping.rules import make_rule
-from sa_study.tuning.stopping.rungs import MAX_BRACKETS, bracket_count, bracket_of, rungs
+from sa_study.tuning.stopping.schedulers import MAX_BRACKETS, bracket_count, bracket_of, rungs
 
 HALVING = [
     Scheduler(name, grace, factor)

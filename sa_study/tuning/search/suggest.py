@@ -23,8 +23,8 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.tuning.search.in_memory_study import draft_study
-from sa_study.tuning.search.sampler_history import shown_to
+from sa_study.tuning.search.in_memory_study import in_memory_study
+from sa_study.tuning.search.sampler_history import sampler_history
 from sa_study.tuning.search.untried import draw_untried, tried
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.randomness import derived_seed
@@ -143,8 +143,8 @@ def _suggestion(
     if space.sampler == "grid":
         return _running(space, next(point for point in space.points() if space.key(point) not in taken))
     own_seed = derived_seed(seed, "search", len(trials))
-    shown = shown_to(space.sampler, trials, study.directions)
-    draft = draft_study(shown, study, make_sampler(space, own_seed))
+    shown = sampler_history(space.sampler, trials, study.directions)
+    draft = in_memory_study(shown, study, make_sampler(space, own_seed))
     for _ in range(_ATTEMPTS):  # a repeated one stays in the draft as running: samplers keep away from it
         trial = draft.ask()
         point = suggest(space, trial)

@@ -32,8 +32,8 @@ from sa_study.study.records import (
     trial_settings,
     write_record,
 )
-from sa_study.tuning.budget import Meter
-from sa_study.tuning.search.samplers import ask, reseed, suggest
+from sa_study.tuning.budget import BudgetTracker
+from sa_study.tuning.search.suggest import ask, reseed, suggest
 
 Direction = Literal["maximize", "minimize"]
 
@@ -55,7 +55,7 @@ def create_study(
         study.set_user_attr(name, value)
 
 
-class StudySearch(Searcher):
+class StudySearcher(Searcher):
     """Suggests interrupted trials first, then new ones, and keeps the database of what they reported.
 
     A trial is one row of the database from its first epoch to its end, however often the study is launched.
@@ -67,7 +67,7 @@ class StudySearch(Searcher):
         storage: The study's database, made by `create_study`; trials that are running in it were interrupted.
         seed: Each suggestion depends on it, the trial's number and the results so far.
         session: Folder of this launch's trials in their storage.
-        meter: Knows how many trials may run at a time, and when the launch is to end.
+        tracker: Knows how many trials may run at a time, and when the launch is to end.
 
     Attributes:
         study: The Optuna study.
@@ -81,7 +81,7 @@ class StudySearch(Searcher):
         storage: optuna.storages.BaseStorage,
         seed: int,
         session: str,
-        meter: Meter,
+        tracker: BudgetTracker,
         minimize: str | None = None,
     ):
         super().__init__(metric=metric, mode="max")
@@ -91,7 +91,7 @@ class StudySearch(Searcher):
         self._minimize = minimize
         self._seed = seed
         self._session = session
-        self._meter = meter
+        self._tracker = tracker
         self._trials: dict[str, Trial] = {}
         self._records: dict[str, TrialRecord] = {}
         self._running: set[str] = set()
@@ -108,9 +108,9 @@ class StudySearch(Searcher):
         Returns:
             The configuration; None while every slot is taken; `FINISHED` when no further trial is to begin.
         """
-        if self._meter.over:
+        if self._tracker.stop_reason:
             return Searcher.FINISHED
-        if len(self._running) >= self._meter.slots():
+        if len(self._running) >= self._tracker.slots():
             return None
         interrupted = self._interrupted.popleft() if self._interrupted else None
         if interrupted:
@@ -145,14 +145,14 @@ class StudySearch(Searcher):
         trial, record = self._trials[trial_id], self._records[trial_id]
         figures = {name: result[name] for name in _reported(result)}
         checkpoint = f"{self._session}/{trial_folder(trial.number)}/{result['checkpoint_dir_name']}"
-        record = record.after_epoch(figures, self._figure, checkpoint, gpus=self._meter.gpus)
+        record = record.after_epoch(figures, self._figure, checkpoint, gpus=self._tracker.gpus)
         self._records[trial_id] = dataclasses.replace(
             record,
             stopped=stopped,
             accumulate=int(result.get(names.ACCUMULATE, record.accumulate)),
             notes=[*record.notes, *result.get(names.NOTES, [])],
         )
-        self._meter.add_epoch(figures[names.SECONDS])
+        self._tracker.add_epoch(figures[names.SECONDS])
 
     def record_failure(self, trial_id: str, reason: str) -> None:
         """Takes in why a trial cannot go on; `commit` writes it down."""
@@ -188,7 +188,7 @@ class StudySearch(Searcher):
                 trial._trial_id, step_of(record.last[names.PROGRESS]), record.last[self._figure]
             )
         write_record(trial, record)
-        self.study.set_user_attr(f"{LAUNCH}{self._session}", self._meter.to_dict())
+        self.study.set_user_attr(f"{LAUNCH}{self._session}", self._tracker.to_dict())
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -228,7 +228,9 @@ def _reported(result: Mapping[str, Any]) -> list[str]:
     return [name for name in result if name in reported or name.split("/")[0] == names.LOSS]
 
 
-def settle(storage: optuna.storages.BaseStorage, metric: str, minimize: str | None = None) -> None:
+def finish_decided_trials(
+    storage: optuna.storages.BaseStorage, metric: str, minimize: str | None = None
+) -> None:
     """Ends trials that an earlier launch had decided to end, but was killed before it did."""
     study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

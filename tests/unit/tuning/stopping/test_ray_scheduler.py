@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import read_record
-from sa_study.tuning.budget import Budget, Meter
-from sa_study.tuning.search import search
-from sa_study.tuning.search.search import StudySearch, create_study, settle
-from sa_study.tuning.stopping.scheduler import StudyScheduler
+from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.search import ray_searcher
+from sa_study.tuning.search.ray_searcher import StudySearcher, create_study, finish_decided_trials
+from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 
 EPOCHS = 4
 SPACE = SearchSpace(
@@ -37,13 +37,15 @@ class Launch:
         self.storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
         if session == "session_1":
             create_study(self.storage)
-        settle(self.storage, "mAP")
+        finish_decided_trials(self.storage, "mAP")
         self.slots = slots
         earlier = self.trials
-        self.meter = Meter(budget or Budget(), map(read_record, earlier), lambda: self.slots, gpus=0.5)
+        self.tracker = BudgetTracker(
+            budget or Budget(), map(read_record, earlier), lambda: self.slots, gpus=0.5
+        )
         options: Any = {"space": SPACE, "metric": "mAP", "storage": self.storage, "seed": 0}
-        self.search = StudySearch(**options, session=session, meter=self.meter)
-        self.scheduler = StudyScheduler(SPACE.scheduler, "mAP", self.search, self.meter, earlier)
+        self.search = StudySearcher(**options, session=session, tracker=self.tracker)
+        self.scheduler = StudyScheduler(SPACE.scheduler, "mAP", self.search, self.tracker, earlier)
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -134,7 +136,7 @@ def test_an_epoch_reported_but_not_recorded_is_decided_when_it_is_run_again(
     trial = launch.begin()
     launch.epoch(trial, 1, 0.1)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # it dies between the two writes
-        patch.setattr(search, "write_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(ray_searcher, "write_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         launch.epoch(trial, 2, 0.1)
     assert launch.trials[1].intermediate_values == {250: 0.1, 500: 0.1}
     again = Launch(database, "session_2")
@@ -151,7 +153,7 @@ def test_a_spent_budget_stops_every_trial_at_its_next_checkpoint(database: Path)
     assert launch.epoch(one, 2, 0.5) == "STOP", "the third epoch of all"
     assert launch.begin() == "FINISHED"
     assert launch.epoch(two, 2, 0.5) == "STOP"
-    assert launch.meter.over == "the budget of 3 epochs is spent"
+    assert launch.tracker.stop_reason == "the budget of 3 epochs is spent"
     assert [trial.state.name for trial in launch.trials] == ["RUNNING", "RUNNING"]
     again = Launch(database, "session_2", budget=Budget(epochs=100))
     first, second = again.begin(), again.begin()
@@ -175,7 +177,7 @@ def test_a_fault_that_no_trial_escapes_ends_the_launch_and_loses_nothing(databas
     launch.epoch(trial, 1, 0.5)
     assert launch.report(trial, {"mAP": float("nan"), names.HALT: "no room"}) == "STOP"
     assert launch.epoch(other, 1, 0.5) == "STOP"
-    assert launch.meter.failed and launch.meter.over == "trial 0: no room"
+    assert launch.tracker.aborted and launch.tracker.stop_reason == "trial 0: no room"
     assert [t.state.name for t in launch.trials] == ["RUNNING", "RUNNING"]
     assert read_record(launch.trials[0]).last[names.EPOCH] == 1
 

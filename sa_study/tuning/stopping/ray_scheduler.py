@@ -12,9 +12,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from sa_study.metrics import names
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE, progress_of, read_record, step_of
-from sa_study.tuning.budget import Meter
+from sa_study.tuning.budget import BudgetTracker
 from sa_study.tuning.launch.memory import MemoryKills
-from sa_study.tuning.search.search import StudySearch
+from sa_study.tuning.search.ray_searcher import StudySearcher
 from sa_study.tuning.stopping.rules import make_rule
 
 
@@ -28,7 +28,7 @@ class StudyScheduler(FIFOScheduler):
         scheduler: The space's choice.
         metric: The figure that is maximised.
         search: Records what is decided.
-        meter: Tells when the launch is to end.
+        tracker: Tells when the launch is to end.
         earlier: Trials of earlier launches; the rule is told what they reported, which Ray does not keep.
         kills: Tells whether a trial's process ended for lack of memory; None where nobody asks.
     """
@@ -37,15 +37,15 @@ class StudyScheduler(FIFOScheduler):
         self,
         scheduler: Scheduler,
         metric: str,
-        search: StudySearch,
-        meter: Meter,
+        search: StudySearcher,
+        tracker: BudgetTracker,
         earlier: Iterable[FrozenTrial] = (),
         kills: MemoryKills | None = None,
     ):
         super().__init__()  # type: ignore[no-untyped-call]
         self._rule = make_rule(scheduler, metric)
         self._search = search
-        self._meter = meter
+        self._tracker = tracker
         self._kills = kills
         for trial in earlier:
             # A value beyond the record belongs to an epoch that will be run again.
@@ -63,7 +63,7 @@ class StudyScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether a trial goes on."""
         if names.HALT in result:
-            self._meter.halt(f"trial {trial.config['number']}: {result[names.HALT]}")
+            self._tracker.abort(f"trial {trial.config['number']}: {result[names.HALT]}")
             return TrialScheduler.STOP
         if names.FAILURE in result:
             self._search.record_failure(trial.trial_id, str(result[names.FAILURE]))
@@ -74,7 +74,7 @@ class StudyScheduler(FIFOScheduler):
         finished = result[names.PROGRESS] >= 100
         stopped = decision == TrialScheduler.STOP and not finished
         self._search.record_epoch(trial.trial_id, result, stopped=stopped)
-        goes_on = not (stopped or finished or self._meter.over)
+        goes_on = not (stopped or finished or self._tracker.stop_reason)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
