@@ -22,7 +22,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-from harness import finish, options, seconds, table
+from harness import argument_parser, finish, seconds, table
 from numpy.typing import NDArray
 from simulation.rankings import (
     MOST_QUERIES,
@@ -346,7 +346,7 @@ def failures(found: Row) -> list[str]:
 
 
 def main() -> None:
-    parser = options(__doc__, "coverage")
+    parser = argument_parser(__doc__, "coverage")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, metavar="N")
     arguments = parser.parse_args()
     found: Row = {}

@@ -123,7 +123,7 @@ def measure(records: Sequence[ImageRecord], rounds: int) -> dict[str, Any]:
     taken: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way in WAYS:
-            taken[way].append(harness.apart(once, way, records))
+            taken[way].append(harness.in_fresh_process(once, way, records))
     return {
         "images": len(records),
         "bytes_an_image": statistics.mean(record.path.stat().st_size for record in records),
@@ -154,7 +154,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = harness.options(__doc__, "decoding")
+    parser = harness.argument_parser(__doc__, "decoding")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="Market-1501; default: drawn images")
     parser.add_argument("--images", type=int, default=MARKET, help="most images; default %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="the median counts; default %(default)s")

@@ -1,6 +1,6 @@
-"""What the benchmarks share: options, clocks, peak memory, a plain table, and the JSON beside it.
+"""Shared by the benchmarks: command-line options, timing, peak memory, text tables and the results' JSON.
 
-Needs the standard library, numpy and torch alone, so that a bare machine with a GPU can run what imports it.
+Needs numpy and torch alone, so that the benchmarks of training and ranking run on a machine without Ray.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import platform
+import re
 import statistics
 import sys
 import time
@@ -27,30 +27,30 @@ sys.path.insert(0, str(ROOT))  # sa_study, wherever the script is started
 T = TypeVar("T")
 
 
-def options(doc: str | None, name: str) -> argparse.ArgumentParser:
-    """A parser with the benchmark's own text as help, and `--json`."""
+def argument_parser(doc: str | None, name: str) -> argparse.ArgumentParser:
+    """Returns a parser with the benchmark's docstring as help, and `--json`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = ROOT / "runs" / "benchmarks" / f"{name}.json"
     parser.add_argument(
-        "--json", type=Path, default=default, metavar="FILE", help="figures; default %(default)s"
+        "--json", type=Path, default=default, metavar="FILE", help="result; default %(default)s"
     )
     return parser
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The wall-clock time of one call, that of the GPU's work included."""
-    wait()
+    """Measures the wall-clock time of one call, including the GPU work that it starts."""
+    synchronize()
     start = time.perf_counter()
     work()
-    wait()
+    synchronize()
     return time.perf_counter() - start
 
 
-def in_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of several pieces of work, taken in turns, so that a machine that slows down slows them all.
+def alternating_seconds(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Times several functions in turns, so that a machine that slows down slows all of them.
 
     Returns:
-        By name the seconds of every round; a round before them warms up.
+        The seconds of each round, by name. One round before them warms up.
     """
     for work in works.values():
         work()
@@ -62,23 +62,23 @@ def in_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median over rounds of ours to theirs."""
+    """The median over the rounds of `ours / theirs`."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
-def wait() -> None:
-    """Waits for the GPU, where there is one."""
+def synchronize() -> None:
+    """Waits for the GPU's work, if there is a GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 @contextmanager
 def peak_memory() -> Iterator[dict[str, float]]:
-    """Measures the peak of resident memory within, beyond what the process held at its beginning.
+    """Measures the peak resident memory of the code inside the `with` block. Linux only.
 
     Yields:
-        A dict that afterwards holds `before_mib`, `peak_mib` and `growth_mib`; on a GPU also `gpu_mib`, the
-        growth of PyTorch's allocations there. Linux only: its high-water mark can be set back.
+        A dict that after the block holds `before_mib`, `peak_mib` and `growth_mib` (their difference); with a
+        GPU also `gpu_mib`, the growth of PyTorch's allocations there.
     """
     found: dict[str, float] = {}
     Path("/proc/self/clear_refs").write_text("5")
@@ -94,19 +94,19 @@ def peak_memory() -> Iterator[dict[str, float]]:
         found["gpu_mib"] = (torch.cuda.max_memory_allocated() - gpu_before) / 2**20
 
 
-def apart(function: Callable[..., T], *arguments: Any) -> T:
-    """Calls a module's function in a fresh process, whose memory nothing else has touched."""
+def in_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a module-level function in a new process, so that earlier work does not affect its memory."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def fitted_exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
-    """The exponent of the power law that fits costs by size best, in logarithms."""
+    """Fits costs = c · sizes^exponent by least squares on logarithms and returns the exponent."""
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table of plain text: the first column at the left, the others at the right."""
+    """Formats a plain-text table: the first column left-aligned, the others right-aligned."""
     cells = [[str(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
     lines = [
@@ -118,31 +118,36 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     return "\n".join([title, "", lines[0], "  ".join("-" * width for width in widths), *lines[1:], ""])
 
 
-def finish(result: Mapping[str, Any], path: Path, *tables: str) -> None:
-    """Prints the tables and writes the figures with the machine's description."""
+def row(what: str, measured: str, compared: str = "") -> dict[str, str]:
+    """A row for docs/benchmarks.md: what was measured, its value, and what to compare it with."""
+    return {"what": what, "measured": measured, "compared": compared}
+
+
+def finish(
+    figures: Mapping[str, Any], path: Path, *tables: str, rows: Sequence[Mapping[str, str]] = ()
+) -> None:
+    """Prints the tables and writes the result as JSON.
+
+    Args:
+        figures: Everything measured, as plain values.
+        path: File to write.
+        tables: Printed as they are.
+        rows: Rows for docs/benchmarks.md; see `row`.
+    """
+    from sa_study.provenance import describe_run
+
     for text in tables:
         sys.stdout.write(f"{text}\n")
+    run = describe_run()
+    run["command"] = _published(run["command"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**result, "machine": machine()}, indent=2) + "\n")
+    path.write_text(json.dumps({"run": run, "rows": list(rows), "figures": figures}, indent=2) + "\n")
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores, GPU and versions."""
-    from sa_study.utils.machine import usable_cpus
-
-    return {
-        "processor": _processor(),
-        "cores": usable_cpus(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def _processor() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return names[0].partition(":")[2].strip() if names else platform.machine()
+def _published(command: str) -> str:
+    """The command as the documents show it, without paths of this machine."""
+    command = re.sub(r" --json[= ]\S+", "", command)
+    return "python benchmarks/" + re.sub(r"(--data-dir)[= ]\S+", r"\1 DIR", command)
 
 
 def _status_mib(field: str) -> float:

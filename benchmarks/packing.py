@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import torch
-from harness import finish, options, table
+from harness import argument_parser, finish, table
 from training import PAPER, SMALL, random_data
 
 from sa_study.settings.run import Settings
@@ -73,7 +73,7 @@ def measure(trials: int, steps: int, epochs: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = options(__doc__, "packing")
+    parser = argument_parser(__doc__, "packing")
     cuda = torch.cuda.is_available()
     default = "1,2,4,8" if cuda else "1,2,4"
     parser.add_argument("--trials", default=default, help="numbers of trials at a time; default %(default)s")

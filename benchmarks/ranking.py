@@ -19,7 +19,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import apart, finish, in_turns, options, peak_memory, ratio, seconds, table
+from harness import (
+    alternating_seconds,
+    argument_parser,
+    finish,
+    in_fresh_process,
+    peak_memory,
+    ratio,
+    seconds,
+    table,
+)
 from market import MARKET, MSMT17, TestSet, market_like
 from numpy.typing import NDArray
 from plain.ranking import plain_evaluator, scikit_learn_map
@@ -41,7 +50,7 @@ def figures(distances: NDArray[np.float32], data: TestSet) -> RankingMetrics:
 def from_distances(data: TestSet, checked: int, rounds: int) -> dict[str, Any]:
     """Times from given distances; on a subset of queries, the figures beside those of others."""
     distances = np.concatenate([block.numpy() for _, block in squared_euclidean_blocks(*data.on("cpu"))])
-    taken = in_turns(
+    taken = alternating_seconds(
         {
             "figures": lambda: figures(distances, data),
             "argsort": lambda: np.argsort(distances, axis=1),
@@ -80,7 +89,7 @@ def from_features(data: TestSet, device: str, columns: int, rounds: int) -> dict
             for rows in (data.query, data.gallery)
         )
     product = torch.empty(len(query), len(gallery), device=device)
-    taken = in_turns(
+    taken = alternating_seconds(
         {
             "ranking": lambda: rank_features(query, gallery, *data.labels),
             "product": lambda: torch.mm(query, gallery.T, out=product),
@@ -100,7 +109,7 @@ def large(device: str, columns: int) -> dict[str, Any]:
     """Time and memory at MSMT17's size beside the time at Market-1501's, in this process."""
     data = market_like(columns)
     query, gallery = data.on(device)
-    small = in_turns({"": lambda: rank_features(query, gallery, *data.labels)}, rounds=3)[""]
+    small = alternating_seconds({"": lambda: rank_features(query, gallery, *data.labels)}, rounds=3)[""]
     data = market_like(columns, **MSMT17)
     query, gallery = data.on(device)
     with peak_memory() as memory:
@@ -175,7 +184,7 @@ def tables(result: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    parser = options(__doc__, "ranking")
+    parser = argument_parser(__doc__, "ranking")
     parser.add_argument("--quick", action="store_true", help="without MSMT17's size and 12,288 columns")
     parser.add_argument("--rounds", type=int, default=5, help="of each timing; the median counts")
     parser.add_argument("--checked", type=int, default=100, help="queries compared with other evaluators")
@@ -187,7 +196,7 @@ def main() -> None:
     result = {
         "distances": from_distances(data, chosen.checked, chosen.rounds),
         "features": features,
-        "large": [] if chosen.quick else [apart(large, device, 512) for device in DEVICES],
+        "large": [] if chosen.quick else [in_fresh_process(large, device, 512) for device in DEVICES],
     }
     finish(result, chosen.json, *tables(result))
 

@@ -17,7 +17,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import apart, finish, in_turns, options, peak_memory, ratio, seconds, table
+from harness import (
+    alternating_seconds,
+    argument_parser,
+    finish,
+    in_fresh_process,
+    peak_memory,
+    ratio,
+    seconds,
+    table,
+)
 from market import MARKET, market_like
 from numpy.typing import NDArray
 
@@ -87,7 +96,7 @@ def ours(device: str, rounds: int) -> dict[str, Any]:
     with peak_memory() as memory:
         rerank_features(query, gallery)
     images = torch.cat([query, gallery])
-    taken = in_turns(
+    taken = alternating_seconds(
         {
             "reranking": lambda: rerank_features(query, gallery),
             "distances": lambda: [None for _ in squared_euclidean_blocks(images, images, reuse=True)],
@@ -157,7 +166,7 @@ def tables(result: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    parser = options(__doc__, "reranking")
+    parser = argument_parser(__doc__, "reranking")
     parser.add_argument("--full-numpy", action="store_true", help="time the usual one at full size too")
     parser.add_argument(
         "--rounds", type=int, default=3, help="of each timing at full size; the median counts"
@@ -167,8 +176,8 @@ def main() -> None:
     result = {
         "size": list(FULL),
         "columns": COLUMNS,
-        "ours": [apart(ours, device, chosen.rounds) for device in DEVICES],
-        "usual": [apart(usual, *size) for size in sizes],
+        "ours": [in_fresh_process(ours, device, chosen.rounds) for device in DEVICES],
+        "usual": [in_fresh_process(usual, *size) for size in sizes],
     }
     finish(result, chosen.json, *tables(result))
 

@@ -67,7 +67,7 @@ def table(section: str, result: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = harness.options(__doc__, "scaling")
+    parser = harness.argument_parser(__doc__, "scaling")
     parser.add_argument("--only", metavar="SECTIONS", help=f"some of {','.join(SECTIONS)}")
     options = parser.parse_args()
     chosen = options.only.split(",") if options.only else list(SECTIONS)

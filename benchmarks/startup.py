@@ -46,7 +46,7 @@ def measure(runs: int, trials: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="startup_") as place:
         study = write_study(Path(place) / "study", trials).root
         works = {name: lambda c=command: run(c) for name, command in commands(study).items()}
-        taken = harness.in_turns(works, runs)
+        taken = harness.alternating_seconds(works, runs)
     rows = {
         name: {"median": statistics.median(seconds), "worst": max(seconds)} for name, seconds in taken.items()
     }
@@ -66,7 +66,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = harness.options(__doc__, "startup")
+    parser = harness.argument_parser(__doc__, "startup")
     parser.add_argument("--runs", type=int, default=5, help="processes of each command; default %(default)s")
     parser.add_argument("--trials", type=int, default=200, help="of the study; default %(default)s")
     options = parser.parse_args()

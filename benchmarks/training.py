@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import finish, in_turns, options, ratio, table
+from harness import alternating_seconds, argument_parser, finish, ratio, table
 from plain.pipeline import PlainTraining, draw_files
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -118,7 +118,7 @@ def matrix_rate(precision: str) -> float:
         size, size, device="cuda" if cuda else "cpu", dtype=torch.bfloat16 if precision == "bf16" else None
     )
     with float32_products(precision):
-        taken = in_turns({"product": lambda: factor @ factor}, rounds=5)["product"]
+        taken = alternating_seconds({"product": lambda: factor @ factor}, rounds=5)["product"]
     return 2.0 * size**3 / min(taken)
 
 
@@ -129,7 +129,7 @@ def measure_case(
     images, work = steps * settings.batch_size, operations(settings)
     for variant, changed in variants(compiled):
         one = dataclasses.replace(settings, **changed)
-        taken = in_turns(pieces(one, steps), rounds)
+        taken = alternating_seconds(pieces(one, steps), rounds)
         rate = {piece: images / statistics.median(values) for piece, values in taken.items()}
         rows.append(
             {
@@ -160,7 +160,7 @@ def measure_usual(name: str, settings: Settings, steps: int, rounds: int) -> lis
                 "ours": ours["training"],
                 "our loader": ours["loader"],
             }
-            taken = in_turns(works, rounds)
+            taken = alternating_seconds(works, rounds)
             rate = {piece: images / statistics.median(values) for piece, values in taken.items()}
             rows.append({"case": name, "workers": workers, "images_per_second": rate})
     return rows
@@ -212,7 +212,7 @@ def tables(result: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    parser = options(__doc__, "training")
+    parser = argument_parser(__doc__, "training")
     parser.add_argument("--steps", type=int, default=16, help="steps of an epoch; at least 8")
     parser.add_argument("--rounds", type=int, default=2, help="rounds; medians count")
     parser.add_argument("--compile", action="store_true", help="also torch.compile on a CPU; a minute more")

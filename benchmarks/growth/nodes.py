@@ -69,7 +69,7 @@ class Clock:
 
 def nodes() -> list[dict[str, float]]:
     """Clusters of more and more nodes, each with as many trials a node."""
-    return [harness.apart(_nodes, count) for count in NODES]
+    return [harness.in_fresh_process(_nodes, count) for count in NODES]
 
 
 def _nodes(count: int) -> dict[str, float]:

@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 def gallery() -> list[dict[str, float]]:
     """Ranking and re-ranking of as many queries in larger and larger galleries."""
-    return [harness.apart(_gallery, count) for count in GALLERY]
+    return [harness.in_fresh_process(_gallery, count) for count in GALLERY]
 
 
 def _gallery(count: int) -> dict[str, float]:

@@ -36,12 +36,12 @@ def images() -> list[dict[str, float]]:
     """Decoding, and one epoch's batches on the CPU."""
     with tempfile.TemporaryDirectory(prefix="scaling_") as place:
         records = draw_images(Path(place), max(IMAGES))
-        return [harness.apart(_images, records[:count]) for count in IMAGES]
+        return [harness.in_fresh_process(_images, records[:count]) for count in IMAGES]
 
 
 def identities() -> list[dict[str, float]]:
     """A training step of a small network, and its checkpoint."""
-    return [harness.apart(_identities, count) for count in IDENTITIES]
+    return [harness.in_fresh_process(_identities, count) for count in IDENTITIES]
 
 
 def _images(records: Sequence[ImageRecord]) -> dict[str, float]:

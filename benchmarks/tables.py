@@ -1,0 +1,94 @@
+"""Makes the tables of docs/benchmarks.md from the results in benchmarks/results.
+
+Usage: python benchmarks/tables.py [RESULT.json ...]
+
+Results that are named, such as runs/benchmarks/ranking.json, are copied to benchmarks/results first. A result
+holds `rows` (see `harness.row`) and either `run` (command, machine, time, commit) or, where the figures were
+copied from an earlier document, `source`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+TABLES = {
+    "speed": ("training", "packing", "ranking", "reranking", "decoding", "startup", "scaling"),
+    "gpu": ("training_gpu", "packing_gpu", "ranking_gpu", "reranking_gpu"),
+    "trust": ("coverage",),
+    "studies": ("sample_data", "demo_confirm", "faults", "overhead", "memory", "search_efficiency"),
+    "market": ("market_resume", "market_confirm", "market_test"),
+}
+"""Names of results by table of the page."""
+
+RAW = "runs"
+"""Key of figures that are too large to be committed."""
+
+BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def take(path: Path) -> None:
+    """Copies a result to benchmarks/results without its raw figures; a GPU's under a name of its own."""
+    result = json.loads(path.read_text())
+    result["figures"].pop(RAW, None)
+    suffix = "_gpu" if result["run"]["hardware"]["gpus"] and f"{path.stem}_gpu" in TABLES["gpu"] else ""
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    (RESULTS / f"{path.stem}{suffix}.json").write_text(f"{text}\n")
+
+
+def table(names: Iterable[str]) -> str:
+    """A Markdown table of results, and where they come from; results that do not exist yet are named."""
+    lines = ["| measured | result | for comparison | command |", "|---|---|---|---|"]
+    origins: dict[str, list[str]] = {}
+    for name in names:
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            script = name.removesuffix("_gpu")
+            lines.append(f"| {script} | not measured yet | | `python benchmarks/{script}.py` |")
+            continue
+        result = json.loads(path.read_text())
+        command = result.get("run", result.get("source"))["command"]
+        for row in result["rows"]:
+            lines.append(f"| {row['what']} | {row['measured']} | {row['compared']} | `{command}` |")
+        origins.setdefault(origin(result), []).append(name)
+    notes = [f"{', '.join(found)}: {where}." for where, found in origins.items()]
+    return "\n".join([*lines, "", *(f"*{note}*\n" for note in notes)])
+
+
+def origin(result: dict[str, Any]) -> str:
+    """Machine, versions, date and commit of a result, in words."""
+    if "source" in result:
+        source = result["source"]
+        return f"copied from {source['document']} at commit {source['commit']} ({source['machine']})"
+    run, hardware = result["run"], result["run"]["hardware"]
+    machine = ", ".join(hardware["gpus"]) or f"{hardware['cpus']} cores of {hardware['cpu']}"
+    git = run["git"]
+    commit = f"commit {git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else "no commit"
+    return f"{machine}, PyTorch {run['packages']['torch']}, {run['time'][:10]}, {commit}"
+
+
+def filled(page: str) -> str:
+    """The page with its tables made from the results."""
+    return BLOCK.sub(lambda found: f"{found[1]}{table(TABLES[found[2]])}\n{found[3]}", page)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json", help="results to take in")
+    for path in parser.parse_args().results:
+        take(path)
+    PAGE.write_text(filled(PAGE.read_text()))
+
+
+if __name__ == "__main__":
+    main()
