@@ -11,8 +11,8 @@ from sa_study.provenance import note_launch
 from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml, write_yaml
 from sa_study.training.checkpoint import load_checkpoint, save_checkpoint
+from sa_study.training.epoch_loggers import start_loggers
 from sa_study.training.score import best_epoch
-from sa_study.training.tensorboard.writer import RunWriter
 from sa_study.training.trainer import Trainer
 from sa_study.utils.errors import ConfigError, StudyFolderError, WeightsError
 from sa_study.utils.progress import ProgressCallback
@@ -31,7 +31,6 @@ class RunFolder:
         self.provenance = root / "provenance.json"
         self.last = root / "last.pt"
         self.best = root / "best.pt"
-        self.tensorboard = root / "tensorboard"
         self.evaluation = root / "evaluation.json"
 
     def _is_strange(self, path: Path) -> bool:
@@ -134,7 +133,7 @@ def train(
     folder.root.mkdir(parents=True, exist_ok=True)
     write_yaml(folder.config, settings.to_dict())
     note_launch(folder.provenance, data.store.fingerprint)
-    writer = RunWriter(folder.tensorboard, trainer.epoch + 1)
+    loggers = start_loggers(folder.root, first_epoch=trainer.epoch + 1)
     while not trainer.finished:
         figures = trainer.run_epoch()
         checkpoint = trainer.checkpoint()
@@ -142,10 +141,11 @@ def train(
             # Before last.pt: a run killed between the two repeats the epoch, so neither is ever lost.
             save_checkpoint(folder.best, checkpoint.weights_only())
         save_checkpoint(folder.last, checkpoint)
-        writer.write_epoch(figures)
+        for logger in loggers:
+            logger.log_epoch(figures)
         on_epoch(figures)
     best = best_epoch(trainer.history, settings.metric)
-    writer.close(
-        {"lr": settings.lr, "dropout": settings.dropout, "epochs": settings.epochs}, best, "COMPLETE"
-    )
+    shown = {"lr": settings.lr, "dropout": settings.dropout, "epochs": settings.epochs}
+    for logger in loggers:
+        logger.close(shown, best, "COMPLETE")
     return best

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from sa_study.training.tensorboard.writer import RunWriter
+from sa_study.training.tensorboard.writer import TensorBoardLogger
 
 METRIC = "mAP"
 COMPLETE, PRUNED, FAIL = 0, 1, 2
@@ -84,9 +84,9 @@ def events(study: Path, number: int) -> Path:
 def rewrite_curves(study: Path, number: int, **changes: float) -> None:
     """Writes a trial's curves anew, without the record at its end."""
     shutil.rmtree(events(study, number))
-    writer = RunWriter(events(study, number))
+    writer = TensorBoardLogger(study, f"trial_{number:04d}")
     for row in results(study, number):
-        writer.write_epoch({**row, **changes})
+        writer.log_epoch({**row, **changes})
     writer._writer.close()
 
 

@@ -33,26 +33,41 @@ _LAYOUT = {
 }
 """Charts of TensorBoard's Custom Scalars tab, each with the tags it takes as regular expressions."""
 
+FOLDER = "tensorboard"
+"""Name of the folder of event files in a run's or a study's folder."""
 
-class RunWriter:
-    """Writes one training run's curves.
+_EVENT_FILES = "events.out.tfevents.*"
 
-    Args:
-        folder: The run's own folder of event files.
-        first_epoch: Curves of an earlier launch are kept up to here and continued.
-    """
 
-    def __init__(self, folder: Path, first_epoch: int = 1):
-        self._folder = str(folder)
+class TensorBoardLogger:
+    """Writes a run's curves and its line in HParams; an `EpochLogger`, whose arguments it takes."""
+
+    def __init__(self, folder: Path, run: str = "", first_epoch: int = 1):
+        self._folder = str(folder / FOLDER / run)
         self._begin(first_epoch)
+
+    @staticmethod
+    def start_study(folder: Path, search: Mapping[str, Parameter]) -> None:
+        """Writes what belongs to all trials: HParams' columns and the layout of Custom Scalars.
+
+        Args:
+            folder: Folder of the study; what an earlier launch wrote of this is replaced.
+            search: The searched settings, HParams' first columns.
+        """
+        earlier = list((folder / FOLDER).glob(_EVENT_FILES))
+        with SummaryWriter(str(folder / FOLDER)) as writer:
+            writer._get_file_writer().add_summary(columns(search))
+            writer.add_custom_scalars(_LAYOUT)
+        for path in earlier:
+            path.unlink()
 
     def _begin(self, epoch: int) -> None:
         # Of what was written from this epoch on, TensorBoard shows only what comes now.
         self._writer = SummaryWriter(self._folder, purge_step=epoch)
         self._next = epoch
 
-    def write_epoch(self, figures: Mapping[str, Any]) -> None:
-        """Writes an epoch's figures at its number; one that was run again takes its place."""
+    def log_epoch(self, figures: Mapping[str, Any]) -> None:
+        """Writes an epoch's figures at its number; an epoch that was run again replaces its first run."""
         if (epoch := int(figures[names.EPOCH])) < self._next:
             self._writer.close()
             self._begin(epoch)
@@ -71,7 +86,7 @@ class RunWriter:
         Args:
             settings: The searched settings of the run.
             best: The best epoch's figures; empty when there is none.
-            state: How the run ended, e.g. `COMPLETE`.
+            state: How the run ended: `COMPLETE`, `PRUNED` or `FAIL`.
         """
         events = self._writer._get_file_writer()
         events.add_summary(session_start({**settings, "state": state}))
@@ -80,21 +95,6 @@ class RunWriter:
                 self._writer.add_scalar(f"best/{name}", float(best[name]), int(best[names.EPOCH]))
         events.add_summary(session_end(failed=state == "FAIL"))
         self._writer.close()
-
-
-def write_overview(folder: Path, search: Mapping[str, Parameter]) -> None:
-    """Writes what belongs to all runs of a folder: HParams' columns and the layout of Custom Scalars.
-
-    Args:
-        folder: The folder of the runs' folders; what an earlier launch wrote of this is replaced.
-        search: The searched settings, HParams' first columns.
-    """
-    earlier = list(folder.glob("events.out.tfevents.*"))
-    with SummaryWriter(str(folder)) as writer:
-        writer._get_file_writer().add_summary(columns(search))
-        writer.add_custom_scalars(_LAYOUT)
-    for path in earlier:
-        path.unlink()
 
 
 def write_images(folder: Path, images: Mapping[str, NDArray[np.uint8]], step: int = 0) -> None:
@@ -112,7 +112,7 @@ def write_images(folder: Path, images: Mapping[str, NDArray[np.uint8]], step: in
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise ValueError(f"{tag}: {image.dtype} {image.shape} is not uint8, height × width × 3")
     target = folder / "pictures"
-    earlier = list(target.glob("events.out.tfevents.*"))
+    earlier = list(target.glob(_EVENT_FILES))
     with SummaryWriter(str(target)) as writer:
         for tag, image in images.items():
             writer.add_image(tag, image, step, dataformats="HWC")

@@ -1,4 +1,4 @@
-"""What happens while Ray runs: TensorBoard curves, and an event for whoever watches."""
+"""What happens while Ray runs: every epoch is logged, and events are announced to whoever watches."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ray import tune
 
 from sa_study.metrics import names
 from sa_study.study.records import TrialEvent, trial_folder
-from sa_study.training.tensorboard.writer import RunWriter
+from sa_study.training.epoch_loggers import EpochLogger, start_loggers
 from sa_study.tuning.search.ray_searcher import StudySearcher
 
 
 class StudyCallback(tune.Callback):
-    """Writes curves and announces events.
+    """Logs epochs and announces events.
 
     Args:
-        tensorboard: Folder of the study's event files.
+        folder: Folder of the study.
         search: Keeps the trials' records.
         announce: Called with every event.
         secure: Called when a trial ends or pauses, to copy the database.
@@ -26,16 +26,16 @@ class StudyCallback(tune.Callback):
 
     def __init__(
         self,
-        tensorboard: Path,
+        folder: Path,
         search: StudySearcher,
         announce: Callable[[TrialEvent], None],
         secure: Callable[[], None],
     ):
-        self._folder = tensorboard
+        self._folder = folder
         self._search = search
         self._announce = announce
         self._secure = secure
-        self._writers: dict[int, RunWriter] = {}
+        self._loggers: dict[int, list[EpochLogger]] = {}
         self._closed: set[int] = set()
         self._furthest: dict[str, int] = {}
 
@@ -49,7 +49,8 @@ class StudyCallback(tune.Callback):
         """Writes an epoch's figures, or a trial's failure; the database, which decides, comes last."""
         if names.EPOCH in result:
             self._forgive(trial, result[names.EPOCH])
-            self._writer(trial, result[names.EPOCH]).write_epoch(result)
+            for logger in self._loggers_of(trial, result[names.EPOCH]):
+                logger.log_epoch(result)
         elif names.FAILURE not in result:
             return
         if self._search.record(trial.trial_id).over:
@@ -74,11 +75,11 @@ class StudyCallback(tune.Callback):
         )
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Closes the curves of a trial that ran out or was stopped."""
+        """Ends the log of a trial that ran out or was stopped."""
         self._end(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Closes the curves of a trial whose process died too often."""
+        """Ends the log of a trial whose process died too often."""
         self._end(trial)
 
     def _forgive(self, trial: Any, epoch: int) -> None:
@@ -87,16 +88,17 @@ class StudyCallback(tune.Callback):
             self._furthest[trial.trial_id] = epoch
             trial.run_metadata.num_failures = 0
 
-    def _writer(self, trial: Any, epoch: int) -> RunWriter:
+    def _loggers_of(self, trial: Any, epoch: int) -> list[EpochLogger]:
         number = trial.config["number"]
-        if number not in self._writers:
-            self._writers[number] = RunWriter(self._folder / trial_folder(number), epoch)
-        return self._writers[number]
+        if number not in self._loggers:
+            self._loggers[number] = start_loggers(self._folder, trial_folder(number), epoch)
+        return self._loggers[number]
 
     def _close(self, trial: Any) -> None:
         record = self._search.record(trial.trial_id)
         state = record.final_state.name
-        self._writer(trial, record.epoch + 1).close(trial.config["suggested"], record.best, state)
+        for logger in self._loggers_of(trial, record.epoch + 1):
+            logger.close(trial.config["suggested"], record.best, state)
         self._closed.add(trial.config["number"])
 
     def _end(self, trial: Any) -> None:

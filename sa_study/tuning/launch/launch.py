@@ -20,7 +20,7 @@ from sa_study.study.lock import driver_lock
 from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
 from sa_study.study.storage import Storage
 from sa_study.study.winner import keep_winner
-from sa_study.training.tensorboard.writer import write_overview
+from sa_study.training.epoch_loggers import EPOCH_LOGGERS
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.callback import StudyCallback
 from sa_study.tuning.launch.cluster import Slots, capacity, connect, slots
@@ -197,9 +197,10 @@ def _run(
     kills = MemoryKills(joined=config.address is not None)
     scheduler = StudyScheduler(config.space.scheduler, config.metric, search, tracker, earlier, kills)
     keep_copy(folder)
-    write_overview(folder.tensorboard, config.space.search)
+    for logger in EPOCH_LOGGERS:
+        logger.start_study(folder.root, config.space.search)
     watcher.begin(config, earlier, room.concurrent)
-    callback = StudyCallback(folder.tensorboard, search, watcher.announce, partial(keep_copy, folder))
+    callback = StudyCallback(folder.root, search, watcher.announce, partial(keep_copy, folder))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": room.cpus, "gpu": room.gpus}),
         tune_config=_tune_config(search, scheduler, left),

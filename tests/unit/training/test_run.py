@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ import yaml
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.settings.run import Settings
+from sa_study.settings.space import Parameter
+from sa_study.training import epoch_loggers
 from sa_study.training.checkpoint import load_checkpoint
 from sa_study.training.run import RunFolder, load_training_data, train
 from sa_study.utils.errors import ConfigError, DataError, StudyFolderError
@@ -68,6 +71,33 @@ def test_a_finished_run_resumed_does_nothing(dataset: ReidDataset, tmp_path: Pat
     before = folder.best.stat().st_mtime_ns
     assert train(SETTINGS, data, folder, resume=True) == best
     assert folder.best.stat().st_mtime_ns == before
+
+
+class Tracker:
+    """Another experiment tracker, as someone would add it."""
+
+    heard: ClassVar[list[Any]] = []
+
+    def __init__(self, folder: Path, run: str, first_epoch: int) -> None:
+        self.heard.append((folder, run, first_epoch))
+
+    @staticmethod
+    def start_study(folder: Path, search: Mapping[str, Parameter]) -> None:
+        pass
+
+    def log_epoch(self, figures: Mapping[str, Any]) -> None:
+        self.heard.append(figures["epoch"])
+
+    def close(self, settings: Mapping[str, Any], best: Mapping[str, float], state: str) -> None:
+        self.heard.append((settings["epochs"], best["epoch"], state))
+
+
+def test_another_tracker_hears_of_every_epoch(
+    dataset: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epoch_loggers, "EPOCH_LOGGERS", (*epoch_loggers.EPOCH_LOGGERS, Tracker))
+    best = train(SETTINGS, load_training_data(dataset, SETTINGS), RunFolder(tmp_path / "run"))
+    assert Tracker.heard == [(tmp_path / "run", "", 1), 1, 2, 3, (3, best["epoch"], "COMPLETE")]
 
 
 def test_the_folder_says_what_was_run(dataset: ReidDataset, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter
 from sa_study.training.tensorboard.tags import tag_of
-from sa_study.training.tensorboard.writer import RunWriter, write_images, write_overview
+from sa_study.training.tensorboard.writer import TensorBoardLogger, write_images
 
 SEARCH = {
     "lr": Parameter("float", 0.01, 0.3, log=True),
@@ -52,8 +52,8 @@ def figures(epoch: Any, value: Any = 0.5) -> dict[str, Any]:
     }
 
 
-def read(folder: Path) -> EventAccumulator:
-    return EventAccumulator(str(folder)).Reload()
+def read(folder: Path, run: str = "") -> EventAccumulator:
+    return EventAccumulator(str(folder / "tensorboard" / run)).Reload()
 
 
 def hparams(events: EventAccumulator, tag: str) -> Any:
@@ -62,8 +62,8 @@ def hparams(events: EventAccumulator, tag: str) -> Any:
 
 
 def test_the_tags_are_tidy(tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path)
-    writer.write_epoch(figures(1))
+    writer = TensorBoardLogger(tmp_path)
+    writer.log_epoch(figures(1))
     writer.close({"lr": 0.1}, {}, "FAIL")
     assert set(read(tmp_path).Tags()["scalars"]) == {
         "val/mAP",
@@ -85,18 +85,21 @@ def test_the_tags_are_tidy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [float, np.float32, np.float64, torch.tensor])
 def test_any_kind_of_number_is_a_point(tmp_path: Path, kind: Any) -> None:
-    writer = RunWriter(tmp_path)
-    writer.write_epoch(figures(np.int64(1), kind(0.25)))
-    writer.write_epoch(figures(np.int64(2), kind(0.5)))
+    writer = TensorBoardLogger(tmp_path)
+    writer.log_epoch(figures(np.int64(1), kind(0.25)))
+    writer.log_epoch(figures(np.int64(2), kind(0.5)))
     writer.close({}, BEST, "COMPLETE")
-    assert [(event.step, event.value) for event in read(tmp_path).Scalars("val/mAP")] == [(1, 0.25), (2, 0.5)]
+    assert [(event.step, event.value) for event in read(tmp_path).Scalars("val/mAP")] == [
+        (1, 0.25),
+        (2, 0.5),
+    ]
 
 
 def test_an_epoch_that_is_run_again_takes_the_place_of_what_came_after(tmp_path: Path) -> None:
     for first, values in ((1, (0.1, 0.2, 0.3)), (3, (0.4, 0.5))):
-        writer = RunWriter(tmp_path, first)
+        writer = TensorBoardLogger(tmp_path, "", first)
         for epoch, value in enumerate(values, start=first):
-            writer.write_epoch(figures(epoch, value))
+            writer.log_epoch(figures(epoch, value))
         time.sleep(1)  # TensorBoard reads files in the order of their names, which have the second
     shown: list[Any] = [
         (event.step, pytest.approx(event.value)) for event in read(tmp_path).Scalars("val/mAP")
@@ -116,7 +119,7 @@ def test_an_epoch_that_is_run_again_takes_the_place_of_what_came_after(tmp_path:
 def test_every_end_is_a_line_of_hparams(
     tmp_path: Path, state: str, best: Mapping[str, float], status: int
 ) -> None:
-    RunWriter(tmp_path).close({"lr": 0.1}, best, state)
+    TensorBoardLogger(tmp_path).close({"lr": 0.1}, best, state)
     events = read(tmp_path)
     start = hparams(events, "session_start_info").session_start_info.hparams
     assert start["state"].string_value == state and start["lr"].number_value == 0.1
@@ -138,7 +141,7 @@ def test_settings_of_every_kind_keep_it(tmp_path: Path) -> None:
         "list": [1, 2],
         "nothing": None,
     }
-    RunWriter(tmp_path).close(settings, BEST, "COMPLETE")
+    TensorBoardLogger(tmp_path).close(settings, BEST, "COMPLETE")
     start = hparams(read(tmp_path), "session_start_info").session_start_info.hparams
     found = {name: value_of(value) for name, value in start.items()}
     assert found == {
@@ -156,9 +159,11 @@ def test_settings_of_every_kind_keep_it(tmp_path: Path) -> None:
 
 
 def test_the_overview_has_hparams_columns_and_a_layout(tmp_path: Path) -> None:
-    write_overview(tmp_path, {})
-    write_overview(tmp_path, SEARCH)
-    assert len(list(tmp_path.iterdir())) == 1, "each launch replaces what the one before wrote"
+    TensorBoardLogger.start_study(tmp_path, {})
+    TensorBoardLogger.start_study(tmp_path, SEARCH)
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1, (
+        "each launch replaces what the one before wrote"
+    )
     events = read(tmp_path)
     experiment = hparams(events, "experiment").experiment
     columns = {info.name: info for info in experiment.hparam_infos}
@@ -178,12 +183,12 @@ def test_the_overview_has_hparams_columns_and_a_layout(tmp_path: Path) -> None:
 
 def test_tensorboards_table_has_every_trial(tmp_path: Path) -> None:
     """What the HParams tab asks of its server, with failed trials before those that have figures."""
-    write_overview(tmp_path, SEARCH)
+    TensorBoardLogger.start_study(tmp_path, SEARCH)
     ends: list[tuple[str, Mapping[str, float]]] = [("FAIL", {}), ("PRUNED", BEST), ("COMPLETE", BEST)]
     for number, (state, best) in enumerate(ends):
         settings = {"lr": 0.1, "epochs": 4 + number, "attention": "mean", "attention_stage4": number > 1}
-        RunWriter(tmp_path / f"trial_{number:04d}").close(settings, best, state)
-    groups = session_groups(tmp_path)
+        TensorBoardLogger(tmp_path, f"trial_{number:04d}").close(settings, best, state)
+    groups = session_groups(tmp_path / "tensorboard")
     rows = [{name: value_of(value) for name, value in group.hparams.items()} for group in groups]
     assert [row["state"] for row in rows] == ["FAIL", "PRUNED", "COMPLETE"]
     assert [row["attention_stage4"] for row in rows] == [False, False, True]
@@ -211,11 +216,14 @@ def value_of(value: Any) -> Any:
 
 
 def test_images_come_back_and_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
-    RunWriter(tmp_path).write_epoch(figures(1))
+    TensorBoardLogger(tmp_path).log_epoch(figures(1))
     picture = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
-    write_images(tmp_path, {"samples/old": 255 - picture})
-    write_images(tmp_path, {"samples/gallery": picture, "attention/stage1": picture[:, ::-1]}, step=7)
-    events = read(tmp_path / "pictures")
+    for images in (
+        {"samples/old": 255 - picture},
+        {"samples/gallery": picture, "attention/stage1": picture[:, ::-1]},
+    ):
+        write_images(tmp_path / "tensorboard", images, step=7)
+    events = read(tmp_path, "pictures")
     assert set(events.Tags()["images"]) == {"samples/gallery", "attention/stage1"}
     [found] = events.Images("samples/gallery")
     assert found.step == 7 and (found.height, found.width) == (6, 4)
