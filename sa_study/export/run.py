@@ -24,7 +24,6 @@ FORMATS = {
 NETWORK_FORMATS = ("onnx", "torch")
 
 
-
 @dataclass
 class Exported:
     """What an export wrote.
