@@ -25,13 +25,19 @@ def in_percent(values: Iterable[float | None]) -> list[float | None]:
     return [None if value is None else round(100 * value, 3) for value in values]
 
 
+def axis_title(study: StudyView, split: str = "") -> str:
+    """The title of an axis of the study's metric."""
+    return f"{names.heading(study.config.metric, split)}, %"
+
+
 def hover_text(study: StudyView, trial: TrialView) -> str:
     """What the pointer shows of a trial, over several lines; the study's own text is escaped."""
     name = f"<b>trial {trial.number}</b>" + (", winner" if trial.number == study.winner else "")
     name += ", baseline" if trial.baseline else ""
     lines = [f"{name}: {STATES.get(trial.state, trial.state)}"]
     if trial.score is not None:
-        lines.append(f"{study.config.metric} {100 * trial.score:.1f} % at epoch {trial.best_epoch}")
+        metric = names.heading(study.config.metric)
+        lines.append(f"{metric} {100 * trial.score:.1f} % at epoch {trial.best_epoch}")
     if trial.failure:
         lines.append(for_plot(trial.failure[:90]))
     lines += [f"{for_plot(name)} = {for_plot(setting(value))}" for name, value in trial.params.items()]
@@ -103,7 +109,7 @@ def history(study: StudyView) -> go.Figure | None:
             hovertemplate="%{text}<extra></extra>",
         )
     _baseline_line(figure, study)
-    figure.update_layout(xaxis_title="trial", yaxis_title=f"validation {study.config.metric}, %")
+    figure.update_layout(xaxis_title="trial", yaxis_title=axis_title(study, names.VALIDATION))
     return figure
 
 
@@ -127,7 +133,7 @@ def curves(study: StudyView) -> go.Figure | None:
     groups["winner"] = [t for t in drawn if t.number == study.winner]
     for group, trials in groups.items():
         if trials:
-            figure.add_scatter(**_curves_of(group, trials, study.config.metric))
+            figure.add_scatter(**_curves_of(group, trials, names.heading(study.config.metric)))
     stopped = [trial for trial in drawn if trial.state == "PRUNED"]
     if stopped:
         figure.add_scatter(
@@ -153,7 +159,7 @@ def curves(study: StudyView) -> go.Figure | None:
         )
     figure.update_layout(
         xaxis={"title": "share of the trial's own schedule, %", "range": [0, 102]},
-        yaxis_title=f"validation {study.config.metric}, %",
+        yaxis_title=axis_title(study, names.VALIDATION),
     )
     return figure
 
@@ -221,6 +227,6 @@ def front(study: StudyView) -> go.Figure | None:
             )
     figure.update_layout(
         xaxis_title=names.FIGURES[study.config.minimize].unit,
-        yaxis_title=f"validation {study.config.metric}, %",
+        yaxis_title=axis_title(study, names.VALIDATION),
     )
     return figure

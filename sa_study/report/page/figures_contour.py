@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from sa_study.report.page.figures import hover_text
+from sa_study.report.page.figures import axis_title, hover_text
 from sa_study.report.page.figures_space import axis_ticks
 from sa_study.report.page.importance import LEAST, Cube, Importance, Sample, samples, unit
 from sa_study.report.page.palette import RAMP
@@ -58,7 +58,7 @@ def contour(study: StudyView, found: Sequence[Importance]) -> go.Figure | None:
         colorscale=[[index / (len(RAMP) - 1), shade] for index, shade in enumerate(RAMP)],
         ncontours=14,
         line={"width": 0.6},
-        colorbar={"title": {"text": f"{study.config.metric}, %"}, "thickness": 14, "outlinewidth": 0},
+        colorbar={"title": {"text": axis_title(study)}, "thickness": 14, "outlinewidth": 0},
         hovertemplate="%{z:.1f} %<extra></extra>",
     )
     figure.add_scatter(**_dots(study, sample, places))

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sa_study.report.page.figures import hover_text, in_percent, marker, scored
+from sa_study.report.page.figures import axis_title, hover_text, in_percent, marker, scored
 from sa_study.report.page.importance import DOUBTFUL, Cube, Importance, unit
 from sa_study.report.page.palette import RAMP, STATES, colour
 from sa_study.report.page.text import for_plot, setting
@@ -57,7 +57,7 @@ def parallel(study: StudyView) -> go.Figure | None:
                 xshift=5,
                 font_size=11,
             )
-    names = [*map(for_plot, cube.search), f"{study.config.metric}, %"]
+    names = [*map(for_plot, cube.search), axis_title(study)]
     figure.update_layout(
         xaxis={
             "tickmode": "array",
@@ -200,7 +200,7 @@ def slices(study: StudyView) -> go.Figure | None:
             )
         figure.update_xaxes(**_axis(name, parameter), row=row + 1, col=column + 1)
         if column == 0:
-            figure.update_yaxes(title=f"{study.config.metric}, %", row=row + 1, col=1)
+            figure.update_yaxes(title=axis_title(study), row=row + 1, col=1)
     figure.update_layout(height=120 + 260 * lines)
     return figure
 

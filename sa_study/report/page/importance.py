@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sa_study.metrics import names
 from sa_study.report.page.forest import Array, grow
 from sa_study.report.page.view import StudyView, TrialView
 from sa_study.settings.space import Parameter
@@ -69,7 +70,7 @@ def samples(study: StudyView) -> list[Sample]:
     if marks := rungs(study.config.space.scheduler):
         reached = [(trial, trial.value_at(marks[0])) for trial in study.trials]
         known = [(trial, value) for trial, value in reached if value is not None]
-        name = f"{study.config.metric} at {marks[0]:g} % of the schedule, {len(known)} trials"
+        name = f"{names.heading(study.config.metric)} at {marks[0]:g} % of the schedule, {len(known)} trials"
         found.append(_sample(name, [trial for trial, _ in known], [value for _, value in known]))
     return found
 
@@ -158,11 +159,11 @@ def importance(study: StudyView, sample: Sample) -> Importance | None:
     fit = 1 - float((errors**2).sum() / ((values[known] - values[known].mean()) ** 2).sum())
     mean, deviation = table.mean(axis=0), table.std(axis=0)
     order = [int(axis) for axis in np.argsort(-mean, kind="stable")]
-    names = list(cube.search)
+    settings = list(cube.search)
     return Importance(
         sample=sample,
-        shares={names[axis]: float(mean[axis]) for axis in order},
-        spread={names[axis]: float(deviation[axis]) for axis in order},
+        shares={settings[axis]: float(mean[axis]) for axis in order},
+        spread={settings[axis]: float(deviation[axis]) for axis in order},
         together=max(0.0, 1 - float(mean.sum())),
         fit=fit,
     )

@@ -109,12 +109,16 @@ def render(study: StudyView, album: Album | None = None) -> str:
         commands=commands(study),
         states=STATES,
         rank=_rank(study),
-        metrics=list(dict.fromkeys([study.config.metric, names.MAP, names.RANK1])),
+        heading=names.heading,
+        test_figures=names.TEST_FIGURES,
+        main_figures=names.STUDY_METRICS,
+        metrics=list(dict.fromkeys([study.config.metric, *names.STUDY_METRICS])),
     )
 
 
 def charts(study: StudyView, found: list[Importance]) -> list[Chart]:
     """All figures of the page, drawn or explained."""
+    metric = names.heading(study.config.metric)
     early = "Nothing to draw yet: no trial has an epoch behind it."
     made: tuple[tuple[str, str, Callable[[], go.Figure | None], str], ...] = (
         ("history", "Score of every trial in order", lambda: figures.history(study), early),
@@ -153,7 +157,7 @@ def charts(study: StudyView, found: list[Importance]) -> list[Chart]:
         (
             "ablation",
             "What each change does",
-            lambda: figures_forest.forest(study.trust.ablation, f"points of {study.config.metric}"),
+            lambda: figures_forest.forest(study.trust.ablation, f"points of {metric}"),
             "Nothing to draw.",
         ),
         ("front", "Both objectives of every complete trial", lambda: figures.front(study), early),
@@ -204,7 +208,8 @@ def provenance_rows(study: StudyView) -> list[tuple[str, str]]:
         ("training images (SHA-256)", study.fingerprint or "not recorded"),
         (
             "maximised",
-            f"validation {config.metric}" + (f", minimised {config.minimize}" if config.minimize else ""),
+            names.heading(config.metric, names.VALIDATION)
+            + (f", minimised {names.heading(config.minimize)}" if config.minimize else ""),
         ),
         ("sampler", f"{plain(space.sampler)}, seed {config.seed}"),
         ("early stopping", stopping),

@@ -167,11 +167,12 @@ def _confirmation(found: Mapping[str, Any]) -> Part:
         raise TypeError("trial")
     rows = [row for row in found["configurations"] if row["difference"]]
     bars = tuple(_bar(row["name"], row["difference"][metric]) for row in rows)
+    figures = names.STUDY_METRICS
     runs = Rows(
         "Single runs, validation, per cent",
-        ("", "seed", "fold", "rank-1", "mAP"),
+        ("", "seed", "fold", *map(names.heading, figures)),
         [
-            (row["name"], str(one["seed"]), str(one["fold"]), *(_rate(one[name]) for name in _FIGURES))
+            (row["name"], str(one["seed"]), str(one["fold"]), *(_rate(one[name]) for name in figures))
             for row in found["configurations"]
             for one in row["scores"]
         ],
@@ -195,12 +196,12 @@ def _ablation(found: Mapping[str, Any]) -> Part:
 
 
 def _retrained(found: Mapping[str, Any]) -> Part:
-    rows = []
+    rows, figures = [], names.STUDY_METRICS
     for choice in found["configurations"]:
         _summary(choice)
         for seed, one in zip(choice["seeds"], choice["evaluations"], strict=True):
-            rows.append((f"{choice['name']}, seed {seed}", *(_with_interval(one, name) for name in _FIGURES)))
-        means = (choice["summary"][name] for name in _FIGURES)
+            rows.append((f"{choice['name']}, seed {seed}", *(_with_interval(one, name) for name in figures)))
+        means = (choice["summary"][name] for name in figures)
         rows.append(
             (
                 f"{choice['name']}, mean ± std of {len(choice['seeds'])}",
@@ -208,7 +209,7 @@ def _retrained(found: Mapping[str, Any]) -> Part:
             )
         )
     if difference := found["difference"]:
-        rows.append(("best − baseline, points", *(points(difference[name]) for name in _FIGURES)))
+        rows.append(("best − baseline, points", *(points(difference[name]) for name in figures)))
     over = (
         ", of the difference over seeds too"
         if min(len(c["seeds"]) for c in found["configurations"]) > 1
@@ -218,7 +219,7 @@ def _retrained(found: Mapping[str, Any]) -> Part:
     if reason := found.get("not_compared"):
         notes.append(f"No difference is stated: {plain(reason)}.")
     title = "Trained on all training identities, test set, per cent"
-    table = Rows(title, ("", "rank-1", "mAP"), rows, tuple(notes))
+    table = Rows(title, ("", *map(names.heading, figures)), rows, tuple(notes))
     return Part((table,), (), (plain(found["reason"]).capitalize() + ".",))
 
 
@@ -231,8 +232,8 @@ def _reproduced(found: Mapping[str, Any]) -> Part:
         differs = "; ".join(map(str, one["differs"])) or "nothing else differed"
         lines.append(
             f"{one['time']}: trial {int(one['trial'])} was rerun over {int(one['epochs'])} epochs: "
-            f"{one['result']} (best {one['metric']} {_rate(one['recorded'])} recorded, {_rate(one['rerun'])} "
-            f"rerun; {differs})."
+            f"{one['result']} (best {names.heading(one['metric'])} {_rate(one['recorded'])} recorded, "
+            f"{_rate(one['rerun'])} rerun; {differs})."
         )
     return Part((), (), tuple(plain(line) for line in lines))
 
@@ -242,9 +243,6 @@ def _summary(choice: Mapping[str, Any]) -> Summary:
     if not 0 <= mean <= 1 or not 0 <= std <= 1:
         raise ValueError(choice)
     return Summary(plain(choice["name"], 80), len(choice["seeds"]), mean, std)
-
-
-_FIGURES = (names.RANK1, names.MAP)
 
 
 def _with_interval(found: Mapping[str, Any], name: str) -> str:

@@ -59,7 +59,7 @@ def _validation(study: StudyView) -> list[Worth]:
         return []
     return [
         Worth(
-            f"validation {metric} of trial {best.number}",
+            f"{names.heading(metric, names.VALIDATION)} of trial {best.number}",
             f"{percent(best.score)} %",
             score_interval(best, metric) or _NOT_RECORDED,
             "other identities",
@@ -106,7 +106,7 @@ def _test(study: StudyView, name: str, label: str) -> Worth:
     found = study.evaluations[name]
     ends = (found.get("intervals") or {}).get(names.MAP)
     return Worth(
-        f"test mAP of {label}",
+        f"{names.heading(names.MAP, names.TEST)} of {label}",
         f"{percent(found[names.MAP])} %",
         interval(*ends) if ends else "not recorded: evaluate again",
         "other identities; one seed",
@@ -118,7 +118,7 @@ def _test(study: StudyView, name: str, label: str) -> Worth:
 def _final(study: StudyView, summary: Summary) -> Worth:
     several = summary.seeds > 1
     return Worth(
-        f"test mAP of {summary.name}, retrained",
+        f"{names.heading(names.MAP, names.TEST)} of {summary.name}, retrained",
         f"{percent(summary.mean)} ± {percent(summary.std)} %" if several else f"{percent(summary.mean)} %",
         "not computed over seeds" if several else "see the final answer",
         f"other seeds ({summary.seeds} were run)" if several else "other identities; one seed",

@@ -61,7 +61,7 @@ def give_verdict(study: StudyView) -> Verdict:
 
 
 def _headline(study: StudyView, winner: TrialView) -> str:
-    scored = f"validation {study.config.metric} {percent(winner.score)} %"
+    scored = f"{names.heading(study.config.metric, names.VALIDATION)} {percent(winner.score)} %"
     if winner.baseline:
         return f"The baseline won: {scored}. No complete trial beats it."
     text, lead, baseline = f"Trial {winner.number} won: {scored}", validation_lead(study), study.baseline
@@ -179,8 +179,8 @@ def _final(study: StudyView) -> str:
     return f"Retrained on all training identities, test mAP: {', '.join(said)}." if said else ""
 
 
-def test_rows(study: StudyView) -> list[tuple[str, list[str]]]:
-    """Rows of the test figures, in per cent; re-ranked ones behind.
+def test_rows(study: StudyView) -> list[tuple[str, dict[str, str]]]:
+    """Rows of the test figures by name, in per cent; re-ranked ones behind.
 
     Rows that cannot be compared name the images that each is of.
     """
@@ -190,15 +190,18 @@ def test_rows(study: StudyView) -> list[tuple[str, list[str]]]:
         if evaluation is None:
             continue
         label += f" ({plain(image_counts({name: evaluation}))})" if apart else ""
-        rows.append((label, [_rate(evaluation, figure) for figure in names.TEST_FIGURES]))
+        rows.append((label, _rates(evaluation)))
         if again := evaluation.get("reranked"):
-            rows.append((f"{label}, re-ranked", [_rate(again, figure) for figure in names.TEST_FIGURES]))
+            rows.append((f"{label}, {names.RERANKED}", _rates(again)))
     return rows
 
 
-def _rate(evaluation: Mapping[str, Any], figure: str) -> str:
-    ends = (evaluation.get("intervals") or {}).get(figure)
-    return percent(evaluation[figure]) + (f" ({interval(*ends)})" if ends else "")
+def _rates(evaluation: Mapping[str, Any]) -> dict[str, str]:
+    ends = evaluation.get("intervals") or {}
+    return {
+        figure: percent(evaluation[figure]) + (f" ({interval(*ends[figure])})" if figure in ends else "")
+        for figure in names.TEST_FIGURES
+    }
 
 
 def cost_items(study: StudyView) -> list[tuple[str, str]]:

@@ -12,8 +12,6 @@ from sa_study.metrics import names
 from sa_study.report.terminal.console import make_table, percent
 from sa_study.report.terminal.text import clean
 
-_NAMES = {names.RANK1: "rank-1", names.MAP: "mAP"}
-
 
 def compared_table(found: Mapping[str, Any]) -> Table:
     """A row for each figure, re-ranked ones behind."""
@@ -23,9 +21,8 @@ def compared_table(found: Mapping[str, Any]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for kind in ("plain", "reranked"):
         for figure, row in found.get(kind, {}).items():
-            name = _NAMES[figure] + (", re-ranked" if kind == "reranked" else "")
             table.add_row(
-                name,
+                names.heading(figure, reranked=kind == "reranked"),
                 percent(row["first"]),
                 percent(row["second"]),
                 f"{100 * row['difference']:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})",

@@ -88,8 +88,7 @@ def epoch_line(figures: Mapping[str, float], epochs: int) -> str:
     parts = [f"epoch {figures[names.EPOCH]:.0f}/{epochs}", f"loss {figures[names.LOSS]:.3f}"]
     parts.append(f"train accuracy {percent(figures[names.TRAIN_ACCURACY])} %")
     if names.MAP in figures:
-        parts.append(f"rank-1 {percent(figures[names.RANK1])} %")
-        parts.append(f"mAP {percent(figures[names.MAP])} %")
+        parts += [f"{names.heading(name)} {percent(figures[name])} %" for name in names.STUDY_METRICS]
     parts.append(f"lr {figures[names.LR]:.2g}")
     parts.append(f"{figures[names.IMAGES_PER_SECOND]:.0f} images/s")
     return "  ".join(parts)
@@ -104,17 +103,18 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "
     """
     table = make_table("Test set (query against gallery), per cent")
     table.add_column("")
-    for column in ("rank-1", "rank-5", "rank-10", "mAP", "trapezoid", "mINP", "all-shots"):
-        table.add_column(column, justify="right")
+    for name in names.TEST_FIGURES:
+        table.add_column(names.heading(name), justify="right")
     for label, evaluation in evaluations.items():
         table.add_row(escape(clean(label)), *(_rate(evaluation, name) for name in names.TEST_FIGURES))
         if again := evaluation["reranked"]:
             row = (_rate(again, name) for name in names.TEST_FIGURES)
-            table.add_row(escape(clean(f"{label}, re-ranked")), *row)
+            table.add_row(escape(clean(f"{label}, {names.RERANKED}")), *row)
     seconds = sum(sum(evaluation["seconds"].values()) for evaluation in evaluations.values())
     table.caption = (
         f"{escape(clean(image_counts(evaluations)))}, {duration(seconds)}.\n"
-        "mAP: mean of k/position, as scikit-learn does; trapezoid: mAP as the data set's own script does."
+        f"{names.heading(names.MAP)}: mean of k/position, as scikit-learn does; "
+        f"{names.heading(names.MAP_TRAPEZOID)}: as the data set's own script does."
     )
     if any(evaluation.get("intervals") for evaluation in evaluations.values()):
         table.caption += "\nBelow a figure its 95 % interval over identities; other seeds are not covered."
@@ -141,7 +141,7 @@ def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table
     for column in ("mean", "std"):
         table.add_column(column, justify="right")
     for name, row in summary.items():
-        table.add_row(name, percent(row["mean"]), percent(row["std"]))
+        table.add_row(names.heading(name), percent(row["mean"]), percent(row["std"]))
     return table
 
 

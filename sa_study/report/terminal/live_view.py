@@ -83,12 +83,12 @@ class StudyView:
 
     def _head(self, width: int, ascii_only: bool) -> Iterator[Text]:
         study, config = self._study, self._study.config
-        goal = max(1, config.goal)
+        goal, metric = max(1, config.goal), names.heading(config.metric, names.VALIDATION)
         rule = "" if config.space.scheduler.name == "none" else f" with {config.space.scheduler.name}"
         yield Text.assemble(
             ("study ", "dim"),
             (clean(study.name), "bold"),
-            (f"  maximising validation {config.metric}, {config.space.sampler}{rule}", "dim"),
+            (f"  maximising {metric}, {config.space.sampler}{rule}", "dim"),
         )
         share = min(1.0, study.ended / goal)
         counts = [(f"  {count} {state}", STYLES[state]) for state, count in study.counts().items()]
@@ -128,8 +128,7 @@ class StudyView:
         columns = [
             Column("", lambda i: Text(told[i][0], told[i][2]), justify="left"),
             Column("trial", lambda i: str(told[i][1].number)),
-            Column("mAP", lambda i: percent(told[i][1].record.best.get(names.MAP))),
-            Column("rank-1", lambda i: percent(told[i][1].record.best.get(names.RANK1))),
+            *_figure_columns([row for _, row, _ in told], optional=False),
         ]
         if (
             len(told) > 1
@@ -163,8 +162,7 @@ class StudyView:
         columns.append(Column("epoch", text(lambda row: f"{row.record.epoch}/{row.epochs}")))
         if rungs(scheduler):
             columns.append(Column("rung", text(lambda row: _rung(row, scheduler)), 4))
-        columns.append(Column("mAP", text(lambda row: percent(row.record.best.get(names.MAP)))))
-        columns.append(Column("rank-1", text(lambda row: percent(row.record.best.get(names.RANK1))), 1))
+        columns += _figure_columns(rows, optional=True)
         if not ascii_only:
             curve = text(lambda row: sparkline(row.curve, _CURVE, low, high))
             columns.append(Column("by epoch", curve, 2, "left"))
@@ -246,8 +244,20 @@ def _where(row: Row) -> str:
 def _ahead(leader: Row, other: Row) -> str:
     """By how many points the leader is ahead."""
     best, beaten = leader.record.best, other.record.best
-    shared = [name for name in (names.MAP, names.RANK1) if name in best and name in beaten]
+    shared = [name for name in names.STUDY_METRICS if name in best and name in beaten]
     return " / ".join(f"{100 * (best[name] - beaten[name]):+.1f}" for name in shared) + " points"
+
+
+def _figure_columns(rows: Sequence[Row], *, optional: bool) -> list[Column]:
+    """A column for each figure of the best epoch; `optional` ones but the first may be left out."""
+
+    def cell(name: str) -> Callable[[int], str]:
+        return lambda index: percent(rows[index].record.best.get(name))
+
+    return [
+        Column(names.heading(name), cell(name), int(optional and place > 0))
+        for place, name in enumerate(names.STUDY_METRICS)
+    ]
 
 
 def _setting(name: str) -> Callable[[Row], str]:

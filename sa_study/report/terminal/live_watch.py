@@ -168,8 +168,9 @@ def _epoch_line(row: Row) -> Text:
     parts = [f"{_name(row)}  epoch {row.record.epoch}/{row.epochs}"]
     if names.LOSS in figures:
         parts.append(f"loss {figures[names.LOSS]:.3f}")
-    named = (("mAP", names.MAP), ("rank-1", names.RANK1))
-    parts += [f"{name} {percent(figures[key])} %" for name, key in named if key in figures]
+    parts += [
+        f"{names.heading(name)} {percent(figures[name])} %" for name in names.STUDY_METRICS if name in figures
+    ]
     if names.SECONDS in figures:
         parts.append(duration(figures[names.SECONDS]))
     return Text("  ".join(parts))
@@ -182,8 +183,8 @@ def _ended_line(row: Row, metric: str) -> Text:
     told = clean(record.failure)
     if row.state != "FAIL":
         told = (
-            f"{metric} {percent(record.best[metric])} % at epoch {record.best[names.EPOCH]:.0f} "
-            f"of {record.epoch} run, {duration(record.seconds)}"
+            f"{names.heading(metric)} {percent(record.best[metric])} % "
+            f"at epoch {record.best[names.EPOCH]:.0f} of {record.epoch} run, {duration(record.seconds)}"
         )
     state = (f"{row.state:<8}", STYLES[row.state])
     return Text.assemble(f"{_name(row)}  ", state, f"  {told}  {suggested_text(row.suggested)}")

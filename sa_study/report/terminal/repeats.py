@@ -12,9 +12,6 @@ from sa_study.metrics import names
 from sa_study.report.terminal.console import make_table, percent
 from sa_study.report.terminal.text import number, safe, suggested_text
 
-_NAMES = {names.RANK1: "rank-1", names.MAP: "mAP"}
-_FIGURES = (names.MAP, names.RANK1)
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -44,7 +41,7 @@ def confirmation_rows(found: Mapping[str, Any]) -> Rows:
         (
             row["name"],
             f"{row['runs'] - row['failed']} of {row['runs']}",
-            *(_mean(row["figures"], figure) for figure in _FIGURES),
+            *(_mean(row["figures"], figure) for figure in names.STUDY_METRICS),
             _difference(row["difference"], metric),
             _confidence(row["difference"], metric),
         )
@@ -57,8 +54,8 @@ def confirmation_rows(found: Mapping[str, Any]) -> Rows:
         (
             "",
             "runs",
-            *(f"{_NAMES[figure]} ± std" for figure in _FIGURES),
-            f"{metric} − baseline",
+            *(f"{names.heading(figure)} ± std" for figure in names.STUDY_METRICS),
+            f"{names.heading(metric)} − baseline",
             "P(better)",
         ),
         rows,
@@ -83,7 +80,7 @@ def curse_line(found: Mapping[str, Any]) -> str:
     left = f"{lost:.1f} points of the lead are gone" if lost > 0 else "all of the lead is left"
     return (
         f"Winner's curse: in the study trial {curse['trial']} led the baseline by "
-        f"{100 * curse['study_lead']:+.1f} points of {found['metric']}; retrained, by "
+        f"{100 * curse['study_lead']:+.1f} points of {names.heading(found['metric'])}; retrained, by "
         f"{points({**curse, 'mean': curse['lead']})}: {left}."
     )
 
@@ -97,7 +94,7 @@ def effect_rows(found: Mapping[str, Any]) -> Rows:
     rows = [
         (
             f"{effect['factor']}: {number(effect['from'])} → {number(effect['to'])}",
-            *(_difference(effect["difference"], figure) for figure in _FIGURES),
+            *(_difference(effect["difference"], figure) for figure in names.STUDY_METRICS),
             _confidence(effect["difference"], found["metric"]),
         )
         for effect in found["effects"]
@@ -110,7 +107,7 @@ def effect_rows(found: Mapping[str, Any]) -> Rows:
     over = f"and {seeds} seeds" if seeds > 1 else f"({spread})"
     return Rows(
         f"What a change does, validation, points; {seeds} seed{'s' if seeds > 1 else ''}",
-        ("change", *(_NAMES[figure] for figure in _FIGURES), "P(better)"),
+        ("change", *(names.heading(figure) for figure in names.STUDY_METRICS), "P(better)"),
         rows,
         (
             "Mean over all pairs of cells that differ in this alone, with its 95 % interval over identities "
@@ -127,12 +124,12 @@ def cell_rows(found: Mapping[str, Any]) -> Rows:
         (
             suggested_text(cell["settings"]),
             f"{cell['runs'] - cell['failed']}/{cell['runs']}",
-            *(_mean(cell["figures"], figure) for figure in _FIGURES),
-            " / ".join(_rate(cell["reranked"], figure) for figure in _FIGURES),
+            *(_mean(cell["figures"], figure) for figure in names.STUDY_METRICS),
+            " / ".join(_rate(cell["reranked"], figure) for figure in names.STUDY_METRICS),
         )
         for cell in found["cells"]
     ]
-    labels = [_NAMES[figure] for figure in _FIGURES]
+    labels = [names.heading(figure) for figure in names.STUDY_METRICS]
     heads = ("settings", "runs", *labels, f"re-ranked {' / '.join(labels)}")
     return Rows("Every cell, validation, per cent ± std", heads, rows)
 

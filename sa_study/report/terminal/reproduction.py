@@ -34,7 +34,7 @@ def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> Tabl
         if not (is_number(was) and is_number(is_now)):
             continue
         apart = "0" if was == is_now else f"{factor * (is_now - was):+.2g}"
-        table.add_row(name, f"{factor * was:.6f}", f"{factor * is_now:.6f}", apart)
+        table.add_row(names.heading(name), f"{factor * was:.6f}", f"{factor * is_now:.6f}", apart)
     return table
 
 
@@ -50,7 +50,7 @@ def opening_line(recorded: Recorded, study: object) -> str:
 
 def verdict_lines(recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) -> Iterator[str]:
     """The result and its reasons, the result first."""
-    metric, count = recorded.config.metric, len(rerun.epochs)
+    metric, count = names.heading(recorded.config.metric), len(rerun.epochs)
     weights = {
         "equal": "the best epoch's weights are equal",
         "different": "the best epoch's weights differ",

@@ -31,14 +31,14 @@ def retrained_tables(
 
 def _summary(found: Mapping[str, Any], seeds: int) -> Table:
     table = make_table(f"Retrained on all identities, {seeds} seed{'s' if seeds > 1 else ''}, test set")
-    for column in ("", "rank-1", "mAP"):
+    for column in ("", *map(names.heading, names.STUDY_METRICS)):
         table.add_column(column, justify="right" if column else "left")
     for choice in found["configurations"]:
-        rows = [choice["summary"][figure] for figure in (names.RANK1, names.MAP)]
+        rows = [choice["summary"][figure] for figure in names.STUDY_METRICS]
         cells = [f"{percent(row['mean'])} ± {percent(row['std'])}" for row in rows]
         table.add_row(safe(choice["name"]), *cells)
     if difference := found["difference"]:
-        table.add_row("difference", *(points(difference[figure]) for figure in (names.RANK1, names.MAP)))
+        table.add_row("difference", *(points(difference[figure]) for figure in names.STUDY_METRICS))
         covers = "and seeds" if seeds > 1 else "only: what other seeds would change takes --seeds 3 to tell"
         table.caption = f"Paired by query; 95 % intervals over identities {covers}."
     if reason := found["not_compared"]:

@@ -38,9 +38,9 @@ def trials_table(trials: Sequence[FrozenTrial], config: StudyConfig, limit: int 
 def front_table(trials: Sequence[FrozenTrial], config: StudyConfig) -> Table:
     """The Pareto front of a study with two objectives."""
     assert config.minimize is not None
-    unit = names.FIGURES[config.minimize].unit
-    table = make_table(f"Pareto front: no other trial has a greater {config.metric} and fewer {unit}")
-    for column in ("trial", f"{config.metric}, %", unit):
+    unit, metric = names.FIGURES[config.minimize].unit, names.heading(config.metric)
+    table = make_table(f"Pareto front: no other trial has a greater {metric} and fewer {unit}")
+    for column in ("trial", f"{metric}, %", unit):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("settings", overflow="fold")
     for trial in pareto_front(list(trials)):
@@ -77,7 +77,7 @@ def verdict(trials: Sequence[FrozenTrial], winner: FrozenTrial | None, config: S
         return "No trial is complete yet."
     metric, baseline = config.metric, next((t for t in trials if t.number == BASELINE), None)
     best = score(winner, metric) or 0.0
-    scored = f"validation {metric} {percent(best)} %"
+    scored = f"{names.heading(metric, names.VALIDATION)} {percent(best)} %"
     if winner.number == BASELINE:
         return f"The baseline won: {scored}. No completed trial beats it."
     text = f"Trial {winner.number} won: {scored}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import html
 import io
 import itertools
 import json
@@ -22,6 +24,7 @@ from made_study import HOSTILE, make_study
 from PIL import Image
 
 from sa_study.cli import main
+from sa_study.metrics import names
 from sa_study.report.page import figures, figures_space, figures_time
 from sa_study.report.page.commands import commands
 from sa_study.report.page.pictures import read_album
@@ -134,6 +137,30 @@ def test_test_figures_say_which_average_precision(tmp_path: Path) -> None:
     evaluate(root, "evaluation.json", 0.777, {"lr": -1})
     assert test_gain(read_view(root)) is None
     assert "of an earlier winner" in render(read_view(root))
+
+
+def test_headings_follow_the_table_of_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reordered and renamed, each figure still stands below its own heading, in both tables."""
+    root = make_study(tmp_path / "s", 12)
+    (root / "evaluation.json").write_text(json.dumps({name: n / 100 for n, name in enumerate(FIGURES)}))
+    figures = {name: dataclasses.replace(names.FIGURES[name], label=f"<{name}>") for name in names.FIGURES}
+    monkeypatch.setattr(names, "FIGURES", figures)
+    monkeypatch.setattr(names, "TEST_FIGURES", names.TEST_FIGURES[::-1])
+    monkeypatch.setattr(names, "STUDY_METRICS", names.STUDY_METRICS[::-1])
+    study = read_view(root)
+    page = render(study)
+    tables = [
+        html.unescape(re.sub("<[^>]*>", "|", table)) for table in re.findall("<table.*?</table>", page, re.S)
+    ]
+    cells = [[cell.strip() for cell in re.split(r"[|\n]+", table) if cell.strip()] for table in tables]
+    test = next(row for row in cells if "<mINP>" in row)
+    assert test == [*(f"<{name}>" for name in FIGURES[::-1]), "winner", *(f"{n}.0" for n in range(6, -1, -1))]
+    board = next(row for row in cells if "best epoch" in row)
+    assert board[2:4] == ["<mAP>", "<rank1>"]
+    best = study.best
+    assert best and board[board.index("winner") + 2 :][:2] == [
+        f"{100 * best.figures[name]:.1f}" for name in ("mAP", "rank1")
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"mAP": "<b>"}', '{"mAP": NaN}', "[" * 9999])

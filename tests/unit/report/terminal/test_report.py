@@ -11,6 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
+from sa_study.metrics import names
 from sa_study.report.terminal.console import clock, duration, evaluation_table, percent
 from sa_study.report.terminal.live_watch import LiveStudy
 from sa_study.report.terminal.study import summary_line, trials_table, verdict
@@ -62,6 +63,19 @@ def test_the_evaluation_table_says_which_average_precision_it_is() -> None:
     assert "scikit-learn" in text and "trapezoid" in text and "re-ranked" in text
     assert "9 queries (1 without a match, left out), 20 gallery images" in text
     assert "30.0" in text and "40.0" in text and "90.0" in text
+
+
+def test_headings_follow_the_table_of_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reordered and renamed, each figure still stands below its own heading."""
+    figures = {name: dataclasses.replace(names.FIGURES[name], label=f"<{name}>") for name in names.FIGURES}
+    monkeypatch.setattr(names, "FIGURES", figures)
+    monkeypatch.setattr(names, "TEST_FIGURES", names.TEST_FIGURES[::-1])
+    evaluation: dict[str, Any] = {name: index / 100 for index, name in enumerate(FIGURES)}
+    evaluation |= {"reranked": None, "queries": 9, "gallery": 20, "seconds": {}}
+    table = evaluation_table({"best": evaluation})
+    shown = {column.header: list(column.cells) for column in table.columns[1:]}
+    assert shown == {f"<{name}>": [f"{index}.0"] for index, name in enumerate(FIGURES)}
+    assert [column.header for column in table.columns[1:]] == [f"<{name}>" for name in FIGURES[::-1]]
 
 
 @pytest.mark.parametrize("width", [80, 200])
