@@ -158,7 +158,7 @@ def test_headings_follow_the_table_of_figures(tmp_path: Path, monkeypatch: pytes
     board = next(row for row in cells if "best epoch" in row)
     assert board[2:4] == ["<mAP>", "<rank1>"]
     best = study.best
-    assert best and board[board.index("winner") + 2 :][:2] == [
+    assert best and board[board.index("complete") + 1 :][:2] == [
         f"{100 * best.figures[name]:.1f}" for name in ("mAP", "rank1")
     ]
 
