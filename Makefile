@@ -1,5 +1,6 @@
-# make demo: install, then the main job on sample data.   make test: install, then all tests.
-# make bench: speed and memory on this machine, in about ten minutes.   make bench-studies: whole studies, faults, search.
+# make demo: installs, then tunes and evaluates on sample data.   make test: installs, then runs all tests.
+# make bench: speed and memory, about ten minutes.   make bench-studies: whole studies, faults, search.   make audit-pins: known
+# vulnerabilities of the pinned packages (needs a network).   make clean: removes the environments and caches.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -23,15 +24,14 @@ bench-studies: $(VENV)/installed-dev
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -r requirements.txt
+	$(BIN)/pip install -r requirements.txt
 	touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt tests/requirements-dashboard.txt $(VENV)/installed
-	$(BIN)/pip install --quiet -r requirements-dev.txt
-	$(BIN)/pip install --quiet --no-deps --upgrade --target $(VENV)/ray_dashboard -r tests/requirements-dashboard.txt
+	$(BIN)/pip install -r requirements-dev.txt
+	$(BIN)/pip install --no-deps --upgrade --target $(VENV)/ray_dashboard -r tests/requirements-dashboard.txt
 	touch $@
 
-# Known faults of the pinned packages; asks PyPI, so it needs a network.
 audit-pins:
 	$(PYTHON) -m venv $(VENV)-audit
 	$(VENV)-audit/bin/pip install --quiet pip-audit
