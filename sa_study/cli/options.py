@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from sa_study.settings.space import SAMPLERS, SCHEDULERS
+from sa_study.tuning.search.samplers import SAMPLERS, check_sampler, sampler_spec
+from sa_study.tuning.stopping.schedulers import SCHEDULERS, scheduler_spec
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import expanded
 
@@ -182,15 +183,19 @@ class StudyOptions:
         )
 
     def _searched_by(self, space: SearchSpace) -> SearchSpace:
-        """The space with the sampler and the scheduler that are asked for."""
-        from sa_study.settings.space_file import parse_space
-
-        if self.sampler is not None:
-            space = parse_space({**space.to_dict(), "sampler": self.sampler}, f"--sampler {self.sampler}")
-        if self.scheduler is not None:
-            spec = space.to_dict()
-            spec["scheduler"]["name"] = self.scheduler
-            space = parse_space(spec, f"--scheduler {self.scheduler}")
+        """The space with the sampler and the scheduler that are asked for, whose names are checked."""
+        scheduler = dataclasses.replace(space.scheduler, name=self.scheduler or space.scheduler.name)
+        space = dataclasses.replace(space, sampler=self.sampler or space.sampler, scheduler=scheduler)
+        source = f"--sampler {self.sampler}" if self.sampler else str(self.space)
+        try:
+            if self.sampler:
+                check_sampler(space, 2 if self.minimize else 1)
+            else:
+                sampler_spec(space.sampler)
+            source = f"--scheduler {self.scheduler}" if self.scheduler else str(self.space)
+            scheduler_spec(scheduler)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
         return space
 
 

@@ -97,9 +97,6 @@ ENTRIES = {
 }
 """BibTeX by key."""
 
-SAMPLERS = {"tpe": "bergstra2011algorithms", "cmaes": "hansen2016cma"}
-SCHEDULERS = {"asha": "li2020system", "hyperband": "li2018hyperband", "median": "golovin2017vizier"}
-
 
 def bibtex(used: Sequence[str]) -> str:
     """The entries of these keys, as a BibTeX file."""

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sa_study.export.citations import SAMPLERS, SCHEDULERS
 from sa_study.export.facts import Run, StudyFacts
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.terminal.study import cost_line
 from sa_study.study.records import BASELINE, count_states
 from sa_study.study.test_ledger import seen
+from sa_study.tuning.search.samplers import sampler_spec
+from sa_study.tuning.stopping.schedulers import scheduler_spec
 
 _COLUMNS = {
     names.VALIDATION: (names.RANK1, names.MAP),
@@ -24,14 +25,6 @@ _COLUMNS = {
 
 _MARKET_QUERIES = 3368
 
-_SPELLED = {
-    "tpe": "TPE",
-    "gp": "Gaussian process",
-    "cmaes": "CMA-ES",
-    "asha": "ASHA",
-    "hyperband": "Hyperband",
-    "median": "median rule",
-}
 _WORDS = {
     "COMPLETE": "complete",
     "PRUNED": "stopped early",
@@ -179,11 +172,12 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
     config, space = facts.config, facts.config.space
     fixed = space.settings({})
     fold = f", fold {fixed.fold}" if fixed.fold else ""
-    rule = space.scheduler
-    stopping = "none"
-    if rule.name != "none":
-        stopping = f"{_SPELLED[rule.name]}, not before {rule.grace_period:g} % of a trial's own schedule"
-        stopping += "" if rule.name == "median" else f", reduction factor {rule.reduction_factor:g}"
+    scheduler, spec = space.scheduler, scheduler_spec(space.scheduler)
+    stopping = spec.title
+    if spec.rule != "none":
+        stopping += f", not before {scheduler.grace_period:g} % of a trial's own schedule"
+    if spec.rule == "halving":
+        stopping += f", reduction factor {scheduler.reduction_factor:g}"
     second = f"; {config.minimize}, minimised" if config.minimize else ""
     launch = _mapping(facts.provenance["launches"][-1]) if facts.provenance["launches"] else {}
     return [
@@ -200,7 +194,7 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
         ),
         (
             "sampler",
-            f"{_SPELLED.get(space.sampler, space.sampler)}, seed {config.seed}; trial 0 is the baseline",
+            f"{sampler_spec(space.sampler).title}, seed {config.seed}; trial 0 is the baseline",
         ),
         ("early stopping", stopping),
         ("cost", cost_line(facts.trials, facts.about)),
@@ -244,16 +238,16 @@ def _cited(facts: StudyFacts) -> list[tuple[str, str]]:
         test["queries"] == _MARKET_QUERIES for test in facts.tests.values()
     )
     erasing = max(space.possible("random_erasing")) > 0
+    sampler, scheduler = sampler_spec(space.sampler), scheduler_spec(space.scheduler)
     used = [
         ("the network", "wang2018parameter"),
         ("its backbone", "he2016deep"),
         *([("Market-1501", "zheng2015scalable")] if market else []),
         ("Optuna", "akiba2019optuna"),
-        *([(_SPELLED[space.sampler], SAMPLERS[space.sampler])] if space.sampler in SAMPLERS else []),
+        *([(sampler.title, sampler.citation)] if sampler.citation else []),
         ("Ray Tune", "liaw2018tune"),
+        *([(scheduler.title, scheduler.citation)] if scheduler.citation else []),
     ]
-    if rule := SCHEDULERS.get(space.scheduler.name):
-        used.append((_SPELLED[space.scheduler.name], rule))
     if any(test["reranked"] for test in facts.tests.values()):
         used.append(("re-ranking", "zhong2017reranking"))
     return [*used, *([("random erasing", "zhong2020random")] if erasing else [])]

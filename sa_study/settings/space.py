@@ -15,8 +15,6 @@ from typing import Any
 
 from sa_study.settings.run import Settings
 
-SAMPLERS = ("tpe", "random", "grid", "gp", "cmaes")
-SCHEDULERS = ("asha", "hyperband", "median", "none")
 STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
 """What a study changes of the settings' defaults, unless its space fixes it."""
 
@@ -133,11 +131,9 @@ class Scheduler:
     """How trials are stopped early.
 
     Attributes:
-        name: `asha`; `hyperband`, its asynchronous form with up to three brackets, each with a later first
-            rung; `median`, which stops a trial whose best value is below the median of the others' running
-            means; or `none`.
-        grace_period: No trial is stopped before this percentage of its own schedule; asha's first rung.
-        reduction_factor: One trial in so many goes on past a rung (asha, hyperband).
+        name: Its name in `sa_study.tuning.stopping.schedulers`; `none` for no early stopping.
+        grace_period: No trial is stopped before this percentage of its own schedule; the first rung.
+        reduction_factor: One trial in so many goes on past a rung.
     """
 
     name: str = "asha"
@@ -156,7 +152,7 @@ class SearchSpace:
         search: The searched settings; conditions name earlier ones.
         fixed: Settings that every trial shares.
         baseline: The configuration of trial 0.
-        sampler: `tpe`, `random`, `gp`, `cmaes` or `grid` (every configuration, the baseline first).
+        sampler: Its name in `sa_study.tuning.search.samplers`.
         scheduler: Early stopping.
         trials: Number of trials when the command line names none.
     """

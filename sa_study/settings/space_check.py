@@ -19,18 +19,12 @@ def check_space(space: SearchSpace) -> None:
     """Checks what no parameter shows by itself.
 
     Raises:
-        ConfigError: A condition never holds, the grid has no end, or some configuration is refused.
+        ConfigError: A condition never holds, or some configuration is refused.
     """
     if math.prod(1 + len(values) for values in space.named.values()) > _MOST:
         raise ConfigError(f"search: its conditions tell more than {_MOST} combinations apart; name fewer")
     for key in space.never_searched:
         raise ConfigError(f"search.{key}.when: never holds ({space.search[key].describe()})")
-    if space.sampler == "grid":
-        for key, parameter in space.search.items():
-            if parameter.count is None:
-                raise ConfigError(f"search.{key}: takes any number; a grid needs choices, an int or a step")
-        if (space.size or 0) > _MOST:
-            raise ConfigError(f"sampler: a grid of {space.size} configurations; {_MOST} are the most")
     space.settings(space.baseline)
     for keys in _TOGETHER:
         part = _extremes(space, [key for key in keys if key in space.search])

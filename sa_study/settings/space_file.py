@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.settings.run import Settings, check_key, check_value
-from sa_study.settings.space import SAMPLERS, SCHEDULERS, Parameter, Scheduler, SearchSpace, default_of
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace, default_of
 from sa_study.settings.space_check import check_space
-from sa_study.settings.space_parameter import is_number, one_of, only_keys, parse_parameter
+from sa_study.settings.space_parameter import is_number, only_keys, parse_parameter
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import expanded
@@ -98,7 +98,7 @@ def _parse(spec: Mapping[str, Any], folds: bool) -> SearchSpace:
         search=search,
         fixed=fixed,
         baseline={},
-        sampler=one_of("sampler", spec.get("sampler", "tpe"), SAMPLERS),
+        sampler=_name("sampler", spec.get("sampler", "tpe")),
         scheduler=_scheduler(_mapping(spec, "scheduler")),
         trials=_whole("trials", spec.get("trials", 40)),
     )
@@ -142,7 +142,7 @@ def _scheduler(spec: Mapping[str, Any]) -> Scheduler:
         raise ConfigError(f"scheduler.grace_period: {grace!r} is not a percentage from 0.01 to 100")
     if not is_number(factor) or not 1.01 <= factor <= 100:
         raise ConfigError(f"scheduler.reduction_factor: {factor!r} is not a number from 1.01 to 100")
-    name = one_of("scheduler.name", spec.get("name", default.name), SCHEDULERS)
+    name = _name("scheduler.name", spec.get("name", default.name))
     return Scheduler(name, float(grace), float(factor))
 
 
@@ -161,6 +161,12 @@ def _mapping(spec: Mapping[str, Any], section: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise ConfigError(f"{section}: expected 'key: value' lines, found {value!r}")
+    return value
+
+
+def _name(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{key}: {value!r} is not a name")
     return value
 
 

@@ -17,7 +17,7 @@ from sa_study.analysis.audit.evidence import Evidence
 from sa_study.metrics import names
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE
-from sa_study.tuning.stopping.schedulers import bracket_count, bracket_of, rungs
+from sa_study.tuning.stopping.schedulers import bracket_count, bracket_of, rungs, scheduler_spec
 
 Judge = Callable[[int, float, float], str]
 """Takes a trial's number, progress and metric; says why the trial is to stop, or nothing."""
@@ -26,7 +26,7 @@ Judge = Callable[[int, float, float], str]
 def check_stopping(evidence: Evidence) -> Iterator[str]:
     """Yields each trial that was stopped or went on against the rule, by what was known at that moment."""
     scheduler = evidence.config.space.scheduler
-    judge = JUDGES[scheduler.name](scheduler)
+    judge = JUDGES[scheduler_spec(scheduler).rule](scheduler)
     stopped = {trial.number: record.epoch for trial, record in evidence.records if record.stopped}
     for _, number, epoch, progress, value in sorted(_reports(evidence)):
         reason = judge(number, progress, value)
@@ -93,5 +93,5 @@ def _none(scheduler: Scheduler) -> Judge:
     return lambda number, progress, value: ""
 
 
-JUDGES = {"asha": _halving, "hyperband": _halving, "median": _median, "none": _none}
-"""By the name of a scheduler, what makes its judge."""
+JUDGES = {"halving": _halving, "median": _median, "none": _none}
+"""By the rule of a scheduler (`SchedulerSpec.rule`), what makes its judge."""

@@ -37,7 +37,7 @@ from sa_study.report.page.text import for_script, plain, quoted, setting
 from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
 from sa_study.report.terminal.console import duration, percent
 from sa_study.report.verdict import validation_lead, why_no_test_gain
-from sa_study.tuning.stopping.schedulers import rungs
+from sa_study.tuning.stopping.schedulers import scheduler_spec
 
 _HERE = Path(__file__).parent
 _HEIGHT = 420
@@ -100,7 +100,7 @@ def render(study: StudyView, album: Album | None = None) -> str:
         found=found,
         samples=samples(study),
         least=LEAST,
-        stops=stops(study, rungs(study.config.space.scheduler)),
+        stops=stops(study),
         contour=(figures_contour.contour_axes(study, found), figures_contour.contour_sample(study)),
         album=album,
         settings=searched_rows(study),
@@ -200,7 +200,7 @@ def provenance_rows(study: StudyView) -> list[tuple[str, str]]:
     stopping = rule.name
     if rule.name != "none":
         stopping += f", first looks at {rule.grace_period:g} % of the schedule"
-    if rule.name in ("asha", "hyperband"):
+    if scheduler_spec(rule).rule == "halving":
         stopping += f", one trial in {rule.reduction_factor:g} goes on"
     rows = [
         ("study", plain(study.root)),

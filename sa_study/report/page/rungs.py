@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sa_study.report.page.view import StudyView
+from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial
 
 
-def stops(study: StudyView, marks: Sequence[float]) -> list[dict[str, Any]]:
-    """For each rung how many trials came there, and how many were stopped at it."""
-    found = [{"share": mark, "reached": 0, "stopped": 0} for mark in marks]
+def stops(study: StudyView) -> list[dict[str, Any]]:
+    """For each rung how many trials were compared there, and how many were stopped at it."""
+    scheduler = study.config.space.scheduler
+    found = {share: {"share": share, "reached": 0, "stopped": 0} for share in rungs(scheduler)}
     for trial in study.trials:
-        came = [row for row in found if trial.curve and trial.curve[-1][0] >= row["share"] - 1e-9]
-        for row in came:
-            row["reached"] += 1
-        if came and trial.state == "PRUNED":
-            came[-1]["stopped"] += 1
-    return found
+        progress = trial.curve[-1][0] if trial.curve else 0.0
+        reached = [share for share in rungs_of_trial(scheduler, trial.number) if progress >= share - 1e-9]
+        for share in reached:
+            found[share]["reached"] += 1
+        if reached and trial.state == "PRUNED":
+            found[reached[-1]]["stopped"] += 1
+    return list(found.values())

@@ -18,7 +18,7 @@ from sa_study.report.terminal.live_snapshot import STYLES, Row, Snapshot
 from sa_study.report.terminal.text import clean, number, safe, sparkline, suggested_text
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE, same_validation
-from sa_study.tuning.stopping.schedulers import bracket_of, rungs
+from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial
 
 _CURVE = 10
 _BAR = 10
@@ -231,7 +231,7 @@ def _best_epoch(row: Row) -> str:
 
 
 def _rung(row: Row, scheduler: Scheduler) -> str:
-    shares = rungs(scheduler, bracket_of(row.number, scheduler))
+    shares = rungs_of_trial(scheduler, row.number)
     return f"{sum(row.progress >= share - 1e-9 for share in shares)}/{len(shares)}"
 
 

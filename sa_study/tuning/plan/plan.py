@@ -20,6 +20,7 @@ from sa_study.tuning.launch.disk_space import Disk, measure_disks
 from sa_study.tuning.launch.prepare import load_data, resolve
 from sa_study.tuning.plan.forecast import Play, Terms, play_often
 from sa_study.tuning.plan.probe import Speed, probe
+from sa_study.tuning.search.samplers import check_sampler
 from sa_study.utils.machine import peak_memory, usable_memory
 from sa_study.utils.progress import PhaseCallback
 
@@ -146,6 +147,7 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     Raises:
         StudyError: What `tune` would refuse, apart from a lack of room and of pretrained weights.
     """
+    check_sampler(config.space, len(config.directions))
     start = time.monotonic()
     data = any_of(load_data(config, partial(report, "decoding")))
     with connect(config.address) as session:

@@ -1,17 +1,16 @@
-"""What to try next: Optuna's samplers by name, and the suggestions they make in a search space.
+"""Suggests configurations: begins a study's next trial with values from its sampler.
 
-A suggestion is made in memory and written with its trial in one transaction: a driver killed at any moment
-leaves either no trial, which the next launch suggests again, or a whole one.
+A suggestion is made in memory and stored with its trial in one transaction: a driver that is killed at any
+moment leaves either no trial, which the next launch suggests again, or a whole one.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -19,76 +18,28 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.tuning.search.in_memory_study import in_memory_study
-from sa_study.tuning.search.sampler_history import sampler_history
-from sa_study.tuning.search.untried import draw_untried, tried
-from sa_study.utils.errors import ConfigError
+from sa_study.study.records import configuration
+from sa_study.tuning.search.sampler_history import in_memory_study, sampler_history
+from sa_study.tuning.search.samplers import MAX_CONFIGURATIONS, sampler_spec
 from sa_study.utils.randomness import derived_seed
 
-_ATTEMPTS = 5
-"""Suggestions of a sampler that repeat a configuration, until one is drawn among those left."""
-
-
-def check_sampler(space: SearchSpace, objectives: int) -> None:
-    """Checks that the space's sampler can be used here.
-
-    Args:
-        space: What is searched.
-        objectives: How many figures are optimised.
-
-    Raises:
-        ConfigError: It cannot; says what to do.
-    """
-    if space.sampler != "cmaes":
-        return
-    if objectives > 1:
-        raise ConfigError("sampler: cmaes knows one objective; use tpe, gp, random or grid for two")
-    if importlib.util.find_spec("cmaes") is None:
-        raise ConfigError("sampler: cmaes needs the package of this name; pip install cmaes==0.13.1")
-
-
-def make_sampler(space: SearchSpace, seed: int) -> BaseSampler:
-    """The sampler that the space names; a grid's sampler never decides."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if space.sampler == "tpe":
-            return TPESampler(seed=seed, multivariate=True, constant_liar=True, group=space.conditional)
-        if space.sampler == "gp":
-            # It says on the terminal that a package would make it faster.
-            logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
-            return GPSampler(seed=seed, warn_independent_sampling=False)
-        if space.sampler == "cmaes":
-            return _CmaEs(space, seed)
-        return RandomSampler(seed=seed)
-
-
-class _CmaEs(CmaEsSampler):
-    """CMA-ES on the numbers that every trial has; Optuna's gives up for ever once one of them is missing."""
-
-    def __init__(self, space: SearchSpace, seed: int):
-        super().__init__(seed=seed, warn_independent_sampling=False)
-        self._always = {name for name, parameter in space.search.items() if not parameter.when}
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        space = super().infer_relative_search_space(study, trial)
-        return {name: distribution for name, distribution in space.items() if name in self._always}
+_MAX_REPEATS = 5
+"""Suggestions that repeat a configuration, after which one that is left is drawn at random."""
 
 
 def ask(study: optuna.Study, space: SearchSpace, seed: int) -> Trial | None:
     """Begins the study's next trial, with a value of every searched setting.
 
-    The first is the baseline. In a space that has an end no configuration comes twice.
+    Queued trials come first; the first trial of a study without any is the baseline. Where the space is
+    finite no configuration comes twice.
 
     Args:
-        study: The study; queued trials come first.
-        space: What is searched.
-        seed: The suggestion depends on it, the trial's number and the results so far.
+        study: The study.
+        space: The search space.
+        seed: The suggestion depends on it, on the trial's number and on the results so far.
 
     Returns:
         The trial, running in the study's database; None when every configuration was tried.
@@ -100,7 +51,7 @@ def ask(study: optuna.Study, space: SearchSpace, seed: int) -> Trial | None:
             trial = study.ask()
             suggest(space, trial)
             return trial
-    begun = _suggestion(study, trials, space, seed)
+    begun = _next_trial(study, trials, space, seed)
     if begun is None:
         return None
     study.add_trial(begun)
@@ -108,12 +59,12 @@ def ask(study: optuna.Study, space: SearchSpace, seed: int) -> Trial | None:
 
 
 def reseed(study: optuna.Study, space: SearchSpace, seed: int, number: int) -> None:
-    """Gives the study the sampler of one trial, so that a relaunch suggests what an endless launch would."""
-    study.sampler = make_sampler(space, derived_seed(seed, "search", number))
+    """Gives the study a sampler seeded for one trial, so that a relaunch suggests what one launch would."""
+    study.sampler = _make_sampler(space, _trial_seed(seed, number))
 
 
 def suggest(space: SearchSpace, trial: Trial) -> dict[str, Any]:
-    """Asks for a value of every active setting; a trial that has one already gets it again."""
+    """Suggests a value of every active setting; a setting that has a value keeps it."""
     values: dict[str, Any] = {}
     for name, parameter in space.search.items():
         if space.active(name, values):
@@ -122,7 +73,7 @@ def suggest(space: SearchSpace, trial: Trial) -> dict[str, Any]:
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
-    """A parameter as Optuna has it."""
+    """A parameter's values as an Optuna distribution."""
     if parameter.kind == "categorical":
         return CategoricalDistribution(parameter.choices)
     low, high = parameter.ends  # Optuna warns of a high between two steps
@@ -131,37 +82,72 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(low, high, parameter.log, parameter.step)
 
 
-def _suggestion(
-    study: optuna.Study, trials: list[FrozenTrial], space: SearchSpace, seed: int
+def draw_untried(space: SearchSpace, tried: Collection[Any], seed: int) -> dict[str, Any]:
+    """Draws a configuration that was not tried, all with the same probability where they can be listed.
+
+    Args:
+        space: A finite space with more configurations than were tried.
+        tried: The keys (`SearchSpace.key`) of those that were.
+        seed: Decides the draw.
+    """
+    rng = np.random.default_rng(seed)
+    if (space.size or 0) <= MAX_CONFIGURATIONS:
+        left = [values for values in space.points() if space.key(values) not in tried]
+        return left[rng.integers(len(left))]
+    while True:
+        values: dict[str, Any] = {}
+        for name, parameter in space.search.items():
+            if space.active(name, values):
+                values[name] = parameter.value(int(rng.integers(parameter.count or 1)))
+        if space.key(values) not in tried:
+            return values
+
+
+def _trial_seed(seed: int, number: int) -> int:
+    return derived_seed(seed, "search", number)
+
+
+def _make_sampler(space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return sampler_spec(space.sampler).make(space, seed)
+
+
+def _next_trial(
+    study: optuna.Study, trials: Sequence[FrozenTrial], space: SearchSpace, seed: int
 ) -> FrozenTrial | None:
-    """The trial that follows these; None when every configuration was tried."""
+    """The trial that follows these, not stored yet; None when every configuration was tried."""
     if not trials:
         return _running(space, space.baseline)
-    taken = set() if space.size is None else tried(space, trials)
-    if space.size is not None and len(taken) >= space.size:
+    finite = space.size is not None
+    tried = {space.key(configuration(trial)) for trial in trials} if finite else set()
+    if space.size is not None and len(tried) >= space.size:
         return None
-    if space.sampler == "grid":
-        return _running(space, next(point for point in space.points() if space.key(point) not in taken))
-    own_seed = derived_seed(seed, "search", len(trials))
-    shown = sampler_history(space.sampler, trials, study.directions)
-    draft = in_memory_study(shown, study, make_sampler(space, own_seed))
-    for _ in range(_ATTEMPTS):  # a repeated one stays in the draft as running: samplers keep away from it
-        trial = draft.ask()
-        point = suggest(space, trial)
-        if space.size is None or space.key(point) not in taken:
-            return _running(space, point, trial.storage.get_trial(trial._trial_id).system_attrs)
-    return _running(space, draw_untried(space, taken, own_seed))
+    spec = sampler_spec(space.sampler)
+    if spec.exhaustive:
+        return _running(space, next(values for values in space.points() if space.key(values) not in tried))
+    trial_seed = _trial_seed(seed, len(trials))
+    history = sampler_history(spec.history, trials, study.directions)
+    copied = in_memory_study(history, study, _make_sampler(space, trial_seed))
+    for _ in range(_MAX_REPEATS):  # a repeat stays there as a running trial, which samplers keep away from
+        trial = copied.ask()
+        values = suggest(space, trial)
+        if not finite or space.key(values) not in tried:
+            attributes = trial.storage.get_trial(trial._trial_id).system_attrs
+            prefix = spec.state_prefix
+            return _running(
+                space, values, {k: v for k, v in attributes.items() if prefix and k.startswith(prefix)}
+            )
+    return _running(space, draw_untried(space, tried, trial_seed))
 
 
 def _running(
-    space: SearchSpace, point: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
+    space: SearchSpace, values: Mapping[str, Any], system_attrs: Mapping[str, Any] | None = None
 ) -> FrozenTrial:
-    """A trial that begins with this configuration."""
-    # CMA-ES keeps its state with its trials; what others note there has served.
-    kept = {name: value for name, value in (attributes or {}).items() if name.startswith("cma:")}
+    """A running trial with this configuration."""
     return create_trial(
         state=TrialState.RUNNING,
-        params=dict(point),
-        distributions={name: distribution(space.search[name]) for name in point},
-        system_attrs=kept,
+        params=dict(values),
+        distributions={name: distribution(space.search[name]) for name in values},
+        system_attrs=dict(system_attrs or {}),
     )

@@ -1,52 +1,107 @@
-"""The rungs of a stopping rule: one definition for the rule, the terminal, the page and the audit."""
+"""The schedulers that `--scheduler` offers, and their rungs. To add one, add an entry to `SCHEDULERS`.
+
+An entry with other rungs or brackets needs nothing else: rule, terminal, page and audit read them here.
+Another way to judge a trial also needs a class in `rules.RULES` and its check in `analysis.audit.replay`.
+Nothing here imports Ray, and NumPy only when it is needed: the command line reads this table.
+"""
 
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from sa_study.settings.space import Scheduler
-from sa_study.utils.randomness import derived_seed
-
-MAX_BRACKETS = 3
-"""Brackets of `hyperband`; each further one has its first rung where the one before has its second."""
+from sa_study.utils.errors import ConfigError
 
 _ROUNDING = 1e-9
 
 
-def rungs(scheduler: Scheduler, bracket: int = 0) -> list[float]:
-    """Shares of a trial's own schedule at which it is compared with others.
+@dataclass(frozen=True)
+class SchedulerSpec:
+    """What there is to know of a scheduler.
 
-    Args:
-        scheduler: The study's stopping rule.
-        bracket: Which bracket of `hyperband`; the first one has the rungs of all.
+    Attributes:
+        title: Its name in a text.
+        rule: How it judges a trial, a key of `rules.RULES`: `halving` lets the best one in `reduction_factor`
+            trials of a rung go on; `median` every trial whose best value is no lower than the median of the
+            others' running means; `none` all.
+        rungs: Gives the shares of a trial's schedule, in ascending percent, at which it is compared.
+        max_brackets: Groups that trials are divided into and compared within; each further one has its first
+            rung where the one before has its second.
+        citation: Key of its paper in `export.citations`; empty for none.
+    """
+
+    title: str
+    rule: str
+    rungs: Callable[[Scheduler], list[float]]
+    max_brackets: int = 1
+    citation: str = ""
+
+
+def _powers(scheduler: Scheduler) -> list[float]:
+    """The grace period times the powers of the reduction factor, up to and with 100 %."""
+    first, factor = scheduler.grace_period, scheduler.reduction_factor
+    count = int(math.log(100 / first, factor) + _ROUNDING) + 1
+    return [first * factor**power for power in range(count)]
+
+
+def _grace_period(scheduler: Scheduler) -> list[float]:
+    """The first of the epochs at all of which trials are compared."""
+    return [float(scheduler.grace_period)]
+
+
+def _no_rungs(scheduler: Scheduler) -> list[float]:
+    return []
+
+
+SCHEDULERS = {
+    "asha": SchedulerSpec("ASHA", "halving", _powers, citation="li2020system"),
+    "hyperband": SchedulerSpec("Hyperband", "halving", _powers, max_brackets=3, citation="li2018hyperband"),
+    "median": SchedulerSpec("median rule", "median", _grace_period, citation="golovin2017vizier"),
+    "none": SchedulerSpec("none", "none", _no_rungs),
+}
+"""By the name that a space file and the command line use."""
+
+
+def scheduler_spec(scheduler: Scheduler) -> SchedulerSpec:
+    """What there is to know of a study's scheduler.
+
+    Raises:
+        ConfigError: There is none of its name; lists the names.
+    """
+    if scheduler.name not in SCHEDULERS:
+        raise ConfigError(f"scheduler.name: {scheduler.name!r} is not one of {', '.join(SCHEDULERS)}")
+    return SCHEDULERS[scheduler.name]
+
+
+def rungs(scheduler: Scheduler, bracket: int = 0) -> list[float]:
+    """The rungs of a bracket; the first bracket has those of all.
 
     Returns:
-        Per cent, ascending, all below 100. For `median`, which compares at every epoch from its grace period
-        on, that share alone; empty for `none`.
+        Shares of a trial's own schedule in percent, ascending, all below 100.
     """
-    first, factor = scheduler.grace_period, scheduler.reduction_factor
-    if scheduler.name == "median":
-        return [float(first)]
-    shares = [first * factor**power for power in range(bracket, _rung_count(scheduler))]
-    return [share for share in shares if share < 100 - _ROUNDING]
+    shares = scheduler_spec(scheduler).rungs(scheduler)
+    return [share for share in shares[bracket:] if share < 100 - _ROUNDING]
+
+
+def rungs_of_trial(scheduler: Scheduler, number: int) -> list[float]:
+    """The rungs at which the trial of this number is compared with others."""
+    return rungs(scheduler, bracket_of(number, scheduler))
 
 
 def bracket_count(scheduler: Scheduler) -> int:
-    """Number of brackets: up to three for `hyperband`, as many as have a rung; one for other rules."""
-    return min(MAX_BRACKETS, _rung_count(scheduler)) if scheduler.name == "hyperband" else 1
+    """Number of brackets: no more than there are rungs, with the one at 100 %."""
+    spec = scheduler_spec(scheduler)
+    return max(1, min(spec.max_brackets, len(spec.rungs(scheduler))))
 
 
 def bracket_of(number: int, scheduler: Scheduler) -> int:
-    """The bracket of a trial, which follows from its number: Ray's shares, but no unseeded generator."""
+    """The bracket of a trial, drawn with Ray's probabilities from the trial's number alone."""
+    import numpy as np
+
+    from sa_study.utils.randomness import derived_seed
+
     shares = np.exp(-np.arange(bracket_count(scheduler), dtype=float))
     rng = np.random.default_rng(derived_seed(0, "bracket", number))
     return int(rng.choice(len(shares), p=shares / shares.sum()))
-
-
-def _rung_count(scheduler: Scheduler) -> int:
-    """Rungs of Ray's first bracket, with the one at 100 % where there is one; 0 for rules without any."""
-    if scheduler.name not in ("asha", "hyperband"):
-        return 0
-    return int(math.log(100 / scheduler.grace_period, scheduler.reduction_factor) + _ROUNDING) + 1

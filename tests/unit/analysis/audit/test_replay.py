@@ -8,6 +8,7 @@ import pytest
 from sa_study.analysis.audit.replay import JUDGES
 from sa_study.settings.space import Scheduler
 from sa_study.tuning.stopping.rules import make_rule
+from sa_study.tuning.stopping.schedulers import scheduler_spec
 
 METRIC = "mAP"
 
@@ -25,7 +26,7 @@ class Trial:
 def test_the_replay_decides_as_the_rules_do(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scheduler = Scheduler(name, grace_period=5, reduction_factor=3)
-    rule, judge = make_rule(scheduler, METRIC), JUDGES[name](scheduler)
+    rule, judge = make_rule(scheduler, METRIC), JUDGES[scheduler_spec(scheduler).rule](scheduler)
     trials = {number: Trial(number) for number in range(30)}
     progress = dict.fromkeys(trials, 0.0)
     steps = {number: float(rng.choice([2.0, 5.0, 25.0])) for number in trials}

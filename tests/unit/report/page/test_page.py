@@ -35,7 +35,6 @@ from sa_study.report.page.view import StudyView, TrialView, read_view
 from sa_study.report.page.words import give_verdict
 from sa_study.report.verdict import test_gain
 from sa_study.study.lock import driver_lock
-from sa_study.tuning.stopping.schedulers import rungs
 
 test_gain.__test__ = False  # type: ignore[attr-defined]
 DATA = {"query": "a" * 64, "gallery": "b" * 64}
@@ -172,7 +171,7 @@ def test_what_lies_beside_may_be_damaged(tmp_path: Path, content: str) -> None:
 
 
 def test_rungs_and_what_became_of_trials_there(forty: StudyView) -> None:
-    rows = stops(forty, rungs(forty.config.space.scheduler))
+    rows = stops(forty)
     assert [row["share"] for row in rows] == [20, 40, 80]
     assert sum(row["stopped"] for row in rows) == forty.states["PRUNED"]
     assert rows[0]["reached"] >= rows[1]["reached"] >= rows[2]["reached"] >= len(forty.complete)

@@ -42,15 +42,15 @@ def test_what_samplers_are_shown() -> None:
     running = create_trial(state=TrialState.RUNNING)
     trials = [*complete, stopped, failed, running]
     up = [StudyDirection.MAXIMIZE]
-    assert sampler_history("random", trials, up) == trials
-    tpe = sampler_history("tpe", trials, up)
+    assert sampler_history("unchanged", trials, up) == trials
+    tpe = sampler_history("ranked", trials, up)
     assert tpe[:3] == trials[:3] and tpe[4] == running
     assert (tpe[3].state, tpe[3].values, tpe[3].intermediate_values) == (TrialState.PRUNED, None, {})
-    model = sampler_history("gp", trials, up)
+    model = sampler_history("scored", trials, up)
     assert [trial.state for trial in model[:4]] == [TrialState.COMPLETE] * 4 and model[4] == running
     assert [trial.value for trial in model[:4]] == [0.4, 0.7, 0.2, 0.2]
     assert failed.state == TrialState.FAIL and failed.values is None, "the study's own are not changed"
-    assert sampler_history("gp", [failed], up) == [failed], "there is no worst value yet"
+    assert sampler_history("scored", [failed], up) == [failed], "there is no worst value yet"
 
 
 def test_what_samplers_are_shown_of_two_objectives() -> None:
@@ -60,6 +60,6 @@ def test_what_samplers_are_shown_of_two_objectives() -> None:
         ended(TrialState.PRUNED, None, {100: 0.2}),
     ]
     directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
-    assert sampler_history("gp", trials, directions)[2].values == [0.4, 9.0]
-    tpe = sampler_history("tpe", trials, directions)[2]
+    assert sampler_history("scored", trials, directions)[2].values == [0.4, 9.0]
+    tpe = sampler_history("ranked", trials, directions)[2]
     assert (tpe.state, tpe.intermediate_values) == (TrialState.PRUNED, {})

@@ -22,10 +22,7 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy import event
 
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.tuning.search import untried
-from sa_study.tuning.search.suggest import ask, check_sampler, reseed, suggest
-from sa_study.tuning.search.untried import draw_untried
-from sa_study.utils.errors import ConfigError
+from sa_study.tuning.search.suggest import ask, draw_untried, reseed, suggest
 
 NAMES = ("tpe", "random", "gp", "cmaes")
 BOOLEAN = (True, False)
@@ -249,7 +246,7 @@ def test_a_driver_killed_between_any_two_writes_changes_nothing(
 
 @pytest.mark.parametrize("most", [100_000, 3], ids=["listed", "drawn"])
 def test_the_last_configuration_left_is_found(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(untried, "_MOST_ENUMERATED", most)
+    monkeypatch.setattr("sa_study.tuning.search.suggest.MAX_CONFIGURATIONS", most)
     space = discrete("tpe")
     points = list(space.points())
     for last in points:
@@ -283,15 +280,3 @@ def test_cma_es_goes_on_when_a_conditional_number_is_missing(tmp_path: Path) -> 
     generations = [trial.system_attrs.get("cma:generation", -1) for trial in study.trials]
     assert generations[0] == -1 and -1 not in generations[1:]
     assert max(generations) > 0, "it has learnt"
-
-
-def test_cma_es_refuses_two_objectives_and_names_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*NAMES, "grid"):
-        check_sampler(mixed(name), 1)
-    check_sampler(mixed("gp"), 2)
-    with pytest.raises(ConfigError, match=r"cmaes.*one objective.*tpe"):
-        check_sampler(mixed("cmaes"), 2)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="pip install cmaes=="):
-        check_sampler(mixed("cmaes"), 1)
-    check_sampler(mixed("tpe"), 1)

@@ -1,14 +1,15 @@
-"""The one definition of rungs and brackets, against those that Ray's own rule makes."""
+"""The one definition of rungs and brackets, against those of Ray's own ASHA."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from sa_study.settings.space import Scheduler
-from sa_study.tuning.stopping.rules import make_rule
-from sa_study.tuning.stopping.schedulers import MAX_BRACKETS, bracket_count, bracket_of, rungs
+from sa_study.tuning.stopping.schedulers import bracket_count, bracket_of, rungs, rungs_of_trial
+from sa_study.utils.errors import ConfigError
 
 HALVING = [
     Scheduler(name, grace, factor)
@@ -25,8 +26,13 @@ def milestones(bracket: Any) -> list[float]:
 
 @pytest.mark.parametrize("scheduler", HALVING, ids=str)
 def test_they_are_rays(scheduler: Scheduler) -> None:
-    brackets = make_rule(scheduler, "mAP")._brackets
-    assert len(brackets) == bracket_count(scheduler)
+    count = bracket_count(scheduler)
+    grace: Any = scheduler.grace_period
+    ray = AsyncHyperBandScheduler(
+        grace_period=grace, reduction_factor=scheduler.reduction_factor, brackets=count
+    )
+    brackets = ray._brackets
+    assert all(bracket._rungs for bracket in brackets)
     for number, bracket in enumerate(brackets):
         assert milestones(bracket) == pytest.approx(rungs(scheduler, number))
 
@@ -57,6 +63,13 @@ def test_trials_are_spread_over_the_brackets_by_their_numbers() -> None:
     scheduler = Scheduler("hyperband", 5, 3)
     brackets = [bracket_of(number, scheduler) for number in range(300)]
     assert brackets == [bracket_of(number, scheduler) for number in range(300)]
-    counts = [brackets.count(bracket) for bracket in range(MAX_BRACKETS)]
+    counts = [brackets.count(bracket) for bracket in range(3)]
     assert counts[0] > counts[1] > counts[2] > 0, "Ray's shares: each further bracket has a smaller one"
     assert {bracket_of(number, Scheduler("asha", 5, 3)) for number in range(50)} == {0}
+    second = brackets.index(1)
+    assert rungs_of_trial(scheduler, second) == rungs(scheduler, 1) == [15, 45]
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"scheduler\.name: 'pbt' is not one of asha, hyperband"):
+        rungs(Scheduler("pbt"))

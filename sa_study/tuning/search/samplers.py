@@ -1,0 +1,135 @@
+"""The samplers that `--sampler` offers. To add one, add an entry to `SAMPLERS`.
+
+A sampler is Optuna's or a class of one's own that derives from `optuna.samplers.BaseSampler`, in a module
+beside this one (see `cma_es`). Nothing here imports Optuna before a sampler is made: the command line reads
+this table.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sa_study.settings.space import SearchSpace
+from sa_study.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+MAX_CONFIGURATIONS = 100_000
+"""Configurations of a space that are listed one by one."""
+
+
+@dataclass(frozen=True)
+class SamplerSpec:
+    """What there is to know of a sampler.
+
+    Attributes:
+        title: Its name in a text.
+        make: Builds it for one suggestion, from the search space and a seed. The space also holds the
+            scheduler, of which `tuning.stopping.schedulers.rungs` gives the rungs.
+        history: How it is given the trials so far, each with the figures that it reported (its intermediate
+            values): `unchanged`; `ranked`, where failed trials count as stopped before their first epoch; or
+            `scored`, where trials that failed or were stopped count as complete (see `sampler_history`).
+        state_prefix: Prefix of the trial attributes that hold its state, which are stored; empty for none.
+        exhaustive: Whether the configurations are run in order instead, so that their number must be finite.
+        max_objectives: How many figures it can optimise.
+        citation: Key of its paper in `export.citations`; empty for none.
+        requirement: The package that it needs beyond this program's own, as pip installs it; empty for none.
+    """
+
+    title: str
+    make: Callable[[SearchSpace, int], BaseSampler]
+    history: Literal["unchanged", "ranked", "scored"] = "unchanged"
+    state_prefix: str = ""
+    exhaustive: bool = False
+    max_objectives: int = 2
+    citation: str = ""
+    requirement: str = ""
+
+
+def _tpe(space: SearchSpace, seed: int) -> BaseSampler:
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed, multivariate=True, constant_liar=True, group=space.conditional)
+
+
+def _random(space: SearchSpace, seed: int) -> BaseSampler:
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+def _gp(space: SearchSpace, seed: int) -> BaseSampler:
+    from optuna.samplers import GPSampler
+
+    # It says on the terminal that a package would make it faster.
+    logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
+    return GPSampler(seed=seed, warn_independent_sampling=False)
+
+
+def _cmaes(space: SearchSpace, seed: int) -> BaseSampler:
+    from sa_study.tuning.search.cma_es import UnconditionalCmaEs
+
+    return UnconditionalCmaEs(space, seed)
+
+
+SAMPLERS = {
+    "tpe": SamplerSpec("TPE", _tpe, history="ranked", citation="bergstra2011algorithms"),
+    "random": SamplerSpec("random", _random),
+    "grid": SamplerSpec("grid", _random, exhaustive=True),
+    "gp": SamplerSpec("Gaussian process", _gp, history="scored"),
+    "cmaes": SamplerSpec(
+        "CMA-ES",
+        _cmaes,
+        history="scored",
+        state_prefix="cma:",
+        max_objectives=1,
+        citation="hansen2016cma",
+        requirement="cmaes==0.13.1",
+    ),
+}
+"""By the name that a space file and the command line use."""
+
+
+def sampler_spec(name: str) -> SamplerSpec:
+    """The sampler of this name.
+
+    Raises:
+        ConfigError: There is none; lists the names.
+    """
+    if name not in SAMPLERS:
+        raise ConfigError(f"sampler: {name!r} is not one of {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]
+
+
+def check_sampler(space: SearchSpace, objectives: int) -> None:
+    """Checks that the space's sampler can search it.
+
+    Args:
+        space: The search space.
+        objectives: Number of figures that are optimised.
+
+    Raises:
+        ConfigError: It cannot; says what to do.
+    """
+    name, spec = space.sampler, sampler_spec(space.sampler)
+    if objectives > spec.max_objectives:
+        others = ", ".join(other for other, able in SAMPLERS.items() if able.max_objectives >= objectives)
+        raise ConfigError(f"sampler: {name} optimises one objective alone; for two use one of {others}")
+    package = spec.requirement.partition("==")[0]
+    if package and importlib.util.find_spec(package) is None:
+        raise ConfigError(
+            f"sampler: {name} needs the package {package}, which is missing; pip install {spec.requirement}"
+        )
+    if spec.exhaustive:
+        for key, parameter in space.search.items():
+            if parameter.count is None:
+                raise ConfigError(f"search.{key}: takes any number; a {name} needs choices, an int or a step")
+        if (space.size or 0) > MAX_CONFIGURATIONS:
+            raise ConfigError(
+                f"sampler: a {name} of {space.size} configurations; {MAX_CONFIGURATIONS} are the most"
+            )
