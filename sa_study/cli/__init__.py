@@ -1,31 +1,43 @@
-"""The command line: arguments in, one call, a table out.
+"""The command line: each command parses its options, makes one call and prints the result.
 
-Everything heavy is imported inside the commands, so that `--help` is quick.
+A command is a function in the module of its name, and a line of `COMMANDS`. Everything heavy is imported
+inside the functions, so that `--help` is quick.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import sys
 
 import typer
 
-from sa_study.cli import (
-    compare,
-    data,
-    evaluate,
-    export,
-    pictures,
-    repeats,
-    report,
-    reproduce,
-    runs,
-    status,
-    study,
-)
+from sa_study.cli import data
 from sa_study.utils.errors import StudyError
 from sa_study.utils.machine import is_out_of_memory, limit_threads
+
+COMMANDS = (
+    "demo",
+    "plan",
+    "tune",
+    "resume",
+    "audit",
+    "evaluate",
+    "compare",
+    "status",
+    "confirm",
+    "ablate",
+    "reproduce",
+    "paper",
+    "train",
+    "settings",
+    "export",
+    "report",
+    "dashboard",
+    "visualize",
+)
+"""The commands in the order of `--help`."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,21 +48,13 @@ app = typer.Typer(
     "re-identification.\n\nStart with [bold]demo[/bold]; on real data: [bold]data check[/bold], "
     "[bold]tune[/bold], [bold]confirm[/bold], [bold]evaluate[/bold], [bold]paper[/bold].",
 )
-study.register(app)
-evaluate.register(app)
-compare.register(app)
-status.register(app)
-repeats.register(app)
-reproduce.register(app)
-runs.register(app)
-export.register(app)
-report.register(app)
-pictures.register(app)
+for name in COMMANDS:
+    app.command()(getattr(importlib.import_module(f"{__name__}.{name}"), name))
 app.add_typer(data.app, name="data")
 
-_LONGEST = 2000
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_BAD_PLACE = {
+_MAX_ERROR_CHARACTERS = 2000
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_UNUSABLE_PATH = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG),
 }
@@ -66,38 +70,37 @@ def main() -> int:
     try:
         code = app(standalone_mode=False, prog_name="run_study.py")
     except typer.TyperException as error:
-        if said := " ".join(
-            error.format_message().split()
-        ):  # nothing, where the help was asked for and shown
+        if message := " ".join(error.format_message().split()):  # empty where --help was shown
             context = getattr(error, "ctx", None)
             command = context.command_path if context else "run_study.py"
-            _complain(f"error: {said.removesuffix('.')}; see '{command} --help'")
+            _print_error(f"{message.removesuffix('.')}; see '{command} --help'")
         return error.exit_code
     except StudyError as error:
-        _complain(f"error: {error}")
+        _print_error(str(error))
         return error.exit_code
     except OSError as error:
-        if error.errno not in _FULL | _BAD_PLACE:
+        if error.errno not in _DISK_FULL | _UNUSABLE_PATH:
             raise
-        _complain(f"error: {error.filename or 'a file'}: {error.strerror}")
-        return 1 if error.errno in _FULL else 2
+        _print_error(f"{error.filename or 'a file'}: {error.strerror}")
+        return 1 if error.errno in _DISK_FULL else 2
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         reason = (str(error).splitlines() or ["out of memory"])[0]
-        _complain(f"error: {reason}; --set accumulate=2 (4, …) trains with less, evaluation needs no setting")
+        _print_error(f"{reason}; --set accumulate=2 (4, …) trains with less, evaluation needs no setting")
         return 1
     return code if isinstance(code, int) else 0
 
 
-def _complain(line: str) -> None:
-    """Writes one line, whatever the names, values and credentials are that it quotes."""
+def _print_error(message: str) -> None:
+    """Prints an error in one line: without credentials, control characters, or the middle of a long one."""
     from sa_study.report.terminal.text import clean
     from sa_study.utils.redaction import redact
 
-    line = clean(redact(line))
-    half = _LONGEST // 2  # what is wrong stands at the end, where it stands in the beginning
-    shown = line if len(line) <= _LONGEST else f"{line[:half]} … {line[-half:]}"
+    line = clean(redact(f"error: {message}"))
+    if len(line) > _MAX_ERROR_CHARACTERS:
+        half = _MAX_ERROR_CHARACTERS // 2
+        line = f"{line[:half]} … {line[-half:]}"
     with contextlib.suppress(AttributeError):
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.stderr.write(f"{shown}\n")
+    sys.stderr.write(f"{line}\n")

@@ -1,18 +1,11 @@
-"""`compare`."""
+"""`compare`: a paired test of two evaluations."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from sa_study.cli.options import Json, path_argument
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(compare)
 
 
 def compare(

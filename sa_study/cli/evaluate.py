@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sa_study.cli.options import MOST_SEEDS, Json, OtherDataDir, Quiet, Rerank, Set, Weights, path_option
+from sa_study.cli.options import MAX_SEEDS, Json, OtherDataDir, Quiet, Rerank, Set, Weights, path_option
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
 
 _OTHER_DATA = "other data than the study's own: the figures on its own test set stay as they are"
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(evaluate)
 
 
 def evaluate(
@@ -43,7 +38,7 @@ def evaluate(
     seeds: Annotated[
         int | None,
         typer.Option(
-            "--seeds", help="With --retrain: how many seeds.", min=1, max=MOST_SEEDS, show_default="1"
+            "--seeds", help="With --retrain: how many seeds.", min=1, max=MAX_SEEDS, show_default="1"
         ),
     ] = None,
     overrides: Set = None,
@@ -106,10 +101,10 @@ def _retrain(
 ) -> None:
     """Trains on all identities, evaluates all runs in one look, and keeps `retrained.json`."""
     from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
-    from sa_study.cli.training import evaluate_runs, train_run
     from sa_study.data.dataset import ReidDataset
     from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.retrained import retrained_tables
+    from sa_study.report.terminal.training import evaluate_runs, train_shown
     from sa_study.study.lock import driver_lock
     from sa_study.study.own_images import is_own_test_set
     from sa_study.study.test_ledger import begin_look
@@ -134,7 +129,7 @@ def _retrain(
         for choice in final.choices:
             for run, folder in choice.folders.items():
                 output.say(f"{choice.name}, seed {run.seed}")
-                train_run(output, run, data[choice.name], folder, resume=True, again=())
+                train_shown(output, run, data[choice.name], folder, resume=True, resume_options=())
         for run_folder in (folder for choice in final.choices for folder in choice.folders.values()):
             require_place(evaluation_file(run_folder.evaluation, images, own=own))
             load_network(run_folder.best, {})  # a damaged one is told before the test set is looked at

@@ -1,4 +1,4 @@
-"""The command `export`."""
+"""`export`: files for other programs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sa_study.export.run import Exported
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(export)
 
 
 def export(

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,21 @@ def path_argument(*, metavar: str, help: str) -> Any:
     return typer.Argument(metavar=metavar, help=help, parser=_user_path)
 
 
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `90s`, `45m`, `2h` or `1h30m`.
+
+    Raises:
+        ConfigError: The text is no duration, or zero.
+    """
+    number = r"([0-9]+(?:\.[0-9]+)?)"
+    match = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip())
+    parts = match.groups() if match else ()
+    seconds = sum(float(part or 0) * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if not seconds:
+        raise ConfigError(f"--time-budget {text}: expected a duration such as 90s, 45m, 2h or 1h30m")
+    return seconds
+
+
 def _folder_or_uri(text: str) -> str:
     return text if not text or "://" in text else str(_user_path(text).absolute())
 
@@ -60,7 +76,7 @@ Weights = Annotated[
 OtherDataDir = Annotated[
     Path | None, path_option("--data-dir", help="Data set.", show_default="the study's own")
 ]
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 """Trainings of one configuration; more would take longer than anyone waits."""
 
 Study = Annotated[Path, path_option("--study", help="Folder of the study.", show_default=False)]
@@ -77,7 +93,13 @@ Trials = Annotated[
     int | None, typer.Option("--trials", help="Number of trials in all.", show_default="the space's")
 ]
 TimeBudget = Annotated[
-    str | None, typer.Option("--time-budget", help="End the launch after, e.g. 90s, 45m, 2h, 1h30m.")
+    float | None,
+    typer.Option(
+        "--time-budget",
+        help="End the launch after, e.g. 90s, 45m, 2h, 1h30m.",
+        parser=parse_duration,
+        metavar="<time>",
+    ),
 ]
 EpochBudget = Annotated[
     int | None, typer.Option("--epoch-budget", help="End the study after so many epochs of all trials.")
@@ -161,7 +183,7 @@ class StudyOptions:
         """
         from sa_study.settings.space_file import load_space, override
         from sa_study.settings.yaml_files import parse_assignments
-        from sa_study.study.config import StudyConfig, parse_duration
+        from sa_study.study.config import StudyConfig
 
         space = override(load_space(self.space), parse_assignments(self.overrides or []))
         space = self._searched_by(space)
@@ -170,7 +192,7 @@ class StudyOptions:
             space=space,
             metric=self.metric,
             trials=space.trials if self.trials is None else self.trials,
-            time_budget=parse_duration(self.time_budget) if self.time_budget else None,
+            time_budget=self.time_budget,
             epoch_budget=self.epoch_budget,
             gpu_hours=self.gpu_hours,
             minimize=self.minimize,
@@ -199,9 +221,9 @@ class StudyOptions:
         return space
 
 
-def takes_study_options(
-    command: Callable[..., None], *, without: Collection[str] = (), **defaults: Any
-) -> Callable[..., None]:
+def accepts_study_options(
+    command: Callable[..., int | None], *, without: Collection[str] = (), **defaults: Any
+) -> Callable[..., int | None]:
     """Makes a command whose first parameter is `StudyOptions` take each of their fields as an option.
 
     Typer reads options off a function's signature, so that is what is put together here: the fields with
@@ -222,9 +244,9 @@ def takes_study_options(
     parameters = [first, *(_parameter(p.name, own_hints[p.name], p.default) for p in own), *rest]
 
     @functools.wraps(command)
-    def wrapper(**values: Any) -> None:
+    def wrapper(**values: Any) -> int | None:
         described = {name: values.pop(name) for name in names}
-        command(StudyOptions(**described), **values)
+        return command(StudyOptions(**described), **values)
 
     signed: Any = wrapper
     signed.__signature__ = inspect.Signature(parameters)

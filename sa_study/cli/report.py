@@ -1,20 +1,13 @@
-"""Commands that show a study: `report` and `dashboard`."""
+"""`report`: a study as an HTML page."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from sa_study.cli.options import Study, path_option
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    for command in (report, dashboard):
-        app.command()(command)
 
 
 def report(
@@ -32,24 +25,3 @@ def report(
     written = write_page(study, out)
     say(console, written.verdict)
     say(console, f"written: {written.path} ({written.size / 1e6:.1f} MB)")
-
-
-def dashboard(
-    study: Study,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port", min=1, max=65535, help="Of optuna-dashboard.", show_default="8080, or a free one"
-        ),
-    ] = None,
-    tensorboard_port: Annotated[
-        int | None,
-        typer.Option(
-            "--tensorboard-port", min=1, max=65535, help="Of TensorBoard.", show_default="6006, or a free one"
-        ),
-    ] = None,
-) -> None:
-    """Open a study in optuna-dashboard and TensorBoard, on this machine only; Ctrl-C ends both."""
-    from sa_study.report.dashboard import serve
-
-    raise typer.Exit(serve(study, port, tensorboard_port, Console()))

@@ -1,4 +1,4 @@
-"""The command `reproduce`: a trial run again from its record."""
+"""`reproduce`: rerun a trial from its record."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from sa_study.report.terminal.output import Output
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(reproduce)
-
-
 def reproduce(
     study: Study,
     trial: Annotated[
@@ -41,7 +36,7 @@ def reproduce(
     ] = 1.0,
     quiet: Quiet = False,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Run a trial again from its record alone, without Ray: do its figures and weights come again?
 
     On the same CPU, versions and code they must be equal to the last bit; elsewhere within the tolerance.
@@ -61,12 +56,12 @@ def reproduce(
         rerun = _run(output, recorded, study, data_dir)
     except KeyboardInterrupt:
         output.conclude("interrupted; nothing was written")
-        raise typer.Exit(130) from None
-    _conclude(output, recorded, rerun, study, tolerance)
+        return 130
+    return _conclude(output, recorded, rerun, study, tolerance)
 
 
-def _conclude(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tolerance: float) -> None:
-    """Tells the result and keeps it; ends the command with 1 where figures did not come again."""
+def _conclude(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tolerance: float) -> int:
+    """Tells the result and keeps it; returns the exit code."""
     from sa_study.analysis.reproduce.compare_epochs import DIFFERENT
     from sa_study.analysis.reproduce.verdict import entry, judge, keep
 
@@ -76,8 +71,7 @@ def _conclude(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tol
     keep(recorded.folder.reproduction, found)
     output.say(f"written: {recorded.folder.reproduction}")
     output.document({"study": str(study.absolute()), **found})
-    if verdict.result == DIFFERENT:
-        raise typer.Exit(1)
+    return 1 if verdict.result == DIFFERENT else 0
 
 
 def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None) -> Rerun:
@@ -85,14 +79,12 @@ def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None)
     from sa_study.metrics import names
     from sa_study.report.terminal.console import epoch_line, phases
     from sa_study.report.terminal.reproduction import opening_line
+    from sa_study.report.terminal.training import data_line
 
     output.say(opening_line(recorded, study))
     with phases(output.console) as report:
         data = load_images(recorded, data_dir, partial(report, "decode"))
-    output.say(
-        f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
-        f"{len(data.gallery)} gallery images"
-    )
+    output.say(data_line(data))
     with phases(output.console) as report:
         report("epochs", 0, recorded.goal)
 

@@ -1,4 +1,4 @@
-"""`status`: a study as it stands, from another terminal."""
+"""`status`: a study's state, also while it runs."""
 
 from __future__ import annotations
 
@@ -25,11 +25,6 @@ _SHOWN = 20
 _REASONS = 5
 _PERIOD = 2.0
 """Seconds from a look at the database to the next."""
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(status)
 
 
 def status(

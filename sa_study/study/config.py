@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,21 +248,3 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of a duration such as `90s`, `45m`, `2h` or `1h30m`.
-
-    Raises:
-        ConfigError: The text is no duration, or zero.
-    """
-    number = r"([0-9]+(?:\.[0-9]+)?)"
-    match = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip())
-    seconds = (
-        sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
-        if match
-        else 0
-    )
-    if not seconds:
-        raise ConfigError(f"--time-budget {text}: expected a duration such as 90s, 45m, 2h or 1h30m")
-    return seconds

@@ -88,7 +88,7 @@ def test_plan_and_tune_read_options_alike(
         raise Asked(next(argument for argument in arguments if isinstance(argument, StudyConfig)))
 
     monkeypatch.setattr("sa_study.tuning.plan.plan.make_plan", stop)
-    monkeypatch.setattr("sa_study.tuning.launch.launch.launch", stop)
+    monkeypatch.setattr("sa_study.report.terminal.launch.launch", stop)
     found = []
     for command in ("plan", "tune"):
         with pytest.raises(Asked) as asked:

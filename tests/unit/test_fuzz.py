@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ranking_reference import assert_figures, plain_figures
 
+from sa_study.cli.options import parse_duration
 from sa_study.data.layouts import MARKET
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
@@ -25,7 +26,7 @@ from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import load_space, parse_space
 from sa_study.settings.yaml_files import parse_assignments
-from sa_study.study.config import StudyConfig, parse_duration
+from sa_study.study.config import StudyConfig
 from sa_study.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sa_study.utils.errors import ConfigError, DataError, StudyFolderError, WeightsError
 

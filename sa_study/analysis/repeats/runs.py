@@ -18,7 +18,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import read_record
-from sa_study.tuning.launch.launch import Outcome, Watcher, launch, resume
+from sa_study.tuning.launch.launch import LaunchObserver, Outcome, launch, resume
 from sa_study.tuning.launch.relaunch import Changes
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError
@@ -92,7 +92,7 @@ def points_of(
 
 
 def run_all(
-    root: Path, config: StudyConfig, initial_trials: InitialTrials, watcher: Watcher, changes: Changes
+    root: Path, config: StudyConfig, initial_trials: InitialTrials, observer: LaunchObserver, changes: Changes
 ) -> Outcome:
     """Makes the study of the repeats and runs it, or goes on with it.
 
@@ -100,18 +100,18 @@ def run_all(
         root: Its folder.
         config: What it is, where it has to be made.
         initial_trials: Its configurations; those that it does not have yet are added.
-        watcher: Told what happens.
+        observer: Hears of the launch while it runs.
         changes: What is asked of a study that is there already, but for the number of trials.
 
     Raises:
         StudyError: Bad input; nothing was written, or the study is as it was.
     """
     if not StudyFolder(root).config.exists():
-        return launch(root, config, watcher, initial_trials)
+        return launch(root, config, observer, initial_trials)
     begun = sum(trial.state != TrialState.WAITING for trial in read_trials(StudyFolder.existing(root)))
     if begun > (trials := len(initial_trials.configurations)):
         raise ConfigError(f"--seeds: {root} has begun {begun} runs, more than these {trials}; give more")
-    return resume(root, dataclasses.replace(changes, trials=trials), watcher, initial_trials)
+    return resume(root, dataclasses.replace(changes, trials=trials), observer, initial_trials)
 
 
 def ended_runs(trials: Sequence[FrozenTrial], fold: int) -> Iterator[tuple[FrozenTrial, Run]]:

@@ -48,23 +48,23 @@ INTERRUPTED = "interrupted"
 _NOTHING = InitialTrials()
 
 
-class Watcher(Protocol):
-    """Whoever looks on."""
-
-    def announce(self, event: TrialEvent) -> None:
-        """Is told what happened to a trial."""
+class LaunchObserver(Protocol):
+    """Hears of a launch while it runs, as the live view does."""
 
     def decoded(self, done: int, total: int) -> None:
-        """Is told how many images are decoded."""
+        """Called with the number of images that are decoded, and of all."""
 
     def begin(self, config: StudyConfig, trials: Sequence[FrozenTrial], slots: int) -> None:
-        """Is told what is there of the study, and how many trials may run at a time, before any does."""
+        """Called before any trial runs, with the study's trials and how many may run at a time."""
+
+    def announce(self, event: TrialEvent) -> None:
+        """Called with every event of a trial."""
 
     def say(self, text: str) -> None:
-        """Is told something about the launch."""
+        """Called with a message about the launch."""
 
     def fail(self, text: str) -> None:
-        """Is told, by any thread, why the launch cannot go on; the process ends when this returns."""
+        """Called, from any thread, with the reason why the launch cannot go on; then the process ends."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,21 @@ class Outcome:
     stopped: str
     about: dict[str, Any]
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether it ended by Ctrl-C."""
+        return self.stopped == INTERRUPTED
+
 
 def launch(
-    root: Path, config: StudyConfig, watcher: Watcher, initial_trials: InitialTrials = _NOTHING
+    root: Path, config: StudyConfig, observer: LaunchObserver, initial_trials: InitialTrials = _NOTHING
 ) -> Outcome:
     """Makes a study and runs it.
 
     Args:
         root: Folder of the study; must be free.
         config: What is asked for.
-        watcher: Told what happens.
+        observer: Hears of the launch while it runs.
         initial_trials: Configurations to run before the search suggests any.
 
     Raises:
@@ -101,7 +106,7 @@ def launch(
     folder = StudyFolder.free(root)
     check_sampler(config.space, len(config.directions))
     storage = Storage.of_study(folder, config.storage_path)
-    data, starts = load_data(config, watcher.decoded), load_starts(config, watcher.say)
+    data, starts = load_data(config, observer.decoded), load_starts(config, observer.say)
     initial_trials.require_images(any_of(data).store.fingerprint)
     with connect(config.address) as session:
         room = slots(config)
@@ -110,36 +115,36 @@ def launch(
             storage.require_free()
         storage.require_reachable()
         require_room(folder, config, any_of(data), room, config.goal, session)
-        with made(folder, config, data, starts, room, initial_trials, watcher.say):
+        with made(folder, config, data, starts, room, initial_trials, observer.say):
             claim(folder, config)
-            return _run(folder, config, data, starts, room, session, watcher)
+            return _run(folder, config, data, starts, room, session, observer)
 
 
 def resume(
-    root: Path, changes: Changes, watcher: Watcher, initial_trials: InitialTrials = _NOTHING
+    root: Path, changes: Changes, observer: LaunchObserver, initial_trials: InitialTrials = _NOTHING
 ) -> Outcome:
     """Goes on with a study that was stopped or killed, or extends it.
 
     Args:
         root: The study's folder.
         changes: What is asked for beyond the study's own description.
-        watcher: Told what happens.
+        observer: Hears of the launch while it runs.
         initial_trials: Configurations to run that the study may not have yet.
 
     Raises:
         StudyError: Bad input; the study is as it was.
     """
     folder = StudyFolder.existing(root)
-    with driver_lock(folder.lock, watcher.say) as dead:
+    with driver_lock(folder.lock, observer.say) as dead:
         if dead:
-            watcher.say(f"the last driver died: {dead}")
+            observer.say(f"the last driver died: {dead}")
         folder.require_own_files()
         folder.clear_remains()
         config = changes.apply(StudyConfig.read(folder.config))
         storage = Storage.of_study(folder, config.storage_path)
         check_sampler(config.space, len(config.directions))
         if mended := mend(folder):
-            watcher.say(mended)
+            observer.say(mended)
         database = open_storage(folder)
         config.require_lasting(read_about(database, folder).get("lasting"))
         _require_enough(config, trials_in(database, folder))
@@ -147,10 +152,10 @@ def resume(
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
             return _outcome(folder, config, "")
-        data = load_data(config, watcher.decoded, recorded=not changes.data_dir)
-        starts = load_starts(config, watcher.say)
+        data = load_data(config, observer.decoded, recorded=not changes.data_dir)
+        starts = load_starts(config, observer.say)
         for difference in differences(folder.provenance):
-            watcher.say(difference)
+            observer.say(difference)
         with connect(config.address) as session:
             room = slots(config)
             config = check_slots(config, room)
@@ -160,7 +165,7 @@ def resume(
             note(folder, data, starts, room)
             config.write(folder.config)
             enqueue_trials(database, initial_trials.configurations)
-            return _run(folder, config, data, starts, room, session, watcher)
+            return _run(folder, config, data, starts, room, session, observer)
 
 
 def _require_enough(config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:
@@ -178,7 +183,7 @@ def _run(
     starts: Starts,
     room: Slots,
     session: Session | None,
-    watcher: Watcher,
+    observer: LaunchObserver,
 ) -> Outcome:
     """Lets Ray run the trials that are left, in a session of their own inside the trials' storage."""
     storage, database = Storage.of_study(folder, config.storage_path), open_storage(folder)
@@ -199,14 +204,14 @@ def _run(
     keep_copy(folder)
     for logger in EPOCH_LOGGERS:
         logger.start_study(folder.root, config.space.search)
-    watcher.begin(config, earlier, room.concurrent)
-    callback = StudyCallback(folder.root, search, watcher.announce, partial(keep_copy, folder))
+    observer.begin(config, earlier, room.concurrent)
+    callback = StudyCallback(folder.root, search, observer.announce, partial(keep_copy, folder))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": room.cpus, "gpu": room.gpus}),
         tune_config=_tune_config(search, scheduler, left),
         run_config=_run_config(config, storage, name, callback),
     )
-    with exit_when_lost(folder.root, watcher.fail):
+    with exit_when_lost(folder.root, observer.fail):
         _fit(tuner, tracker, folder)
     if tracker.aborted:
         raise RunFailed(f"{tracker.stop_reason}; make room, then 'resume --study {folder.root}'")

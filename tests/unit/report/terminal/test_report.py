@@ -11,12 +11,13 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
+from sa_study.cli.options import parse_duration
 from sa_study.metrics import names
 from sa_study.report.terminal.console import clock, duration, evaluation_table, percent
 from sa_study.report.terminal.live_watch import LiveStudy
 from sa_study.report.terminal.study import summary_line, trials_table, verdict
 from sa_study.settings.space_file import load_space
-from sa_study.study.config import StudyConfig, parse_duration
+from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialEvent, TrialRecord, choose_winner
 from sa_study.training.tensorboard.tags import tag_of
 

@@ -1,4 +1,4 @@
-"""`visualize`."""
+"""`visualize`: pictures of what a network does."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ from rich.console import Console
 
 from sa_study.cli.options import OtherDataDir, Set, Weights, path_option
 from sa_study.utils.errors import ConfigError
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(visualize)
 
 
 def visualize(

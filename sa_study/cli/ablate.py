@@ -1,0 +1,65 @@
+"""`ablate`: run a grid of configurations with several seeds."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sa_study.cli.options import MAX_SEEDS, Json, Quiet, Study, StudyOptions, accepts_study_options
+
+
+@partial(
+    accepts_study_options,
+    without=("trials", "sampler", "scheduler", "minimize", "seed"),
+    space=Path("ablation"),
+)
+def ablate(
+    options: StudyOptions,
+    study: Study,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Seeds of every cell of the grid.", min=1, max=MAX_SEEDS)
+    ] = 3,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Run the paper's ablation: every cell of a grid with several seeds, on the validation split.
+
+    The grid is search_spaces/ablation.yaml, or --space. Goes on where it was stopped when it is called again;
+    more seeds may be added.
+    """
+    from sa_study.analysis.repeats.ablate import finish, prepare
+    from sa_study.export.ablation import ablation_markdown
+    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.launch import repeats_shown, show_stop
+    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.repeats import ablation_tables
+    from sa_study.tuning.launch.relaunch import Changes
+    from sa_study.utils.files import write_text
+
+    asked = options.config()
+    prepared = prepare(study, asked, seeds)
+    output, root, config = Output(quiet, as_json), prepared.folder.root, prepared.config
+    output.say(f"ablation {study}: {len(prepared.ablation.cells)} cells, {config.trials} runs")
+    changes = Changes(
+        time_budget=asked.time_budget,
+        epoch_budget=asked.epoch_budget,
+        gpu_hours=asked.gpu_hours,
+        max_concurrent=asked.max_concurrent,
+        address=asked.address,
+        data_dir=asked.data_dir,
+    )
+    outcome = repeats_shown(output, root, config, prepared.ablation.initial_trials, changes)
+    if outcome.stopped:
+        return show_stop(output, root, config, outcome)
+    with phases(output.console) as report:
+        found = finish(prepared, outcome.trials, partial(report, "scoring"))
+    table_file = prepared.folder.ablation.with_suffix(".md")
+    write_text(table_file, ablation_markdown(found))
+    for table in ablation_tables(found):
+        output.end.print(table)
+    output.say(f"written: {study / 'ablation.json'} and {table_file.name}")
+    output.document(found)
+    return 0

@@ -1,0 +1,21 @@
+"""`audit`: check a study for contradictions."""
+
+from __future__ import annotations
+
+from sa_study.cli.options import Study
+
+
+def audit(study: Study) -> int:
+    """Check that a study's database, results, curves and checkpoints tell the same story; writes nothing.
+
+    For a study whose trials have all ended; reads every checkpoint. Exit code 1 when something contradicts.
+    """
+    from sa_study.analysis.audit import audit as find_contradictions
+    from sa_study.report.terminal.output import make_console, say
+
+    console = make_console()
+    found = find_contradictions(study)
+    for line in found:
+        say(console, line)
+    console.print(f"{len(found)} contradictions" if found else "[green]sound[/]", highlight=False)
+    return 1 if found else 0

@@ -1,0 +1,74 @@
+"""`confirm`: repeat a study's leaders with other seeds."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from sa_study.cli.options import (
+    MAX_SEEDS,
+    Address,
+    Json,
+    MaxConcurrent,
+    OtherDataDir,
+    Quiet,
+    Study,
+    TimeBudget,
+)
+
+
+def confirm(
+    study: Study,
+    top: Annotated[int, typer.Option("--top", help="How many of the leading configurations.", min=1)] = 3,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Seeds of each, none of them the study's.", min=1, max=MAX_SEEDS)
+    ] = 3,
+    folds: Annotated[
+        int,
+        typer.Option(
+            "--folds", help="Sets of held-out identities, none of them the study's, with every seed.", min=1
+        ),
+    ] = 1,
+    data_dir: OtherDataDir = None,
+    time_budget: TimeBudget = None,
+    max_concurrent: MaxConcurrent = None,
+    address: Address = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Train a study's leaders and its baseline again, with new seeds and identities: is any really better?
+
+    Runs through Ray in STUDY/confirm, and goes on there when it is called again; more seeds may be added.
+    """
+    from sa_study.analysis.repeats.confirm import finish, prepare
+    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.launch import repeats_shown, show_stop
+    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.repeats import confirmation_table, curse_line
+    from sa_study.tuning.launch.relaunch import Changes
+
+    output = Output(quiet, as_json)
+    prepared = prepare(study, top=top, seeds=seeds, folds=folds, data_dir=data_dir)
+    changes = Changes(
+        time_budget=time_budget,
+        max_concurrent=max_concurrent,
+        address=address,
+        data_dir=data_dir.absolute() if data_dir else None,
+    )
+    root, config = prepared.folder.root, prepared.config
+    names = ", ".join(candidate.name for candidate in prepared.confirmation.candidates)
+    output.say(f"confirming {study}: {names}; {config.trials} runs in {root}")
+    outcome = repeats_shown(output, root, config, prepared.initial_trials, changes)
+    if outcome.stopped:
+        return show_stop(output, root, config, outcome)
+    with phases(output.console) as report:
+        found = finish(prepared, outcome.trials, partial(report, "scoring"))
+    output.end.print(confirmation_table(found))
+    if line := curse_line(found):
+        output.say(line)
+    output.conclude(found["verdict"], "bold")
+    output.say(f"written: {study / 'confirmation.json'}")
+    output.document(found)
+    return 0

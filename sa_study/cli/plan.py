@@ -1,0 +1,32 @@
+"""`plan`: estimate the cost of a study before it is launched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from sa_study.cli.options import StudyOptions, accepts_study_options, path_option
+
+
+@accepts_study_options
+def plan(
+    options: StudyOptions,
+    study: Annotated[
+        Path, path_option("--study", help="Where the study would be made.", show_default=False)
+    ] = Path("runs/study"),
+) -> None:
+    """Tell beforehand what 'tune' with the same options will take: epochs, time, GPU-hours, disk.
+
+    Writes nothing and launches nothing; measures an epoch on this machine in about a minute.
+    """
+    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.output import make_console
+    from sa_study.report.terminal.plan import plan_notes, plan_table
+    from sa_study.study.folder import StudyFolder
+    from sa_study.tuning.plan.plan import make_plan
+
+    console = make_console()
+    with phases(console) as report:
+        made = make_plan(options.config(), StudyFolder.free(study), report)
+    console.print(plan_table(made))
+    console.print(plan_notes(made))

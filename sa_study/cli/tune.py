@@ -1,0 +1,44 @@
+"""`tune`: launch a study."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sa_study.cli.options import Json, Quiet, Study, StudyOptions, accepts_study_options, given_options
+
+
+@accepts_study_options
+def tune(
+    options: StudyOptions,
+    context: typer.Context,
+    study: Study,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the study if there is one already. Options that 'resume' does not have must "
+            "then be those it was begun with.",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Launch a study: search settings on a validation split of the training identities.
+
+    The test set plays no part; 'evaluate --study' opens it afterwards.
+    """
+    from sa_study.report.terminal.launch import launch_shown, resume_shown, show_end
+    from sa_study.report.terminal.output import Output
+    from sa_study.study.config import StudyConfig
+    from sa_study.study.folder import StudyFolder
+    from sa_study.tuning.launch.relaunch import changes_from_options
+
+    config, output = options.config(), Output(quiet, as_json)
+    if resume and (begun := StudyFolder(study).config).exists():
+        changes = changes_from_options(StudyConfig.read(begun), config, given_options(context))
+        config, outcome = resume_shown(output, study, changes)
+    else:
+        outcome = launch_shown(output, study, config)
+    return show_end(output, study, config, outcome)
