@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_study import HOSTILE, make_study
 from PIL import Image
+from random_study import HOSTILE, make_study
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service

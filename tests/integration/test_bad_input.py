@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tool import Tool
+from command_line import CommandLine
 
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
@@ -18,51 +18,53 @@ SETS = [word for text in SMALL for word in ("--set", text)]
 
 
 @pytest.fixture
-def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     monkeypatch.chdir(tmp_path)
-    return Tool(tmp_path, monkeypatch, capsys)
+    return CommandLine(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("command", ["tune", "paper"])
 class TestDataFolder:
     """What `tune` and `paper` say of a data folder that will not do."""
 
-    def refuse(self, tool: Tool, command: str, data: Path, naming: Sequence[str]) -> None:
+    def refuse(self, tool: CommandLine, command: str, data: Path, naming: Sequence[str]) -> None:
         if command == "tune":
             tool.refuses("tune", "--data-dir", data, "--study", "s", "--space", "paper", *SETS, naming=naming)
         else:
             tool.refuses("paper", "--data-dir", data, "--out", "o", *SETS, naming=naming)
 
-    def test_missing(self, tool: Tool, command: str) -> None:
+    def test_missing(self, tool: CommandLine, command: str) -> None:
         self.refuse(tool, command, tool.folder / "nowhere", ["nowhere"])
 
-    def test_wrong(self, tool: Tool, command: str) -> None:
+    def test_wrong(self, tool: CommandLine, command: str) -> None:
         (tool.folder / "photos" / "holiday").mkdir(parents=True)
         self.refuse(tool, command, tool.folder / "photos", ["photos", "holiday", "bounding_box_train"])
 
-    def test_no_images(self, tool: Tool, command: str, make_market: Callable[..., Path]) -> None:
+    def test_no_images(self, tool: CommandLine, command: str, make_market: Callable[..., Path]) -> None:
         root = make_market()
         for image in (root / "bounding_box_train").iterdir():
             image.unlink()
         self.refuse(tool, command, root, ["bounding_box_train"])
 
-    def test_an_unreadable_image(self, tool: Tool, command: str, make_market: Callable[..., Path]) -> None:
+    def test_an_unreadable_image(
+        self, tool: CommandLine, command: str, make_market: Callable[..., Path]
+    ) -> None:
         root = make_market()
         broken = min((root / "bounding_box_train").iterdir())
         broken.write_bytes(broken.read_bytes()[:200])
         self.refuse(tool, command, root, [broken.name])
 
-    def test_an_id_in_both(self, tool: Tool, command: str, make_market: Callable[..., Path]) -> None:
+    def test_an_id_in_both(self, tool: CommandLine, command: str, make_market: Callable[..., Path]) -> None:
         self.refuse(tool, command, make_market(train_ids=range(1, 11), test_ids=(1, 2)), ["1", "train"])
 
 
-def test_cameras_that_leave_no_match(tool: Tool, make_market: Callable[..., Path]) -> None:
+def test_cameras_that_leave_no_match(tool: CommandLine, make_market: Callable[..., Path]) -> None:
     root = make_market(cameras=1)
     words = ("tune", "--data-dir", root, "--study", "s", "--space", "paper", *SETS)
     tool.refuses(*words, naming=["camera"])
 
 
-def test_space_files(tool: Tool, make_market: Callable[..., Path]) -> None:
+def test_space_files(tool: CommandLine, make_market: Callable[..., Path]) -> None:
     root, space = make_market(), tool.folder / "space.yaml"
     for content, naming in (
         ("search: {lrr: {type: float, low: 0.1, high: 1}}", ["space.yaml", "lrr", "lr"]),
@@ -106,19 +108,21 @@ def test_space_files(tool: Tool, make_market: Callable[..., Path]) -> None:
         (["--set", "pretrained=gone.pth"], ["pretrained", "gone.pth"]),
     ],
 )
-def test_options(tool: Tool, make_market: Callable[..., Path], words: list[str], naming: list[str]) -> None:
+def test_options(
+    tool: CommandLine, make_market: Callable[..., Path], words: list[str], naming: list[str]
+) -> None:
     start = ("tune", "--data-dir", make_market(), "--study", "s", "--space", "paper", *SETS)
     tool.refuses(*start, *words, naming=naming)
 
 
-def test_more_gpus_than_there_are(tool: Tool, make_market: Callable[..., Path]) -> None:
+def test_more_gpus_than_there_are(tool: CommandLine, make_market: Callable[..., Path]) -> None:
     words = ("tune", "--data-dir", make_market(), "--study", "s", "--space", "paper", *SETS)
     have = torch.cuda.device_count()
     naming = ["--gpus-per-trial", f"only {have} may be used"]
     tool.refuses(*words, "--gpus-per-trial", str(have + 1), naming=naming)
 
 
-def test_study_folders(tool: Tool, make_market: Callable[..., Path]) -> None:
+def test_study_folders(tool: CommandLine, make_market: Callable[..., Path]) -> None:
     root = make_market()
     taken, study = tool.folder / "taken", tool.folder / "study"
     taken.mkdir()
@@ -142,7 +146,7 @@ def test_study_folders(tool: Tool, make_market: Callable[..., Path]) -> None:
     tool.refuses("status", "--study", study, naming=["study.yaml", "99"])
 
 
-def test_weights_files(tool: Tool, make_market: Callable[..., Path]) -> None:
+def test_weights_files(tool: CommandLine, make_market: Callable[..., Path]) -> None:
     root, file = make_market(), tool.folder / "weights.pt"
     words = ("evaluate", "--data-dir", root, "--weights", file)
     tool.refuses(*words, naming=["weights.pt"])
@@ -157,7 +161,7 @@ def test_weights_files(tool: Tool, make_market: Callable[..., Path]) -> None:
     tool.refuses("evaluate", "--data-dir", root, naming=["--study or --weights"])
 
 
-def test_run_folders_and_configs(tool: Tool, make_market: Callable[..., Path]) -> None:
+def test_run_folders_and_configs(tool: CommandLine, make_market: Callable[..., Path]) -> None:
     root, config = make_market(), tool.folder / "config.yaml"
     config.write_text("depth: 18\npretrained: none\nspeed: 3\n")
     tool.refuses(
@@ -173,14 +177,14 @@ def test_run_folders_and_configs(tool: Tool, make_market: Callable[..., Path]) -
     tool.refuses("paper", "--data-dir", root, "--out", taken, *SETS, naming=["taken"])
 
 
-def test_sample_data_is_not_drawn_over_something(tool: Tool) -> None:
+def test_sample_data_is_not_drawn_over_something(tool: CommandLine) -> None:
     (tool.folder / "there").mkdir()
     tool.refuses("data", "make", tool.folder / "there", naming=["there"])
     tool.refuses("data", "make", tool.folder / "new", "--identities", "1", naming=["identities", "1"])
 
 
 def test_a_broken_data_set_is_described_with_exit_code_2(
-    tool: Tool, make_market: Callable[..., Path]
+    tool: CommandLine, make_market: Callable[..., Path]
 ) -> None:
     root = make_market()
     broken = min((root / "query").iterdir())
@@ -201,5 +205,5 @@ def test_a_broken_data_set_is_described_with_exit_code_2(
         (["evaluate", "--study", "s", "--size", "3"], ["--size"]),
     ],
 )
-def test_usage(tool: Tool, words: list[str], naming: list[str]) -> None:
+def test_usage(tool: CommandLine, words: list[str], naming: list[str]) -> None:
     tool.refuses(*words, naming=naming)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import DRIVER, ROOT
-from studies import TINY, Launch, run, trials_of, wait_for_epoch
+from checkout import CLUSTER_DRIVER, ROOT
+from study_processes import TINY, Launch, run, trials_of, wait_for_epoch
 from test_resume import fill
 
 from sa_study.data.sample import make_sample_data
@@ -113,7 +113,7 @@ def test_a_local_launch_leaves_no_token_whatever_the_environment_says(
     home.mkdir()
     temporary.mkdir()
     done = subprocess.run(
-        [sys.executable, str(DRIVER), "none", "work"],
+        [sys.executable, str(CLUSTER_DRIVER), "none", "work"],
         env=environment(HOME=home, TMPDIR=temporary, PYTHONPATH=ROOT, **variables),
         capture_output=True,
         text=True,

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 from checkout import ROOT
-from nodes import TOKEN
 from optuna.trial import TrialState
-from studies import TINY, trials_of
+from ray_nodes import TOKEN
+from study_processes import TINY, trials_of
 
 from sa_study.data.sample import make_sample_data
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 from control_group import control_group, within
-from studies import TINY, run
+from study_processes import TINY, run
 
 from sa_study.data.sample import make_sample_data
 

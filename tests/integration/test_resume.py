@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import ray
 import yaml
-from studies import TINY, Launch, run, trials_of, wait_for_epoch
+from study_processes import TINY, Launch, run, trials_of, wait_for_epoch
 
 from sa_study.cli import main
 from sa_study.data.sample import make_sample_data

@@ -20,7 +20,7 @@ import yaml
 from checkout import ROOT
 from moto.server import ThreadedMotoServer
 from optuna.trial import FrozenTrial, TrialState
-from studies import TINY, trials_of
+from study_processes import TINY, trials_of
 
 from sa_study.data.sample import make_sample_data
 from sa_study.metrics import names

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
-from checkout import DRIVER, ROOT
-from nodes import CODE, TOKEN, Cluster, Node
+from checkout import CLUSTER_DRIVER, ROOT
 from optuna.trial import FrozenTrial, TrialState
 from ray.thirdparty_files import psutil
-from studies import TINY, trials_of
+from ray_nodes import CODE, TOKEN, Cluster, Node
+from study_processes import TINY, trials_of
 
 from sa_study.data.sample import make_sample_data
 from sa_study.metrics import names
@@ -44,7 +44,7 @@ def environment(cluster: Cluster, **changes: str) -> dict[str, str]:
 
 def drive(cluster: Cluster, *words: str | Path, within: str = "", **changes: str) -> str:
     """What a small driver prints; it says nothing on its standard error."""
-    command = [*within.split(), sys.executable, str(DRIVER), *map(str, words)]
+    command = [*within.split(), sys.executable, str(CLUSTER_DRIVER), *map(str, words)]
     done = subprocess.run(
         command, env=environment(cluster, **changes), capture_output=True, text=True, timeout=150
     )
@@ -113,7 +113,7 @@ def test_a_local_run_is_alone_whatever_else_there_is(cluster: Cluster) -> None:
 
 
 def test_capacity_follows_nodes_that_come_and_go(cluster: Cluster) -> None:
-    command = [sys.executable, str(DRIVER), cluster.address, "watch"]
+    command = [sys.executable, str(CLUSTER_DRIVER), cluster.address, "watch"]
     with subprocess.Popen(
         command, env=environment(cluster), stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as watcher:

@@ -13,7 +13,7 @@ from checkout import ROOT
 from optuna.trial import TrialState
 from ray.thirdparty_files import psutil
 from slurm import SlurmCluster
-from studies import TINY, trials_of
+from study_processes import TINY, trials_of
 
 from sa_study.data.sample import make_sample_data
 from sa_study.study.config import StudyConfig

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from killed import kill_amid_write
+from interrupted_write import kill_during_write
 from optuna.trial import TrialState
-from studies import METRIC, TINY, Launch, deterministic, reported, run, trials_of, wait_for_epoch
+from study_processes import METRIC, TINY, Launch, deterministic, reported, run, trials_of, wait_for_epoch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sa_study.analysis.reproduce.recorded import read_recorded
@@ -276,7 +276,7 @@ def test_confirm_survives_kill_9_and_tells_what_its_runs_scored(study: Path) -> 
     with Launch(*words) as launch:
         wait_for_epoch(study / "confirm", 1)
         launch.end(signal.SIGKILL)
-    kill_amid_write(study / "confirm" / "optuna.db")
+    kill_during_write(study / "confirm" / "optuna.db")
     assert not (study / "confirmation.json").exists()
     found = json.loads(run(*words, "--json"))
     assert found == json.loads((study / "confirmation.json").read_text())

@@ -11,5 +11,5 @@ ROOT = Path(__file__).resolve().parents[2]
 SEARCH_PATH = os.pathsep.join([str(ROOT / "tests" / "support"), str(ROOT)])
 """`PYTHONPATH` of a process that a test starts: the tests' helpers and the program."""
 
-DRIVER = ROOT / "tests" / "support" / "driver.py"
+CLUSTER_DRIVER = ROOT / "tests" / "support" / "cluster_driver.py"
 """A program that launches a study as a test wants it."""

@@ -7,8 +7,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from made_study import SPACE
 from optuna.trial import TrialState
+from random_study import SPACE
 
 from sa_study.analysis.reproduce.recorded import BEST, LAST, RAY, SCORES, Recorded
 from sa_study.analysis.reproduce.rerun import Rerun

@@ -12,17 +12,17 @@ from pathlib import Path
 from types import FrameType
 
 import hostile_images
-import hostile_leftovers
+import hostile_result_files
 import hostile_studies
 import hostile_weights
 import hostile_yaml
 import pytest
 import ray.tune
 import torch
+from command_line import CommandLine
 from hostile import READ, REFUSED, Case, Place, tree
-from hostile_models import copy, sound_study
-from rights import without_roots_rights
-from tool import Tool
+from root_privileges import without_root_privileges
+from sound_study import copy, sound_study
 
 SECONDS = 20
 BYTES = 3 * 2**30
@@ -36,7 +36,7 @@ CASES = [
     *hostile_yaml.CASES,
     *hostile_images.CASES,
     *hostile_studies.CASES,
-    *hostile_leftovers.CASES,
+    *hostile_result_files.CASES,
 ]
 
 
@@ -74,8 +74,8 @@ def test_hostile_input(
     monkeypatch.setenv("COLUMNS", "400")
     words = case.build(place)
     before = tree(place.folder)
-    with limits(), without_roots_rights():
-        code, printed, complaint = Tool(place.folder, monkeypatch, capsys).run(*words)
+    with limits(), without_root_privileges():
+        code, printed, complaint = CommandLine(place.folder, monkeypatch, capsys).run(*words)
     said = printed + complaint
     assert "Traceback" not in said
     assert not any(mark in said for mark in "\x1b\x07\u202e\r"), ascii(said)

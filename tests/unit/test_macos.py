@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from checkout import ROOT
-from made_study import make_study
+from random_study import make_study
 
 from sa_study.data.sample import make_sample_data
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repeat_runs import scores
 from scipy import stats
+from synthetic_runs import scores
 
 from sa_study.cli import main
 

@@ -11,7 +11,7 @@ from typing import Any
 import onnxruntime
 import pytest
 import torch
-from export_studies import FIXED, Trial, keep_network, make_study
+from written_study import FIXED, Trial, keep_network, make_study
 
 from sa_study.cli import main
 from sa_study.export import check, network

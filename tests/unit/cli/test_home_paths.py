@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 import torch
 import typer
-from tool import Tool
+from command_line import CommandLine
 
 from sa_study import ReidDataset, SANet, load_weights
 from sa_study.cli import app
@@ -79,7 +79,7 @@ def test_the_command_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.move(make_market(), home / "market")
-    tool = Tool(Path.cwd(), monkeypatch, capsys)
+    tool = CommandLine(Path.cwd(), monkeypatch, capsys)
     code, error = tool("data", "check", "~/market")
     assert code == 0, error
     tool.refuses("data", "check", UNKNOWN, naming=["DIR", UNKNOWN, "in full"])

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from picture_studies import study_maker
 from tensorboard.backend.event_processing.event_accumulator import IMAGES, EventAccumulator
+from untrained_study import study_maker
 
 from sa_study.cli import main
 from sa_study.data.dataset import ReidDataset

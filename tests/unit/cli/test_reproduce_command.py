@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from made_study import make_study
+from command_line import CommandLine
 from optuna.trial import TrialState
+from random_study import make_study
 from recorded_trial import EPOCHS, again, elsewhere, figures
-from tool import Tool
 
 from sa_study.analysis.reproduce.recorded import RAY, SCORES, Recorded, read_recorded
 from sa_study.analysis.reproduce.rerun import Rerun, run_again
@@ -30,13 +30,13 @@ pytestmark = pytest.mark.usefixtures("same_machine")
 @pytest.fixture
 def tool(
     recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Tool:
+) -> CommandLine:
     """The command line, which reads the recorded trial whatever the study, and runs it again at once."""
     images = SimpleNamespace(train=[1, 2], query=[1], gallery=[1], num_classes=2)
     monkeypatch.setattr("sa_study.analysis.reproduce.recorded.read_recorded", lambda *words: recorded)
     monkeypatch.setattr("sa_study.analysis.reproduce.rerun.load_images", lambda *words: images)
     rerun_to(monkeypatch, again())
-    return Tool(tmp_path, monkeypatch, capsys)
+    return CommandLine(tmp_path, monkeypatch, capsys)
 
 
 def rerun_to(monkeypatch: pytest.MonkeyPatch, rerun: Rerun | BaseException) -> None:
@@ -50,7 +50,7 @@ def rerun_to(monkeypatch: pytest.MonkeyPatch, rerun: Rerun | BaseException) -> N
     monkeypatch.setattr("sa_study.analysis.reproduce.rerun.run_again", run)
 
 
-def test_an_equal_rerun_ends_with_0(tool: Tool, recorded: Recorded) -> None:
+def test_an_equal_rerun_ends_with_0(tool: CommandLine, recorded: Recorded) -> None:
     code, said, _ = tool.run("reproduce", "--study", "s", "--trial", "3")
     assert code == 0 and said.count("\nepoch ") == EPOCHS
     assert "EQUAL: every recorded figure of 4 epochs is the same to the last bit" in said
@@ -65,7 +65,7 @@ def test_an_equal_rerun_ends_with_0(tool: Tool, recorded: Recorded) -> None:
 
 
 def test_a_different_rerun_ends_with_1_and_is_kept(
-    tool: Tool, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    tool: CommandLine, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rerun_to(monkeypatch, again(mAP=1.1, loss=1.1, rank1=1.1, rank5=1.1))
     code, said, _ = tool.run("reproduce", "--study", "s", "--quiet")
@@ -77,7 +77,7 @@ def test_a_different_rerun_ends_with_1_and_is_kept(
 
 
 def test_a_close_rerun_elsewhere_ends_with_0(
-    tool: Tool, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    tool: CommandLine, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rerun_to(monkeypatch, again(mAP=1.01, loss=1.01))
     monkeypatch.setattr(
@@ -89,7 +89,9 @@ def test_a_close_rerun_elsewhere_ends_with_0(
     assert tool.run("reproduce", "--study", "s", "--tolerance", "0.1")[0] == 1
 
 
-def test_ctrl_c_writes_nothing(tool: Tool, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_writes_nothing(
+    tool: CommandLine, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rerun_to(monkeypatch, KeyboardInterrupt())
     code, said, _ = tool.run("reproduce", "--study", "s")
     assert code == 130 and "interrupted; nothing was written" in said
@@ -97,12 +99,12 @@ def test_ctrl_c_writes_nothing(tool: Tool, recorded: Recorded, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("tolerance", ["nan", "inf", "-1", "x"])
-def test_a_tolerance_is_a_number(tool: Tool, tolerance: str) -> None:
+def test_a_tolerance_is_a_number(tool: CommandLine, tolerance: str) -> None:
     tool.refuses("reproduce", "--study", "s", "--tolerance", tolerance, naming=["--tolerance"])
 
 
 def test_a_place_that_cannot_be_written_is_named_before_training(
-    tool: Tool, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    tool: CommandLine, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded.folder.reproduction.write_text("{}")
     rerun_to(monkeypatch, AssertionError("it was run"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_layouts import make_cuhk03, make_duke, make_msmt17
+from synthetic_layouts import make_cuhk03, make_duke, make_msmt17
 
 from sa_study import cli
 from sa_study.data.check import check_dataset

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from made_layouts import make_msmt17
+from synthetic_layouts import make_msmt17
 
 from sa_study.data import lists
 from sa_study.data.check import check_dataset

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from made_layouts import make_msmt17
-from picture_studies import study_maker
-from tool import Tool
+from command_line import CommandLine
+from synthetic_layouts import make_msmt17
+from untrained_study import study_maker
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
@@ -42,10 +42,10 @@ def with_a_file_for(train: Path) -> None:
 
 
 @pytest.fixture
-def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sa_study.report.pictures.sheet._COMPRESSION", 1)
-    return Tool(tmp_path, monkeypatch, capsys)
+    return CommandLine(tmp_path, monkeypatch, capsys)
 
 
 def compiled_weights(folder: Path) -> Path:
@@ -60,7 +60,7 @@ def compiled_weights(folder: Path) -> Path:
 FOUND = "weights found under model, their names read without _orig_mod."
 
 
-def test_evaluate_and_visualize(tool: Tool, make_market: Callable[..., Path]) -> None:
+def test_evaluate_and_visualize(tool: CommandLine, make_market: Callable[..., Path]) -> None:
     data, weights = make_market(), compiled_weights(tool.folder)
     words = ("--weights", weights, "--data-dir", data, *SETS)
     code, _, error = tool.run("evaluate", *words, "--out", "before.json")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from checkout import ROOT
 from PIL import Image
-from shallow import make_shallow
+from shallow_network import make_shallow
 
 from sa_study.data.batches import Normaliser
 from sa_study.export import bundle, network

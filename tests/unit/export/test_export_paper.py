@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from export_studies import SPACE, Trial, evaluate, make_study
 from markdown_it import MarkdownIt
+from written_study import SPACE, Trial, evaluate, make_study
 
 from sa_study.export.citations import ENTRIES
 from sa_study.export.facts import read_study

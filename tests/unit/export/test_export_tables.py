@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from export_studies import SPACE, START, Trial, figures_of, make_study
+from written_study import SPACE, START, Trial, figures_of, make_study
 
 from sa_study.export.epochs import read_epochs
 from sa_study.export.facts import StudyFacts, read_study

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_studies import Trial, evaluate, make_study
-from made_study import SPACE
-from repeat_runs import DATA, evaluation
+from random_study import SPACE
 from rich.console import Console
+from synthetic_runs import DATA, evaluation
+from written_study import Trial, evaluate, make_study
 
 from sa_study.analysis.compare import compare, read_side
 from sa_study.analysis.final.retrain import Choice, Final, keep_final

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
-from made_study import make_study
+from random_study import make_study
 
 from sa_study.report.dashboard import choose_port
 from sa_study.utils.errors import ConfigError

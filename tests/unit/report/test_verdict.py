@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_study import make_study
-from repeat_runs import DATA, evaluation
+from random_study import make_study
+from synthetic_runs import DATA, evaluation
 
 from sa_study.metrics import names
 from sa_study.report.json_document import study_document

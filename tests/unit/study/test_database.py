@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 from checkout import SEARCH_PATH
-from killed import kill_amid_write
+from interrupted_write import kill_during_write
 
 from sa_study.settings.space import SearchSpace
 from sa_study.study.database import keep_copy, mend, open_storage, read_trials, trial_numbers, trials_in
@@ -65,7 +65,7 @@ def test_a_write_that_was_killed_is_taken_back_in_what_is_read_and_on_disk_by_op
     tmp_path: Path,
 ) -> None:
     folder = make_study(tmp_path / "study")
-    kill_amid_write(folder.database)
+    kill_during_write(folder.database)
     before = {path.name: path.read_bytes() for path in folder.root.iterdir()}
     assert len(before) == 2
     assert read_trials(folder) == [] and trial_numbers(folder) == []
@@ -76,7 +76,7 @@ def test_a_write_that_was_killed_is_taken_back_in_what_is_read_and_on_disk_by_op
 
 def test_a_journal_beyond_all_measure_is_not_copied(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
-    kill_amid_write(folder.database)
+    kill_during_write(folder.database)
     os.truncate(f"{folder.database}-journal", 2**40)
     with pytest.raises(StudyFolderError, match=r"optuna\.db: cannot be read .* bytes, more than"):
         read_trials(folder)

@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from checkout import ROOT
-from made_study import make_study
+from random_study import make_study
 
 from sa_study.data.store import ImageStore
 from sa_study.provenance import utc_now

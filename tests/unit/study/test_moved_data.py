@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hostile_models import copy, sound_study
-from tool import Tool
+from command_line import CommandLine
+from sound_study import copy, sound_study
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_the_line_suggests_data_dir(
 ) -> None:
     study = copy(sound / "study", tmp_path / "study")
     (sound / "market").mkdir() if emptied else shutil.rmtree(sound / "market", ignore_errors=True)
-    tool = Tool(tmp_path, monkeypatch, capsys)
+    tool = CommandLine(tmp_path, monkeypatch, capsys)
     tool.refuses(*line.format(study=study).split(), naming=[str(sound / "market"), "--data-dir NEW"])
 
 
@@ -49,7 +49,7 @@ def test_a_first_launch_is_not_told_that_its_data_have_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("tune", "--study", tmp_path / "study", "--data-dir", tmp_path / "nowhere")
-    _, complaint = Tool(tmp_path, monkeypatch, capsys)(*words)
+    _, complaint = CommandLine(tmp_path, monkeypatch, capsys)(*words)
     assert "nowhere" in complaint and "NEW" not in complaint
 
 
@@ -57,7 +57,7 @@ def test_the_same_data_elsewhere_are_taken(
     sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = copy(sound / "study", tmp_path / "study")
-    code, complaint = Tool(tmp_path, monkeypatch, capsys)(
+    code, complaint = CommandLine(tmp_path, monkeypatch, capsys)(
         "evaluate", "--study", study, "--data-dir", sound / "moved"
     )
     assert code == 0, complaint

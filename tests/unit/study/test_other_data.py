@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_models import copy, sound_study
+from command_line import CommandLine
 from PIL import Image
-from tool import Tool
+from sound_study import copy, sound_study
 
 from sa_study.analysis.repeats.scoring import _load_images
 from sa_study.report.page.view import read_view
@@ -35,8 +35,8 @@ def folder(sound: Path, tmp_path: Path) -> StudyFolder:
 
 
 @pytest.fixture
-def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
-    return Tool(tmp_path, monkeypatch, capsys)
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capsys)
 
 
 def other_data(sound: Path, root: Path, *parts: str) -> Path:
@@ -48,7 +48,7 @@ def other_data(sound: Path, root: Path, *parts: str) -> Path:
     return root
 
 
-def run(tool: Tool, *words: object) -> Any:
+def run(tool: CommandLine, *words: object) -> Any:
     code, said, error = tool.run(*words, "--json")
     assert code == 0, error
     return json.loads(said)
@@ -64,7 +64,7 @@ def own_figures(folder: StudyFolder) -> list[bytes]:
     ids="+".join,
 )
 def test_figures_on_other_data_have_files_of_their_own(
-    folder: StudyFolder, sound: Path, tmp_path: Path, tool: Tool, parts: tuple[str, ...]
+    folder: StudyFolder, sound: Path, tmp_path: Path, tool: CommandLine, parts: tuple[str, ...]
 ) -> None:
     data, before = other_data(sound, tmp_path / "other", *parts), own_figures(folder)
     gain = gain_on_test(read_view(folder.root))
@@ -84,7 +84,7 @@ def test_figures_on_other_data_have_files_of_their_own(
 
 
 def test_the_same_data_elsewhere_are_the_studys_own(
-    folder: StudyFolder, sound: Path, tmp_path: Path, tool: Tool
+    folder: StudyFolder, sound: Path, tmp_path: Path, tool: CommandLine
 ) -> None:
     moved = other_data(sound, tmp_path / "moved")
     for path in (folder.evaluation, folder.ledger):
@@ -98,7 +98,7 @@ def test_the_same_data_elsewhere_are_the_studys_own(
 
 
 def test_data_that_were_replaced_in_their_place_are_other_data(
-    folder: StudyFolder, sound: Path, tmp_path: Path, tool: Tool
+    folder: StudyFolder, sound: Path, tmp_path: Path, tool: CommandLine
 ) -> None:
     """Also in a study that an earlier version has evaluated, whose ledger does not name its own test set."""
     ledger = json.loads(folder.ledger.read_text())
@@ -130,7 +130,7 @@ def test_runs_are_scored_on_the_images_that_they_were_validated_with(folder: Stu
 
 @pytest.mark.parametrize("own", [False, True])
 def test_weights_and_pictures_look_at_what_they_are_shown(
-    folder: StudyFolder, sound: Path, tmp_path: Path, tool: Tool, own: bool
+    folder: StudyFolder, sound: Path, tmp_path: Path, tool: CommandLine, own: bool
 ) -> None:
     folder.ledger.unlink()
     folder.evaluation.unlink()

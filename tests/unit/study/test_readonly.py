@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from command_line import CommandLine
 from hostile import tree
-from hostile_models import copy, sound_study
-from killed import kill_amid_write
-from rights import without_roots_rights
-from tool import Tool
+from interrupted_write import kill_during_write
+from root_privileges import without_root_privileges
+from sound_study import copy, sound_study
 
 from sa_study.study.folder import StudyFolder
 
@@ -82,7 +82,7 @@ def words_of(line: str, study: Path, sound: Path, out: Path) -> list[str]:
 
 
 def cut_off(study: Path) -> None:
-    kill_amid_write(study / "optuna.db")
+    kill_during_write(study / "optuna.db")
 
 
 def write_ahead(study: Path) -> None:
@@ -116,8 +116,8 @@ def test_it_can_be_looked_at(
         before(study)
     forbid(study)
     there = tree(study)
-    with without_roots_rights():
-        code, printed, complaint = Tool(tmp_path, monkeypatch, capsys).run(
+    with without_root_privileges():
+        code, printed, complaint = CommandLine(tmp_path, monkeypatch, capsys).run(
             *words_of(line, study, sound, tmp_path / "out")
         )
     assert not complaint and printed and (code == 0 or line.startswith("audit")), complaint
@@ -136,8 +136,8 @@ def test_what_cannot_be_written_is_named_before_any_work(
 ) -> None:
     forbid(study)
     there = tree(study)
-    with without_roots_rights():
-        code, _, complaint = Tool(tmp_path, monkeypatch, capsys).run(
+    with without_root_privileges():
+        code, _, complaint = CommandLine(tmp_path, monkeypatch, capsys).run(
             *words_of(line, study, sound, tmp_path / "out")
         )
     assert_names(code, complaint, study)
@@ -198,6 +198,6 @@ def test_a_log_that_is_not_in_the_database_yet_is_read(study: Path, forbid: Call
         shutil.copytree(study, other)  # while it is open: closing it would write the log back
     (other / "optuna.db-shm").unlink()
     forbid(other)
-    with without_roots_rights():
+    with without_root_privileges():
         assert [trial.state.name for trial in read_trials(StudyFolder(other))][1] == "FAIL"
     assert not (other / "optuna.db-shm").exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from shallow import make_shallow
+from shallow_network import make_shallow
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode

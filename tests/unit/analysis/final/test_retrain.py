@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_study import SPACE, make_study
-from picture_studies import SMALL
-from repeat_runs import scores
+from command_line import CommandLine
+from random_study import SPACE, make_study
 from rich.console import Console
-from tool import Tool
+from synthetic_runs import scores
+from untrained_study import SMALL
 
 from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
 from sa_study.data.dataset import ReidDataset
@@ -158,7 +158,7 @@ def test_the_command_trains_evaluates_in_one_look_and_goes_on(
     small: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     confirmed(small, None)
-    tool = Tool(tmp_path, monkeypatch, capsys)
+    tool = CommandLine(tmp_path, monkeypatch, capsys)
     words = ("evaluate", "--study", small.root, "--retrain", "--seeds", "2", "--json")
     code, said, _ = tool.run(*words)
     found = json.loads(said)
@@ -187,7 +187,7 @@ def test_the_command_trains_evaluates_in_one_look_and_goes_on(
 def test_what_retraining_refuses(
     small: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tool = Tool(tmp_path, monkeypatch, capsys)
+    tool = CommandLine(tmp_path, monkeypatch, capsys)
     words = ("evaluate", "--study", small.root)
     tool.refuses(*words, "--seeds", "2", naming=["--retrain"])
     small.final.mkdir()

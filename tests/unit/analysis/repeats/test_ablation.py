@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repeat_runs import run
 from rich.console import Console
+from synthetic_runs import run
 
 from sa_study.analysis.repeats.ablation import ABOUT, conclude, describe, plan_ablation, require_same
 from sa_study.export.ablation import ablation_markdown

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_study import make_study
 from optuna.trial import FrozenTrial
-from repeat_runs import run
+from random_study import make_study
+from synthetic_runs import run
 
 from sa_study.analysis.repeats.confirmation import (
     ABOUT,

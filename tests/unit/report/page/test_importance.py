@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from made_study import distributions
+from random_study import distributions
 
 from sa_study.report.page.forest import grow
 from sa_study.report.page.importance import LEAST, Importance, Sample, importance, samples, unit

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_study import HOSTILE, make_study
 from PIL import Image
+from random_study import HOSTILE, make_study
 
 from sa_study.cli import main
 from sa_study.metrics import names

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_study import HOSTILE, make_study
-from repeat_runs import run
+from random_study import HOSTILE, make_study
+from synthetic_runs import run
 
 from sa_study.analysis.repeats.confirmation import choose, conclude
 from sa_study.report.page.figures_forest import forest

@@ -14,8 +14,8 @@ import pytest
 import torch
 from matplotlib.text import Text
 from numpy.typing import NDArray
-from picture_studies import SMALL, study_maker
 from PIL import Image
+from untrained_study import SMALL, study_maker
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import ImageStore, training_data

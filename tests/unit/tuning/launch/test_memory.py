@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from dying_trial import RETRIES, DyingTrial
 from optuna.trial import TrialState
-from trial_process import RETRIES, Process
 
 from sa_study.study.records import read_record
 from sa_study.tuning.launch.memory import MemoryKills
@@ -57,8 +57,8 @@ def kills(nodes: Nodes) -> MemoryKills:
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Process:
-    return Process(tmp_path)
+def process(tmp_path: Path) -> DyingTrial:
+    return DyingTrial(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_kill_by_linux_explains_one_death(kills: MemoryKills, nodes: Nodes) ->
     assert kills.reason(DIED) == ""
 
 
-def test_it_is_on_record_after_the_first_time_and_tried_once_more(process: Process) -> None:
+def test_it_is_on_record_after_the_first_time_and_tried_once_more(process: DyingTrial) -> None:
     process.search.record_death("a", "out of memory: x")
     assert process.dies(), "other processes may have taken the memory"
     process.callback.on_trial_recover(0, [], process.trial)
@@ -99,7 +99,7 @@ def test_it_is_on_record_after_the_first_time_and_tried_once_more(process: Proce
     assert trial.state == TrialState.FAIL and read_record(trial).failure == "out of memory: y"
 
 
-def test_an_epoch_between_gives_it_another_try(process: Process) -> None:
+def test_an_epoch_between_gives_it_another_try(process: DyingTrial) -> None:
     for epoch in (1, 2, 3):
         process.epoch(epoch)
         process.search.record_death("a", "out of memory: x")
@@ -108,7 +108,7 @@ def test_an_epoch_between_gives_it_another_try(process: Process) -> None:
     assert not process.dies()
 
 
-def test_another_death_is_not_taken_for_it(process: Process) -> None:
+def test_another_death_is_not_taken_for_it(process: DyingTrial) -> None:
     process.search.record_death("a", "out of memory: x")
     process.epoch(1)
     process.search.record_death("a", "")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tool import Tool
+from command_line import CommandLine
 
 from sa_study.settings.space_file import load_space, override
 from sa_study.study.config import StudyConfig
@@ -73,7 +73,7 @@ def test_the_command_refuses_them_in_a_line(
     """A value that is also the default counts as given."""
     (tmp_path / "study").mkdir()
     BEGUN.write(StudyFolder(tmp_path / "study").config)
-    tool = Tool(tmp_path, monkeypatch, capsys)
+    tool = CommandLine(tmp_path, monkeypatch, capsys)
     command = ("tune", "--resume", "--study", tmp_path / "study", "--data-dir", "/data", "--space", "small")
     tool.refuses(*command, "--seed", 0, naming=("--seed: 0", "begun with 3"))
     tool.refuses(*command, "--set", "dropout=0.1", naming=("dropout", "begun with"))

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_driver import SPACE, Driver, figures
+from searcher_driver import SPACE, SearcherDriver, figures
 
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
@@ -20,8 +20,8 @@ from sa_study.tuning.search.ray_searcher import StudySearcher, create_study
 
 
 @pytest.fixture
-def driver(tmp_path: Path) -> Driver:
-    return Driver(tmp_path)
+def driver(tmp_path: Path) -> SearcherDriver:
+    return SearcherDriver(tmp_path)
 
 
 def run_trial(
@@ -39,14 +39,14 @@ def run_trial(
     return config
 
 
-def test_the_baseline_comes_first_with_complete_settings(driver: Driver) -> None:
+def test_the_baseline_comes_first_with_complete_settings(driver: SearcherDriver) -> None:
     config = driver.launch().suggest("a")
     assert config["number"] == BASELINE and config["suggested"] == SPACE.baseline
     assert config["settings"]["lr"] == 0.1 and config["settings"]["pretrained"] == "none"
     assert config["settings"]["precision"] == "auto" and config["resume_from"] == []
 
 
-def test_a_whole_trial_is_complete_with_its_best_epochs_value(driver: Driver) -> None:
+def test_a_whole_trial_is_complete_with_its_best_epochs_value(driver: SearcherDriver) -> None:
     run_trial(driver.launch(), "a", [0.1, 0.5, 0.5, 0.3])
     (trial,) = driver.trials
     assert trial.state == TrialState.COMPLETE and trial.value == 0.5
@@ -58,14 +58,14 @@ def test_a_whole_trial_is_complete_with_its_best_epochs_value(driver: Driver) ->
     assert record.seconds == 8.0 and record.finished and "trial_id" not in record.last
 
 
-def test_a_stopped_trial_is_pruned_with_every_value(driver: Driver) -> None:
+def test_a_stopped_trial_is_pruned_with_every_value(driver: SearcherDriver) -> None:
     run_trial(driver.launch(), "a", [0.1, 0.2], stop=True)
     (trial,) = driver.trials
     assert trial.state == TrialState.PRUNED and trial.value == 0.2
     assert trial.intermediate_values == {250: 0.1, 500: 0.2}
 
 
-def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
+def test_a_trial_that_diverged_has_failed_and_says_why(driver: SearcherDriver) -> None:
     search = driver.launch()
     search.suggest("a")
     result = {"mAP": math.nan, names.FAILURE: "epoch 1: loss is nan"}
@@ -76,7 +76,7 @@ def test_a_trial_that_diverged_has_failed_and_says_why(driver: Driver) -> None:
     assert trial.state == TrialState.FAIL and read_record(trial).failure == "epoch 1: loss is nan"
 
 
-def test_a_trial_whose_process_died_has_failed(driver: Driver) -> None:
+def test_a_trial_whose_process_died_has_failed(driver: SearcherDriver) -> None:
     search = driver.launch()
     search.suggest("a")
     search.record_epoch("a", figures(1, 4, 0.2), stopped=False)
@@ -87,7 +87,7 @@ def test_a_trial_whose_process_died_has_failed(driver: Driver) -> None:
     assert read_record(trial).best["mAP"] == 0.2
 
 
-def test_an_interrupted_trial_goes_on_under_its_number(driver: Driver) -> None:
+def test_an_interrupted_trial_goes_on_under_its_number(driver: SearcherDriver) -> None:
     search = driver.launch()
     search.suggest("a")
     begun = search.suggest("b")
@@ -101,7 +101,7 @@ def test_an_interrupted_trial_goes_on_under_its_number(driver: Driver) -> None:
     assert again.suggest("e")["number"] == 2
 
 
-def test_a_trial_that_had_reported_its_last_epoch_is_ended_not_repeated(driver: Driver) -> None:
+def test_a_trial_that_had_reported_its_last_epoch_is_ended_not_repeated(driver: SearcherDriver) -> None:
     search = driver.launch()
     search.suggest("a")
     for epoch in range(1, 5):
@@ -111,7 +111,7 @@ def test_a_trial_that_had_reported_its_last_epoch_is_ended_not_repeated(driver: 
     assert driver.trials[0].state == TrialState.COMPLETE and driver.trials[0].value == 0.4
 
 
-def test_a_restarted_trial_may_repeat_epochs(driver: Driver) -> None:
+def test_a_restarted_trial_may_repeat_epochs(driver: SearcherDriver) -> None:
     search = driver.launch()
     search.suggest("a")
     for epoch in (1, 2, 2, 3, 4):
@@ -127,7 +127,7 @@ def test_a_restarted_trial_may_repeat_epochs(driver: Driver) -> None:
 
 def suggestions(folder: Path, seed: int, relaunch_after: int = 99) -> list[dict[str, Any]]:
     folder.mkdir()
-    driver = Driver(folder, seed=seed)
+    driver = SearcherDriver(folder, seed=seed)
     search = driver.launch()
     found = []
     for number in range(14):
@@ -157,7 +157,7 @@ def test_a_grid_runs_every_point_once_and_the_baseline_first(tmp_path: Path) -> 
     space = SearchSpace(
         search, {}, {"attention": "mean", "epochs": 4}, sampler="grid", scheduler=Scheduler("none")
     )
-    driver = Driver(tmp_path, space)
+    driver = SearcherDriver(tmp_path, space)
     ray_search = driver.launch()
     points = [ray_search.suggest(str(number))["suggested"] for number in range(4)]
     assert points[0] == space.baseline and len({tuple(point.values()) for point in points}) == 4
@@ -165,7 +165,7 @@ def test_a_grid_runs_every_point_once_and_the_baseline_first(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
 def test_two_objectives_are_told_and_searched(tmp_path: Path, sampler: str) -> None:
-    driver = Driver(tmp_path, dataclasses.replace(SPACE, sampler=sampler))
+    driver = SearcherDriver(tmp_path, dataclasses.replace(SPACE, sampler=sampler))
     create_study(driver.storage, ("maximize", "minimize"))
     options: Any = {"space": driver.space, "metric": "mAP", "storage": driver.storage, "seed": 0}
     tracker = BudgetTracker(Budget(), [], lambda: 1)
@@ -183,7 +183,7 @@ def test_two_objectives_are_told_and_searched(tmp_path: Path, sampler: str) -> N
         assert trial.values == [trial.params["dropout"], 2.0 * trial.params["epochs"]]
 
 
-def test_an_existing_study_is_never_taken_for_a_new_one(driver: Driver) -> None:
+def test_an_existing_study_is_never_taken_for_a_new_one(driver: SearcherDriver) -> None:
     run_trial(driver.launch(), "a", [0.1, 0.2, 0.3, 0.4])
     with pytest.raises(optuna.exceptions.DuplicatedStudyError):
         create_study(driver.storage)

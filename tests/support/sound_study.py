@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from export_studies import Trial, keep_network, make_study
 from PIL import Image
+from written_study import Trial, keep_network, make_study
 
 from sa_study.analysis.final.evaluate import evaluate_study
 from sa_study.data.dataset import ReidDataset

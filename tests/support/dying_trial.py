@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
-from search_driver import Driver, figures
+from searcher_driver import SearcherDriver, figures
 
 from sa_study.study.records import TrialEvent
 from sa_study.tuning.launch.callback import StudyCallback
@@ -14,11 +14,11 @@ from sa_study.tuning.launch.callback import StudyCallback
 RETRIES = 3
 
 
-class Process:
+class DyingTrial:
     """A real Ray trial whose process reports epochs and dies, as the controller tells of it."""
 
     def __init__(self, folder: Path):
-        self.driver = Driver(folder)
+        self.driver = SearcherDriver(folder)
         self.search = self.driver.launch()
         self.events: list[TrialEvent] = []
         self.callback = StudyCallback(folder / "tb", self.search, self.events.append, lambda: None)

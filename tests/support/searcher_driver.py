@@ -39,7 +39,7 @@ def figures(epoch: int, epochs: int, value: float) -> dict[str, Any]:
     }
 
 
-class Driver:
+class SearcherDriver:
     """Calls a search as Ray's controller does."""
 
     def __init__(self, folder: Path, space: SearchSpace = SPACE, seed: int = 0):

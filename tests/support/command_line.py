@@ -11,7 +11,7 @@ import pytest
 from sa_study.cli import main
 
 
-class Tool:
+class CommandLine:
     """Runs the command line in this process, in a folder of its own."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -17,7 +17,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def kill_amid_write(database: Path) -> None:
+def kill_during_write(database: Path) -> None:
     """Leaves a write behind that SQLite has to roll back."""
     subprocess.run([sys.executable, "-c", _WRITE, str(database)], check=False)
     assert Path(f"{database}-journal").exists(), "SQLite must have a write to roll back"

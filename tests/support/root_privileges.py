@@ -12,7 +12,7 @@ _BEYOND_MODES = 1 << 1 | 1 << 2
 
 
 @contextmanager
-def without_roots_rights() -> Iterator[None]:
+def without_root_privileges() -> Iterator[None]:
     """Root may read and write everything; within this it may not, like anyone else (see capset(2))."""
     if os.geteuid():
         yield
