@@ -27,7 +27,8 @@ from plain.pipeline import PlainTraining, draw_files
 from torch.utils.flop_counter import FlopCounterMode
 
 from sa_study.data.store import ImageStore, TrainingData
-from sa_study.model import SANet, total_loss
+from sa_study.model.loss import total_loss
+from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
 from sa_study.training.precision import float32_products
 from sa_study.training.trainer import Trainer
@@ -104,7 +105,7 @@ def pieces(settings: Settings, steps: int) -> dict[str, Callable[[], object]]:
 def operations(settings: Settings) -> int:
     """Floating-point operations of a step's forward and backward passes, for one image."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        net = SANet(settings.depth, IDENTITIES, parts=settings.parts)
+        net = SANet(settings.backbone, IDENTITIES, parts=settings.parts)
         _, logits = net(torch.empty(2, 3, settings.height, settings.width))
         total_loss(logits, torch.empty(2, dtype=torch.int64))[0].backward()
     return int(counter.get_total_flops()) // 2

@@ -44,7 +44,7 @@ class PlainTraining:
 
     def __init__(self, files: list[Path], labels: list[int], settings: Settings, workers: int):
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._net = SANet(settings.depth, max(labels) + 1, parts=settings.parts).to(self._device).train()
+        self._net = SANet(settings.backbone, max(labels) + 1, parts=settings.parts).to(self._device).train()
         self._optimizer = torch.optim.SGD(
             self._net.parameters(), lr=settings.lr, momentum=0.9, weight_decay=5e-4, nesterov=True
         )

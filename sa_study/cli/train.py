@@ -25,11 +25,11 @@ def train(
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.text import command
     from sa_study.report.terminal.training import train_shown
-    from sa_study.settings.run import Settings
+    from sa_study.settings.run import Settings, merged
     from sa_study.settings.yaml_files import parse_assignments, read_yaml
     from sa_study.training.run import RunFolder, load_training_data
 
-    values = {**read_yaml(config), **parse_assignments(overrides or [])}
+    values = merged(read_yaml(config), parse_assignments(overrides or []))
     run = Settings.from_mapping(values, str(config))
     folder = RunFolder(out)
     folder.check(run, resume)

@@ -15,7 +15,7 @@ from sa_study.data.batches import MEAN, STD
 from sa_study.export.check import BATCHES, LIMIT
 from sa_study.export.network import BATCH, INPUT, KINDS, OPSET, OUTPUT
 from sa_study.export.text import markdown
-from sa_study.model.backbone import stage_width
+from sa_study.model.backbones import BACKBONES
 from sa_study.settings.run import Settings
 
 FORMAT = 1
@@ -40,7 +40,7 @@ class NetworkCard:
     @property
     def channels(self) -> int:
         """Features of a stripe."""
-        return stage_width(self.settings.depth, 4)
+        return BACKBONES[self.settings.backbone].widths[3]
 
     @property
     def features(self) -> int:
@@ -134,9 +134,11 @@ def readme(card: NetworkCard, files: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _trained(settings: Settings) -> str:
-    names = ("depth", "attention", "attention_stage4", "deep_supervision", "parts", "lr", "dropout", "epochs")
-    plain = settings.to_dict()
-    return ", ".join(f"{name} {_plain(plain[name])}" for name in (*names, "batch_size", "precision"))
+    names = (
+        *("backbone", "attention", "attention_stage4", "deep_supervision", "parts"),
+        *("lr", "dropout", "epochs", "batch_size", "precision"),
+    )
+    return ", ".join(f"{name} {_plain(getattr(settings, name))}" for name in names)
 
 
 def _plain(value: Any) -> str:

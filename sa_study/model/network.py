@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sa_study.model.attention import ATTENTION_KINDS, spatial_attention
-from sa_study.model.backbone import BLOCKS_AND_EXPANSION, build_backbone, stage_width
+from sa_study.model.backbones import BACKBONES, RESNETS
 from sa_study.model.stripes import matching_features, pool_stripes
 from sa_study.model.weights import load_backbone, load_imagenet
 from sa_study.utils.errors import ConfigError
@@ -26,7 +26,7 @@ class SANet(nn.Module):
     generator.
 
     Args:
-        depth: Layers of the ResNet: 18, 34, 50, 101 or 152.
+        backbone: A key of `BACKBONES`.
         num_classes: Training identities.
         num_features: Channels F of the reduced vectors that the classifiers see.
         dropout: Probability of dropping an element of the pooled stripes, in [0, 1).
@@ -36,9 +36,10 @@ class SANet(nn.Module):
         pretrained: True for torchvision's ImageNet weights, a path for a local file of a torchvision ResNet's
             state dict, the state dict of such a base itself, False for a random start.
         attention_stage4: Whether the same attention also acts on the pooled stripes (the paper's SA1).
+        depth: Layers of the ResNet, in the place of `backbone`: 50 for resnet50.
 
     Attributes:
-        base: The backbone, torchvision's ResNet without its head.
+        base: The backbone.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -47,7 +48,7 @@ class SANet(nn.Module):
 
     def __init__(
         self,
-        depth: int = 50,
+        backbone: str = "resnet50",
         num_classes: int = 751,
         num_features: int = 256,
         dropout: float = 0.5,
@@ -57,9 +58,12 @@ class SANet(nn.Module):
         pretrained: bool | str | os.PathLike[str] | Mapping[str, Tensor] = False,
         *,
         attention_stage4: bool = False,
+        depth: int | None = None,
     ) -> None:
         super().__init__()
-        _check(depth in BLOCKS_AND_EXPANSION, "depth", depth, ", ".join(map(str, BLOCKS_AND_EXPANSION)))
+        _check(depth is None or depth in RESNETS, "depth", depth, ", ".join(map(str, RESNETS)))
+        backbone = RESNETS.get(depth or 0, backbone)
+        _check(backbone in BACKBONES, "backbone", backbone, ", ".join(BACKBONES))
         _check(num_classes >= 1, "num_classes", num_classes, ">= 1")
         _check(num_features >= 1, "num_features", num_features, ">= 1")
         _check(0 <= dropout < 1, "dropout", dropout, ">= 0, < 1")
@@ -70,12 +74,12 @@ class SANet(nn.Module):
         self.deep_supervision = deep_supervision
         self.parts = parts
 
-        self.base = build_backbone(depth)
+        self.base = BACKBONES[backbone].build()
         self.drop = nn.Dropout(dropout)
-        self._add_heads(depth, num_classes, num_features)
+        self._add_heads(BACKBONES[backbone].widths, num_classes, num_features)
         self._initialise(pretrained is False)
         if pretrained is True:
-            load_imagenet(self, depth)
+            load_imagenet(self, backbone)
         elif isinstance(pretrained, Mapping):
             self.base.load_state_dict(pretrained)
         elif pretrained is not False:
@@ -146,14 +150,14 @@ class SANet(nn.Module):
         logits: Tensor = self.get_submodule(f"instance_layer{stage}")(reduced)
         return logits
 
-    def _add_heads(self, depth: int, num_classes: int, num_features: int) -> None:
-        self.local_conv = nn.Conv2d(stage_width(depth, 4), num_features, kernel_size=1, bias=False)
+    def _add_heads(self, widths: Sequence[int], num_classes: int, num_features: int) -> None:
+        self.local_conv = nn.Conv2d(widths[3], num_features, kernel_size=1, bias=False)
         self.feat_bn2d = nn.BatchNorm2d(num_features)
         stripes = range(self.parts) if self.parts > 1 else ()
         for index in (*stripes, self.parts):
             self.add_module(f"instance{index}", nn.Linear(num_features, num_classes))
         for stage in SUPERVISED_STAGES if self.deep_supervision else ():
-            reduction = nn.Conv2d(stage_width(depth, stage), num_features, kernel_size=1, bias=False)
+            reduction = nn.Conv2d(widths[stage - 1], num_features, kernel_size=1, bias=False)
             self.add_module(f"local_conv_layer{stage}", reduction)
             self.add_module(f"instance_layer{stage}", nn.Linear(num_features, num_classes))
 

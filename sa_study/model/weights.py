@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sa_study.model.backbone import BLOCKS_AND_EXPANSION
+from sa_study.model.backbones import BACKBONES
 from sa_study.model.tensor_file import load_tensors, reason, shape_faults
 from sa_study.model.unwrap import NoWeights, WeightsFile, unwrap
 from sa_study.utils.errors import WeightsError
@@ -142,17 +142,17 @@ def load_backbone(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
         WeightsError: As `read_weights`, or a key is missing, or a shape differs.
     """
     file = read_weights(path)
-    advice = "give a torchvision ResNet's of the same depth"
+    advice = "give torchvision's weights of the same backbone"
     report = _fill(net.get_submodule("base"), file.state, str(path), advice)
     return dataclasses.replace(report, found=file.found)
 
 
-def load_imagenet(net: nn.Module, depth: int) -> LoadReport:
+def load_imagenet(net: nn.Module, backbone: str) -> LoadReport:
     """Loads torchvision's ImageNet weights (IMAGENET1K_V1) into `net.base`, downloading them where necessary.
 
     Args:
         net: The network; left as it is on any error.
-        depth: Layers of the ResNet.
+        backbone: A key of `BACKBONES`.
 
     Returns:
         The keys that were not used.
@@ -163,14 +163,14 @@ def load_imagenet(net: nn.Module, depth: int) -> LoadReport:
     # Importing torchvision takes as long as importing torch, and few runs come here.
     from torchvision.models import get_weight
 
-    weights = get_weight(f"ResNet{depth}_Weights.IMAGENET1K_V1")
+    weights = get_weight(BACKBONES[backbone].imagenet)
     cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     ways_out = "give a local file (--set pretrained=FILE) or start at random (--set pretrained=none)"
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
     except Exception as error:  # network, proxy, disk, hash and unpickling errors have no common base
         raise WeightsError(
-            f"pretrained: ImageNet weights of ResNet-{depth} cannot be had from {cached} or {weights.url} "
+            f"pretrained: ImageNet weights of {backbone} cannot be had from {cached} or {weights.url} "
             f"({reason(error)}); {ways_out}"
         ) from error
     return _fill(net.get_submodule("base"), state, str(cached), f"remove that file, or {ways_out}")
@@ -183,28 +183,25 @@ def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
         state: Under the published names, without `module.` prefix.
 
     Returns:
-        The arguments of `SANet` that decide on names and shapes: depth, num_classes, num_features, parts,
-        deep_supervision.
+        The arguments of `SANet` that decide on names and shapes: backbone, num_classes, num_features,
+        parts, deep_supervision.
 
     Raises:
         WeightsError: The state dict is not of an SA network.
     """
-    blocks = tuple(
-        len(_numbers(rf"base\.layer{stage}\.(\d+)\.conv1\.weight", state)) for stage in (1, 2, 3, 4)
-    )
-    expansion = 4 if "base.layer1.0.conv3.weight" in state else 1
-    depths = [depth for depth, shape in BLOCKS_AND_EXPANSION.items() if shape == (blocks, expansion)]
+    base = {name.removeprefix("base.") for name in state if name.startswith("base.")}
+    backbone = next((name for name, known in BACKBONES.items() if known.recognises(base)), None)
     parts = max(_numbers(r"instance(\d+)\.weight", state), default=0)
     classifier = state.get(f"instance{parts}.weight")
-    if not depths or parts < 1 or classifier is None or classifier.ndim != 2 or not classifier.numel():
+    if not backbone or parts < 1 or classifier is None or classifier.ndim != 2 or not classifier.numel():
         raise WeightsError(
-            "not the weights of an SA network: expected base.layer1 … base.layer4 of a "
-            f"ResNet-{'/'.join(map(str, BLOCKS_AND_EXPANSION))} and classifiers instance0 …; "
+            f"not the weights of an SA network: expected base.layer1 … base.layer4 of {'/'.join(BACKBONES)} "
+            "and classifiers instance0 …; "
             f"found {_listed(list(state))}"
         )
     num_classes, num_features = classifier.shape
     return {
-        "depth": depths[0],
+        "backbone": backbone,
         "num_classes": num_classes,
         "num_features": num_features,
         "parts": parts,

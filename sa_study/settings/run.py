@@ -12,10 +12,11 @@ import math
 import os
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 from sa_study.metrics import names
+from sa_study.model.backbones import BACKBONES, RESNETS
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import expanded
 
@@ -42,11 +43,18 @@ def _setting(
 class Settings:
     """Everything that decides what one training run computes.
 
+    `depth=18` is another spelling of `backbone="resnet18"`. Files spell a ResNet so, as versions without a
+    choice of backbones do.
+
     Raises:
         ConfigError: A value has the wrong type or lies outside its range.
     """
 
-    depth: int = _setting(50, "layers of the ResNet backbone (paper: 50)", choices=(18, 34, 50, 101, 152))
+    backbone: str = _setting(
+        "resnet50",
+        "network whose four stages are attended to and classified (paper: resnet50)",
+        choices=tuple(BACKBONES),
+    )
     pretrained: str = _setting(
         "imagenet",
         "start of the backbone: imagenet (torchvision's), none, or a local file (paper: imagenet)",
@@ -137,7 +145,11 @@ class Settings:
     )
     eval_batch_size: int = _setting(128, "images a batch of feature extraction", low=1, high=8192)
 
-    def __post_init__(self) -> None:
+    depth: InitVar[int | None] = None
+
+    def __post_init__(self, depth: int | None) -> None:
+        if depth is not None:
+            object.__setattr__(self, "backbone", RESNETS[check_value("depth", depth)])
         for field in dataclasses.fields(self):
             value = check_value(field.name, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
@@ -163,8 +175,8 @@ class Settings:
         return 100 * epoch / self.epochs
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values, in the order of declaration."""
-        return dataclasses.asdict(self)
+        """The settings as plain values, as files hold them, in the order of declaration."""
+        return as_stored(dataclasses.asdict(self))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "settings") -> Settings:
@@ -178,19 +190,64 @@ class Settings:
             ConfigError: An unknown key, a wrong type or a value out of range.
         """
         try:
-            for key in values:
-                check_key(key)
-            return cls(**values)
+            return cls(**check_values(values))
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
 
 
-_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+_DEPTH: dataclasses.Field[int] = _setting(
+    50, "layers of the ResNet: depth=50 is another spelling of backbone=resnet50", choices=tuple(RESNETS)
+)
+_DEPTH.type = "int"
+_FIELDS = {**{field.name: field for field in dataclasses.fields(Settings)}, "depth": _DEPTH}
+"""The declarations of all keys that are accepted."""
+
+_DEPTHS = {name: depth for depth, name in RESNETS.items()}
+_OTHER_SPELLING = {"depth": "backbone", "backbone": "depth"}
+
+
+def setting_named(key: str) -> str:
+    """The setting that a key stands for: the key, or `backbone` for `depth`."""
+    return "backbone" if key == "depth" else key
+
+
+def default_value(key: str) -> Any:
+    """The default of a setting."""
+    return _FIELDS[key].default
+
+
+def choices_of(key: str) -> tuple[Any, ...]:
+    """The values that a setting can have; empty where it has a range."""
+    choices: tuple[Any, ...] = _FIELDS[key].metadata["choices"]
+    return choices
+
+
+def value_of(key: str, values: Mapping[str, Any], default: Any = None) -> Any:
+    """A setting's value among others, which may spell it otherwise; None as the depth of no ResNet."""
+    if key in values or _OTHER_SPELLING.get(key) not in values:
+        return values.get(key, default)
+    return _DEPTHS.get(values["backbone"]) if key == "depth" else RESNETS.get(values["depth"])
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with some of them changed, each there under one spelling."""
+    changed = {setting_named(key) for key in changes}
+    return {**{key: value for key, value in values.items() if setting_named(key) not in changed}, **changes}
+
+
+def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings spelled as files hold them: a ResNet by its depth."""
+    return {
+        ("depth" if key == "backbone" and value in _DEPTHS else key): (
+            _DEPTHS.get(value, value) if key == "backbone" else value
+        )
+        for key, value in values.items()
+    }
 
 
 def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as some file records them, with the default of each that did not exist when it was written."""
-    return {**{name: field.default for name, field in _FIELDS.items()}, **recorded}
+    return merged(Settings().to_dict(), recorded)
 
 
 def check_key(key: object) -> None:
@@ -204,6 +261,22 @@ def check_key(key: object) -> None:
     near = difflib.get_close_matches(str(key), _FIELDS, n=1)
     hint = f"did you mean {near[0]}?" if near else "run_study.py settings lists them all"
     raise ConfigError(f"unknown setting {key!r}; {hint}")
+
+
+def check_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks settings by name.
+
+    Returns:
+        The values in their settings' types, spelled as files hold them.
+
+    Raises:
+        ConfigError: An unknown or doubled setting, a wrong type or a value out of range.
+    """
+    for key in values:
+        check_key(key)
+    if "depth" in values and "backbone" in values:
+        raise ConfigError("depth: is another spelling of backbone, which is given too; keep one")
+    return as_stored({key: check_value(key, value) for key, value in values.items()})
 
 
 def check_value(key: str, value: Any) -> Any:

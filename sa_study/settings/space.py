@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sa_study.settings.run import Settings
+from sa_study.settings.run import Settings, default_value, merged, setting_named, value_of
 
 STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
 """What a study changes of the settings' defaults, unless its space fixes it."""
@@ -21,7 +21,7 @@ STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
 
 def default_of(name: str) -> Any:
     """What a setting is in a study that neither fixes nor searches it."""
-    return STUDY_DEFAULTS.get(name, getattr(Settings, name))
+    return STUDY_DEFAULTS.get(name, default_value(name))
 
 
 _ANOTHER = object()
@@ -166,7 +166,7 @@ class SearchSpace:
 
     def settings(self, suggested: Mapping[str, Any]) -> Settings:
         """The complete settings of a trial with these suggested values."""
-        return Settings.from_mapping({**STUDY_DEFAULTS, **self.fixed, **suggested}, "trial")
+        return Settings.from_mapping(merged({**STUDY_DEFAULTS, **self.fixed}, suggested), "trial")
 
     @property
     def conditional(self) -> bool:
@@ -180,8 +180,11 @@ class SearchSpace:
 
     def possible(self, name: str) -> list[Any]:
         """The values that trials may give a setting: the ends of numbers; the default where that shows."""
-        if name not in self.search:
+        searched = next((key for key in self.search if setting_named(key) == setting_named(name)), None)
+        if searched is None:
             return [self._value(name, {})]
+        if searched != name:
+            return [value_of(name, {searched: value}) for value in self.possible(searched)]
         parameter = self.search[name]
         default = [self._value(name, {})] if parameter.when else []
         return list(dict.fromkeys([*parameter.ends, *default]))
@@ -237,7 +240,7 @@ class SearchSpace:
 
     def _value(self, name: str, values: Mapping[str, Any]) -> Any:
         """What a setting is in a trial with these suggested values."""
-        return values.get(name, self.fixed.get(name, default_of(name)))
+        return value_of(name, values, value_of(name, self.fixed, default_of(name)))
 
     def _points(self, names: Sequence[str], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if not names:

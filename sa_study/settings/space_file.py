@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sa_study.settings.run import Settings, check_key, check_value
+from sa_study.settings.run import check_values, default_value, merged, setting_named, value_of
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace, default_of
 from sa_study.settings.space_check import check_space
 from sa_study.settings.space_parameter import is_number, only_keys, parse_parameter
@@ -62,8 +62,9 @@ def override(space: SearchSpace, values: Mapping[str, Any]) -> SearchSpace:
     Raises:
         ConfigError: The rest of the space does not go with them.
     """
-    search = {key: rule for key, rule in space.search.items() if key not in values}
-    rest = dataclasses.replace(space, search=search, fixed={**space.fixed, **values})
+    fixed = {setting_named(key) for key in values}
+    search = {key: rule for key, rule in space.search.items() if setting_named(key) not in fixed}
+    rest = dataclasses.replace(space, search=search, fixed=merged(space.fixed, values))
     for key in rest.never_searched:
         rest.fixed[key] = default_of(key)
         del search[key]
@@ -78,8 +79,9 @@ def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
         space: The space as its file and `--set` give it.
         decided: Settings that the launch decides, unless the space fixes them.
     """
-    rest = space.settings({**decided, **space.fixed, **space.baseline}).to_dict()
-    fixed = {key: value for key, value in rest.items() if key not in space.search}
+    rest = space.settings(merged(merged(decided, space.fixed), space.baseline)).to_dict()
+    searched = set(map(setting_named, space.search))
+    fixed = {key: value for key, value in rest.items() if setting_named(key) not in searched}
     return dataclasses.replace(space, fixed=fixed)
 
 
@@ -91,9 +93,9 @@ def _parse(spec: Mapping[str, Any], folds: bool) -> SearchSpace:
         if key == "fold" and not folds:
             raise ConfigError("search.fold: must be the same for all trials; put it under fixed")
         search[key] = parse_parameter(key, rule, search, fixed)
-    twice = sorted(search.keys() & fixed.keys())
-    if twice:
-        raise ConfigError(f"{twice[0]}: stands under both search and fixed; keep one")
+    twice = set(map(setting_named, search)) & set(map(setting_named, fixed))
+    if twice or len(set(map(setting_named, search))) < len(search):
+        raise ConfigError(f"{min(twice, default='backbone')}: stands under both search and fixed; keep one")
     space = SearchSpace(
         search=search,
         fixed=fixed,
@@ -102,7 +104,9 @@ def _parse(spec: Mapping[str, Any], folds: bool) -> SearchSpace:
         scheduler=_scheduler(_mapping(spec, "scheduler")),
         trials=_whole("trials", spec.get("trials", 40)),
     )
+    spelling = {setting_named(key): key for key in search}
     given = _values(_mapping(spec, "baseline"), "baseline")
+    given = {name: value_of(name, given) for name in (spelling.get(setting_named(key), key) for key in given)}
     space = dataclasses.replace(space, baseline=_baseline(space, given))
     _check_baseline(space, given)
     check_space(space)
@@ -116,7 +120,7 @@ def _baseline(space: SearchSpace, given: Mapping[str, Any]) -> dict[str, Any]:
     baseline: dict[str, Any] = {}
     for key in space.search:
         if space.active(key, baseline):
-            baseline[key] = given.get(key, getattr(Settings, key))
+            baseline[key] = value_of(key, given, default_value(key))
     return baseline
 
 
@@ -148,9 +152,7 @@ def _scheduler(spec: Mapping[str, Any]) -> Scheduler:
 
 def _values(spec: Mapping[str, Any], section: str) -> dict[str, Any]:
     try:
-        for key in spec:
-            check_key(key)
-        return {key: check_value(key, value) for key, value in spec.items()}
+        return check_values(spec)
     except ConfigError as error:
         raise ConfigError(f"{section}: {error}") from None
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sa_study.settings.run import Settings, check_key, check_value
+from sa_study.settings.run import check_key, check_value, choices_of, setting_named
 from sa_study.settings.space import Parameter, default_of
 from sa_study.utils.errors import ConfigError
 
@@ -23,7 +23,6 @@ _NOT_SEARCHABLE = {
     "eval_batch_size",
     "metric",
 }
-_CHOICES = {field.name: field.metadata["choices"] for field in dataclasses.fields(Settings)}
 
 
 def parse_parameter(
@@ -90,7 +89,7 @@ def _bound(key: str, name: str, end: str, rule: Mapping[str, Any], kind: str) ->
         raise ConfigError(f"{name}.{end}: {error}") from None
     if not is_number(value):
         raise ConfigError(f"{name}: {key} is no number; search it with type: categorical")
-    if choices := _CHOICES[key]:
+    if choices := choices_of(key):
         raise ConfigError(
             f"{name}.type: {key} takes only {', '.join(map(str, choices))}; search it with type: categorical"
         )
@@ -125,7 +124,7 @@ def _conditions(
             check_key(other)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from None
-        if other not in above and other not in fixed:
+        if other not in above and setting_named(other) not in map(setting_named, fixed):
             raise ConfigError(f"{name}.{other}: is neither fixed nor searched above {key}")
     return {other: _allowed(f"{name}.{other}", other, values, above, fixed) for other, values in when.items()}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from sa_study.settings.run import check_key, check_value
+from sa_study.settings.run import check_key, check_values, merged
 from sa_study.settings.yaml_loader import load_yaml
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import read_bytes, write_text
@@ -33,10 +33,10 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     for text in assignments:
         key, sign, value = text.partition("=")
         if not sign:
-            raise ConfigError(f"--set {text}: expected key=value, e.g. --set depth=18")
+            raise ConfigError(f"--set {text}: expected key=value, e.g. --set lr=0.05")
         try:
-            check_key(key)
-            values[key] = check_value(key, load_yaml(value))
+            check_key(key)  # an unknown one is named before its value is read
+            values = merged(values, check_values({key: load_yaml(value)}))
         except _UNREADABLE as error:
             raise ConfigError(f"--set {text}: {str(error).splitlines()[0]}") from None
     return values

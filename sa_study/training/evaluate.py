@@ -27,7 +27,7 @@ from sa_study.metrics.reranking import rerank_features
 from sa_study.model.network import SANet
 from sa_study.model.tensor_file import is_count, plain_values_fault
 from sa_study.model.weights import infer_architecture, load_state, read_weights, require_fitting
-from sa_study.settings.run import Settings
+from sa_study.settings.run import Settings, merged
 from sa_study.training.features import extract_features
 from sa_study.training.precision import feature_precision, memory_format, prepare_device
 from sa_study.training.trainer import build_network
@@ -114,7 +114,7 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
     if epoch is not None and not is_count(epoch):
         raise WeightsError(f"{path}: its epoch is no whole number")
     # The weights are in the file: no others are fetched, and the device they were trained on does not matter.
-    values = {**values, "device": "auto", **overrides, "pretrained": "none"}
+    values = {**merged(values, overrides), "device": overrides.get("device", "auto"), "pretrained": "none"}
     settings = Settings.from_mapping(values, str(path))
     with torch.device("meta"):  # without memory, of which a hostile file's settings may want any amount
         require_fitting(build_network(settings, num_classes), state, str(path))

@@ -211,7 +211,7 @@ def build_network(settings: Settings, num_classes: int, start: Mapping[str, Tens
     pretrained = named if start is None else start
     try:
         return SANet(
-            depth=settings.depth,
+            backbone=settings.backbone,
             num_classes=num_classes,
             num_features=settings.num_features,
             dropout=settings.dropout,
@@ -225,7 +225,7 @@ def build_network(settings: Settings, num_classes: int, start: Mapping[str, Tens
         raise WeightsError(f"pretrained: {error}") from None
 
 
-def backbone_start(depth: int, pretrained: str) -> Mapping[str, Tensor] | None:
+def backbone_start(backbone: str, pretrained: str) -> Mapping[str, Tensor] | None:
     """The backbone that a trial of these settings starts from; None for random weights.
 
     Raises:
@@ -233,4 +233,4 @@ def backbone_start(depth: int, pretrained: str) -> Mapping[str, Tensor] | None:
     """
     if pretrained == "none":
         return None
-    return build_network(Settings(depth=depth, pretrained=pretrained), 1).base.state_dict()
+    return build_network(Settings(backbone=backbone, pretrained=pretrained), 1).base.state_dict()

@@ -83,7 +83,7 @@ BARE = ["settings.run", "data.sample"] + [
         ),
         (["sa_study.report.page.write", "sa_study.report.dashboard"], ["torch", "ray", "torchvision"]),
         (["sa_study.data.store", "sa_study.data.sample", "sa_study.data.check"], ["ray", "optuna"]),
-        (["sa_study.model", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
+        (["sa_study.model.network", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
         (
             ["sa_study.training.trainer", "sa_study.training.evaluate", "sa_study.training.run"],
             ["ray", "optuna"],

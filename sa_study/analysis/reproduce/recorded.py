@@ -116,11 +116,11 @@ class Recorded:
 
     def _other_start(self, now: str) -> list[Change]:
         """Whether the pretrained weights are those that the trial began with; later launches went on."""
-        depth, name = self.settings.depth, self.settings.pretrained
+        backbone, name = self.settings.backbone, self.settings.pretrained
         if name == "none":
             return []
         begun = sorted(self.launches)[:1] if self.rows else self.launches
-        noted = {start_of(self.launches[launch], depth, name) for launch in begun}
+        noted = {start_of(self.launches[launch], backbone, name) for launch in begun}
         if not noted or None in noted:
             # Those of ImageNet are checked against the hash in their file's name when they are fetched.
             return [Change(f"pretrained: what {name} held then: {NOT_RECORDED}", name != "imagenet")]

@@ -70,7 +70,7 @@ def run_again(
     settings, record = recorded.settings, recorded.record
     if settings.device == "cuda":  # where there is none, the CPU may still come close
         settings = dataclasses.replace(settings, device="auto")
-    start = backbone_start(settings.depth, settings.pretrained)
+    start = backbone_start(settings.backbone, settings.pretrained)
     trainer, best = Trainer(settings, data, start), record.best.get(names.EPOCH)
     rerun = Rerun(device=trainer.device.type, start=fingerprint(start) if start else "")
     while trainer.epoch < recorded.goal:

@@ -12,7 +12,7 @@ from sa_study.tuning.launch.disk_space import in_units
 from sa_study.tuning.plan.plan import Estimate, Forecast, Plan
 
 _DAY = 86400.0
-_SCALED = ("depth", "height", "width")
+_SCALED = ("backbone", "depth", "height", "width")
 _UNSCALED = ("batch_size", "accumulate", "parts", "num_features", "attention", "deep_supervision")
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sa_study.data.store import TrainingData
+from sa_study.model.backbones import BACKBONES
 from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
@@ -28,7 +29,7 @@ _KEPT = 2
 _HALF_COPIED = 1
 """Checkpoints of a running trial beside these; it is copied from another one, in the temporary folder."""
 
-_WIDENS = ("depth", "num_features", "deep_supervision", "parts", "height")
+_WIDENS = ("num_features", "deep_supervision", "parts", "height")
 """Settings of which more makes no checkpoint smaller; the height because the parts need it."""
 
 
@@ -138,7 +139,8 @@ def _same_disk(one: Path, other: Path) -> bool:
 def largest(space: SearchSpace) -> Settings:
     """The settings of the largest network that the space allows, in all else the baseline's."""
     most = {key: max(space.possible(key)) for key in _WIDENS if key in space.search}
-    return space.settings({**space.baseline, **most})
+    backbone = max(space.possible("backbone"), key=list(BACKBONES).index)
+    return dataclasses.replace(space.settings({**space.baseline, **most}), backbone=backbone)
 
 
 def file_sizes(settings: Settings, num_classes: int) -> tuple[int, int]:

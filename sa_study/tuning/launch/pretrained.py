@@ -10,12 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from sa_study.model.weights import pretrained_note
+from sa_study.settings.run import as_stored
 from sa_study.study.config import StudyConfig
 from sa_study.training.trainer import backbone_start
 from sa_study.utils.errors import WeightsError
 
-Starts = Mapping[tuple[int, str], Mapping[str, Tensor]]
-"""State dicts of pretrained backbones by the settings depth and pretrained."""
+Starts = Mapping[tuple[str, str], Mapping[str, Tensor]]
+"""State dicts of pretrained backbones by the settings backbone and pretrained."""
 
 _NAME = "starts"
 
@@ -34,10 +35,10 @@ def load_starts(config: StudyConfig, say: Callable[[str], None] = lambda _: None
     for note in filter(None, map(pretrained_note, space.possible("pretrained"))):
         say(note)
     starts = {}
-    for depth, pretrained in itertools.product(space.possible("depth"), space.possible("pretrained")):
-        state = backbone_start(depth, pretrained)
+    for backbone, pretrained in itertools.product(space.possible("backbone"), space.possible("pretrained")):
+        state = backbone_start(backbone, pretrained)
         if state is not None:
-            starts[depth, pretrained] = state
+            starts[backbone, pretrained] = state
     return starts
 
 
@@ -55,8 +56,8 @@ def noted(starts: Starts) -> dict[str, Any]:
     """What a launch notes of its backbones, as plain values for `provenance.json`."""
     return {
         _NAME: [
-            {"depth": depth, "pretrained": pretrained, "sha256": fingerprint(state)}
-            for (depth, pretrained), state in starts.items()
+            {**as_stored({"backbone": backbone}), "pretrained": pretrained, "sha256": fingerprint(state)}
+            for (backbone, pretrained), state in starts.items()
         ]
     }
 
@@ -73,26 +74,26 @@ def require_same(starts: Starts, launches: Iterable[object]) -> None:
     """
     now = {key: fingerprint(state) for key, state in starts.items()}
     for launch in launches:
-        for (depth, pretrained), found in now.items():
-            if start_of(launch, depth, pretrained) not in (None, found):
+        for (backbone, pretrained), found in now.items():
+            if start_of(launch, backbone, pretrained) not in (None, found):
                 raise WeightsError(
                     f"pretrained: {pretrained} does not hold the weights that the study was begun with; "
                     "put them back, or begin another study"
                 )
 
 
-def start_of(launch: object, depth: int, pretrained: str) -> str | None:
+def start_of(launch: object, backbone: str, pretrained: str) -> str | None:
     """The fingerprint that a launch noted of a backbone; None where it noted none.
 
     Args:
         launch: An entry of `provenance.json`; anyone can have edited it.
-        depth: Layers of the backbone.
+        backbone: Its name.
         pretrained: The setting.
     """
     entries = launch.get(_NAME) if isinstance(launch, Mapping) else None
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, Mapping) or not isinstance(found := entry.get("sha256"), str):
             continue
-        if (entry.get("depth"), entry.get("pretrained")) == (depth, pretrained):
+        if as_stored({"backbone": backbone, "pretrained": pretrained}).items() <= entry.items():
             return found
     return None

@@ -172,7 +172,7 @@ class Run:
 
     def _make(self, settings: Settings) -> Trainer:
         torch.cuda.empty_cache()  # the process may have run another trial before
-        return Trainer(settings, self._data, self._starts.get((settings.depth, settings.pretrained)))
+        return Trainer(settings, self._data, self._starts.get((settings.backbone, settings.pretrained)))
 
     def _checkpoints(self) -> Iterator[tune.Checkpoint]:
         """Where the trial can go on from, the latest first: this launch's own, then earlier ones'."""

@@ -126,12 +126,12 @@ def _excerpt(data: TrainingData, images: int) -> TrainingData:
 
 def _operations(settings: Settings) -> float:
     """Floating-point operations of the network's forward pass of an image, nearly all in the backbone."""
-    return _operations_per_pixel(settings.depth) * settings.height * settings.width
+    return _operations_per_pixel(settings.backbone) * settings.height * settings.width
 
 
 @cache
-def _operations_per_pixel(depth: int) -> float:
+def _operations_per_pixel(backbone: str) -> float:
     height, width = 384, 128
     with torch.device("meta"), FlopCounterMode(display=False) as counter:  # shapes without memory
-        SANet(depth)(torch.empty(1, 3, height, width))
+        SANet(backbone)(torch.empty(1, 3, height, width))
     return float(counter.get_total_flops()) / (height * width)

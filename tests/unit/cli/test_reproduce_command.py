@@ -184,7 +184,7 @@ def test_what_cannot_be_run_again_is_refused(tmp_path: Path) -> None:
         with pytest.raises(error, match=words):
             read_recorded(study, number)
     found = read_recorded(study, None)
-    assert found.state == TrialState.COMPLETE and found.settings.depth == 18
+    assert found.state == TrialState.COMPLETE and found.settings.backbone == "resnet18"
     # Without Ray's files there is what the database keeps, of all launches.
     assert found.sources[RAY] == {} and len(found.sources[SCORES]) == found.record.epoch
     assert list(found.launches) == [1] and "not recorded" in found.unread[0]

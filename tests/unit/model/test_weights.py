@@ -14,6 +14,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from sa_study.model.backbones import BACKBONES
 from sa_study.model.network import SANet
 from sa_study.model.weights import infer_architecture, load_backbone, load_weights, read_state_dict
 from sa_study.utils.errors import WeightsError
@@ -195,7 +196,10 @@ CLASSIFIER = r"\(4×8 in the file, 5×8 in the network\)"
     [
         (drop, "lacks feat_bn2d.running_mean, feat_bn2d.running_var; by its keys .* num_classes=5, "),
         (narrow, f"differs in feat_bn2d.num_batches_tracked {COUNTER}, instance6.weight {CLASSIFIER}; "),
-        (narrow, r"the file is of a network with depth=18, num_classes=4, num_features=8, parts=6, deep_sup"),
+        (
+            narrow,
+            r"the file is of a network with backbone=resnet18, num_classes=4, num_features=8, parts=6, ",
+        ),
         (lambda state: drop(narrow(state)), "lacks feat_bn2d.* and differs in .*, instance6.weight "),
         (lambda _: {"a": torch.ones(1)}, "lacks base.conv1.weight, .* and 125 more; give the file of an"),
     ],
@@ -212,10 +216,10 @@ def test_a_file_that_does_not_fit_names_the_keys_and_leaves_the_network(
     assert_same(net.state_dict(), before)
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize(("parts", "deep_supervision"), [(6, True), (1, True), (2, False)])
-def test_the_architecture_follows_from_the_file(depth: int, parts: int, deep_supervision: bool) -> None:
-    settings: dict[str, Any] = {"depth": depth, "num_classes": 11, "num_features": 32, "parts": parts}
+def test_the_architecture_follows_from_the_file(backbone: str, parts: int, deep_supervision: bool) -> None:
+    settings: dict[str, Any] = {"backbone": backbone, "num_classes": 11, "num_features": 32, "parts": parts}
     settings["deep_supervision"] = deep_supervision
     with torch.device("meta"):
         assert infer_architecture(SANet(**settings).state_dict()) == settings
@@ -244,7 +248,7 @@ def test_pretrained_from_a_local_file(tmp_path: Path, resnet18: dict[str, Tensor
 
 def test_pretrained_of_another_depth_or_missing(tmp_path: Path, resnet18: dict[str, Tensor]) -> None:
     path = save(tmp_path / "resnet18.pth", resnet18)
-    with pytest.raises(WeightsError, match=r"lacks .*layer1.0.conv3.weight.* of the same depth$"):
+    with pytest.raises(WeightsError, match=r"lacks .*layer1.0.conv3.weight.* of the same backbone$"):
         SANet(depth=50, pretrained=path)
     with pytest.raises(WeightsError, match=r"none\.pth: cannot be read"):
         SANet(depth=18, pretrained=str(tmp_path / "none.pth"))
@@ -267,7 +271,7 @@ def offline_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
 
 
 def test_imagenet_without_network_names_the_ways_out(offline_cache: Path) -> None:
-    with pytest.raises(WeightsError, match=f"ResNet-18 cannot be had .*refused.*{WAYS_OUT}") as error:
+    with pytest.raises(WeightsError, match=f"resnet18 cannot be had .*refused.*{WAYS_OUT}") as error:
         SANet(depth=18, pretrained=True)
     assert str(offline_cache / IMAGENET_18) in one_line(error)
     assert list(offline_cache.iterdir()) == []

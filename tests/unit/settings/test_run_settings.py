@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sa_study.settings.run import PAPER_VARIANTS, Settings, completed, describe_settings
+from sa_study.settings.run import PAPER_VARIANTS, Settings, check_values, completed, describe_settings
 from sa_study.utils.errors import ConfigError
 
 
 def test_defaults_are_the_published_configuration() -> None:
     settings = Settings()
-    assert (settings.depth, settings.height, settings.width, settings.parts) == (50, 384, 128, 6)
+    assert (settings.backbone, settings.height, settings.width, settings.parts) == ("resnet50", 384, 128, 6)
     assert (settings.lr, settings.backbone_lr_factor, settings.momentum, settings.weight_decay) == (
         0.1,
         0.1,
@@ -102,3 +103,14 @@ def test_what_an_older_file_records_is_completed_by_the_defaults() -> None:
     del recorded["fold"]
     assert completed(recorded) == Settings(lr=0.2, split_seed=3).to_dict()
     assert completed({"fold": 2})["fold"] == 2
+
+
+def test_depth_is_another_spelling_of_a_resnet() -> None:
+    settings = Settings.from_mapping({"backbone": "resnet18"})
+    assert settings == Settings.from_mapping({"depth": 18}) == Settings(depth=18)
+    assert settings.to_dict()["depth"] == 18 and "backbone" not in settings.to_dict()
+    assert dataclasses.replace(settings, lr=0.2).backbone == "resnet18"
+    assert dataclasses.replace(settings, **check_values({"backbone": "resnet34"})).backbone == "resnet34"
+    assert completed({"backbone": "resnet18"})["backbone"] == "resnet18"
+    with pytest.raises(ConfigError, match="depth: is another spelling of backbone"):
+        Settings.from_mapping({"depth": 18, "backbone": "resnet18"})

@@ -11,6 +11,7 @@ import pytest
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import SPACES, complete, load_space, override, parse_space
+from sa_study.settings.yaml_files import parse_assignments
 from sa_study.utils.errors import ConfigError
 
 VALID: dict[str, Any] = {
@@ -190,3 +191,25 @@ def test_a_completed_space_holds_every_setting() -> None:
 def test_a_missing_file_names_the_known_spaces(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"default.*wide"):
         load_space(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize("spelled", [{"depth": 18}, {"backbone": "resnet18"}], ids=str)
+def test_a_space_takes_both_spellings_of_a_backbone(spelled: dict[str, Any]) -> None:
+    [(key, value)] = spelled.items()
+    fixed = parse_space({"fixed": spelled}, "here")
+    assert fixed.to_dict()["fixed"] == {"depth": 18} and fixed.possible("backbone") == ["resnet18"]
+    choices = [value, {18: 34, "resnet18": "resnet101"}[value]]
+    rule = {"type": "categorical", "choices": choices}
+    spec = {"search": {key: rule}, "baseline": {"backbone": "resnet18"}}
+    space = parse_space(spec, "here")
+    assert parse_space(space.to_dict(), "again") == space and space.baseline == spelled
+    assert (
+        space.possible("backbone")[0] == "resnet18"
+        and not {"depth", "backbone"} & complete(space, {}).fixed.keys()
+    )
+    assert space.settings({key: value}).backbone == "resnet18"
+    for other in ("depth=34", "backbone=resnet34"):
+        one = override(space, parse_assignments([other]))
+        assert not one.search and one.settings({}).backbone == "resnet34"
+    with pytest.raises(ConfigError, match="backbone: stands under both search and fixed"):
+        parse_space({**spec, "fixed": {"depth": 18}}, "here")

@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
 
 def network() -> SANet:
     torch.manual_seed(0)
-    return SANet(18, CLASSES, parts=2, num_features=8, dropout=0.0).train()
+    return SANet("resnet18", CLASSES, parts=2, num_features=8, dropout=0.0).train()
 
 
 def batches(count: int) -> list[tuple[Tensor, Tensor]]:
@@ -103,7 +103,7 @@ def test_no_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("parts", "supervised"), [(1, True), (2, False), (2, True)])
 def test_the_figures_are_named_as_the_networks_branches(parts: int, supervised: bool) -> None:
-    net = SANet(18, CLASSES, parts=parts, num_features=8, deep_supervision=supervised)
+    net = SANet("resnet18", CLASSES, parts=parts, num_features=8, deep_supervision=supervised)
     _, logits = net(torch.randn(2, 3, 32, 16))
     assert net.branches == tuple(logits)
     step = TrainingStep(net, Settings(**{**SETTINGS, "parts": parts}), torch.device("cpu"))

@@ -71,7 +71,7 @@ def test_a_launch_notes_what_its_trials_start_from(recorded: Recorded, tmp_path:
     ],
 )
 def test_what_an_edited_or_older_file_does_not_tell_is_not_known(launch: object) -> None:
-    assert start_of(launch, 50, "w") is None
+    assert start_of(launch, "resnet50", "w") is None
 
 
 def test_a_study_goes_on_only_from_the_weights_that_it_was_begun_with() -> None:
@@ -89,7 +89,7 @@ def begun_with(recorded: Recorded, pretrained: str, *starts: Starts) -> Recorded
 
 
 def test_changed_pretrained_weights_are_named_and_forbid_equal_figures(recorded: Recorded) -> None:
-    trial = begun_with(recorded, "/w.pth", {(recorded.settings.depth, "/w.pth"): STATE})
+    trial = begun_with(recorded, "/w.pth", {(recorded.settings.backbone, "/w.pth"): STATE})
     drifted = again(mAP=1.001, loss=1.001, **{"loss/part1": 1.001})
     same = judge(trial, dataclasses.replace(drifted, start=fingerprint(STATE)), 1.0)
     assert same.result == "different" and not any(change.decides for change in same.changes)
@@ -100,7 +100,7 @@ def test_changed_pretrained_weights_are_named_and_forbid_equal_figures(recorded:
 
 
 def test_a_trial_begins_with_the_weights_of_its_first_launch(recorded: Recorded) -> None:
-    key = recorded.settings.depth, "/w.pth"
+    key = recorded.settings.backbone, "/w.pth"
     trial = begun_with(recorded, "/w.pth", {key: STATE}, {key: OTHER})
     assert trial.doubts("cpu", fingerprint(STATE)) == []
     assert trial.doubts("cpu", fingerprint(OTHER)) != []

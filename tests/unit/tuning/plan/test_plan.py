@@ -104,7 +104,7 @@ class TestFileSizes:
             baseline={"depth": 18, "parts": 2, "height": 64, "deep_supervision": False},
         )
         found = largest(searched)
-        assert (found.depth, found.parts, found.deep_supervision, found.lr) == (101, 4, True, 0.1)
+        assert (found.backbone, found.parts, found.deep_supervision, found.lr) == ("resnet101", 4, True, 0.1)
 
 
 @pytest.mark.parametrize(

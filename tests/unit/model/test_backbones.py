@@ -1,0 +1,30 @@
+"""A backbone is one entry of the table: the network, and what its files are of, follow from it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import nn
+
+from sa_study.model.backbones import BACKBONES, Backbone
+from sa_study.model.network import SANet
+from sa_study.model.weights import infer_architecture
+
+WIDTHS = 4, 6, 8, 10
+
+
+def build() -> nn.Sequential:
+    pairs = zip((3, *WIDTHS), WIDTHS, strict=False)
+    layers = (nn.Sequential(nn.Conv2d(*pair, 2, stride=2), nn.ReLU()) for pair in pairs)
+    return nn.Sequential(OrderedDict((f"layer{number}", layer) for number, layer in enumerate(layers, 1)))
+
+
+def test_another_backbone_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = Backbone(build, WIDTHS, lambda names: "layer1.0.weight" in names, "")
+    monkeypatch.setitem(BACKBONES, "tiny", tiny)
+    net = SANet("tiny", 5, num_features=8, parts=2)
+    features, logits = net(torch.rand(2, 3, 64, 32))
+    assert features.shape == (2, 2 * WIDTHS[3]) and logits["stage2"].shape == (2, 5)
+    assert infer_architecture(net.state_dict())["backbone"] == "tiny"
