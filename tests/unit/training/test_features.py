@@ -29,7 +29,7 @@ class SmallMemory(SANet):
     """Fails as PyTorch does on a full GPU when it is given too many images."""
 
     def __init__(self) -> None:
-        super().__init__(18, 5, parts=2)
+        super().__init__("resnet18", 5, parts=2)
         self.most = COUNT
         self.sizes: list[int] = []
 

@@ -51,11 +51,14 @@ def test_a_launch_notes_what_its_trials_start_from(recorded: Recorded, tmp_path:
     torch.save(state, weights)
     space = override(recorded.config.space, {"depth": 18, "pretrained": str(weights)})
     starts = load_starts(dataclasses.replace(recorded.config, space=space))
-    assert set(starts) == {(18, str(weights))}
+    assert set(starts) == {("resnet18", str(weights))}
     note_launch(path, "ab", **noted(starts))
     [launch] = read_provenance(path)["launches"]
-    assert start_of(launch, 18, str(weights)) == fingerprint(state)
-    assert start_of(launch, 34, str(weights)) is None and start_of(launch, 18, "imagenet") is None
+    assert start_of(launch, "resnet18", str(weights)) == fingerprint(state)
+    assert (
+        start_of(launch, "resnet34", str(weights)) is None
+        and start_of(launch, "resnet18", "imagenet") is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,10 +78,10 @@ def test_what_an_edited_or_older_file_does_not_tell_is_not_known(launch: object)
 
 
 def test_a_study_goes_on_only_from_the_weights_that_it_was_begun_with() -> None:
-    starts = {(50, "/w.pth"): STATE}
-    require_same(starts, [noted(starts), {}, None, noted({(34, "/w.pth"): OTHER})])
+    starts = {("resnet50", "/w.pth"): STATE}
+    require_same(starts, [noted(starts), {}, None, noted({("resnet34", "/w.pth"): OTHER})])
     with pytest.raises(WeightsError, match=r"/w\.pth does not hold the weights"):
-        require_same({(50, "/w.pth"): OTHER}, [noted(starts)])
+        require_same({("resnet50", "/w.pth"): OTHER}, [noted(starts)])
 
 
 def begun_with(recorded: Recorded, pretrained: str, *starts: Starts) -> Recorded:
