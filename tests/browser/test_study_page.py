@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
+import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +63,7 @@ class Browser:
         self.driver: Any = webdriver.Chrome(options=options, service=Service(DRIVER))
 
     def open(self, page: Path, *, dark: bool = False, width: int = 1280) -> float:
-        """Opens a page; returns the seconds until it was there."""
+        """Opens a page; returns the seconds until it could be read, before its plots are drawn."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         still = {"name": "prefers-reduced-motion", "value": "reduce"}  # a page that glides cannot be clicked
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme, still]})
@@ -68,7 +72,7 @@ class Browser:
         self.driver.get_log("browser")
         self.driver.get_log("performance")
         self.driver.get(page.as_uri())
-        timing = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
+        timing = "return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
         self.wait(lambda: self.run(timing) > 0)
         return float(self.run(timing)) / 1000
 
@@ -137,6 +141,44 @@ def test_it_opens_whole_and_alone(browser: Browser, page: Callable[[str], Path],
     assert browser.run("return document.querySelectorAll('img[src=x], .plot svg a, .plot img').length") == 0
     if rows > 10:
         assert browser.run("return document.querySelectorAll('.plot .main-svg').length") > 10
+
+
+def headless(page: Path, profile: Path, *words: str) -> bytes:
+    """What Chromium writes of a page by itself: nobody scrolls, and it waits for the load event alone."""
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    command += [f"--user-data-dir={profile}", *words, page.as_uri()]
+    return subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
+
+
+@pytest.mark.usefixtures("browser")
+def test_a_copy_that_nobody_scrolled_has_every_plot(page: Callable[[str], Path], tmp_path: Path) -> None:
+    path = page("forty")
+    plots = path.read_text().count('class="plot"')
+    copy = headless(path, tmp_path / "profile", "--dump-dom").decode()
+    assert copy.count('data-drawn="yes"') == plots == 7
+    assert copy.count('class="main-svg"') >= 2 * plots
+
+
+@pytest.mark.usefixtures("browser")
+def test_a_print_that_nobody_scrolled_has_every_plot(page: Callable[[str], Path], tmp_path: Path) -> None:
+    """Counts the lines that are printed: plots have thousands, the rest of the page has hundreds."""
+    path = page("forty")
+    without = tmp_path / "without.html"
+    without.write_text(path.read_text().replace('class="plot"', 'class="no-plot"'))
+    counts = []
+    for index, source in enumerate((path, without)):
+        headless(source, tmp_path / f"profile{index}", f"--print-to-pdf={tmp_path / 'page.pdf'}")
+        counts.append(lines_in((tmp_path / "page.pdf").read_bytes()))
+    assert counts[0] > 4 * counts[1], counts
+
+
+def lines_in(pdf: bytes) -> int:
+    """Number of lines and curves that a PDF file draws."""
+    count = 0
+    for start in re.finditer(rb"stream\r?\n", pdf):
+        with contextlib.suppress(zlib.error):
+            count += len(re.findall(rb" [lc]\n", zlib.decompressobj().decompress(pdf[start.end() :])))
+    return count
 
 
 def column(browser: Browser, index: int) -> list[str]:

@@ -23,7 +23,7 @@
   });
   systemDark.addEventListener("change", showTheme);
 
-  // ---- figures: plotly is unpacked once the first one comes into view ----------------------------------
+  // ---- figures: plotly is unpacked before the first one ----------------------------------
   const plots = [...document.querySelectorAll(".plot")];
   const drawn = new Set();
   let plotly = null;
@@ -129,18 +129,22 @@
     plot.on("plotly_deselect", all);
   }
 
-  const watch = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) { watch.unobserve(entry.target); draw(entry.target); }
-  }, { rootMargin: "400px" });
-  for (const plot of plots) watch.observe(plot);
-  // What was not scrolled to is drawn when there is time, so that a print has it.
-  const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 200));
-  const rest = async () => {
-    const next = plots.find((plot) => !drawn.has(plot));
-    if (next) { await draw(next); idle(rest); }
-  };
-  addEventListener("load", () => setTimeout(() => idle(rest), 300));
-  addEventListener("beforeprint", () => { printing = true; redraw(); });
+  // All are drawn without being scrolled to, the ones in view first, so that no print, saved or headless copy
+  // lacks one. A document left open in a hidden frame holds the load event back until then: what copies a page
+  // waits for that event.
+  const hold = Object.assign(document.createElement("iframe"), { hidden: true });
+  document.body.append(hold);
+  hold.contentDocument?.open();
+  const inView = (plot) => { const { top, bottom } = plot.getBoundingClientRect(); return bottom > 0 && top < innerHeight; };
+  const waiting = () => plots.filter((plot) => !drawn.has(plot));
+  const idle = (run) => (window.requestIdleCallback ? requestIdleCallback(run, { timeout: 200 }) : setTimeout(run, 0));
+  async function drawNext() {
+    const left = waiting();
+    if (left.length) { await draw(left.find(inView) ?? left[0]).catch(console.error); idle(drawNext); }
+    else { hold.contentDocument?.close(); hold.remove(); }
+  }
+  idle(drawNext);
+  addEventListener("beforeprint", () => { printing = true; redraw(); if (window.Plotly) waiting().forEach(draw); });
   addEventListener("afterprint", () => { printing = false; redraw(); });
 
   // ---- the table of trials ----------------------------------------------------------------------------
