@@ -18,7 +18,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -34,11 +33,10 @@ from simulation.rankings import (
     true_figures,
 )
 
-from sa_study.analysis.repeats.confirmation import Candidate, Confirmation, conclude
+from sa_study.analysis.repeats.confirm import Candidate, Confirmation, conclude_confirmation
 from sa_study.analysis.repeats.runs import Run
 from sa_study.metrics.confidence import FIGURES, Stratum, difference, intervals
 from sa_study.metrics.query_scores import QueryScores
-from sa_study.study.config import StudyConfig
 
 REPETITIONS, AT_ONCE = 1000, 50
 TRUE_IDENTITIES = 200_000
@@ -226,7 +224,7 @@ def verdict(own: Sequence[float], runs: Sequence[Sequence[QueryScores]]) -> int 
         for seed, scores in enumerate(of_one, start=1)
     ]
     asked = Confirmation(candidates, tuple(range(1, len(runs[0]) + 1)), (1,), len(own) - 1)
-    found = conclude(asked, made, cast(StudyConfig, SimpleNamespace(metric="mAP")))
+    found = conclude_confirmation(asked, made, "mAP")
     return cast("int | None", found["winner"])
 
 

@@ -1,8 +1,8 @@
-"""Are two evaluations of the same test images really different?"""
+"""Is one configuration really better than another? Differences of evaluations, paired by query."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,73 +11,65 @@ import numpy as np
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import why_not_comparable
-from sa_study.metrics.confidence import LEVEL, Estimate, Stratum, difference
+from sa_study.metrics.confidence import FIGURES, LEVEL, Estimate, Stratum, difference
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.utils.errors import DataError
 from sa_study.utils.files import read_json
 
 _FILE = "evaluation.json"
-FIGURES = (names.RANK1, names.MAP)
 
 
 @dataclass(frozen=True)
-class Side:
-    """Evaluations of one configuration, of one or several trainings.
+class EvaluatedRuns:
+    """The test evaluations of one configuration, one for each run (training) of it.
 
     Attributes:
-        name: What the user called it.
-        files: Their files.
-        evaluations: Their content.
+        name: The path that the user gave.
+        files: The evaluation files.
+        evaluations: Their contents.
     """
 
     name: str
     files: tuple[Path, ...]
     evaluations: tuple[Mapping[str, Any], ...]
 
-    def strata(self, *, reranked: bool) -> list[Stratum]:
-        """The scores of its queries, run by run."""
-        runs = []
-        for path, found in zip(self.files, self.evaluations, strict=True):
-            part = found["reranked"] if reranked else found
-            runs.append(QueryScores.from_dict(part["per_query"], str(path)))
-        return [Stratum(0, runs)]
 
-
-def read_side(path: Path) -> Side:
-    """Reads an evaluation: a JSON file, or a folder with one, or with one in each `seed_…`.
+def read_evaluations(path: Path) -> EvaluatedRuns:
+    """Reads an evaluation file, or those of a folder: `evaluation.json`, else one in each `seed_…`.
 
     Raises:
-        DataError: There is none, or it is damaged or older than the scores of single queries.
+        DataError: There is none, or one is damaged or too old to have the scores of single queries.
     """
     files = [path]
     if path.is_dir():
         files = [path / _FILE] if (path / _FILE).is_file() else sorted(path.glob(f"seed_*/{_FILE}"))
     if not files or not path.exists():
         raise DataError(f"{path}: no {_FILE} there; 'evaluate' writes one, or give a file")
-    return Side(str(path), tuple(files), tuple(map(_read, files)))
+    return EvaluatedRuns(str(path), tuple(files), tuple(map(_read, files)))
 
 
-def compare(one: Side, other: Side) -> dict[str, Any]:
-    """Compares two sides, paired by query.
+def compare_evaluations(first: EvaluatedRuns, second: EvaluatedRuns) -> dict[str, Any]:
+    """Compares two configurations on the same test images.
 
     Returns:
-        By kind (`plain`, and `reranked` where both have it) and figure: the means of both sides, the
-        difference (second less first) with its 95 % interval and two-sided p value, and how many queries got
-        better and worse by the mean over runs. `seeds` tells whether other seeds are covered.
+        For `plain` figures (and `reranked` ones where all evaluations have them) and each of rank-1 and mAP:
+        both means, their difference (second less first, fractions) with its 95 % interval and two-sided p
+        value, and the number of queries whose mean over runs rose and fell. `seeds` is whether the intervals
+        cover what other seeds would change.
 
     Raises:
-        DataError: Their difference would say nothing; see `why_not_comparable`.
+        DataError: The evaluations cannot be compared; see `why_not_comparable`.
     """
-    _require_comparable(one, other)
-    kinds = ["plain"]
-    if all(found.get("reranked") for side in (one, other) for found in side.evaluations):
-        kinds.append("reranked")
-    found = {}
-    for kind in kinds:
-        before, after = (side.strata(reranked=kind == "reranked") for side in (one, other))
-        found[kind] = {figure: _compared(before, after, figure) for figure in FIGURES}
-    runs = [len(side.evaluations) for side in (one, other)]
-    return {"first": one.name, "second": other.name, "runs": runs, "seeds": min(runs) > 1, **found}
+    sides = (first, second)
+    for side in sides:
+        for path, evaluation in zip(side.files, side.evaluations, strict=True):
+            if reason := why_not_comparable(first.evaluations[0], evaluation):
+                raise DataError(f"{path}: cannot be compared with {first.files[0]}: {reason}")
+    found: dict[str, Any] = {"plain": _compare(first.evaluations, second.evaluations)}
+    if all(evaluation.get("reranked") for side in sides for evaluation in side.evaluations):
+        found["reranked"] = _compare(*([one["reranked"] for one in side.evaluations] for side in sides))
+    runs = [len(side.evaluations) for side in sides]
+    return {"first": first.name, "second": second.name, "runs": runs, "seeds": min(runs) > 1, **found}
 
 
 def paired_difference(first: Mapping[str, Any], second: Mapping[str, Any], figure: str) -> Estimate | None:
@@ -89,16 +81,42 @@ def paired_difference(first: Mapping[str, Any], second: Mapping[str, Any], figur
     if why_not_comparable(first, second):
         return None
     try:
-        sides = [QueryScores.from_dict(evaluation["per_query"], "") for evaluation in (first, second)]
-        if not sides[0].valid.any():
-            return None
-        before, after = ([Stratum(0, [scores])] for scores in sides)
-        return difference(after, before, figure, LEVEL)
+        before, after = evaluated_runs([first]), evaluated_runs([second])
+        return difference(after, before, figure, LEVEL) if before[0].runs[0].valid.any() else None
     except (DataError, KeyError, TypeError):
         return None
 
 
-def _compared(before: Sequence[Stratum], after: Sequence[Stratum], figure: str) -> dict[str, Any]:
+def figure_differences(
+    ours: Sequence[Stratum], theirs: Sequence[Stratum], level: float = LEVEL, *, same_runs: bool = False
+) -> dict[str, dict[str, float]] | None:
+    """Ours less theirs for each study metric, with its interval, as plain values for a JSON file.
+
+    See `sa_study.metrics.confidence.difference` for the arguments.
+
+    Returns:
+        By figure; None where there is nothing to compare, as the strata are not the same.
+    """
+    if not ours or [one.fold for one in ours] != [one.fold for one in theirs]:
+        return None
+    found = {}
+    for figure in names.STUDY_METRICS:
+        estimate = difference(ours, theirs, figure, level, same_runs=same_runs)
+        found[figure] = {name: getattr(estimate, name) for name in ("mean", "low", "high", "p_better")}
+    return found
+
+
+def evaluated_runs(evaluations: Iterable[Mapping[str, Any]]) -> list[Stratum]:
+    """The query scores of evaluations on the same test images, as `difference` takes them."""
+    return [Stratum(0, [QueryScores.from_dict(one["per_query"], "evaluation") for one in evaluations])]
+
+
+def _compare(first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    before, after = evaluated_runs(first), evaluated_runs(second)
+    return {figure: _compare_figure(before, after, figure) for figure in FIGURES}
+
+
+def _compare_figure(before: Sequence[Stratum], after: Sequence[Stratum], figure: str) -> dict[str, Any]:
     means = [np.mean([run.of(figure) for run in side[0].runs], axis=0) for side in (before, after)]
     estimate = difference(after, before, figure, LEVEL)
     change = means[1] - means[0]
@@ -117,22 +135,14 @@ def _compared(before: Sequence[Stratum], after: Sequence[Stratum], figure: str) 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = read_json(path)
+        evaluation = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as an evaluation ({error})") from None
-    if "mAP" not in found:
+    if "mAP" not in evaluation:
         raise DataError(f"{path}: is no evaluation; 'evaluate' writes {_FILE}")
-    again = found.get("reranked")
-    parts = [found, *([again] if again else [])]
+    parts = [evaluation, *filter(None, [evaluation.get("reranked")])]
     if not all(isinstance(part, dict) and isinstance(part.get("per_query"), dict) for part in parts):
         raise DataError(f"{path}: lacks the scores of single queries; run 'evaluate' again")
     for part in parts:
-        QueryScores.from_dict(part["per_query"], str(path))  # damaged ones are named before any comparison
-    return found
-
-
-def _require_comparable(one: Side, other: Side) -> None:
-    for side in (one, other):
-        for path, found in zip(side.files, side.evaluations, strict=True):
-            if reason := why_not_comparable(one.evaluations[0], found):
-                raise DataError(f"{path}: cannot be compared with {one.files[0]}: {reason}")
+        QueryScores.from_dict(part["per_query"], str(path))  # a damaged file is named before any comparison
+    return evaluation

@@ -30,7 +30,7 @@ def ablate(
     The grid is search_spaces/ablation.yaml, or --space. Goes on where it was stopped when it is called again;
     more seeds may be added.
     """
-    from sa_study.analysis.repeats.ablate import finish, prepare
+    from sa_study.analysis.repeats.ablate import finish_ablation, prepare_ablation
     from sa_study.export.ablation import ablation_markdown
     from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.launch import repeats_shown, show_stop
@@ -40,9 +40,9 @@ def ablate(
     from sa_study.utils.files import write_text
 
     asked = options.config()
-    prepared = prepare(study, asked, seeds)
-    output, root, config = Output(quiet, as_json), prepared.folder.root, prepared.config
-    output.say(f"ablation {study}: {len(prepared.ablation.cells)} cells, {config.trials} runs")
+    ablation, repeats = prepare_ablation(study, asked, seeds)
+    output, config = Output(quiet, as_json), repeats.config
+    output.say(f"ablation {study}: {len(ablation.cells)} cells, {config.trials} runs")
     changes = Changes(
         time_budget=asked.time_budget,
         epoch_budget=asked.epoch_budget,
@@ -51,12 +51,12 @@ def ablate(
         address=asked.address,
         data_dir=asked.data_dir,
     )
-    outcome = repeats_shown(output, root, config, prepared.ablation.initial_trials, changes)
+    outcome = repeats_shown(output, repeats, changes)
     if outcome.stopped:
-        return show_stop(output, root, config, outcome)
+        return show_stop(output, study, config, outcome)
     with phases(output.console) as report:
-        found = finish(prepared, outcome.trials, partial(report, "scoring"))
-    table_file = prepared.folder.ablation.with_suffix(".md")
+        found = finish_ablation(ablation, repeats, outcome.trials, partial(report, "scoring"))
+    table_file = repeats.folder.ablation.with_suffix(".md")
     write_text(table_file, ablation_markdown(found))
     for table in ablation_tables(found):
         output.end.print(table)

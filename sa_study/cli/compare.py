@@ -17,13 +17,12 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Tell whether B is really better than A on the test set: a paired test over identities, and seeds."""
-    from sa_study.analysis.compare import compare as compare_sides
-    from sa_study.analysis.compare import read_side
+    from sa_study.analysis.compare import compare_evaluations, read_evaluations
     from sa_study.report.terminal.compared import compared_table, conclusion
     from sa_study.report.terminal.output import Output
 
     output = Output(as_json=as_json)
-    found = compare_sides(read_side(first), read_side(second))
+    found = compare_evaluations(read_evaluations(first), read_evaluations(second))
     output.end.print(compared_table(found))
     output.conclude(conclusion(found), "bold")
     output.document(found)

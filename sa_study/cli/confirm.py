@@ -42,7 +42,7 @@ def confirm(
 
     Runs through Ray in STUDY/confirm, and goes on there when it is called again; more seeds may be added.
     """
-    from sa_study.analysis.repeats.confirm import finish, prepare
+    from sa_study.analysis.repeats.confirm import finish_confirmation, prepare_confirmation
     from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.launch import repeats_shown, show_stop
     from sa_study.report.terminal.output import Output
@@ -50,21 +50,21 @@ def confirm(
     from sa_study.tuning.launch.relaunch import Changes
 
     output = Output(quiet, as_json)
-    prepared = prepare(study, top=top, seeds=seeds, folds=folds, data_dir=data_dir)
+    plan, repeats = prepare_confirmation(study, top=top, seeds=seeds, folds=folds, data_dir=data_dir)
     changes = Changes(
         time_budget=time_budget,
         max_concurrent=max_concurrent,
         address=address,
         data_dir=data_dir.absolute() if data_dir else None,
     )
-    root, config = prepared.folder.root, prepared.config
-    names = ", ".join(candidate.name for candidate in prepared.confirmation.candidates)
+    root, config = repeats.folder.root, repeats.config
+    names = ", ".join(candidate.name for candidate in plan.candidates)
     output.say(f"confirming {study}: {names}; {config.trials} runs in {root}")
-    outcome = repeats_shown(output, root, config, prepared.initial_trials, changes)
+    outcome = repeats_shown(output, repeats, changes)
     if outcome.stopped:
         return show_stop(output, root, config, outcome)
     with phases(output.console) as report:
-        found = finish(prepared, outcome.trials, partial(report, "scoring"))
+        found = finish_confirmation(study, plan, repeats, outcome.trials, partial(report, "scoring"))
     output.end.print(confirmation_table(found))
     if line := curse_line(found):
         output.say(line)

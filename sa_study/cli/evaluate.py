@@ -12,7 +12,7 @@ from sa_study.cli.options import MAX_SEEDS, Json, OtherDataDir, Quiet, Rerank, S
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sa_study.analysis.final.retrain import Final
+    from sa_study.analysis.final.retrain import RetrainPlan
     from sa_study.report.terminal.output import Output
 
 
@@ -75,7 +75,7 @@ def evaluate(
 
 
 def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: bool, baseline: bool) -> None:
-    from sa_study.analysis.final.evaluate import evaluate_study
+    from sa_study.analysis.final.evaluate_study import evaluate_study
     from sa_study.report.terminal.console import evaluation_table, phases
 
     with phases(output.console) as report:
@@ -100,7 +100,7 @@ def _retrain(
     output: Output, study: Path, data_dir: Path | None, seeds: int, rerank: bool, baseline: bool
 ) -> None:
     """Trains on all identities, evaluates all runs in one look, and keeps `retrained.json`."""
-    from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
+    from sa_study.analysis.final.retrain import load_retraining_data, plan_retraining, write_retrained
     from sa_study.data.dataset import ReidDataset
     from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.retrained import retrained_tables
@@ -111,36 +111,36 @@ def _retrain(
     from sa_study.training.evaluate import evaluation_file, load_network, load_test_images
     from sa_study.utils.files import require_place
 
-    final = choose_final(study, data_dir, seeds=seeds, baseline=baseline)
-    final.folder.require_own_files()
-    require_place(final.folder.retrained)
-    what = f"{_trained(final)}, {seeds} seed{'s' if seeds > 1 else ''}"
-    output.say(f"{final.reason}: {what} on all training identities")
+    plan = plan_retraining(study, data_dir, seeds=seeds, baseline=baseline)
+    plan.folder.require_own_files()
+    require_place(plan.folder.retrained)
+    what = f"{_trained(plan)}, {seeds} seed{'s' if seeds > 1 else ''}"
+    output.say(f"{plan.reason}: {what} on all training identities")
     with phases(output.console) as report:
-        dataset = ReidDataset(final.data_dir)
+        dataset = ReidDataset(plan.data_dir)
         # Before training: a fault in them would cost all of it.
-        images = load_test_images(dataset, next(iter(final.choices[0].folders)), report)
-        data = load_final(final, dataset, partial(report, "decode"))
-        own = is_own_test_set(final.folder, dataset, images, report)
-    target = evaluation_file(final.folder.retrained, images, own=own)
+        images = load_test_images(dataset, next(iter(plan.choices[0].folders)), report)
+        data = load_retraining_data(plan, dataset, partial(report, "decode"))
+        own = is_own_test_set(plan.folder, dataset, images, report)
+    target = evaluation_file(plan.folder.retrained, images, own=own)
     require_place(target)
-    final.folder.final.mkdir(exist_ok=True)
-    with driver_lock(final.folder.final / "driver.lock", output.say):
-        for choice in final.choices:
+    plan.folder.final.mkdir(exist_ok=True)
+    with driver_lock(plan.folder.final / "driver.lock", output.say):
+        for choice in plan.choices:
             for run, folder in choice.folders.items():
                 output.say(f"{choice.name}, seed {run.seed}")
                 train_shown(output, run, data[choice.name], folder, resume=True, resume_options=())
-        for run_folder in (folder for choice in final.choices for folder in choice.folders.values()):
+        for run_folder in (folder for choice in plan.choices for folder in choice.folders.values()):
             require_place(evaluation_file(run_folder.evaluation, images, own=own))
             load_network(run_folder.best, {})  # a damaged one is told before the test set is looked at
-        look = begin_look(final.folder, f"{what}, retrained", images, own=own, reranked=rerank)
+        look = begin_look(plan.folder, f"{what}, retrained", images, own=own, reranked=rerank)
         evaluations = {
             choice.name: evaluate_runs(output, choice.folders, images, reranked=rerank, own=own)
-            for choice in final.choices
+            for choice in plan.choices
         }
         named = {f"{name}, {seed}": one for name, of in evaluations.items() for seed, one in of.items()}
         looks = look.complete(named)
-        found = keep_final(final, evaluations, looks.count, target)
+        found = write_retrained(plan, evaluations, looks.count, target)
     for table in retrained_tables(found, named, looks.sentence):
         output.end.print(table)
     if not own:
@@ -150,8 +150,8 @@ def _retrain(
     output.document({"study": str(study.absolute()), **found, **about})
 
 
-def _trained(final: Final) -> str:
-    return " and ".join(f"{choice.name} (trial {choice.trial})" for choice in final.choices)
+def _trained(plan: RetrainPlan) -> str:
+    return " and ".join(f"{choice.name} (trial {choice.trial})" for choice in plan.choices)
 
 
 def _evaluate_weights(

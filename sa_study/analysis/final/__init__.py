@@ -1,1 +1,1 @@
-"""The study's last word: its winner on the test set, as it is or retrained on all identities."""
+"""The final figures of a study on the test set: of its winner as it is, or retrained on all identities."""

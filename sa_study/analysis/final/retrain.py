@@ -1,4 +1,4 @@
-"""The final answer: the chosen configuration trained on all training identities, with several seeds."""
+"""Retraining: the chosen configuration trained on all training identities, with several seeds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study.analysis.repeats.figures import differences_of
+from sa_study.analysis.compare import evaluated_runs, figure_differences
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
 from sa_study.metrics.comparability import why_not_comparable
-from sa_study.metrics.confidence import Stratum
-from sa_study.metrics.query_scores import QueryScores
 from sa_study.provenance import read_provenance
 from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
@@ -29,23 +27,22 @@ from sa_study.utils.errors import ConfigError, DataError, RunFailed, StudyFolder
 from sa_study.utils.files import read_json, write_json
 from sa_study.utils.progress import ProgressCallback
 
-BEST, OF_BASELINE = "best", "baseline"
-_HERE = {"val_identities": 0, "fold": 0, "device": "auto", "threads": 0}
-"""All identities are trained on; device and threads are this machine's."""
+_OVERRIDES = {"val_identities": 0, "fold": 0, "device": "auto", "threads": 0}
+"""No identity is held out; device and threads are this machine's."""
 
-_TAKEN = ("height", "width", "identities", "split_seed", "batch_size")
-"""Settings on which it depends what is decoded, and whether that is enough."""
+_DATA_SETTINGS = ("height", "width", "identities", "split_seed", "batch_size")
+"""Settings that decide which images are decoded, to which size, and whether they are enough for a batch."""
 
 
 @dataclass(frozen=True)
-class Choice:
+class RetrainChoice:
     """A configuration to train on all identities.
 
     Attributes:
         name: `best` or `baseline`.
         trial: The study's trial that ran it.
         point: Its searched settings.
-        folders: Where each seed's run is.
+        folders: The folder of each run, by the run's settings; runs differ in their seed.
     """
 
     name: str
@@ -55,29 +52,29 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Final:
-    """What is trained.
+class RetrainPlan:
+    """What to train on all identities.
 
     Attributes:
         folder: The study.
         data_dir: Folder of the data set.
-        choices: The chosen configuration, and the baseline where it is asked for.
-        reason: Why that one.
+        choices: The chosen configuration, and the baseline where it was asked for.
+        reason: Why that configuration was chosen, in words.
     """
 
     folder: StudyFolder
     data_dir: Path
-    choices: tuple[Choice, ...]
+    choices: tuple[RetrainChoice, ...]
     reason: str
 
 
-def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: bool) -> Final:
-    """Chooses what to train: what `confirm` has found to be best, else the study's winner.
+def plan_retraining(root: Path, data_dir: Path | None, *, seeds: int, baseline: bool) -> RetrainPlan:
+    """Chooses what to train: the winner of `confirm` if that was run, else the study's.
 
     Args:
         root: The study's folder.
         data_dir: The data set, or None for the study's own.
-        seeds: How many seeds, the study's first.
+        seeds: Number of runs of each configuration, with seeds from the configuration's own upwards.
         baseline: Whether to train the baseline too.
 
     Raises:
@@ -87,7 +84,7 @@ def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: boo
     """
     folder = StudyFolder.existing(root)
     config, trials = StudyConfig.read(folder.config), read_trials(folder)
-    seen(folder)  # a damaged ledger is told before anything is trained
+    seen(folder)  # a damaged ledger is named before anything is trained
     winner = choose_winner(trials, config.metric)
     if winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
@@ -95,20 +92,24 @@ def choose_final(root: Path, data_dir: Path | None, *, seeds: int, baseline: boo
         winner.number,
         f"trial {winner.number} won the study",
     )
-    names = [] if number == BASELINE else [(BEST, number)]
-    if baseline or not names:
-        names.append((OF_BASELINE, BASELINE))
+    chosen = {} if number == BASELINE else {"best": number}
+    if baseline or not chosen:
+        chosen["baseline"] = BASELINE
     by_number = {trial.number: trial for trial in trials}
-    if lost := [number for _, number in names if number not in by_number]:
+    if lost := [number for number in chosen.values() if number not in by_number]:
         raise StudyFolderError(f"{folder.database}: has no trial {lost[0]}")
-    choices = tuple(_choice(folder, config, by_number[trial], name, seeds) for name, trial in names)
+    choices = tuple(
+        _choice(folder, config, by_number[number], name, seeds) for name, number in chosen.items()
+    )
     if data_dir is None:
         config.require_data()
-    return Final(folder, data_dir or config.data_dir, choices, reason)
+    return RetrainPlan(folder, data_dir or config.data_dir, choices, reason)
 
 
-def load_final(final: Final, dataset: ReidDataset, progress: ProgressCallback) -> dict[str, TrainingData]:
-    """Decodes what each configuration is trained on, once where they take the same.
+def load_retraining_data(
+    plan: RetrainPlan, dataset: ReidDataset, progress: ProgressCallback
+) -> dict[str, TrainingData]:
+    """Decodes the training images of each configuration, once where they need the same.
 
     Returns:
         The images by the configuration's name.
@@ -117,71 +118,63 @@ def load_final(final: Final, dataset: ReidDataset, progress: ProgressCallback) -
         DataError: They are not those that the study was begun with.
         ConfigError: There are fewer than a batch.
     """
-    known = read_provenance(final.folder.provenance)["data_fingerprint"]
-    loaded: dict[tuple[Any, ...], TrainingData] = {}
+    fingerprint = read_provenance(plan.folder.provenance)["data_fingerprint"]
+    decoded: dict[tuple[Any, ...], TrainingData] = {}
     found = {}
-    for choice in final.choices:
-        first = next(iter(choice.folders))
-        takes = tuple(getattr(first, name) for name in _TAKEN)
-        if takes not in loaded:
-            loaded[takes] = load_training_data(dataset, first, progress)
-        found[choice.name] = loaded[takes]
-        if found[choice.name].store.fingerprint != known:
+    for choice in plan.choices:
+        settings = next(iter(choice.folders))
+        needed = tuple(getattr(settings, name) for name in _DATA_SETTINGS)
+        if needed not in decoded:
+            decoded[needed] = load_training_data(dataset, settings, progress)
+        found[choice.name] = decoded[needed]
+        if found[choice.name].store.fingerprint != fingerprint:
             raise DataError(
-                f"{dataset.root}: the training images are not those that {final.folder.root} was begun with; "
+                f"{dataset.root}: the training images are not those that {plan.folder.root} was begun with; "
                 "the configuration was chosen for these"
             )
     return found
 
 
-def keep_final(
-    final: Final, evaluations: Mapping[str, Mapping[str, Any]], looks: int, path: Path | None = None
+def write_retrained(
+    plan: RetrainPlan, evaluations: Mapping[str, Mapping[str, Any]], looks: int, path: Path | None = None
 ) -> dict[str, Any]:
     """Writes `retrained.json`.
 
     Args:
-        final: What was trained.
+        plan: What was trained.
         evaluations: Each configuration's evaluations by seed.
-        looks: How often the study has looked at the test set.
+        looks: How often the study has been evaluated on the test set.
         path: Another file, for figures on other data than the study's own.
 
     Returns:
-        Its content. `difference` is None where there is one configuration, or the two cannot be compared;
-        `not_compared` says why.
+        Its content. `difference` is the best less the baseline, paired by query; None where there is one
+        configuration, or the two cannot be compared; `not_compared` says why.
     """
-    of_choices = {choice.name: list(evaluations[choice.name].values()) for choice in final.choices}
-    first, *others = (found for of_choice in of_choices.values() for found in of_choice)
+    by_name = {choice.name: list(evaluations[choice.name].values()) for choice in plan.choices}
+    first, *others = (evaluation for of_choice in by_name.values() for evaluation in of_choice)
     reason = next(filter(None, (why_not_comparable(first, other) for other in others)), "")
+    difference = None
+    if len(by_name) > 1 and not reason:
+        difference = figure_differences(evaluated_runs(by_name["best"]), evaluated_runs(by_name["baseline"]))
     found = {
-        "reason": final.reason,
+        "reason": plan.reason,
         "configurations": [
             {
                 "name": choice.name,
                 "trial": choice.trial,
                 "settings": dict(choice.point),
                 "seeds": [run.seed for run in choice.folders],
-                "evaluations": of_choices[choice.name],
-                "summary": summarise(of_choices[choice.name]),
+                "evaluations": by_name[choice.name],
+                "summary": summarise(by_name[choice.name]),
             }
-            for choice in final.choices
+            for choice in plan.choices
         ],
-        "difference": None if reason else _difference(of_choices),
+        "difference": difference,
         "not_compared": reason,
         "looks": looks,
     }
-    write_json(path or final.folder.retrained, found)
+    write_json(path or plan.folder.retrained, found)
     return found
-
-
-def _difference(of_choices: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any] | None:
-    """The best less the baseline, paired by query."""
-    if len(of_choices) < 2:
-        return None
-    best, baseline = (
-        [Stratum(0, [QueryScores.from_dict(found["per_query"], name) for found in of_choices[name]])]
-        for name in (BEST, OF_BASELINE)
-    )
-    return differences_of(best, baseline)
 
 
 def _confirmed(
@@ -205,18 +198,20 @@ def _confirmed(
     return number, f"confirm found trial {number} to beat the baseline{since}"
 
 
-def _choice(folder: StudyFolder, config: StudyConfig, trial: FrozenTrial, name: str, seeds: int) -> Choice:
+def _choice(
+    folder: StudyFolder, config: StudyConfig, trial: FrozenTrial, name: str, seeds: int
+) -> RetrainChoice:
     own = trial_settings(config.space, trial.params, TrialRecord())
-    settings = Settings.from_mapping({**own.to_dict(), **_HERE}, f"trial {trial.number}")
+    settings = Settings.from_mapping({**own.to_dict(), **_OVERRIDES}, f"trial {trial.number}")
     runs = [dataclasses.replace(settings, seed=settings.seed + number) for number in range(seeds)]
     folders = {run: RunFolder(folder.final / name / f"seed_{run.seed}") for run in runs}
-    for run, place in folders.items():
+    for run, run_folder in folders.items():
         try:
-            place.check(run, resume=True)
+            run_folder.check(run, resume=True)
         except ConfigError as error:
             raise StudyFolderError(
                 f"{folder.final / name}: holds the training of another configuration ({error}); move it away"
             ) from None
         except StudyFolderError:
-            raise StudyFolderError(f"{place.root}: holds something, but no run; move it away") from None
-    return Choice(name, trial.number, dict(trial.params), folders)
+            raise StudyFolderError(f"{run_folder.root}: holds something, but no run; move it away") from None
+    return RetrainChoice(name, trial.number, dict(trial.params), folders)

@@ -1,1 +1,1 @@
-"""Chosen configurations, each trained with several seeds: `confirm` and `ablate`."""
+"""Configurations trained again with several seeds: `confirm` and `ablate`."""

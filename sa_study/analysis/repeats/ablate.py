@@ -1,60 +1,202 @@
-"""The command `ablate`: what it needs beforehand, and its end."""
+"""`ablate`: what does each setting contribute? A grid of settings, every cell with several seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sa_study.analysis.repeats.ablation import Ablation, conclude, describe, plan_ablation, require_same
+from sa_study.analysis.compare import figure_differences
+from sa_study.analysis.repeats.repeat_study import RepeatStudy, repeat_points, repeat_space
+from sa_study.analysis.repeats.runs import (
+    Configuration,
+    Run,
+    describe_repeats,
+    figure_statistics,
+    runs_of,
+    strata_of,
+    summarise_runs,
+)
 from sa_study.analysis.repeats.scoring import scored_runs
+from sa_study.metrics.confidence import Stratum
+from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about
 from sa_study.study.folder import StudyFolder
+from sa_study.tuning.search.initial_trials import InitialTrials
+from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import write_json
 from sa_study.utils.progress import ProgressCallback
 
+ABLATES = "ablates"
+"""Attribute of the database that marks the study of an ablation."""
+
+_MAX_RUNS = 100_000
+
 
 @dataclass(frozen=True)
-class Prepared:
-    """An ablation that can be run.
+class Ablation:
+    """A grid and its seeds.
 
     Attributes:
-        folder: Where it is.
-        ablation: The grid and its seeds.
-        config: The ablation as a study.
+        space: The grid; effects are counted from its baseline.
+        seeds: Seeds of every cell.
     """
 
-    folder: StudyFolder
-    ablation: Ablation
-    config: StudyConfig
+    space: SearchSpace
+    seeds: tuple[int, ...]
+
+    @property
+    def cells(self) -> list[Configuration]:
+        """Every configuration once, the baseline first."""
+        return self.space.grid()
+
+    @property
+    def initial_trials(self) -> InitialTrials:
+        """All runs: every cell with every seed."""
+        return InitialTrials(repeat_points(self.cells, self.seeds, None), {ABLATES: True})
+
+    def study(self, asked: StudyConfig) -> StudyConfig:
+        """The study that trains these runs; `asked` has what else the user asked of it."""
+        space = repeat_space(self.space, self.seeds[0], None)
+        return dataclasses.replace(asked, space=space, trials=len(self.initial_trials.configurations))
 
 
-def prepare(root: Path, asked: StudyConfig, seeds: int) -> Prepared:
-    """Checks that an ablation can be made or gone on with.
+def plan_ablation(space: SearchSpace, seeds: int) -> Ablation:
+    """Plans every cell of a space with so many seeds.
+
+    Raises:
+        ConfigError: The space is no finite grid, searches nothing, or searches the seed.
+    """
+    if seeds < 1:
+        raise ConfigError(f"--seeds: {seeds} is not at least 1")
+    if "seed" in space.search:
+        raise ConfigError("search.seed: an ablation repeats every cell with --seeds; drop it from the space")
+    if not space.search:
+        raise ConfigError("the space leaves nothing to ablate; list settings under search")
+    if space.size is None:
+        raise ConfigError("an ablation needs a grid: choices, an int or a step for every setting")
+    if space.size * seeds > _MAX_RUNS:
+        raise ConfigError(f"the grid has {space.size} cells and {seeds} seeds, more than {_MAX_RUNS} runs")
+    first = space.settings(space.baseline).seed
+    return Ablation(space, tuple(range(first, first + seeds)))
+
+
+def prepare_ablation(root: Path, asked: StudyConfig, seeds: int) -> tuple[Ablation, RepeatStudy]:
+    """Plans an ablation and checks that it can be launched in a folder, or resumed there.
 
     Raises:
         StudyError: The space is no grid, or the folder holds something else.
     """
-    ablation = plan_ablation(asked.space, seeds)
-    config = describe(ablation, asked)
-    folder = StudyFolder(root)
+    ablation, folder = plan_ablation(asked.space, seeds), StudyFolder(root)
+    config = ablation.study(asked)
     if folder.config.exists():
-        about = read_about(open_readonly(StudyFolder.existing(root)), folder)
-        require_same(folder, about, config)
-    return Prepared(folder, ablation, config)
+        require_same_ablation(folder, read_about(open_readonly(StudyFolder.existing(root)), folder), config)
+    return ablation, RepeatStudy(folder, config, ablation.initial_trials)
 
 
-def finish(prepared: Prepared, trials: Sequence[FrozenTrial], report: ProgressCallback) -> dict[str, Any]:
-    """Scores the runs and writes `ablation.json`.
+def require_same_ablation(folder: StudyFolder, about: Mapping[str, Any], asked: StudyConfig) -> None:
+    """Checks that the study in a folder is the ablation that is asked for, perhaps with fewer seeds.
+
+    Args:
+        folder: The folder.
+        about: The study's attributes.
+        asked: The ablation's study.
+
+    Raises:
+        ConfigError: It is another one.
+    """
+    if not about.get(ABLATES):
+        raise ConfigError(f"{folder.root}: holds a study that 'ablate' did not make; choose another --study")
+    before = StudyConfig.read(folder.config)
+    was, new = before.space.to_dict(), asked.space.to_dict()
+    pairs = {name: (was[name], new[name]) for name in ("search", "baseline")}
+    pairs |= {name: (was["fixed"].get(name), value) for name, value in new["fixed"].items()}
+    for name, (old, value) in {**pairs, "metric": (before.metric, asked.metric)}.items():
+        if old != value:
+            raise ConfigError(
+                f"{name}: {value!r}, but {folder.root} was begun with {old!r}; give the same, or another "
+                "--study"
+            )
+
+
+def finish_ablation(
+    ablation: Ablation,
+    study: RepeatStudy,
+    trials: Sequence[FrozenTrial],
+    report: ProgressCallback,
+) -> dict[str, Any]:
+    """Scores the runs and writes `ablation.json`; returns its content.
 
     Raises:
         StudyError: A checkpoint or an image cannot be used.
     """
-    runs = scored_runs(prepared.folder, trials, reranked=True, report=report)
-    found = conclude(prepared.ablation, runs, prepared.config)
-    write_json(prepared.folder.ablation, found)
+    runs = scored_runs(study.folder, trials, reranked=True, report=report)
+    found = conclude_ablation(ablation, runs, study.config.metric)
+    write_json(study.folder.ablation, found)
     return found
+
+
+def conclude_ablation(ablation: Ablation, runs: Sequence[Run], metric: str) -> dict[str, Any]:
+    """Computes the content of `ablation.json`.
+
+    The effect of a change is the mean difference over all pairs of cells that differ in that setting alone.
+    Differences are paired by query, and the runs of a cell show how much seeds vary.
+    """
+    cells = ablation.cells
+    return {
+        **describe_repeats(runs, len(ablation.initial_trials.configurations), ablation.seeds, metric),
+        "reference": dict(ablation.space.baseline),
+        "cells": [_cell(cell, runs) for cell in cells],
+        "effects": [*_effects(ablation, runs), _reranking_effect(cells, runs)],
+    }
+
+
+def _cell(cell: Configuration, runs: Sequence[Run]) -> dict[str, Any]:
+    mine = runs_of(cell, runs)
+    reranked = figure_statistics(strata_of(mine, reranked=True))
+    return {"settings": cell, **summarise_runs(mine), "reranked": reranked}
+
+
+def _effects(ablation: Ablation, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    """What changing each setting from the baseline's value to another one does."""
+    cells = ablation.cells
+    for factor, parameter in ablation.space.search.items():
+        base = ablation.space.baseline.get(factor)
+        for value in map(parameter.value, range(parameter.count or 0)):
+            if base is not None and value != base:
+                pairs = [(cell, {**cell, factor: value}) for cell in cells if cell.get(factor) == base]
+                yield _effect(factor, base, value, [pair for pair in pairs if pair[1] in cells], runs)
+
+
+def _effect(
+    factor: str,
+    base: Any,
+    value: Any,
+    pairs: Sequence[tuple[Configuration, Configuration]],
+    runs: Sequence[Run],
+) -> dict[str, Any]:
+    """The effect of one change, by the pairs of cells of which both sides have runs on the same folds."""
+    before: list[Stratum] = []
+    after: list[Stratum] = []
+    used = 0
+    for pair in pairs:
+        one, other = (strata_of(runs_of(cell, runs)) for cell in pair)
+        if other and [stratum.fold for stratum in one] == [stratum.fold for stratum in other]:
+            before += one
+            after += other
+            used += 1
+    found = {"factor": factor, "from": base, "to": value, "cells": used}
+    return {**found, "difference": figure_differences(after, before)}
+
+
+def _reranking_effect(cells: Sequence[Configuration], runs: Sequence[Run]) -> dict[str, Any]:
+    of_cells = [runs_of(cell, runs) for cell in cells]
+    plain = [stratum for of_cell in of_cells for stratum in strata_of(of_cell)]
+    reranked = [stratum for of_cell in of_cells for stratum in strata_of(of_cell, reranked=True)]
+    found = {"factor": "re-ranking", "from": "off", "to": "on", "cells": len(plain)}
+    return {**found, "difference": figure_differences(reranked, plain, same_runs=True)}

@@ -1,89 +1,300 @@
-"""The command `confirm`: what it needs beforehand, and its end."""
+"""`confirm`: are a study's leading configurations really better than its baseline?
+
+A study's best score is the best of many on the same validation identities, with one seed: part of its lead is
+luck. Here the leaders and the baseline are trained again, with seeds that the study did not use, and scored
+on identities that it did not select by.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from sa_study.analysis.repeats import ablation, confirmation
-from sa_study.analysis.repeats.confirmation import Confirmation, choose, conclude, describe, kept_of
+from sa_study.analysis.compare import figure_differences
+from sa_study.analysis.repeats.ablate import ABLATES
+from sa_study.analysis.repeats.repeat_study import RepeatStudy, repeat_points, repeat_space
+from sa_study.analysis.repeats.runs import (
+    Configuration,
+    Run,
+    describe_repeats,
+    runs_of,
+    strata_of,
+    summarise_runs,
+    without_repeats,
+)
 from sa_study.analysis.repeats.scoring import scored_runs
+from sa_study.metrics.confidence import LEVEL, simultaneous
 from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, read_about, read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import holder
+from sa_study.study.records import BASELINE, score
 from sa_study.tuning.search.initial_trials import InitialTrials
-from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.errors import ConfigError, RunFailed, StudyFolderError
 from sa_study.utils.files import require_place, write_json
 from sa_study.utils.progress import ProgressCallback
 
-REPEATS = {confirmation.ABOUT, ablation.ABOUT}
-"""What tells a study of repeats from one that searches."""
+CONFIRMS = "confirms"
+"""Attribute of the database under which a study of repeats keeps what it confirms."""
+
+MAX_FOLDS = 4
+"""Folds beside the study's own: five folds of at most a fifth of the identities each."""
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A confirmation that can be run.
+class Candidate:
+    """A configuration to train again; the field names are kept in the database.
 
     Attributes:
-        parent: The study whose leaders are confirmed.
-        folder: Where the repeats are.
-        confirmation: What is confirmed.
-        config: The study of the repeats.
-        initial_trials: What it is given.
+        trial: The study's trial that ran it.
+        point: Its searched settings, but for seed and fold.
+        score: Its score in the study.
     """
 
-    parent: StudyFolder
-    folder: StudyFolder
-    confirmation: Confirmation
-    config: StudyConfig
-    initial_trials: InitialTrials
+    trial: int
+    point: Configuration
+    score: float | None
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        return "baseline" if self.trial == BASELINE else f"trial {self.trial}"
 
 
-def prepare(root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | None) -> Prepared:
-    """Decides what to run, by what was begun before or else by the study as it stands.
+@dataclass(frozen=True)
+class Confirmation:
+    """What is to be confirmed, and how.
+
+    Attributes:
+        candidates: The baseline first, then the leaders, the best first.
+        seeds: Seeds that the study did not use.
+        folds: Folds whose identities the study did not select by.
+        top: How many leaders were asked for; the study may have fewer.
+    """
+
+    candidates: tuple[Candidate, ...]
+    seeds: tuple[int, ...]
+    folds: tuple[int, ...]
+    top: int
+
+    @property
+    def initial_trials(self) -> InitialTrials:
+        """All runs: every candidate with every seed on every fold."""
+        points = repeat_points([candidate.point for candidate in self.candidates], self.seeds, self.folds)
+        candidates = [dataclasses.asdict(candidate) for candidate in self.candidates]
+        about = {"candidates": candidates, "first_seed": self.seeds[0], "folds": self.folds, "top": self.top}
+        return InitialTrials(points, {CONFIRMS: about})
+
+    def study(self, parent: StudyConfig) -> StudyConfig:
+        """The study that trains these runs, like the one that is confirmed but without its limits."""
+        return dataclasses.replace(
+            parent,
+            space=repeat_space(parent.space, self.seeds[0], self.folds),
+            trials=len(self.initial_trials.configurations),
+            time_budget=None,
+            epoch_budget=None,
+            gpu_hours=None,
+            minimize=None,
+            storage_path=parent.storage_path and f"{parent.storage_path.rstrip('/')}-confirm",
+        )
+
+
+def plan_confirmation(
+    config: StudyConfig, trials: Sequence[FrozenTrial], *, top: int, seeds: int, folds: int
+) -> Confirmation:
+    """Chooses a study's leaders, and seeds and folds that it did not use.
+
+    Args:
+        config: The study's description.
+        trials: Its trials.
+        top: How many leading configurations, beside the baseline.
+        seeds: How many seeds.
+        folds: How many folds.
 
     Raises:
-        StudyError: The study runs, has nothing to confirm, or a confirmation was begun otherwise.
+        ConfigError: A number is out of range.
+        RunFailed: The study has no complete trial beside the baseline.
+    """
+    if not 1 <= folds <= MAX_FOLDS:
+        raise ConfigError(f"--folds: {folds} is not between 1 and {MAX_FOLDS}")
+    if seeds * folds < 2:
+        raise ConfigError(
+            f"--seeds: {seeds} run of each tells nothing of what a seed changes; give 2 or more"
+        )
+    metric, baseline = config.metric, config.space.baseline
+    scored = next((score(trial, metric) for trial in trials if trial.number == BASELINE), None)
+    candidates = [Candidate(BASELINE, without_repeats(baseline), scored)]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    for trial in sorted(complete, key=lambda trial: (-(score(trial, metric) or 0.0), trial.number)):
+        point = without_repeats(trial.params)
+        if len(candidates) <= top and all(point != other.point for other in candidates):
+            candidates.append(Candidate(trial.number, point, score(trial, metric)))
+    if len(candidates) == 1:
+        raise RunFailed("no configuration but the baseline is complete: there is nothing to confirm")
+    used = config.space.settings(baseline)
+    first = max(used.seed, *(trial.params.get("seed", 0) for trial in trials)) + 1
+    unused_folds = [fold for fold in range(MAX_FOLDS + 1) if fold != used.fold][:folds]
+    return Confirmation(tuple(candidates), tuple(range(first, first + seeds)), tuple(unused_folds), top)
+
+
+def prepare_confirmation(
+    root: Path, *, top: int, seeds: int, folds: int, data_dir: Path | None
+) -> tuple[Confirmation, RepeatStudy]:
+    """Plans the confirmation of a study, or finds the plan of one that was begun before.
+
+    Raises:
+        StudyError: The study is running, has nothing to confirm, or a confirmation was begun otherwise.
     """
     parent = StudyFolder.existing(root)
     if owner := holder(parent.lock):
         raise StudyFolderError(f"{root}: is run by {owner}; confirm it when it has ended")
-    if REPEATS & read_about(open_readonly(parent), parent).keys():
+    if {CONFIRMS, ABLATES} & read_about(open_readonly(parent), parent).keys():
         raise StudyFolderError(f"{root}: repeats given configurations itself; confirm a study that searches")
     require_place(parent.confirmation)
-    config = StudyConfig.read(parent.config)
-    folder = StudyFolder(parent.confirm)
+    config, folder = StudyConfig.read(parent.config), StudyFolder(parent.confirm)
     if data_dir:
-        config = replace(config, data_dir=data_dir.absolute())
-    asked = choose(config, read_trials(parent), top=top, seeds=seeds, folds=folds)
+        config = dataclasses.replace(config, data_dir=data_dir.absolute())
+    plan = plan_confirmation(config, read_trials(parent), top=top, seeds=seeds, folds=folds)
     if folder.config.exists():
         about = read_about(open_readonly(StudyFolder.existing(folder.root)), folder)
-        asked = kept_of(about, asked, folder)
+        plan = plan_begun_before(about, plan, folder)
     elif not data_dir:
         config.require_data()
     images = read_provenance(parent.provenance)["data_fingerprint"]
-    return Prepared(
-        parent,
-        folder,
-        asked,
-        describe(asked, config),
-        replace(asked.initial_trials, image_fingerprint=images),
-    )
+    initial_trials = dataclasses.replace(plan.initial_trials, image_fingerprint=images)
+    return plan, RepeatStudy(folder, plan.study(config), initial_trials)
 
 
-def finish(prepared: Prepared, trials: Sequence[FrozenTrial], report: ProgressCallback) -> dict[str, Any]:
-    """Scores the runs and writes the study's `confirmation.json`.
+def plan_begun_before(about: Mapping[str, Any], asked: Confirmation, folder: StudyFolder) -> Confirmation:
+    """The plan that an existing study of repeats was begun with, with as many seeds as are asked for now.
+
+    The parent study may have found better configurations since: what was begun is finished first.
+
+    Raises:
+        ConfigError: It was begun with other numbers of configurations or folds.
+    """
+    kept, remedy = about.get(CONFIRMS), f"remove {folder.root} to begin anew"
+    if not isinstance(kept, dict):
+        raise ConfigError(f"{folder.root}: holds a study that 'confirm' did not make; move it")
+    try:
+        candidates = tuple(Candidate(**values) for values in kept["candidates"])
+        top, folds, first = int(kept["top"]), tuple(kept["folds"]), int(kept["first_seed"])
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(
+            f"{folder.root}: what it confirms is damaged, or of another version; {remedy}"
+        ) from None
+    for option, differs, now, was in (
+        ("--top", top != asked.top, asked.top, top),
+        ("--folds", folds != asked.folds, len(asked.folds), len(folds)),
+    ):
+        if differs:
+            raise ConfigError(
+                f"{option}: {now}, but {folder.root} was begun with {was}; give the same, or {remedy}"
+            )
+    return Confirmation(candidates, tuple(range(first, first + len(asked.seeds))), asked.folds, asked.top)
+
+
+def finish_confirmation(
+    root: Path,
+    plan: Confirmation,
+    study: RepeatStudy,
+    trials: Sequence[FrozenTrial],
+    report: ProgressCallback,
+) -> dict[str, Any]:
+    """Scores the runs and writes `confirmation.json` of the study in `root`; returns its content.
 
     Raises:
         StudyError: A checkpoint or an image cannot be used.
     """
-    runs = scored_runs(prepared.folder, trials, report=report)
-    found = conclude(prepared.confirmation, runs, prepared.config)
-    write_json(prepared.parent.confirmation, found)
+    found = conclude_confirmation(plan, scored_runs(study.folder, trials, report=report), study.config.metric)
+    write_json(StudyFolder(root).confirmation, found)
     return found
+
+
+def conclude_confirmation(plan: Confirmation, runs: Sequence[Run], metric: str) -> dict[str, Any]:
+    """Computes the content of `confirmation.json`.
+
+    The winner is the best of the configurations whose difference to the baseline has an interval above 0. The
+    intervals of all differences hold simultaneously, so that any of them may be named. Where a run of the
+    baseline failed there is no winner: too little is then known of how much seeds change it.
+    """
+    candidates = plan.candidates
+    level = simultaneous(LEVEL, len(candidates) - 1)
+    runs_by_candidate = [runs_of(candidate.point, runs) for candidate in candidates]
+    baseline = strata_of(runs_by_candidate[0])
+    rows: list[dict[str, Any]] = []
+    for candidate, mine in zip(candidates, runs_by_candidate, strict=True):
+        rows.append(
+            {
+                "name": candidate.name,
+                "trial": candidate.trial,
+                "settings": candidate.point,
+                "study_score": candidate.score,
+                "study_lead": _lead(candidate, candidates[0]),
+                "scores": [run.to_dict() for run in mine],
+                **summarise_runs(mine),
+                "difference": figure_differences(strata_of(mine), baseline, level) if rows else None,
+            }
+        )
+    whole = [row for row in rows if row["figures"] and not row["failed"]]
+    better = [row for row in whole if _is_better(row, metric)] if rows[0] in whole else []
+    leader = max(better or whole, key=lambda row: row["figures"][metric]["mean"], default=None)
+    return {
+        **describe_repeats(runs, len(plan.initial_trials.configurations), plan.seeds, metric),
+        "folds": list(plan.folds),
+        "comparisons": len(candidates) - 1,
+        "configurations": rows,
+        "leader": leader["trial"] if leader else None,
+        "winner": leader["trial"] if leader and better else None,
+        "verdict": _verdict(rows, leader, metric, len(plan.seeds)),
+        "curse": _winners_curse(rows, metric),
+    }
+
+
+def _is_better(row: Mapping[str, Any], metric: str) -> bool:
+    return bool(row["difference"]) and row["difference"][metric]["low"] > 0
+
+
+def _verdict(
+    rows: Sequence[Mapping[str, Any]], leader: Mapping[str, Any] | None, metric: str, seeds: int
+) -> str:
+    count = len(rows) - 1
+    how = f"{seeds} new seeds, identities that the study did not choose by"
+    if leader is None:
+        return f"Nothing is confirmed: of every configuration a run failed ({how})."
+    if rows[0]["failed"] or not rows[0]["figures"]:
+        return f"Nothing is confirmed: of the baseline's runs some failed ({how})."
+    if leader["trial"] == BASELINE:
+        none = (
+            f"None of the {count} leading configurations beats" if count > 1 else "The leader does not beat"
+        )
+        return f"{none} the baseline ({how})."
+    several = f"for all {count} comparisons together" if count > 1 else "one comparison"
+    mean, low, high = (100 * leader["difference"][metric][name] for name in ("mean", "low", "high"))
+    lead = f"{mean:+.1f} points of {metric} (95 % interval {low:+.1f} to {high:+.1f}, {several}; {how})"
+    if _is_better(leader, metric):
+        return f"{leader['name'].capitalize()} beats the baseline: {lead}."
+    return f"None is shown to beat the baseline; the best, {leader['name']}: {lead}."
+
+
+def _winners_curse(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any] | None:
+    """The lead of the study's winner in the study, and what is left of it; None where it had no lead."""
+    scored = [row for row in rows[1:] if row["study_score"] is not None and row["difference"]]
+    winner = max(scored, key=lambda row: (row["study_score"], -row["trial"]), default=None)
+    if winner is None or (winner["study_lead"] or 0) <= 0:
+        return None
+    left = winner["difference"][metric]
+    of_study = {name: winner[name] for name in ("trial", "study_lead")}
+    return {**of_study, "lead": left["mean"], "low": left["low"], "high": left["high"]}
+
+
+def _lead(candidate: Candidate, baseline: Candidate) -> float | None:
+    if candidate is baseline or candidate.score is None or baseline.score is None:
+        return None
+    return candidate.score - baseline.score

@@ -1,42 +1,34 @@
-"""A study of given configurations, each with several seeds and folds, and what came of it."""
+"""The runs of given configurations, each with several seeds and folds, and their statistics."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.metrics import names
-from sa_study.metrics.confidence import Stratum
+from sa_study.metrics.confidence import LEVEL, Stratum, estimate
 from sa_study.metrics.query_scores import QueryScores
-from sa_study.settings.space import Parameter, Scheduler, SearchSpace
-from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials
-from sa_study.study.folder import StudyFolder
+from sa_study.provenance import utc_now
 from sa_study.study.records import read_record
-from sa_study.tuning.launch.launch import LaunchObserver, Outcome, launch, resume
-from sa_study.tuning.launch.relaunch import Changes
-from sa_study.tuning.search.initial_trials import InitialTrials
-from sa_study.utils.errors import ConfigError
 
-_MOST_SEEDS = 2**31 - 1
-REPEATED = ("seed", "fold")
+REPEATED_SETTINGS = ("seed", "fold")
 """Settings in which the runs of one configuration differ."""
 
-Point = dict[str, Any]
+Configuration = dict[str, Any]
+"""A value of each searched setting, but for seed and fold."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A configuration with one seed on one fold.
+    """A configuration trained with one seed on one fold.
 
     Attributes:
         trial: Its number in the study of the repeats.
-        point: The configuration: a value of each searched setting, but for seed and fold.
+        configuration: The configuration.
         seed: Its seed.
         fold: Which identities it was validated with.
         figures: Its best epoch's figures; empty if it failed before its first.
@@ -46,7 +38,7 @@ class Run:
     """
 
     trial: int
-    point: Point
+    configuration: Configuration
     seed: int
     fold: int
     figures: Mapping[str, float]
@@ -54,93 +46,39 @@ class Run:
     scores: QueryScores | None = None
     reranked: QueryScores | None = None
 
-
-def repeated(space: SearchSpace, seed: int, folds: Sequence[int] | None) -> SearchSpace:
-    """A space whose trials differ in seed and fold too, and of which none is stopped early.
-
-    Args:
-        space: What the configurations are of.
-        seed: The first seed.
-        folds: The folds, or None for the one that the space fixes.
-    """
-    added = {"seed": Parameter("int", 0, _MOST_SEEDS)}
-    first: Point = {"seed": seed}
-    if folds is not None:
-        added["fold"] = Parameter("categorical", choices=tuple(folds))
-        first["fold"] = folds[0]
-    return dataclasses.replace(
-        space,
-        search={**_without(space.search, added), **added},
-        fixed=_without(space.fixed, added),
-        baseline={**_without(space.baseline, added), **first},
-        sampler="random",  # never asked: every configuration is given
-        scheduler=Scheduler("none"),
-    )
+    def to_dict(self) -> dict[str, Any]:
+        """The run's seed, fold and validation metrics as plain values."""
+        metrics = {name: self.figures.get(name) for name in names.STUDY_METRICS}
+        return {"seed": self.seed, "fold": self.fold, **metrics}
 
 
-def points_of(
-    configurations: Sequence[Mapping[str, Any]], seeds: Sequence[int], folds: Sequence[int] | None
-) -> tuple[Point, ...]:
-    """Every configuration with every seed on every fold; a stop leaves as many of each as can be."""
-    of_folds: list[Point] = [{}] if folds is None else [{"fold": fold} for fold in folds]
-    return tuple(
-        {**point, "seed": seed, **of_fold}
-        for seed in seeds
-        for of_fold in of_folds
-        for point in configurations
-    )
-
-
-def run_all(
-    root: Path, config: StudyConfig, initial_trials: InitialTrials, observer: LaunchObserver, changes: Changes
-) -> Outcome:
-    """Makes the study of the repeats and runs it, or goes on with it.
-
-    Args:
-        root: Its folder.
-        config: What it is, where it has to be made.
-        initial_trials: Its configurations; those that it does not have yet are added.
-        observer: Hears of the launch while it runs.
-        changes: What is asked of a study that is there already, but for the number of trials.
-
-    Raises:
-        StudyError: Bad input; nothing was written, or the study is as it was.
-    """
-    if not StudyFolder(root).config.exists():
-        return launch(root, config, observer, initial_trials)
-    begun = sum(trial.state != TrialState.WAITING for trial in read_trials(StudyFolder.existing(root)))
-    if begun > (trials := len(initial_trials.configurations)):
-        raise ConfigError(f"--seeds: {root} has begun {begun} runs, more than these {trials}; give more")
-    return resume(root, dataclasses.replace(changes, trials=trials), observer, initial_trials)
+def without_repeats(settings: Mapping[str, Any]) -> Configuration:
+    """The configuration that a run's searched settings are of."""
+    return {name: value for name, value in settings.items() if name not in REPEATED_SETTINGS}
 
 
 def ended_runs(trials: Sequence[FrozenTrial], fold: int) -> Iterator[tuple[FrozenTrial, Run]]:
-    """The runs of trials that have ended, without what their queries scored.
+    """The trials of a study of repeats that have ended, as runs that lack their queries' scores.
 
     Args:
-        trials: Those of the study of the repeats.
+        trials: All trials of the study.
         fold: The fold of trials that name none.
     """
     for trial in trials:
-        if trial.state not in (TrialState.COMPLETE, TrialState.FAIL):
-            continue
-        record, params = read_record(trial), dict(trial.params)
-        point = _without(params, REPEATED)
-        yield (
-            trial,
-            Run(
-                trial.number,
-                point,
-                params["seed"],
-                params.get("fold", fold),
-                record.best,
-                record.failure,
-            ),
-        )
+        if trial.state in (TrialState.COMPLETE, TrialState.FAIL):
+            record, settings = read_record(trial), trial.params
+            seed, own_fold = settings["seed"], settings.get("fold", fold)
+            configuration = without_repeats(settings)
+            yield trial, Run(trial.number, configuration, seed, own_fold, record.best, record.failure)
+
+
+def runs_of(configuration: Configuration, runs: Sequence[Run]) -> list[Run]:
+    """The runs of one configuration."""
+    return [run for run in runs if run.configuration == configuration]
 
 
 def strata_of(runs: Sequence[Run], *, reranked: bool = False) -> list[Stratum]:
-    """The scores of runs of one configuration, by fold; failed runs are left out."""
+    """The query scores of runs of one configuration, by fold; failed runs are left out."""
     by_fold: dict[int, list[QueryScores]] = {}
     for run in sorted(runs, key=lambda run: (run.fold, run.seed)):
         if (scores := run.reranked if reranked else run.scores) is not None:
@@ -148,24 +86,44 @@ def strata_of(runs: Sequence[Run], *, reranked: bool = False) -> list[Stratum]:
     return [Stratum(fold, of_fold) for fold, of_fold in by_fold.items()]
 
 
-def of_point(runs: Sequence[Run], point: Mapping[str, Any]) -> list[Run]:
-    """The runs of one configuration."""
-    return [run for run in runs if run.point == dict(point)]
+def figure_statistics(strata: Sequence[Stratum]) -> dict[str, dict[str, float]] | None:
+    """Mean, standard deviation over runs (n - 1; 0 of one run) and 95 % interval, as plain values.
+
+    Returns:
+        By study metric, fractions; None where there is no run.
+    """
+    if not strata:
+        return None
+    found = {}
+    for figure in names.STUDY_METRICS:
+        values = [float(run.of(figure).mean()) for stratum in strata for run in stratum.runs]
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+        mean = estimate(strata, figure)
+        found[figure] = {"mean": mean.mean, "std": deviation, "low": mean.low, "high": mean.high}
+    return found
 
 
-def count_runs(runs: Sequence[Run], asked: int) -> dict[str, int]:
-    """How many runs there should be, how many have ended, and how many of these failed."""
+def summarise_runs(runs: Sequence[Run]) -> dict[str, Any]:
+    """How many runs of a configuration ended and failed, and the statistics of the others."""
     failed = sum(bool(run.failure) for run in runs)
-    return {"asked": asked, "ended": len(runs), "failed": failed}
+    return {"runs": len(runs), "failed": failed, "figures": figure_statistics(strata_of(runs))}
 
 
-def scores_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Each run's validation figures as plain values."""
-    return [
-        {"seed": run.seed, "fold": run.fold, **{name: run.figures.get(name) for name in names.STUDY_METRICS}}
-        for run in runs
-    ]
+def describe_repeats(runs: Sequence[Run], asked: int, seeds: Sequence[int], metric: str) -> dict[str, Any]:
+    """What `confirmation.json` and `ablation.json` both say of a study of repeats.
 
-
-def _without(values: Mapping[str, Any], left_out: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in left_out}
+    Args:
+        runs: The runs that have ended.
+        asked: How many runs there should be.
+        seeds: The seeds of every configuration.
+        metric: The study's metric.
+    """
+    failed = sum(bool(run.failure) for run in runs)
+    return {
+        "time": utc_now(),
+        "metric": metric,
+        "seeds": list(seeds),
+        "level": LEVEL,
+        "complete": len(runs) == asked,
+        "runs": {"asked": asked, "ended": len(runs), "failed": failed},
+    }

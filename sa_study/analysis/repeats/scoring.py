@@ -1,4 +1,4 @@
-"""What each validation query scored in a trial's best epoch, from its checkpoint."""
+"""What each validation query scored in the best epoch of a run, computed from the run's checkpoint."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ from sa_study.utils.files import read_json, write_json
 from sa_study.utils.progress import ProgressCallback
 
 _TOLERANCE = 0.005
-"""Between a figure that a worker recorded and the same on this machine, perhaps by another device."""
+"""Largest difference, a fraction, between a metric recorded by a worker and the same computed here: the
+devices may differ."""
+
+_Scores = tuple[QueryScores, QueryScores | None]
+"""Plain scores, and re-ranked ones where they were asked for."""
 
 
 def scored_runs(
@@ -41,13 +45,13 @@ def scored_runs(
     reranked: bool = False,
     report: ProgressCallback = lambda done, total: None,
 ) -> list[Run]:
-    """The runs that have ended, with what their queries scored; that is kept in the folder for the next time.
+    """The runs that have ended, with their queries' scores, which are kept in the folder for the next time.
 
     Args:
         folder: The study of the repeats.
         trials: Its trials.
-        reranked: Whether the scores after re-ranking are wanted too.
-        report: Told how many runs are done.
+        reranked: Whether to compute the scores after re-ranking too.
+        report: Called with the number of scored runs and that of all.
 
     Raises:
         RunFailed: A checkpoint is gone, or does not give the figures that were recorded.
@@ -55,7 +59,7 @@ def scored_runs(
     """
     config = StudyConfig.read(folder.config)
     runs = list(ended_runs(trials, config.space.settings(config.space.baseline).fold))
-    images: list[Folds] = []  # decoded for the first run that was not scored before
+    images: Folds | None = None  # decoded once a run is to be scored
     found = []
     for done, (trial, run) in enumerate(runs):
         report(done, len(runs))
@@ -66,8 +70,8 @@ def scored_runs(
         checkpoint = read_record(trial).best_checkpoint
         scores = _read(kept, checkpoint)
         if scores is None or (reranked and scores[1] is None):
-            images = images or [_load_images(folder, config)]
-            scores = _score(folder, config, trial, images[0][run.fold], reranked)
+            images = images or _load_images(folder, config)
+            scores = _score(folder, config, trial, images[run.fold], reranked)
             _write(kept, checkpoint, scores)
         found.append(replace(run, scores=scores[0], reranked=scores[1]))
     report(len(runs), len(runs))
@@ -75,7 +79,7 @@ def scored_runs(
 
 
 def _load_images(folder: StudyFolder, config: StudyConfig) -> Folds:
-    """The images that all runs are scored on, by fold: those that the runs were validated with."""
+    """The images that the runs were trained on and validated with, by fold."""
     data = load_data(config, None)
     if any_of(data).store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
         raise DataError(
@@ -85,9 +89,6 @@ def _load_images(folder: StudyFolder, config: StudyConfig) -> Folds:
     return data
 
 
-_Scores = tuple[QueryScores, QueryScores | None]
-
-
 def _score(
     folder: StudyFolder, config: StudyConfig, trial: FrozenTrial, data: TrainingData, reranked: bool
 ) -> _Scores:
@@ -95,25 +96,25 @@ def _score(
     storage = Storage.of_study(folder, config.storage_path)
     try:
         with storage.checkpoint(record.best_checkpoint).as_directory() as place:
-            trained = load_network(Path(place) / FILE_NAME, {})
+            network = load_network(Path(place) / FILE_NAME, {})
     except OSError as error:
         raise RunFailed(f"trial {trial.number}: {record.best_checkpoint} cannot be read ({error})") from None
-    plain, again = _rank(trained, data, reranked)
+    plain, after_reranking = _rank(network, data, reranked)
     now, then = float(getattr(plain, config.metric)), record.best[config.metric]
     if abs(now - then) > _TOLERANCE:
         raise RunFailed(
             f"trial {trial.number}: its checkpoint gives {config.metric} {now:.4f}, but {then:.4f} was "
             f"recorded; 'audit --study {folder.root}' tells what is wrong"
         )
-    return plain.queries, again.queries if again else None
+    return plain.queries, after_reranking.queries if after_reranking else None
 
 
 def _rank(
-    trained: TrainedNetwork, data: TrainingData, reranked: bool
+    network: TrainedNetwork, data: TrainingData, reranked: bool
 ) -> tuple[RankingMetrics, RankingMetrics | None]:
-    settings = trained.settings
+    settings = network.settings
     device = prepare_device(settings)
-    net = trained.net.to(device).to(memory_format=memory_format(settings))
+    net = network.net.to(device).to(memory_format=memory_format(settings))
     images = DeviceImages(data.store.images, device, resident=False)
     query, gallery = (extract_features(net, images, part, settings) for part in (data.query, data.gallery))
     pids, camids = data.store.pids, data.store.camids
@@ -124,19 +125,21 @@ def _rank(
 
 def _write(path: Path, checkpoint: str, scores: _Scores) -> None:
     path.parent.mkdir(exist_ok=True)
-    plain, again = scores
+    plain, reranked = scores
     values: dict[str, Any] = {"checkpoint": checkpoint, "plain": plain.to_dict()}
-    write_json(path, {**values, "reranked": again.to_dict() if again else None})
+    write_json(path, {**values, "reranked": reranked.to_dict() if reranked else None})
 
 
 def _read(path: Path, checkpoint: str) -> _Scores | None:
-    """What was kept of this checkpoint; None where it was not, or is damaged, so that it is made again."""
+    """The scores that were kept of this checkpoint; None where there are none, or the file is damaged."""
     try:
         values = read_json(path)
         if values["checkpoint"] != checkpoint:
             return None
-        again = values["reranked"]
-        plain = QueryScores.from_dict(values["plain"], str(path))
-        return plain, QueryScores.from_dict(again, str(path)) if again else None
+        plain, reranked = (
+            QueryScores.from_dict(part, str(path)) if part else None
+            for part in (values["plain"], values["reranked"])
+        )
+        return (plain, reranked) if plain else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
         return None

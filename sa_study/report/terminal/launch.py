@@ -8,7 +8,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from sa_study.analysis.repeats.runs import run_all
+from sa_study.analysis.repeats.repeat_study import RepeatStudy
 from sa_study.report.json_document import study_document
 from sa_study.report.terminal.live_snapshot import PAUSED, rows_of
 from sa_study.report.terminal.live_watch import LiveStudy
@@ -27,7 +27,6 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.tuning.launch.launch import Outcome, launch, resume
 from sa_study.tuning.launch.relaunch import Changes
-from sa_study.tuning.search.initial_trials import InitialTrials
 
 _MAX_TRIALS_LISTED = 10
 
@@ -49,12 +48,10 @@ def resume_shown(output: Output, study: Path, changes: Changes) -> tuple[StudyCo
     return StudyConfig.read(folder.config), outcome
 
 
-def repeats_shown(
-    output: Output, study: Path, config: StudyConfig, initial_trials: InitialTrials, changes: Changes
-) -> Outcome:
-    """Runs given configurations with the live view, or those that an earlier launch has left."""
-    with LiveStudy(output.console, config, str(study)) as live:
-        return run_all(study, config, initial_trials, live, changes)
+def repeats_shown(output: Output, repeats: RepeatStudy, changes: Changes) -> Outcome:
+    """Launches or resumes a study of repeats with the live view."""
+    with LiveStudy(output.console, repeats.config, str(repeats.folder.root)) as live:
+        return repeats.run(live, changes)
 
 
 def show_end(

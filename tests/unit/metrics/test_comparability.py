@@ -13,8 +13,8 @@ from rich.console import Console
 from synthetic_runs import DATA, evaluation
 from written_study import Trial, evaluate, make_study
 
-from sa_study.analysis.compare import compare, read_side
-from sa_study.analysis.final.retrain import Choice, Final, keep_final
+from sa_study.analysis.compare import compare_evaluations, read_evaluations
+from sa_study.analysis.final.retrain import RetrainChoice, RetrainPlan, write_retrained
 from sa_study.export.facts import read_study
 from sa_study.export.markup import to_latex, to_markdown
 from sa_study.export.paper import describe
@@ -80,7 +80,7 @@ def in_compare(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> 
     for name, content in (("best", best), ("baseline", baseline)):
         (folder / name).write_text(json.dumps(content))
     try:
-        found = compare(read_side(folder / "baseline"), read_side(folder / "best"))
+        found = compare_evaluations(read_evaluations(folder / "baseline"), read_evaluations(folder / "best"))
     except DataError as error:
         return False, str(error)
     return True, str(found)
@@ -88,10 +88,10 @@ def in_compare(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> 
 
 def after_retraining(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Stated:
     study = StudyFolder(folder)
-    choices = tuple(Choice(name, number, {}, {}) for number, name in enumerate(("baseline", "best")))
-    final = Final(study, Path("data"), choices, "reason")
+    choices = tuple(RetrainChoice(name, number, {}, {}) for number, name in enumerate(("baseline", "best")))
+    plan = RetrainPlan(study, Path("data"), choices, "reason")
     evaluations = {"baseline": {"seed 0": baseline}, "best": {"seed 0": best}}
-    found = keep_final(final, evaluations, looks=1)
+    found = write_retrained(plan, evaluations, looks=1)
     named = {name: of["seed 0"] for name, of in evaluations.items()}
     console = Console(width=200)
     with console.capture() as captured:

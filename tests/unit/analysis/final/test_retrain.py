@@ -15,7 +15,7 @@ from rich.console import Console
 from synthetic_runs import scores
 from untrained_study import SMALL
 
-from sa_study.analysis.final.retrain import choose_final, keep_final, load_final
+from sa_study.analysis.final.retrain import load_retraining_data, plan_retraining, write_retrained
 from sa_study.data.dataset import ReidDataset
 from sa_study.metrics import names
 from sa_study.report.terminal.retrained import retrained_tables
@@ -43,58 +43,58 @@ def test_the_studys_winner_is_trained_on_all_identities_with_seeds_of_its_own(fo
     config, trials = StudyConfig.read(folder.config), read_trials(folder)
     winner = choose_winner(trials, config.metric)
     assert winner and winner.number
-    final = choose_final(folder.root, None, seeds=3, baseline=True)
-    best, baseline = final.choices
+    plan = plan_retraining(folder.root, None, seeds=3, baseline=True)
+    best, baseline = plan.choices
     assert (best.name, best.trial, baseline.name, baseline.trial) == ("best", winner.number, "baseline", 0)
-    for choice in final.choices:
+    for choice in plan.choices:
         assert [run.seed for run in choice.folders] == [0, 1, 2]
         assert {run.val_identities for run in choice.folders} == {0}
         places = [place.root for place in choice.folders.values()]
         assert places == [folder.final / choice.name / f"seed_{seed}" for seed in (0, 1, 2)]
     run = next(iter(best.folders))
     assert {name: getattr(run, name) for name in winner.params} == winner.params
-    assert final.data_dir == config.data_dir and not folder.final.exists()
+    assert plan.data_dir == config.data_dir and not folder.final.exists()
 
 
 @pytest.mark.parametrize("winner", [3, 0, None])
 def test_a_confirmation_decides(folder: StudyFolder, winner: int | None) -> None:
     confirmed(folder, winner)
-    final = choose_final(folder.root, None, seeds=1, baseline=False)
-    [choice] = final.choices
+    plan = plan_retraining(folder.root, None, seeds=1, baseline=False)
+    [choice] = plan.choices
     assert (choice.name, choice.trial) == (("best", 3) if winner else ("baseline", 0))
-    assert "confirm found" in final.reason and "did not try" not in final.reason
+    assert "confirm found" in plan.reason and "did not try" not in plan.reason
 
 
 @pytest.mark.parametrize("winner", [3, None])
 def test_a_confirmation_before_the_studys_winner_says_so(folder: StudyFolder, winner: int | None) -> None:
     confirmed(folder, winner, tried=[0, 3])
-    assert "but did not try trial" in choose_final(folder.root, None, seeds=1, baseline=False).reason
+    assert "but did not try trial" in plan_retraining(folder.root, None, seeds=1, baseline=False).reason
 
 
 @pytest.mark.parametrize("winner", [99, -1, "3", True, 1.0])
 def test_a_confirmation_of_another_study(folder: StudyFolder, winner: Any) -> None:
     confirmed(folder, winner)
     with pytest.raises(StudyFolderError, match="confirm again"):
-        choose_final(folder.root, None, seeds=1, baseline=False)
+        plan_retraining(folder.root, None, seeds=1, baseline=False)
 
 
 def test_without_a_complete_trial(tmp_path: Path) -> None:
     root = make_study(tmp_path / "study", 3, failed_only=True)
     with pytest.raises(RunFailed, match="no trial is complete"):
-        choose_final(root, None, seeds=1, baseline=False)
+        plan_retraining(root, None, seeds=1, baseline=False)
 
 
 def test_another_configurations_training_is_not_gone_on_with(folder: StudyFolder) -> None:
-    first = choose_final(folder.root, None, seeds=1, baseline=False).choices[0]
+    first = plan_retraining(folder.root, None, seeds=1, baseline=False).choices[0]
     [(run, place)] = first.folders.items()
     place.root.mkdir(parents=True)
     from sa_study.settings.yaml_files import write_yaml
 
     write_yaml(place.config, run.to_dict())
-    choose_final(folder.root, None, seeds=1, baseline=False)  # its own is
+    plan_retraining(folder.root, None, seeds=1, baseline=False)  # its own is
     confirmed(folder, 1 if first.trial != 1 else 2)
     with pytest.raises(StudyFolderError, match=r"final/best: holds the training of another .*move it away"):
-        choose_final(folder.root, None, seeds=1, baseline=False)
+        plan_retraining(folder.root, None, seeds=1, baseline=False)
 
 
 def evaluation(mean: float, seed: int) -> dict[str, Any]:
@@ -114,12 +114,12 @@ def evaluation(mean: float, seed: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_what_is_kept_and_shown(folder: StudyFolder, seeds: int) -> None:
-    final = choose_final(folder.root, None, seeds=seeds, baseline=True)
+    plan = plan_retraining(folder.root, None, seeds=seeds, baseline=True)
     evaluations = {
         name: {f"seed {seed}": evaluation(mean, seed) for seed in range(seeds)}
         for name, mean in (("best", 0.6), ("baseline", 0.5))
     }
-    found = keep_final(final, evaluations, looks=2)
+    found = write_retrained(plan, evaluations, looks=2)
     assert json.loads(folder.retrained.read_text()) == json.loads(json.dumps(found))
     best, baseline = found["configurations"]
     difference = found["difference"]["mAP"]
@@ -193,7 +193,7 @@ def test_what_retraining_refuses(
     small.final.mkdir()
     with driver_lock(small.final / "driver.lock"):
         tool.refuses(*words, "--retrain", naming=["final", "is being run by process"])
-    winner = choose_final(small.root, None, seeds=1, baseline=False).choices[0].name
+    winner = plan_retraining(small.root, None, seeds=1, baseline=False).choices[0].name
     place = small.final / winner / "seed_0"
     place.mkdir(parents=True)
     (place / "notes.txt").write_text("mine")
@@ -219,7 +219,7 @@ def test_what_a_kill_amid_the_first_file_leaves_is_no_run(tmp_path: Path) -> Non
 
 def test_images_are_decoded_once_where_both_take_the_same(small: StudyFolder) -> None:
     confirmed(small, 1)
-    final = choose_final(small.root, None, seeds=1, baseline=True)
-    data = load_final(final, ReidDataset(final.data_dir), lambda done, total: None)
+    plan = plan_retraining(small.root, None, seeds=1, baseline=True)
+    data = load_retraining_data(plan, ReidDataset(plan.data_dir), lambda done, total: None)
     assert data["best"] is data["baseline"] and not len(data["best"].query)
     assert data["best"].num_classes == 10, "nobody is held out"

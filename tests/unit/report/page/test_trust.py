@@ -10,7 +10,7 @@ import pytest
 from random_study import HOSTILE, make_study
 from synthetic_runs import run
 
-from sa_study.analysis.repeats.confirmation import choose, conclude
+from sa_study.analysis.repeats.confirm import conclude_confirmation, plan_confirmation
 from sa_study.report.page.figures_forest import forest
 from sa_study.report.page.render import render
 from sa_study.report.page.trust_table import trust_rows
@@ -42,13 +42,13 @@ def folder(made: Path, tmp_path: Path) -> StudyFolder:
 def confirmed(folder: StudyFolder, gain: float) -> dict[str, Any]:
     """What `confirm` would write if every leader were better by so much."""
     config = StudyConfig.read(folder.config)
-    asked = choose(config, read_trials(folder), top=2, seeds=3, folds=1)
+    plan = plan_confirmation(config, read_trials(folder), top=2, seeds=3, folds=1)
     runs = [
         run(candidate.point, 0.5 + gain * bool(candidate.trial), seed)
-        for seed in asked.seeds
-        for candidate in asked.candidates
+        for seed in plan.seeds
+        for candidate in plan.candidates
     ]
-    return conclude(asked, runs, config)
+    return conclude_confirmation(plan, runs, config.metric)
 
 
 def retrained(reason: str = "trial 3 won the study") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The end of a study: its winner on the test set, which nothing before has opened."""
+"""Evaluates a study's winner on the test set, which nothing before has opened."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from sa_study.utils.progress import PhaseCallback
 
 @dataclass(frozen=True)
 class StudyEvaluation:
-    """A study's networks evaluated on one test set.
+    """Figures of a study's networks on one test set.
 
     Attributes:
-        evaluations: Contents of the evaluation files by name: `best`, and `baseline` where it was asked for.
-        files: The files by the same names.
+        evaluations: Contents of the evaluation files, by network: `best`, and `baseline` if asked for.
+        files: The files, by the same names.
         own: Whether the test set is the study's own.
-        looks: How often the study has looked at this test set.
+        looks: How often the study has been evaluated on this test set.
     """
 
     evaluations: Mapping[str, Mapping[str, Any]]
@@ -42,7 +42,7 @@ class StudyEvaluation:
 def evaluate_study(
     root: Path, data_dir: Path | None, *, reranked: bool, baseline: bool, report: PhaseCallback
 ) -> StudyEvaluation:
-    """Evaluates a study's best checkpoint, and its baseline's to compare; the ledger notes it.
+    """Evaluates a study's best checkpoint, and enters that in the study's test ledger.
 
     Figures on other data than the study's own are written beside those on its own test set, never over them.
 
@@ -51,38 +51,38 @@ def evaluate_study(
         data_dir: The data set, or None for the study's own.
         reranked: Whether to compute the re-ranked figures too.
         baseline: Whether to evaluate the baseline's best epoch too, into `baseline_evaluation.json`.
-        report: Told how far it is.
+        report: Called with the progress.
 
     Raises:
         RunFailed: No trial is complete, or the baseline has no checkpoint.
     """
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
-    for target in (folder.evaluation, folder.baseline_evaluation):
-        require_place(target)
-    seen(folder)  # a damaged ledger is told before anything is written
+    for path in (folder.evaluation, folder.baseline_evaluation):
+        require_place(path)
+    seen(folder)  # a damaged ledger is named before anything is written
     dataset = config.dataset(data_dir, TEST_SPLITS)
     trials = read_trials(folder)
     winner = keep_winner(folder, config, trials)
     if winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
-    weights = {"best": (folder.best_weights, folder.evaluation)}
+    files, networks = {"best": folder.evaluation}, {"best": load_network(folder.best_weights, {})}
     if baseline:
-        weights["baseline"] = (folder.baseline_weights, folder.baseline_evaluation)
         if not read_record(trials[BASELINE]).best:
             raise RunFailed(f"{root}: the baseline (trial {BASELINE}) has no checkpoint to evaluate")
         storage = Storage.of_study(folder, config.storage_path)
         keep_weights(trials[BASELINE], config, storage, folder.baseline_weights)
-    evaluations = {}
+        files["baseline"] = folder.baseline_evaluation
+        networks["baseline"] = load_network(folder.baseline_weights, {})
     images = load_test_images(dataset, config.space.settings(winner.params), report)
-    trained = {name: load_network(source, {}) for name, (source, _) in weights.items()}
     own = is_own_test_set(folder, dataset, images, report)
-    files = {name: evaluation_file(target, images, own=own) for name, (_, target) in weights.items()}
-    for target in files.values():
-        require_place(target)
+    files = {name: evaluation_file(path, images, own=own) for name, path in files.items()}
+    for path in files.values():
+        require_place(path)
     what = f"best (trial {winner.number})" + (" and baseline" if baseline else "")
     look = begin_look(folder, what, images, own=own, reranked=reranked)
-    for name, target in files.items():
-        evaluations[name] = evaluate(trained[name], images, reranked=reranked, report=report)
-        write_json(target, evaluations[name])
+    evaluations = {}
+    for name, path in files.items():
+        evaluations[name] = evaluate(networks[name], images, reranked=reranked, report=report)
+        write_json(path, evaluations[name])
     return StudyEvaluation(evaluations, files, own, look.complete(evaluations))

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from synthetic_runs import run
 
-from sa_study.analysis.repeats.ablation import ABOUT, conclude, describe, plan_ablation, require_same
+from sa_study.analysis.repeats.ablate import ABLATES, conclude_ablation, plan_ablation, require_same_ablation
 from sa_study.export.ablation import ablation_markdown
 from sa_study.report.terminal.repeats import ablation_tables
 from sa_study.settings.space import SearchSpace
@@ -50,7 +50,7 @@ def concluded(seeds: int = 3, space: SearchSpace = SPACE) -> dict[str, Any]:
         for seed in ablation.seeds
         for cell in ablation.cells
     ]
-    return dict(json.loads(json.dumps(conclude(ablation, runs, CONFIG), allow_nan=False)))
+    return dict(json.loads(json.dumps(conclude_ablation(ablation, runs, CONFIG.metric), allow_nan=False)))
 
 
 def test_effects_are_those_that_the_runs_were_made_with() -> None:
@@ -85,7 +85,7 @@ def test_the_baseline_comes_first_and_every_cell_has_every_seed() -> None:
     points = ablation.initial_trials.configurations
     assert points[0] == {"attention": "mean", "deep_supervision": True, "seed": 0}
     assert [point["seed"] for point in points] == [0] * 4 + [1] * 4
-    made = describe(ablation, CONFIG)
+    made = ablation.study(CONFIG)
     assert made.goal == 8 and made.space.settings(points[-1]).seed == 1
 
 
@@ -107,7 +107,7 @@ def test_a_failed_cell_is_left_out_and_counted() -> None:
         )
         for point in ablation.initial_trials.configurations
     ]
-    found = conclude(ablation, runs, CONFIG)
+    found = conclude_ablation(ablation, runs, CONFIG.metric)
     assert found["runs"] == {"asked": 8, "ended": 8, "failed": 2}
     assert found["effects"][0]["cells"] == 1 and found["effects"][0]["difference"]
     failed = next(cell for cell in found["cells"] if cell["failed"])
@@ -130,13 +130,13 @@ def test_spaces_that_are_no_grid(change: dict[str, Any], naming: str) -> None:
 
 def test_another_ablation_in_the_folder_is_refused_and_more_seeds_are_not(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
-    describe(plan_ablation(SPACE, 2), CONFIG).write(folder.config)
-    require_same(folder, {ABOUT: True}, describe(plan_ablation(SPACE, 5), CONFIG))
+    plan_ablation(SPACE, 2).study(CONFIG).write(folder.config)
+    require_same_ablation(folder, {ABLATES: True}, plan_ablation(SPACE, 5).study(CONFIG))
     other = dataclasses.replace(SPACE, fixed={"pretrained": "none", "lr": 0.2})
     with pytest.raises(ConfigError, match=r"lr: 0.2, but .* begun with None"):
-        require_same(folder, {ABOUT: True}, describe(plan_ablation(other, 2), CONFIG))
+        require_same_ablation(folder, {ABLATES: True}, plan_ablation(other, 2).study(CONFIG))
     with pytest.raises(ConfigError, match="'ablate' did not make"):
-        require_same(folder, {}, CONFIG)
+        require_same_ablation(folder, {}, CONFIG)
 
 
 def test_tables_show_every_cell_in_80_columns_and_nothing_in_them_is_obeyed() -> None:

@@ -13,14 +13,13 @@ from optuna.trial import FrozenTrial
 from random_study import make_study
 from synthetic_runs import run
 
-from sa_study.analysis.repeats.confirmation import (
-    ABOUT,
+from sa_study.analysis.repeats.confirm import (
+    CONFIRMS,
     Candidate,
     Confirmation,
-    choose,
-    conclude,
-    describe,
-    kept_of,
+    conclude_confirmation,
+    plan_begun_before,
+    plan_confirmation,
 )
 from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.config import StudyConfig
@@ -57,7 +56,7 @@ def concluded(*means: float | None, folds: tuple[int, ...] = (1,)) -> dict[str, 
         for seed in asked.seeds
         for fold in folds
     ]
-    found = conclude(asked, runs, CONFIG)
+    found = conclude_confirmation(asked, runs, "mAP")
     return dict(json.loads(json.dumps(found, allow_nan=False)))
 
 
@@ -100,7 +99,9 @@ def test_a_configuration_of_which_a_run_failed_cannot_win() -> None:
     found = concluded(0.5, None, 0.6)
     assert found["winner"] == 2 and found["runs"] == {"asked": 9, "ended": 9, "failed": 1}
     assert found["configurations"][1]["failed"] == 1 and found["configurations"][1]["figures"]
-    nothing = conclude(ASKED, [run(CANDIDATES[1].point, 0.5, seed) for seed in (1, 2, 3)], CONFIG)
+    nothing = conclude_confirmation(
+        ASKED, [run(CANDIDATES[1].point, 0.5, seed) for seed in (1, 2, 3)], CONFIG.metric
+    )
     assert nothing["winner"] is None and not nothing["complete"]
     assert "of the baseline's runs some failed" in nothing["verdict"]
 
@@ -108,7 +109,7 @@ def test_a_configuration_of_which_a_run_failed_cannot_win() -> None:
 def test_nothing_is_confirmed_where_a_run_of_the_baseline_failed() -> None:
     runs = [run(CANDIDATES[0].point, 0.4, seed, failure="nan" if seed == 2 else "") for seed in (1, 2, 3)]
     runs += [run(CANDIDATES[1].point, 0.8, seed) for seed in (1, 2, 3)]
-    found = conclude(Confirmation(CANDIDATES[:2], (1, 2, 3), (1,), 1), runs, CONFIG)
+    found = conclude_confirmation(Confirmation(CANDIDATES[:2], (1, 2, 3), (1,), 1), runs, "mAP")
     assert found["winner"] is None and found["configurations"][1]["difference"]["mAP"]["low"] > 0
     assert found["verdict"].startswith("Nothing is confirmed: of the baseline's runs some failed")
 
@@ -120,7 +121,7 @@ def test_a_proven_one_wins_over_a_greater_mean_that_is_not() -> None:
         for candidate, mean in ((CANDIDATES[0], 0.5), (CANDIDATES[1], 0.6))
         for seed in (1, 2, 3)
     ]
-    found = conclude(ASKED, [*tame, *wild], CONFIG)
+    found = conclude_confirmation(ASKED, [*tame, *wild], "mAP")
     _, proven, greater = found["configurations"]
     assert greater["figures"]["mAP"]["mean"] > proven["figures"]["mAP"]["mean"]
     assert greater["difference"]["mAP"]["low"] < 0 < proven["difference"]["mAP"]["low"]
@@ -136,7 +137,7 @@ def test_the_winners_curse_is_what_the_studys_own_winner_has_lost() -> None:
 def test_there_is_no_curse_where_the_study_had_no_lead() -> None:
     behind = (CANDIDATES[0], dataclasses.replace(CANDIDATES[1], score=0.55))
     runs = [run(candidate.point, 0.5, seed) for candidate in behind for seed in (1, 2, 3)]
-    assert conclude(Confirmation(behind, (1, 2, 3), (1,), 1), runs, CONFIG)["curse"] is None
+    assert conclude_confirmation(Confirmation(behind, (1, 2, 3), (1,), 1), runs, "mAP")["curse"] is None
 
 
 def test_several_folds_are_paired_fold_by_fold() -> None:
@@ -154,7 +155,7 @@ def test_leaders_are_the_best_complete_trials_beside_the_baseline(
     study: tuple[StudyConfig, list[FrozenTrial]],
 ) -> None:
     config, trials = study
-    asked = choose(config, trials, top=3, seeds=2, folds=2)
+    asked = plan_confirmation(config, trials, top=3, seeds=2, folds=2)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.number]
     best = sorted(complete, key=lambda trial: -(score(trial, "mAP") or 0))[:3]
     assert [candidate.trial for candidate in asked.candidates] == [0, *(trial.number for trial in best)]
@@ -169,8 +170,8 @@ def test_the_study_of_the_repeats_can_run_all_of_them(
     study: tuple[StudyConfig, list[FrozenTrial]], tmp_path: Path
 ) -> None:
     config, trials = study
-    asked = choose(config, trials, top=3, seeds=2, folds=1)
-    made = describe(asked, config)
+    asked = plan_confirmation(config, trials, top=3, seeds=2, folds=1)
+    made = asked.study(config)
     made.write(tmp_path / "study.yaml")
     assert StudyConfig.read(tmp_path / "study.yaml") == made, "folds may differ in it, unlike in a search"
     assert made.space.scheduler.name == "none" and made.goal == 8
@@ -192,28 +193,34 @@ def test_numbers_out_of_range(
     study: tuple[StudyConfig, list[FrozenTrial]], numbers: dict[str, int], naming: str
 ) -> None:
     with pytest.raises(ConfigError, match=naming):
-        choose(*study, top=1, seeds=numbers.get("seeds", 2), folds=numbers.get("folds", 1))
+        plan_confirmation(*study, top=1, seeds=numbers.get("seeds", 2), folds=numbers.get("folds", 1))
 
 
 def test_a_study_without_a_second_complete_trial(study: tuple[StudyConfig, list[FrozenTrial]]) -> None:
     config, trials = study
     with pytest.raises(RunFailed, match="nothing to confirm"):
-        choose(config, trials[:1], top=1, seeds=2, folds=1)
+        plan_confirmation(config, trials[:1], top=1, seeds=2, folds=1)
 
 
 def test_what_was_begun_is_ended_also_if_the_study_has_better_ones_now() -> None:
     folder = StudyFolder(Path("/s/confirm"))
     about = json.loads(json.dumps(dict(ASKED.initial_trials.user_attrs)))
+    kept = about[CONFIRMS]
     now = Confirmation((CANDIDATES[0], Candidate(9, {"lr": 0.4}, 0.9)), (4, 5, 6, 7), (1,), 2)
-    assert kept_of(about, now, folder) == Confirmation(CANDIDATES, (1, 2, 3, 4), (1,), 2)
+    assert plan_begun_before(about, now, folder) == Confirmation(CANDIDATES, (1, 2, 3, 4), (1,), 2)
     for other, naming in (
         (Confirmation(CANDIDATES, (1, 2), (1,), 3), "--top: 3, but .* begun with 2"),
         (Confirmation(CANDIDATES, (1, 2), (1, 2), 2), "--folds: 2, but .* begun with 1"),
     ):
         with pytest.raises(ConfigError, match=naming):
-            kept_of(about, other, folder)
-    for damaged in ({}, {"candidates": [3]}, {**about[ABOUT], "top": "x"}, {**about[ABOUT], "folds": None}):
+            plan_begun_before(about, other, folder)
+    for damaged in (
+        {},
+        {"candidates": [3]},
+        {**kept, "top": "x"},
+        {**kept, "folds": None},
+    ):
         with pytest.raises(ConfigError, match="is damaged, or of another version; remove"):
-            kept_of({ABOUT: damaged}, ASKED, folder)
+            plan_begun_before({CONFIRMS: damaged}, ASKED, folder)
     with pytest.raises(ConfigError, match="'confirm' did not make"):
-        kept_of({ABOUT: 3}, ASKED, folder)
+        plan_begun_before({CONFIRMS: 3}, ASKED, folder)
