@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A study on Slurm nodes that share a file system; submitted again, it goes on where it was stopped:
+# A study on Slurm nodes that share a file system. Submitted again, it continues where it was stopped:
 #   sbatch deploy/slurm.sh STUDY_FOLDER --data-dir DIR [options of 'tune']
 # From the repository's root, with the environment of requirements.txt active. Five minutes before the time limit
-# the study is stopped at its checkpoints; a node that fails is done without. deploy/README.md has the rest.
+# the study stops at its checkpoints; it survives the loss of a node. See deploy/README.md.
 #SBATCH --job-name=sa-study
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1
