@@ -34,10 +34,10 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sa_study.cli.status import Sight
+from sa_study.report.terminal.live_snapshot import Snapshot
 from sa_study.report.terminal.live_view import StudyView
-from sa_study.report.terminal.study import verdict
-from sa_study.study.records import choose_winner
+from sa_study.report.verdict import headline
+from sa_study.study.summary import StudySummary
 
 WIDTH, HEIGHT = 1265, 1200
 COLUMNS = 100
@@ -82,12 +82,11 @@ def save(picture: Image.Image, target: Path) -> None:
 
 def terminal(study: Path) -> str:
     """What `status` shows of a study, as SVG."""
-    seen = Sight(study)
+    summary = StudySummary.read(study)
     console = Console(record=True, file=io.StringIO(), force_terminal=True, width=COLUMNS)
-    console.print(StudyView(seen.snapshot(), None))
+    console.print(StudyView(Snapshot.of(summary, str(study)), None))
     console.print()
-    winner = choose_winner(seen.trials, seen.config.metric)
-    console.print(verdict(seen.trials, winner, seen.config), style="bold", highlight=False)
+    console.print(headline(summary), style="bold", highlight=False)
     return console.export_svg(title=f"python run_study.py status --study {study}")
 
 

@@ -53,7 +53,7 @@ def ablate(
     )
     outcome = repeats_shown(output, repeats, changes)
     if outcome.stopped:
-        return show_stop(output, study, config, outcome)
+        return show_stop(output, study, outcome)
     with phases(output.console) as report:
         found = finish_ablation(ablation, repeats, outcome.trials, partial(report, "scoring"))
     table_file = repeats.folder.ablation.with_suffix(".md")

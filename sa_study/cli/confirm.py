@@ -62,7 +62,7 @@ def confirm(
     output.say(f"confirming {study}: {names}; {config.trials} runs in {root}")
     outcome = repeats_shown(output, repeats, changes)
     if outcome.stopped:
-        return show_stop(output, root, config, outcome)
+        return show_stop(output, root, outcome)
     with phases(output.console) as report:
         found = finish_confirmation(study, plan, repeats, outcome.trials, partial(report, "scoring"))
     output.end.print(confirmation_table(found))

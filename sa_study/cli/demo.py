@@ -31,15 +31,15 @@ def demo(
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.text import command
     from sa_study.study.folder import StudyFolder
+    from sa_study.study.summary import StudySummary
     from sa_study.tuning.launch.relaunch import Changes
 
     output = Output(quiet, as_json)
     if StudyFolder(study).config.exists():
-        config, outcome = resume_shown(output, study, Changes())
+        outcome = resume_shown(output, study, Changes())
     else:
-        config = _demo_study(output, study)
-        outcome = launch_shown(output, study, config)
-    if code := show_end(output, study, config, outcome, evaluated=True):
+        outcome = launch_shown(output, study, _demo_study(output, study))
+    if code := show_end(output, study, outcome, evaluated=True):
         return code
     with phases(output.console) as report:
         found = evaluate_study(study, None, reranked=True, baseline=True, report=report)
@@ -49,7 +49,7 @@ def demo(
         show_study(study, report=report)
     output.say(f"everything is in {study}; begin with its page: {write_page(study, None).path}")
     output.say(f"live and in the browser: {command('dashboard', '--study', study)}")
-    document = study_document(study, config, outcome.trials, outcome.about)
+    document = study_document(StudySummary.read(study))
     output.document({**document, "evaluations": found.evaluations})
     return 0
 

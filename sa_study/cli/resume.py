@@ -48,4 +48,4 @@ def resume(
         address=address,
         data_dir=data_dir.absolute() if data_dir else None,
     )
-    return show_end(output, study, *resume_shown(output, study, changes))
+    return show_end(output, study, resume_shown(output, study, changes))

@@ -38,7 +38,7 @@ def tune(
     config, output = options.config(), Output(quiet, as_json)
     if resume and (begun := StudyFolder(study).config).exists():
         changes = changes_from_options(StudyConfig.read(begun), config, given_options(context))
-        config, outcome = resume_shown(output, study, changes)
+        outcome = resume_shown(output, study, changes)
     else:
         outcome = launch_shown(output, study, config)
-    return show_end(output, study, config, outcome)
+    return show_end(output, study, outcome)

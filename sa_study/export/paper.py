@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sa_study.export.facts import Run, StudyFacts
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.terminal.study import cost_line
-from sa_study.study.records import BASELINE, count_states
-from sa_study.study.test_ledger import seen
+from sa_study.report.verdict import why_no_test_gain
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.search.samplers import sampler_spec
 from sa_study.tuning.stopping.schedulers import scheduler_spec
 
@@ -67,41 +67,41 @@ class Paper:
     cited: list[tuple[str, str]]
 
 
-def describe(facts: StudyFacts) -> Paper:
+def describe(study: StudySummary) -> Paper:
     """Puts together what there is to say of a study."""
-    groups, picks = _columns(facts)
-    best = [pick("best", facts.best) for pick in picks]
-    baseline = [pick("baseline", facts.baseline) for pick in picks]
-    rows = [(_label("best", facts.best), best)]
-    compared = facts.best is not facts.baseline
+    groups, picks = _columns(study)
+    best = [pick("best", study.winner) for pick in picks]
+    baseline = [pick("baseline", study.baseline) for pick in picks]
+    rows = [(_label("best", study.winner), best)]
+    compared = study.winner is not study.baseline
     if compared:
-        rows.append((_label("baseline", facts.baseline), baseline))
-        apart = {names.VALIDATION: facts.why_no_validation_difference}
-        stated = [not apart.get(kind, facts.why_no_test_difference) for kind, heads in groups for _ in heads]
+        rows.append((_label("baseline", study.baseline), baseline))
+        apart = {names.VALIDATION: _validation_apart(study)}
+        stated = [not apart.get(kind, _test_apart(study)) for kind, heads in groups for _ in heads]
         rows.append(("difference", list(map(_difference, best, baseline, stated))))
     return Paper(
-        name=facts.folder.root.name,
+        name=study.folder.root.name,
         groups=groups,
         rows=rows,
         difference=compared,
-        notes=_notes(facts),
-        settings=_settings(facts),
-        about=_about(facts),
-        cited=_cited(facts),
+        notes=_notes(study),
+        settings=_settings(study),
+        about=_about(study),
+        cited=_cited(study),
     )
 
 
-def _columns(facts: StudyFacts) -> tuple[list[tuple[str, tuple[str, ...]]], list[Any]]:
+def _columns(study: StudySummary) -> tuple[list[tuple[str, tuple[str, ...]]], list[Any]]:
     """The table's heads, and for each column what finds a run's value in it."""
     kinds = [names.VALIDATION]
-    kinds += [names.TEST] if facts.tests else []
-    kinds += [names.RERANKED] if any(test["reranked"] for test in facts.tests.values()) else []
+    kinds += [names.TEST] if study.current_evaluations else []
+    kinds += [names.RERANKED] if any(test["reranked"] for test in study.current_evaluations.values()) else []
 
     def picker(kind: str, figure: str) -> Any:
-        def pick(name: str, run: Run | None) -> float | None:
-            test: Mapping[str, Any] = facts.tests.get(name, {})
+        def pick(name: str, trial: TrialSummary | None) -> float | None:
+            test: Mapping[str, Any] = study.current_evaluations.get(name, {})
             if kind == names.VALIDATION:
-                return run.record.best.get(figure) if run else None
+                return trial.record.best.get(figure) if trial else None
             found = test.get("reranked") if kind == names.RERANKED else test
             return found[figure] if found else None
 
@@ -117,59 +117,72 @@ def _difference(one: float | None, other: float | None, stated: bool) -> float |
     return None if one is None or other is None or not stated else one - other
 
 
-def _label(name: str, run: Run | None) -> str:
-    if run is None:
+def _label(name: str, trial: TrialSummary | None) -> str:
+    if trial is None:
         return f"{name}: none yet"
-    unfinished = "" if run.trial.state.name == "COMPLETE" else f", {run.trial.state.name}"
-    won = "best = baseline" if name == "best" and run.trial.number == BASELINE else name
-    return f"{won} (trial {run.trial.number}{unfinished})"
+    unfinished = "" if trial.complete else f", {trial.state}"
+    won = "best = baseline" if name == "best" and trial.baseline else name
+    return f"{won} (trial {trial.number}{unfinished})"
 
 
-def _notes(facts: StudyFacts) -> list[str]:
+def _notes(study: StudySummary) -> list[str]:
     """What a reader must know to trust the figures."""
-    complete = sum(run.trial.state.name == "COMPLETE" for run in facts.runs)
+    complete = sum(trial.complete for trial in study.trials)
     notes = ["All figures in per cent, of each trial's best epoch; differences in points, before rounding."]
-    notes.append(f"{AP}." if not facts.tests else f"{AP}; {_TRAPEZOID}.")
-    if facts.best is None:
+    notes.append(f"{AP}." if not study.current_evaluations else f"{AP}; {_TRAPEZOID}.")
+    if study.winner is None:
         notes.append("No trial is complete yet.")
     elif complete > 1:
         notes.append(
-            f"The best was chosen by {names.heading(facts.config.metric, names.VALIDATION)} among {complete} "
+            f"The best was chosen by {names.heading(study.config.metric, names.VALIDATION)} among {complete} "
             "complete trials, so its validation figures are optimistic."
         )
     for where, reason in (
-        ("validation", facts.why_no_validation_difference),
-        ("test", facts.why_no_test_difference),
+        ("validation", _validation_apart(study)),
+        ("test", _test_apart(study)),
     ):
         if reason:
             notes.append(f"No difference of {where} figures is stated: {reason}.")
-    if "best" in facts.tests:
+    if "best" in study.current_evaluations:
         notes.append(
-            f"Test set: {image_counts(facts.tests)}; it played no part in the choice. "
-            f"{seen(facts.folder).sentence}"
+            f"Test set: {image_counts(study.current_evaluations)}; it played no part in the choice. "
+            f"{study.ledger.sentence}"
         )
-    elif facts.best:
+    elif study.winner:
         notes.append("The best was not evaluated on the test set.")
     notes += [
         f"{path.name} is of an earlier winner, so it is left out; run 'evaluate' again."
-        for path in facts.stale
+        for name, path in study.folder.evaluation_files.items()
+        if name in study.evaluations and name not in study.current_evaluations
     ]
     return notes
 
 
-def _settings(facts: StudyFacts) -> list[tuple[str, str, str, str]]:
-    def value(run: Run | None, name: str) -> str:
-        found = run.trial.params.get(name) if run else None
+def _validation_apart(study: StudySummary) -> str:
+    """Why the validation figures must not be subtracted; empty where they may."""
+    if study.winner is None or study.baseline is None or study.same_identities(study.winner, study.baseline):
+        return ""
+    return "they are of different held-out identities"
+
+
+def _test_apart(study: StudySummary) -> str:
+    """Why the test figures must not be subtracted; empty where they may, or where there are not two."""
+    return why_no_test_gain(study) if len(study.current_evaluations) > 1 else ""
+
+
+def _settings(study: StudySummary) -> list[tuple[str, str, str, str]]:
+    def value(trial: TrialSummary | None, name: str) -> str:
+        found = trial.params.get(name) if trial else None
         return "–" if found is None else f"{found:.4g}" if isinstance(found, float) else str(found)
 
     return [
-        (name, parameter.describe(), value(facts.best, name), value(facts.baseline, name))
-        for name, parameter in facts.config.space.search.items()
+        (name, parameter.describe(), value(study.winner, name), value(study.baseline, name))
+        for name, parameter in study.config.space.search.items()
     ]
 
 
-def _about(facts: StudyFacts) -> list[tuple[str, str]]:
-    config, space = facts.config, facts.config.space
+def _about(study: StudySummary) -> list[tuple[str, str]]:
+    config, space = study.config, study.config.space
     fixed = space.settings({})
     fold = f", fold {fixed.fold}" if fixed.fold else ""
     scheduler, spec = space.scheduler, scheduler_spec(space.scheduler)
@@ -179,9 +192,9 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
     if spec.rule == "halving":
         stopping += f", reduction factor {scheduler.reduction_factor:g}"
     second = f"; {config.minimize}, minimised" if config.minimize else ""
-    launch = _mapping(facts.provenance["launches"][-1]) if facts.provenance["launches"] else {}
+    launch = _mapping(study.provenance["launches"][-1]) if study.provenance["launches"] else {}
     return [
-        ("trials", _states(facts)),
+        ("trials", _states(study)),
         (
             "objective",
             f"{names.heading(config.metric, names.VALIDATION)} of the best epoch, maximised{second}",
@@ -197,17 +210,17 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
             f"{sampler_spec(space.sampler).title}, seed {config.seed}; trial 0 is the baseline",
         ),
         ("early stopping", stopping),
-        ("cost", cost_line(facts.trials, facts.about)),
+        ("cost", cost_line(study)),
         ("hardware", _hardware(launch)),
         ("software", _software(launch)),
-        ("training images", f"SHA-256 {facts.provenance['data_fingerprint'][:16]}…"),
+        ("training images", f"SHA-256 {study.provenance['data_fingerprint'][:16]}…"),
     ]
 
 
-def _states(facts: StudyFacts) -> str:
-    counts = count_states(facts.trials)
+def _states(study: StudySummary) -> str:
+    counts = study.states
     said = [f"{counts[state]} {word}" for state, word in _WORDS.items() if state in counts]
-    return f"{len(facts.runs)} of {facts.config.goal}" + (f": {', '.join(said)}" if said else "")
+    return f"{len(study.trials)} of {study.config.goal}" + (f": {', '.join(said)}" if said else "")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -231,11 +244,11 @@ def _software(launch: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "not known"
 
 
-def _cited(facts: StudyFacts) -> list[tuple[str, str]]:
+def _cited(study: StudySummary) -> list[tuple[str, str]]:
     """What the study used."""
-    config, space = facts.config, facts.config.space
+    config, space = study.config, study.config.space
     market = "market-1501" in str(config.data_dir).lower() or any(
-        test["queries"] == _MARKET_QUERIES for test in facts.tests.values()
+        test["queries"] == _MARKET_QUERIES for test in study.current_evaluations.values()
     )
     erasing = max(space.possible("random_erasing")) > 0
     sampler, scheduler = sampler_spec(space.sampler), scheduler_spec(space.scheduler)
@@ -248,6 +261,6 @@ def _cited(facts: StudyFacts) -> list[tuple[str, str]]:
         ("Ray Tune", "liaw2018tune"),
         *([(scheduler.title, scheduler.citation)] if scheduler.citation else []),
     ]
-    if any(test["reranked"] for test in facts.tests.values()):
+    if any(test["reranked"] for test in study.current_evaluations.values()):
         used.append(("re-ranking", "zhong2017reranking"))
     return [*used, *([("random erasing", "zhong2020random")] if erasing else [])]

@@ -13,7 +13,7 @@ from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import PhaseCallback
 
 if TYPE_CHECKING:
-    from sa_study.export.facts import StudyFacts
+    from sa_study.study.summary import StudySummary
 
 FORMATS = {
     "onnx": "the feature network for ONNX Runtime",
@@ -75,19 +75,20 @@ def export_study(root: Path, out: Path | None, formats: str | None, report: Phas
         ConfigError: A format is not known, or its packages are not installed.
         RunFailed: An exported network does not compute what it should.
     """
-    from sa_study.export.facts import read_study
+    from sa_study.study.summary import StudySummary
 
     chosen = parse_formats(formats)
-    facts = read_study(root)
-    exported = Exported((out or facts.folder.root / "export").absolute())
-    chosen = _possible(chosen, facts, exported, asked=formats is not None)
+    study = StudySummary.read(root)
+    study.require_whole()
+    exported = Exported((out or study.folder.root / "export").absolute())
+    chosen = _possible(chosen, study, exported, asked=formats is not None)
     with new_export(exported.out) as folder:
         if networks := [name for name in chosen if name in NETWORK_FORMATS]:
-            _export_best(facts, networks, folder, exported, report)
+            _export_best(study, networks, folder, exported, report)
         if "trials" in chosen:
-            _export_tables(facts, folder / "trials", exported)
+            _export_tables(study, folder / "trials", exported)
         if "markdown" in chosen:
-            _export_paper(facts, folder / "paper")
+            _export_paper(study, folder / "paper")
         _count(folder, exported)
     return exported
 
@@ -122,10 +123,10 @@ def export_weights(
     return exported
 
 
-def _possible(chosen: list[str], facts: StudyFacts, exported: Exported, *, asked: bool) -> list[str]:
+def _possible(chosen: list[str], study: StudySummary, exported: Exported, *, asked: bool) -> list[str]:
     """The formats that can be had; one that was asked for by name and cannot is an error."""
-    if facts.best is None and any(name in NETWORK_FORMATS for name in chosen):
-        line = f"{facts.folder.root}: no trial is complete, so there is no network to export"
+    if study.winner is None and any(name in NETWORK_FORMATS for name in chosen):
+        line = f"{study.folder.root}: no trial is complete, so there is no network to export"
         if asked:
             raise StudyFolderError(f"{line}; --formats trials,markdown gives the rest")
         exported.notes.append(line)
@@ -148,31 +149,28 @@ def _with_onnx(chosen: list[str], exported: Exported, *, asked: bool) -> list[st
 
 
 def _export_best(
-    facts: StudyFacts, formats: Sequence[str], folder: Path, exported: Exported, report: PhaseCallback
+    study: StudySummary, formats: Sequence[str], folder: Path, exported: Exported, report: PhaseCallback
 ) -> None:
     from sa_study.export.bundle import write_networks
     from sa_study.metrics import names
-    from sa_study.study.storage import Storage
-    from sa_study.study.test_ledger import seen
     from sa_study.study.winner import keep_weights
     from sa_study.training.evaluate import load_network
 
-    best = facts.best
+    best = study.winner
     assert best is not None
     kept = folder / "best.pt"
-    if facts.folder.best_weights.is_file():
-        shutil.copyfile(facts.folder.best_weights, kept)  # used if it is the winner's
-    storage = Storage.of_study(facts.folder, facts.config.storage_path)
-    keep_weights(best.trial, facts.config, storage, kept)
-    metric = facts.config.metric
+    if study.folder.best_weights.is_file():
+        shutil.copyfile(study.folder.best_weights, kept)  # used if it is the winner's
+    keep_weights(study, best, kept)
+    metric = study.config.metric
     source = {
-        "study": facts.folder.root.name,
-        "trial": best.trial.number,
-        "epoch": int(best.record.best[names.EPOCH]),
-        f"{names.VALIDATION} {metric}": best.record.best[metric],
-        **(_test_figures(facts.tests["best"]) if "best" in facts.tests else {}),
-        **({"test set": sentence} if (sentence := seen(facts.folder).sentence) else {}),
-        "training images (SHA-256)": facts.provenance["data_fingerprint"],
+        "study": study.folder.root.name,
+        "trial": best.number,
+        "epoch": best.best_epoch,
+        f"{names.VALIDATION} {metric}": best.score,
+        **(_test_figures(study.current_evaluations["best"]) if "best" in study.current_evaluations else {}),
+        **({"test set": sentence} if (sentence := study.ledger.sentence) else {}),
+        "training images (SHA-256)": study.provenance["data_fingerprint"],
     }
     exported.differences = write_networks(load_network(kept, {}), source, formats, folder / "network", report)
     kept.unlink()
@@ -188,18 +186,18 @@ def _test_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _export_tables(facts: StudyFacts, folder: Path, exported: Exported) -> None:
+def _export_tables(study: StudySummary, folder: Path, exported: Exported) -> None:
     from sa_study.export.epochs import read_epochs
     from sa_study.export.tabular import describe_columns, write_csv, write_parquet
     from sa_study.export.trials import EPOCH_COLUMNS, epoch_rows, trial_columns, trial_rows
 
     folder.mkdir()
-    epochs, missing = read_epochs(facts.folder, facts.config)
-    if missing and any(run.record.epochs_run for run in facts.runs):
+    epochs, missing = read_epochs(study.folder, study.config)
+    if missing and any(trial.record.epochs_run for trial in study.trials):
         exported.notes.append(f"{missing}: of most epochs only the score is known, from the database")
     tables = {
-        "trials": (trial_columns(facts.config), trial_rows(facts)),
-        "epochs": (EPOCH_COLUMNS, epoch_rows(facts, epochs)),
+        "trials": (trial_columns(study.config), trial_rows(study)),
+        "epochs": (EPOCH_COLUMNS, epoch_rows(study, epochs)),
     }
     for name, (columns, rows) in tables.items():
         write_csv(folder / f"{name}.csv", columns, rows)
@@ -208,13 +206,13 @@ def _export_tables(facts: StudyFacts, folder: Path, exported: Exported) -> None:
     (folder / "README.md").write_text(about, encoding="utf-8")
 
 
-def _export_paper(facts: StudyFacts, folder: Path) -> None:
+def _export_paper(study: StudySummary, folder: Path) -> None:
     from sa_study.export.citations import bibtex
     from sa_study.export.markup import to_latex, to_markdown
     from sa_study.export.paper import describe
 
     folder.mkdir()
-    paper = describe(facts)
+    paper = describe(study)
     references = bibtex([key for _, key in paper.cited])
     for name, text in (
         ("table.md", to_markdown(paper)),

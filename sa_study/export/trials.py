@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sa_study.export.facts import Run, StudyFacts
 from sa_study.export.tabular import Column
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import BASELINE, pareto_front, step_of
+from sa_study.study.records import step_of
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 
 _BEFORE = (
     Column("trial", "integer", "number of the trial, from 0"),
@@ -67,23 +68,22 @@ def trial_columns(config: StudyConfig) -> list[Column]:
     return [*_BEFORE, *searched, *_FIGURES, *_COST, *_END]
 
 
-def trial_rows(facts: StudyFacts) -> list[list[Any]]:
+def trial_rows(study: StudySummary) -> list[list[Any]]:
     """A row a trial, in the order of `trial_columns`; where a trial has no value there is None."""
-    front = [trial.number for trial in pareto_front(facts.trials)] if facts.config.minimize else None
     rows = []
-    for run in facts.runs:
-        trial, record = run.trial, run.record
+    for trial in study.trials:
+        record = trial.record
         begun = bool(record.epochs_run)
         values = [
             trial.number,
-            trial.state.name,
-            trial.number == BASELINE,
-            run is facts.best,
-            None if front is None else trial.number in front,
-            *(_of_kind(_kind(p), trial.params.get(name)) for name, p in facts.config.space.search.items()),
-            run.settings.epochs,
+            trial.state,
+            trial.baseline,
+            trial is study.winner,
+            trial in study.front if study.config.minimize else None,
+            *(_of_kind(_kind(p), trial.params.get(name)) for name, p in study.config.space.search.items()),
+            trial.epochs,
             record.epoch,
-            int(record.best[names.EPOCH]) if record.best else None,
+            trial.best_epoch,
             *(record.best.get(name) for name in names.RANKING),
             *(record.best.get(name) for ends in names.INTERVALS.values() for name in ends),
             record.epochs_run,
@@ -91,36 +91,37 @@ def trial_rows(facts: StudyFacts) -> list[list[Any]]:
             record.gpu_seconds,
             record.cost if begun else None,
             record.latency if begun else None,
-            run.settings.accumulate,
+            study.settings(trial).accumulate,
             record.stopped,
             record.failure or None,
             "; ".join(record.notes) or None,
-            trial.datetime_start,
-            trial.datetime_complete,
+            trial.start,
+            trial.end,
         ]
         rows.append(values)
     return rows
 
 
-def epoch_rows(facts: StudyFacts, epochs: Epochs) -> list[list[Any]]:
+def epoch_rows(study: StudySummary, epochs: Epochs) -> list[list[Any]]:
     """A row for each figure of each epoch that counts, in the order of `EPOCH_COLUMNS`."""
     rows: list[list[Any]] = []
-    for run in facts.runs:
-        found, schedule = epochs.get(run.trial.number, {}), run.settings.epochs
-        for epoch in range(1, run.record.epoch + 1):
-            figures = found.get(epoch) or _known(run, epoch, facts.config.metric)
-            head = [run.trial.number, epoch, schedule, run.settings.progress(epoch)]
+    for trial in study.trials:
+        found = epochs.get(trial.number, {})
+        for epoch in range(1, trial.record.epoch + 1):
+            progress = 100 * epoch / trial.epochs
+            figures = found.get(epoch) or _known(trial, epoch, progress)
+            head = [trial.number, epoch, trial.epochs, progress]
             rows += [[*head, name, value] for name, value in figures.items()]
     return rows
 
 
-def _known(run: Run, epoch: int, metric: str) -> dict[str, float]:
+def _known(trial: TrialSummary, epoch: int, progress: float) -> dict[str, float]:
     """What the database alone knows of an epoch: the score of each, all figures of the best and the last."""
-    for figures in (run.record.best, run.record.last):
+    for figures in (trial.record.best, trial.record.last):
         if figures.get(names.EPOCH) == epoch:
             return {name: value for name, value in figures.items() if is_figure(name)}
-    value = run.trial.intermediate_values.get(step_of(run.settings.progress(epoch)))
-    return {} if value is None else {metric: value}
+    scores = {step_of(share): value for share, value in trial.curve}
+    return {trial.metric: scores[step]} if (step := step_of(progress)) in scores else {}
 
 
 def is_figure(name: str) -> bool:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import why_not_comparable
-from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
-from sa_study.study.records import same_validation
+from sa_study.report.terminal.console import percent
+from sa_study.study.evaluations import ConfirmationSummary
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 
 FEW_TRIALS = 5
 """With fewer complete trials even a large gain rests on little."""
@@ -55,46 +57,58 @@ class Gain:
     high: float | None = None
 
 
-def judge(study: StudyView) -> Judgement:
+def headline(study: StudySummary) -> str:
+    """Who won, beside the baseline, in a sentence."""
+    winner, baseline, lead = study.winner, study.baseline, validation_lead(study)
+    if winner is None:
+        return _no_winner(study)
+    won = f"won: {names.heading(study.config.metric, names.VALIDATION)} {percent(winner.score)} %"
+    if winner.baseline:
+        return f"The baseline {won}. No complete trial beats it."
+    text = f"Trial {winner.number} {won}"
+    if baseline is None or baseline.score is None:
+        return f"{text}; the baseline has no score to compare with."
+    if lead is None:
+        return f"{text}; the baseline was scored on other identities, so there is no difference to state."
+    scored = f"{percent(baseline.score)} %" + ("" if baseline.complete else ", not complete")
+    return f"{text}, {100 * lead:+.1f} points over the paper’s baseline ({scored})."
+
+
+def judge(study: StudySummary) -> Judgement:
     """Judges a study's gain over its baseline."""
-    if study.best is None or study.best.score is None:
+    if study.winner is None or study.winner.score is None:
         return Judgement("There is nothing to trust yet", "unknown")
-    if study.trust.confirmed is not None:
-        return _by_confirmation(study, study.trust.confirmed)
-    if study.best.baseline:
+    if study.confirmation is not None:
+        return _by_confirmation(study.winner, study.confirmation)
+    if study.winner.baseline:
         return Judgement("The search has found nothing better than the baseline", "fair")
-    return _by_test_set(study) or _by_chance(study, study.best)
+    return _by_test_set(study) or _by_chance(study, study.winner)
 
 
-def validation_lead(study: StudyView) -> float | None:
+def validation_lead(study: StudySummary) -> float | None:
     """The winner's score less the baseline's, 0 where the baseline won.
 
     Returns:
         None where there are not two scores on the same identities.
     """
-    winner, baseline = study.best, study.baseline
+    winner, baseline = study.winner, study.baseline
     if winner is None or baseline is None:
         return None
-    if winner.score is None or baseline.score is None or not same_identities(study, winner, baseline):
+    if winner.score is None or baseline.score is None or not study.same_identities(winner, baseline):
         return None
     return winner.score - baseline.score
 
 
-def same_identities(study: StudyView, one: TrialView, other: TrialView) -> bool:
-    """Whether two trials were scored on the same held-out identities."""
-    return same_validation(study.config.space, one.params, other.params)
-
-
-def why_no_test_gain(study: StudyView) -> str:
+def why_no_test_gain(study: StudySummary) -> str:
     """Why the test figures must not be subtracted; empty where they may, or where there are not two."""
     if not {"best", "baseline"} <= set(study.evaluations):
         return ""
     return why_not_comparable(study.evaluations["best"], study.evaluations["baseline"])
 
 
-def test_gain(study: StudyView) -> Gain | None:
+def test_gain(study: StudySummary) -> Gain | None:
     """The winner's gain on the test set; None where one of both is not known, or they cannot be compared."""
-    if not {"best", "baseline"} <= set(study.evaluations) or not evaluates_winner(study):
+    if not {"best", "baseline"} <= set(study.evaluations) & set(study.current_evaluations):
         return None
     if why_no_test_gain(study):
         return None
@@ -106,7 +120,7 @@ def test_gain(study: StudyView) -> Gain | None:
     return Gain(mean, found.low, found.high) if found else Gain(mean)
 
 
-def epoch_noise(study: StudyView) -> float | None:
+def epoch_noise(study: StudySummary) -> float | None:
     """How far scores move from one epoch to the next late in the schedule, the median; None if not known."""
     steps = []
     for trial in study.complete:
@@ -115,7 +129,7 @@ def epoch_noise(study: StudyView) -> float | None:
     return statistics.median(steps) if len(steps) >= _MIN_STEPS else None
 
 
-def lead_by_chance(study: StudyView) -> float | None:
+def lead_by_chance(study: StudySummary) -> float | None:
     """By how much the best of so many equally good trials would lead by chance; None where that is not known.
 
     The median difference of two epochs is 0.67 · √2 of one's deviation: about the deviation itself. The best
@@ -127,18 +141,29 @@ def lead_by_chance(study: StudyView) -> float | None:
     return noise * math.sqrt(2 * math.log(trials))
 
 
-def _by_confirmation(study: StudyView, better: bool) -> Judgement:
+def _no_winner(study: StudySummary) -> str:
+    if not study.trials:
+        return "No trial has begun yet."
+    failed = study.states.get("FAIL", 0)
+    if failed and failed == len(study.trials):
+        return f"All {failed} trials failed: there is no winner." if failed > 1 else "The only trial failed."
+    return "No trial is complete yet."
+
+
+def _by_confirmation(winner: TrialSummary, found: ConfirmationSummary) -> Judgement:
     """What retraining with new seeds and identities says, which weighs more than any rule of thumb."""
-    said = study.trust.verdict.rstrip(".")
-    if study.winner not in study.trust.tried:
-        text = f"Trial {study.winner} is not confirmed: confirm did not retrain it. It said: {said}"
+    said = found.verdict.rstrip(".")
+    if winner.number not in found.trials:
+        text = f"Trial {winner.number} is not confirmed: confirm did not retrain it. It said: {said}"
         return Judgement(text, "poor")
-    if not study.trust.ended:
+    if not found.ended:
         return Judgement(f"Not confirmed yet: the runs of confirm have not all ended. So far: {said}", "fair")
-    return Judgement(f"Confirmed: {said}", "good") if better else Judgement(f"Not confirmed: {said}", "poor")
+    if not found.better:
+        return Judgement(f"Not confirmed: {said}", "poor")
+    return Judgement(f"Confirmed: {said}", "good")
 
 
-def _by_test_set(study: StudyView) -> Judgement | None:
+def _by_test_set(study: StudySummary) -> Judgement | None:
     """What the test set says against the gain; None where it says nothing against it."""
     gain = test_gain(study)
     if gain is None or gain.mean > 0:
@@ -146,7 +171,7 @@ def _by_test_set(study: StudyView) -> Judgement | None:
     return Judgement("The test set does not confirm the gain over the baseline", "poor")
 
 
-def _by_chance(study: StudyView, winner: TrialView) -> Judgement:
+def _by_chance(study: StudySummary, winner: TrialSummary) -> Judgement:
     lead, chance, few = validation_lead(study), lead_by_chance(study), len(study.complete) < FEW_TRIALS
     if lead is None:
         return Judgement(f"The gain cannot be judged: {_no_lead(study, winner)}", "unknown")
@@ -172,18 +197,19 @@ def _by_chance(study: StudyView, winner: TrialView) -> Judgement:
     return Judgement("The gain is clear on validation; the test set does not settle it", "fair")
 
 
-def _no_lead(study: StudyView, winner: TrialView) -> str:
+def _no_lead(study: StudySummary, winner: TrialSummary) -> str:
     baseline = study.baseline
     if baseline is None or baseline.score is None:
         return "the baseline has no score"
     return "the baseline was scored on other identities"
 
 
-def _intervals_overlap_widely(study: StudyView, winner: TrialView) -> bool:
+def _intervals_overlap_widely(study: StudySummary, winner: TrialSummary) -> bool:
     """Whether one of both scores lies in the other's interval; False where none was recorded."""
     baseline = study.baseline
     if baseline is None or winner.score is None or baseline.score is None:
         return False
-    low_end, high_end = names.INTERVALS[study.config.metric]
-    low, high = winner.figures.get(low_end), baseline.figures.get(high_end)
-    return (low is not None and baseline.score >= low) or (high is not None and winner.score <= high)
+    return bool(
+        (winner.interval and baseline.score >= winner.interval[0])
+        or (baseline.interval and winner.score <= baseline.interval[1])
+    )

@@ -40,6 +40,11 @@ class StudyFolder:
         self.baseline_weights = self.root / "baseline.pt"
         self.baseline_evaluation = self.root / "baseline_evaluation.json"
 
+    @property
+    def evaluation_files(self) -> dict[str, Path]:
+        """Where the evaluations on the study's own test set lie: `best` and `baseline`."""
+        return {"best": self.evaluation, "baseline": self.baseline_evaluation}
+
     @classmethod
     def free(cls, root: Path) -> StudyFolder:
         """A folder in which a new study can be made; nothing is written yet.

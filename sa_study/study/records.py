@@ -202,28 +202,8 @@ def objectives(record: TrialRecord, metric: str, minimize: str | None) -> list[f
     return [record.best[metric], *([second[minimize]] if minimize else [])]
 
 
-def pareto_front(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """The completed trials that no other beats in both objectives, the greatest score first."""
-    complete = [t for t in trials if t.state == TrialState.COMPLETE and len(t.values) > 1]
-    front: list[FrozenTrial] = []
-    for trial in sorted(complete, key=lambda trial: (-trial.values[0], trial.values[1], trial.number)):
-        if not front or trial.values[1] < front[-1].values[1]:
-            front.append(trial)
-    return front
-
-
 def choose_winner(trials: list[FrozenTrial], metric: str) -> FrozenTrial | None:
     """The completed trial with the greatest score, the earlier of equals; None while none is complete."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     scored = [trial for trial in complete if score(trial, metric) is not None]
     return max(scored, key=lambda trial: (score(trial, metric) or 0.0, -trial.number), default=None)
-
-
-def count_states(trials: list[FrozenTrial]) -> dict[str, Any]:
-    """Number of trials in each of Optuna's states, without those that are not there."""
-    states = [trial.state.name for trial in trials]
-    return {
-        name: states.count(name)
-        for name in ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
-        if name in states
-    }

@@ -9,11 +9,10 @@ from typing import Any
 
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.own_images import is_own_test_set
-from sa_study.study.records import BASELINE, read_record
-from sa_study.study.storage import Storage
+from sa_study.study.records import BASELINE
+from sa_study.study.summary import StudySummary
 from sa_study.study.test_ledger import Seen, begin_look, seen
 from sa_study.study.winner import keep_weights, keep_winner
 from sa_study.training.evaluate import evaluate, evaluation_file, load_network, load_test_images
@@ -62,16 +61,15 @@ def evaluate_study(
         require_place(path)
     seen(folder)  # a damaged ledger is named before anything is written
     dataset = config.dataset(data_dir, TEST_SPLITS)
-    trials = read_trials(folder)
-    winner = keep_winner(folder, config, trials)
+    study = StudySummary.read(root)
+    winner = keep_winner(study)
     if winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
     files, networks = {"best": folder.evaluation}, {"best": load_network(folder.best_weights, {})}
     if baseline:
-        if not read_record(trials[BASELINE]).best:
+        if study.baseline is None or not study.baseline.record.best:
             raise RunFailed(f"{root}: the baseline (trial {BASELINE}) has no checkpoint to evaluate")
-        storage = Storage.of_study(folder, config.storage_path)
-        keep_weights(trials[BASELINE], config, storage, folder.baseline_weights)
+        keep_weights(study, study.baseline, folder.baseline_weights)
         files["baseline"] = folder.baseline_evaluation
         networks["baseline"] = load_network(folder.baseline_weights, {})
     images = load_test_images(dataset, config.space.settings(winner.params), report)

@@ -6,19 +6,19 @@ import shlex
 from pathlib import Path
 
 from sa_study.report.page.text import plain
-from sa_study.report.page.view import StudyView
+from sa_study.report.page.view import PageStudy
 
 
-def commands(study: StudyView) -> list[tuple[str, str]]:
+def commands(study: PageStudy) -> list[tuple[str, str]]:
     """What each command does, and the command."""
-    root, data = study.root, study.config.data_dir
+    root, data = study.folder.root, study.config.data_dir
     found = []
     if not study.driver and study.ended < study.config.goal:
         found.append(("Go on where it was stopped", _run("resume", "--study", root)))
     elif not study.driver:
         more = str(max(study.config.trials, 1) * 2)
         found.append(("Extend it by as many trials again", _run("resume", "--study", root, "--trials", more)))
-    if study.best is not None:
+    if study.winner is not None:
         best = root / "best.yaml"
         again = _run("train", "--config", best, "--data-dir", data, "--out", "runs/again")
         other = _run("train", "--config", best, "--data-dir", data, "--out", "runs/seed1", "--set", "seed=1")

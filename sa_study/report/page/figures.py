@@ -13,8 +13,9 @@ import plotly.graph_objects as go
 
 from sa_study.metrics import names
 from sa_study.report.page.palette import STATES, colour
-from sa_study.report.page.text import finite, for_plot, setting
-from sa_study.report.page.view import StudyView, TrialView
+from sa_study.report.page.text import for_plot, setting
+from sa_study.report.page.view import PageStudy
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs
 
 _SYMBOLS = {"COMPLETE": "circle", "PRUNED": "circle-open", "RUNNING": "diamond-open"}
@@ -25,35 +26,35 @@ def in_percent(values: Iterable[float | None]) -> list[float | None]:
     return [None if value is None else round(100 * value, 3) for value in values]
 
 
-def axis_title(study: StudyView, split: str = "") -> str:
+def axis_title(study: PageStudy, split: str = "") -> str:
     """The title of an axis of the study's metric."""
     return f"{names.heading(study.config.metric, split)}, %"
 
 
-def hover_text(study: StudyView, trial: TrialView) -> str:
+def hover_text(study: PageStudy, trial: TrialSummary) -> str:
     """What the pointer shows of a trial, over several lines; the study's own text is escaped."""
-    name = f"<b>trial {trial.number}</b>" + (", winner" if trial.number == study.winner else "")
+    name = f"<b>trial {trial.number}</b>" + (", winner" if trial is study.winner else "")
     name += ", baseline" if trial.baseline else ""
     lines = [f"{name}: {STATES.get(trial.state, trial.state)}"]
     if trial.score is not None:
         metric = names.heading(study.config.metric)
         lines.append(f"{metric} {100 * trial.score:.1f} % at epoch {trial.best_epoch}")
-    if trial.failure:
-        lines.append(for_plot(trial.failure[:90]))
+    if trial.record.failure:
+        lines.append(for_plot(trial.record.failure[:90]))
     lines += [f"{for_plot(name)} = {for_plot(setting(value))}" for name, value in trial.params.items()]
     return "<br>".join(lines)
 
 
-def scored(study: StudyView) -> dict[str, list[TrialView]]:
+def scored(study: PageStudy) -> dict[str, list[TrialSummary]]:
     """Trials with a score by state, the winner and the baseline apart; empty ones left out."""
     known = [trial for trial in study.trials if trial.score is not None]
-    special = {study.winner, 0}
+    rest = [trial for trial in known if not trial.baseline and trial is not study.winner]
     groups = {
-        state: [trial for trial in known if trial.state == state and trial.number not in special]
+        state: [trial for trial in rest if trial.state == state]
         for state in ("PRUNED", "FAIL", "RUNNING", "COMPLETE")
     }
-    groups["baseline"] = [trial for trial in known if trial.baseline and trial.number != study.winner]
-    groups["winner"] = [trial for trial in known if trial.number == study.winner]
+    groups["baseline"] = [trial for trial in known if trial.baseline and trial is not study.winner]
+    groups["winner"] = [trial for trial in known if trial is study.winner]
     return {name: trials for name, trials in groups.items() if trials}
 
 
@@ -69,7 +70,7 @@ def marker(group: str) -> dict[str, Any]:
     }
 
 
-def history(study: StudyView) -> go.Figure | None:
+def history(study: PageStudy) -> go.Figure | None:
     """Scores in the order of the trials, and the best complete one so far."""
     if not any(trial.score is not None for trial in study.trials):
         return None
@@ -113,7 +114,7 @@ def history(study: StudyView) -> go.Figure | None:
     return figure
 
 
-def _baseline_line(figure: go.Figure, study: StudyView) -> None:
+def _baseline_line(figure: go.Figure, study: PageStudy) -> None:
     baseline = study.baseline
     if baseline is not None and baseline.score is not None:
         figure.add_hline(
@@ -121,16 +122,16 @@ def _baseline_line(figure: go.Figure, study: StudyView) -> None:
         )
 
 
-def curves(study: StudyView) -> go.Figure | None:
+def curves(study: PageStudy) -> go.Figure | None:
     """Learning curves over the share of each trial's own schedule, the rungs, and where trials stopped."""
     drawn = [trial for trial in study.trials if trial.curve]
     if not drawn:
         return None
     figure = go.Figure()
-    special = {study.winner, 0}
-    groups = {state: [t for t in drawn if t.state == state and t.number not in special] for state in STATES}
-    groups["baseline"] = [t for t in drawn if t.baseline and t.number != study.winner]
-    groups["winner"] = [t for t in drawn if t.number == study.winner]
+    rest = [trial for trial in drawn if not trial.baseline and trial is not study.winner]
+    groups = {state: [trial for trial in rest if trial.state == state] for state in STATES}
+    groups["baseline"] = [t for t in drawn if t.baseline and t is not study.winner]
+    groups["winner"] = [t for t in drawn if t is study.winner]
     for group, trials in groups.items():
         if trials:
             figure.add_scatter(**_curves_of(group, trials, names.heading(study.config.metric)))
@@ -164,7 +165,7 @@ def curves(study: StudyView) -> go.Figure | None:
     return figure
 
 
-def _curves_of(group: str, trials: Sequence[TrialView], metric: str) -> dict[str, Any]:
+def _curves_of(group: str, trials: Sequence[TrialSummary], metric: str) -> dict[str, Any]:
     """All curves of a group as one line with gaps: hundreds of lines of their own would be slow."""
     x: list[float | None] = []
     y: list[float | None] = []
@@ -194,13 +195,13 @@ def _curves_of(group: str, trials: Sequence[TrialView], metric: str) -> dict[str
     }
 
 
-def front(study: StudyView) -> go.Figure | None:
+def front(study: PageStudy) -> go.Figure | None:
     """Both objectives of a study that has two."""
-    known = [trial for trial in study.trials if trial.complete and finite(trial.second) is not None]
+    known = [trial for trial in study.trials if trial.complete and trial.second is not None]
     if not study.config.minimize or not known:
         return None
     figure = go.Figure()
-    line = sorted((t for t in known if t.number in study.front), key=lambda trial: trial.second or 0)
+    line = sorted((t for t in known if t in study.front), key=lambda trial: trial.second or 0)
     figure.add_scatter(
         x=[trial.second for trial in line],
         y=in_percent(trial.score for trial in line),
@@ -210,9 +211,9 @@ def front(study: StudyView) -> go.Figure | None:
         hoverinfo="skip",
     )
     parts = {
-        "COMPLETE": [trial for trial in known if trial.number not in study.front and not trial.baseline],
+        "COMPLETE": [trial for trial in known if trial not in study.front and not trial.baseline],
         "winner": line,
-        "baseline": [trial for trial in known if trial.baseline and trial.number not in study.front],
+        "baseline": [trial for trial in known if trial.baseline and trial not in study.front],
     }
     for group, trials in parts.items():
         if trials:

@@ -15,11 +15,11 @@ from sa_study.report.page.importance import LEAST, Cube, Importance, Sample, sam
 from sa_study.report.page.palette import RAMP
 from sa_study.report.page.surface import Array, fit_surface
 from sa_study.report.page.text import for_plot
-from sa_study.report.page.view import StudyView
+from sa_study.report.page.view import PageStudy
 from sa_study.settings.space import Parameter
 
 
-def contour_axes(study: StudyView, found: Sequence[Importance]) -> tuple[str, str] | None:
+def contour_axes(study: PageStudy, found: Sequence[Importance]) -> tuple[str, str] | None:
     """The two numbers to draw over each other: lr and dropout where both are searched, else what mattered."""
     search = Cube(study).search
     numbers = [name for name, parameter in search.items() if parameter.kind != "categorical"]
@@ -30,13 +30,13 @@ def contour_axes(study: StudyView, found: Sequence[Importance]) -> tuple[str, st
     return (best[0], best[1]) if len(best) > 1 else None
 
 
-def contour_sample(study: StudyView) -> Sample | None:
+def contour_sample(study: PageStudy) -> Sample | None:
     """The final scores where enough trials are complete, else what all trials had at the first rung."""
     usable = [sample for sample in samples(study) if len(sample.values) >= LEAST]
     return usable[0] if usable else None
 
 
-def contour(study: StudyView, found: Sequence[Importance]) -> go.Figure | None:
+def contour(study: PageStudy, found: Sequence[Importance]) -> go.Figure | None:
     """The metric over two settings, drawn only where trials are near."""
     axes, sample = contour_axes(study, found), contour_sample(study)
     if axes is None or sample is None:
@@ -66,8 +66,8 @@ def contour(study: StudyView, found: Sequence[Importance]) -> go.Figure | None:
     return figure
 
 
-def _dots(study: StudyView, sample: Sample, places: Array) -> dict[str, Any]:
-    won = [trial.number == study.winner for trial in sample.trials]
+def _dots(study: PageStudy, sample: Sample, places: Array) -> dict[str, Any]:
+    won = [trial is study.winner for trial in sample.trials]
     return {
         "x": [round(float(v), 4) for v in places[:, 0]],
         "y": [round(float(v), 4) for v in places[:, 1]],

@@ -14,8 +14,9 @@ from sa_study.report.page.figures import axis_title, hover_text, in_percent, mar
 from sa_study.report.page.importance import DOUBTFUL, Cube, Importance, unit
 from sa_study.report.page.palette import RAMP, STATES, colour
 from sa_study.report.page.text import for_plot, setting
-from sa_study.report.page.view import StudyView, TrialView
+from sa_study.report.page.view import PageStudy
 from sa_study.settings.space import Parameter
+from sa_study.study.trial_summary import TrialSummary
 
 _COLUMNS = 3
 _MANY = 100
@@ -26,7 +27,7 @@ _SHARES = (0.25, 0.5, 0.7, 0.85, 0.95)
 _SHORT = 16
 
 
-def parallel(study: StudyView) -> go.Figure | None:
+def parallel(study: PageStudy) -> go.Figure | None:
     """Each trial as a line over all searched settings to its score; the box-select tool picks trials."""
     cube = Cube(study)
     trials = [trial for trial in study.trials if trial.score is not None]
@@ -76,7 +77,7 @@ def parallel(study: StudyView) -> go.Figure | None:
 
 
 def _lines(
-    study: StudyView, trials: Sequence[TrialView], rows: Any, picked: Sequence[int], shade: str, level: int
+    study: PageStudy, trials: Sequence[TrialSummary], rows: Any, picked: Sequence[int], shade: str, level: int
 ) -> dict[str, Any]:
     x: list[float | None] = []
     y: list[float | None] = []
@@ -169,7 +170,7 @@ def importance_bars(found: Sequence[Importance]) -> go.Figure | None:
     return figure
 
 
-def slices(study: StudyView) -> go.Figure | None:
+def slices(study: PageStudy) -> go.Figure | None:
     """Score by each searched setting."""
     names = list(Cube(study).search)[:_MOST_SLICES]
     groups = scored(study)

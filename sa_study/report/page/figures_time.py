@@ -9,10 +9,11 @@ import plotly.graph_objects as go
 
 from sa_study.report.page.figures import hover_text
 from sa_study.report.page.palette import STATES, colour
-from sa_study.report.page.view import StudyView, TrialView
+from sa_study.report.page.view import PageStudy
+from sa_study.study.trial_summary import TrialSummary
 
 
-def timeline(study: StudyView) -> go.Figure | None:
+def timeline(study: PageStudy) -> go.Figure | None:
     """Which slot ran which trial when."""
     lanes = lay_out(study)
     if not lanes:
@@ -40,12 +41,12 @@ def timeline(study: StudyView) -> go.Figure | None:
     return figure
 
 
-def _bars(study: StudyView, state: str, trials: list[TrialView], lanes: dict[int, int]) -> dict[str, Any]:
+def _bars(study: PageStudy, state: str, trials: list[TrialSummary], lanes: dict[int, int]) -> dict[str, Any]:
     ends = [_end(study, trial) for trial in trials]
-    spans = [max(end - (trial.began or 0), 0.05) for trial, end in zip(trials, ends, strict=True)]
+    spans = [max(end - _begin(trial), 0.05) for trial, end in zip(trials, ends, strict=True)]
     return {
         "orientation": "h",
-        "base": [_local(trial.began or 0) for trial in trials],
+        "base": [_local(_begin(trial)) for trial in trials],
         "x": [round(1000 * span) for span in spans],
         "y": [lanes[trial.number] + 1 for trial in trials],
         "marker": {"color": colour(state), "line": {"width": 0}},
@@ -59,7 +60,7 @@ def _bars(study: StudyView, state: str, trials: list[TrialView], lanes: dict[int
     }
 
 
-def launch_times(study: StudyView) -> list[float]:
+def launch_times(study: PageStudy) -> list[float]:
     """When the study was launched and resumed, in seconds since 1970."""
     times = []
     for launch in study.launches:
@@ -70,16 +71,16 @@ def launch_times(study: StudyView) -> list[float]:
     return times
 
 
-def lay_out(study: StudyView) -> dict[int, int]:
+def lay_out(study: PageStudy) -> dict[int, int]:
     """A lane for each trial that began, so that no two in a lane overlap; the fewest lanes."""
     begun = sorted(
-        (trial for trial in study.trials if trial.began is not None),
-        key=lambda trial: (trial.began or 0, trial.number),
+        (trial for trial in study.trials if trial.start),
+        key=lambda trial: (_begin(trial), trial.number),
     )
     free: list[float] = []
     lanes = {}
     for trial in begun:
-        began, end = trial.began or 0.0, _end(study, trial)
+        began, end = _begin(trial), _end(study, trial)
         lane = next((index for index, until in enumerate(free) if until <= began), len(free))
         if lane == len(free):
             free.append(end)
@@ -88,12 +89,16 @@ def lay_out(study: StudyView) -> dict[int, int]:
     return lanes
 
 
-def _end(study: StudyView, trial: TrialView) -> float:
+def _end(study: PageStudy, trial: TrialSummary) -> float:
     """When a trial ended; of one that has not, now while a driver runs, else what it trained."""
-    began = trial.began or 0.0
-    if trial.ended is not None:
-        return trial.ended
-    return study.read_at if study.driver else began + trial.seconds
+    if trial.end:
+        return trial.end.timestamp()
+    return study.read_at if study.driver else _begin(trial) + trial.record.seconds
+
+
+def _begin(trial: TrialSummary) -> float:
+    """When a trial began, in seconds since 1970."""
+    return trial.start.timestamp() if trial.start else 0.0
 
 
 def _local(seconds: float) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 
 from sa_study.metrics import names
 from sa_study.report.page.forest import Array, grow
-from sa_study.report.page.view import StudyView, TrialView
+from sa_study.report.page.view import PageStudy
 from sa_study.settings.space import Parameter
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs
 
 LEAST = 8
@@ -35,7 +36,7 @@ class Sample:
     """
 
     name: str
-    trials: tuple[TrialView, ...]
+    trials: tuple[TrialSummary, ...]
     values: tuple[float, ...]
 
 
@@ -59,7 +60,7 @@ class Importance:
     fit: float
 
 
-def samples(study: StudyView) -> list[Sample]:
+def samples(study: PageStudy) -> list[Sample]:
     """What can be compared: complete trials by score; at the first rung all trials that came there.
 
     Trials stopped early have no final score, and complete ones are those that the rule let pass: in a region
@@ -68,14 +69,14 @@ def samples(study: StudyView) -> list[Sample]:
     complete = [trial for trial in study.trials if trial.complete and trial.score is not None]
     found = [_sample(f"final score, {len(complete)} complete trials", complete, [t.score for t in complete])]
     if marks := rungs(study.config.space.scheduler):
-        reached = [(trial, trial.value_at(marks[0])) for trial in study.trials]
+        reached = [(trial, _value_at(trial, marks[0])) for trial in study.trials]
         known = [(trial, value) for trial, value in reached if value is not None]
         name = f"{names.heading(study.config.metric)} at {marks[0]:g} % of the schedule, {len(known)} trials"
         found.append(_sample(name, [trial for trial, _ in known], [value for _, value in known]))
     return found
 
 
-def _sample(name: str, trials: Sequence[TrialView], values: Sequence[float | None]) -> Sample:
+def _sample(name: str, trials: Sequence[TrialSummary], values: Sequence[float | None]) -> Sample:
     return Sample(name, tuple(trials), tuple(float(value or 0.0) for value in values))
 
 
@@ -86,7 +87,7 @@ class Cube:
         study: Its space; a setting that takes one value only is no dimension.
     """
 
-    def __init__(self, study: StudyView):
+    def __init__(self, study: PageStudy):
         self._study = study
         space = study.config.space
         self.search = {name: p for name, p in space.search.items() if len(set(map(str, p.ends))) > 1}
@@ -96,7 +97,7 @@ class Cube:
             if p.kind == "categorical"
         }
 
-    def points(self, trials: Sequence[TrialView]) -> Array:
+    def points(self, trials: Sequence[TrialSummary]) -> Array:
         """Trials × dimensions. A setting that was not searched in a trial has there what it ran with."""
         rows = [
             [self._place(name, self._study.value(trial, name)) for name in self.search] for trial in trials
@@ -134,7 +135,7 @@ def unit(parameter: Parameter, value: Any) -> float:
     return min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
 
 
-def importance(study: StudyView, sample: Sample) -> Importance | None:
+def importance(study: PageStudy, sample: Sample) -> Importance | None:
     """What explains a sample; None where it is too small, or nothing was searched or differs."""
     cube = Cube(study)
     values = np.array(sample.values)
@@ -167,3 +168,18 @@ def importance(study: StudyView, sample: Sample) -> Importance | None:
         together=max(0.0, 1 - float(mean.sum())),
         fit=fit,
     )
+
+
+def _value_at(trial: TrialSummary, progress: float) -> float | None:
+    """A trial's metric at a share of its schedule, linear between two epochs; None before that."""
+    if not trial.curve or trial.curve[-1][0] < progress - 1e-9:
+        return None
+    before = trial.curve[0]
+    for point in trial.curve:
+        if point[0] >= progress:
+            if point[0] == before[0]:
+                return point[1]
+            part = (progress - before[0]) / (point[0] - before[0])
+            return before[1] + part * (point[1] - before[1])
+        before = point
+    return before[1]

@@ -34,9 +34,10 @@ from sa_study.report.page.palette import PALETTE, STATES
 from sa_study.report.page.pictures import Album, read_album
 from sa_study.report.page.rungs import stops
 from sa_study.report.page.text import for_script, plain, quoted, setting
-from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
+from sa_study.report.page.view import PageStudy
 from sa_study.report.terminal.console import duration, percent
 from sa_study.report.verdict import validation_lead, why_no_test_gain
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import scheduler_spec
 
 _HERE = Path(__file__).parent
@@ -62,20 +63,20 @@ class Chart:
     missing: str
 
 
-def render(study: StudyView, album: Album | None = None) -> str:
+def render(study: PageStudy, album: Album | None = None) -> str:
     """The page as text.
 
     Args:
         study: What to show.
         album: Its pictures, those of its folder if not given.
     """
-    album = album if album is not None else read_album(study.root / "pictures")
+    album = album if album is not None else read_album(study.folder.root / "pictures")
     found = [item for sample in samples(study) if (item := importance(study, sample))]
     template = _environment().get_template("page.html.j2")
     return template.render(
         study=study,
-        root=plain(study.root),
-        name=plain(study.root.name),
+        root=plain(study.folder.root),
+        name=plain(study.folder.root.name),
         # A script of ours carries this; whatever a study might smuggle in would not, and is not run.
         nonce=secrets.token_urlsafe(16),
         css=(_HERE / "page.css").read_text(encoding="utf-8"),
@@ -86,7 +87,7 @@ def render(study: StudyView, album: Album | None = None) -> str:
         standing=words.standing(study),
         written=datetime.fromtimestamp(study.read_at).astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         test_rows=words.test_rows(study),
-        test_current=evaluates_winner(study),
+        test_current=study.evaluates_winner,
         ap_formula=words.AP_FORMULA,
         test_counts="" if why_no_test_gain(study) else image_counts(study.evaluations),
         test_apart=why_no_test_gain(study),
@@ -116,7 +117,7 @@ def render(study: StudyView, album: Album | None = None) -> str:
     )
 
 
-def charts(study: StudyView, found: list[Importance]) -> list[Chart]:
+def charts(study: PageStudy, found: list[Importance]) -> list[Chart]:
     """All figures of the page, drawn or explained."""
     metric = names.heading(study.config.metric)
     early = "Nothing to draw yet: no trial has an epoch behind it."
@@ -173,11 +174,11 @@ def _chart(name: str, label: str, figure: go.Figure | None, missing: str) -> Cha
     return Chart(name, label, quoted(figure.to_json()), height, missing)
 
 
-def searched_rows(study: StudyView) -> list[tuple[str, str, str, str]]:
+def searched_rows(study: PageStudy) -> list[tuple[str, str, str, str]]:
     """Name of each searched setting, its range, the winner's value and the baseline's."""
-    search, best, base = study.config.space.search, study.best, study.baseline
+    search, best, base = study.config.space.search, study.winner, study.baseline
 
-    def of(trial: TrialView | None, name: str) -> str:
+    def of(trial: TrialSummary | None, name: str) -> str:
         return "–" if trial is None else setting(study.value(trial, name))
 
     ranges = {name: parameter.describe() for name, parameter in search.items()}
@@ -187,13 +188,13 @@ def searched_rows(study: StudyView) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def fixed_rows(study: StudyView) -> list[tuple[str, str]]:
+def fixed_rows(study: PageStudy) -> list[tuple[str, str]]:
     """Settings that all trials share."""
     fixed = study.config.space.fixed
     return [(plain(name), setting(value)) for name, value in fixed.items() if name not in study.params]
 
 
-def provenance_rows(study: StudyView) -> list[tuple[str, str]]:
+def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
     """Where the figures come from."""
     config, space = study.config, study.config.space
     rule = space.scheduler
@@ -203,7 +204,7 @@ def provenance_rows(study: StudyView) -> list[tuple[str, str]]:
     if scheduler_spec(rule).rule == "halving":
         stopping += f", one trial in {rule.reduction_factor:g} goes on"
     rows = [
-        ("study", plain(study.root)),
+        ("study", plain(study.folder.root)),
         ("data set", plain(config.data_dir)),
         ("training images (SHA-256)", study.fingerprint or "not recorded"),
         (
@@ -240,7 +241,7 @@ def _launch(launch: Mapping[str, Any]) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _rank(study: StudyView) -> list[TrialView]:
+def _rank(study: PageStudy) -> list[TrialSummary]:
     """Trials as the leaderboard begins: complete ones by score, then the others by score."""
     return sorted(
         study.trials,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sa_study.report.page.view import StudyView
+from sa_study.report.page.view import PageStudy
 from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial
 
 
-def stops(study: StudyView) -> list[dict[str, Any]]:
+def stops(study: PageStudy) -> list[dict[str, Any]]:
     """For each rung how many trials were compared there, and how many were stopped at it."""
     scheduler = study.config.space.scheduler
     found = {share: {"share": share, "reached": 0, "stopped": 0} for share in rungs(scheduler)}

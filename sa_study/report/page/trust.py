@@ -85,10 +85,6 @@ class Trust:
 
     Attributes:
         confirmation: What `confirm` found.
-        confirmed: Whether it found something better than the baseline; None where it was not asked.
-        tried: The trials that it retrained, the baseline among them.
-        ended: Whether all of its runs have ended.
-        verdict: Its verdict.
         lead: What is left of the study winner's lead over the baseline; None where that is not known.
         ablation: What `ablate` found.
         retrained: The final answer.
@@ -98,10 +94,6 @@ class Trust:
     """
 
     confirmation: Part | None = None
-    confirmed: bool | None = None
-    tried: tuple[int, ...] = ()
-    ended: bool = True
-    verdict: str = ""
     lead: Bar | None = None
     ablation: Part | None = None
     retrained: Part | None = None
@@ -146,10 +138,6 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
     bars = confirmation.bars if confirmation else ()
     return Trust(
         confirmation=confirmation,
-        confirmed=None if confirmation is None else content["winner"] is not None,
-        tried=tuple(row["trial"] for row in content.get("configurations", ())),
-        ended=content.get("complete", True) is True,
-        verdict=plain(content.get("verdict", "")),
         lead=next((bar for bar in bars if bar.label == f"trial {winner}"), None),
         ablation=part(folder.ablation, _ablation)[0],
         retrained=retrained,

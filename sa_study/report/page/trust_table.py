@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from sa_study.metrics import names
 from sa_study.report.page.trust import Bar, Summary
-from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
+from sa_study.report.page.view import PageStudy
 from sa_study.report.terminal.console import interval, percent
 from sa_study.report.verdict import validation_lead
+from sa_study.study.trial_summary import TrialSummary
 
 
 @dataclass(frozen=True)
@@ -35,26 +36,24 @@ class Worth:
 _NOT_RECORDED = "not recorded"
 
 
-def trust_rows(study: StudyView) -> list[Worth]:
+def trust_rows(study: PageStudy) -> list[Worth]:
     """A row for each of the study's main numbers."""
     rows = [*_validation(study), *_lead(study)]
-    best = "the winner" if evaluates_winner(study) else "an earlier winner"
+    best = "the winner" if study.evaluates_winner else "an earlier winner"
     for name, label in (("best", best), ("baseline", "the baseline")):
         if name in study.evaluations:
             rows.append(_test(study, name, label))
     return [*rows, *(_final(study, summary) for summary in study.trust.summaries)]
 
 
-def score_interval(trial: TrialView | None, metric: str) -> str:
-    """The interval of a trial's score as text; empty where none was recorded."""
-    if trial is None:
-        return ""
-    low, high = (trial.figures.get(end) for end in names.INTERVALS[metric])
-    return "" if low is None or high is None else interval(low, high)
+def score_interval(trial: TrialSummary | None, figure: str) -> str:
+    """The interval of a trial's figure as text; empty where none was recorded."""
+    ends = trial.interval_of(figure) if trial else None
+    return interval(*ends) if ends else ""
 
 
-def _validation(study: StudyView) -> list[Worth]:
-    best, metric = study.best, study.config.metric
+def _validation(study: PageStudy) -> list[Worth]:
+    best, metric = study.winner, study.config.metric
     if best is None or best.score is None:
         return []
     return [
@@ -63,19 +62,20 @@ def _validation(study: StudyView) -> list[Worth]:
             f"{percent(best.score)} %",
             score_interval(best, metric) or _NOT_RECORDED,
             "other identities",
-            f"the best of {len(study.complete)} complete trials, and of its {best.epoch} epochs",
+            f"the best of {len(study.complete)} complete trials, and of its {best.record.epoch} epochs",
             _more(study, best),
         )
     ]
 
 
-def _more(study: StudyView, trial: TrialView) -> str:
+def _more(study: PageStudy, trial: TrialSummary) -> str:
     """A confirmation of other trials tells nothing of this one."""
-    return "see the confirmation below" if trial.number in study.trust.tried else "confirm"
+    confirmed = study.confirmation and trial.number in study.confirmation.trials
+    return "see the confirmation below" if confirmed else "confirm"
 
 
-def _lead(study: StudyView) -> list[Worth]:
-    best, trust = study.best, study.trust
+def _lead(study: PageStudy) -> list[Worth]:
+    best, trust = study.winner, study.trust
     rows = []
     if best and not best.baseline and (lead := validation_lead(study)) is not None:
         rows.append(
@@ -102,7 +102,7 @@ def _lead(study: StudyView) -> list[Worth]:
     return rows
 
 
-def _test(study: StudyView, name: str, label: str) -> Worth:
+def _test(study: PageStudy, name: str, label: str) -> Worth:
     found = study.evaluations[name]
     ends = (found.get("intervals") or {}).get(names.MAP)
     return Worth(
@@ -115,7 +115,7 @@ def _test(study: StudyView, name: str, label: str) -> Worth:
     )
 
 
-def _final(study: StudyView, summary: Summary) -> Worth:
+def _final(study: PageStudy, summary: Summary) -> Worth:
     several = summary.seeds > 1
     return Worth(
         f"{names.heading(names.MAP, names.TEST)} of {summary.name}, retrained",
@@ -127,7 +127,7 @@ def _final(study: StudyView, summary: Summary) -> Worth:
     )
 
 
-def _looks(study: StudyView) -> str:
+def _looks(study: PageStudy) -> str:
     """What looking at the test set has done to its figures."""
     seen = study.trust.seen
     if seen is None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.page.text import plain
-from sa_study.report.page.view import StudyView, TrialView, evaluates_winner
+from sa_study.report.page.view import PageStudy
 from sa_study.report.terminal.console import duration, interval, percent
 from sa_study.report.verdict import (
     epoch_noise,
+    headline,
     judge,
     lead_by_chance,
-    same_identities,
     test_gain,
     validation_lead,
     why_no_test_gain,
 )
+from sa_study.study.trial_summary import TrialSummary
 
 AP_FORMULA = (
     "mAP: mean of k/position over a query's matches, as scikit-learn; mAP (trapezoid): as the data set's own "
@@ -51,37 +52,16 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 
-def give_verdict(study: StudyView) -> Verdict:
+def give_verdict(study: PageStudy) -> Verdict:
     """Who won, and whether that can be trusted."""
-    winner, judgement = study.best, judge(study)
-    if winner is None or winner.score is None:
-        return Verdict(_no_winner(study), judgement.text, judgement.tone, tuple(_counts(study)))
-    reasons = [*_counts(study), *_runners_up(study, winner), *_noise(study), *_seeds(study), _tested(study)]
-    return Verdict(_headline(study, winner), judgement.text, judgement.tone, tuple(reasons))
+    winner, judgement = study.winner, judge(study)
+    reasons = _counts(study)
+    if winner is not None:
+        reasons += [*_runners_up(study, winner), *_noise(study), *_seeds(study), _tested(study)]
+    return Verdict(headline(study), judgement.text, judgement.tone, tuple(reasons))
 
 
-def _headline(study: StudyView, winner: TrialView) -> str:
-    scored = f"{names.heading(study.config.metric, names.VALIDATION)} {percent(winner.score)} %"
-    if winner.baseline:
-        return f"The baseline won: {scored}. No complete trial beats it."
-    text, lead, baseline = f"Trial {winner.number} won: {scored}", validation_lead(study), study.baseline
-    if baseline is None or baseline.score is None:
-        return f"{text}; the baseline has no score to compare with."
-    if lead is None:
-        return f"{text}; the baseline was scored on other identities, so there is no difference to state."
-    return f"{text}, {points(lead)} points over the paper’s baseline ({percent(baseline.score)} %)."
-
-
-def _no_winner(study: StudyView) -> str:
-    if not study.trials:
-        return "No trial has begun yet."
-    failed = study.states.get("FAIL", 0)
-    if failed and failed == len(study.trials):
-        return f"All {failed} trials failed: there is no winner." if failed > 1 else "The only trial failed."
-    return "No trial is complete yet."
-
-
-def _counts(study: StudyView) -> list[str]:
+def _counts(study: PageStudy) -> list[str]:
     states = study.states
     said = [
         f"{states[state]} {text}"
@@ -98,11 +78,11 @@ def _counts(study: StudyView) -> list[str]:
     return [f"{total}: {', '.join(said)}." if said else f"{total}."]
 
 
-def _runners_up(study: StudyView, winner: TrialView) -> list[str]:
+def _runners_up(study: PageStudy, winner: TrialSummary) -> list[str]:
     others = [
         trial
         for trial in study.complete
-        if trial.number != winner.number and same_identities(study, trial, winner)
+        if trial.number != winner.number and study.same_identities(trial, winner)
     ]
     if not others and len(study.complete) > 1:
         return ["Every other complete trial was scored on other identities than the winner."]
@@ -121,7 +101,7 @@ def _runners_up(study: StudyView, winner: TrialView) -> list[str]:
     return [f"{text}; {close} {verb} within one point of the winner, and may be as good."]
 
 
-def _noise(study: StudyView) -> list[str]:
+def _noise(study: PageStudy) -> list[str]:
     noise, chance, lead = epoch_noise(study), lead_by_chance(study), validation_lead(study)
     if noise is None or chance is None:
         return ["How far scores move by chance is not known: too few late epochs were recorded."]
@@ -135,8 +115,8 @@ def _noise(study: StudyView) -> list[str]:
     return [f"{text}; the winner leads the baseline by {100 * lead:.1f}."]
 
 
-def _seeds(study: StudyView) -> list[str]:
-    if "seed" in study.config.space.search or study.trust.confirmed is not None:
+def _seeds(study: PageStudy) -> list[str]:
+    if "seed" in study.config.space.search or study.confirmation is not None:
         return []
     seed = study.value(study.trials[0], "seed")
     return [
@@ -145,7 +125,7 @@ def _seeds(study: StudyView) -> list[str]:
     ]
 
 
-def _tested(study: StudyView) -> str:
+def _tested(study: PageStudy) -> str:
     if "best" not in study.evaluations:
         if study.trust.summaries:
             return f"{_final(study)} {study.trust.seen_line}".rstrip()
@@ -153,7 +133,7 @@ def _tested(study: StudyView) -> str:
             "These are validation figures on held-out training identities, and the best of many is somewhat "
             "too good. The test set has not been opened."
         )
-    if not evaluates_winner(study):
+    if not study.evaluates_winner:
         return "The test figures here are of an earlier winner: run evaluate again."
     gain, reason = test_gain(study), why_no_test_gain(study)
     seen = "".join(f" {line}" for line in (_final(study), study.trust.seen_line) if line)
@@ -169,7 +149,7 @@ def _tested(study: StudyView) -> str:
     return f"On the test set, which the search never saw, {compared}.{seen}"
 
 
-def _final(study: StudyView) -> str:
+def _final(study: PageStudy) -> str:
     """The retrained test figures, which weigh more than a single evaluation; empty where there are none."""
     said = [
         f"{one.name} {percent(one.mean)} %"
@@ -179,7 +159,7 @@ def _final(study: StudyView) -> str:
     return f"Retrained on all training identities, test mAP: {', '.join(said)}." if said else ""
 
 
-def test_rows(study: StudyView) -> list[tuple[str, dict[str, str]]]:
+def test_rows(study: PageStudy) -> list[tuple[str, dict[str, str]]]:
     """Rows of the test figures by name, in per cent; re-ranked ones behind.
 
     Rows that cannot be compared name the images that each is of.
@@ -204,7 +184,7 @@ def _rates(evaluation: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def cost_items(study: StudyView) -> list[tuple[str, str]]:
+def cost_items(study: PageStudy) -> list[tuple[str, str]]:
     """What the study took: names and values."""
     cost = study.cost
     items = [("training time", duration(cost.seconds)), ("epochs", f"{cost.epochs:,}")]
@@ -217,14 +197,14 @@ def cost_items(study: StudyView) -> list[tuple[str, str]]:
     return items
 
 
-def wall_clock(study: StudyView) -> float | None:
+def wall_clock(study: PageStudy) -> float | None:
     """Seconds from the first trial's begin to the last one's end, pauses included; None before the first."""
-    begun = [trial.began for trial in study.trials if trial.began is not None]
-    ended: Sequence[float] = [trial.ended for trial in study.trials if trial.ended is not None]
+    begun = [trial.start.timestamp() for trial in study.trials if trial.start]
+    ended = [trial.end.timestamp() for trial in study.trials if trial.end]
     return max(ended) - min(begun) if begun and ended else None
 
 
-def standing(study: StudyView) -> str:
+def standing(study: PageStudy) -> str:
     """Whether the study runs, in a few words."""
     if study.driver:
         return f"running ({plain(study.driver)})"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sa_study.report.page.render import render
 from sa_study.report.page.text import plain
-from sa_study.report.page.view import read_view
+from sa_study.report.page.view import PageStudy
 from sa_study.report.page.words import give_verdict
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import write_text
@@ -41,7 +41,7 @@ def write_page(root: Path, out: Path | None) -> Written:
     Raises:
         StudyFolderError: There is no study, it is damaged, or the page cannot be written there.
     """
-    study = read_view(root)
+    study = PageStudy.read(root)
     path = out if out is not None else root / "report.html"
     if path.is_dir():
         raise StudyFolderError(f"--out {path}: is a folder; give a file")

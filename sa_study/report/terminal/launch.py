@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-
-from optuna.trial import FrozenTrial
 
 from sa_study.analysis.repeats.repeat_study import RepeatStudy
 from sa_study.report.json_document import study_document
-from sa_study.report.terminal.live_snapshot import PAUSED, rows_of
 from sa_study.report.terminal.live_watch import LiveStudy
 from sa_study.report.terminal.output import Output
 from sa_study.report.terminal.study import (
@@ -20,11 +16,12 @@ from sa_study.report.terminal.study import (
     judgement_line,
     summary_line,
     trials_table,
-    verdict,
 )
 from sa_study.report.terminal.text import command
+from sa_study.report.verdict import headline
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.study.summary import StudySummary
 from sa_study.tuning.launch.launch import Outcome, launch, resume
 from sa_study.tuning.launch.relaunch import Changes
 
@@ -38,14 +35,12 @@ def launch_shown(output: Output, study: Path, config: StudyConfig) -> Outcome:
         return launch(study, config, live)
 
 
-def resume_shown(output: Output, study: Path, changes: Changes) -> tuple[StudyConfig, Outcome]:
-    """Resumes a study with the live view; returns its changed description too."""
-    folder = StudyFolder.existing(study)
-    config = StudyConfig.read(folder.config)
+def resume_shown(output: Output, study: Path, changes: Changes) -> Outcome:
+    """Resumes a study with the live view."""
+    config = StudyConfig.read(StudyFolder.existing(study).config)
     output.say(f"study {study}: going on")
     with LiveStudy(output.console, config, str(study)) as live:
-        outcome = resume(study, changes, live)
-    return StudyConfig.read(folder.config), outcome
+        return resume(study, changes, live)
 
 
 def repeats_shown(output: Output, repeats: RepeatStudy, changes: Changes) -> Outcome:
@@ -54,70 +49,65 @@ def repeats_shown(output: Output, repeats: RepeatStudy, changes: Changes) -> Out
         return repeats.run(live, changes)
 
 
-def show_end(
-    output: Output, study: Path, config: StudyConfig, outcome: Outcome, *, evaluated: bool = False
-) -> int:
+def show_end(output: Output, study: Path, outcome: Outcome, *, evaluated: bool = False) -> int:
     """Shows how a launch ended, and the commands to go on with.
 
     Args:
         output: Where to print.
         study: The study's folder, as the user named it.
-        config: The study's description.
         outcome: How the launch ended.
         evaluated: Whether the test set is evaluated next, so that neither hints nor JSON are printed here.
 
     Returns:
         The exit code: 130 after Ctrl-C, 1 where all trials have run and none is complete, else 0.
     """
-    trials, winner = outcome.trials, outcome.winner
-    output.console.print(trials_table(trials, config, limit=_MAX_TRIALS_LISTED))
-    if config.minimize:
-        output.console.print(front_table(trials, config))
-    output.say(summary_line(trials, config))
-    output.say(cost_line(trials, outcome.about))
-    if line := interval_line(trials, winner, config):
+    summary = StudySummary.read(study)
+    output.console.print(trials_table(summary, limit=_MAX_TRIALS_LISTED))
+    if summary.config.minimize:
+        output.console.print(front_table(summary))
+    output.say(summary_line(summary))
+    output.say(cost_line(summary))
+    if line := interval_line(summary):
         output.say(line)
-    output.conclude(verdict(trials, winner, config), "bold")
-    if line := judgement_line(StudyFolder(study), config, trials, outcome.about):
+    output.conclude(headline(summary), "bold")
+    if line := judgement_line(summary):
         output.conclude(line)
-    code = 1 if winner is None and not outcome.stopped else 0
+    code = 0 if summary.winner or outcome.stopped else 1
     if outcome.stopped:
-        show_stop(output, study, config, outcome, command("resume", "--study", study))
+        show_stop(output, study, outcome, command("resume", "--study", study))
         code = 130 if outcome.interrupted else 0
-    if winner is not None and not evaluated:
+    if summary.winner and not evaluated:
         output.say(f"is it really better? {command('confirm', '--study', study)}")
         again = command("evaluate", "--study", study, "--baseline")
         output.say(f"the test set was not opened; then: {again}")
     if code or not evaluated:
-        output.document(study_document(study, config, trials, outcome.about, stopped=outcome.stopped))
+        output.document(study_document(summary, stopped=outcome.stopped))
     return code
 
 
-def show_stop(output: Output, study: Path, config: StudyConfig, outcome: Outcome, go_on: str = "") -> int:
+def show_stop(output: Output, study: Path, outcome: Outcome, go_on: str = "") -> int:
     """Shows what is saved of a launch that was stopped before all its trials had ended.
 
     Args:
         output: Where to print.
         study: The study's folder, as the user named it.
-        config: The study's description.
         outcome: How the launch ended.
         go_on: The command that resumes it; by default the one that this process was started with.
 
     Returns:
         The exit code: 130 after Ctrl-C, else 1.
     """
-    output.conclude(_saved_line(outcome.trials, config, study))
+    output.conclude(_saved_line(study))
     output.conclude(f"{outcome.stopped}; go on with: {go_on or command(*sys.argv[1:])}")
     return 130 if outcome.interrupted else 1
 
 
-def _saved_line(trials: Sequence[FrozenTrial], config: StudyConfig, study: Path) -> str:
-    rows = rows_of(trials, config, driven=False)
-    ended = sum(row.ended for row in rows)
-    parts = [f"{ended} ended trial{'' if ended == 1 else 's'}"]
-    for row in rows:
-        if row.state == PAUSED:
-            epoch = row.record.epoch
-            upto = f"up to epoch {epoch} of {row.epochs}" if epoch else "from its first epoch on"
-            parts.append(f"trial {row.number} {upto}")
+def _saved_line(study: Path) -> str:
+    summary = StudySummary.read(study)
+    parts = [f"{summary.ended} ended trial{'' if summary.ended == 1 else 's'}"]
+    for trial in summary.trials:
+        if trial.state == "RUNNING":
+            epoch = trial.record.epoch
+            upto = f"up to epoch {epoch} of {trial.epochs}" if epoch else "from its first epoch on"
+            parts.append(f"trial {trial.number} {upto}")
     return f"saved in {study}: {', '.join(parts)}"

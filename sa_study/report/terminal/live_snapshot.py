@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from optuna.trial import FrozenTrial
-
-from sa_study.metrics import names
+from sa_study.provenance import last_slots
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import BASELINE, TrialRecord, configuration, read_record
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 
 PAUSED = "PAUSED"
 """The state of a trial that waits for `resume`; to Optuna it is running."""
@@ -24,42 +24,6 @@ STYLES = {
     PAUSED: "magenta",
     "WAITING": "dim",
 }
-_ENDED = ("COMPLETE", "PRUNED", "FAIL")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A trial.
-
-    Attributes:
-        number: Its number.
-        state: One of `STATES`.
-        suggested: Its searched settings.
-        record: What it has reached.
-        epochs: Epochs of its whole schedule.
-        curve: The study's metric by epoch.
-    """
-
-    number: int
-    state: str
-    suggested: dict[str, Any]
-    record: TrialRecord
-    epochs: int
-    curve: tuple[float, ...] = ()
-
-    def score(self, metric: str) -> float | None:
-        """Its best epoch's metric; None before the first epoch."""
-        return self.record.best.get(metric)
-
-    @property
-    def progress(self) -> float:
-        """The share of its schedule that is run, in per cent."""
-        return self.record.last.get(names.PROGRESS, 0.0)
-
-    @property
-    def ended(self) -> bool:
-        """Whether it will not go on."""
-        return self.state in _ENDED
 
 
 @dataclass(frozen=True)
@@ -79,11 +43,24 @@ class Snapshot:
 
     name: str
     config: StudyConfig
-    rows: Sequence[Row]
+    rows: Sequence[TrialSummary]
     slots: int | None = None
     elapsed: float | None = None
     training: float | None = None
     doing: tuple[str, int, int] | None = None
+
+    @classmethod
+    def of(cls, study: StudySummary, name: str) -> Snapshot:
+        """A study on disk at the moment it was read."""
+        driver = study.driver
+        return cls(
+            name,
+            study.config,
+            study.trials if driver else paused(study.trials),
+            slots=last_slots(study.folder.provenance) if driver else None,
+            training=study.cost.training_share,
+            elapsed=max(time.time() - driver.since, 0.0) if driver else None,
+        )
 
     def counts(self) -> dict[str, int]:
         """Number of trials in each state, without those that are not there."""
@@ -96,29 +73,27 @@ class Snapshot:
         return sum(row.ended for row in self.rows)
 
     @property
-    def running(self) -> list[Row]:
+    def running(self) -> list[TrialSummary]:
         """The trials that run."""
         return [row for row in self.rows if row.state == "RUNNING"]
 
     @property
-    def baseline(self) -> Row | None:
+    def baseline(self) -> TrialSummary | None:
         """The baseline's trial, once it has begun."""
-        return next((row for row in self.rows if row.number == BASELINE), None)
+        return next((row for row in self.rows if row.baseline), None)
 
-    def leaders(self) -> list[Row]:
+    def leaders(self) -> list[TrialSummary]:
         """Trials by score, those that can still win or have first, those without a score last."""
-        metric = self.config.metric
 
-        def rank(row: Row) -> tuple[bool, bool, float, int]:
-            value = row.score(metric)
-            return value is None, row.state in ("PRUNED", "FAIL"), -(value or 0.0), row.number
+        def rank(row: TrialSummary) -> tuple[bool, bool, float, int]:
+            return row.score is None, row.state in ("PRUNED", "FAIL"), -(row.score or 0.0), row.number
 
         return sorted(self.rows, key=rank)
 
-    def leader(self) -> Row | None:
+    def leader(self) -> TrialSummary | None:
         """The trial with the greatest score of those that can win; None before the first epoch."""
         first = next(iter(self.leaders()), None)
-        out = first is None or first.score(self.config.metric) is None or first.state in ("PRUNED", "FAIL")
+        out = first is None or first.score is None or first.state in ("PRUNED", "FAIL")
         return None if out else first
 
     def remaining(self) -> float | None:
@@ -157,22 +132,6 @@ class Snapshot:
         return left
 
 
-def rows_of(trials: Sequence[FrozenTrial], config: StudyConfig, *, driven: bool) -> list[Row]:
-    """The trials of a study's database.
-
-    Args:
-        trials: As Optuna has them.
-        config: What was asked for.
-        driven: Whether a driver runs the study; where none does, its running trials wait for one.
-    """
-    return [
-        Row(
-            number=trial.number,
-            state=PAUSED if trial.state.name == "RUNNING" and not driven else trial.state.name,
-            suggested=configuration(trial),
-            record=read_record(trial),
-            epochs=config.space.settings(configuration(trial)).epochs,
-            curve=tuple(value for _, value in sorted(trial.intermediate_values.items())),
-        )
-        for trial in trials
-    ]
+def paused(trials: Iterable[TrialSummary]) -> list[TrialSummary]:
+    """The trials of a study that no driver runs: those that have not ended wait for one."""
+    return [dataclasses.replace(one, state=PAUSED) if one.state == "RUNNING" else one for one in trials]

@@ -14,10 +14,11 @@ from rich.text import Text
 from sa_study.metrics import names
 from sa_study.report.terminal.console import clock, duration, percent
 from sa_study.report.terminal.live_columns import Column, fitted
-from sa_study.report.terminal.live_snapshot import STYLES, Row, Snapshot
+from sa_study.report.terminal.live_snapshot import STYLES, Snapshot
 from sa_study.report.terminal.text import clean, number, safe, sparkline, suggested_text
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE, same_validation
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial
 
 _CURVE = 10
@@ -71,7 +72,7 @@ class StudyView:
             yield _title("Trials" if self._trials_only else "Leaders", len(leaders), len(study.rows))
             yield self._trials(leaders, width, options, running=False)
 
-    def _rows(self) -> tuple[list[Row], list[Row]]:
+    def _rows(self) -> tuple[list[TrialSummary], list[TrialSummary]]:
         """Which trials there is room for."""
         running, leaders = self._study.running, self._study.leaders()
         if self._height is not None:
@@ -133,7 +134,7 @@ class StudyView:
         if (
             len(told) > 1
             and told[1][1].record.best
-            and same_validation(study.config.space, leader.suggested, told[1][1].suggested)
+            and same_validation(study.config.space, leader.params, told[1][1].params)
         ):
             ahead = Text(_ahead(leader, told[1][1]), "bold")
             columns.append(Column("over the baseline", lambda i: Text() if i else ahead, justify="left"))
@@ -141,13 +142,13 @@ class StudyView:
         return fitted(len(told), columns, [], line, width)
 
     def _trials(
-        self, rows: Sequence[Row], width: int, options: ConsoleOptions, *, running: bool
+        self, rows: Sequence[TrialSummary], width: int, options: ConsoleOptions, *, running: bool
     ) -> RenderableType:
         config, ascii_only = self._study.config, options.ascii_only
         low, high = self._range()
         scheduler = config.space.scheduler
 
-        def text(make: Callable[[Row], str | Text]) -> Callable[[int], str | Text]:
+        def text(make: Callable[[TrialSummary], str | Text]) -> Callable[[int], str | Text]:
             return lambda index: make(rows[index])
 
         columns = [Column("trial", text(_name))]
@@ -164,21 +165,19 @@ class StudyView:
             columns.append(Column("rung", text(lambda row: _rung(row, scheduler)), 4))
         columns += _figure_columns(rows, optional=True)
         if not ascii_only:
-            curve = text(lambda row: sparkline(row.curve, _CURVE, low, high))
+            curve = text(lambda row: sparkline([value for _, value in row.curve], _CURVE, low, high))
             columns.append(Column("by epoch", curve, 2, "left"))
         if not running:
             columns.append(Column("best", text(_best_epoch), 6))
             columns.append(Column("time", text(lambda row: clock(row.record.seconds)), 7))
         settings = [Column(clean(name), text(_setting(name))) for name in config.space.search]
-        line = Column(
-            "settings", text(lambda row: _why(row) or suggested_text(row.suggested)), justify="left"
-        )
+        line = Column("settings", text(lambda row: _why(row) or suggested_text(row.params)), justify="left")
         note = Column("why", text(_why), justify="left") if any(map(_why, rows)) else None
         return fitted(len(rows), columns, settings, line, width, note)
 
     def _range(self) -> tuple[float, float]:
         """The least and the greatest value of all curves, so that these compare."""
-        values = [value for row in self._study.rows for value in row.curve if math.isfinite(value)]
+        values = [value for row in self._study.rows for _, value in row.curve if math.isfinite(value)]
         return min(values, default=0.0), max(values, default=1.0)
 
 
@@ -221,34 +220,34 @@ def _bar(share: float, width: int, ascii_only: bool) -> Text:
     return Text.assemble((done * full, "cyan"), (rest * (width - full), "dim"))
 
 
-def _name(row: Row) -> Text:
+def _name(row: TrialSummary) -> Text:
     """A trial's number; the baseline's is marked."""
     return Text("baseline" if row.number == BASELINE else str(row.number), "bold")
 
 
-def _best_epoch(row: Row) -> str:
-    return f"{row.record.best[names.EPOCH]:.0f}" if row.record.best else _NONE
+def _best_epoch(row: TrialSummary) -> str:
+    return _NONE if row.best_epoch is None else str(row.best_epoch)
 
 
-def _rung(row: Row, scheduler: Scheduler) -> str:
+def _rung(row: TrialSummary, scheduler: Scheduler) -> str:
     shares = rungs_of_trial(scheduler, row.number)
     return f"{sum(row.progress >= share - 1e-9 for share in shares)}/{len(shares)}"
 
 
-def _where(row: Row) -> str:
+def _where(row: TrialSummary) -> str:
     if not row.record.best:
         return row.state
     return f"{row.state}, epoch {_best_epoch(row)} of {row.epochs}"
 
 
-def _ahead(leader: Row, other: Row) -> str:
+def _ahead(leader: TrialSummary, other: TrialSummary) -> str:
     """By how many points the leader is ahead."""
     best, beaten = leader.record.best, other.record.best
     shared = [name for name in names.STUDY_METRICS if name in best and name in beaten]
     return " / ".join(f"{100 * (best[name] - beaten[name]):+.1f}" for name in shared) + " points"
 
 
-def _figure_columns(rows: Sequence[Row], *, optional: bool) -> list[Column]:
+def _figure_columns(rows: Sequence[TrialSummary], *, optional: bool) -> list[Column]:
     """A column for each figure of the best epoch; `optional` ones but the first may be left out."""
 
     def cell(name: str) -> Callable[[int], str]:
@@ -260,9 +259,9 @@ def _figure_columns(rows: Sequence[Row], *, optional: bool) -> list[Column]:
     ]
 
 
-def _setting(name: str) -> Callable[[Row], str]:
-    return lambda row: number(row.suggested[name]) if name in row.suggested else _NONE
+def _setting(name: str) -> Callable[[TrialSummary], str]:
+    return lambda row: number(row.params[name]) if name in row.params else _NONE
 
 
-def _why(row: Row) -> str:
+def _why(row: TrialSummary) -> str:
     return clean(row.record.failure)

@@ -17,12 +17,13 @@ from rich.text import Text
 
 from sa_study.metrics import names
 from sa_study.report.terminal.console import duration, percent
-from sa_study.report.terminal.live_snapshot import PAUSED, STYLES, Row, Snapshot, rows_of
+from sa_study.report.terminal.live_snapshot import PAUSED, STYLES, Snapshot, paused
 from sa_study.report.terminal.live_view import StudyView
 from sa_study.report.terminal.output import lively, say, strays_caught
 from sa_study.report.terminal.text import clean, suggested_text
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import BASELINE, TrialEvent
+from sa_study.study.records import TrialEvent
+from sa_study.study.trial_summary import TrialSummary
 
 _FRAMES_A_SECOND = 2
 _STARTING = ("starting Ray", 0, 0)
@@ -45,7 +46,7 @@ class LiveStudy:
         self._console = console
         self._config = config
         self._name = name
-        self._rows: dict[int, Row] = {}
+        self._rows: dict[int, TrialSummary] = {}
         self._slots: int | None = None
         self._doing: tuple[str, int, int] | None = ("reading the data set", 0, 0)
         self._begun = time.monotonic()
@@ -85,7 +86,9 @@ class LiveStudy:
         """Takes in what an earlier launch has left, and what this one may use."""
         with self._lock:
             self._config, self._slots, self._doing = config, slots, None
-            self._rows = {row.number: row for row in rows_of(trials, config, driven=False)}
+            self._rows = {
+                one.number: one for one in paused(TrialSummary.of(trial, config) for trial in trials)
+            }
 
     def announce(self, event: TrialEvent) -> None:
         """Shows what happened to a trial."""
@@ -138,7 +141,7 @@ class LiveStudy:
     def _picture(self) -> StudyView:
         return StudyView(self.snapshot(), height=self._console.height)
 
-    def _row(self, event: TrialEvent) -> Row:
+    def _row(self, event: TrialEvent) -> TrialSummary:
         states = {"start": "RUNNING", "epoch": "RUNNING", "paused": PAUSED}
         before = self._rows.get(event.number)
         state = states.get(event.kind, event.kind)
@@ -147,9 +150,11 @@ class LiveStudy:
         curve = before.curve if before else ()
         if event.kind == "epoch":
             # An epoch that is run again takes the place of the first time.
-            curve = (*curve[: event.record.epoch - 1], event.record.last[self._config.metric])
+            last = event.record.last
+            curve = (*curve[: event.record.epoch - 1], (last[names.PROGRESS], last[self._config.metric]))
         epochs = before.epochs if before else self._config.space.settings(event.suggested).epochs
-        return Row(event.number, state, event.suggested, event.record, epochs, curve)
+        metric = self._config.metric
+        return TrialSummary(event.number, state, event.suggested, metric, epochs, event.record, curve)
 
     def _print(self, line: Text | None) -> None:
         if line is not None and self._drawn:
@@ -158,12 +163,12 @@ class LiveStudy:
             self._console.print(line, soft_wrap=True)
 
 
-def _started_line(row: Row) -> Text:
+def _started_line(row: TrialSummary) -> Text:
     how = f"goes on after epoch {row.record.epoch}" if row.record.epoch else "started"
-    return Text(f"{_name(row)}  {how}  {suggested_text(row.suggested)}")
+    return Text(f"{_name(row)}  {how}  {suggested_text(row.params)}")
 
 
-def _epoch_line(row: Row) -> Text:
+def _epoch_line(row: TrialSummary) -> Text:
     figures = row.record.last
     parts = [f"{_name(row)}  epoch {row.record.epoch}/{row.epochs}"]
     if names.LOSS in figures:
@@ -176,7 +181,7 @@ def _epoch_line(row: Row) -> Text:
     return Text("  ".join(parts))
 
 
-def _ended_line(row: Row, metric: str) -> Text:
+def _ended_line(row: TrialSummary, metric: str) -> Text:
     record = row.record
     if row.state == PAUSED:
         return Text(f"{_name(row)}  stopped at epoch {record.epoch}, to go on later")
@@ -187,8 +192,8 @@ def _ended_line(row: Row, metric: str) -> Text:
             f"at epoch {record.best[names.EPOCH]:.0f} of {record.epoch} run, {duration(record.seconds)}"
         )
     state = (f"{row.state:<8}", STYLES[row.state])
-    return Text.assemble(f"{_name(row)}  ", state, f"  {told}  {suggested_text(row.suggested)}")
+    return Text.assemble(f"{_name(row)}  ", state, f"  {told}  {suggested_text(row.params)}")
 
 
-def _name(row: Row) -> str:
-    return f"trial {row.number:>3}" + (" (baseline)" if row.number == BASELINE else "")
+def _name(row: TrialSummary) -> str:
+    return f"trial {row.number:>3}" + (" (baseline)" if row.baseline else "")

@@ -14,11 +14,12 @@ from ray import tune
 from sa_study.data.store import Folds, any_of
 from sa_study.provenance import count_launches, differences
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import keep_copy, mend, open_readonly, open_storage, read_about, trials_in
+from sa_study.study.database import keep_copy, mend, open_storage, read_about, read_trials, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
 from sa_study.study.storage import Storage
+from sa_study.study.summary import StudySummary
 from sa_study.study.winner import keep_winner
 from sa_study.training.epoch_loggers import EPOCH_LOGGERS
 from sa_study.tuning.budget import Budget, BudgetTracker
@@ -73,15 +74,11 @@ class Outcome:
 
     Attributes:
         trials: All trials of the study.
-        winner: The best completed trial, or None.
         stopped: Why it ended before all trials had, or empty; `INTERRUPTED` after Ctrl-C.
-        about: What is kept with the study beside its trials.
     """
 
     trials: list[FrozenTrial]
-    winner: FrozenTrial | None
     stopped: str
-    about: dict[str, Any]
 
     @property
     def interrupted(self) -> bool:
@@ -151,7 +148,7 @@ def resume(
         finish_decided_trials(database, config.metric, config.minimize)
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
-            return _outcome(folder, config, "")
+            return _outcome(folder, "")
         data = load_data(config, observer.decoded, recorded=not changes.data_dir)
         starts = load_starts(config, observer.say)
         for difference in differences(folder.provenance):
@@ -216,7 +213,7 @@ def _run(
     if tracker.aborted:
         raise RunFailed(f"{tracker.stop_reason}; make room, then 'resume --study {folder.root}'")
     ended = _ended(trials_in(database, folder)) - _ended(earlier)
-    return _outcome(folder, config, "" if ended >= left else tracker.stop_reason or INTERRUPTED)
+    return _outcome(folder, "" if ended >= left else tracker.stop_reason or INTERRUPTED)
 
 
 def _tracker(config: StudyConfig, room: Slots, earlier: Sequence[FrozenTrial]) -> BudgetTracker:
@@ -232,11 +229,9 @@ def _tracker(config: StudyConfig, room: Slots, earlier: Sequence[FrozenTrial]) -
     return BudgetTracker(budget, map(read_record, earlier), slots_now, room.gpus)
 
 
-def _outcome(folder: StudyFolder, config: StudyConfig, stopped: str) -> Outcome:
-    database = open_readonly(folder)
-    trials = trials_in(database, folder)
-    winner = keep_winner(folder, config, trials)
-    return Outcome(trials, winner, stopped, read_about(database, folder))
+def _outcome(folder: StudyFolder, stopped: str) -> Outcome:
+    keep_winner(StudySummary.read(folder.root))
+    return Outcome(read_trials(folder), stopped)
 
 
 def _ended(trials: Sequence[FrozenTrial]) -> int:

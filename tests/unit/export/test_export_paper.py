@@ -10,10 +10,10 @@ from markdown_it import MarkdownIt
 from written_study import SPACE, Trial, evaluate, make_study
 
 from sa_study.export.citations import ENTRIES
-from sa_study.export.facts import read_study
 from sa_study.export.markup import to_latex, to_markdown
 from sa_study.export.paper import _COLUMNS, Paper, describe
 from sa_study.settings.space_file import parse_space
+from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import write_json
 
@@ -38,7 +38,7 @@ def test_best_baseline_and_difference(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study", TRIALS)
     evaluate(folder, folder.evaluation, BEST, TRIALS)
     evaluate(folder, folder.baseline_evaluation, 0, TRIALS, rank1=0.6, mAP=0.4321, reranked=None)
-    text = to_markdown(describe(read_study(folder.root)))
+    text = to_markdown(describe(StudySummary.read(folder.root)))
     results, settings, about = tables(text)
     assert results == [
         [
@@ -93,7 +93,7 @@ def test_best_baseline_and_difference(tmp_path: Path) -> None:
     ],
 )
 def test_studies_in_every_state(tmp_path: Path, trials: list[Trial], rows: list[list[str]]) -> None:
-    paper = describe(read_study(make_study(tmp_path / "study", trials).root))
+    paper = describe(StudySummary.read(make_study(tmp_path / "study", trials).root))
     text = to_markdown(paper)
     assert tables(text)[0][1:] == rows
     assert ("No trial is complete yet" in text) == (rows[0][0] == "best: none yet")
@@ -105,7 +105,7 @@ def test_reordered_columns_keep_their_headings(tmp_path: Path, monkeypatch: pyte
     evaluate(folder, folder.evaluation, BEST, TRIALS)
 
     def columns() -> dict[str, list[str]]:
-        heads, *rows = tables(to_markdown(describe(read_study(folder.root))))[0]
+        heads, *rows = tables(to_markdown(describe(StudySummary.read(folder.root))))[0]
         return dict(zip(heads, zip(*rows, strict=True), strict=True))  # type: ignore[arg-type]
 
     before = columns()
@@ -118,10 +118,10 @@ def test_reordered_columns_keep_their_headings(tmp_path: Path, monkeypatch: pyte
 def test_an_evaluation_of_an_earlier_winner_is_left_out(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study", TRIALS)
     evaluate(folder, folder.evaluation, 0, TRIALS)
-    text = to_markdown(describe(read_study(folder.root)))
+    text = to_markdown(describe(StudySummary.read(folder.root)))
     assert "evaluation.json is of an earlier winner" in text and "test: " not in text
     evaluate(folder, folder.evaluation, BEST, TRIALS, checkpoint_epoch=1)
-    assert "evaluation.json is of an earlier winner" in to_markdown(describe(read_study(folder.root)))
+    assert "evaluation.json is of an earlier winner" in to_markdown(describe(StudySummary.read(folder.root)))
 
 
 def test_a_damaged_evaluation_is_named(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_damaged_evaluation_is_named(tmp_path: Path) -> None:
     for content in ("", "[]", "{}", '{"reranked": null, "mAP": "<b>"}'):
         folder.evaluation.write_text(content)
         with pytest.raises(StudyFolderError, match=r"evaluation\.json: is damaged"):
-            read_study(folder.root)
+            StudySummary.read(folder.root).require_whole()
 
 
 def test_hostile_text_of_a_study_stays_text(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_hostile_text_of_a_study_stays_text(tmp_path: Path) -> None:
     }
     for launches in ([launch], ["no launch"], [{"hardware": [], "packages": 3, "git": "x"}]):
         write_json(folder.provenance, {"data_fingerprint": "%&_<b>", "launches": launches})
-        paper = describe(read_study(folder.root))
+        paper = describe(StudySummary.read(folder.root))
         for text in (to_markdown(paper), to_latex(paper)):
             assert "\x1b" not in text and "\x07" not in text
         html = MarkdownIt("commonmark").enable("table").render(to_markdown(paper))
@@ -173,7 +173,7 @@ def balanced(text: str) -> None:
 def test_latex_says_what_markdown_says(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "a_b", TRIALS)
     evaluate(folder, folder.evaluation, BEST, TRIALS)
-    paper = describe(read_study(folder.root))
+    paper = describe(StudySummary.read(folder.root))
     text = to_latex(paper)
     balanced(text)
     assert r"best (trial 2) & 60.0 & 50.0 & 70.0 & 50.0 & 60.0 & 80.0 & 65.0 \\" in text
@@ -188,19 +188,19 @@ def cited(paper: Paper) -> set[str]:
 def test_what_was_used_is_cited(tmp_path: Path) -> None:
     always = {"wang2018parameter", "he2016deep", "akiba2019optuna", "liaw2018tune"}
     folder = make_study(tmp_path / "one", TRIALS)
-    assert cited(describe(read_study(folder.root))) == always | {
+    assert cited(describe(StudySummary.read(folder.root))) == always | {
         "zheng2015scalable",
         "bergstra2011algorithms",
         "li2020system",
     }
     evaluate(folder, folder.evaluation, BEST, TRIALS)
-    assert "zhong2017reranking" in cited(describe(read_study(folder.root)))
+    assert "zhong2017reranking" in cited(describe(StudySummary.read(folder.root)))
     plain = {**SPACE, "sampler": "random", "scheduler": {"name": "none"}}
     plain["fixed"] = {**SPACE["fixed"], "random_erasing": 0.5}
     other = make_study(
         tmp_path / "two", TRIALS, space=parse_space(plain, "space"), data_dir=Path("/data/sample")
     )
-    assert cited(describe(read_study(other.root))) == always | {"zhong2020random"}
+    assert cited(describe(StudySummary.read(other.root))) == always | {"zhong2020random"}
 
 
 def test_the_entries_are_bibtex() -> None:

@@ -16,12 +16,12 @@ import pytest
 from written_study import SPACE, START, Trial, figures_of, make_study
 
 from sa_study.export.epochs import read_epochs
-from sa_study.export.facts import StudyFacts, read_study
 from sa_study.export.tabular import Column, write_csv, write_parquet
 from sa_study.export.trials import EPOCH_COLUMNS, epoch_rows, trial_columns, trial_rows
 from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import parse_space
 from sa_study.study.database import read_trials
+from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import StudyFolderError
 
 TRIALS = [
@@ -34,26 +34,26 @@ TRIALS = [
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> StudyFacts:
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudySummary:
     """A study that no test changes."""
-    return read_study(make_study(tmp_path_factory.mktemp("made") / "study", TRIALS).root)
+    return StudySummary.read(make_study(tmp_path_factory.mktemp("made") / "study", TRIALS).root)
 
 
 @pytest.fixture
-def copied(facts: StudyFacts, tmp_path: Path) -> StudyFacts:
+def copied(study: StudySummary, tmp_path: Path) -> StudySummary:
     """The same for a test to change."""
-    return read_study(shutil.copytree(facts.folder.root, tmp_path / "copied"))
+    return StudySummary.read(shutil.copytree(study.folder.root, tmp_path / "copied"))
 
 
-def written(facts: StudyFacts, tmp_path: Path) -> tuple[Path, Path]:
-    columns, rows = trial_columns(facts.config), trial_rows(facts)
+def written(study: StudySummary, tmp_path: Path) -> tuple[Path, Path]:
+    columns, rows = trial_columns(study.config), trial_rows(study)
     write_csv(tmp_path / "t.csv", columns, rows)
     write_parquet(tmp_path / "t.parquet", columns, rows)
     return tmp_path / "t.csv", tmp_path / "t.parquet"
 
 
-def test_a_row_says_everything_of_its_trial(facts: StudyFacts, tmp_path: Path) -> None:
-    table = pd.read_parquet(written(facts, tmp_path)[1])
+def test_a_row_says_everything_of_its_trial(study: StudySummary, tmp_path: Path) -> None:
+    table = pd.read_parquet(written(study, tmp_path)[1])
     assert table["trial"].tolist() == [0, 1, 2, 3, 4]
     assert table["state"].tolist() == [trial.state for trial in TRIALS]
     assert table["is_baseline"].tolist() == [True] + 4 * [False]
@@ -79,8 +79,8 @@ def test_a_row_says_everything_of_its_trial(facts: StudyFacts, tmp_path: Path) -
     assert table["started"].tolist()[0] == START and table["ended"].isna().tolist() == 4 * [False] + [True]
 
 
-def test_csv_and_parquet_agree(facts: StudyFacts, tmp_path: Path) -> None:
-    as_csv, as_parquet = written(facts, tmp_path)
+def test_csv_and_parquet_agree(study: StudySummary, tmp_path: Path) -> None:
+    as_csv, as_parquet = written(study, tmp_path)
     one, other = pd.read_csv(as_csv, parse_dates=["started", "ended"]), pd.read_parquet(as_parquet)
     assert list(one) == list(other)
     for name in one:
@@ -88,11 +88,11 @@ def test_csv_and_parquet_agree(facts: StudyFacts, tmp_path: Path) -> None:
             pd.testing.assert_series_equal(one[name], other[name], check_dtype=False)
 
 
-def test_the_types_do_not_depend_on_what_stands_there(facts: StudyFacts, tmp_path: Path) -> None:
-    full = pq.read_schema(written(facts, tmp_path)[1])
-    empty = read_study(make_study(tmp_path / "empty", []).root)
+def test_the_types_do_not_depend_on_what_stands_there(study: StudySummary, tmp_path: Path) -> None:
+    full = pq.read_schema(written(study, tmp_path)[1])
+    empty = StudySummary.read(make_study(tmp_path / "empty", []).root)
     assert pq.read_schema(written(empty, tmp_path)[1]) == full
-    failed = read_study(make_study(tmp_path / "failed", [TRIALS[3]]).root)
+    failed = StudySummary.read(make_study(tmp_path / "failed", [TRIALS[3]]).root)
     assert pq.read_schema(written(failed, tmp_path)[1]) == full
     assert full.field("mAP").metadata[b"description"].startswith(b"validation mAP")
 
@@ -111,10 +111,10 @@ def test_a_spreadsheet_computes_no_text_and_keeps_numbers(tmp_path: Path) -> Non
     assert pq.read_table(tmp_path / "t.parquet")["text"].to_pylist() == ["\\ud800"]
 
 
-def test_every_epoch_has_its_figures(facts: StudyFacts, tmp_path: Path) -> None:
-    epochs, missing = read_epochs(facts.folder, facts.config)
+def test_every_epoch_has_its_figures(study: StudySummary, tmp_path: Path) -> None:
+    epochs, missing = read_epochs(study.folder, study.config)
     assert not missing
-    rows = epoch_rows(facts, epochs)
+    rows = epoch_rows(study, epochs)
     write_parquet(tmp_path / "e.parquet", EPOCH_COLUMNS, rows)
     table = pd.read_parquet(tmp_path / "e.parquet")
     wide = table.pivot(index=["trial", "epoch"], columns="figure", values="value")
@@ -125,27 +125,25 @@ def test_every_epoch_has_its_figures(facts: StudyFacts, tmp_path: Path) -> None:
     assert table["progress"].tolist() == (100 * table["epoch"] / table["epochs"]).tolist()
 
 
-def test_of_an_epoch_that_was_run_twice_the_later_counts(copied: StudyFacts) -> None:
-    facts = copied
-    later = facts.folder.trials / "session_10" / "trial_0000"
+def test_of_an_epoch_that_was_run_twice_the_later_counts(copied: StudySummary) -> None:
+    later = copied.folder.trials / "session_10" / "trial_0000"
     later.mkdir(parents=True)
-    (facts.folder.trials / "session_2" / "trial_0000").mkdir(parents=True)
-    (facts.folder.trials / "session_2" / "trial_0000" / "result.json").write_text(
+    (copied.folder.trials / "session_2" / "trial_0000").mkdir(parents=True)
+    (copied.folder.trials / "session_2" / "trial_0000" / "result.json").write_text(
         '{"epoch": 4, "mAP": 0.1}\n'
     )
     line = '{"epoch": 4, "mAP": 0.9, "rank1": "high", "pid": 3}\n{"epoch": 5, "mAP": 0.7}\n{"epo'
     (later / "result.json").write_text(line)
-    epochs, _ = read_epochs(facts.folder, facts.config)
-    rows = [row[1:] for row in epoch_rows(facts, epochs) if row[0] == 0 and row[1] >= 4]
+    epochs, _ = read_epochs(copied.folder, copied.config)
+    rows = [row[1:] for row in epoch_rows(copied, epochs) if row[0] == 0 and row[1] >= 4]
     assert rows == [[4, 4, 100.0, "mAP", 0.9]], "an epoch that the database does not know does not count yet"
 
 
-def test_without_rays_files_the_scores_are_still_there(copied: StudyFacts) -> None:
-    facts = copied
-    shutil.rmtree(facts.folder.trials)
-    epochs, missing = read_epochs(facts.folder, facts.config)
+def test_without_rays_files_the_scores_are_still_there(copied: StudySummary) -> None:
+    shutil.rmtree(copied.folder.trials)
+    epochs, missing = read_epochs(copied.folder, copied.config)
     assert "holds no results" in missing
-    rows = epoch_rows(facts, epochs)
+    rows = epoch_rows(copied, epochs)
     scores = {(row[0], row[1]): row[5] for row in rows if row[4] == "mAP"}
     assert scores == {(n, e + 1): value for n, t in enumerate(TRIALS) for e, value in enumerate(t.curve)}
     assert sum(row[4] == "rank1" for row in rows) == 6, "of the best and the last epochs all is known"
@@ -155,18 +153,18 @@ def test_without_rays_files_the_scores_are_still_there(copied: StudyFacts) -> No
     ("choices", "kind"),
     [([True, False], "boolean"), ([18, 34], "integer"), ([0.5, 1], "number"), ([True, 1, "x"], "text")],
 )
-def test_a_settings_column_has_one_type(facts: StudyFacts, choices: list[Any], kind: str) -> None:
+def test_a_settings_column_has_one_type(study: StudySummary, choices: list[Any], kind: str) -> None:
     search = {"depth": Parameter("categorical", choices=tuple(choices))}
-    space = dataclasses.replace(facts.config.space, search=search)
-    columns = trial_columns(dataclasses.replace(facts.config, space=space))
+    space = dataclasses.replace(study.config.space, search=search)
+    columns = trial_columns(dataclasses.replace(study.config, space=space))
     assert next(column.kind for column in columns if column.name == "param_depth") == kind
 
 
 def test_two_objectives_mark_the_front(tmp_path: Path) -> None:
     space = parse_space({**SPACE, "scheduler": {"name": "none"}}, "space")
     trials = [Trial(), Trial(curve=(0.1, 0.2, 0.3, 0.3)), Trial(curve=(0.5, 0.5, 0.5, 0.5)), Trial("PRUNED")]
-    facts = read_study(make_study(tmp_path / "study", trials, space=space, minimize="cost").root)
-    table = pd.read_parquet(written(facts, tmp_path)[1])
+    study = StudySummary.read(make_study(tmp_path / "study", trials, space=space, minimize="cost").root)
+    table = pd.read_parquet(written(study, tmp_path)[1])
     assert table["on_front"].tolist() == [False, False, True, False], "all cost the same"
     assert table["cost_seconds"].tolist() == 4 * [6.0]
 
@@ -175,17 +173,17 @@ def test_two_objectives_mark_the_front(tmp_path: Path) -> None:
     ("harm", "words"),
     [
         (lambda trial: trial.user_attrs.update(record={"best": {"mAP": "<b>"}}), "best mAP is no number"),
-        (lambda trial: trial.user_attrs.update(record={"strange": 1}), "none of this study"),
-        (lambda trial: trial.user_attrs.update(record=[1]), "none of this study"),
+        (lambda trial: trial.user_attrs.update(record={"strange": 1}), "has 'strange', which none has"),
+        (lambda trial: trial.user_attrs.update(record=[1]), "is of type list"),
         (lambda trial: trial._params.update(batch_size=8), "'batch_size' is not searched"),
     ],
 )
 def test_trials_of_another_study_are_named(
-    facts: StudyFacts, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Any], None], words: str
+    study: StudySummary, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Any], None], words: str
 ) -> None:
-    folder, trials = facts.folder, read_trials(facts.folder)
+    folder, trials = study.folder, read_trials(study.folder)
     harm(trials[0])
-    monkeypatch.setattr("sa_study.export.facts.trials_in", lambda *_: trials)
+    monkeypatch.setattr("sa_study.study.summary.trials_in", lambda *_: trials)
     with pytest.raises(StudyFolderError, match=words) as error:
-        read_study(folder.root)
+        StudySummary.read(folder.root).require_whole()
     assert "trial 0" in str(error.value) and "\n" not in str(error.value)

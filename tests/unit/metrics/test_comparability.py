@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 from random_study import SPACE
 from rich.console import Console
+from summaries import study_summary, trial_summary
 from synthetic_runs import DATA, evaluation
 from written_study import Trial, evaluate, make_study
 
 from sa_study.analysis.compare import compare_evaluations, read_evaluations
 from sa_study.analysis.final.retrain import RetrainChoice, RetrainPlan, write_retrained
-from sa_study.export.facts import read_study
 from sa_study.export.markup import to_latex, to_markdown
 from sa_study.export.paper import describe
 from sa_study.metrics.comparability import image_counts, why_not_comparable
 from sa_study.report.page.trust import read_trust
-from sa_study.report.page.view import StudyView, TrialView
 from sa_study.report.page.words import give_verdict
 from sa_study.report.page.words import test_rows as rows_of_test_figures
 from sa_study.report.terminal.console import evaluation_table
 from sa_study.report.terminal.retrained import retrained_tables
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import DataError
 
 OTHER = "c" * 64
@@ -49,9 +49,8 @@ Stated = tuple[bool, str]
 
 def on_page(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Stated:
     config = StudyConfig(data_dir=folder, space=SPACE, trials=2)
-    trials = (TrialView(0, "COMPLETE", {}, 0.4), TrialView(1, "COMPLETE", {}, 0.5))
-    evaluations = {"best": best, "baseline": baseline}
-    study = StudyView(folder, config, trials, 1, evaluations=evaluations)
+    trials = [trial_summary(0, score=0.4), trial_summary(1, score=0.5)]
+    study = study_summary(config, trials, {"best": best, "baseline": baseline})
     labels = [label for label, _ in rows_of_test_figures(study)]
     said = f"{give_verdict(study).reasons[-1]} {labels}"
     return "the winner’s mAP is the baseline’s +" in said, said
@@ -69,7 +68,7 @@ def in_exports(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> 
         if settings := content["settings"]:
             written = json.loads(path.read_text())
             path.write_text(json.dumps({**written, "settings": {**written["settings"], **settings}}))
-    paper = describe(read_study(study.root))
+    paper = describe(StudySummary.read(study.root))
     tests = paper.rows[-1][1][2:]
     assert all(value is None for value in tests) or None not in tests[:3]
     assert to_latex(paper)

@@ -16,8 +16,11 @@ from sa_study.report.json_document import study_document
 from sa_study.settings.space import Scheduler
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import Owner
 from sa_study.study.records import TrialRecord
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 
 
 @pytest.fixture
@@ -38,8 +41,10 @@ def trial(number: int, state: TrialState, *values: float, failure: str = "") -> 
     return made
 
 
-def document(config: StudyConfig, trials: list[FrozenTrial], **more: Any) -> Any:
-    made = study_document(Path("runs/[a]"), config, trials, {}, **more)
+def document(config: StudyConfig, trials: list[FrozenTrial], driver: Owner | None = None, **more: Any) -> Any:
+    summaries = tuple(TrialSummary.of(trial, config) for trial in trials)
+    study = StudySummary(StudyFolder(Path("runs/[a]")), config, summaries, driver=driver)
+    made = study_document(study, **more)
     return json.loads(json.dumps(made, allow_nan=False))
 
 

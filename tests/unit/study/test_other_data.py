@@ -13,11 +13,11 @@ from PIL import Image
 from sound_study import copy, sound_study
 
 from sa_study.analysis.repeats.scoring import _load_images
-from sa_study.report.page.view import read_view
 from sa_study.report.pictures.subject import of_weights
 from sa_study.report.verdict import test_gain as gain_on_test
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import DataError
 
 
@@ -67,7 +67,7 @@ def test_figures_on_other_data_have_files_of_their_own(
     folder: StudyFolder, sound: Path, tmp_path: Path, tool: CommandLine, parts: tuple[str, ...]
 ) -> None:
     data, before = other_data(sound, tmp_path / "other", *parts), own_figures(folder)
-    gain = gain_on_test(read_view(folder.root))
+    gain = gain_on_test(StudySummary.read(folder.root))
     words = ("evaluate", "--study", folder.root, "--data-dir", data, "--baseline")
     found = run(tool, *words)
     assert not found["own_test_set"] and found["test_looks"] == 1 and own_figures(folder) == before
@@ -76,7 +76,7 @@ def test_figures_on_other_data_have_files_of_their_own(
     assert len(digits) == 8 and baseline.name == f"baseline_evaluation-{digits}.json"
     assert json.loads(best.read_text()) == found["evaluations"]["best"]
     assert run(tool, "status", "--study", folder.root)["test_looks"] == 1, "its own was seen once, before"
-    assert gain and gain_on_test(read_view(folder.root)) == gain
+    assert gain and gain_on_test(StudySummary.read(folder.root)) == gain
     said = tool.run(*words)[1]
     assert "other data than the study's own" in said and "Another test set seen 2 times" in said
     assert run(tool, "compare", baseline, best)["plain"]["mAP"]["queries"] == 4

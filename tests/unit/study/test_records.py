@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import random
 
 import pytest
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
 from sa_study.metrics import names
-from sa_study.study.cost import study_cost
-from sa_study.study.records import TrialRecord, objectives, pareto_front
+from sa_study.study.records import TrialRecord, objectives
+from sa_study.study.summary import study_cost
+from sa_study.study.trial_summary import TrialSummary, pareto_front
 
 
 def test_the_state_at_the_end() -> None:
@@ -40,33 +40,32 @@ def test_a_record_pays_for_every_epoch_and_scores_each_once() -> None:
 def test_the_front_is_what_no_other_trial_beats() -> None:
     random.seed(0)
     points = [(random.randint(0, 9) / 10, float(random.randint(1, 9))) for _ in range(60)]
-    trials = [create_trial(state=TrialState.COMPLETE, values=list(point)) for point in points]
-    for number, trial in enumerate(trials):
-        trial.number = number
-    trials.append(create_trial(state=TrialState.PRUNED))
+    trials = [
+        TrialSummary(number, "COMPLETE", {}, "mAP", 10, values=point) for number, point in enumerate(points)
+    ]
+    trials.append(TrialSummary(60, "PRUNED", {}, "mAP", 10))
 
     def beaten(one: tuple[float, float], other: tuple[float, float]) -> bool:
         return other != one and other[0] >= one[0] and other[1] <= one[1]
 
     best = {p for p in points if not any(beaten(p, other) for other in points)}
     front = pareto_front(trials)
-    assert [tuple(trial.values) for trial in front] == sorted(best, reverse=True)
+    assert [trial.values for trial in front] == sorted(best, reverse=True)
     for one, other in itertools.pairwise(front):
         assert one.values[0] > other.values[0] and one.values[1] > other.values[1]
 
 
 def test_what_a_study_cost() -> None:
-    def trial(**values: float) -> FrozenTrial:
-        record = dataclasses.replace(TrialRecord(), **values)  # type: ignore[arg-type]
-        return create_trial(state=TrialState.FAIL, user_attrs={"record": dataclasses.asdict(record)})
-
-    trials = [trial(epochs_run=3, seconds=30.0, gpu_seconds=15.0), trial(epochs_run=1, seconds=9.0)]
+    records = [
+        TrialRecord(epochs_run=3, seconds=30.0, gpu_seconds=15.0),
+        TrialRecord(epochs_run=1, seconds=9.0),
+    ]
     launches = {
         "launch:session_1": {"slot_seconds": 40.0, "training_seconds": 30.0},
         "launch:session_2": {"slot_seconds": 20.0, "training_seconds": 9.0},
         "lasting": {},
     }
-    cost = study_cost(trials, launches)
+    cost = study_cost(records, launches)
     assert (cost.epochs, cost.seconds, cost.gpu_seconds) == (4, 39.0, 15.0)
     assert cost.training_share == pytest.approx(39 / 60)
     assert study_cost([], {}).training_share is None and math.isfinite(study_cost([], {}).seconds)

@@ -12,11 +12,12 @@ import numpy as np
 import optuna
 import pytest
 from random_study import distributions
+from summaries import study_summary, trial_summary
 
 from sa_study.report.page.forest import grow
 from sa_study.report.page.importance import LEAST, Importance, Sample, importance, samples, unit
 from sa_study.report.page.surface import fit_surface
-from sa_study.report.page.view import StudyView, TrialView
+from sa_study.report.page.view import PageStudy
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 
@@ -30,7 +31,7 @@ BASELINE = {"lr": 0.1, "dropout": 0.5, "epochs": 50, "attention": "mean"}
 Landscape = Callable[[dict[str, Any]], float]
 
 
-def studied(landscape: Landscape, count: int = 300, seed: int = 0) -> tuple[StudyView, Sample]:
+def studied(landscape: Landscape, count: int = 300, seed: int = 0) -> tuple[PageStudy, Sample]:
     """Random configurations of a landscape, as a study would show them."""
     space = SearchSpace(SEARCH, {"pretrained": "none"}, BASELINE, scheduler=Scheduler("none"))
     config = StudyConfig(data_dir=Path("/data"), space=space, trials=max(count, 1))
@@ -42,8 +43,8 @@ def studied(landscape: Landscape, count: int = 300, seed: int = 0) -> tuple[Stud
             "epochs": int(rng.integers(10, 101)),
             "attention": str(rng.choice(["mean", "softmax", "none"])),
         }
-        trials.append(TrialView(number, "COMPLETE", params, score=landscape(params)))
-    study = StudyView(Path("/study"), config, tuple(trials))
+        trials.append(trial_summary(number, "COMPLETE", params, landscape(params)))
+    study = study_summary(config, trials)
     return study, samples(study)[0]
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from random_study import HOSTILE, make_study
+from summaries import evaluation_of
 
 from sa_study.cli import main
 from sa_study.metrics import names
@@ -31,10 +32,11 @@ from sa_study.report.page.pictures import read_album
 from sa_study.report.page.render import render
 from sa_study.report.page.rungs import stops
 from sa_study.report.page.text import for_plot, for_script, plain
-from sa_study.report.page.view import StudyView, TrialView, read_view
+from sa_study.report.page.view import PageStudy
 from sa_study.report.page.words import give_verdict
 from sa_study.report.verdict import test_gain
 from sa_study.study.lock import driver_lock
+from sa_study.study.trial_summary import TrialSummary
 
 test_gain.__test__ = False  # type: ignore[attr-defined]
 DATA = {"query": "a" * 64, "gallery": "b" * 64}
@@ -44,8 +46,8 @@ SECTIONS += ["slices", "timeline", "pictures", "settings", "provenance", "rerun"
 
 
 @pytest.fixture(scope="module")
-def forty(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
-    return read_view(make_study(tmp_path_factory.mktemp("page") / "forty", 40, running=2))
+def forty(tmp_path_factory: pytest.TempPathFactory) -> PageStudy:
+    return PageStudy.read(make_study(tmp_path_factory.mktemp("page") / "forty", 40, running=2))
 
 
 class Elements(HTMLParser):
@@ -69,33 +71,36 @@ def command(*words: object) -> int:
     return main()
 
 
-def evaluate(root: Path, name: str, value: float, params: dict[str, Any], **changes: Any) -> None:
-    figures = dict.fromkeys(FIGURES, value)
-    about = {"reranked": None, "queries": 9, "gallery": 30, "data": DATA, "settings": params}
-    (root / name).write_text(json.dumps({**figures, **about, **changes}))
+def evaluate(root: Path, name: str, value: float, **changes: Any) -> None:
+    study = PageStudy.read(root)
+    trial = study.winner if name == "evaluation.json" else study.baseline
+    (root / name).write_text(json.dumps(evaluation_of(study, trial, value, **changes)))
 
 
-def test_reading_a_study(forty: StudyView) -> None:
-    assert len(forty.trials) == 40 and forty.states["RUNNING"] == 2 and forty.driver == ""
+def test_reading_a_study(forty: PageStudy) -> None:
+    assert len(forty.trials) == 40 and forty.states["RUNNING"] == 2 and forty.driver is None
     assert forty.baseline is not None and forty.baseline.number == 0
-    best = forty.best
+    best = forty.winner
     assert best is not None and best.score == max(t.score or 0 for t in forty.trials if t.complete)
-    assert best.epochs == best.params["epochs"] == best.epoch and best.figures["rank1"] > best.figures["mAP"]
-    assert forty.complete[0].number == forty.winner
-    assert forty.cost.epochs == sum(trial.epoch for trial in forty.trials)
+    assert (
+        best.epochs == best.params["epochs"] == best.record.epoch
+        and best.figures["rank1"] > best.figures["mAP"]
+    )
+    assert forty.complete[0] is forty.winner
+    assert forty.cost.epochs == sum(trial.record.epoch for trial in forty.trials)
 
 
 def test_reading_writes_nothing(tmp_path: Path) -> None:
     root = make_study(tmp_path / "s", 3)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    render(read_view(root))
+    render(PageStudy.read(root))
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
 def test_a_driver_that_runs_it_is_named(tmp_path: Path) -> None:
     root = make_study(tmp_path / "s", 3, running=1)
     with driver_lock(root / "driver.lock"):
-        assert f"process {os.getpid()}" in read_view(root).driver
+        assert f"process {os.getpid()}" in str(PageStudy.read(root).driver)
         assert command("report", "--study", root, "--out", tmp_path / "page.html") == 0
     assert f"running (process {os.getpid()}" in (tmp_path / "page.html").read_text()
 
@@ -103,50 +108,48 @@ def test_a_driver_that_runs_it_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 12])
 @pytest.mark.parametrize("failed_only", [False, True])
 def test_every_section_is_there(tmp_path: Path, count: int, failed_only: bool) -> None:
-    study = read_view(make_study(tmp_path / "s", count, failed_only=failed_only))
+    study = PageStudy.read(make_study(tmp_path / "s", count, failed_only=failed_only))
     page = Elements(render(study))
     assert [a["id"] for tag, a in page.tags if tag == "section"] == SECTIONS
     if failed_only and count:
         assert "failed" in give_verdict(study).headline
 
 
-def test_the_verdict_first(forty: StudyView) -> None:
+def test_the_verdict_first(forty: PageStudy) -> None:
     page = render(forty)
     assert page.index(give_verdict(forty).headline.split(",")[0]) < page.index('id="leaderboard"')
 
 
 def test_test_figures_say_which_average_precision(tmp_path: Path) -> None:
     root = make_study(tmp_path / "s", 12)
-    best = read_view(root).best
-    assert best is not None
-    evaluate(root, "evaluation.json", 0.777, dict(best.params))
-    evaluate(root, "baseline_evaluation.json", 0.555, {})
-    study = read_view(root)
+    evaluate(root, "evaluation.json", 0.777)
+    evaluate(root, "baseline_evaluation.json", 0.555)
+    study = PageStudy.read(root)
     gain = test_gain(study)
     assert gain and gain.mean == pytest.approx(0.222) and gain.low is None
     page = Elements(render(study)).text
     assert "mean of k/position over a query's matches, as scikit-learn" in page
     assert "77.7" in page and "55.5" in page and page.count("9 queries, 30 gallery") == 1
     assert "+22.2 points" in page
-    evaluate(root, "evaluation.json", 0.777, dict(best.params), queries=8, data={**DATA, "query": "c" * 64})
-    page = Elements(render(read_view(root))).text
+    evaluate(root, "evaluation.json", 0.777, queries=8, data={**DATA, "query": "c" * 64})
+    page = Elements(render(PageStudy.read(root))).text
     assert "+22.2" not in page and "they ranked different query images (8 and 9)" in page
     assert "winner (8 queries, 30 gallery images)" in page
     assert "baseline (9 queries, 30 gallery images)" in page
-    evaluate(root, "evaluation.json", 0.777, {"lr": -1})
-    assert test_gain(read_view(root)) is None
-    assert "of an earlier winner" in render(read_view(root))
+    evaluate(root, "evaluation.json", 0.777, settings={"lr": -1})
+    assert test_gain(PageStudy.read(root)) is None
+    assert "of an earlier winner" in render(PageStudy.read(root))
 
 
 def test_headings_follow_the_table_of_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reordered and renamed, each figure still stands below its own heading, in both tables."""
     root = make_study(tmp_path / "s", 12)
-    (root / "evaluation.json").write_text(json.dumps({name: n / 100 for n, name in enumerate(FIGURES)}))
+    evaluate(root, "evaluation.json", 0.5, **{name: n / 100 for n, name in enumerate(FIGURES)})
     figures = {name: dataclasses.replace(names.FIGURES[name], label=f"<{name}>") for name in names.FIGURES}
     monkeypatch.setattr(names, "FIGURES", figures)
     monkeypatch.setattr(names, "TEST_FIGURES", names.TEST_FIGURES[::-1])
     monkeypatch.setattr(names, "STUDY_METRICS", names.STUDY_METRICS[::-1])
-    study = read_view(root)
+    study = PageStudy.read(root)
     page = render(study)
     tables = [
         html.unescape(re.sub("<[^>]*>", "|", table)) for table in re.findall("<table.*?</table>", page, re.S)
@@ -156,7 +159,7 @@ def test_headings_follow_the_table_of_figures(tmp_path: Path, monkeypatch: pytes
     assert test == [*(f"<{name}>" for name in FIGURES[::-1]), "winner", *(f"{n}.0" for n in range(6, -1, -1))]
     board = next(row for row in cells if "best epoch" in row)
     assert board[2:4] == ["<mAP>", "<rank1>"]
-    best = study.best
+    best = study.winner
     assert best and board[board.index("complete") + 1 :][:2] == [
         f"{100 * best.figures[name]:.1f}" for name in ("mAP", "rank1")
     ]
@@ -167,34 +170,36 @@ def test_what_lies_beside_may_be_damaged(tmp_path: Path, content: str) -> None:
     root = make_study(tmp_path / "s", 3)
     for name in ("evaluation.json", "provenance.json"):
         (root / name).write_text(content)
-    assert "evaluation.json is left out" in render(read_view(root))
+    assert "evaluation.json is left out" in render(PageStudy.read(root))
 
 
-def test_rungs_and_what_became_of_trials_there(forty: StudyView) -> None:
+def test_rungs_and_what_became_of_trials_there(forty: PageStudy) -> None:
     rows = stops(forty)
     assert [row["share"] for row in rows] == [20, 40, 80]
     assert sum(row["stopped"] for row in rows) == forty.states["PRUNED"]
     assert rows[0]["reached"] >= rows[1]["reached"] >= rows[2]["reached"] >= len(forty.complete)
 
 
-def test_no_two_trials_share_a_slot_at_a_time(forty: StudyView) -> None:
+def test_no_two_trials_share_a_slot_at_a_time(forty: PageStudy) -> None:
     lanes = figures_time.lay_out(forty)
     assert len(lanes) == 40 and max(lanes.values()) + 1 == 4
-    by_lane: dict[int, list[TrialView]] = {}
+    by_lane: dict[int, list[TrialSummary]] = {}
     for item in forty.trials:
         by_lane.setdefault(lanes[item.number], []).append(item)
     for items in by_lane.values():
         for one, other in itertools.pairwise(items):
-            assert one.ended is None or (other.began or 0) >= one.ended
+            assert one.end is None or (other.start or one.end) >= one.end
 
 
-def test_figures_hold_the_studys_values(forty: StudyView) -> None:
+def test_figures_hold_the_studys_values(forty: PageStudy) -> None:
     history: Any = figures.history(forty)
     shown = {x: y for t in history.data if t.mode == "markers" for x, y in zip(t.x, t.y, strict=True)}
     for item in forty.trials:
         if item.score is not None:
             assert shown[item.number] == pytest.approx(100 * item.score, abs=1e-3)
-    assert tuple(next(t for t in history.data if t.name == "winner").x) == (forty.winner,)
+    assert tuple(next(t for t in history.data if t.name == "winner").x) == (
+        forty.winner and forty.winner.number,
+    )
     curves: Any = figures.curves(forty)
     drawn = sum(value is not None for t in curves.data if "lines" in t.mode for value in t.y)
     assert drawn == sum(len(item.curve) for item in forty.trials)
@@ -205,15 +210,15 @@ def test_figures_hold_the_studys_values(forty: StudyView) -> None:
 
 
 def test_two_objectives(tmp_path: Path) -> None:
-    study = read_view(make_study(tmp_path / "s", 20, minimize="cost"))
+    study = PageStudy.read(make_study(tmp_path / "s", 20, minimize="cost"))
     front: Any = figures.front(study)
-    assert set(study.front) and front.data[0].name == "Pareto front"
+    assert study.front and front.data[0].name == "Pareto front"
     assert "Both objectives" in render(study)
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
     root = make_study(tmp_path / "s<img src=x>'\"&", 10, hostile=HOSTILE)
-    page = render(read_view(root))
+    page = render(PageStudy.read(root))
     elements = Elements(page)
     nonces = {a["nonce"] for tag, a in elements.tags if tag == "script" and "nonce" in a}
     assert len(nonces) == 1 and f"script-src 'nonce-{nonces.pop()}'" in page
@@ -227,7 +232,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 
 def test_labels_of_figures_are_escaped(tmp_path: Path) -> None:
-    study = read_view(make_study(tmp_path / "s", 10, hostile="<b>x</b>&lt;"))
+    study = PageStudy.read(make_study(tmp_path / "s", 10, hostile="<b>x</b>&lt;"))
     text = figures.hover_text(study, study.trials[0])
     assert "&lt;b&gt;x&lt;/b&gt;&amp;lt;" in text and "<b>x" not in text
     assert for_plot("a<br>\nb") == "a&lt;br&gt; b"
@@ -242,7 +247,7 @@ def test_text() -> None:
 
 def test_commands_survive_a_shell(tmp_path: Path) -> None:
     root = make_study(tmp_path / "my $(study); rm 'x'", 12)
-    found = dict(commands(read_view(root)))
+    found = dict(commands(PageStudy.read(root)))
     words = shlex.split(found["Write this page again"])
     assert words == ["python", "run_study.py", "report", "--study", str(root)]
     assert shlex.split(found["Train the winner once more, without Ray"])[4] == str(root / "best.yaml")
@@ -283,10 +288,10 @@ class TestPictures:
 
     def test_in_the_page(self, tmp_path: Path) -> None:
         root = make_study(tmp_path / "s", 2)
-        assert "There are no pictures yet" in render(read_view(root))
+        assert "There are no pictures yet" in render(PageStudy.read(root))
         (root / "pictures").mkdir()
         Image.new("RGB", (30, 20), "red").save(root / "pictures" / "ranked_<i>best.png")
-        page = render(read_view(root))
+        page = render(PageStudy.read(root))
         assert "data:image/webp;base64," in page and "&lt;i&gt;best" in page and "<i>best" not in page
 
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 from random_study import HOSTILE, make_study
+from summaries import evaluation_of
 from synthetic_runs import run
 
 from sa_study.analysis.repeats.confirm import conclude_confirmation, plan_confirmation
 from sa_study.report.page.figures_forest import forest
 from sa_study.report.page.render import render
 from sa_study.report.page.trust_table import trust_rows
-from sa_study.report.page.view import read_view
+from sa_study.report.page.view import PageStudy
 from sa_study.report.page.words import give_verdict
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import choose_winner
 from sa_study.study.test_ledger import begin_look
 
 RATES = {name: 0.5 for name in ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")}
@@ -76,9 +76,14 @@ def write(path: Path, content: Any) -> None:
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
+def evaluate(folder: StudyFolder, **changes: Any) -> None:
+    study = PageStudy.read(folder.root)
+    write(folder.evaluation, evaluation_of(study, study.winner, 0.5, **changes))
+
+
 def test_nothing_is_claimed_of_a_study_that_was_only_run(folder: StudyFolder) -> None:
-    study = read_view(folder.root)
-    assert study.trust.confirmed is None and not study.notices
+    study = PageStudy.read(folder.root)
+    assert study.confirmation is None and not study.notices
     assert [row.interval for row in trust_rows(study)] == ["not recorded", "not computed"]
     page = render(study)
     for command in ("confirm --study", "--retrain --seeds 3", "reproduce --study"):
@@ -90,7 +95,7 @@ def test_nothing_is_claimed_of_a_study_that_was_only_run(folder: StudyFolder) ->
 def test_a_confirmation_is_the_verdict(folder: StudyFolder, gain: float, tone: str) -> None:
     found = confirmed(folder, gain)
     write(folder.confirmation, found)
-    study = read_view(folder.root)
+    study = PageStudy.read(folder.root)
     verdict = give_verdict(study)
     assert verdict.tone == tone and found["verdict"].rstrip(".") in verdict.judgement
     lead = study.trust.lead
@@ -105,14 +110,13 @@ def test_a_confirmation_is_the_verdict(folder: StudyFolder, gain: float, tone: s
 
 
 def test_intervals_stand_beside_what_has_them_and_nowhere_else(folder: StudyFolder) -> None:
-    winner = choose_winner(read_trials(folder), "mAP")
-    assert winner
-    settings = {"settings": dict(winner.params)}
-    write(folder.evaluation, {**RATES, **settings, "intervals": {"rank1": [0.4, 0.6], "mAP": [0.45, 0.55]}})
-    write(folder.baseline_evaluation, {**RATES, "intervals": {"rank1": "wide", "mAP": [0.1]}})
+    evaluate(folder, intervals={"rank1": [0.4, 0.6], "mAP": [0.45, 0.55]})
+    study = PageStudy.read(folder.root)
+    damaged = {"rank1": "wide", "mAP": [0.1]}
+    write(folder.baseline_evaluation, evaluation_of(study, study.baseline, 0.5, intervals=damaged))
     begin_look(folder, "best")
     begin_look(folder, "best")
-    study = read_view(folder.root)
+    study = PageStudy.read(folder.root)
     rows = {row.name: row for row in trust_rows(study)}
     assert rows["test mAP of the winner"].interval == "45.0–55.0"
     assert rows["test mAP of the baseline"].interval == "not recorded: evaluate again"
@@ -124,7 +128,7 @@ def test_intervals_stand_beside_what_has_them_and_nowhere_else(folder: StudyFold
 def test_the_final_answer_and_reproductions_are_shown(folder: StudyFolder) -> None:
     write(folder.retrained, retrained())
     write(folder.reproduction, reproduced())
-    page = render(read_view(folder.root))
+    page = render(PageStudy.read(folder.root))
     assert "best, mean ± std of 2" in page and "50.0 ± 1.0" in page and "50.0 (40.0–60.0)" in page
     assert "trial 3 was rerun over 20 epochs: equal" in page
 
@@ -145,14 +149,14 @@ def test_the_final_answer_and_reproductions_are_shown(folder: StudyFolder) -> No
 def test_what_is_damaged_is_left_out_and_named(folder: StudyFolder, name: str, content: str) -> None:
     path = getattr(folder, name)
     path.write_text(content)
-    study = read_view(folder.root)
+    study = PageStudy.read(folder.root)
     assert any(line.startswith(f"{name}.json is left out") for line in study.notices)
     assert path.name in render(study)
 
 
 def test_a_damaged_ledger_is_named(folder: StudyFolder) -> None:
     folder.ledger.write_text("{")
-    study = read_view(folder.root)
+    study = PageStudy.read(folder.root)
     assert any("nothing tells how often the test set was seen" in line for line in study.notices)
 
 
@@ -162,9 +166,9 @@ def test_half_a_confirmation_is_none(folder: StudyFolder) -> None:
     for key in ("metric", "configurations", "verdict", "winner", "curse", "seeds", "folds", "comparisons"):
         for changed in ({k: v for k, v in whole.items() if k != key}, {**whole, key: object_of(key)}):
             write(folder.confirmation, changed)
-            study = read_view(folder.root)
+            study = PageStudy.read(folder.root)
             if study.trust.confirmation is None:
-                assert study.trust.confirmed is None and study.notices
+                assert study.confirmation is None and study.notices
             render(study)
 
 
@@ -179,7 +183,7 @@ def test_hostile_text_stays_text(folder: StudyFolder) -> None:
     write(folder.confirmation, found)
     write(folder.retrained, retrained(HOSTILE))
     write(folder.reproduction, reproduced(result=HOSTILE, differs=[HOSTILE]))
-    study = read_view(folder.root)
+    study = PageStudy.read(folder.root)
     assert study.trust.confirmation and study.trust.retrained and study.trust.reproduced
     page = render(study)
     assert "<script>window.hacked" not in page and "<img src=x" not in page and "\x1b" not in page
@@ -187,14 +191,14 @@ def test_hostile_text_stays_text(folder: StudyFolder) -> None:
 
 def test_a_confirmation_of_other_trials_says_nothing_of_a_later_winner(folder: StudyFolder) -> None:
     found = confirmed(folder, 0.2)
-    winner = choose_winner(read_trials(folder), "mAP")
+    winner = PageStudy.read(folder.root).winner
     assert winner
     for row in found["configurations"]:
         if row["trial"] == winner.number:
             row.update(trial=9999, name="trial 9999")
     found["curse"]["trial"] = 9999
     write(folder.confirmation, found)
-    study = read_view(folder.root)
+    study = PageStudy.read(folder.root)
     verdict = give_verdict(study)
     assert verdict.tone == "poor" and verdict.judgement.startswith(f"Trial {winner.number} is not confirmed")
     assert "confirmed: +" not in render(study), "the tile is of the winner of now"
@@ -203,15 +207,15 @@ def test_a_confirmation_of_other_trials_says_nothing_of_a_later_winner(folder: S
 
 def test_half_the_runs_confirm_nothing_yet(folder: StudyFolder) -> None:
     write(folder.confirmation, {**confirmed(folder, 0.2), "complete": False})
-    verdict = give_verdict(read_view(folder.root))
+    verdict = give_verdict(PageStudy.read(folder.root))
     assert verdict.tone == "fair" and "have not all ended" in verdict.judgement
 
 
 def test_a_final_answer_alone_is_a_look_at_the_test_set(folder: StudyFolder) -> None:
-    assert "The test set has not been opened" in render(read_view(folder.root))
+    assert "The test set has not been opened" in render(PageStudy.read(folder.root))
     write(folder.retrained, retrained())
     begin_look(folder, "best, retrained")
-    study = read_view(folder.root)
+    study = PageStudy.read(folder.root)
     page = render(study)
     for claim in ("The test set has not been opened", "no figure on this page comes from the test set"):
         assert claim not in page
@@ -221,19 +225,19 @@ def test_a_final_answer_alone_is_a_look_at_the_test_set(folder: StudyFolder) -> 
 
 
 def test_a_test_figure_of_an_earlier_winner_is_called_that(folder: StudyFolder) -> None:
-    write(folder.evaluation, {**RATES, "settings": {"lr": 123.0}})
-    assert "test mAP of an earlier winner" in [row.name for row in trust_rows(read_view(folder.root))]
+    evaluate(folder, settings={"lr": 123.0})
+    assert "test mAP of an earlier winner" in [row.name for row in trust_rows(PageStudy.read(folder.root))]
 
 
 def test_a_damaged_ledger_does_not_clear_a_figure(folder: StudyFolder) -> None:
-    write(folder.evaluation, RATES)
+    evaluate(folder)
     folder.ledger.write_text("{")
-    assert trust_rows(read_view(folder.root))[-1].bias == "unknown: the ledger is damaged"
+    assert trust_rows(PageStudy.read(folder.root))[-1].bias == "unknown: the ledger is damaged"
 
 
 def test_a_forest_plot_shows_its_line_of_no_difference(folder: StudyFolder) -> None:
     write(folder.confirmation, confirmed(folder, 0.2))
-    figure = forest(read_view(folder.root).trust.confirmation, "points")
+    figure = forest(PageStudy.read(folder.root).trust.confirmation, "points")
     assert figure
     low, high = figure.layout.xaxis.range
     assert low < 0 < high
@@ -243,6 +247,6 @@ def test_a_forest_plot_shows_its_line_of_no_difference(folder: StudyFolder) -> N
 
 def test_a_ledger_with_a_hostile_time_is_damaged_and_the_page_says_so(folder: StudyFolder) -> None:
     write(folder.ledger, {"looks": [{"time": "\x1b[31m\u202e"}]})
-    write(folder.evaluation, RATES)
-    page = render(read_view(folder.root))
+    evaluate(folder)
+    page = render(PageStudy.read(folder.root))
     assert "its ledger is damaged" in page and "\x1b" not in page and "\u202e" not in page

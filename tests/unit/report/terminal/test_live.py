@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,17 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sa_study.report.terminal.console import phases
-from sa_study.report.terminal.live_snapshot import Row, Snapshot, rows_of
+from sa_study.report.terminal.live_snapshot import Snapshot, paused
 from sa_study.report.terminal.live_view import StudyView
 from sa_study.report.terminal.live_watch import LiveStudy
 from sa_study.report.terminal.study import trials_table
 from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialEvent, TrialRecord
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 
 WIDTHS = [60, 80, 200]
 HOSTILE = "[red]x[/] \x1b[2J\x1b]0;title\x07\nnext\r\u202eback [link=http://x]"
@@ -37,20 +39,31 @@ def figures(epoch: int, value: float, epochs: int = 10) -> dict[str, float]:
     return {**shown, "loss": 3.0, "seconds": 6.0}
 
 
+def summary(
+    number: int,
+    state: str,
+    params: dict[str, Any],
+    record: TrialRecord,
+    curve: tuple[tuple[float, float], ...] = (),
+) -> TrialSummary:
+    return TrialSummary(number, state, params, "mAP", 10, record, curve)
+
+
 def row(
     number: int, state: str = "COMPLETE", value: float | None = 0.5, epoch: int = 10, **params: Any
-) -> Row:
+) -> TrialSummary:
     params = params or {"lr": 0.1, "dropout": 0.5, "epochs": 10}
     if value is None:
-        return Row(number, state, params, TrialRecord(failure="died" if state == "FAIL" else ""), 10)
+        return summary(number, state, params, TrialRecord(failure="died" if state == "FAIL" else ""))
     best = figures(epoch, value)
     record = TrialRecord(last=best, best=best, epochs_run=epoch, seconds=6.0 * epoch, gpu_seconds=3.0)
     if state == "FAIL":
         record = dataclasses.replace(record, failure="epoch 3: loss is nan; a lower lr usually helps")
-    return Row(number, state, params, record, 10, tuple(value * (n + 1) / epoch for n in range(epoch)))
+    curve = tuple((10.0 * (n + 1), value * (n + 1) / epoch) for n in range(epoch))
+    return summary(number, state, params, record, curve)
 
 
-def some_rows(count: int) -> list[Row]:
+def some_rows(count: int) -> list[TrialSummary]:
     states = ["COMPLETE", "PRUNED", "FAIL", "COMPLETE", "RUNNING"]
     return [
         row(n, states[n % 5], None if n % 10 == 2 else 0.1 + 0.8 * (n * 37 % count) / count, 1 + n % 10)
@@ -64,7 +77,7 @@ def lines(content: Any, width: int, **options: Any) -> list[str]:
     return console.export_text().splitlines()
 
 
-STUDIES: dict[str, list[Row]] = {
+STUDIES: dict[str, list[TrialSummary]] = {
     "0": [],
     "1": [row(0)],
     "40": some_rows(40),
@@ -93,11 +106,11 @@ def test_nothing_in_a_study_is_markup_or_reaches_the_terminal(config: StudyConfi
     search = {"pretrained": Parameter("categorical", choices=(HOSTILE, "none"))}
     hostile = dataclasses.replace(config, space=dataclasses.replace(config.space, search=search))
     failed = dataclasses.replace(row(1, "FAIL", None).record, failure=HOSTILE)
-    rows = [row(0, pretrained=HOSTILE), Row(1, "FAIL", {"pretrained": HOSTILE}, failed, 10)]
+    rows = [row(0, pretrained=HOSTILE), summary(1, "FAIL", {"pretrained": HOSTILE}, failed)]
     snapshot = Snapshot(HOSTILE, hostile, rows, 2, 60.0, doing=(HOSTILE, 1, 2))
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")
     console.print(StudyView(snapshot))
-    console.print(trials_table([], hostile))
+    console.print(trials_table(StudySummary(StudyFolder(Path("s")), hostile)))
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[red]" in written, "it is shown as it is"
     without_colours = re.sub(r"\x1b\[[\d;]*m", "", written)
@@ -178,7 +191,9 @@ def test_a_terminal_without_unicode_gets_no_curves(config: StudyConfig) -> None:
         ([row(n) for n in range(40)], 0),
     ],
 )
-def test_what_is_left_is_estimated(config: StudyConfig, rows: list[Row], seconds: float | None) -> None:
+def test_what_is_left_is_estimated(
+    config: StudyConfig, rows: list[TrialSummary], seconds: float | None
+) -> None:
     assert Snapshot("s", config, rows, 2, 10.0).remaining() == seconds
     assert Snapshot("s", config, rows).remaining() is None, "without a launch there is nothing to wait for"
 
@@ -212,7 +227,9 @@ def test_the_picture_follows_the_events(config: StudyConfig) -> None:
     snapshot = live.snapshot()
     assert snapshot.slots == 2
     [one] = snapshot.rows
-    assert (one.state, one.epochs, one.curve) == ("RUNNING", 10, (0.2, 0.3)), "an epoch run again counts once"
+    assert (one.state, one.epochs, one.curve) == ("RUNNING", 10, ((10.0, 0.2), (20.0, 0.3))), (
+        "an epoch run again counts once"
+    )
     live.announce(TrialEvent(0, "paused", {"lr": 0.1}, record_of(2, 0.3)))
     assert live.snapshot().counts() == {"PAUSED": 1}
 
@@ -275,11 +292,5 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_rows_of_a_database_without_a_driver_are_paused(config: StudyConfig) -> None:
-    import optuna
-
-    study = optuna.create_study()
-    study.ask()
-    trials: Sequence[Any] = study.get_trials()
-    assert [found.state for found in rows_of(trials, config, driven=False)] == ["PAUSED"]
-    assert [found.state for found in rows_of(trials, config, driven=True)] == ["RUNNING"]
+def test_trials_of_a_study_without_a_driver_are_paused() -> None:
+    assert [one.state for one in paused([row(0), row(1, "RUNNING")])] == ["COMPLETE", "PAUSED"]

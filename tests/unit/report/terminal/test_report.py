@@ -6,19 +6,21 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from sa_study.cli.options import parse_duration
 from sa_study.metrics import names
 from sa_study.report.terminal.console import clock, duration, evaluation_table, percent
 from sa_study.report.terminal.live_watch import LiveStudy
-from sa_study.report.terminal.study import summary_line, trials_table, verdict
+from sa_study.report.terminal.study import summary_line, trials_table
+from sa_study.report.verdict import headline
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import TrialEvent, TrialRecord, choose_winner
+from sa_study.study.folder import StudyFolder
+from sa_study.study.records import TrialEvent, TrialRecord
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.training.tensorboard.tags import tag_of
 
 FIGURES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")
@@ -29,19 +31,14 @@ def config(tmp_path: Path) -> StudyConfig:
     return StudyConfig(data_dir=tmp_path, space=load_space(Path("default")), trials=40)
 
 
-def trial(number: int, state: TrialState, value: float | None, **params: Any) -> FrozenTrial:
+def trial(number: int, state: str, value: float | None = None, **params: Any) -> TrialSummary:
     best = {} if value is None else {"epoch": 3.0, "mAP": value, "rank1": value, "progress": 100.0}
-    record = TrialRecord(
-        last=best, best=best, seconds=90.0, failure="" if state != TrialState.FAIL else "died"
-    )
-    made = optuna.trial.create_trial(
-        state=state,
-        value=value if state == TrialState.COMPLETE else None,
-        user_attrs={"record": dataclasses.asdict(record)},
-    )
-    made.number = number
-    made._params = params
-    return made
+    record = TrialRecord(last=best, best=best, seconds=90.0, failure="died" if state == "FAIL" else "")
+    return TrialSummary(number, state, params, "mAP", 3, record)
+
+
+def study(config: StudyConfig, *trials: TrialSummary) -> StudySummary:
+    return StudySummary(StudyFolder(Path("s")), config, trials)
 
 
 def printed(content: Any, width: int) -> str:
@@ -82,50 +79,49 @@ def test_headings_follow_the_table_of_figures(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_trials_table_fits(config: StudyConfig, width: int) -> None:
     trials = [
-        trial(0, TrialState.COMPLETE, 0.5, lr=0.1, dropout=0.5, epochs=100),
-        trial(1, TrialState.PRUNED, 0.7, lr=0.123456789, dropout=0.1, epochs=40),
-        trial(2, TrialState.FAIL, None, lr=0.3, dropout=0.0, epochs=40),
-        trial(3, TrialState.WAITING, None),
+        trial(0, "COMPLETE", 0.5, lr=0.1, dropout=0.5, epochs=100),
+        trial(1, "PRUNED", 0.7, lr=0.123456789, dropout=0.1, epochs=40),
+        trial(2, "FAIL", lr=0.3, dropout=0.0, epochs=40),
+        trial(3, "WAITING"),
     ]
-    lines = printed(trials_table(trials, config), width).splitlines()
+    lines = printed(trials_table(study(config, *trials)), width).splitlines()
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert text.index("COMPLETE") < text.index("PRUNED") < text.index("FAIL"), "a complete trial comes first"
     assert "baseline" in text and "0.1235" in text
-    assert "1 COMPLETE, 1 PRUNED, 1 FAIL, 1 WAITING of 40" in summary_line(trials, config)
+    assert "1 COMPLETE, 1 PRUNED, 1 FAIL, 1 WAITING of 40" in summary_line(study(config, *trials))
 
 
-def test_the_winner_is_complete_and_the_earlier_of_equals() -> None:
+def test_the_winner_is_complete_and_the_earlier_of_equals(config: StudyConfig) -> None:
     trials = [
-        trial(0, TrialState.COMPLETE, 0.5),
-        trial(1, TrialState.PRUNED, 0.9),
-        trial(2, TrialState.COMPLETE, 0.6),
-        trial(3, TrialState.COMPLETE, 0.6),
+        trial(0, "COMPLETE", 0.5),
+        trial(1, "PRUNED", 0.9),
+        trial(2, "COMPLETE", 0.6),
+        trial(3, "COMPLETE", 0.6),
     ]
-    winner = choose_winner(trials, "mAP")
-    assert winner is not None and winner.number == 2
-    assert choose_winner(trials[1:2], "mAP") is None
+    assert study(config, *trials).winner is trials[2]
+    assert study(config, trials[1]).winner is None
 
 
 @pytest.mark.parametrize(
     ("trials", "words"),
     [
-        ([], ["No trial is complete"]),
-        ([trial(0, TrialState.COMPLETE, 0.5)], ["baseline won", "50.0"]),
+        ([], ["No trial has begun"]),
+        ([trial(0, "COMPLETE", 0.5)], ["baseline won", "50.0"]),
         (
-            [trial(0, TrialState.COMPLETE, 0.5), trial(1, TrialState.COMPLETE, 0.62)],
+            [trial(0, "COMPLETE", 0.5), trial(1, "COMPLETE", 0.62)],
             ["Trial 1 won", "50.0", "+12.0"],
         ),
         (
-            [trial(0, TrialState.FAIL, None), trial(1, TrialState.COMPLETE, 0.6)],
+            [trial(0, "FAIL"), trial(1, "COMPLETE", 0.6)],
             ["Trial 1 won", "baseline has no score"],
         ),
     ],
 )
 def test_the_verdict_names_winner_and_baseline(
-    config: StudyConfig, trials: list[FrozenTrial], words: list[str]
+    config: StudyConfig, trials: list[TrialSummary], words: list[str]
 ) -> None:
-    text = verdict(trials, choose_winner(trials, "mAP"), config)
+    text = headline(study(config, *trials))
     assert all(word in text for word in words), text
 
 
