@@ -131,7 +131,7 @@ def make_config(data_dir: Path, trials: int, seconds: float, slots: int) -> Stud
     )
     data = any_of(load_data(config, None))
     resolved = resolve(config, Slots(1, 0, slots)).space
-    epoch = probe(resolved.settings(resolved.baseline), data, lambda done, total: None).seconds
+    epoch = probe(resolved.settings(resolved.baseline), data, lambda done, total: None).epoch_seconds
     epochs = max(1, round(seconds / epoch))
     return dataclasses.replace(config, space=unstopped(override(space, {"epochs": epochs})))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
 from sa_study.report.terminal.console import duration, make_table
 from sa_study.tuning.launch.disk_space import in_units
-from sa_study.tuning.plan.plan import Estimate, Forecast, Plan
+from sa_study.tuning.plan.plan import Plan
 
 _DAY = 86400.0
 _SCALED = ("backbone", "depth", "height", "width")
@@ -25,12 +27,15 @@ def plan_table(plan: Plan) -> Table:
     table.add_column("10–90 %", justify="right")
     if rule != "none":
         table.add_column("no early stopping", justify="right")
-    for name, text, of in _ROWS:
+    for name, attribute, text in _ROWS:
         if name == "GPU-hours" and not plan.slots.gpus:
             continue
-        expected = of(plan.expected)
-        row = [name, text(expected.mean), _range(expected, text)]
-        table.add_row(*row, *([] if rule == "none" else [text(of(plan.unstopped).mean)]))
+        expected, unstopped = (
+            [getattr(run, attribute) for run in runs] for runs in (plan.expected, plan.unstopped)
+        )
+        low, high = (text(decile) for decile in np.quantile(expected, [0.1, 0.9]))
+        row = [name, text(np.mean(expected)), "" if low == high else f"{low} – {high}"]
+        table.add_row(*row, *([] if rule == "none" else [text(np.mean(unstopped))]))
     return table
 
 
@@ -44,13 +49,16 @@ def plan_notes(plan: Plan) -> Table:
         ("one epoch", _epoch(plan)),
         ("disk", _disk(plan)),
         ("memory", _memory(plan)),
-        ("stopping", "played through with random settings and learning curves"),
+        ("stopping", "simulated with random settings and learning curves"),
     ):
         table.add_row(name, escape(text))
-    for over, share in plan.expected.budgets.items():
-        table.add_row(
-            "budget", f"{over} before all {plan.trials} trials end, in {100 * share:.0f} % of the plays"
-        )
+    runs, reasons = len(plan.expected), Counter(run.stop_reason for run in plan.expected)
+    for reason, count in reasons.most_common():
+        if reason:
+            ends = (
+                f"before all {plan.config.goal} trials end, in {100 * count / runs:.0f} % of the simulations"
+            )
+            table.add_row("budget", f"{reason} {ends}")
     if not plan.memory.suffices:
         table.add_row("", "[red]trials may be killed for lack of memory; give fewer --max-concurrent[/]")
     for disk in plan.disks:
@@ -79,8 +87,9 @@ def _epoch(plan: Plan) -> str:
     """How long an epoch takes, and how other configurations' was had."""
     speed, searched = plan.speed, plan.config.space.search
     text = (
-        f"{span(speed.seconds)} of the baseline, by a few steps measured here: {speed.images_per_second:.3g} "
-        f"images/s on the {speed.device.upper()}, alone; trials side by side may be slower"
+        f"{span(speed.epoch_seconds)} of the baseline, by a few steps measured here: "
+        f"{speed.images_per_second:.3g} images/s on the {speed.device.upper()}, alone; trials side by side "
+        "may be slower"
     )
     scaled, unscaled = (", ".join(filter(searched.get, keys)) for keys in (_SCALED, _UNSCALED))
     text += f"; others' by the network's arithmetic ({scaled})" if scaled else ""
@@ -115,14 +124,10 @@ def _hours(value: float) -> str:
     return f"{value:,.1f}"
 
 
-_ROWS: tuple[tuple[str, Callable[[float], str], Callable[[Forecast], Estimate]], ...] = (
-    ("trials", _whole, lambda forecast: forecast.trials),
-    ("epochs", _whole, lambda forecast: forecast.epochs),
-    ("time", span, lambda forecast: forecast.seconds),
-    ("GPU-hours", _hours, lambda forecast: forecast.gpu_hours),
+_ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("trials", "trials", _whole),
+    ("epochs", "epochs", _whole),
+    ("time", "seconds", span),
+    ("GPU-hours", "gpu_hours", _hours),
 )
-
-
-def _range(estimate: Estimate, text: Callable[[float], str]) -> str:
-    low, high = text(estimate.low), text(estimate.high)
-    return "" if low == high else f"{low} – {high}"
+"""Rows of the table: a name, an attribute of `SimulatedRun`, and what writes a value of it."""

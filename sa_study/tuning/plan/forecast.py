@@ -1,4 +1,4 @@
-"""How a study may go: its stopping rule and its budgets, played through with random learning curves."""
+"""Forecasts a study by simulating it, with its own stopping rule and budgets and random learning curves."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import heapq
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import optuna
@@ -18,174 +18,173 @@ from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.records import BASELINE
 from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.search.samplers import sampler_spec
 from sa_study.tuning.search.suggest import suggest
 from sa_study.tuning.stopping.rules import make_rule
 
-_PLAYS = 60
-_SECONDS = 10.0
-"""After these no further play begins: some rules compare every trial with every other."""
+_MAX_RUNS = 60
+_MAX_SECONDS = 10.0
+"""After these no further run is simulated: some rules compare every trial with every other."""
 
-_POOL = 500
-"""Configurations that the plays draw from, of a space that has more."""
+_MAX_CONFIGURATIONS = 500
+"""Configurations that runs choose from; of a larger space so many are drawn."""
 
-_NOISE = 0.01
+_NOISE = 0.01  # standard deviation of a learning curve's values
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What a study is played with.
+class ForecastInputs:
+    """What a forecast takes as given.
 
     Attributes:
         trials: Trials in all.
-        slots: Trials at a time.
+        slots: Trials that run at a time.
         gpus: GPUs a trial.
-        budget: What may end it earlier.
-        first: Seconds from the launch to the begin of the first epochs.
-        start: Seconds between two trials in a slot.
-        between: Seconds between two epochs of a trial.
+        budget: The study's budgets.
+        preparation: Seconds from the command to the launch, which no time budget counts.
+        first_start: Seconds from the launch to the start of the first epochs.
+        next_start: Seconds from a trial's end to the start of the next one in its slot.
+        between_epochs: Seconds between two epochs of a trial.
+        epoch_seconds: Gives the duration of an epoch with some settings.
     """
 
     trials: int
     slots: int
     gpus: float
     budget: Budget
-    first: float
-    start: float
-    between: float
+    preparation: float
+    first_start: float
+    next_start: float
+    between_epochs: float
+    epoch_seconds: Callable[[Settings], float]
 
 
 @dataclass(frozen=True)
-class Play:
-    """One course that a study may take.
+class SimulatedRun:
+    """One simulated course of a study.
 
     Attributes:
         trials: Trials that ended.
         epochs: Epochs of all trials.
-        seconds: From the launch to the last epoch's end.
-        gpu_hours: Of training.
-        over: The budget that ended it, or empty.
+        seconds: Time from the command to the end of the last epoch.
+        gpu_hours: GPU-hours of training.
+        stop_reason: The spent budget that stopped it before all its trials ended; empty if none did.
     """
 
     trials: int
     epochs: int
     seconds: float
     gpu_hours: float
-    over: str
+    stop_reason: str
 
 
-def play_often(
-    space: SearchSpace, scheduler: Scheduler, terms: Terms, seconds_of: Callable[[Settings], float]
-) -> list[Play]:
-    """Plays a study many times, with the same configurations for each scheduler.
+def simulate_runs(
+    space: SearchSpace,
+    scheduler: Scheduler,
+    inputs: ForecastInputs,
+    max_runs: int = _MAX_RUNS,
+    max_seconds: float = _MAX_SECONDS,
+) -> list[SimulatedRun]:
+    """Simulates a study several times, with the same configurations for every scheduler.
 
     Args:
-        space: Where the configurations come from: the baseline, a grid's others in order, else at random.
+        space: The search space: the baseline comes first, then an exhaustive sampler's other configurations
+            in order, or random ones.
         scheduler: Stops trials early.
-        terms: See there.
-        seconds_of: How long an epoch of a configuration takes.
+        inputs: What the forecast takes as given.
+        max_runs: Number of runs.
+        max_seconds: Time after which no further run begins; there is one at least.
     """
     pool = _configurations(space)
-    plays: list[Play] = []
-    end = time.monotonic() + _SECONDS
-    while len(plays) < _PLAYS and (not plays or time.monotonic() < end):
-        rng = np.random.default_rng(len(plays))
-        rest = np.arange(1, len(pool))
-        if space.sampler != "grid":
-            rest = rng.permutation(rest)
-        # A space without end is drawn from by a pool that may be too small for all trials.
-        drawn = np.resize(rest, terms.trials - 1)
-        trials = [pool[0], *(pool[index] for index in drawn)]
-        curves = [_Curve(number, s.epochs, seconds_of(s), rng) for number, s in enumerate(trials)]
-        plays.append(_Course(curves, scheduler, terms).play())
-    return plays
+    in_order = sampler_spec(space.sampler).exhaustive
+    runs: list[SimulatedRun] = []
+    end = time.monotonic() + max_seconds
+    while len(runs) < max_runs and (not runs or time.monotonic() < end):
+        rng = np.random.default_rng(len(runs))
+        others = np.arange(1, len(pool))
+        # Repeated where a pool drawn from a larger space has fewer configurations than there are trials.
+        chosen = np.resize(others if in_order else rng.permutation(others), inputs.trials - 1)
+        configurations = [pool[0], *(pool[index] for index in chosen)]
+        trials = [
+            _SimulatedTrial(number, inputs.epoch_seconds(settings), _learning_curve(settings.epochs, rng))
+            for number, settings in enumerate(configurations)
+        ]
+        runs.append(_simulate(trials, scheduler, inputs))
+    return runs
 
 
 def _configurations(space: SearchSpace) -> list[Settings]:
-    """The baseline first, behind it every other configuration, or random ones of a space with too many."""
-    if (space.size or math.inf) <= _POOL:
-        return [space.settings(point) for point in space.grid()]
+    """The baseline and after it all other configurations, or random ones where there are too many."""
+    if (space.size or math.inf) <= _MAX_CONFIGURATIONS:
+        return [space.settings(values) for values in space.grid()]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    drawn = [suggest(space, study.ask()) for _ in range(_POOL)]
+    drawn = [suggest(space, study.ask()) for _ in range(_MAX_CONFIGURATIONS)]
     return [space.settings(values) for values in (space.baseline, *drawn)]
 
 
-class _Curve:
-    """A trial as a stopping rule sees it, with a learning curve that flattens.
+@dataclass(eq=False)
+class _SimulatedTrial:
+    """A trial as a stopping rule knows it.
 
     Attributes:
-        config: Has the trial's number.
-        trial_id: The same as text.
-        epoch: Completed epochs.
-        seconds: Of an epoch.
+        number: Its number.
+        epoch_seconds: Duration of an epoch.
+        results: What its next epochs report.
+        config: The number, as the configuration of a Ray trial holds it.
+        trial_id: The number as text.
     """
 
-    def __init__(self, number: int, epochs: int, seconds: float, rng: np.random.Generator):
-        self.config = {"number": number}
-        self.trial_id = str(number)
-        self.epoch = 0
-        self.seconds = seconds
-        self._epochs = epochs
-        self._noise = rng.normal(0, _NOISE, epochs)
-        self._ceiling = rng.uniform(0.2, 0.8)
-        self._pace = 30 * rng.lognormal(0, 0.5)
+    number: int
+    epoch_seconds: float
+    results: deque[dict[str, float]]
+    config: dict[str, int] = field(init=False)
+    trial_id: str = field(init=False)
 
-    @property
-    def finished(self) -> bool:
-        """Whether its last epoch is completed."""
-        return self.epoch >= self._epochs
-
-    def next_result(self) -> dict[str, float]:
-        """The figures of one more epoch."""
-        value = self._noise[self.epoch]
-        self.epoch += 1
-        progress = 100 * self.epoch / self._epochs
-        value += self._ceiling * (1 - math.exp(-progress / self._pace))
-        return {names.PROGRESS: progress, names.MAP: value}
+    def __post_init__(self) -> None:
+        self.config, self.trial_id = {"number": self.number}, str(self.number)
 
 
-class _Course:
-    """One play, from each epoch's end to the next, over all slots in the order of time."""
+def _learning_curve(epochs: int, rng: np.random.Generator) -> deque[dict[str, float]]:
+    """What each epoch of a trial reports: a noisy curve that flattens at a random height."""
+    noise = rng.normal(0, _NOISE, epochs)
+    ceiling, pace = rng.uniform(0.2, 0.8), 30 * rng.lognormal(0, 0.5)
+    progress = 100 * np.arange(1, epochs + 1) / epochs
+    values = noise + ceiling * (1 - np.exp(-progress / pace))
+    return deque({names.PROGRESS: p, names.MAP: v} for p, v in zip(progress, values, strict=True))
 
-    def __init__(self, curves: Sequence[_Curve], scheduler: Scheduler, terms: Terms):
-        self._terms = terms
-        self._rule = make_rule(scheduler, names.MAP)
-        self._now = 0.0
-        self._tracker = BudgetTracker(
-            terms.budget, (), capacity=lambda: terms.slots, gpus=terms.gpus, clock=lambda: self._now
-        )
-        self._waiting = deque(curves)
-        self._running: list[tuple[float, int, _Curve]] = []
-        self._ended = 0
 
-    def play(self) -> Play:
-        """Lets all trials run, as far as the budget goes."""
-        for _ in range(self._terms.slots):
-            self._begin(self._terms.first)
-        while self._running:
-            self._now, _, trial = heapq.heappop(self._running)
-            self._tracker.add_epoch(trial.seconds)
-            if self._ends(trial):
-                self._ended += 1
-                self._begin(self._terms.start)
-            elif not self._tracker.stop_reason:
-                self._train(trial, self._terms.between)
-        used = self._tracker.to_dict()
-        hours = used["training_seconds"] * self._terms.gpus / 3600
-        over = self._tracker.stop_reason if self._ended < self._terms.trials else ""
-        return Play(self._ended, used["epochs"], self._now, hours, over)
+def _simulate(
+    trials: Iterable[_SimulatedTrial], scheduler: Scheduler, inputs: ForecastInputs
+) -> SimulatedRun:
+    """Runs the trials over all slots in the order of time, as far as the budgets allow."""
+    now, ended = 0.0, 0
+    rule = make_rule(scheduler, names.MAP)
+    tracker = BudgetTracker(inputs.budget, (), lambda: inputs.slots, inputs.gpus, clock=lambda: now)
+    waiting = deque(trials)
+    running: list[tuple[float, int, _SimulatedTrial]] = []  # by the end of the epoch
 
-    def _begin(self, wait: float) -> None:
-        if self._waiting and not self._tracker.stop_reason:
-            trial = self._waiting.popleft()
-            self._rule.on_trial_add(None, trial)
-            self._train(trial, wait)
+    def train(trial: _SimulatedTrial, delay: float) -> None:
+        heapq.heappush(running, (now + delay + trial.epoch_seconds, trial.number, trial))
 
-    def _train(self, trial: _Curve, wait: float) -> None:
-        heapq.heappush(self._running, (self._now + wait + trial.seconds, trial.config["number"], trial))
+    def start_next(delay: float) -> None:
+        if waiting and not tracker.stop_reason:
+            trial = waiting.popleft()
+            rule.on_trial_add(None, trial)
+            train(trial, delay)
 
-    def _ends(self, trial: _Curve) -> bool:
-        """Whether the trial is at its end or stopped early, which the baseline never is."""
-        decision = self._rule.on_trial_result(None, trial, trial.next_result())
-        stopped = decision == TrialScheduler.STOP and trial.config["number"] != BASELINE
-        return stopped or trial.finished
+    for _ in range(inputs.slots):
+        start_next(inputs.first_start)
+    while running:
+        now, _, trial = heapq.heappop(running)
+        tracker.add_epoch(trial.epoch_seconds)
+        decision = rule.on_trial_result(None, trial, trial.results.popleft())
+        if not trial.results or (decision == TrialScheduler.STOP and trial.number != BASELINE):
+            ended += 1
+            start_next(inputs.next_start)
+        elif not tracker.stop_reason:
+            train(trial, inputs.between_epochs)
+    used = tracker.to_dict()
+    gpu_hours = used["training_seconds"] * inputs.gpus / 3600
+    reason = tracker.stop_reason if ended < inputs.trials else ""
+    return SimulatedRun(ended, used["epochs"], inputs.preparation + now, gpu_hours, reason)

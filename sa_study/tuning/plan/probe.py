@@ -1,4 +1,4 @@
-"""How long an epoch takes on this machine: a few real steps, and arithmetic for the rest."""
+"""Measures how long an epoch takes on this machine: a few real steps, extrapolated to all images."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from sa_study.training.trainer import Trainer
 from sa_study.utils.errors import RunFailed
 from sa_study.utils.progress import ProgressCallback
 
-_SECONDS = 12.0
+_MAX_SECONDS = 12.0
 """After these no further round begins."""
 
-_ROUNDS = 10
-"""Rounds at most, without the first, which warms up."""
+_MAX_ROUNDS = 10
+"""Measured rounds; the first, which warms up, is not one of them."""
 
-_CPU_OPERATIONS = 1e11
-"""Of a step's forward pass on a CPU, some seconds of one core: a batch that needs more is probed by a part of
-it, because there it takes as long as its images do."""
+_MAX_CPU_OPERATIONS = 1e11
+"""Operations of a step's forward pass on a CPU, some seconds of one core. Of a batch that needs more, a part
+is probed: on a CPU a batch takes as long as its images do."""
 
-_LEAST_IMAGES = 8
+_MIN_CPU_IMAGES = 8
 _GPU_STEPS = 4
-"""Steps of a round on a GPU, which is not to wait for the CPU after each."""
+"""Steps of a round on a GPU, so that it does not wait for the CPU after each."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class Speed:
 
     Attributes:
         settings: The configuration.
-        images_per_second: In training.
+        images_per_second: Images a second in training.
         latency: Milliseconds an image in validation.
-        seconds: An epoch, extrapolated to all images.
-        device: What it was measured on, `cpu` or `cuda`.
+        epoch_seconds: Duration of an epoch, extrapolated to all images.
+        device: The device that it was measured on: `cpu` or `cuda`.
     """
 
     settings: Settings
     images_per_second: float
     latency: float
-    seconds: float
+    epoch_seconds: float
     device: str
 
-    def seconds_of(self, settings: Settings) -> float:
-        """An epoch of another configuration, scaled by the operations that its network spends on an image."""
-        return self.seconds * _operations(settings) / _operations(self.settings)
+    def epoch_seconds_of(self, settings: Settings) -> float:
+        """The duration of an epoch of other settings, in proportion to the operations on an image."""
+        return self.epoch_seconds * _operations(settings) / _operations(self.settings)
 
 
 def probe(settings: Settings, data: TrainingData, progress: ProgressCallback) -> Speed:
@@ -72,7 +72,7 @@ def probe(settings: Settings, data: TrainingData, progress: ProgressCallback) ->
     """
     threads, device = torch.get_num_threads(), prepare_device(settings)
     try:
-        figures = _rounds(_excerpt_settings(settings, device), data, device, progress)
+        rounds = _run_rounds(_probe_settings(settings, device), data, device, progress)
     except torch.OutOfMemoryError as error:
         raise RunFailed(
             f"the probe of batch_size={settings.batch_size}: {str(error).splitlines()[0]}"
@@ -81,40 +81,41 @@ def probe(settings: Settings, data: TrainingData, progress: ProgressCallback) ->
         torch.set_num_threads(threads)
         progress(100, 100)
     rate, latency = (
-        statistics.median(one[name] for one in figures) for name in (names.IMAGES_PER_SECOND, names.LATENCY)
+        statistics.median(figures[name] for figures in rounds)
+        for name in (names.IMAGES_PER_SECOND, names.LATENCY)
     )
     trained = len(data.train) // settings.batch_size * settings.batch_size
     seconds = trained / rate + (len(data.query) + len(data.gallery)) * latency / 1000
     return Speed(settings, rate, latency, seconds, device.type)
 
 
-def _rounds(
+def _run_rounds(
     settings: Settings, data: TrainingData, device: torch.device, progress: ProgressCallback
 ) -> list[dict[str, float]]:
-    """The figures of a few very short epochs."""
+    """Runs a few very short epochs; returns the figures of each."""
     steps = _GPU_STEPS if device.type == "cuda" else 1
     trainer = Trainer(settings, _excerpt(data, steps * settings.batch_size))
     trainer.run_epoch()
-    figures: list[dict[str, float]] = []
+    rounds: list[dict[str, float]] = []
     start, share = time.monotonic(), 0.0
     while share < 1:
         progress(int(100 * share), 100)
-        figures.append(trainer.run_epoch())
-        share = max(len(figures) / _ROUNDS, (time.monotonic() - start) / _SECONDS)
-    return figures
+        rounds.append(trainer.run_epoch())
+        share = max(len(rounds) / _MAX_ROUNDS, (time.monotonic() - start) / _MAX_SECONDS)
+    return rounds
 
 
-def _excerpt_settings(settings: Settings, device: torch.device) -> Settings:
-    """The same work from random weights, in steps too small to diverge, and on a CPU of no more images."""
+def _probe_settings(settings: Settings, device: torch.device) -> Settings:
+    """The settings with random weights, steps too small to diverge, and a batch that a CPU can take."""
     batch = settings.batch_size
     if device.type == "cpu":
-        least = max(_LEAST_IMAGES, 2 * settings.accumulate)
-        batch = min(batch, max(least, int(_CPU_OPERATIONS / _operations(settings))))
+        least = max(_MIN_CPU_IMAGES, 2 * settings.accumulate)
+        batch = min(batch, max(least, int(_MAX_CPU_OPERATIONS / _operations(settings))))
     return dataclasses.replace(settings, pretrained="none", lr=1e-5, batch_size=batch)
 
 
 def _excerpt(data: TrainingData, images: int) -> TrainingData:
-    """So many training images, and about as many of whole identities to validate with."""
+    """So many of the training images, and about as many validation images of whole identities."""
     held_out = np.concatenate([data.gallery, data.query])
     pids = data.store.pids
     chosen = np.unique(pids[held_out[:images]])
@@ -125,7 +126,7 @@ def _excerpt(data: TrainingData, images: int) -> TrainingData:
 
 
 def _operations(settings: Settings) -> float:
-    """Floating-point operations of the network's forward pass of an image, nearly all in the backbone."""
+    """Floating-point operations of the forward pass of an image, nearly all of them in the backbone."""
     return _operations_per_pixel(settings.backbone) * settings.height * settings.width
 
 

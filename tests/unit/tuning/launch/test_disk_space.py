@@ -1,0 +1,213 @@
+"""Disk space: the expected sizes of files against real files, and the check that the disks hold a study."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sa_study.data.dataset import ReidDataset
+from sa_study.data.store import TrainingData
+from sa_study.settings.run import Settings
+from sa_study.settings.space import SearchSpace
+from sa_study.settings.space_file import parse_space
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
+from sa_study.training.checkpoint import save_checkpoint
+from sa_study.training.run import load_training_data
+from sa_study.training.trainer import Trainer
+from sa_study.tuning.launch.cluster import Slots
+from sa_study.tuning.launch.disk_space import file_sizes, in_units, largest, measure_disks, require_room
+from sa_study.tuning.launch.session import SESSION_SIZE, Session
+from sa_study.utils.errors import StudyFolderError
+
+SMALL: dict[str, Any] = {
+    "depth": 18,
+    "pretrained": "none",
+    "height": 32,
+    "width": 16,
+    "parts": 2,
+    "batch_size": 8,
+    "threads": 1,
+    "device": "cpu",
+}
+TWO_SLOTS = Slots(1, 0, 2)
+
+
+def space(**spec: Any) -> SearchSpace:
+    return parse_space({"fixed": SMALL, **spec}, "test")
+
+
+def study(place: Path, trials: int = 40, **options: Any) -> tuple[StudyFolder, StudyConfig]:
+    searched = space(search={"lr": {"type": "float", "low": 0.01, "high": 0.3}})
+    config = StudyConfig(data_dir=place, space=searched, trials=trials, **options)
+    return StudyFolder(place / "runs" / "study"), config
+
+
+@pytest.fixture
+def data(make_market: Callable[..., Path]) -> TrainingData:
+    return load_training_data(ReidDataset(make_market()), Settings(**SMALL))
+
+
+class TestFileSizes:
+    """The expected sizes of checkpoints, against real ones."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {},
+            {"depth": 50, "num_features": 512},
+            {"parts": 1, "deep_supervision": False},
+        ],
+    )
+    def test_equal_those_of_real_checkpoints(
+        self, data: TrainingData, tmp_path: Path, change: dict[str, Any]
+    ) -> None:
+        settings = Settings(**{**SMALL, **change})
+        trainer = Trainer(settings, dataclasses.replace(data, train=data.train[:8], labels=data.labels[:8]))
+        trainer.run_epoch()
+        checkpoint = trainer.checkpoint()
+        for name, one, size in zip(
+            ("all.pt", "weights.pt"),
+            (checkpoint, checkpoint.weights_only()),
+            file_sizes(settings, data.num_classes),
+            strict=True,
+        ):
+            save_checkpoint(tmp_path / name, one)
+            assert size == pytest.approx((tmp_path / name).stat().st_size, rel=0.02)
+
+    def test_need_no_weights_file(self) -> None:
+        settings = Settings(**{**SMALL, "pretrained": "/nowhere/weights.pth"})
+        assert file_sizes(settings, 10) == file_sizes(Settings(**SMALL), 10)
+
+    def test_are_of_the_largest_network(self) -> None:
+        fixed = {key: value for key, value in SMALL.items() if key not in ("depth", "parts", "height")}
+        searched = space(
+            fixed=fixed,
+            search={
+                "depth": {"type": "categorical", "choices": [34, 101, 18]},
+                "parts": {"type": "int", "low": 1, "high": 4},
+                "height": {"type": "int", "low": 64, "high": 128, "step": 64},
+                "deep_supervision": {"type": "categorical", "choices": [True, False]},
+                "lr": {"type": "float", "low": 0.1, "high": 0.2},
+            },
+            baseline={"depth": 18, "parts": 2, "height": 64, "deep_supervision": False},
+        )
+        found = largest(searched)
+        assert (found.backbone, found.parts, found.deep_supervision, found.lr) == ("resnet101", 4, True, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(999, "999 B"), (1.5e6, "2 MB"), (2.34e9, "2.3 GB"), (1.2e13, "12,000.0 GB")]
+)
+def test_bytes_in_words(count: float, text: str) -> None:
+    assert in_units(count) == text
+
+
+class TestRoom:
+    """The check that the disks hold a study and its temporary files."""
+
+    @pytest.fixture
+    def make_disk(self, tmp_path: Path) -> Iterator[Callable[[str, int], Path]]:
+        made: list[Path] = []
+
+        def make(name: str, megabytes: int) -> Path:
+            place = tmp_path / name
+            place.mkdir()
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}M", "tmpfs", str(place)]
+            try:
+                subprocess.run(mount, check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError):
+                pytest.skip("mounting is not permitted")
+            made.append(place)
+            return place
+
+        yield make
+        for place in made:
+            subprocess.run(["umount", str(place)], check=True)
+
+    @pytest.fixture
+    def disk(self, make_disk: Callable[[str, int], Path]) -> Path:
+        return make_disk("disk", 1024)
+
+    @pytest.fixture(autouse=True)
+    def memory(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+        """What a connected Ray says of itself: objects may take a megabyte of the memory."""
+        known = {"object_store_memory": 2.0**20}
+        monkeypatch.setattr("ray.cluster_resources", lambda: known)
+        return known
+
+    def test_counts_what_trials_keep(self, tmp_path: Path, data: TrainingData) -> None:
+        one, weights = file_sizes(Settings(**SMALL), data.num_classes)
+        for trials, running in ((40, 2), (1, 1)):
+            (found,) = measure_disks(*study(tmp_path), data, TWO_SLOTS, trials, None)
+            assert found.checkpoint == one and found.need == (2 * trials + running) * one + 2 * weights
+
+    def test_counts_what_is_temporary(self, tmp_path: Path, data: TrainingData, disk: Path) -> None:
+        one, weights = file_sizes(Settings(**SMALL), data.num_classes)
+        kept = (2 * 40 + 2) * one + 2 * weights
+        session, shared = SESSION_SIZE, data.store.images.nbytes + weights
+        assert shared > 2**20, "the objects do not fit in the memory"
+
+        def needs(checkpoints: Path) -> list[tuple[int, Path | None]]:
+            folders = Session(disk / "ray_1", checkpoints / "checkpoints_1")
+            found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
+            return [(one.need, one.place) for one in found]
+
+        assert needs(disk) == [(kept, tmp_path), (2 * one + session + shared, disk)]
+        assert needs(tmp_path) == [(kept + 2 * one, tmp_path), (session + shared, disk)], "one disk, one sum"
+
+    def test_objects_that_memory_holds_need_no_disk(
+        self, tmp_path: Path, data: TrainingData, disk: Path, memory: dict[str, float]
+    ) -> None:
+        memory["object_store_memory"] = 2.0**28
+        folders = Session(disk / "ray_1", tmp_path / "checkpoints_1")
+        _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
+        assert found.need == SESSION_SIZE
+        memory["object_store_memory"] = 2.0**60  # more than the shared memory: Ray takes a file
+        _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
+        assert found.need > SESSION_SIZE + data.store.images.nbytes
+
+    def test_looks_where_the_trials_will_be(self, tmp_path: Path, data: TrainingData) -> None:
+        (tmp_path / "shared disk").mkdir()
+        for storage, place in (
+            (None, tmp_path),
+            (str(tmp_path / "shared disk" / "new" / "newer"), tmp_path / "shared disk"),
+            (f"file://{tmp_path}/shared%20disk/new", tmp_path / "shared disk"),
+            ("s3://bucket/study", None),
+        ):
+            (found,) = measure_disks(*study(tmp_path, storage_path=storage), data, TWO_SLOTS, 1, None)
+            assert found.place == place and (found.free is None) == (place is None)
+
+    def test_refuses_a_disk_that_is_too_small(self, disk: Path, data: TrainingData) -> None:
+        folder, config = study(disk)
+        with pytest.raises(StudyFolderError) as error:
+            require_room(folder, config, data, TWO_SLOTS, 40, None)
+        for words in (str(disk), "7.6 GB", "92 MB", "1.1 GB", "--trials", "--storage-path", "make room"):
+            assert words in str(error.value)
+        assert not list(disk.iterdir())
+
+    def test_refuses_a_small_disk_of_temporary_files_by_its_name(
+        self, tmp_path: Path, data: TrainingData, make_disk: Callable[[str, int], Path]
+    ) -> None:
+        """Also where Ray's own files are elsewhere."""
+        small, other = make_disk("small", 60), make_disk("other", 1024)
+        folder, config = study(tmp_path)
+        for rays in (small, other):
+            folders = Session(rays / "ray_1", small / "checkpoints_1")
+            with pytest.raises(StudyFolderError, match=f"^{small}: temporary files need .* TMPDIR") as error:
+                require_room(folder, config, data, TWO_SLOTS, 1, folders)
+            assert "--max-concurrent" in str(error.value) and str(folder.root) not in str(error.value)
+        require_room(folder, config, data, TWO_SLOTS, 1, Session(other / "ray_1", other / "checkpoints_1"))
+
+    def test_takes_one_that_is_large_enough(self, disk: Path, data: TrainingData) -> None:
+        folder, config = study(disk)
+        require_room(folder, config, data, TWO_SLOTS, 1, None)
+
+    def test_does_not_judge_an_object_store(self, disk: Path, data: TrainingData) -> None:
+        folder, config = study(disk, storage_path="s3://bucket/study")
+        require_room(folder, config, data, TWO_SLOTS, 10**6, None)
