@@ -22,7 +22,8 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from sa_study.metrics import names
-from sa_study.settings.space import Parameter, Scheduler, SearchSpace
+from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.records import choose_winner, read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search.ray_searcher import StudySearcher, create_study

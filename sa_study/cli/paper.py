@@ -30,7 +30,7 @@ def paper(
     from sa_study.report.terminal.console import evaluation_table, phases, seeds_table
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.training import evaluate_runs, train_shown
-    from sa_study.settings.run import PAPER_VARIANTS, Settings
+    from sa_study.settings.run import PAPER_VARIANTS
     from sa_study.settings.yaml_files import parse_assignments
     from sa_study.training.evaluate import load_test_images, summarise
     from sa_study.training.run import RunFolder, load_training_data
@@ -38,8 +38,7 @@ def paper(
 
     if variant not in PAPER_VARIANTS:
         raise ConfigError(f"--variant: {variant!r} is not one of {', '.join(PAPER_VARIANTS)}")
-    values = {**PAPER_VARIANTS[variant], **parse_assignments(overrides or [])}
-    first = Settings.from_mapping(values, f"variant {variant}")
+    first = dataclasses.replace(PAPER_VARIANTS[variant], **parse_assignments(overrides or []))
     runs = [dataclasses.replace(first, seed=first.seed + number) for number in range(seeds)]
     folders = {run: RunFolder(out / f"seed_{run.seed}" if seeds > 1 else out) for run in runs}
     for run, folder in folders.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 from sa_study.export.tabular import Column
 from sa_study.metrics import names
-from sa_study.settings.space import Parameter
+from sa_study.settings.parameter import Parameter
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import step_of
 from sa_study.study.summary import StudySummary

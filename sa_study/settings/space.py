@@ -10,120 +10,27 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
-from sa_study.settings.run import Settings, default_value, merged, setting_named, value_of
+from sa_study.settings.parameter import Parameter
+from sa_study.settings.run import (
+    STUDY_DEFAULTS,
+    Settings,
+    canonical_key,
+    merged,
+    study_default,
+    value_of,
+)
+from sa_study.utils.errors import ConfigError
 
-STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
-"""What a study changes of the settings' defaults, unless its space fixes it."""
+MAX_COMBINATIONS = 100_000
+"""Most configurations that are checked one by one."""
 
-
-def default_of(name: str) -> Any:
-    """What a setting is in a study that neither fixes nor searches it."""
-    return STUDY_DEFAULTS.get(name, default_value(name))
-
+_CHECKED_TOGETHER = (("height", "parts"), ("batch_size", "accumulate"))
+"""Settings that `Settings` checks against each other, each at its worst at an end of its range."""
 
 _ANOTHER = object()
 """Stands for all values of a setting that no condition names."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One searched setting, in Optuna's terms.
-
-    Attributes:
-        kind: `float`, `int` or `categorical`.
-        low: Least value, included (numbers).
-        high: Greatest value, included (numbers).
-        step: Distance of the allowed values, or None for every value (numbers).
-        log: Whether to search on a logarithmic scale (numbers).
-        choices: The allowed values (categorical).
-        when: Searched only where each of these settings has one of the listed values.
-    """
-
-    kind: str
-    low: float = 0.0
-    high: float = 0.0
-    step: float | None = None
-    log: bool = False
-    choices: tuple[Any, ...] = ()
-    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int | None:
-        """Number of its values, or None where there is no end of them."""
-        if self.kind == "categorical":
-            return len(self.choices)
-        if self.low == self.high:
-            return 1
-        if self.kind == "float" and not self.step:
-            return None
-        return int((_exact(self.high) - _exact(self.low)) // self._distance) + 1
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """Its choices, or its least and its greatest value."""
-        if self.kind == "categorical":
-            return self.choices
-        return (self.low, self.high) if self.count is None else (self.value(0), self.value(self.count - 1))
-
-    def value(self, index: int) -> Any:
-        """The value of this index, from 0 to `count` - 1, without the rounding errors of adding up steps."""
-        if self.kind == "categorical":
-            return self.choices[index]
-        number = _exact(self.low) + index * self._distance
-        return int(number) if self.kind == "int" else float(number)
-
-    def index(self, value: Any) -> int:
-        """Which of its values this is, but for rounding errors."""
-        if self.kind == "categorical":
-            return self.choices.index(value)
-        steps: float = (value - self.low) / float(self._distance)
-        return round(steps)
-
-    def canonical(self, value: Any) -> Any:
-        """The same value without rounding errors."""
-        return value if self.count is None else self.value(self.index(value))
-
-    def contains(self, value: Any) -> bool:
-        """Whether the sampler could suggest this value."""
-        if self.kind == "categorical":
-            return value in self.choices
-        if not self.low <= value <= self.high:
-            return False
-        return self.count is None or math.isclose(self.canonical(value), value, abs_tol=1e-9)
-
-    def describe(self) -> str:
-        """The allowed values in words, and where the setting is searched."""
-        conditions = [f"{key} is {' | '.join(map(str, values))}" for key, values in self.when.items()]
-        return self._range() + (f"; when {' and '.join(conditions)}" if conditions else "")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The parameter as it stands in a space file."""
-        when = {"when": {key: list(values) for key, values in self.when.items()}} if self.when else {}
-        if self.kind == "categorical":
-            return {"type": self.kind, "choices": list(self.choices), **when}
-        number: type[int] | type[float] = int if self.kind == "int" else float
-        values: dict[str, Any] = {"type": self.kind, "low": number(self.low), "high": number(self.high)}
-        if self.step:
-            values["step"] = number(self.step)
-        return values | ({"log": True} if self.log else {}) | when
-
-    @property
-    def _distance(self) -> Decimal:
-        return _exact(self.step or 1.0)
-
-    def _range(self) -> str:
-        if self.kind == "categorical":
-            return " | ".join(map(str, self.choices))
-        step = f", step {self.step:g}" if self.step else ""
-        return f"{self.low:g} … {self.high:g}{step}{', log' if self.log else ''}"
-
-
-def _exact(number: float) -> Decimal:
-    """The decimal number that was written."""
-    return Decimal(str(number))
 
 
 @dataclass(frozen=True)
@@ -180,7 +87,7 @@ class SearchSpace:
 
     def possible(self, name: str) -> list[Any]:
         """The values that trials may give a setting: the ends of numbers; the default where that shows."""
-        searched = next((key for key in self.search if setting_named(key) == setting_named(name)), None)
+        searched = next((key for key in self.search if canonical_key(key) == canonical_key(name)), None)
         if searched is None:
             return [self._value(name, {})]
         if searched != name:
@@ -240,7 +147,7 @@ class SearchSpace:
 
     def _value(self, name: str, values: Mapping[str, Any]) -> Any:
         """What a setting is in a trial with these suggested values."""
-        return value_of(name, values, value_of(name, self.fixed, default_of(name)))
+        return value_of(name, values, value_of(name, self.fixed, study_default(name)))
 
     def _points(self, names: Sequence[str], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if not names:
@@ -275,3 +182,53 @@ class SearchSpace:
                     grown[known | {(name, _ANOTHER)} if name in named else known] += number * others
             counts = grown
         return sum(counts.values()), searched
+
+
+def check_space(space: SearchSpace) -> None:
+    """Checks what no parameter shows by itself, and what a trial would otherwise refuse hours later.
+
+    Raises:
+        ConfigError: A condition never holds, or some configuration is refused.
+    """
+    if math.prod(1 + len(values) for values in space.named.values()) > MAX_COMBINATIONS:
+        raise ConfigError(
+            f"search: its conditions tell more than {MAX_COMBINATIONS} combinations apart; name fewer"
+        )
+    for key in space.never_searched:
+        raise ConfigError(f"search.{key}.when: never holds ({space.search[key].describe()})")
+    space.settings(space.baseline)
+    for keys in _CHECKED_TOGETHER:
+        part = _extremes(space, [key for key in keys if key in space.search])
+        if (part.size or 0) > MAX_COMBINATIONS:
+            raise ConfigError(
+                f"search: conditions leave {part.size} ways for {' and '.join(keys)}; name fewer"
+            )
+        others = {key: value for key, value in space.baseline.items() if key not in part.search}
+        for point in part.points():
+            space.settings({**others, **point})
+
+
+def _extremes(space: SearchSpace, keys: list[str]) -> SearchSpace:
+    """The space of these settings and of those that their conditions name, cut to a few values.
+
+    What is left of a range are its ends, the values that conditions name, and the ends of all other values.
+    """
+    needed = list(keys)
+    for key in needed:  # grows while it is gone through
+        needed += [other for other in space.search[key].when if other in space.search and other not in needed]
+    search = {}
+    for key, parameter in space.search.items():
+        if key in needed:
+            search[key] = Parameter("categorical", choices=_few(space, key), when=parameter.when)
+    return SearchSpace(search, space.fixed, {})
+
+
+def _few(space: SearchSpace, key: str) -> tuple[Any, ...]:
+    parameter = space.search[key]
+    if parameter.kind == "categorical" or parameter.count is None:
+        return parameter.ends
+    conditions = [other.when[key] for other in space.search.values() if key in other.when]
+    named = {parameter.index(value) for values in conditions for value in values if parameter.contains(value)}
+    last, most = parameter.count - 1, len(named) + 1
+    near_ends = {index for i in range(min(most, parameter.count)) for index in (i, last - i)}
+    return tuple(parameter.value(index) for index in sorted(named | near_ends))

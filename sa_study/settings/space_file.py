@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sa_study.settings.run import check_values, default_value, merged, setting_named, value_of
-from sa_study.settings.space import Parameter, Scheduler, SearchSpace, default_of
-from sa_study.settings.space_check import check_space
-from sa_study.settings.space_parameter import is_number, only_keys, parse_parameter
+from sa_study.settings.parameter import Parameter, is_number, only_keys, parse_parameter
+from sa_study.settings.run import (
+    canonical_key,
+    check_values,
+    default_value,
+    merged,
+    study_default,
+    value_of,
+)
+from sa_study.settings.space import Scheduler, SearchSpace, check_space
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import expanded
@@ -62,14 +68,16 @@ def override(space: SearchSpace, values: Mapping[str, Any]) -> SearchSpace:
     Raises:
         ConfigError: The rest of the space does not go with them.
     """
-    fixed = {setting_named(key) for key in values}
-    search = {key: rule for key, rule in space.search.items() if setting_named(key) not in fixed}
+    fixed = {canonical_key(key) for key in values}
+    search = {key: rule for key, rule in space.search.items() if canonical_key(key) not in fixed}
     rest = dataclasses.replace(space, search=search, fixed=merged(space.fixed, values))
     for key in rest.never_searched:
-        rest.fixed[key] = default_of(key)
+        rest.fixed[key] = study_default(key)
         del search[key]
-    rest = dataclasses.replace(rest, baseline=_baseline(rest, space.baseline))
-    return parse_space(rest.to_dict(), "--set", folds="fold" in search)
+    try:
+        return _with_baseline(rest, _baseline(rest, space.baseline))
+    except ConfigError as error:
+        raise ConfigError(f"--set: {error}") from None
 
 
 def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
@@ -80,8 +88,8 @@ def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
         decided: Settings that the launch decides, unless the space fixes them.
     """
     rest = space.settings(merged(merged(decided, space.fixed), space.baseline)).to_dict()
-    searched = set(map(setting_named, space.search))
-    fixed = {key: value for key, value in rest.items() if setting_named(key) not in searched}
+    searched = set(map(canonical_key, space.search))
+    fixed = {key: value for key, value in rest.items() if canonical_key(key) not in searched}
     return dataclasses.replace(space, fixed=fixed)
 
 
@@ -93,8 +101,8 @@ def _parse(spec: Mapping[str, Any], folds: bool) -> SearchSpace:
         if key == "fold" and not folds:
             raise ConfigError("search.fold: must be the same for all trials; put it under fixed")
         search[key] = parse_parameter(key, rule, search, fixed)
-    twice = set(map(setting_named, search)) & set(map(setting_named, fixed))
-    if twice or len(set(map(setting_named, search))) < len(search):
+    twice = set(map(canonical_key, search)) & set(map(canonical_key, fixed))
+    if twice or len(set(map(canonical_key, search))) < len(search):
         raise ConfigError(f"{min(twice, default='backbone')}: stands under both search and fixed; keep one")
     space = SearchSpace(
         search=search,
@@ -104,15 +112,10 @@ def _parse(spec: Mapping[str, Any], folds: bool) -> SearchSpace:
         scheduler=_scheduler(_mapping(spec, "scheduler")),
         trials=_whole("trials", spec.get("trials", 40)),
     )
-    spelling = {setting_named(key): key for key in search}
+    spelling = {canonical_key(key): key for key in search}
     given = _values(_mapping(spec, "baseline"), "baseline")
-    given = {name: value_of(name, given) for name in (spelling.get(setting_named(key), key) for key in given)}
-    space = dataclasses.replace(space, baseline=_baseline(space, given))
-    _check_baseline(space, given)
-    check_space(space)
-    return dataclasses.replace(
-        space, baseline={key: search[key].canonical(value) for key, value in space.baseline.items()}
-    )
+    given = {name: value_of(name, given) for name in (spelling.get(canonical_key(key), key) for key in given)}
+    return _with_baseline(space, given)
 
 
 def _baseline(space: SearchSpace, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +127,9 @@ def _baseline(space: SearchSpace, given: Mapping[str, Any]) -> dict[str, Any]:
     return baseline
 
 
-def _check_baseline(space: SearchSpace, given: Mapping[str, Any]) -> None:
+def _with_baseline(space: SearchSpace, given: Mapping[str, Any]) -> SearchSpace:
+    """The space with these values in its baseline, checked as a whole."""
+    space = dataclasses.replace(space, baseline=_baseline(space, given))
     for key in given:
         if key not in space.search:
             raise ConfigError(f"baseline.{key}: is not searched; put it under fixed")
@@ -135,6 +140,9 @@ def _check_baseline(space: SearchSpace, given: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"baseline.{key}: {value} lies outside its search range {space.search[key].describe()}"
             )
+    check_space(space)
+    baseline = {key: space.search[key].canonical(value) for key, value in space.baseline.items()}
+    return dataclasses.replace(space, baseline=baseline)
 
 
 def _scheduler(spec: Mapping[str, Any]) -> Scheduler:

@@ -1,26 +1,39 @@
 """YAML, read and written: settings files, study descriptions, and the values of `--set`.
 
-On its own, so that what trains and measures needs no PyYAML.
+Read with PyYAML's safe loader, limits on what a few lines may grow to, and no keys that vanish. On its own,
+so that what trains and measures needs no PyYAML.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sa_study.settings.run import check_key, check_values, merged
-from sa_study.settings.yaml_loader import load_yaml
+from sa_study.settings.run import check_keys, check_values, merged
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import read_bytes, write_text
 
 _UNREADABLE = (ConfigError, yaml.YAMLError, ValueError, OverflowError)
 """What reading YAML raises: its constructors of dates and numbers raise Python's own errors."""
 
-_MOST_BYTES = 2**18
-"""Of a file; a large space has thousands. PyYAML reads so much in some seconds."""
+MAX_FILE_BYTES = 2**18
+"""Most bytes of a file; a large space has thousands. PyYAML reads so many in some seconds."""
+
+MAX_NESTING = 32
+MAX_VALUES = 20_000
+"""Most values in a document, where each alias counts as the values that it repeats."""
+
+MAX_NUMBER_LENGTH = 100
+"""Most characters of a value that is no text: Python takes time and memory over numbers of thousands."""
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+_TEXT = "tag:yaml.org,2002:str"
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -35,7 +48,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         if not sign:
             raise ConfigError(f"--set {text}: expected key=value, e.g. --set lr=0.05")
         try:
-            check_key(key)  # an unknown one is named before its value is read
+            check_keys([key])  # an unknown one is named before its value is read
             values = merged(values, check_values({key: load_yaml(value)}))
         except _UNREADABLE as error:
             raise ConfigError(f"--set {text}: {str(error).splitlines()[0]}") from None
@@ -49,7 +62,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing, unreadable, too large, not YAML, or no mapping.
     """
     try:
-        values = load_yaml(read_bytes(path, _MOST_BYTES).decode("utf-8-sig"))
+        values = load_yaml(read_bytes(path, MAX_FILE_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except _UNREADABLE as error:
@@ -64,3 +77,91 @@ def write_yaml(path: Path, values: Mapping[str, Any], comment: str = "") -> None
     head = "".join(f"# {line}\n" for line in comment.splitlines())
     text = head + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
     write_text(path, text)
+
+
+def load_yaml(text: str) -> Any:
+    """Reads a document of plain values.
+
+    Raises:
+        yaml.YAMLError: It is no YAML, or is nested too deeply, grows too large by its aliases, has a key
+            twice or one that is no text, or a number that people read otherwise than YAML, or wants
+            something built that is no plain value.
+        ValueError: A date or a number is none.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that goes no deeper than any file of ours."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._depth += 1
+        if self._depth > MAX_NESTING:
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _fault(f"is nested more than {MAX_NESTING} deep", event)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _count(node: Any, counts: dict[int, int]) -> int:
+    """Number of values that a node stands for, each alias written out."""
+    known = counts.get(id(node))
+    if known == 0:
+        raise _fault("a value holds itself", node)
+    if known is not None:
+        return known
+    counts[id(node)] = 0  # on the way
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(node)
+        parts = [part for pair in node.value for part in pair]
+    else:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else []
+    total = 1
+    for part in parts:
+        total += _count(part, counts)
+        if total > MAX_VALUES:
+            raise _fault(f"holds more than {MAX_VALUES} values, counting what aliases (*name) repeat", node)
+    if isinstance(node, yaml.ScalarNode):
+        _check_scalar(node)
+    counts[id(node)] = total
+    return total
+
+
+def _check_scalar(node: yaml.ScalarNode) -> None:
+    if node.tag != _TEXT and len(node.value) > MAX_NUMBER_LENGTH:
+        raise _fault(f"a number or date of {len(node.value)} characters", node)
+    if node.tag not in _NUMBERS:
+        return
+    # YAML 1.1 means 8 by 010 and 90 by 1:30, which few who write them do.
+    if re.match(r"[-+]?0[0-9_]", node.value):
+        raise _fault(f"{node.value} begins with 0, which YAML takes for octal; write it without that 0", node)
+    if ":" in node.value:
+        raise _fault(f"{node.value} is in YAML a number to the base 60; write it in decimal", node)
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        if key.tag == _MERGE:
+            continue
+        if not isinstance(key, yaml.ScalarNode) or key.tag != _TEXT:
+            shown = repr(key.value[:40]) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+            raise _fault(f"a key is {shown}, which is no text; put a name in quotes", key)
+        if key.value in lines:
+            raise _fault(f"the key {key.value[:80]!r} stands twice, first in line {lines[key.value]}", key)
+        lines[key.value] = key.start_mark.line + 1
+
+
+def _fault(what: str, where: Any) -> yaml.YAMLError:
+    return yaml.YAMLError(f"line {where.start_mark.line + 1}: {what}")

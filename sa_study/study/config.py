@@ -14,7 +14,7 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.find import find_dataset
 from sa_study.data.layouts import SPLITS
 from sa_study.metrics import names
-from sa_study.settings.run import is_file_name
+from sa_study.settings.fields import is_file_name
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import parse_space
 from sa_study.settings.yaml_files import read_yaml, write_yaml

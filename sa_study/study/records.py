@@ -11,8 +11,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.metrics import names
-from sa_study.settings.run import Settings
-from sa_study.settings.space import SearchSpace, default_of
+from sa_study.settings.run import Settings, study_default
+from sa_study.settings.space import SearchSpace
 from sa_study.study.record_checks import record_fault
 from sa_study.training.score import is_new_best
 from sa_study.utils.errors import StudyFolderError
@@ -192,7 +192,7 @@ def same_validation(space: SearchSpace, one: Mapping[str, Any], other: Mapping[s
         one: A configuration's searched settings.
         other: Another one's.
     """
-    fold = space.fixed.get("fold", default_of("fold"))
+    fold = space.fixed.get("fold", study_default("fold"))
     return bool(one.get("fold", fold) == other.get("fold", fold))
 
 

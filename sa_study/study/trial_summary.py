@@ -11,7 +11,8 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study.metrics import names
-from sa_study.settings.space import SearchSpace, default_of
+from sa_study.settings.run import study_default
+from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, TrialRecord, configuration, progress_of, read_record
 from sa_study.utils.errors import StudyFolderError
@@ -146,6 +147,6 @@ def setting_in(space: SearchSpace, params: Mapping[str, Any], name: str) -> Any:
     if name in space.fixed:
         return space.fixed[name]
     try:
-        return default_of(name)
+        return study_default(name)
     except AttributeError:
         return None

@@ -16,7 +16,7 @@ from sa_study.report.page.palette import RAMP
 from sa_study.report.page.surface import Array, fit_surface
 from sa_study.report.page.text import for_plot
 from sa_study.report.page.view import PageStudy
-from sa_study.settings.space import Parameter
+from sa_study.settings.parameter import Parameter
 
 
 def contour_axes(study: PageStudy, found: Sequence[Importance]) -> tuple[str, str] | None:

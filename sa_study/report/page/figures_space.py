@@ -15,7 +15,7 @@ from sa_study.report.page.importance import DOUBTFUL, Cube, Importance, unit
 from sa_study.report.page.palette import RAMP, STATES, colour
 from sa_study.report.page.text import for_plot, setting
 from sa_study.report.page.view import PageStudy
-from sa_study.settings.space import Parameter
+from sa_study.settings.parameter import Parameter
 from sa_study.study.trial_summary import TrialSummary
 
 _COLUMNS = 3

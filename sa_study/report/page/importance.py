@@ -12,7 +12,7 @@ import numpy as np
 from sa_study.metrics import names
 from sa_study.report.page.forest import Array, grow
 from sa_study.report.page.view import PageStudy
-from sa_study.settings.space import Parameter
+from sa_study.settings.parameter import Parameter
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs
 

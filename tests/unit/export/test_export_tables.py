@@ -18,7 +18,7 @@ from written_study import SPACE, START, Trial, figures_of, make_study
 from sa_study.export.epochs import read_epochs
 from sa_study.export.tabular import Column, write_csv, write_parquet
 from sa_study.export.trials import EPOCH_COLUMNS, epoch_rows, trial_columns, trial_rows
-from sa_study.settings.space import Parameter
+from sa_study.settings.parameter import Parameter
 from sa_study.settings.space_file import parse_space
 from sa_study.study.database import read_trials
 from sa_study.study.summary import StudySummary

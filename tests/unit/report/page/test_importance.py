@@ -18,7 +18,8 @@ from sa_study.report.page.forest import grow
 from sa_study.report.page.importance import LEAST, Importance, Sample, importance, samples, unit
 from sa_study.report.page.surface import fit_surface
 from sa_study.report.page.view import PageStudy
-from sa_study.settings.space import Parameter, Scheduler, SearchSpace
+from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 
 SEARCH = {

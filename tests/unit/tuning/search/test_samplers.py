@@ -8,7 +8,8 @@ import pytest
 from checkout import ROOT
 
 from sa_study.export.citations import ENTRIES
-from sa_study.settings.space import Parameter, SearchSpace
+from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import SearchSpace
 from sa_study.tuning.search.samplers import SAMPLERS, check_sampler
 from sa_study.tuning.stopping.schedulers import SCHEDULERS
 from sa_study.utils.errors import ConfigError
