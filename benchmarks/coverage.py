@@ -21,7 +21,7 @@ from itertools import product
 from typing import Any, cast
 
 import numpy as np
-from harness import argument_parser, finish, seconds, table
+from harness import Table, argument_parser, finish, seconds, table
 from numpy.typing import NDArray
 from simulation.rankings import (
     MOST_QUERIES,
@@ -266,7 +266,7 @@ def measure(repetitions: int, true_identities: int) -> Row:
     }
 
 
-def tables(found: Row) -> list[str]:
+def tables(found: Row) -> list[Table]:
     """What is printed."""
     return [
         table(

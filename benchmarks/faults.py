@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
-import platform
 import random
 import shutil
 import sys
@@ -24,14 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
-import ray
-import torch
-from rich.console import Console
-from rich.table import Table
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import harness
 from injection.campaign import Campaign, Case, Kill, Result, differences
 from injection.driver import KINDS
 from injection.moments import MOMENTS
@@ -76,10 +67,9 @@ def shares(kills: list[Kill]) -> Iterator[tuple[Case, list[Kill]]]:
 class Bench:
     """Runs studies, each compared to its undisturbed one, which is run once."""
 
-    def __init__(self, folder: Path, rng: random.Random, console: Console):
+    def __init__(self, folder: Path, rng: random.Random):
         self._folder = folder
         self._rng = rng
-        self._console = console
         self._references: dict[Case, Path] = {}
         self._data = folder / "data"
         self._numbers = itertools.count()
@@ -93,7 +83,7 @@ class Bench:
         if case.reference and not result.failures:
             result.differs = differences(result.folder, self._reference(case.reference))
         struck = ", ".join(f"{kill['kind']} ({kill['moment']})" for kill in result.kills)
-        self._console.print(f"{case}: {struck or 'nothing'}; {'clean' if result.clean else 'NOT CLEAN'}")
+        sys.stdout.write(f"{case}: {struck or 'nothing'}; {'clean' if result.clean else 'NOT CLEAN'}\n")
         if result.clean:
             shutil.rmtree(result.folder)
         return result
@@ -120,20 +110,19 @@ def run_all(bench: Bench, kills: list[Kill]) -> list[Result]:
     return results
 
 
-def table(results: list[Result]) -> Table:
-    view = Table(title="Studies under fault injection")
-    view.add_column("study", max_width=22)
-    view.add_column("kills", max_width=22)
-    for column in ("launches", "audit", "as undisturbed", "left behind"):
-        view.add_column(column, justify="right")
+def table(results: list[Result]) -> harness.Table:
+    rows = []
     for result in results:
         kinds = Counter(kill["kind"] for kill in result.kills)
         kills = ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind])
         alike = "–" if result.differs is None else "differs" if result.differs else "equal"
         found = "not done" if result.failures else f"{len(result.audit)} lines" if result.audit else "clean"
-        left = str(len(result.left_behind) or "–")
-        view.add_row(result.name, kills, str(result.launches), found, alike, left)
-    return view
+        rows.append((result.name, kills, result.launches, found, alike, len(result.left_behind) or "–"))
+    struck = sum(len(result.kills) for result in results)
+    survived = sum(len(result.kills) for result in results if result.clean)
+    columns = ("study", "kills", "launches", "audit", "as undisturbed", "left behind")
+    note = f"{survived} kills survived of {struck}"
+    return harness.table("Studies under fault injection", columns, rows, note)
 
 
 def summary(results: list[Result], options: argparse.Namespace) -> dict[str, Any]:
@@ -146,30 +135,24 @@ def summary(results: list[Result], options: argparse.Namespace) -> dict[str, Any
             {**dataclasses.asdict(result), "folder": str(result.folder), "missed": len(result.missed)}
             for result in results
         ],
-        "versions": {"ray": ray.__version__, "optuna": optuna.__version__, "torch": str(torch.__version__)},
-        "machine": platform.processor() or platform.machine(),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = harness.argument_parser(__doc__, "faults")
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--studies", type=Path, default=Path("runs/faults"), metavar="DIR", help="emptied first"
     )
-    parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/faults.json"), metavar="FILE")
     options = parser.parse_args()
-    rng, console = random.Random(options.seed), Console()
-    results = run_all(Bench(options.studies.absolute(), rng, console), plan(options.kills, rng))
+    rng = random.Random(options.seed)
+    results = run_all(Bench(options.studies.absolute(), rng), plan(options.kills, rng))
     found = summary(results, options)
-    console.print(table(results))
+    harness.finish(found, options.json, table(results))
     for result in results:
         for line in (*result.failures, *result.audit, *(result.differs or ()), *result.left_behind):
-            console.print(f"{result.folder.name}: {line}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{found['survived']} kills survived of {found['kills']}", style="bold")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(found, indent=2, default=str) + "\n")
+            sys.stdout.write(f"{result.folder.name}: {line}\n")
     if found["survived"] < found["kills"] or found["kills"] < options.kills:
         raise SystemExit(1)
 

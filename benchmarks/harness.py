@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import re
 import statistics
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -105,43 +106,65 @@ def fitted_exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Formats a plain-text table: the first column left-aligned, the others right-aligned."""
-    cells = [[str(cell) for cell in row] for row in (columns, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
-    lines = [
-        "  ".join(
-            c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    ]
-    return "\n".join([title, "", lines[0], "  ".join("-" * width for width in widths), *lines[1:], ""])
+class Table(NamedTuple):
+    """A table of results, printed as text and shown in docs/benchmarks.md.
+
+    Attributes:
+        title: What was measured.
+        columns: Headings.
+        rows: Cells, as text.
+        note: A sentence below.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def __str__(self) -> str:
+        cells = [self.columns, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        cells.insert(1, ["-" * width for width in widths])
+        lines = ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
+        return "\n".join([self.title, "", *lines, *filter(None, [self.note]), ""])
 
 
-def row(what: str, measured: str, compared: str = "") -> dict[str, str]:
-    """A row for docs/benchmarks.md: what was measured, its value, and what to compare it with."""
-    return {"what": what, "measured": measured, "compared": compared}
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> Table:
+    """Makes a table of cells that may be numbers."""
+    return Table(title, columns, [list(map(str, row)) for row in rows], note)
 
 
-def finish(
-    figures: Mapping[str, Any], path: Path, *tables: str, rows: Sequence[Mapping[str, str]] = ()
-) -> None:
+def finish(figures: Mapping[str, Any], path: Path, *tables: Table) -> None:
     """Prints the tables and writes the result as JSON.
 
     Args:
-        figures: Everything measured, as plain values.
+        figures: Everything measured, as plain values; figures beyond the finite ones are written as null.
         path: File to write.
-        tables: Printed as they are.
-        rows: Rows for docs/benchmarks.md; see `row`.
+        tables: The figures that are shown.
     """
     from sa_study.provenance import describe_run
 
-    for text in tables:
-        sys.stdout.write(f"{text}\n")
+    for shown in tables:
+        sys.stdout.write(f"{shown}\n")
     run = describe_run()
     run["command"] = _published(run["command"])
+    result = {"run": run, "tables": [shown._asdict() for shown in tables], "figures": _finite(figures)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"run": run, "rows": list(rows), "figures": figures}, indent=2) + "\n")
+    path.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Pads the cells: the first column to the right, the others to the left."""
+    return [c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+
+
+def _finite(value: Any) -> Any:
+    """Replaces numbers that JSON does not have by None."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _published(command: str) -> str:

@@ -11,22 +11,14 @@ same with a copy of the images in each trial. About 4 minutes on two busy cores.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
-import ray
 from ray import tune
-from rich.console import Console
-from rich.table import Table
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sa_study.data.store import ImageStore, TrainingData
 from sa_study.metrics import names
@@ -137,38 +129,33 @@ def measure(most: int, megabytes: int) -> dict[str, Any]:
         "growth_shared": growth(shared, "proportional"),
         "growth_copied": growth(copied, "proportional"),
         "private_shared": growth(shared, "private"),
-        "versions": {"python": platform.python_version(), "ray": ray.__version__},
-        "machine": platform.processor() or platform.machine(),
     }
 
 
-def table(result: dict[str, Any]) -> Table:
-    view = Table(title=f"Worker processes of trials side by side, {result['images']:.0f} MiB of images, MiB")
-    view.add_column("trials")
-    for name in ("resident", "proportional", "private"):
-        view.add_column(name, justify="right")
-    for row in result["rows"]:
-        sums = (f"{row[name]:,.0f}" for name in ("resident", "proportional", "private"))
-        view.add_row(f"{row['trials']}{', each with a copy' if row['copies'] else ''}", *sums)
-    return view
+def table(result: dict[str, Any]) -> harness.Table:
+    kinds = ("resident", "proportional", "private")
+    rows = [
+        (
+            f"{row['trials']}{', each with a copy' if row['copies'] else ''}",
+            *(f"{row[name]:,.0f}" for name in kinds),
+        )
+        for row in result["rows"]
+    ]
+    note = (
+        f"each further trial adds {result['growth_shared']:.0f} MiB; "
+        f"{result['growth_copied']:.0f} MiB if each had a copy of the {result['images']:.0f} MiB of images"
+    )
+    title = f"Worker processes of concurrent trials, {result['images']:.0f} MiB of images, MiB"
+    return harness.table(title, ("trials", *kinds), rows, note)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/memory.json"), metavar="FILE")
-    parser.add_argument("--trials", type=int, default=3, help="most trials at a time, at least 2")
+    parser = harness.argument_parser(__doc__, "memory")
+    parser.add_argument("--trials", type=int, default=3, help="most concurrent trials, at least 2")
     parser.add_argument("--megabytes", type=int, default=300, help="size of the images in MiB")
     options = parser.parse_args()
     result = measure(options.trials, options.megabytes)
-    console = Console()
-    console.print(table(result))
-    console.print(
-        f"each further trial adds {result['growth_shared']:.0f} MiB; "
-        f"{result['growth_copied']:.0f} MiB if each had a copy of the {result['images']:.0f} MiB of images",
-        highlight=False,
-    )
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n")
+    harness.finish(result, options.json, table(result))
 
 
 if __name__ == "__main__":

@@ -10,13 +10,10 @@ where the rest goes. About 5 minutes on two cores; on a machine that does other 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
-import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,14 +23,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import optuna
-import ray
-import torch
+import harness
 from ray import tune
 from rich.console import Console
-from rich.table import Table
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sa_study.data.sample import make_sample_data
 from sa_study.data.store import any_of
@@ -208,62 +200,52 @@ def steps(spans: list[Span], of: dict[int, list[Span]]) -> dict[str, float]:
     return {name: statistics.median(s.seconds for s in group) for name, group in groups.items() if group}
 
 
-def table(result: dict[str, Any]) -> Table:
-    start = statistics.median(result["starts"])
-    share = result["shares"]["training"]
-    view = Table(
-        title=f"{result['trials']} trials of {result['epochs_a_trial']} epochs on {result['slots']} slots"
-    )
-    view.add_column("what")
-    view.add_column("value", justify="right")
-    view.add_column("goal", justify="right")
-    view.add_row("slot time that is training", f"{100 * share:.1f} %", met(share >= SHARE_GOAL, "≥ 92 %"))
-    view.add_row("next trial's start, median", f"{start:.2f} s", met(start <= START_GOAL, "≤ 0.5 s"))
-    view.add_row("  slowest", f"{max(result['starts']):.2f} s")
-    view.add_section()
-    for name, value in result["shares"].items():
-        if name != "training":
-            view.add_row(name, f"{100 * value:.1f} %")
-    view.add_section()
-    for name, value in result["steps"].items():
-        view.add_row(name, f"{value:.3f} s")
-    view.add_section()
-    view.add_row("before the first suggestion: images, Ray", f"{result['before']:.1f} s")
-    view.add_row("slots' time", f"{result['seconds']:.1f} s")
-    view.add_row("the whole launch", f"{result['whole']:.1f} s")
-    return view
+def tables(result: dict[str, Any]) -> list[harness.Table]:
+    start, share = statistics.median(result["starts"]), result["shares"]["training"]
+    goals = [
+        ("slots' time that is training", f"{100 * share:.1f} %", met(share >= SHARE_GOAL, "≥ 92 %")),
+        ("next trial's start, median", f"{start:.2f} s", met(start <= START_GOAL, "≤ 0.5 s")),
+        ("next trial's start, slowest", f"{max(result['starts']):.2f} s", ""),
+    ]
+    rest = [(name, f"{100 * value:.1f} %") for name, value in result["shares"].items() if name != "training"]
+    times = [(name, f"{value:.3f} s") for name, value in result["steps"].items()]
+    times += [
+        ("before the first suggestion: images, Ray", f"{result['before']:.1f} s"),
+        ("slots' time", f"{result['seconds']:.1f} s"),
+        ("the whole launch", f"{result['whole']:.1f} s"),
+    ]
+    title = f"{result['trials']} trials of {result['epochs_a_trial']} epochs on {result['slots']} slots"
+    return [
+        harness.table(title, ("what", "value", "goal"), goals),
+        harness.table("The slots' other time", ("what", "share"), rest),
+        harness.table("Median time of each step, and time of the launch", ("what", "time"), times),
+    ]
 
 
 def met(reached: bool, goal: str) -> str:
-    return f"{goal}, [green]met[/]" if reached else f"{goal}, [red]missed[/]"
+    return f"{goal}, {'met' if reached else 'missed'}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = harness.argument_parser(__doc__, "overhead")
     parser.add_argument("--trials", type=int, default=40, help="at least one more than slots")
     parser.add_argument("--seconds", type=float, default=10.0, help="of training a trial")
     parser.add_argument("--slots", type=int, default=2)
-    parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/overhead.json"), metavar="FILE")
     options = parser.parse_args()
     if options.trials <= options.slots:
         parser.error("--trials: give at least one more than --slots")
-    console = Console()
     with tempfile.TemporaryDirectory(prefix="overhead_") as place:
         data = make_sample_data(Path(place) / "data", identities=IDENTITIES)
         config = make_config(data, options.trials, options.seconds, options.slots)
-        measured = run(config, Path(place), console)
+        measured = run(config, Path(place), Console())
     result = {
         "trials": options.trials,
         "slots": options.slots,
         "epochs_a_trial": config.space.fixed["epochs"],
         **measured,
-        "versions": {"ray": ray.__version__, "optuna": optuna.__version__, "torch": str(torch.__version__)},
-        "machine": platform.processor() or platform.machine(),
         "load": os.getloadavg()[0],
     }
-    console.print(table(result))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n")
+    harness.finish(result, options.json, *tables(result))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How many trials to run at a time on one GPU, or on a CPU's cores: trials an hour by their number.
+"""How many trials to run at a time on one GPU or one CPU: trials an hour by their number.
 
 Usage: python benchmarks/packing.py [--trials 1,2,4,8] [--epochs N] [--json FILE]
 
-Each trial is a process of its own that trains with the real trainer, as Ray's workers do; they begin together
-once all have warmed up. On a GPU they share it (the paper's network, 384×128, batch 48, bf16), on a CPU its
-cores (ResNet-18, 64×32, batch 32; each trial has its share of the threads, at least one). A trial here is
-counted as the images that one trains on: on a GPU 100 epochs of Market-1501, on a CPU 12 epochs of 2,000.
+Each trial is a process that trains with the real trainer, as in Ray's workers; all start together after a
+warm-up. They share the GPU (the paper's network, 384×128, batch 48, bf16) or the CPU's cores (ResNet-18,
+64×32, batch 32; each has its share of the threads, at least one). A trial counts as 100 epochs of Market-1501
+on a GPU and as 12 epochs of 2,000 images on a CPU.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from sa_study.utils.machine import usable_cpus
 CUDA_TRIAL = 100 * 12936
 CPU_TRIAL = 12 * 2000
 
-PATIENCE = 600.0
-"""Seconds after which a trial that has not come must have failed."""
+START_TIMEOUT = 600.0
+"""Seconds after which a trial that has not started counts as failed."""
 
 
 def settings_for(trials: int) -> Settings:
-    """What each of so many trials trains."""
+    """Returns the settings of each of so many concurrent trials."""
     if torch.cuda.is_available():
         return dataclasses.replace(PAPER, precision="bf16", channels_last=True)
     return dataclasses.replace(SMALL, threads=max(1, usable_cpus() // trials))
 
 
 def trial(settings: Settings, steps: int, epochs: int, together: Barrier) -> None:
-    """Trains, in a process of its own; all begin and end together."""
+    """Trains; meant for a process of its own. All trials begin and end together."""
     trainer = Trainer(settings, random_data(steps * settings.batch_size))
     trainer.run_epoch()
     together.wait()
@@ -51,7 +51,7 @@ def trial(settings: Settings, steps: int, epochs: int, together: Barrier) -> Non
 def measure(trials: int, steps: int, epochs: int) -> dict[str, Any]:
     settings = settings_for(trials)
     context = multiprocessing.get_context("spawn")
-    together = context.Barrier(trials + 1, timeout=PATIENCE)
+    together = context.Barrier(trials + 1, timeout=START_TIMEOUT)
     processes = [
         context.Process(target=trial, args=(settings, steps, epochs, together)) for _ in range(trials)
     ]
@@ -82,21 +82,21 @@ def main() -> None:
     asked = parser.parse_args()
     rows = [measure(int(number), asked.steps, asked.epochs) for number in asked.trials.split(",")]
     alone = rows[0]["trials_per_hour"]
-    text = table(
-        f"Trials at a time on one {'GPU' if cuda else 'machine without a GPU'}",
+    shown = table(
+        f"Concurrent trials on {'one GPU' if cuda else f'{usable_cpus()} cores'}",
         ("trials", "threads each", "images/s, all", "trials/hour", "of the first"),
         [
             (
-                row["trials"],
-                "" if cuda else row["threads"],
-                f"{row['images_per_second']:,.0f}",
-                f"{row['trials_per_hour']:.1f}",
-                f"{row['trials_per_hour'] / alone:.2f}",
+                found["trials"],
+                "" if cuda else found["threads"],
+                f"{found['images_per_second']:,.0f}",
+                f"{found['trials_per_hour']:.1f}",
+                f"{found['trials_per_hour'] / alone:.2f}",
             )
-            for row in rows
+            for found in rows
         ],
     )
-    finish({"rows": rows}, asked.json, text)
+    finish({"rows": rows}, asked.json, shown)
 
 
 if __name__ == "__main__":

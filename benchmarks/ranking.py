@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from harness import (
+    Table,
     alternating_seconds,
     argument_parser,
     finish,
@@ -152,7 +153,7 @@ def distance_rows(given: dict[str, Any]) -> list[tuple[str, ...]]:
     return [*rows, (name, f"{sklearn:.1f} s", times, f"{given['sklearn_difference']:.0e}")]
 
 
-def tables(result: dict[str, Any]) -> list[str]:
+def tables(result: dict[str, Any]) -> list[Table]:
     size, large_size = ("{queries:,} × {gallery:,}".format(**of) for of in (MARKET, MSMT17))
     columns = ("from given float32 distances", "time", "of ours", "difference")
     found = [table(f"Ranking figures, {size}", columns, distance_rows(result["distances"]))]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from harness import (
+    Table,
     alternating_seconds,
     argument_parser,
     finish,
@@ -134,7 +135,7 @@ def usual(queries: int, gallery: int) -> dict[str, Any]:
     }
 
 
-def tables(result: dict[str, Any]) -> list[str]:
+def tables(result: dict[str, Any]) -> list[Table]:
     columns = ("device", "re-ranking", "distances alone", "peak", "beyond inputs", "result", "on the GPU")
     rows = [
         (

@@ -56,9 +56,9 @@ def exponents(size: str, rows: Sequence[Mapping[str, float]]) -> dict[str, float
     return found
 
 
-def table(section: str, result: Mapping[str, Any]) -> str:
+def table(section: str, result: Mapping[str, Any]) -> harness.Table:
     if "missing" in result:
-        return f"{result['title']}\n\nnot measured: {result['missing']}\n"
+        return harness.table(result["title"], (section,), [], f"not measured: {result['missing']}")
     costs = list(result["exponents"])
     rows = [[f"{row[section]:,}", *(f"{row[name]:.3g}" for name in costs)] for row in result["rows"]]
     fits = ["–" if found is None else f"{found:.2f}" for found in result["exponents"].values()]

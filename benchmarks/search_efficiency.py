@@ -14,30 +14,20 @@ One random study may be lucky, so there is also the typical result: the median o
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 import math
-import platform
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import optuna
 from optuna.samplers import RandomSampler
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
-from rich.console import Console
-from rich.table import Table
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from simulation.landscapes import EPOCHS, Floats, draw_landscape
 from simulation.methods import Method, OptunaMethod, Simulation, StudyMethod
 
@@ -164,7 +154,6 @@ def measure(seeds: int, budget: int, slots: int, jobs: int, methods: Sequence[st
     with ProcessPoolExecutor(jobs) as pool:
         runs = list(pool.map(work, range(seeds)))
     summary = {name: summarise([run[name] for run in runs]) for name in methods}
-    packages = {name: version(name) for name in ("ray", "optuna", "numpy")}
     return {
         "seeds": seeds,
         "budget": budget,
@@ -173,7 +162,6 @@ def measure(seeds: int, budget: int, slots: int, jobs: int, methods: Sequence[st
         "goals": judge(summary),
         "runs": runs,
         "seconds": time.perf_counter() - start,
-        "versions": {"python": platform.python_version(), **packages},
     }
 
 
@@ -181,63 +169,50 @@ def share(value: float) -> str:
     return "never" if math.isinf(value) else f"{value:.2f}"
 
 
-def table(result: dict[str, Any]) -> Table:
-    title = f"{result['seeds']} landscapes, {result['budget']:,} epochs, {result['slots']} slots"
-    view = Table(title=title, caption="quartile / median / upper quartile / worst")
-    view.add_column("method")
-    view.add_column("share of the epochs until\nrandom's result", justify="right")
-    view.add_column("never", justify="right")
-    view.add_column("until random's\ntypical result", justify="right")
-    view.add_column("never", justify="right")
-    view.add_column("regret at the end, mAP", justify="right")
-    view.add_column("trials\n(whole)", justify="right")
-    for name, figures in result["methods"].items():
-        view.add_row(
+def tables(result: dict[str, Any]) -> list[harness.Table]:
+    rows = [
+        (
             name,
             " / ".join(map(share, figures["reached"].values())),
-            str(figures["never"]),
+            figures["never"],
             " / ".join(map(share, figures["reached_typical"].values())),
-            str(figures["never_typical"]),
+            figures["never_typical"],
             " / ".join(f"{value:.4f}" for value in figures["regret"].values()),
             f"{figures['trials']:.0f} ({figures['whole_trials']:.0f})",
         )
-    return view
-
-
-def goals_table(goals: list[dict[str, Any]]) -> Table:
-    view = Table(title="Goals")
-    for column in ("goal", "at most", "measured", "met"):
-        view.add_column(column, justify="left" if column == "goal" else "right")
-    for goal in goals:
-        met = "yes" if goal["met"] else "no"
-        view.add_row(goal["goal"], f"{goal['limit']:.3g}", f"{goal['value']:.3g}", met)
-    return view
-
-
-def finite(value: Any) -> Any:
-    """The same without infinities, which JSON does not have: null is `never`."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, figures in result["methods"].items()
+    ]
+    columns = (
+        "method",
+        "share of the epochs until random's result",
+        "never",
+        "until random's typical result",
+        "never",
+        "regret at the end, mAP",
+        "trials (whole)",
+    )
+    title = f"{result['seeds']} landscapes, {result['budget']:,} epochs, {result['slots']} slots"
+    goals = [
+        (goal["goal"], f"{goal['limit']:.3g}", f"{goal['value']:.3g}", "yes" if goal["met"] else "no")
+        for goal in result["goals"]
+    ]
+    return [
+        harness.table(title, columns, rows, "quartile / median / upper quartile / worst"),
+        harness.table("Goals", ("goal", "at most", "measured", "met"), goals),
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = harness.argument_parser(__doc__, "search_efficiency")
     parser.add_argument("--seeds", type=int, default=40, help="number of landscapes")
     parser.add_argument("--budget", type=int, default=6000, help="epochs of a study, all trials together")
     parser.add_argument("--slots", type=int, default=4, help="trials at a time")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/search_efficiency.json"))
     parser.add_argument("--variants", action="store_true", help="also measure other settings of ours")
     options = parser.parse_args()
     methods = [*METHODS, *(VARIANTS if options.variants else ())]
     result = measure(options.seeds, options.budget, options.slots, options.jobs, methods)
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(table(result), goals_table(result["goals"]))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(finite(result), indent=2, allow_nan=False) + "\n")
+    harness.finish(result, options.json, *tables(result))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How long commands take that only show something, beside the import of PyTorch or Ray alone.
+"""How long commands take that only show something, compared with the import of PyTorch or Ray alone.
 
 Usage: python benchmarks/startup.py [--runs N] [--trials N] [--json FILE]
 
-Each run is a process of its own: `--help`, `settings`, and `status` of a study of 200 trials, written to a
-temporary folder with the curves that early stopping leaves. About 15 seconds.
+Each run is a new process: `--help`, `settings`, and `status` of a study of 200 trials, some of them stopped
+early, in a temporary folder. About 15 seconds.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from simulation.written import write_study
 
 PROGRAM = [sys.executable, str(harness.ROOT / "run_study.py")]
 GOALS = {"--help": 0.5, "status": 1.5}
-"""Most seconds."""
+"""Limits in seconds."""
 
 
 def run(command: list[str]) -> None:
-    """Runs a command to its end, its output thrown away."""
+    """Runs a command and discards its output."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
 
 
 def commands(study: Path) -> dict[str, list[str]]:
-    """What is run, by the name it has in the table."""
+    """Returns the command lines by their names in the table."""
     return {
         "--help": [*PROGRAM, "--help"],
         "settings": [*PROGRAM, "settings"],
@@ -54,7 +54,7 @@ def measure(runs: int, trials: int) -> dict[str, Any]:
     return {"runs": runs, "trials": trials, "seconds": rows, "goals": GOALS, "met": met}
 
 
-def table(result: Mapping[str, Any]) -> str:
+def table(result: Mapping[str, Any]) -> harness.Table:
     rows = []
     for name, seconds in result["seconds"].items():
         goal = result["goals"].get(name)

@@ -3,8 +3,8 @@
 Usage: python benchmarks/tables.py [RESULT.json ...]
 
 Results that are named, such as runs/benchmarks/ranking.json, are copied to benchmarks/results first. A result
-holds `rows` (see `harness.row`) and either `run` (command, machine, time, commit) or, where the figures were
-copied from an earlier document, `source`.
+holds `tables` (see `harness.Table`) and either `run` (command, machine, time, commit) or, where the figures
+were copied from an earlier document, `source`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,23 +44,28 @@ def take(path: Path) -> None:
     (RESULTS / f"{path.stem}{suffix}.json").write_text(f"{text}\n")
 
 
-def table(names: Iterable[str]) -> str:
-    """A Markdown table of results, and where they come from; results that do not exist yet are named."""
-    lines = ["| measured | result | for comparison | command |", "|---|---|---|---|"]
-    origins: dict[str, list[str]] = {}
+def section(names: Iterable[str]) -> str:
+    """Returns the tables of some benchmarks, each with its command and where its figures come from."""
+    lines = []
     for name in names:
         path = RESULTS / f"{name}.json"
+        script = f"python benchmarks/{name.removesuffix('_gpu')}.py"
         if not path.exists():
-            script = name.removesuffix("_gpu")
-            lines.append(f"| {script} | not measured yet | | `python benchmarks/{script}.py` |")
+            lines += [f"`{script}`: not measured yet.", ""]
             continue
         result = json.loads(path.read_text())
-        command = result.get("run", result.get("source"))["command"]
-        for row in result["rows"]:
-            lines.append(f"| {row['what']} | {row['measured']} | {row['compared']} | `{command}` |")
-        origins.setdefault(origin(result), []).append(name)
-    notes = [f"{', '.join(found)}: {where}." for where, found in origins.items()]
-    return "\n".join([*lines, "", *(f"*{note}*\n" for note in notes)])
+        lines += [f"`{result.get('run', result.get('source'))['command']}`: {origin(result)}.", ""]
+        for shown in result["tables"]:
+            lines += markdown(**shown)
+    return "\n".join(lines)
+
+
+def markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> list[str]:
+    """Returns the lines of a table in Markdown."""
+    heading = [f"{title}:", ""] if title else []
+    below = [f"{note}.", ""] if note else []
+    lines = [columns, ["---"] * len(columns), *rows]
+    return [*heading, *(f"| {' | '.join(cells)} |" for cells in lines), "", *below]
 
 
 def origin(result: dict[str, Any]) -> str:
@@ -77,7 +82,7 @@ def origin(result: dict[str, Any]) -> str:
 
 def filled(page: str) -> str:
     """The page with its tables made from the results."""
-    return BLOCK.sub(lambda found: f"{found[1]}{table(TABLES[found[2]])}\n{found[3]}", page)
+    return BLOCK.sub(lambda found: f"{found[1]}{section(TABLES[found[2]])}\n{found[3]}", page)
 
 
 def main() -> None:

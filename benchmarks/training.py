@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import alternating_seconds, argument_parser, finish, ratio, table
+from harness import Table, alternating_seconds, argument_parser, finish, ratio, table
 from plain.pipeline import PlainTraining, draw_files
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -167,7 +167,7 @@ def measure_usual(name: str, settings: Settings, steps: int, rounds: int) -> lis
     return rows
 
 
-def tables(result: dict[str, Any]) -> list[str]:
+def tables(result: dict[str, Any]) -> list[Table]:
     ours = [
         (
             f"{row['case']}: {row['variant']}",

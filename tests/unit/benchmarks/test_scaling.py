@@ -22,7 +22,7 @@ for name in ("ray", "optuna", "yaml", "rich", "typer", "sklearn", "pandas", "ten
     sys.modules[name] = None
 import decoding, harness, scaling, growth.training, growth.testing
 for section in ("trials", "nodes"):
-    print(scaling.table(section, scaling.measure(section)).splitlines()[-1])
+    print(scaling.table(section, scaling.measure(section)).note)
 """
 
 
@@ -34,7 +34,7 @@ def test_an_exponent_is_that_of_the_power_law() -> None:
     assert found.pop("none") is None
     assert found == pytest.approx({"linear": 1, "square": 2, "same": 0}, abs=1e-9)
     result = {"title": "Images", "rows": rows, "exponents": {**found, "none": None}, "seconds": 1.0}
-    lines = scaling.table("images", result).splitlines()
+    lines = str(scaling.table("images", result)).splitlines()
     assert lines[0] == "Images (1 s)" and lines[-1].split() == ["exponent", "1.00", "2.00", "0.00", "–"]
 
 

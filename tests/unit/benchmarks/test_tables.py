@@ -30,12 +30,30 @@ def test_a_new_result_replaces_a_copied_one(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(tables, "RESULTS", tmp_path / "results")
     tables.RESULTS.mkdir()
     monkeypatch.setattr(sys, "argv", ["ranking.py", "--quick", "--json", str(tmp_path / "ranking.json")])
-    figures = {"seconds": 0.1, tables.RAW: [1, 2]}
-    harness.finish(figures, tmp_path / "ranking.json", rows=[harness.row("ranking", "0.1 s", "argsort: 1 s")])
-    assert "not measured yet" in tables.table(["ranking"])
+    figures = {"seconds": float("inf"), tables.RAW: [1, 2]}
+    shown = harness.table("Ranking", ("what", "time"), [("argsort", 1)], "a note")
+    assert str(shown).splitlines() == [
+        "Ranking",
+        "",
+        "what     time",
+        "-------  ----",
+        "argsort     1",
+        "a note",
+    ]
+    harness.finish(figures, tmp_path / "ranking.json", shown)
+    assert "not measured yet" in tables.section(["ranking"])
     tables.take(tmp_path / "ranking.json")
     (kept,) = tables.RESULTS.iterdir()
-    assert tables.RAW not in json.loads(kept.read_text())["figures"]
-    lines = tables.table([kept.stem]).splitlines()
-    assert lines[2] == "| ranking | 0.1 s | argsort: 1 s | `python benchmarks/ranking.py --quick` |"
-    assert lines[4].startswith("*ranking: ") and "PyTorch" in lines[4]
+    assert json.loads(kept.read_text())["figures"] == {"seconds": None}
+    lines = tables.section([kept.stem]).splitlines()
+    assert lines[0].startswith("`python benchmarks/ranking.py --quick`: ") and "PyTorch" in lines[0]
+    assert lines[2:] == [
+        "Ranking:",
+        "",
+        "| what | time |",
+        "| --- | --- |",
+        "| argsort | 1 |",
+        "",
+        "a note.",
+        "",
+    ]
