@@ -88,8 +88,8 @@ def timed_trial(log: Path) -> Timed:
             return patch.object(holder, function, timed(real, function, log, config["number"]))
 
         with (
-            clocked(trainable.Run, "__init__"),
-            clocked(trainable.Run, "epoch"),
+            clocked(trainable.TrialRun, "__init__"),
+            clocked(trainable.TrialRun, "run_epoch"),
             clocked(trainable, "save_checkpoint"),
             clocked(tune, "report"),
         ):

@@ -47,7 +47,7 @@ def command_line() -> str:
     return redact(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
-def note_launch(path: Path, data_fingerprint: str, **more: Any) -> None:
+def append_launch(path: Path, data_fingerprint: str, **more: Any) -> None:
     """Adds what is running now to a folder's `provenance.json`, making it if there is none.
 
     Args:

@@ -36,14 +36,14 @@ def ablate(
     from sa_study.report.terminal.launch import repeats_shown, show_stop
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.repeats import ablation_tables
-    from sa_study.tuning.launch.relaunch import Changes
+    from sa_study.tuning.launch.changes import StudyChanges
     from sa_study.utils.files import write_text
 
     asked = options.config()
     ablation, repeats = prepare_ablation(study, asked, seeds)
     output, config = Output(quiet, as_json), repeats.config
     output.say(f"ablation {study}: {len(ablation.cells)} cells, {config.trials} runs")
-    changes = Changes(
+    changes = StudyChanges(
         time_budget=asked.time_budget,
         epoch_budget=asked.epoch_budget,
         gpu_hours=asked.gpu_hours,

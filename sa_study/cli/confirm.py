@@ -47,11 +47,11 @@ def confirm(
     from sa_study.report.terminal.launch import repeats_shown, show_stop
     from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.repeats import confirmation_table, curse_line
-    from sa_study.tuning.launch.relaunch import Changes
+    from sa_study.tuning.launch.changes import StudyChanges
 
     output = Output(quiet, as_json)
     plan, repeats = prepare_confirmation(study, top=top, seeds=seeds, folds=folds, data_dir=data_dir)
-    changes = Changes(
+    changes = StudyChanges(
         time_budget=time_budget,
         max_concurrent=max_concurrent,
         address=address,

@@ -32,11 +32,11 @@ def demo(
     from sa_study.report.terminal.text import command
     from sa_study.study.folder import StudyFolder
     from sa_study.study.summary import StudySummary
-    from sa_study.tuning.launch.relaunch import Changes
+    from sa_study.tuning.launch.changes import StudyChanges
 
     output = Output(quiet, as_json)
     if StudyFolder(study).config.exists():
-        outcome = resume_shown(output, study, Changes())
+        outcome = resume_shown(output, study, StudyChanges())
     else:
         outcome = launch_shown(output, study, _demo_study(output, study))
     if code := show_end(output, study, outcome, evaluated=True):

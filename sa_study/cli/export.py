@@ -66,7 +66,7 @@ def export(
 
 def _files_table(exported: Exported) -> Table:
     from sa_study.report.terminal.console import make_table
-    from sa_study.tuning.launch.disk_space import in_units
+    from sa_study.utils.files import format_bytes
 
     table = make_table("Exported")
     table.add_column("file", no_wrap=True)
@@ -75,5 +75,5 @@ def _files_table(exported: Exported) -> Table:
         table.add_column("largest difference to PyTorch", justify="right")
     for name, size in exported.files.items():
         difference = exported.differences.get(name)
-        table.add_row(name, in_units(size), *([f"{difference:.2g}"] if difference is not None else []))
+        table.add_row(name, format_bytes(size), *([f"{difference:.2g}"] if difference is not None else []))
     return table

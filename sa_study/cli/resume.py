@@ -36,10 +36,10 @@ def resume(
     """Go on with a study that was stopped or killed, or extend it by more trials or a larger budget."""
     from sa_study.report.terminal.launch import resume_shown, show_end
     from sa_study.report.terminal.output import Output
-    from sa_study.tuning.launch.relaunch import Changes
+    from sa_study.tuning.launch.changes import StudyChanges
 
     output = Output(quiet, as_json)
-    changes = Changes(
+    changes = StudyChanges(
         trials=trials,
         time_budget=time_budget,
         epoch_budget=epoch_budget,

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from sa_study.report.terminal.output import Output
     from sa_study.study.summary import StudySummary
 
-_SHOWN = 20
-_REASONS = 5
-_PERIOD = 2.0
+_MAX_TRIALS_LISTED = 20
+_MAX_LINES = 5
+_SECONDS_BETWEEN_READS = 2.0
 """Seconds from one reading of the database to the next."""
 
 
 def status(
     study: Study,
     every: Annotated[
-        bool, typer.Option("--all", help=f"List all trials, not the {_SHOWN} that lead.")
+        bool, typer.Option("--all", help=f"List all trials, not the {_MAX_TRIALS_LISTED} that lead.")
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on showing it until the study ends; Ctrl-C leaves it alone.")
@@ -50,7 +50,7 @@ def status(
     if as_json:
         output.document({**study_document(summary), "test_looks": summary.ledger.count})
         return
-    output.console.print(StudyView(Snapshot.of(summary, str(study)), None if every else _SHOWN))
+    output.console.print(StudyView(Snapshot.of(summary, str(study)), None if every else _MAX_TRIALS_LISTED))
     output.console.print()
     if summary.config.minimize:
         output.console.print(front_table(summary))
@@ -76,7 +76,7 @@ def _watch(output: Output, root: Path) -> StudySummary:
     ):
         while study.driver:
             live.update(StudyView(Snapshot.of(study, str(root)), height=console.height), refresh=True)
-            time.sleep(_PERIOD)
+            time.sleep(_SECONDS_BETWEEN_READS)
             study = StudySummary.read(root)
     return study
 
@@ -87,13 +87,13 @@ def _lines(study: StudySummary, root: Path) -> Iterator[str]:
     from sa_study.report.terminal.text import command
 
     failed = [(trial.number, trial.record.failure) for trial in study.trials if trial.record.failure]
-    yield from (f"trial {number} failed: {reason}" for number, reason in failed[:_REASONS])
-    if len(failed) > _REASONS:
-        yield f"{len(failed) - _REASONS} more failed; --json tells why"
+    yield from (f"trial {number} failed: {reason}" for number, reason in failed[:_MAX_LINES])
+    if len(failed) > _MAX_LINES:
+        yield f"{len(failed) - _MAX_LINES} more failed; --json tells why"
     notes = [(trial.number, note) for trial in study.trials for note in trial.record.notes]
-    yield from (f"trial {number}: {note}" for number, note in notes[:_REASONS])
-    if len(notes) > _REASONS:
-        yield f"{len(notes) - _REASONS} more notes; --json has them"
+    yield from (f"trial {number}: {note}" for number, note in notes[:_MAX_LINES])
+    if len(notes) > _MAX_LINES:
+        yield f"{len(notes) - _MAX_LINES} more notes; --json has them"
     if sentence := study.ledger.sentence:
         yield sentence
     if study.driver:

@@ -33,7 +33,7 @@ def tune(
     from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
-    from sa_study.tuning.launch.relaunch import changes_from_options
+    from sa_study.tuning.launch.changes import changes_from_options
 
     config, output = options.config(), Output(quiet, as_json)
     if resume and (begun := StudyFolder(study).config).exists():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import Folds, TrainingData, training_folds
-from sa_study.provenance import note_launch
+from sa_study.provenance import append_launch
 from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml, write_yaml
 from sa_study.training.checkpoint import load_checkpoint, save_checkpoint
@@ -132,7 +132,7 @@ def train(
             raise WeightsError(f"{folder.last}: {error}; move {folder.root} away, and begin again") from None
     folder.root.mkdir(parents=True, exist_ok=True)
     write_yaml(folder.config, settings.to_dict())
-    note_launch(folder.provenance, data.store.fingerprint)
+    append_launch(folder.provenance, data.store.fingerprint)
     loggers = start_loggers(folder.root, first_epoch=trainer.epoch + 1)
     while not trainer.finished:
         figures = trainer.run_epoch()

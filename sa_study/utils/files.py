@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from sa_study.utils.errors import ConfigError
 
-_MOST_JSON = 16 * 2**20
+_MAX_JSON_BYTES = 16 * 2**20
 
 
 def expanded(path: str | os.PathLike[str], where: str = "") -> Path:
@@ -93,7 +93,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         os.close(descriptor)
 
 
-def read_json(path: Path, most: int = _MOST_JSON) -> dict[str, Any]:
+def read_json(path: Path, most: int = _MAX_JSON_BYTES) -> dict[str, Any]:
     """The content of a file that holds one JSON object.
 
     Raises:
@@ -158,6 +158,15 @@ def require_place(path: Path) -> None:
     if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         number = errno.EROFS if os.statvfs(path.parent).f_flag & os.ST_RDONLY else errno.EACCES
         raise OSError(number, f"cannot be written ({os.strerror(number)})", str(path.parent))
+
+
+def format_bytes(count: float) -> str:
+    """A number of bytes in decimal units, e.g. `7.6 GB`."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 _HIDDEN = "***"
-_SHORTEST = 8
+_MIN_SECRET_CHARACTERS = 8
 """Characters of a variable's value that is looked for; shorter ones are words like `1` or `auto`."""
 
 _PLACES = ("_PATH", "_FILE", "_DIR")
@@ -35,7 +35,11 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
         environment: Variables of which those with such names are looked for; None for this process's.
     """
     for name, value in (os.environ if environment is None else environment).items():
-        if len(value) >= _SHORTEST and is_secret_name(name) and not name.upper().endswith(_PLACES):
+        if (
+            len(value) >= _MIN_SECRET_CHARACTERS
+            and is_secret_name(name)
+            and not name.upper().endswith(_PLACES)
+        ):
             text = text.replace(value, _HIDDEN)
     text = _USER.sub(rf"\1{_HIDDEN}@", text)
     text = _ASSIGNED.sub(rf"\1{_HIDDEN}", text)

@@ -10,7 +10,7 @@ import torch
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import training_data
-from sa_study.provenance import note_launch
+from sa_study.provenance import append_launch
 from sa_study.settings.run import Settings
 from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
@@ -44,7 +44,7 @@ def study_maker(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..
         (root / "optuna.db").touch()
         settings = Settings.from_mapping(values)
         found = training_data(ReidDataset(data), settings.val_identities, 0, (32, 16))
-        note_launch(root / "provenance.json", found.store.fingerprint)
+        append_launch(root / "provenance.json", found.store.fingerprint)
         if weights:
             torch.manual_seed(0)
             net = build_network(settings, found.num_classes)

@@ -15,8 +15,8 @@ from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
+from sa_study.tuning.launch.changes import StudyChanges
 from sa_study.tuning.launch.launch import LaunchObserver, Outcome, launch, resume
-from sa_study.tuning.launch.relaunch import Changes
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError
 
@@ -37,7 +37,7 @@ class RepeatStudy:
     config: StudyConfig
     initial_trials: InitialTrials
 
-    def run(self, observer: LaunchObserver, changes: Changes) -> Outcome:
+    def run(self, observer: LaunchObserver, changes: StudyChanges) -> Outcome:
         """Launches the study, or resumes it with the configurations that it does not have yet.
 
         Args:

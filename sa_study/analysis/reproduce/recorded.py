@@ -27,7 +27,7 @@ from sa_study.study.records import (
     trial_settings,
 )
 from sa_study.study.result_files import ResultRows, Row, is_number
-from sa_study.tuning.launch.pretrained import start_of
+from sa_study.tuning.launch.pretrained import recorded_fingerprint
 from sa_study.utils.errors import ConfigError, StudyFolderError
 
 RAY, SCORES, BEST, LAST = "result.json", "optuna.db", "optuna.db (best epoch)", "optuna.db (last epoch)"
@@ -120,7 +120,7 @@ class Recorded:
         if name == "none":
             return []
         begun = sorted(self.launches)[:1] if self.rows else self.launches
-        noted = {start_of(self.launches[launch], backbone, name) for launch in begun}
+        noted = {recorded_fingerprint(self.launches[launch], backbone, name) for launch in begun}
         if not noted or None in noted:
             # Those of ImageNet are checked against the hash in their file's name when they are fetched.
             return [Change(f"pretrained: what {name} held then: {NOT_RECORDED}", name != "imagenet")]

@@ -22,8 +22,8 @@ from sa_study.report.verdict import headline
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
+from sa_study.tuning.launch.changes import StudyChanges
 from sa_study.tuning.launch.launch import Outcome, launch, resume
-from sa_study.tuning.launch.relaunch import Changes
 
 _MAX_TRIALS_LISTED = 10
 
@@ -35,7 +35,7 @@ def launch_shown(output: Output, study: Path, config: StudyConfig) -> Outcome:
         return launch(study, config, live)
 
 
-def resume_shown(output: Output, study: Path, changes: Changes) -> Outcome:
+def resume_shown(output: Output, study: Path, changes: StudyChanges) -> Outcome:
     """Resumes a study with the live view."""
     config = StudyConfig.read(StudyFolder.existing(study).config)
     output.say(f"study {study}: going on")
@@ -43,7 +43,7 @@ def resume_shown(output: Output, study: Path, changes: Changes) -> Outcome:
         return resume(study, changes, live)
 
 
-def repeats_shown(output: Output, repeats: RepeatStudy, changes: Changes) -> Outcome:
+def repeats_shown(output: Output, repeats: RepeatStudy, changes: StudyChanges) -> Outcome:
     """Launches or resumes a study of repeats with the live view."""
     with LiveStudy(output.console, repeats.config, str(repeats.folder.root)) as live:
         return repeats.run(live, changes)

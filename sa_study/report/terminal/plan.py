@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sa_study.report.terminal.console import duration, make_table
-from sa_study.tuning.launch.disk_space import in_units
 from sa_study.tuning.plan.plan import Plan
+from sa_study.utils.files import format_bytes
 
 _DAY = 86400.0
 _SCALED = ("backbone", "depth", "height", "width")
@@ -98,22 +98,23 @@ def _epoch(plan: Plan) -> str:
 
 def _disk(plan: Plan) -> str:
     disk, *temporary = plan.disks
-    text = f"{in_units(disk.need)} for checkpoints of {in_units(disk.checkpoint)}; "
+    text = f"{format_bytes(disk.need)} for checkpoints of {format_bytes(disk.checkpoint)}; "
     for other in temporary:
-        text += (
-            f"{in_units(other.need)} for temporary files, {in_units(other.free or 0)} free at {other.place}; "
-        )
+        need, free = format_bytes(other.need), format_bytes(other.free or 0)
+        text += f"{need} for temporary files, {free} free at {other.folder}; "
     if disk.free is None:
         return f"{text}what is free at {plan.config.storage_path} is not known"
-    return f"{text}{in_units(disk.free)} free at {disk.place}"
+    return f"{text}{format_bytes(disk.free)} free at {disk.folder}"
 
 
 def _memory(plan: Plan) -> str:
     memory = plan.memory
-    text = f"{in_units(memory.total)} or more at a time, {in_units(memory.trial)} of them for each trial"
+    text = (
+        f"{format_bytes(memory.total)} or more at a time, {format_bytes(memory.trial)} of them for each trial"
+    )
     if memory.usable is None:
         return f"{text}, on the nodes together"
-    return f"{text}; {in_units(memory.usable)} may be used"
+    return f"{text}; {format_bytes(memory.usable)} may be used"
 
 
 def _whole(value: float) -> str:

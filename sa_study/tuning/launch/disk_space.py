@@ -1,4 +1,4 @@
-"""Whether the disks hold what a study's trials will write, asked before any of it is written."""
+"""Whether the disks hold what a study's trials will write, checked before any of it is written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import ray
 import torch
 from torch import Tensor
 
@@ -20,46 +21,49 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.training.trainer import build_network
 from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.launch.session import SESSION_SIZE, Session, bytes_on_disk
+from sa_study.tuning.launch.local_ray import SESSION_BYTES, Session
 from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import format_bytes
 
-_KEPT = 2
+_CHECKPOINTS_KEPT = 2
 """Checkpoints of a trial that stay: its best epoch's and its last."""
 
-_HALF_COPIED = 1
-"""Checkpoints of a running trial beside these; it is copied from another one, in the temporary folder."""
+_CHECKPOINTS_COPIED = 1
+"""Checkpoints of a running trial beside these: one is copied from the temporary folder."""
 
-_WIDENS = ("num_features", "deep_supervision", "parts", "height")
-"""Settings of which more makes no checkpoint smaller; the height because the parts need it."""
+_ENLARGING_SETTINGS = ("num_features", "deep_supervision", "parts", "height")
+"""Settings of which larger values make no checkpoint smaller; the height because the parts need it."""
+
+_SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
-class Disk:
-    """What a launch will write to a file system, and where.
+class DiskNeed:
+    """What a launch will write to a file system, and what is free there.
 
     Attributes:
-        checkpoint: Bytes of one checkpoint of the largest network that may be drawn.
-        need: Bytes of all that is there at most, kept and in flight.
-        place: The folder that will hold it, or its nearest parent that exists; None for an object store.
+        checkpoint: Bytes of one checkpoint of the largest network in the search space.
+        need: Most bytes that are there at a time, kept and temporary.
+        folder: The folder that will hold them, or its nearest parent that exists; None for an object store.
         free: Bytes that are free there; None for an object store, which does not tell.
-        temporary: Whether it holds only what is removed again.
+        temporary: Whether it holds only files that are removed again.
     """
 
     checkpoint: int
     need: int
-    place: Path | None
+    folder: Path | None
     free: int | None
     temporary: bool = False
 
     @property
     def suffices(self) -> bool:
-        """Whether it fits, as far as is known."""
+        """Whether the free space is enough, as far as is known."""
         return self.free is None or self.need <= self.free
 
     @property
     def shortage(self) -> str:
         """What is short, and what helps, in one line."""
-        need, one, free = map(in_units, (self.need, self.checkpoint, self.free or 0))
+        need, checkpoint, free = map(format_bytes, (self.need, self.checkpoint, self.free or 0))
         what = "temporary files need" if self.temporary else "the trials need"
         remedy = (
             "a smaller --max-concurrent or another folder by TMPDIR"
@@ -67,7 +71,8 @@ class Disk:
             else "fewer --trials or another --storage-path"
         )
         return (
-            f"{self.place}: {what} {need} ({one} a checkpoint), but {free} are free; make room, give {remedy}"
+            f"{self.folder}: {what} {need} ({checkpoint} a checkpoint), but {free} are free; make room, give "
+            f"{remedy}"
         )
 
 
@@ -78,43 +83,43 @@ def measure_disks(
     slots: Slots,
     trials: int,
     session: Session | None,
-) -> list[Disk]:
-    """What a launch needs of the disks that will hold its files, and what is free on them.
-
-    To be called while the cluster is connected.
+) -> list[DiskNeed]:
+    """Computes what a launch will write, by file system, while the cluster is connected.
 
     Args:
         folder: The study's folder; need not exist.
-        config: What is asked for.
-        data: What is trained on.
+        config: The study.
+        data: Training data.
         slots: How many trials run at a time.
-        trials: How many are still to end.
-        session: The launch's folders on this machine; None on a joined cluster.
+        trials: How many trials have not ended yet.
+        session: The launch's temporary folders on this machine; None on a joined cluster.
 
     Returns:
-        The disk of the trials, and those of temporary files where they are others.
+        The disk of the trials, then those of temporary files where they are others.
     """
     checkpoint, weights = file_sizes(largest(config.space), data.num_classes)
     running = min(slots.concurrent, trials)
-    kept = (_KEPT * trials + _HALF_COPIED * running) * checkpoint + 2 * weights  # best.pt, baseline.pt
-    place = _place(config.storage_path or str(folder.trials))
-    needs = {place: kept}
+    # The weights once for best.pt and once for baseline.pt.
+    kept = (_CHECKPOINTS_KEPT * trials + _CHECKPOINTS_COPIED * running) * checkpoint + 2 * weights
+    storage = _existing_folder(config.storage_path or str(folder.trials))
+    needs = {storage: kept}
     if session:
         # Ray shares the images and the pretrained weights among the trials.
-        shared = bytes_on_disk(data.store.images.nbytes + weights)
+        shared = _bytes_outside_memory(data.store.images.nbytes + weights)
         for temporary, need in (
             (session.checkpoints.parent, running * checkpoint),
-            (session.folder.parent, SESSION_SIZE + shared),
+            (session.folder.parent, SESSION_BYTES + shared),
         ):
-            same = next((known for known in needs if known and _same_disk(known, temporary)), temporary)
-            needs[same] = needs.get(same, 0) + need
+            device = temporary.stat().st_dev
+            disk = next((known for known in needs if known and known.stat().st_dev == device), temporary)
+            needs[disk] = needs.get(disk, 0) + need
     return [
-        Disk(checkpoint, need, where, shutil.disk_usage(where).free if where else None, where is not place)
-        for where, need in needs.items()
+        DiskNeed(checkpoint, need, disk, shutil.disk_usage(disk).free if disk else None, disk is not storage)
+        for disk, need in needs.items()
     ]
 
 
-def require_room(
+def require_disk_space(
     folder: StudyFolder,
     config: StudyConfig,
     data: TrainingData,
@@ -122,7 +127,7 @@ def require_room(
     trials: int,
     session: Session | None,
 ) -> None:
-    """Checks that the disks hold what a launch will write. Takes what `measure_disks` takes.
+    """Checks that the disks hold what a launch will write; takes the arguments of `measure_disks`.
 
     Raises:
         StudyFolderError: One does not.
@@ -132,13 +137,9 @@ def require_room(
             raise StudyFolderError(disk.shortage)
 
 
-def _same_disk(one: Path, other: Path) -> bool:
-    return one.stat().st_dev == other.stat().st_dev
-
-
 def largest(space: SearchSpace) -> Settings:
-    """The settings of the largest network that the space allows, in all else the baseline's."""
-    most = {key: max(space.possible(key)) for key in _WIDENS if key in space.search}
+    """The settings of the largest network in the space; all others are the baseline's."""
+    most = {key: max(space.possible(key)) for key in _ENLARGING_SETTINGS if key in space.search}
     backbone = max(space.possible("backbone"), key=list(BACKBONES).index)
     return dataclasses.replace(space.settings({**space.baseline, **most}), backbone=backbone)
 
@@ -151,21 +152,20 @@ def file_sizes(settings: Settings, num_classes: int) -> tuple[int, int]:
     return weights + _bytes(net.parameters()), weights
 
 
-def in_units(count: float) -> str:
-    """A number of bytes in decimal units."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} GB"
-
-
 def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _place(uri: str) -> Path | None:
-    """The nearest folder that exists on the way to a path, or None for an object store."""
+def _bytes_outside_memory(objects: int) -> int:
+    """How many of the bytes that processes share the connected session keeps in a file of its folder."""
+    capacity = ray.cluster_resources().get("object_store_memory", 0)
+    # Of shared memory that is smaller than the store may grow, Ray makes no use: the store is a file there.
+    in_memory = _SHARED_MEMORY.is_dir() and capacity <= shutil.disk_usage(_SHARED_MEMORY).free
+    return 0 if in_memory and objects <= capacity else objects
+
+
+def _existing_folder(uri: str) -> Path | None:
+    """The folder at a path, or its nearest parent that exists; None for an object store."""
     if "://" in uri:
         parts = urlsplit(uri)
         if parts.scheme != "file":

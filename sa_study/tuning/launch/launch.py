@@ -1,4 +1,4 @@
-"""Launching a study, and going on with one."""
+"""Launching a study, and resuming one."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ from sa_study.study.summary import StudySummary
 from sa_study.study.winner import keep_winner
 from sa_study.training.epoch_loggers import EPOCH_LOGGERS
 from sa_study.tuning.budget import Budget, BudgetTracker
-from sa_study.tuning.launch.callback import StudyCallback
-from sa_study.tuning.launch.cluster import Slots, capacity, connect, slots
-from sa_study.tuning.launch.disk_space import require_room
-from sa_study.tuning.launch.head import exit_when_lost
+from sa_study.tuning.launch.callback import StudyCallback, result_writer
+from sa_study.tuning.launch.changes import StudyChanges
+from sa_study.tuning.launch.cluster import Slots, capacity, connect, divide_into_slots, exit_when_head_is_lost
+from sa_study.tuning.launch.disk_space import require_disk_space
+from sa_study.tuning.launch.local_ray import Session
 from sa_study.tuning.launch.memory import MemoryKills
-from sa_study.tuning.launch.prepare import check_slots, claim, load_data, made, note, resolve
-from sa_study.tuning.launch.pretrained import Starts, load_starts
-from sa_study.tuning.launch.relaunch import Changes
-from sa_study.tuning.launch.result_logger import result_files
-from sa_study.tuning.launch.session import Session
+from sa_study.tuning.launch.prepare import (
+    check_slots,
+    claim_storage,
+    load_data,
+    new_study_folder,
+    record_launch,
+    resolve,
+)
+from sa_study.tuning.launch.pretrained import PretrainedBackbones, load_backbones
 from sa_study.tuning.launch.trainable import run_trial
 from sa_study.tuning.search.initial_trials import InitialTrials, enqueue_trials
 from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
@@ -40,10 +45,10 @@ from sa_study.tuning.search.samplers import check_sampler
 from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 from sa_study.utils.errors import ConfigError, RunFailed
 
-_RETRIES = 3
+_MAX_RESTARTS = 3
 """Restarts in a row of a trial whose process died or raised, each from its last checkpoint."""
 
-_FULL = ("database or disk is full", "No space left on device")  # in SQLite's words, and the system's
+_DISK_FULL = ("database or disk is full", "No space left on device")  # SQLite's words, and the system's
 
 INTERRUPTED = "interrupted"
 _NOTHING = InitialTrials()
@@ -74,7 +79,7 @@ class Outcome:
 
     Attributes:
         trials: All trials of the study.
-        stopped: Why it ended before all trials had, or empty; `INTERRUPTED` after Ctrl-C.
+        stopped: Why it ended before all its trials had, or empty; `INTERRUPTED` after Ctrl-C.
     """
 
     trials: list[FrozenTrial]
@@ -93,7 +98,7 @@ def launch(
 
     Args:
         root: Folder of the study; must be free.
-        config: What is asked for.
+        config: The study.
         observer: Hears of the launch while it runs.
         initial_trials: Configurations to run before the search suggests any.
 
@@ -103,30 +108,30 @@ def launch(
     folder = StudyFolder.free(root)
     check_sampler(config.space, len(config.directions))
     storage = Storage.of_study(folder, config.storage_path)
-    data, starts = load_data(config, observer.decoded), load_starts(config, observer.say)
+    data, backbones = load_data(config, observer.decoded), load_backbones(config, observer.say)
     initial_trials.require_images(any_of(data).store.fingerprint)
     with connect(config.address) as session:
-        room = slots(config)
-        config = resolve(config, room)
+        slots = divide_into_slots(config)
+        config = resolve(config, slots)
         if config.storage_path:
             storage.require_free()
         storage.require_reachable()
-        require_room(folder, config, any_of(data), room, config.goal, session)
-        with made(folder, config, data, starts, room, initial_trials, observer.say):
-            claim(folder, config)
-            return _run(folder, config, data, starts, room, session, observer)
+        require_disk_space(folder, config, any_of(data), slots, config.goal, session)
+        with new_study_folder(folder, config, data, backbones, slots, initial_trials, observer.say):
+            claim_storage(folder, config)
+            return _run(folder, config, data, backbones, slots, session, observer)
 
 
 def resume(
-    root: Path, changes: Changes, observer: LaunchObserver, initial_trials: InitialTrials = _NOTHING
+    root: Path, changes: StudyChanges, observer: LaunchObserver, initial_trials: InitialTrials = _NOTHING
 ) -> Outcome:
-    """Goes on with a study that was stopped or killed, or extends it.
+    """Resumes a study that was stopped or killed, or extends it.
 
     Args:
         root: The study's folder.
-        changes: What is asked for beyond the study's own description.
+        changes: Changes to the study's description.
         observer: Hears of the launch while it runs.
-        initial_trials: Configurations to run that the study may not have yet.
+        initial_trials: Configurations to run; those that the study has already are left out.
 
     Raises:
         StudyError: Bad input; the study is as it was.
@@ -150,19 +155,19 @@ def resume(
         if left <= 0:
             return _outcome(folder, "")
         data = load_data(config, observer.decoded, recorded=not changes.data_dir)
-        starts = load_starts(config, observer.say)
+        backbones = load_backbones(config, observer.say)
         for difference in differences(folder.provenance):
             observer.say(difference)
         with connect(config.address) as session:
-            room = slots(config)
-            config = check_slots(config, room)
+            slots = divide_into_slots(config)
+            config = check_slots(config, slots)
             storage.require_reachable()
-            require_room(folder, config, any_of(data), room, left, session)
-            claim(folder, config)
-            note(folder, data, starts, room)
+            require_disk_space(folder, config, any_of(data), slots, left, session)
+            claim_storage(folder, config)
+            record_launch(folder, data, backbones, slots)
             config.write(folder.config)
             enqueue_trials(database, initial_trials.configurations)
-            return _run(folder, config, data, starts, room, session, observer)
+            return _run(folder, config, data, backbones, slots, session, observer)
 
 
 def _require_enough(config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:
@@ -177,38 +182,43 @@ def _run(
     folder: StudyFolder,
     config: StudyConfig,
     data: Folds,
-    starts: Starts,
-    room: Slots,
+    backbones: PretrainedBackbones,
+    slots: Slots,
     session: Session | None,
     observer: LaunchObserver,
 ) -> Outcome:
-    """Lets Ray run the trials that are left, in a session of their own inside the trials' storage."""
+    """Has Ray run the remaining trials, in a session folder of their own inside the study's storage."""
     storage, database = Storage.of_study(folder, config.storage_path), open_storage(folder)
     earlier = trials_in(database, folder)
     storage.prune({path for trial in earlier for path in read_record(trial).checkpoints})
     left = config.goal - _ended(earlier)
-    tracker = _tracker(config, room, earlier)
+    tracker = _tracker(config, slots, earlier)
     name = f"session_{count_launches(folder.provenance)}"
-    options: dict[str, Any] = {"storage": database, "session": name, "tracker": tracker}
-    search = StudySearcher(
-        space=config.space, metric=config.metric, minimize=config.minimize, seed=config.seed, **options
+    searcher = StudySearcher(
+        space=config.space,
+        metric=config.metric,
+        minimize=config.minimize,
+        seed=config.seed,
+        storage=database,
+        session=name,
+        tracker=tracker,
     )
     trainable = tune.with_parameters(
-        run_trial, data=data, starts=starts, storage=storage, metric=config.metric, session=session
+        run_trial, data=data, backbones=backbones, storage=storage, metric=config.metric, session=session
     )
     kills = MemoryKills(joined=config.address is not None)
-    scheduler = StudyScheduler(config.space.scheduler, config.metric, search, tracker, earlier, kills)
+    scheduler = StudyScheduler(config.space.scheduler, config.metric, searcher, tracker, earlier, kills)
     keep_copy(folder)
     for logger in EPOCH_LOGGERS:
         logger.start_study(folder.root, config.space.search)
-    observer.begin(config, earlier, room.concurrent)
-    callback = StudyCallback(folder.root, search, observer.announce, partial(keep_copy, folder))
+    observer.begin(config, earlier, slots.concurrent)
+    callback = StudyCallback(folder.root, searcher, observer.announce, partial(keep_copy, folder))
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": room.cpus, "gpu": room.gpus}),
-        tune_config=_tune_config(search, scheduler, left),
+        tune.with_resources(trainable, {"cpu": slots.cpus, "gpu": slots.gpus}),
+        tune_config=_tune_config(searcher, scheduler, left),
         run_config=_run_config(config, storage, name, callback),
     )
-    with exit_when_lost(folder.root, observer.fail):
+    with exit_when_head_is_lost(folder.root, observer.fail):
         _fit(tuner, tracker, folder)
     if tracker.aborted:
         raise RunFailed(f"{tracker.stop_reason}; make room, then 'resume --study {folder.root}'")
@@ -216,17 +226,17 @@ def _run(
     return _outcome(folder, "" if ended >= left else tracker.stop_reason or INTERRUPTED)
 
 
-def _tracker(config: StudyConfig, room: Slots, earlier: Sequence[FrozenTrial]) -> BudgetTracker:
+def _tracker(config: StudyConfig, slots: Slots, earlier: Sequence[FrozenTrial]) -> BudgetTracker:
     most = config.max_concurrent
 
     def slots_now() -> int:
         if most and config.address:
             return most  # trials that wait make an autoscaling cluster grow
-        fit = capacity(room.cpus, room.gpus)
+        fit = capacity(slots.cpus, slots.gpus)
         return min(most or fit, fit)
 
     budget = Budget(config.time_budget, config.epoch_budget, config.gpu_hours)
-    return BudgetTracker(budget, map(read_record, earlier), slots_now, room.gpus)
+    return BudgetTracker(budget, map(read_record, earlier), slots_now, slots.gpus)
 
 
 def _outcome(folder: StudyFolder, stopped: str) -> Outcome:
@@ -242,20 +252,22 @@ def _fit(tuner: tune.Tuner, tracker: BudgetTracker, folder: StudyFolder) -> None
     try:
         tuner.fit()
     except tune.TuneError as error:
-        said = [line.strip() for line in str(error).splitlines() if any(words in line for words in _FULL)]
+        said = [
+            line.strip() for line in str(error).splitlines() if any(words in line for words in _DISK_FULL)
+        ]
         if not said:
             raise
-        tracker.abort(f"{folder.root}: the disk is full" if _FULL[0] in said[-1] else said[-1])
+        tracker.abort(f"{folder.root}: the disk is full" if _DISK_FULL[0] in said[-1] else said[-1])
 
 
-def _tune_config(search: StudySearcher, scheduler: StudyScheduler, left: int) -> tune.TuneConfig:
+def _tune_config(searcher: StudySearcher, scheduler: StudyScheduler, left: int) -> tune.TuneConfig:
     def name(trial: Any) -> str:
         return trial_folder(trial.config["number"])
 
     return tune.TuneConfig(
-        metric=search.metric,
+        metric=searcher.metric,
         mode="max",
-        search_alg=search,
+        search_alg=searcher,
         scheduler=scheduler,
         num_samples=left,
         reuse_actors=True,
@@ -268,11 +280,11 @@ def _run_config(config: StudyConfig, storage: Storage, name: str, callback: Stud
     return tune.RunConfig(
         name=name,
         storage_path=storage.uri,
-        failure_config=tune.FailureConfig(max_failures=_RETRIES),
+        failure_config=tune.FailureConfig(max_failures=_MAX_RESTARTS),
         # Of equals Ray keeps the later, as a trial's record does; the last is kept beside the best.
         checkpoint_config=tune.CheckpointConfig(
             num_to_keep=1, checkpoint_score_attribute=config.metric, checkpoint_score_order="max"
         ),
-        callbacks=[result_files(storage), callback],
+        callbacks=[result_writer(storage), callback],
         verbose=0,
     )

@@ -1,4 +1,4 @@
-"""What a launch needs before Ray runs anything: images, backbones, settings, the study's own files."""
+"""What a launch does before any trial runs: read images, fix the settings, write the study's files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import Folds, any_of
-from sa_study.provenance import note_launch, read_provenance
+from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.space_file import complete, override
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage, read_about
@@ -19,8 +20,12 @@ from sa_study.study.lock import driver_lock
 from sa_study.study.storage import Storage
 from sa_study.training.run import load_folds
 from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.launch.pretrained import Starts, noted, require_same
-from sa_study.tuning.launch.session import session_place
+from sa_study.tuning.launch.local_ray import session_parent
+from sa_study.tuning.launch.pretrained import (
+    PretrainedBackbones,
+    backbone_fingerprints,
+    require_same_backbones,
+)
 from sa_study.tuning.search.initial_trials import InitialTrials, enqueue_trials
 from sa_study.tuning.search.ray_searcher import create_study
 from sa_study.utils.errors import ConfigError, StudyFolderError
@@ -32,21 +37,21 @@ def load_data(config: StudyConfig, progress: ProgressCallback | None, *, recorde
 
     Args:
         config: The study.
-        progress: Told how far decoding is.
+        progress: Called while images are decoded.
         recorded: Whether an earlier launch found the data set where the study's description says it is.
 
     Returns:
-        The images once, by fold as trials train and validate on them.
+        The training and validation images of each fold, which share the decoded images.
 
     Raises:
-        StudyError: They cannot be used, or not by every trial.
+        StudyError: The images cannot be used, or not by every trial.
     """
     space = config.space
     settings = space.settings(space.baseline)
     if not settings.val_identities:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
     if config.address is None:
-        session_place()  # none at all is better said before the images are decoded
+        session_parent()  # raises now instead of after minutes of decoding
     dataset = config.dataset() if recorded else ReidDataset(config.data_dir)
     data = load_folds(dataset, settings, space.possible("fold"), progress)
     largest, fewest = max(space.possible("batch_size")), min(len(part.train) for part in data.values())
@@ -55,64 +60,64 @@ def load_data(config: StudyConfig, progress: ProgressCallback | None, *, recorde
     return data
 
 
-def resolve(config: StudyConfig, room: Slots) -> StudyConfig:
-    """The study with every setting decided, so that neither defaults nor machines change it later.
+def resolve(config: StudyConfig, slots: Slots) -> StudyConfig:
+    """Fixes every setting of a new study, so that neither later defaults nor other machines change it.
 
     Raises:
-        ConfigError: The settings do not go with the slots.
+        ConfigError: A setting needs a GPU, and trials are given none.
     """
-    decided = {"threads": max(1, int(room.cpus)), "device": "auto" if room.gpus else "cpu"}
+    decided = {"threads": max(1, int(slots.cpus)), "device": "auto" if slots.gpus else "cpu"}
     space = complete(override(config.space, {"metric": config.metric}), decided)
-    return check_slots(dataclasses.replace(config, space=space), room)
+    return check_slots(dataclasses.replace(config, space=space), slots)
 
 
-def check_slots(config: StudyConfig, room: Slots) -> StudyConfig:
-    """The study with the GPUs a trial is given.
+def check_slots(config: StudyConfig, slots: Slots) -> StudyConfig:
+    """The study with the number of GPUs that its slots give to a trial.
 
     Raises:
-        ConfigError: Something needs a GPU, and trials are given none.
+        ConfigError: A setting needs a GPU, and trials are given none.
     """
-    if config.space.fixed["device"] == "cuda" and not room.gpus:
+    if config.space.fixed["device"] == "cuda" and not slots.gpus:
         raise ConfigError("device: cuda, but trials are given no GPU; raise --gpus-per-trial")
-    return dataclasses.replace(config, gpus_per_trial=room.gpus)
+    return dataclasses.replace(config, gpus_per_trial=slots.gpus)
 
 
 @contextmanager
-def made(
+def new_study_folder(
     folder: StudyFolder,
     config: StudyConfig,
     data: Folds,
-    starts: Starts,
-    room: Slots,
+    backbones: PretrainedBackbones,
+    slots: Slots,
     initial_trials: InitialTrials,
     say: Callable[[str], None],
 ) -> Iterator[None]:
-    """Makes the folder of a new study and holds it; `study.yaml` comes last: a folder with one is complete.
+    """Makes the folder of a new study and locks it; `study.yaml` is written last, so one with it is complete.
 
     Raises:
-        StudyFolderError: It cannot be written, or another launch makes it; nothing is left of this one's.
+        StudyFolderError: It cannot be written, or another launch makes it; nothing of this one is left.
     """
-    unmade = not folder.root.exists()
+    remove = not folder.root.exists()
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
         with driver_lock(folder.lock, say):
-            _write(StudyFolder.free(folder.root), config, data, starts, room, initial_trials)
-            unmade = False
+            _write(StudyFolder.free(folder.root), config, data, backbones, slots, initial_trials)
+            remove = False
             yield
     except OSError as error:
         if folder.config.exists():
             raise
         raise StudyFolderError(f"{folder.root}: cannot be written ({error.strerror})") from None
     finally:
-        if unmade:
+        if remove:
             shutil.rmtree(folder.root, ignore_errors=True)
 
 
-def claim(folder: StudyFolder, config: StudyConfig) -> None:
-    """Makes sure that a place outside of the study's folder is this study's; see `Storage.claim`.
+def claim_storage(folder: StudyFolder, config: StudyConfig) -> None:
+    """Marks storage outside of the study's folder as this study's; see `Storage.claim`.
 
     Raises:
-        StudyFolderError: It is another's.
+        StudyFolderError: It is another study's.
         ConfigError: It cannot be reached or written.
     """
     if config.storage_path:
@@ -120,7 +125,7 @@ def claim(folder: StudyFolder, config: StudyConfig) -> None:
         Storage.of_study(folder, config.storage_path).claim(about.get("id"))
 
 
-def note(folder: StudyFolder, data: Folds, starts: Starts, room: Slots) -> None:
+def record_launch(folder: StudyFolder, data: Folds, backbones: PretrainedBackbones, slots: Slots) -> None:
     """Adds this launch to the study's `provenance.json`.
 
     Raises:
@@ -129,24 +134,24 @@ def note(folder: StudyFolder, data: Folds, starts: Starts, room: Slots) -> None:
         StudyFolderError: The file is damaged.
     """
     if folder.provenance.exists():
-        require_same(starts, read_provenance(folder.provenance)["launches"])
-    more = {"slots": dataclasses.asdict(room), **noted(starts)}
-    note_launch(folder.provenance, any_of(data).store.fingerprint, **more)
+        require_same_backbones(backbones, read_provenance(folder.provenance)["launches"])
+    more: dict[str, Any] = {"slots": dataclasses.asdict(slots), **backbone_fingerprints(backbones)}
+    append_launch(folder.provenance, any_of(data).store.fingerprint, **more)
 
 
 def _write(
     folder: StudyFolder,
     config: StudyConfig,
     data: Folds,
-    starts: Starts,
-    room: Slots,
+    backbones: PretrainedBackbones,
+    slots: Slots,
     initial_trials: InitialTrials,
 ) -> None:
     files = (folder.provenance, folder.database, folder.config)
     try:
         for path in files:
             path.unlink(missing_ok=True)
-        note(folder, data, starts, room)
+        record_launch(folder, data, backbones, slots)
         about = {**initial_trials.user_attrs, "lasting": config.lasting(), "id": uuid.uuid4().hex}
         database = open_storage(folder)
         create_study(database, config.directions, about)

@@ -1,4 +1,4 @@
-"""The pretrained backbones that trials start from, and which ones a launch had."""
+"""The pretrained backbones that trials start from, and their fingerprints in a study's provenance."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from sa_study.study.config import StudyConfig
 from sa_study.training.trainer import backbone_start
 from sa_study.utils.errors import WeightsError
 
-Starts = Mapping[tuple[str, str], Mapping[str, Tensor]]
+PretrainedBackbones = Mapping[tuple[str, str], Mapping[str, Tensor]]
 """State dicts of pretrained backbones by the settings backbone and pretrained."""
 
-_NAME = "starts"
+_KEY = "starts"
 
 
-def load_starts(config: StudyConfig, say: Callable[[str], None] = lambda _: None) -> Starts:
-    """Reads the pretrained backbones that trials may start from, here: workers need not have the files.
+def load_backbones(config: StudyConfig, say: Callable[[str], None] = lambda _: None) -> PretrainedBackbones:
+    """Reads all pretrained backbones in the search space; workers need not have the files.
 
     Args:
         config: The study.
-        say: Called with what a user ought to know of a file, a line.
+        say: Called with a note on a file that users ought to read.
 
     Raises:
-        WeightsError: One cannot be had.
+        WeightsError: One cannot be read or downloaded.
     """
     space = config.space
     for note in filter(None, map(pretrained_note, space.possible("pretrained"))):
         say(note)
-    starts = {}
+    backbones = {}
     for backbone, pretrained in itertools.product(space.possible("backbone"), space.possible("pretrained")):
         state = backbone_start(backbone, pretrained)
         if state is not None:
-            starts[backbone, pretrained] = state
-    return starts
+            backbones[backbone, pretrained] = state
+    return backbones
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
@@ -52,45 +52,45 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def noted(starts: Starts) -> dict[str, Any]:
-    """What a launch notes of its backbones, as plain values for `provenance.json`."""
+def backbone_fingerprints(backbones: PretrainedBackbones) -> dict[str, Any]:
+    """The backbones of a launch as an entry of `provenance.json`."""
     return {
-        _NAME: [
+        _KEY: [
             {**as_stored({"backbone": backbone}), "pretrained": pretrained, "sha256": fingerprint(state)}
-            for (backbone, pretrained), state in starts.items()
+            for (backbone, pretrained), state in backbones.items()
         ]
     }
 
 
-def require_same(starts: Starts, launches: Iterable[object]) -> None:
-    """Checks that the backbones are those of earlier launches: trials of one study are compared.
+def require_same_backbones(backbones: PretrainedBackbones, launches: Iterable[object]) -> None:
+    """Checks that the backbones are those of earlier launches, so that a study's trials are comparable.
 
     Args:
-        starts: Those of now.
-        launches: Entries of `provenance.json`; one that noted none is believed.
+        backbones: The backbones now.
+        launches: Entries of `provenance.json`; those without fingerprints pass.
 
     Raises:
-        WeightsError: One is another.
+        WeightsError: A backbone has changed.
     """
-    now = {key: fingerprint(state) for key, state in starts.items()}
+    now = {key: fingerprint(state) for key, state in backbones.items()}
     for launch in launches:
         for (backbone, pretrained), found in now.items():
-            if start_of(launch, backbone, pretrained) not in (None, found):
+            if recorded_fingerprint(launch, backbone, pretrained) not in (None, found):
                 raise WeightsError(
                     f"pretrained: {pretrained} does not hold the weights that the study was begun with; "
                     "put them back, or begin another study"
                 )
 
 
-def start_of(launch: object, backbone: str, pretrained: str) -> str | None:
-    """The fingerprint that a launch noted of a backbone; None where it noted none.
+def recorded_fingerprint(launch: object, backbone: str, pretrained: str) -> str | None:
+    """The fingerprint of a backbone that a launch recorded; None if it recorded none.
 
     Args:
-        launch: An entry of `provenance.json`; anyone can have edited it.
-        backbone: Its name.
-        pretrained: The setting.
+        launch: An entry of `provenance.json`, perhaps damaged.
+        backbone: Name of the backbone.
+        pretrained: The setting `pretrained`.
     """
-    entries = launch.get(_NAME) if isinstance(launch, Mapping) else None
+    entries = launch.get(_KEY) if isinstance(launch, Mapping) else None
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, Mapping) or not isinstance(found := entry.get("sha256"), str):
             continue

@@ -1,4 +1,4 @@
-"""One trial in a Ray worker: the engine's epochs, reported with their checkpoints."""
+"""One trial in a Ray worker: trains epoch by epoch and reports each with its checkpoint."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ from sa_study.settings.run import Settings
 from sa_study.study.storage import Storage
 from sa_study.training.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from sa_study.training.trainer import Trainer
-from sa_study.tuning.launch.pretrained import Starts
-from sa_study.tuning.launch.session import Session
+from sa_study.tuning.launch.local_ray import Session
+from sa_study.tuning.launch.pretrained import PretrainedBackbones
 from sa_study.utils.errors import ConfigError, Diverged, WeightsError
 
-_LEAST_PART = 2
-"""Images that batch normalisation needs."""
+_MIN_IMAGES = 2
+"""Images that batch normalisation needs in a part of a batch."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def run_trial(
     config: dict[str, Any],
     data: Folds,
-    starts: Starts,
+    backbones: PretrainedBackbones,
     storage: Storage,
     metric: str,
     session: Session | None = None,
 ) -> None:
-    """Trains one configuration, from its last whole checkpoint where it has one.
+    """Trains one configuration, from its last intact checkpoint if it has one.
 
     Args:
         config: What `StudySearcher.suggest` returned.
-        data: The decoded images by fold, shared by all trials of a node.
-        starts: The pretrained backbones; a worker's node need not have their files.
-        storage: Where checkpoints lie.
+        data: The decoded images by fold, shared by all trials on a node.
+        backbones: The pretrained backbones; a worker's node need not have their files.
+        storage: The study's storage, which has the checkpoints of earlier launches.
         metric: The study's metric, which Ray wants in every report.
-        session: The launch's folders on this machine; None on a joined cluster, where each node has its own.
+        session: The launch's temporary folders; None on a joined cluster, where each node has its own.
     """
-    # Faults are reported, not raised: Ray would retry an error, and these would only happen again.
+    # Reported, not raised: Ray would retry an error, and these would only happen again.
     try:
-        run = Run(config, data, starts, storage)
-        run.go_on()
-        while not run.trainer.finished:
-            _report(run.epoch(), run.trainer, storage, session.checkpoints if session else None)
+        trial = TrialRun(config, data, backbones, storage)
+        trial.restore()
+        while not trial.trainer.finished:
+            _report(trial.run_epoch(), trial.trainer, storage, session.checkpoints if session else None)
     except Diverged as error:
         tune.report({metric: math.nan, names.FAILURE: str(error)})
     except _DiskFullError as error:
@@ -64,7 +64,7 @@ def run_trial(
 
 
 def _report(figures: dict[str, Any], trainer: Trainer, storage: Storage, temporary: Path | None) -> None:
-    """Reports an epoch with its checkpoint, by way of a temporary folder."""
+    """Reports an epoch with its checkpoint, from which Ray copies it to the storage."""
     what = f"the checkpoint of epoch {trainer.epoch}"
     place = str(temporary.parent if temporary else tempfile.gettempdir())
     with _naming_full_disk(what, place), tempfile.TemporaryDirectory(dir=temporary) as folder:
@@ -74,16 +74,16 @@ def _report(figures: dict[str, Any], trainer: Trainer, storage: Storage, tempora
 
 
 class _DiskFullError(Exception):
-    """A file finds no room; says which, and in which folder."""
+    """A disk is full; the message names the file and the folder."""
 
 
 @contextmanager
 def _naming_full_disk(what: str, place: str) -> Iterator[None]:
-    """Has a full disk say where it is.
+    """Turns the system's error on a full disk into one that names file and folder.
 
     Args:
         what: What is written.
-        place: The folder that holds it.
+        place: The folder that it is written to.
 
     Raises:
         _DiskFullError: The disk is full.
@@ -91,30 +91,34 @@ def _naming_full_disk(what: str, place: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _DISK_FULL:
             raise
         reason = f"no room for {what} in {place} on {platform.node()} ({os.strerror(error.errno)})"
         raise _DiskFullError(reason) from None
 
 
-class Run:
-    """A trainer, where it can go on from, and what is told of it with its next epoch."""
+class TrialRun:
+    """A trial's trainer, which recovers from damaged checkpoints and from a lack of GPU memory.
 
-    def __init__(self, config: dict[str, Any], data: Folds, starts: Starts, storage: Storage):
+    Attributes:
+        trainer: The trainer.
+    """
+
+    def __init__(self, config: dict[str, Any], data: Folds, backbones: PretrainedBackbones, storage: Storage):
         self._settings = Settings.from_mapping(config["settings"])
         self._resume_from: list[str] = config["resume_from"]
         self._data = data[self._settings.fold]
-        self._starts = starts
+        self._backbones = backbones
         self._storage = storage
         self._notes: list[str] = []
-        self._retried = False
-        self.trainer = self._make(self._settings)
+        self._doubled = False
+        self.trainer = self._new_trainer(self._settings)
 
-    def go_on(self) -> None:
-        """Restores the last checkpoint that is whole, or begins.
+    def restore(self) -> None:
+        """Restores the latest intact checkpoint, if there is one.
 
         Raises:
-            _DiskFullError: One that lies elsewhere cannot be copied here.
+            _DiskFullError: A checkpoint cannot be copied to this machine.
         """
         damaged = False
         for candidate in self._checkpoints():
@@ -130,58 +134,56 @@ class Run:
                 self.trainer.restore(checkpoint)
             except (ConfigError, WeightsError) as error:
                 self._notes.append(f"a checkpoint cannot be used: {candidate.path} ({error})")
-                damaged, self.trainer = True, self._make(self.trainer.settings)
+                damaged, self.trainer = True, self._new_trainer(self.trainer.settings)
                 continue
             break
         if damaged:
             epoch = self.trainer.epoch
             self._notes.append(f"went on from epoch {epoch}" if epoch else "began again at its first epoch")
 
-    def epoch(self) -> dict[str, Any]:
-        """Trains an epoch; a full GPU memory is met, once, by gradients of half as many images at a time.
+    def run_epoch(self) -> dict[str, Any]:
+        """Trains an epoch and returns its figures.
+
+        After a CUDA out-of-memory error the epoch is repeated once with twice the gradient accumulation.
 
         Raises:
-            Diverged: A figure is not finite, or the GPU memory is full for good.
+            Diverged: A figure is not finite, or GPU memory does not suffice even so.
         """
         try:
             figures = self.trainer.run_epoch()
         except torch.OutOfMemoryError as error:
-            if not self._halve():
-                raise Diverged(f"epoch {self.trainer.epoch + 1}: {_first_line(error)}") from None
-            return self.epoch()
-        told: dict[str, Any] = {names.ACCUMULATE: self.trainer.settings.accumulate}
+            if not self._double_accumulation():
+                raise Diverged(f"epoch {self.trainer.epoch + 1}: {str(error).splitlines()[0]}") from None
+            return self.run_epoch()
+        report: dict[str, Any] = {**figures, names.ACCUMULATE: self.trainer.settings.accumulate}
         if self._notes:
-            told[names.NOTES], self._notes = self._notes, []
-        return {**figures, **told}
+            report[names.NOTES], self._notes = self._notes, []
+        return report
 
-    def _halve(self) -> bool:
-        """Goes back to the last epoch's end with twice as many parts a batch; once, and if that can be."""
+    def _double_accumulation(self) -> bool:
+        """Returns to the last checkpoint with twice the accumulation; False if that was done or cannot be."""
         settings, parts = self.trainer.settings, 2 * self.trainer.settings.accumulate
-        if self._retried or settings.batch_size // parts < _LEAST_PART:
+        if self._doubled or settings.batch_size // parts < _MIN_IMAGES:
             return False
-        self._retried = True
+        self._doubled = True
         self._notes.append(
             f"out of GPU memory in epoch {self.trainer.epoch + 1}; from there on gradients of "
             f"{settings.batch_size // parts} images at a time are added up to the same batch"
         )
-        del self.trainer  # its tensors must go before the next one's come
+        del self.trainer  # frees its memory before the next one needs it
         gc.collect()
-        self.trainer = self._make(dataclasses.replace(settings, accumulate=parts))
-        self.go_on()
+        self.trainer = self._new_trainer(dataclasses.replace(settings, accumulate=parts))
+        self.restore()
         return True
 
-    def _make(self, settings: Settings) -> Trainer:
+    def _new_trainer(self, settings: Settings) -> Trainer:
         torch.cuda.empty_cache()  # the process may have run another trial before
-        return Trainer(settings, self._data, self._starts.get((settings.backbone, settings.pretrained)))
+        return Trainer(settings, self._data, self._backbones.get((settings.backbone, settings.pretrained)))
 
     def _checkpoints(self) -> Iterator[tune.Checkpoint]:
-        """Where the trial can go on from, the latest first: this launch's own, then earlier ones'."""
+        """The trial's checkpoints, the latest first: this launch's, then those of earlier launches."""
         latest = tune.get_checkpoint()
         if latest is not None:
             yield latest
         for path in self._resume_from:
             yield self._storage.checkpoint(path)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

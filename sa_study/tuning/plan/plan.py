@@ -10,8 +10,8 @@ from sa_study.data.store import any_of
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.tuning.budget import Budget
-from sa_study.tuning.launch.cluster import Slots, connect, slots
-from sa_study.tuning.launch.disk_space import Disk, measure_disks
+from sa_study.tuning.launch.cluster import Slots, connect, divide_into_slots
+from sa_study.tuning.launch.disk_space import DiskNeed, measure_disks
 from sa_study.tuning.launch.prepare import load_data, resolve
 from sa_study.tuning.plan.forecast import ForecastInputs, SimulatedRun, simulate_runs
 from sa_study.tuning.plan.probe import Speed, probe
@@ -78,7 +78,7 @@ class Plan:
     speed: Speed
     expected: list[SimulatedRun]
     unstopped: list[SimulatedRun]
-    disks: list[Disk]
+    disks: list[DiskNeed]
     memory: MemoryNeed
 
 
@@ -97,7 +97,7 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     start = time.monotonic()
     data = any_of(load_data(config, lambda done, total: report("decoding", done, total)))
     with connect(config.address) as session:
-        resources = slots(config)
+        resources = divide_into_slots(config)
         config = resolve(config, resources)
         disks = measure_disks(folder, config, data, resources, config.goal, session)
     preparation = time.monotonic() - start  # the cluster is left: what is measured below runs alone

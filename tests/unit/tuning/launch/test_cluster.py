@@ -18,7 +18,7 @@ from ray.tune.search import SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
 
 from sa_study.tuning.launch import address
-from sa_study.tuning.launch.cluster import _fit, connect
+from sa_study.tuning.launch.cluster import _trials_that_fit, connect
 from sa_study.utils.errors import ConfigError, RunFailed
 
 
@@ -39,7 +39,7 @@ from sa_study.utils.errors import ConfigError, RunFailed
     ],
 )
 def test_a_machine_holds(machine: dict[str, float], cpus: float, gpus: float, expected: int) -> None:
-    assert _fit(machine, cpus, gpus) == expected
+    assert _trials_that_fit(machine, cpus, gpus) == expected
 
 
 @pytest.fixture

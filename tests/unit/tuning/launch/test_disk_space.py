@@ -21,9 +21,15 @@ from sa_study.training.checkpoint import save_checkpoint
 from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer
 from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.launch.disk_space import file_sizes, in_units, largest, measure_disks, require_room
-from sa_study.tuning.launch.session import SESSION_SIZE, Session
+from sa_study.tuning.launch.disk_space import (
+    file_sizes,
+    largest,
+    measure_disks,
+    require_disk_space,
+)
+from sa_study.tuning.launch.local_ray import SESSION_BYTES, Session
 from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import format_bytes
 
 SMALL: dict[str, Any] = {
     "depth": 18,
@@ -105,7 +111,7 @@ class TestFileSizes:
     ("count", "text"), [(999, "999 B"), (1.5e6, "2 MB"), (2.34e9, "2.3 GB"), (1.2e13, "12,000.0 GB")]
 )
 def test_bytes_in_words(count: float, text: str) -> None:
-    assert in_units(count) == text
+    assert format_bytes(count) == text
 
 
 class TestRoom:
@@ -150,13 +156,13 @@ class TestRoom:
     def test_counts_what_is_temporary(self, tmp_path: Path, data: TrainingData, disk: Path) -> None:
         one, weights = file_sizes(Settings(**SMALL), data.num_classes)
         kept = (2 * 40 + 2) * one + 2 * weights
-        session, shared = SESSION_SIZE, data.store.images.nbytes + weights
+        session, shared = SESSION_BYTES, data.store.images.nbytes + weights
         assert shared > 2**20, "the objects do not fit in the memory"
 
         def needs(checkpoints: Path) -> list[tuple[int, Path | None]]:
             folders = Session(disk / "ray_1", checkpoints / "checkpoints_1")
             found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
-            return [(one.need, one.place) for one in found]
+            return [(one.need, one.folder) for one in found]
 
         assert needs(disk) == [(kept, tmp_path), (2 * one + session + shared, disk)]
         assert needs(tmp_path) == [(kept + 2 * one, tmp_path), (session + shared, disk)], "one disk, one sum"
@@ -167,10 +173,10 @@ class TestRoom:
         memory["object_store_memory"] = 2.0**28
         folders = Session(disk / "ray_1", tmp_path / "checkpoints_1")
         _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
-        assert found.need == SESSION_SIZE
+        assert found.need == SESSION_BYTES
         memory["object_store_memory"] = 2.0**60  # more than the shared memory: Ray takes a file
         _, found = measure_disks(*study(tmp_path), data, TWO_SLOTS, 40, folders)
-        assert found.need > SESSION_SIZE + data.store.images.nbytes
+        assert found.need > SESSION_BYTES + data.store.images.nbytes
 
     def test_looks_where_the_trials_will_be(self, tmp_path: Path, data: TrainingData) -> None:
         (tmp_path / "shared disk").mkdir()
@@ -181,12 +187,12 @@ class TestRoom:
             ("s3://bucket/study", None),
         ):
             (found,) = measure_disks(*study(tmp_path, storage_path=storage), data, TWO_SLOTS, 1, None)
-            assert found.place == place and (found.free is None) == (place is None)
+            assert found.folder == place and (found.free is None) == (place is None)
 
     def test_refuses_a_disk_that_is_too_small(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk)
         with pytest.raises(StudyFolderError) as error:
-            require_room(folder, config, data, TWO_SLOTS, 40, None)
+            require_disk_space(folder, config, data, TWO_SLOTS, 40, None)
         for words in (str(disk), "7.6 GB", "92 MB", "1.1 GB", "--trials", "--storage-path", "make room"):
             assert words in str(error.value)
         assert not list(disk.iterdir())
@@ -200,14 +206,16 @@ class TestRoom:
         for rays in (small, other):
             folders = Session(rays / "ray_1", small / "checkpoints_1")
             with pytest.raises(StudyFolderError, match=f"^{small}: temporary files need .* TMPDIR") as error:
-                require_room(folder, config, data, TWO_SLOTS, 1, folders)
+                require_disk_space(folder, config, data, TWO_SLOTS, 1, folders)
             assert "--max-concurrent" in str(error.value) and str(folder.root) not in str(error.value)
-        require_room(folder, config, data, TWO_SLOTS, 1, Session(other / "ray_1", other / "checkpoints_1"))
+        require_disk_space(
+            folder, config, data, TWO_SLOTS, 1, Session(other / "ray_1", other / "checkpoints_1")
+        )
 
     def test_takes_one_that_is_large_enough(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk)
-        require_room(folder, config, data, TWO_SLOTS, 1, None)
+        require_disk_space(folder, config, data, TWO_SLOTS, 1, None)
 
     def test_does_not_judge_an_object_store(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk, storage_path="s3://bucket/study")
-        require_room(folder, config, data, TWO_SLOTS, 10**6, None)
+        require_disk_space(folder, config, data, TWO_SLOTS, 10**6, None)

@@ -11,11 +11,11 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from sa_study.tuning.launch import head
+from sa_study.tuning.launch import cluster
 
-head.ray.get_runtime_context = lambda: SimpleNamespace(gcs_address=sys.argv[1])
+cluster.ray.get_runtime_context = lambda: SimpleNamespace(gcs_address=sys.argv[1])
 print("watching", flush=True)
-with head.exit_when_lost(Path("one"), lambda line: print(line, file=sys.stderr)):
+with cluster.exit_when_head_is_lost(Path("one"), lambda line: print(line, file=sys.stderr)):
     time.sleep(1000)
 """
 

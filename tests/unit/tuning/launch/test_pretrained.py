@@ -12,11 +12,18 @@ from torch import Tensor
 
 from sa_study.analysis.reproduce.recorded import Recorded
 from sa_study.analysis.reproduce.verdict import judge
-from sa_study.provenance import note_launch, read_provenance
+from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.run import Settings
 from sa_study.settings.space_file import override
 from sa_study.training.trainer import build_network
-from sa_study.tuning.launch.pretrained import Starts, fingerprint, load_starts, noted, require_same, start_of
+from sa_study.tuning.launch.pretrained import (
+    PretrainedBackbones,
+    backbone_fingerprints,
+    fingerprint,
+    load_backbones,
+    recorded_fingerprint,
+    require_same_backbones,
+)
 from sa_study.utils.errors import WeightsError
 
 STATE = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor(3)}
@@ -50,14 +57,14 @@ def test_a_launch_notes_what_its_trials_start_from(recorded: Recorded, tmp_path:
     weights, path = tmp_path / "w.pth", tmp_path / "provenance.json"
     torch.save(state, weights)
     space = override(recorded.config.space, {"depth": 18, "pretrained": str(weights)})
-    starts = load_starts(dataclasses.replace(recorded.config, space=space))
-    assert set(starts) == {("resnet18", str(weights))}
-    note_launch(path, "ab", **noted(starts))
+    backbones = load_backbones(dataclasses.replace(recorded.config, space=space))
+    assert set(backbones) == {("resnet18", str(weights))}
+    append_launch(path, "ab", **backbone_fingerprints(backbones))
     [launch] = read_provenance(path)["launches"]
-    assert start_of(launch, "resnet18", str(weights)) == fingerprint(state)
+    assert recorded_fingerprint(launch, "resnet18", str(weights)) == fingerprint(state)
     assert (
-        start_of(launch, "resnet34", str(weights)) is None
-        and start_of(launch, "resnet18", "imagenet") is None
+        recorded_fingerprint(launch, "resnet34", str(weights)) is None
+        and recorded_fingerprint(launch, "resnet18", "imagenet") is None
     )
 
 
@@ -74,19 +81,25 @@ def test_a_launch_notes_what_its_trials_start_from(recorded: Recorded, tmp_path:
     ],
 )
 def test_what_an_edited_or_older_file_does_not_tell_is_not_known(launch: object) -> None:
-    assert start_of(launch, "resnet50", "w") is None
+    assert recorded_fingerprint(launch, "resnet50", "w") is None
 
 
 def test_a_study_goes_on_only_from_the_weights_that_it_was_begun_with() -> None:
-    starts = {("resnet50", "/w.pth"): STATE}
-    require_same(starts, [noted(starts), {}, None, noted({("resnet34", "/w.pth"): OTHER})])
+    backbones = {("resnet50", "/w.pth"): STATE}
+    require_same_backbones(
+        backbones,
+        [backbone_fingerprints(backbones), {}, None, backbone_fingerprints({("resnet34", "/w.pth"): OTHER})],
+    )
     with pytest.raises(WeightsError, match=r"/w\.pth does not hold the weights"):
-        require_same({("resnet50", "/w.pth"): OTHER}, [noted(starts)])
+        require_same_backbones({("resnet50", "/w.pth"): OTHER}, [backbone_fingerprints(backbones)])
 
 
-def begun_with(recorded: Recorded, pretrained: str, *starts: Starts) -> Recorded:
-    """The trial with those pretrained weights, of one launch for each of the starts."""
-    launches = {number: {**NOW, **noted(of_launch)} for number, of_launch in enumerate(starts, start=1)}
+def begun_with(recorded: Recorded, pretrained: str, *backbones: PretrainedBackbones) -> Recorded:
+    """The trial with those pretrained weights, of one launch for each of the backbones."""
+    launches = {
+        number: {**NOW, **backbone_fingerprints(of_launch)}
+        for number, of_launch in enumerate(backbones, start=1)
+    }
     settings = dataclasses.replace(recorded.settings, pretrained=pretrained)
     return dataclasses.replace(recorded, settings=settings, launches=launches)
 

@@ -15,9 +15,9 @@ import pytest
 
 from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
-from sa_study.tuning.launch import session
+from sa_study.tuning.launch import local_ray
+from sa_study.tuning.launch.local_ray import session_folders, session_parent
 from sa_study.tuning.launch.prepare import load_data
-from sa_study.tuning.launch.session import session_folders, session_place
 from sa_study.utils import files
 from sa_study.utils.errors import ConfigError, StudyFolderError
 
@@ -59,7 +59,7 @@ def small_disk(short: Path) -> Iterator[Path]:
 
 def test_a_short_folder_is_taken(short: Path, set_tmpdir: Callable[[Path], Path]) -> None:
     set_tmpdir(short)
-    assert session_place() == short
+    assert session_parent() == short
     with session_folders() as made:
         for folder in (made.folder, made.checkpoints):
             assert folder.parent == short and folder.stat().st_mode & 0o077 == 0, "others cannot read it"
@@ -80,10 +80,10 @@ def test_rays_own_variable_counts_first(
     set_tmpdir(short / "usual")
     (short / "rays").mkdir()
     monkeypatch.setenv("RAY_TMPDIR", str(short / "rays"))
-    assert session_place() == short / "rays"
+    assert session_parent() == short / "rays"
     for unusable in ("", str(short / "missing")):
         monkeypatch.setenv("RAY_TMPDIR", unusable)
-        assert session_place() == short / "usual"
+        assert session_parent() == short / "usual"
 
 
 def test_a_socket_fits_at_every_length_of_the_path(short: Path, set_tmpdir: Callable[[Path], Path]) -> None:
@@ -91,11 +91,11 @@ def test_a_socket_fits_at_every_length_of_the_path(short: Path, set_tmpdir: Call
     taken = []
     for length in range(len(str(short)) + 2, len(str(short)) + 40):
         usual = set_tmpdir(short / ("x" * (length - len(str(short)) - 1)))
-        place = session_place()
+        place = session_parent()
         taken.append(place == usual)
-        path = place / session._SOCKET
-        with tempfile.TemporaryDirectory(dir=place, prefix=session._PREFIX) as folder:
-            path = Path(folder, *Path(session._SOCKET).parts[1:])
+        path = place / local_ray._SOCKET
+        with tempfile.TemporaryDirectory(dir=place, prefix=local_ray._PREFIX) as folder:
+            path = Path(folder, *Path(local_ray._SOCKET).parts[1:])
             path.parent.mkdir(parents=True)
             with socket.socket(socket.AF_UNIX) as bound:
                 bound.bind(str(path))
@@ -106,15 +106,15 @@ def test_none_at_all_is_said_before_any_work(
     tmp_path: Path, set_tmpdir: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = set_tmpdir(tmp_path / DEEP)
-    monkeypatch.setattr(session, "_SHORT_PLACES", (str(tmp_path / "missing"),))
+    monkeypatch.setattr(local_ray, "_SHORT_PARENTS", (str(tmp_path / "missing"),))
     config = StudyConfig(data_dir=tmp_path / "no_images", space=parse_space({}, "test"), trials=1)
     with pytest.raises(ConfigError, match=f"TMPDIR={re.escape(str(deep))}: too long a path") as caught:
         load_data(config, None)
     most = int(re.findall(r"at most (\d+) characters", str(caught.value))[0])
-    monkeypatch.setattr(session, "_SHORT_PLACES", ())
-    monkeypatch.setattr(session, "_is_writable", lambda place: True)
+    monkeypatch.setattr(local_ray, "_SHORT_PARENTS", ())
+    monkeypatch.setattr(local_ray, "_is_writable", lambda place: True)
     monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * (most - 1))
-    assert session_place() == Path(tempfile.gettempdir()), "what the line says is right"
+    assert session_parent() == Path(tempfile.gettempdir()), "what the line says is right"
 
 
 def test_no_folder_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_it_goes_although_processes_still_write(
 
     with session_folders() as made:
         writer = threading.Thread(target=write, args=(made.folder,))
-        monkeypatch.setattr("sa_study.tuning.launch.session.time.sleep", lambda seconds: writer.join())
+        monkeypatch.setattr("sa_study.tuning.launch.local_ray.time.sleep", lambda seconds: writer.join())
         writer.start()
         begun.wait()
     writer.join()

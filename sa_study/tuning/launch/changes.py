@@ -1,4 +1,4 @@
-"""What a relaunch changes of a study, asked for by itself or by the options that the study was begun with."""
+"""What can be changed in a study when it is resumed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sa_study.utils.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What a relaunch asks for beyond the study's own description; None leaves that as it is.
+class StudyChanges:
+    """Changes to a study's description; None leaves a field as it is.
 
     Attributes:
         trials: Number of trials in all.
-        time_budget: Seconds of this launch; None for no limit.
+        time_budget: Seconds of this launch; never the earlier launch's, so None means no limit.
         epoch_budget: Epochs of the whole study.
         gpu_hours: GPU-hours of the whole study.
         max_concurrent: Most trials at a time.
         address: A running Ray cluster.
-        data_dir: Where the same data lie now.
+        data_dir: The folder that the same data set is in now.
     """
 
     trials: int | None = None
@@ -45,22 +45,24 @@ class Changes:
         return dataclasses.replace(config, **{"time_budget": None, **asked})
 
 
-_CHANGEABLE = {field.name for field in dataclasses.fields(Changes)}
+_CHANGEABLE = {field.name for field in dataclasses.fields(StudyChanges)}
 _SPACE_OPTIONS = {"space", "sampler", "scheduler", "overrides"}
 
 
-def changes_from_options(study: StudyConfig, asked: StudyConfig, given: Collection[str]) -> Changes:
-    """What to change in a study so that it is as the options ask.
+def changes_from_options(study: StudyConfig, asked: StudyConfig, given: Collection[str]) -> StudyChanges:
+    """Compares a study with the options of `tune --resume`.
 
     Args:
         study: The study's own description.
-        asked: What the options describe.
+        asked: The study that the options describe.
         given: Names of the options that were given; the others leave the study as it is.
 
     Raises:
-        ConfigError: An option asks for something that cannot change while a study lives.
+        ConfigError: An option differs that cannot be changed in a study.
     """
-    values = {name: (getattr(study, name), getattr(asked, name)) for name in _fixed_options(given)}
+    names = [field.name for field in dataclasses.fields(StudyConfig) if field.name in given]
+    fixed = [name for name in names if name not in _CHANGEABLE | _SPACE_OPTIONS]
+    values = {name: (getattr(study, name), getattr(asked, name)) for name in fixed}
     if not _SPACE_OPTIONS.isdisjoint(given):
         was, now = _space_of(study, study), _space_of(asked, study)
         values |= {name: (was.get(name), now.get(name)) for name in {**was, **now}}
@@ -71,16 +73,11 @@ def changes_from_options(study: StudyConfig, asked: StudyConfig, given: Collecti
                 f"{option}: {now!r}, but the study was begun with {was!r}; leave it as it was, or begin "
                 "another study"
             )
-    return Changes(**{name: getattr(asked, name) for name in _CHANGEABLE.intersection(given)})
-
-
-def _fixed_options(given: Collection[str]) -> list[str]:
-    fields = (field.name for field in dataclasses.fields(StudyConfig))
-    return [name for name in fields if name in given and name not in _CHANGEABLE | _SPACE_OPTIONS]
+    return StudyChanges(**{name: getattr(asked, name) for name in _CHANGEABLE.intersection(given)})
 
 
 def _space_of(config: StudyConfig, study: StudyConfig) -> dict[str, Any]:
-    """A search space's settings by dotted name; what the machines decided is the study's."""
+    """A search space's settings by dotted name; those that `resolve` decided are the study's."""
     decided = {name: study.space.fixed[name] for name in ("threads", "device")}
     space = complete(override(config.space, {"metric": config.metric}), decided).to_dict()
     del space["trials"]

@@ -12,9 +12,9 @@ from command_line import CommandLine
 from sa_study.settings.space_file import load_space, override
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.tuning.launch.changes import StudyChanges, changes_from_options
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.prepare import resolve
-from sa_study.tuning.launch.relaunch import Changes, changes_from_options
 from sa_study.utils.errors import ConfigError
 
 ON_CPU = Slots(cpus=1, gpus=0, concurrent=2)
@@ -31,20 +31,22 @@ BEGUN = resolve(config(seed=3, storage_path="/shared/one"), ON_CPU)
 def test_what_resume_can_change_is_applied() -> None:
     asked = config(trials=20, time_budget=60.0, epoch_budget=80, address="auto", data_dir=Path("/moved"))
     given = {"trials", "time_budget", "epoch_budget", "address", "data_dir"}
-    changes = Changes(trials=20, time_budget=60.0, epoch_budget=80, address="auto", data_dir=Path("/moved"))
+    changes = StudyChanges(
+        trials=20, time_budget=60.0, epoch_budget=80, address="auto", data_dir=Path("/moved")
+    )
     assert changes_from_options(BEGUN, asked, given) == changes
 
 
 def test_options_that_are_not_given_leave_the_study_as_it_is() -> None:
-    assert changes_from_options(BEGUN, config("wide", trials=99, metric="rank1"), {"data_dir"}) == Changes(
-        data_dir=Path("/data")
-    )
+    assert changes_from_options(
+        BEGUN, config("wide", trials=99, metric="rank1"), {"data_dir"}
+    ) == StudyChanges(data_dir=Path("/data"))
 
 
 def test_the_options_that_began_it_change_nothing() -> None:
     asked = config(seed=3, storage_path="/shared/one")
     given = {"space", "seed", "storage_path", "metric", "cpus_per_trial"}
-    assert changes_from_options(BEGUN, asked, given) == Changes()
+    assert changes_from_options(BEGUN, asked, given) == StudyChanges()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,185 @@
+"""Ray on this machine alone: kept within the process's limits, closed to others, and without leftovers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private import ray_constants
+from ray._private.utils import resolve_object_store_memory
+
+from sa_study.tuning.launch.address import AUTH_VARIABLES, reload_authentication
+from sa_study.utils.errors import ConfigError, RunFailed, StudyFolderError
+from sa_study.utils.files import temporary_folder
+from sa_study.utils.machine import memory_limit, usable_cpus
+
+SESSION_BYTES = 10_000_000
+"""Bytes that a session's files may take: under one megabyte for a few trials, more where logs grow."""
+
+_START_TIMEOUT_SECONDS = 120
+"""Time that a part of Ray may take to start, on a machine that is busy with other work."""
+
+_PREFIX = "ray_"
+_SOCKET = f"{_PREFIX}12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""The longest path of a socket that Ray makes below the parent of its sessions; it holds a process id."""
+
+_MAX_SOCKET_BYTES = 103
+"""Length that macOS allows for the path of a Unix socket; Linux allows 107."""
+
+_SHORT_PARENTS = ("/tmp", "/var/tmp", "/dev/shm")
+
+_CLEANING_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class Session:
+    """Temporary folders of a launch on this machine, readable by this user alone.
+
+    Attributes:
+        folder: Ray's own files.
+        checkpoints: Trials' checkpoints until they are copied to the study's storage.
+    """
+
+    folder: Path
+    checkpoints: Path
+
+
+@contextmanager
+def local_ray(options: dict[str, Any]) -> Iterator[Session]:
+    """Runs Ray on this machine, and removes its files at the end, also those that killed processes left.
+
+    Args:
+        options: More arguments of `ray.init`.
+
+    Raises:
+        ConfigError: No folder can hold Ray's sockets.
+        StudyFolderError: The folder for temporary files is full.
+        RunFailed: Ray did not start, tried twice.
+    """
+    with session_folders() as session, _closed_to_others():
+        try:
+            _start(session, options)
+            yield session
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def session_folders() -> Iterator[Session]:
+    """Makes the folders of a session, and removes them at the end.
+
+    Raises:
+        ConfigError: No folder can hold Ray's sockets.
+        StudyFolderError: The folder for temporary files is full.
+    """
+    parent = session_parent()
+    if (free := shutil.disk_usage(parent).free) < SESSION_BYTES:
+        raise StudyFolderError(
+            f"{parent}: is full ({free / 1e6:.1f} MB free), and Ray keeps its own files there; make room, or "
+            "set TMPDIR to another folder"
+        )
+    with (
+        _new_folder(_PREFIX, parent) as folder,
+        _new_folder("checkpoints_", temporary_folder()) as checkpoints,
+    ):
+        yield Session(folder, checkpoints)
+
+
+@contextmanager
+def _new_folder(prefix: str, parent: Path) -> Iterator[Path]:
+    """A folder that is removed at the end although processes that are ending may still write into it."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        yield folder
+    finally:
+        for _ in range(_CLEANING_ATTEMPTS):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(0.1)
+
+
+def session_parent() -> Path:
+    """The folder in which the folder of Ray's session is made.
+
+    This is the usual one for temporary files (`RAY_TMPDIR`, `TMPDIR`), or a shorter one where the paths of
+    Ray's sockets would be longer than the system allows, as with the deep `TMPDIR` of many batch systems.
+
+    Raises:
+        ConfigError: The usual one is too long, and no shorter one is writable.
+    """
+    usual = [Path(os.environ.get("RAY_TMPDIR") or temporary_folder()).absolute(), temporary_folder()]
+    for parent in (*usual, *map(Path, _SHORT_PARENTS)):
+        if len(os.fsencode(parent / _SOCKET)) <= _MAX_SOCKET_BYTES and _is_writable(parent):
+            return parent
+    raise ConfigError(
+        f"TMPDIR={usual[0]}: too long a path for Ray's sockets, and none of {', '.join(_SHORT_PARENTS)} can "
+        f"be written; set TMPDIR to a folder of at most {_MAX_SOCKET_BYTES - len(_SOCKET) - 1} characters"
+    )
+
+
+def _is_writable(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+@contextmanager
+def _closed_to_others() -> Iterator[None]:
+    """Makes Ray listen on the loopback alone, to processes with a token that no file holds.
+
+    By default it listens on every interface, and leaves its token readable to all in the home directory.
+    The environment's own authentication is meant for other clusters: it is restored at the end.
+    """
+    before = {name: os.environ.pop(name, None) for name in AUTH_VARIABLES}
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read by the workers, when they import Ray
+    ray_constants.ENABLE_RAY_CLUSTER = False  # the same for this process, which has imported it
+    reload_authentication()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        reload_authentication()
+
+
+def _start(session: Session, options: dict[str, Any]) -> None:
+    """Starts Ray; a start that timed out is tried once more.
+
+    Raises:
+        RunFailed: Both timed out.
+    """
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(_START_TIMEOUT_SECONDS))
+    options = {**options, **_limits(), "include_dashboard": False, "_temp_dir": str(session.folder)}
+    for attempts_left in (1, 0):
+        try:
+            ray.init(address="local", **options)
+            return
+        except Exception as error:  # Ray's wait of 30 s, which nothing sets, ends in a bare Exception
+            if "timed out" not in str(error):  # such as what becomes of Ctrl-C in Ray's client
+                raise
+            ray.shutdown()
+            if not attempts_left:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise RunFailed(
+                    f"Ray did not start on this machine, tried twice ({reason.rstrip('.')}); "
+                    "try again when it is less busy"
+                ) from error
+
+
+def _limits() -> dict[str, Any]:
+    """The CPUs and memory that Ray may use; itself it heeds neither affinity nor a nested group's limits."""
+    store = None
+    if limit := memory_limit():
+        store = max(resolve_object_store_memory(limit), ray_constants.OBJECT_STORE_MINIMUM_MEMORY_BYTES)
+    return {"num_cpus": usable_cpus(), "object_store_memory": store}
