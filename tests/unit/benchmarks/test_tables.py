@@ -55,5 +55,4 @@ def test_a_new_result_replaces_a_copied_one(tmp_path: Path, monkeypatch: pytest.
         "| argsort | 1 |",
         "",
         "a note.",
-        "",
     ]
