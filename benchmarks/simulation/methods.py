@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.optuna import OptunaSearch
@@ -24,7 +25,7 @@ from ray.tune.search.optuna import OptunaSearch
 from sa_study.metrics import names
 from sa_study.settings.parameter import Parameter
 from sa_study.settings.space import Scheduler, SearchSpace
-from sa_study.study.records import choose_winner, read_record
+from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search.ray_searcher import StudySearcher, create_study
 from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
@@ -139,8 +140,8 @@ class StudyMethod(Method):
 
     def ended(self) -> None:
         """Chooses the winner as the package does; only a trial's end can change it."""
-        winner = choose_winner(self._study.study.get_trials(deepcopy=False), names.MAP)
-        if winner:
+        complete = self._study.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if winner := max(complete, key=lambda trial: (trial.value, -trial.number), default=None):
             self._choice = Choice(winner.number, int(read_record(winner).best[names.EPOCH]))
 
     def choice(self) -> Choice | None:

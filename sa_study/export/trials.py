@@ -8,7 +8,6 @@ from sa_study.export.tabular import Column
 from sa_study.metrics import names
 from sa_study.settings.parameter import Parameter
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import step_of
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 
@@ -109,19 +108,19 @@ def epoch_rows(study: StudySummary, epochs: Epochs) -> list[list[Any]]:
         found = epochs.get(trial.number, {})
         for epoch in range(1, trial.record.epoch + 1):
             progress = 100 * epoch / trial.epochs
-            figures = found.get(epoch) or _known(trial, epoch, progress)
+            figures = found.get(epoch) or _known(trial, epoch)
             head = [trial.number, epoch, trial.epochs, progress]
             rows += [[*head, name, value] for name, value in figures.items()]
     return rows
 
 
-def _known(trial: TrialSummary, epoch: int, progress: float) -> dict[str, float]:
+def _known(trial: TrialSummary, epoch: int) -> dict[str, float]:
     """What the database alone knows of an epoch: the score of each, all figures of the best and the last."""
     for figures in (trial.record.best, trial.record.last):
         if figures.get(names.EPOCH) == epoch:
             return {name: value for name, value in figures.items() if is_figure(name)}
-    scores = {step_of(share): value for share, value in trial.curve}
-    return {trial.metric: scores[step]} if (step := step_of(progress)) in scores else {}
+    score = trial.score_after(epoch)
+    return {} if score is None else {trial.metric: score}
 
 
 def is_figure(name: str) -> bool:

@@ -20,9 +20,8 @@ from typing import IO
 
 from rich.console import Console
 
-from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
+from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import ConfigError, RunFailed
 from sa_study.utils.files import temporary_folder
 from sa_study.utils.paths import PROJECT_ROOT
@@ -91,8 +90,7 @@ def serve(root: Path, port: int | None, tensorboard_port: int | None, console: C
         RunFailed: A server does not start, or ended by itself.
     """
     folder = StudyFolder.existing(root)
-    StudyConfig.read(folder.config)
-    read_trials(folder)
+    StudySummary.read(folder.root)
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise ConfigError("dashboard: optuna-dashboard is not installed; pip install -r requirements.txt")
     first = choose_port("--port", port, 8080)

@@ -158,7 +158,7 @@ def _by_confirmation(winner: TrialSummary, found: ConfirmationSummary) -> Judgem
         return Judgement(text, "poor")
     if not found.ended:
         return Judgement(f"Not confirmed yet: the runs of confirm have not all ended. So far: {said}", "fair")
-    if not found.better:
+    if found.winner is None:
         return Judgement(f"Not confirmed: {said}", "poor")
     return Judgement(f"Confirmed: {said}", "good")
 

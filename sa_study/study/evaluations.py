@@ -34,13 +34,13 @@ class ConfirmationSummary:
     """What `confirm` has found.
 
     Attributes:
-        better: Whether it found something better than the baseline.
+        winner: Number of the trial that it found to beat the baseline; None where it found none.
         trials: Numbers of the trials that it retrained, the baseline among them.
         ended: Whether all of its runs have ended.
         verdict: Its verdict, in words.
     """
 
-    better: bool
+    winner: int | None
     trials: tuple[int, ...]
     ended: bool
     verdict: str
@@ -58,7 +58,7 @@ def read_confirmation(path: Path) -> ConfirmationSummary | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     ended = found.get("complete", True) is True
-    return ConfirmationSummary(found["winner"] is not None, trials, ended, found["verdict"])
+    return ConfirmationSummary(found["winner"], trials, ended, found["verdict"])
 
 
 def read_evaluation(path: Path) -> dict[str, Any] | None:

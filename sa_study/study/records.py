@@ -179,11 +179,6 @@ def trial_settings(space: SearchSpace, suggested: Mapping[str, Any], record: Tri
     return space.settings({**suggested, **more})
 
 
-def score(trial: FrozenTrial, metric: str) -> float | None:
-    """A trial's score: its best epoch's metric; None before the first epoch."""
-    return read_record(trial).best.get(metric)
-
-
 def same_validation(space: SearchSpace, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two configurations were scored on the same held-out identities, so that their scores compare.
 
@@ -200,10 +195,3 @@ def objectives(record: TrialRecord, metric: str, minimize: str | None) -> list[f
     """A trial's values for Optuna: its score, and the second objective where there is one."""
     second = {names.COST: record.cost, names.LATENCY: record.latency}
     return [record.best[metric], *([second[minimize]] if minimize else [])]
-
-
-def choose_winner(trials: list[FrozenTrial], metric: str) -> FrozenTrial | None:
-    """The completed trial with the greatest score, the earlier of equals; None while none is complete."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    scored = [trial for trial in complete if score(trial, metric) is not None]
-    return max(scored, key=lambda trial: (score(trial, metric) or 0.0, -trial.number), default=None)

@@ -14,7 +14,7 @@ from sa_study.metrics import names
 from sa_study.settings.run import study_default
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import BASELINE, TrialRecord, configuration, progress_of, read_record
+from sa_study.study.records import BASELINE, TrialRecord, configuration, progress_of, read_record, step_of
 from sa_study.utils.errors import StudyFolderError
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
@@ -108,6 +108,11 @@ class TrialSummary:
         """Its best epoch's metric; None before its first epoch."""
         value = self.record.best.get(self.metric)
         return value if value is not None and math.isfinite(value) else None
+
+    def score_after(self, epoch: int) -> float | None:
+        """Its metric after an epoch; None where the database does not have it."""
+        step = step_of(100 * epoch / self.epochs)
+        return next((value for share, value in self.curve if step_of(share) == step), None)
 
     @property
     def best_epoch(self) -> int | None:

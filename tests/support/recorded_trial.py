@@ -7,7 +7,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
 from random_study import SPACE
 
 from sa_study.analysis.reproduce.recorded import BEST, LAST, RAY, SCORES, Recorded
@@ -64,7 +63,7 @@ def recorded_trial(folder: Path) -> Recorded:
         folder=StudyFolder(folder),
         config=StudyConfig(data_dir=Path("/data"), space=SPACE, trials=9, gpus_per_trial=0.0),
         number=3,
-        state=TrialState.COMPLETE,
+        state="COMPLETE",
         record=record,
         settings=Settings(pretrained="none", threads=1, device="cpu", epochs=EPOCHS),
         fingerprint="cd" * 32,

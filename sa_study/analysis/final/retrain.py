@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from optuna.trial import FrozenTrial
 
 from sa_study.analysis.compare import evaluated_runs, figure_differences
 from sa_study.data.dataset import ReidDataset
@@ -16,15 +14,14 @@ from sa_study.data.store import TrainingData
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.provenance import read_provenance
 from sa_study.settings.run import Settings
-from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import BASELINE, TrialRecord, choose_winner, trial_settings
-from sa_study.study.test_ledger import seen
+from sa_study.study.records import BASELINE, TrialRecord, trial_settings
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.training.evaluate import summarise
 from sa_study.training.run import RunFolder, load_training_data
 from sa_study.utils.errors import ConfigError, DataError, RunFailed, StudyFolderError
-from sa_study.utils.files import read_json, write_json
+from sa_study.utils.files import write_json
 from sa_study.utils.progress import ProgressCallback
 
 _OVERRIDES = {"val_identities": 0, "fold": 0, "device": "auto", "threads": 0}
@@ -82,28 +79,24 @@ def plan_retraining(root: Path, data_dir: Path | None, *, seeds: int, baseline: 
         DataError: The data set is not where it was when the study was launched.
         StudyFolderError: A folder holds the training of another configuration.
     """
-    folder = StudyFolder.existing(root)
-    config, trials = StudyConfig.read(folder.config), read_trials(folder)
-    seen(folder)  # a damaged ledger is named before anything is trained
-    winner = choose_winner(trials, config.metric)
-    if winner is None:
+    study = StudySummary.read(root)
+    _ = study.ledger  # a damaged one is named before anything is trained
+    if study.winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
-    number, reason = _confirmed(folder, trials, winner) or (
-        winner.number,
-        f"trial {winner.number} won the study",
+    best, reason = _confirmed(study, study.winner) or (
+        study.winner,
+        f"trial {study.winner.number} won the study",
     )
-    chosen = {} if number == BASELINE else {"best": number}
+    chosen = {} if best.baseline else {"best": best}
     if baseline or not chosen:
-        chosen["baseline"] = BASELINE
-    by_number = {trial.number: trial for trial in trials}
-    if lost := [number for number in chosen.values() if number not in by_number]:
-        raise StudyFolderError(f"{folder.database}: has no trial {lost[0]}")
-    choices = tuple(
-        _choice(folder, config, by_number[number], name, seeds) for name, number in chosen.items()
-    )
+        if study.baseline is None:
+            raise StudyFolderError(f"{study.folder.database}: has no trial {BASELINE}")
+        chosen["baseline"] = study.baseline
+    choices = tuple(_choice(study, trial, name, seeds) for name, trial in chosen.items())
+    config = study.config
     if data_dir is None:
         config.require_data()
-    return RetrainPlan(folder, data_dir or config.data_dir, choices, reason)
+    return RetrainPlan(study.folder, data_dir or config.data_dir, choices, reason)
 
 
 def load_retraining_data(
@@ -177,31 +170,26 @@ def write_retrained(
     return found
 
 
-def _confirmed(
-    folder: StudyFolder, trials: Sequence[FrozenTrial], winner: FrozenTrial
-) -> tuple[int, str] | None:
-    """The trial that `confirmation.json` names, and why; None where nothing was confirmed."""
-    try:
-        found = read_json(folder.confirmation)
-        number = found["winner"]
-        tried = [row["trial"] for row in found["configurations"]]
-    except FileNotFoundError:
+def _confirmed(study: StudySummary, winner: TrialSummary) -> tuple[TrialSummary, str] | None:
+    """The trial that `confirm` found to be the best, and why; None where nothing was confirmed."""
+    path, found = study.folder.confirmation, study.confirmation
+    if found is None:
+        if path.exists():
+            raise StudyFolderError(f"{path}: is damaged; confirm again")
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyFolderError(f"{folder.confirmation}: is damaged ({error}); confirm again") from None
-    later = winner.number not in tried
+    later = winner.number not in found.trials
     since = f", but did not try trial {winner.number}, which leads the study since" if later else ""
-    if number is None:
-        return BASELINE, f"confirm found none that beats the baseline{since}"
-    if type(number) is not int or not 0 <= number < len(trials):
-        raise StudyFolderError(f"{folder.confirmation}: names no trial of this study; confirm again")
-    return number, f"confirm found trial {number} to beat the baseline{since}"
+    number = BASELINE if found.winner is None else found.winner
+    best = next((trial for trial in study.trials if trial.number == number), None)
+    if best is None:
+        raise StudyFolderError(f"{path}: names no trial of this study; confirm again")
+    if found.winner is None:
+        return best, f"confirm found none that beats the baseline{since}"
+    return best, f"confirm found trial {number} to beat the baseline{since}"
 
 
-def _choice(
-    folder: StudyFolder, config: StudyConfig, trial: FrozenTrial, name: str, seeds: int
-) -> RetrainChoice:
-    own = trial_settings(config.space, trial.params, TrialRecord())
+def _choice(study: StudySummary, trial: TrialSummary, name: str, seeds: int) -> RetrainChoice:
+    folder, own = study.folder, trial_settings(study.config.space, trial.params, TrialRecord())
     settings = Settings.from_mapping({**own.to_dict(), **_OVERRIDES}, f"trial {trial.number}")
     runs = [dataclasses.replace(settings, seed=settings.seed + number) for number in range(seeds)]
     folders = {run: RunFolder(folder.final / name / f"seed_{run.seed}") for run in runs}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sa_study.analysis.compare import figure_differences
 from sa_study.analysis.repeats.ablate import ABLATES
@@ -29,12 +29,10 @@ from sa_study.analysis.repeats.runs import (
 )
 from sa_study.analysis.repeats.scoring import scored_runs
 from sa_study.metrics.confidence import LEVEL, simultaneous
-from sa_study.provenance import read_provenance
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_readonly, read_about, read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.lock import holder
-from sa_study.study.records import BASELINE, score
+from sa_study.study.records import BASELINE
+from sa_study.study.summary import StudySummary
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError, RunFailed, StudyFolderError
 from sa_study.utils.files import require_place, write_json
@@ -105,14 +103,11 @@ class Confirmation:
         )
 
 
-def plan_confirmation(
-    config: StudyConfig, trials: Sequence[FrozenTrial], *, top: int, seeds: int, folds: int
-) -> Confirmation:
+def plan_confirmation(study: StudySummary, *, top: int, seeds: int, folds: int) -> Confirmation:
     """Chooses a study's leaders, and seeds and folds that it did not use.
 
     Args:
-        config: The study's description.
-        trials: Its trials.
+        study: The study.
         top: How many leading configurations, beside the baseline.
         seeds: How many seeds.
         folds: How many folds.
@@ -127,18 +122,17 @@ def plan_confirmation(
         raise ConfigError(
             f"--seeds: {seeds} run of each tells nothing of what a seed changes; give 2 or more"
         )
-    metric, baseline = config.metric, config.space.baseline
-    scored = next((score(trial, metric) for trial in trials if trial.number == BASELINE), None)
+    baseline = study.config.space.baseline
+    scored = study.baseline.score if study.baseline else None
     candidates = [Candidate(BASELINE, without_repeats(baseline), scored)]
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    for trial in sorted(complete, key=lambda trial: (-(score(trial, metric) or 0.0), trial.number)):
+    for trial in study.complete:
         point = without_repeats(trial.params)
         if len(candidates) <= top and all(point != other.point for other in candidates):
-            candidates.append(Candidate(trial.number, point, score(trial, metric)))
+            candidates.append(Candidate(trial.number, point, trial.score))
     if len(candidates) == 1:
         raise RunFailed("no configuration but the baseline is complete: there is nothing to confirm")
-    used = config.space.settings(baseline)
-    first = max(used.seed, *(trial.params.get("seed", 0) for trial in trials)) + 1
+    used = study.config.space.settings(baseline)
+    first = max(used.seed, *(trial.params.get("seed", 0) for trial in study.trials)) + 1
     unused_folds = [fold for fold in range(MAX_FOLDS + 1) if fold != used.fold][:folds]
     return Confirmation(tuple(candidates), tuple(range(first, first + seeds)), tuple(unused_folds), top)
 
@@ -151,22 +145,21 @@ def prepare_confirmation(
     Raises:
         StudyError: The study is running, has nothing to confirm, or a confirmation was begun otherwise.
     """
-    parent = StudyFolder.existing(root)
-    if owner := holder(parent.lock):
-        raise StudyFolderError(f"{root}: is run by {owner}; confirm it when it has ended")
-    if {CONFIRMS, ABLATES} & read_about(open_readonly(parent), parent).keys():
+    study = StudySummary.read(root)
+    if study.driver:
+        raise StudyFolderError(f"{root}: is run by {study.driver}; confirm it when it has ended")
+    if {CONFIRMS, ABLATES} & study.attributes.keys():
         raise StudyFolderError(f"{root}: repeats given configurations itself; confirm a study that searches")
-    require_place(parent.confirmation)
-    config, folder = StudyConfig.read(parent.config), StudyFolder(parent.confirm)
+    require_place(study.folder.confirmation)
+    config, folder = study.config, StudyFolder(study.folder.confirm)
     if data_dir:
         config = dataclasses.replace(config, data_dir=data_dir.absolute())
-    plan = plan_confirmation(config, read_trials(parent), top=top, seeds=seeds, folds=folds)
+    plan = plan_confirmation(study, top=top, seeds=seeds, folds=folds)
     if folder.config.exists():
-        about = read_about(open_readonly(StudyFolder.existing(folder.root)), folder)
-        plan = plan_begun_before(about, plan, folder)
+        plan = plan_begun_before(StudySummary.read(folder.root).attributes, plan, folder)
     elif not data_dir:
         config.require_data()
-    images = read_provenance(parent.provenance)["data_fingerprint"]
+    images = study.provenance["data_fingerprint"]
     initial_trials = dataclasses.replace(plan.initial_trials, image_fingerprint=images)
     return plan, RepeatStudy(folder, plan.study(config), initial_trials)
 

@@ -8,25 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
-
 from sa_study.analysis.reproduce.environment import NOT_RECORDED, Change
 from sa_study.metrics import names
-from sa_study.provenance import read_provenance
 from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_readonly, read_about, trials_in
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import (
-    ENDED,
-    TrialRecord,
-    choose_winner,
-    configuration,
-    read_record,
-    step_of,
-    trial_settings,
-)
+from sa_study.study.records import TrialRecord
 from sa_study.study.result_files import ResultRows, Row, is_number
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.launch.pretrained import recorded_fingerprint
 from sa_study.utils.errors import ConfigError, StudyFolderError
 
@@ -41,7 +31,7 @@ class Recorded:
         folder: The study's folder.
         config: What the study was asked to do.
         number: The trial.
-        state: How it ended.
+        state: Name of the state in which it ended.
         record: What the database keeps of it.
         settings: Its complete settings.
         fingerprint: That of the study's training images.
@@ -54,7 +44,7 @@ class Recorded:
     folder: StudyFolder
     config: StudyConfig
     number: int
-    state: TrialState
+    state: str
     record: TrialRecord
     settings: Settings
     fingerprint: str
@@ -140,19 +130,16 @@ def read_recorded(root: Path, number: int | None) -> Recorded:
         StudyFolderError: The folder holds no study, or is damaged; or the trial has nothing to compare.
         ConfigError: There is no such trial, or `study.yaml` was changed.
     """
-    folder = StudyFolder.existing(root)
-    config, database = StudyConfig.read(folder.config), open_readonly(folder)
-    trials, about = trials_in(database, folder), read_about(database, folder)
-    if "lasting" in about:
-        config.require_lasting(about["lasting"])
-    trial = _chosen(trials, number, config, root)
-    record = read_record(trial)
-    settings = _settings(trial, record, config, folder)
-    provenance, unread = read_provenance(folder.provenance), list[str]()
-    rows = _rows(config.storage_path or str(folder.trials), trial.number, record.epoch, unread)
+    study = StudySummary.read(root)
+    if "lasting" in study.attributes:
+        study.config.require_lasting(study.attributes["lasting"])
+    trial = _chosen(study, number, root)
+    record, settings = trial.record, study.settings(trial)
+    provenance, unread = study.provenance, list[str]()
+    rows = _rows(study.storage_uri, trial.number, record.epoch, unread)
     return Recorded(
-        folder=folder,
-        config=config,
+        folder=study.folder,
+        config=study.config,
         number=trial.number,
         state=trial.state,
         record=record,
@@ -162,7 +149,7 @@ def read_recorded(root: Path, number: int | None) -> Recorded:
         rows=rows,
         sources={
             RAY: {row.epoch: row.values for row in rows if 0 < row.epoch <= record.epoch},
-            SCORES: _scores(trial, record, settings, config.metric),
+            SCORES: _scores(trial),
             BEST: _of_epoch(record.best),
             LAST: _of_epoch(record.last),
         },
@@ -170,34 +157,22 @@ def read_recorded(root: Path, number: int | None) -> Recorded:
     )
 
 
-def _settings(trial: FrozenTrial, record: TrialRecord, config: StudyConfig, folder: StudyFolder) -> Settings:
-    try:
-        if strange := set(trial.params) - set(config.space.search):
-            raise ConfigError(f"{min(strange)!r} is not searched")
-        return trial_settings(config.space, configuration(trial), record)
-    except (ConfigError, TypeError, ValueError, AttributeError) as error:
-        raise StudyFolderError(
-            f"{folder.database}: trial {trial.number} is none of this study ({error})"
-        ) from None
-
-
-def _chosen(trials: list[FrozenTrial], number: int | None, config: StudyConfig, root: Path) -> FrozenTrial:
+def _chosen(study: StudySummary, number: int | None, root: Path) -> TrialSummary:
     if number is None:
-        winner = choose_winner(trials, config.metric)
-        if winner is None:
+        if study.winner is None:
             raise StudyFolderError(f"{root}: no trial is complete yet; name another by --trial")
-        return winner
-    found = [trial for trial in trials if trial.number == number]
-    if not found:
-        there = f"the study has 0 to {len(trials) - 1}" if trials else "the study has none yet"
+        return study.winner
+    trial = next((trial for trial in study.trials if trial.number == number), None)
+    if trial is None:
+        there = f"the study has 0 to {len(study.trials) - 1}" if study.trials else "the study has none yet"
         raise ConfigError(f"--trial: {number} is no trial; {there}")
-    record = read_record(found[0])
-    if found[0].state not in ENDED:
-        state = found[0].state.name
-        raise StudyFolderError(f"trial {number} has not ended ({state}); 'resume --study {root}' ends it")
-    if not record.epoch and not record.failure:
+    if not trial.ended:
+        raise StudyFolderError(
+            f"trial {number} has not ended ({trial.state}); 'resume --study {root}' ends it"
+        )
+    if not trial.record.epoch and not trial.record.failure:
         raise StudyFolderError(f"trial {number} has no epoch that could be compared; name another by --trial")
-    return found[0]
+    return trial
 
 
 def _rows(place: str, number: int, epochs: int, unread: list[str]) -> list[Row]:
@@ -220,13 +195,10 @@ def _launches(rows: list[Row], launches: list[Any]) -> dict[int, object]:
     return {number: launches[number - 1] if 0 < number <= len(launches) else None for number in numbers}
 
 
-def _scores(
-    trial: FrozenTrial, record: TrialRecord, settings: Settings, metric: str
-) -> dict[int, dict[str, Any]]:
+def _scores(trial: TrialSummary) -> dict[int, dict[str, Any]]:
     """The score of each epoch, as Optuna keeps it."""
-    values, epochs = trial.intermediate_values, range(1, record.epoch + 1)
-    steps = {epoch: step_of(settings.progress(epoch)) for epoch in epochs}
-    return {epoch: {metric: values[step]} for epoch, step in steps.items() if step in values}
+    scores = {epoch: trial.score_after(epoch) for epoch in range(1, trial.record.epoch + 1)}
+    return {epoch: {trial.metric: score} for epoch, score in scores.items() if score is not None}
 
 
 def _of_epoch(figures: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:

@@ -58,7 +58,7 @@ def give_verdict(study: PageStudy) -> Verdict:
     reasons = _counts(study)
     if winner is not None:
         reasons += [*_runners_up(study, winner), *_noise(study), *_seeds(study), _tested(study)]
-    return Verdict(headline(study), judgement.text, judgement.tone, tuple(reasons))
+    return Verdict(headline(study), plain(judgement.text), judgement.tone, tuple(reasons))
 
 
 def _counts(study: PageStudy) -> list[str]:

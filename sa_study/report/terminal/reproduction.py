@@ -41,7 +41,7 @@ def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> Tabl
 def opening_line(recorded: Recorded, study: object) -> str:
     """Which trial is run again, and how far."""
     record = recorded.record
-    how = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[recorded.state.name]
+    how = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[recorded.state]
     launches = ", ".join(map(str, recorded.launches)) or "of no record"
     goal = f"{recorded.goal} of {recorded.settings.epochs} epochs"
     after = f", the last of which failed ({record.failure[:_LONGEST]})" if record.failure else ""

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from command_line import CommandLine
-from optuna.trial import TrialState
 from random_study import make_study
 from recorded_trial import EPOCHS, again, elsewhere, figures
 
@@ -134,7 +133,7 @@ def test_a_failed_trial_is_run_until_it_fails(recorded: Recorded, monkeypatch: p
     monkeypatch.setattr("sa_study.analysis.reproduce.rerun.Trainer", FakeTrainer)
     last = figures(EPOCHS - 1)
     record = dataclasses.replace(recorded.record, last=last, best=figures(2), failure="its process died")
-    failed = dataclasses.replace(recorded, record=record, state=TrialState.FAIL)
+    failed = dataclasses.replace(recorded, record=record, state="FAIL")
     seen: list[float] = []
     rerun = run_again(failed, SimpleNamespace(), lambda of_epoch: seen.append(of_epoch[names.EPOCH]))  # type: ignore[arg-type]
     assert rerun.failure == "epoch 4: a worker's end" and seen == list(rerun.epochs) == [1, 2, 3]
@@ -184,7 +183,7 @@ def test_what_cannot_be_run_again_is_refused(tmp_path: Path) -> None:
         with pytest.raises(error, match=words):
             read_recorded(study, number)
     found = read_recorded(study, None)
-    assert found.state == TrialState.COMPLETE and found.settings.backbone == "resnet18"
+    assert found.state == "COMPLETE" and found.settings.backbone == "resnet18"
     # Without Ray's files there is what the database keeps, of all launches.
     assert found.sources[RAY] == {} and len(found.sources[SCORES]) == found.record.epoch
     assert list(found.launches) == [1] and "not recorded" in found.unread[0]

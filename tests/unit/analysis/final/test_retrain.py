@@ -20,11 +20,9 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.metrics import names
 from sa_study.report.terminal.retrained import retrained_tables
 from sa_study.settings.run import Settings
-from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
-from sa_study.study.records import choose_winner
+from sa_study.study.summary import StudySummary
 from sa_study.training.run import RunFolder, load_training_data
 from sa_study.utils.errors import RunFailed, StudyFolderError
 
@@ -36,12 +34,13 @@ def folder(tmp_path: Path, make_market: Callable[..., Path]) -> StudyFolder:
 
 def confirmed(folder: StudyFolder, winner: Any, tried: Sequence[int] | None = None) -> None:
     rows = [{"trial": number} for number in (range(60) if tried is None else tried)]
-    folder.confirmation.write_text(json.dumps({"winner": winner, "configurations": rows}))
+    about = {"metric": "mAP", "seeds": [1], "folds": [1], "comparisons": 1, "verdict": "", "curse": None}
+    folder.confirmation.write_text(json.dumps({**about, "winner": winner, "configurations": rows}))
 
 
 def test_the_studys_winner_is_trained_on_all_identities_with_seeds_of_its_own(folder: StudyFolder) -> None:
-    config, trials = StudyConfig.read(folder.config), read_trials(folder)
-    winner = choose_winner(trials, config.metric)
+    study = StudySummary.read(folder.root)
+    config, winner = study.config, study.winner
     assert winner and winner.number
     plan = plan_retraining(folder.root, None, seeds=3, baseline=True)
     best, baseline = plan.choices

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optuna.trial import FrozenTrial
 from random_study import make_study
 from synthetic_runs import run
 
@@ -24,9 +23,8 @@ from sa_study.analysis.repeats.confirm import (
 from sa_study.settings.parameter import Parameter
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import score
+from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import ConfigError, RunFailed
 
 CONFIG = StudyConfig(
@@ -147,18 +145,17 @@ def test_several_folds_are_paired_fold_by_fold() -> None:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, list[FrozenTrial]]:
-    folder = StudyFolder(make_study(tmp_path_factory.mktemp("made") / "study", 30))
-    return StudyConfig.read(folder.config), read_trials(folder)
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudySummary:
+    return StudySummary.read(make_study(tmp_path_factory.mktemp("made") / "study", 30))
 
 
 def test_leaders_are_the_best_complete_trials_beside_the_baseline(
-    study: tuple[StudyConfig, list[FrozenTrial]],
+    study: StudySummary,
 ) -> None:
-    config, trials = study
-    asked = plan_confirmation(config, trials, top=3, seeds=2, folds=2)
-    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.number]
-    best = sorted(complete, key=lambda trial: -(score(trial, "mAP") or 0))[:3]
+    config = study.config
+    asked = plan_confirmation(study, top=3, seeds=2, folds=2)
+    complete = [trial for trial in study.trials if trial.complete and trial.number]
+    best = sorted(complete, key=lambda trial: -(trial.score or 0))[:3]
     assert [candidate.trial for candidate in asked.candidates] == [0, *(trial.number for trial in best)]
     assert asked.candidates[0].point == config.space.baseline
     assert asked.seeds == (1, 2) and asked.folds == (1, 2), "neither the study's seed nor its fold"
@@ -167,11 +164,9 @@ def test_leaders_are_the_best_complete_trials_beside_the_baseline(
     assert len({json.dumps(point, sort_keys=True) for point in points}) == 16
 
 
-def test_the_study_of_the_repeats_can_run_all_of_them(
-    study: tuple[StudyConfig, list[FrozenTrial]], tmp_path: Path
-) -> None:
-    config, trials = study
-    asked = plan_confirmation(config, trials, top=3, seeds=2, folds=1)
+def test_the_study_of_the_repeats_can_run_all_of_them(study: StudySummary, tmp_path: Path) -> None:
+    config = study.config
+    asked = plan_confirmation(study, top=3, seeds=2, folds=1)
     made = asked.study(config)
     made.write(tmp_path / "study.yaml")
     assert StudyConfig.read(tmp_path / "study.yaml") == made, "folds may differ in it, unlike in a search"
@@ -190,17 +185,14 @@ def test_the_study_of_the_repeats_can_run_all_of_them(
         ({"seeds": 1}, "--seeds: 1"),
     ],
 )
-def test_numbers_out_of_range(
-    study: tuple[StudyConfig, list[FrozenTrial]], numbers: dict[str, int], naming: str
-) -> None:
+def test_numbers_out_of_range(study: StudySummary, numbers: dict[str, int], naming: str) -> None:
     with pytest.raises(ConfigError, match=naming):
-        plan_confirmation(*study, top=1, seeds=numbers.get("seeds", 2), folds=numbers.get("folds", 1))
+        plan_confirmation(study, top=1, seeds=numbers.get("seeds", 2), folds=numbers.get("folds", 1))
 
 
-def test_a_study_without_a_second_complete_trial(study: tuple[StudyConfig, list[FrozenTrial]]) -> None:
-    config, trials = study
+def test_a_study_without_a_second_complete_trial(study: StudySummary) -> None:
     with pytest.raises(RunFailed, match="nothing to confirm"):
-        plan_confirmation(config, trials[:1], top=1, seeds=2, folds=1)
+        plan_confirmation(dataclasses.replace(study, trials=study.trials[:1]), top=1, seeds=2, folds=1)
 
 
 def test_what_was_begun_is_ended_also_if_the_study_has_better_ones_now() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from optuna.trial import TrialState
 from recorded_trial import CHECKPOINT, EPOCHS, again, elsewhere, figures
 
 from sa_study.analysis.reproduce.compare_epochs import compare, contradictions
@@ -171,7 +170,7 @@ DIED = "its process raised or died; see /x"
 )
 def test_a_failure_must_come_again(recorded: Recorded, was: str, is_now: str, here: str, there: str) -> None:
     record = dataclasses.replace(recorded.record, failure=was)
-    failed = dataclasses.replace(recorded, record=record, state=TrialState.FAIL)
+    failed = dataclasses.replace(recorded, record=record, state="FAIL")
     rerun = dataclasses.replace(again(), failure=is_now)
     assert judge(failed, rerun, 1.0).result == here
     assert judge(elsewhere(failed), rerun, 1.0).result == there

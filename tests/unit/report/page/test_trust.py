@@ -18,7 +18,6 @@ from sa_study.report.page.trust_table import trust_rows
 from sa_study.report.page.view import PageStudy
 from sa_study.report.page.words import give_verdict
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 from sa_study.study.test_ledger import begin_look
 
@@ -42,7 +41,7 @@ def folder(made: Path, tmp_path: Path) -> StudyFolder:
 def confirmed(folder: StudyFolder, gain: float) -> dict[str, Any]:
     """What `confirm` would write if every leader were better by so much."""
     config = StudyConfig.read(folder.config)
-    plan = plan_confirmation(config, read_trials(folder), top=2, seeds=3, folds=1)
+    plan = plan_confirmation(PageStudy.read(folder.root), top=2, seeds=3, folds=1)
     runs = [
         run(candidate.point, 0.5 + gain * bool(candidate.trial), seed)
         for seed in plan.seeds
