@@ -16,17 +16,17 @@ _SET_BY_EVALUATION = ("device", "pretrained", names.ACCUMULATE)
 """Settings that may differ between a trial and the evaluation of its checkpoint."""
 
 
-_CONFIRMATION: dict[str, Any] = {
-    "metric": str,
-    "seeds": list,
-    "folds": list,
-    "comparisons": int,
-    "configurations": list,
-    "winner": int | None,
-    "verdict": str,
-    "curse": dict | None,
+_CONFIRMATION: dict[str, tuple[type, ...]] = {
+    "metric": (str,),
+    "seeds": (list,),
+    "folds": (list,),
+    "comparisons": (int,),
+    "configurations": (list,),
+    "winner": (int, type(None)),
+    "verdict": (str,),
+    "curse": (dict, type(None)),
 }
-"""What a confirmation holds."""
+"""What a confirmation holds, and of which types."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_confirmation(path: Path) -> ConfirmationSummary | None:
     """What `confirm` has found; None where it was not asked, or its file is damaged."""
     try:
         found = read_json(path)
-        if not all(isinstance(found[name], kinds) for name, kinds in _CONFIRMATION.items()):
+        if any(type(found[name]) not in types for name, types in _CONFIRMATION.items()):
             raise TypeError
         trials = tuple(operator.index(row["trial"]) for row in found["configurations"])
         if found["curse"] is not None:
