@@ -26,7 +26,7 @@ from sa_study.study.records import (
     step_of,
     trial_folder,
 )
-from sa_study.tuning.search.ray_searcher import create_study
+from sa_study.tuning.search.initial_trials import create_study
 from sa_study.tuning.search.suggest import distribution
 from simulation.landscapes import Landscape, Run, draw_landscape
 

@@ -21,7 +21,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import LAUNCH, STUDY_NAME, TrialRecord, step_of
-from sa_study.tuning.search.ray_searcher import create_study
+from sa_study.tuning.search.initial_trials import create_study
 
 SPACE = SearchSpace(
     search={

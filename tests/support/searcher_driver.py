@@ -13,7 +13,8 @@ from sa_study.settings.parameter import Parameter
 from sa_study.settings.space import SearchSpace
 from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
-from sa_study.tuning.search.ray_searcher import StudySearcher, create_study, finish_decided_trials
+from sa_study.tuning.search.initial_trials import create_study
+from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
 
 SPACE = SearchSpace(
     search={

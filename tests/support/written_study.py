@@ -20,7 +20,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.records import STUDY_NAME, TrialRecord, objectives, trial_settings
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
 from sa_study.training.trainer import build_network
-from sa_study.tuning.search.ray_searcher import create_study
+from sa_study.tuning.search.initial_trials import create_study
 from sa_study.tuning.search.suggest import distribution
 from sa_study.utils.files import write_json
 

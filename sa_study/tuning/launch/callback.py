@@ -70,7 +70,7 @@ class StudyCallback(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Announces that a trial's process died and is restarted, after a lack of memory only once."""
-        reason = self._searcher.reason_of_death(trial.trial_id)
+        reason = self._searcher.crash_reason(trial.trial_id)
         if reason:  # other processes may have taken the memory; if not, it will happen again
             trial.run_metadata.num_failures = trial.max_failures
         self._emit(

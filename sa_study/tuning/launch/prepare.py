@@ -26,8 +26,7 @@ from sa_study.tuning.launch.pretrained import (
     backbone_fingerprints,
     require_same_backbones,
 )
-from sa_study.tuning.search.initial_trials import InitialTrials, enqueue_trials
-from sa_study.tuning.search.ray_searcher import create_study
+from sa_study.tuning.search.initial_trials import InitialTrials, create_study, enqueue_trials
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import ProgressCallback
 

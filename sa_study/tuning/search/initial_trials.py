@@ -1,10 +1,10 @@
-"""Configurations that a study runs before its sampler suggests any."""
+"""A new study in its database, and the configurations that it runs before its sampler suggests any."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 
@@ -34,6 +34,23 @@ class InitialTrials:
         """
         if self.image_fingerprint and self.image_fingerprint != fingerprint:
             raise DataError("the training images are not those of the study that is repeated; give the same")
+
+
+def create_study(
+    storage: optuna.storages.BaseStorage,
+    directions: Sequence[Literal["maximize", "minimize"]] = ("maximize",),
+    user_attrs: Mapping[str, Any] | None = None,
+) -> None:
+    """Creates the study in an empty database.
+
+    Args:
+        storage: The database.
+        directions: `maximize`, and `minimize` for a second objective.
+        user_attrs: Attributes to store with the study.
+    """
+    study = optuna.create_study(storage=storage, study_name=STUDY_NAME, directions=directions)
+    for name, value in (user_attrs or {}).items():
+        study.set_user_attr(name, value)
 
 
 def enqueue_trials(storage: optuna.storages.BaseStorage, configurations: Iterable[Mapping[str, Any]]) -> None:

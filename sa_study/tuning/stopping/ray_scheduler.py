@@ -1,4 +1,4 @@
-"""What becomes of a trial after each epoch, decided and recorded in one step."""
+"""Early stopping as Ray drives it: after each epoch, the decision on a trial is made and recorded in one step."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sa_study.tuning.stopping.rules import make_rule
 
 
 class StudyScheduler(FIFOScheduler):
-    """Asks a stopping rule, and has the search record each epoch together with the answer.
+    """Asks a stopping rule, and has the searcher record each epoch together with the decision.
 
-    The baseline is never stopped: the winner is shown beside it. When a budget is spent, every trial is
-    stopped at its next checkpoint; the database then has it as running, and `resume` goes on with it.
+    The baseline is never stopped: the winner is compared with it. When the launch is to stop, every trial is
+    paused at its next checkpoint; in the database it stays running, and `resume` continues it.
 
     Args:
-        scheduler: The space's choice.
+        scheduler: The scheduler that the search space names.
         metric: The figure that is maximised.
-        search: Records what is decided.
-        tracker: Tells when the launch is to end.
-        earlier: Trials of earlier launches; the rule is told what they reported, which Ray does not keep.
-        kills: Tells whether a trial's process ended for lack of memory; None where nobody asks.
+        search: Records the decisions.
+        tracker: Tells when the launch is to stop.
+        earlier: Trials of earlier launches, whose reports the rule learns; Ray does not keep them.
+        kills: Tells whether a trial's process was killed for lack of memory; None if that is not watched.
     """
 
     def __init__(
@@ -48,53 +48,51 @@ class StudyScheduler(FIFOScheduler):
         self._tracker = tracker
         self._kills = kills
         for trial in earlier:
-            # A value beyond the record belongs to an epoch that will be run again.
+            # A value after the last recorded epoch belongs to an epoch that will be run again.
             last = step_of(read_record(trial).last.get(names.PROGRESS, 0.0))
             values = {progress_of(step): v for step, v in trial.intermediate_values.items() if step <= last}
             self._rule.replay(trial.number, values)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Takes a trial in; one of an earlier launch keeps its places."""
+        """Adds a trial to the rule; one of an earlier launch keeps what it reported there."""
         self._rule.on_trial_add(tune_controller, trial)
         self._rule.adopt(trial)
         if self._kills:
             self._kills.watch()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Whether a trial goes on."""
+        """Decides whether a trial continues."""
         if names.HALT in result:
             self._tracker.abort(f"trial {trial.config['number']}: {result[names.HALT]}")
             return TrialScheduler.STOP
         if names.FAILURE in result:
             self._search.record_failure(trial.trial_id, str(result[names.FAILURE]))
             return TrialScheduler.STOP
-        decision = str(self._rule.on_trial_result(tune_controller, trial, result))
-        if trial.config["number"] == BASELINE:
-            decision = TrialScheduler.CONTINUE
+        decision = self._rule.on_trial_result(tune_controller, trial, result)
         finished = result[names.PROGRESS] >= 100
-        stopped = decision == TrialScheduler.STOP and not finished
+        stopped = decision == TrialScheduler.STOP and not finished and trial.config["number"] != BASELINE
         self._search.record_epoch(trial.trial_id, result, stopped=stopped)
-        goes_on = not (stopped or finished or self._tracker.stop_reason)
-        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        continues = not (stopped or finished or self._tracker.stop_reason)
+        return TrialScheduler.CONTINUE if continues else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Has the search record that a trial's process ended by itself, and why; Ray may start it again."""
+        """Has the searcher record that a trial's process crashed, and why; Ray may start it again."""
         if self._kills:
-            self._search.record_death(trial.trial_id, self._kills.reason(_last_error(trial)))
+            self._search.record_crash(trial.trial_id, self._kills.reason(_last_error(trial)))
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Nothing: the rule has had the last result already."""
+        """Does nothing: the rule has had the last result already."""
 
     def debug_string(self) -> str:
-        """The rule's own description."""
-        return str(self._rule.debug_string())
+        """The rule's own description, for Ray's status output."""
+        return self._rule.debug_string()
 
 
 def _last_error(trial: Any) -> str:
-    """What Ray has written of the last end of a trial's process: an account under a heading for each."""
+    """What Ray has written about the last crash of a trial's process; each has a heading."""
     try:
-        accounts = Path(trial.error_file).read_text(errors="replace")
+        errors = Path(trial.error_file).read_text(errors="replace")
     except (OSError, TypeError):  # no file, as the disk was full
         return ""
-    _, _, last = accounts.rpartition("Failure # ")
+    _, _, last = errors.rpartition("Failure # ")
     return last.partition("\n")[2]

@@ -17,7 +17,7 @@ from sa_study.settings.space import SearchSpace
 from sa_study.study.database import keep_copy, mend, open_storage, read_trials, trial_numbers, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import STUDY_NAME
-from sa_study.tuning.search.ray_searcher import create_study
+from sa_study.tuning.search.initial_trials import create_study
 from sa_study.utils.errors import StudyFolderError
 
 SPACE = SearchSpace(search={}, fixed={"pretrained": "none"}, baseline={})

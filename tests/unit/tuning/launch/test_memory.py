@@ -86,13 +86,13 @@ def test_a_kill_by_linux_explains_one_death(kills: MemoryKills, nodes: Nodes) ->
 
 
 def test_it_is_on_record_after_the_first_time_and_tried_once_more(process: DyingTrial) -> None:
-    process.search.record_death("a", "out of memory: x")
+    process.search.record_crash("a", "out of memory: x")
     assert process.dies(), "other processes may have taken the memory"
     process.callback.on_trial_recover(0, [], process.trial)
     (trial,) = process.driver.trials
     assert trial.state == TrialState.RUNNING and read_record(trial).notes == ["out of memory: x"]
     assert process.events[-1].note.startswith("out of memory: x; it goes on")
-    process.search.record_death("a", "out of memory: y")
+    process.search.record_crash("a", "out of memory: y")
     assert not process.dies()
     process.search.on_trial_complete("a", error=True)
     (trial,) = process.driver.trials
@@ -102,16 +102,16 @@ def test_it_is_on_record_after_the_first_time_and_tried_once_more(process: Dying
 def test_an_epoch_between_gives_it_another_try(process: DyingTrial) -> None:
     for epoch in (1, 2, 3):
         process.epoch(epoch)
-        process.search.record_death("a", "out of memory: x")
+        process.search.record_crash("a", "out of memory: x")
         assert process.dies()
         process.callback.on_trial_recover(0, [], process.trial)
     assert not process.dies()
 
 
 def test_another_death_is_not_taken_for_it(process: DyingTrial) -> None:
-    process.search.record_death("a", "out of memory: x")
+    process.search.record_crash("a", "out of memory: x")
     process.epoch(1)
-    process.search.record_death("a", "")
+    process.search.record_crash("a", "")
     for _ in range(RETRIES):
         assert process.dies()
         process.callback.on_trial_recover(0, [], process.trial)

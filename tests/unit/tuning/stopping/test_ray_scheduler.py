@@ -16,7 +16,8 @@ from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search import ray_searcher
-from sa_study.tuning.search.ray_searcher import StudySearcher, create_study, finish_decided_trials
+from sa_study.tuning.search.initial_trials import create_study
+from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
 from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 
 EPOCHS = 4
