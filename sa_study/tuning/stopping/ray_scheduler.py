@@ -1,4 +1,4 @@
-"""Early stopping as Ray drives it: after each epoch, the decision on a trial is made and recorded in one step."""
+"""Early stopping as Ray drives it: the decision after an epoch is recorded together with the epoch."""
 
 from __future__ import annotations
 
