@@ -25,7 +25,7 @@ PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow",
 
 
 def describe_run() -> dict[str, Any]:
-    """What is running where, as plain values for a JSON file."""
+    """Time, command, versions, code and hardware of this process, as plain values for a JSON file."""
     return {
         "time": utc_now(),
         "command": command_line(),
@@ -38,22 +38,22 @@ def describe_run() -> dict[str, Any]:
 
 
 def utc_now() -> str:
-    """The time, ISO 8601 to the second."""
+    """The current time in UTC, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def command_line() -> str:
-    """What this process was begun with, without credentials."""
+    """The command line of this process, without credentials."""
     return redact(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
 def append_launch(path: Path, data_fingerprint: str, **more: Any) -> None:
-    """Adds what is running now to a folder's `provenance.json`, making it if there is none.
+    """Appends this launch to a folder's `provenance.json`, which is made if it is missing.
 
     Args:
         path: The file.
-        data_fingerprint: That of the training images.
-        more: What else to note of this launch.
+        data_fingerprint: Fingerprint of the training images.
+        more: More entries of this launch.
 
     Raises:
         DataError: An earlier launch had other training images; nothing is written.
@@ -67,7 +67,7 @@ def append_launch(path: Path, data_fingerprint: str, **more: Any) -> None:
 
 
 def count_launches(path: Path) -> int:
-    """How many launches a `provenance.json` tells of.
+    """How many launches a `provenance.json` holds.
 
     Raises:
         StudyFolderError: The file is missing or damaged.
@@ -76,7 +76,7 @@ def count_launches(path: Path) -> int:
 
 
 def last_slots(path: Path) -> int | None:
-    """How many trials a folder's last launch runs at a time; None where `provenance.json` does not tell.
+    """How many trials a folder's last launch runs at a time; None if `provenance.json` does not hold that.
 
     Raises:
         StudyFolderError: The file is missing or damaged.
@@ -87,7 +87,7 @@ def last_slots(path: Path) -> int | None:
 
 
 def differences(path: Path) -> list[str]:
-    """What is not as it was at a folder's last launch, so that figures may differ in their last digits.
+    """What has changed since a folder's last launch, so that figures may differ in their last digits.
 
     Raises:
         StudyFolderError: The file is missing or damaged.
@@ -107,7 +107,7 @@ def differences(path: Path) -> list[str]:
 
 
 def code_of(launch: Mapping[str, Any]) -> str:
-    """The code's commit at a launch, and whether it was changed since, in words."""
+    """The commit of the code at a launch, and whether the code had uncommitted changes, in words."""
     git = launch.get("git")
     return f"commit {git['commit'][:10]}{' (changed)' if git['dirty'] else ''}" if git else "of no commit"
 
@@ -129,7 +129,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def is_launch(entry: object) -> bool:
-    """Whether an entry is laid out as `describe_run` does it, in all that is read of it."""
+    """Whether an entry has the structure that `describe_run` gives it, as far as it is read."""
     if not isinstance(entry, dict):
         return False
     git = entry.get("git")
@@ -149,9 +149,9 @@ def _version(package: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """The code's commit, and whether it was changed since; None outside a checkout of its own.
+    """The code's commit, and whether there are uncommitted changes; None outside a checkout of its own.
 
-    Code that was copied or installed into another repository has no commit: that one's says nothing of it.
+    Code that was copied or installed into another repository has no commit: that repository's is another's.
     """
     code = str(PACKAGE_ROOT / "__init__.py")
     try:
@@ -166,7 +166,7 @@ def _git() -> dict[str, Any] | None:
 
 
 def _git_output(root: Path, *words: str) -> str:
-    """What git prints about the repository of a folder, whichever one the environment names (`GIT_DIR`)."""
+    """The output of a git command in a folder, whatever repository the environment names (`GIT_DIR`)."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-C", str(root), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=environment)
@@ -174,7 +174,7 @@ def _git_output(root: Path, *words: str) -> str:
 
 
 def _sources() -> str:
-    """What this program's own files hold: of two changed checkouts of a commit they tell which are alike."""
+    """A fingerprint of this program's source files, which tells uncommitted changes apart."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE_ROOT.rglob("*.py")):
         digest.update(f"{path.relative_to(PACKAGE_ROOT).as_posix()}\0".encode("utf-8", "surrogateescape"))
@@ -196,7 +196,7 @@ def _hardware() -> dict[str, Any]:
 
 
 def _cpu(described: Path = Path("/proc/cpuinfo")) -> str:
-    """The CPU's model; on some architectures the kernel's file does not name it."""
+    """The CPU's model; on some architectures the kernel does not name it."""
     try:
         text = described.read_text(errors="replace")
     except OSError:

@@ -27,8 +27,7 @@ def ablate(
 ) -> int:
     """Run the paper's ablation: every cell of a grid with several seeds, on the validation split.
 
-    The grid is search_spaces/ablation.yaml, or --space. Goes on where it was stopped when it is called again;
-    more seeds may be added.
+    The grid is search_spaces/ablation.yaml, or --space. Resumes when called again, also with more seeds.
     """
     from sa_study.analysis.repeats.ablate import finish_ablation, prepare_ablation
     from sa_study.export.ablation import ablation_markdown

@@ -6,9 +6,9 @@ from sa_study.cli.options import Study
 
 
 def audit(study: Study) -> int:
-    """Check that a study's database, results, curves and checkpoints tell the same story; writes nothing.
+    """Check that a study's database, results, curves and checkpoints agree; writes nothing.
 
-    For a study whose trials have all ended; reads every checkpoint. Exit code 1 when something contradicts.
+    For a study whose trials have all ended; reads every checkpoint. Exit code 1 when they do not agree.
     """
     from sa_study.analysis.audit import audit as find_contradictions
     from sa_study.report.terminal.output import make_console, say

@@ -16,7 +16,7 @@ def compare(
     second: Annotated[Path, path_argument(metavar="B", help="Another one, on the same test images.")],
     as_json: Json = False,
 ) -> None:
-    """Tell whether B is really better than A on the test set: a paired test over identities, and seeds."""
+    """Test whether B is really better than A on the test set: a paired test over identities, and seeds."""
     from sa_study.analysis.compare import compare_evaluations, read_evaluations
     from sa_study.report.terminal.compared import compared_table, conclusion
     from sa_study.report.terminal.output import Output

@@ -40,7 +40,7 @@ def confirm(
 ) -> int:
     """Train a study's leaders and its baseline again, with new seeds and identities: is any really better?
 
-    Runs through Ray in STUDY/confirm, and goes on there when it is called again; more seeds may be added.
+    Runs through Ray in STUDY/confirm, and resumes when it is called again, also with more seeds.
     """
     from sa_study.analysis.repeats.confirm import finish_confirmation, prepare_confirmation
     from sa_study.report.terminal.console import phases

@@ -25,7 +25,7 @@ def check(
         ),
     ],
 ) -> None:
-    """Read every image, say what the folder was taken for and why, print the counts, name what is wrong."""
+    """Read every image, name the layout that was recognised and why, print counts, warnings and errors."""
     from sa_study.data.check import check_dataset
     from sa_study.report.terminal.console import data_table, phases
     from sa_study.report.terminal.output import make_console
@@ -47,12 +47,12 @@ def check(
 
 @app.command()
 def make(
-    root: Annotated[Path, path_argument(metavar="DIR", help="Where to; must not exist.")],
+    root: Annotated[Path, path_argument(metavar="DIR", help="Folder to write; must not exist.")],
     identities: Annotated[
         int | None, typer.Option(help="Training identities; a third as many test identities come on top.")
     ] = None,
     images_per_camera: Annotated[
-        int | None, typer.Option(help="Pictures of a person by each camera.")
+        int | None, typer.Option(help="Images of each person by each camera.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
 ) -> None:

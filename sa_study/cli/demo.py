@@ -20,7 +20,7 @@ def demo(
 ) -> int:
     """Show the main job on sample data: draw it, tune on it, evaluate, make the pictures and the page.
 
-    Needs no GPU, no network and no data; takes a few minutes. Run again, it goes on where it was stopped.
+    Needs no GPU, no network and no data; takes a few minutes. Run again, it resumes where it was stopped.
     """
     from sa_study.analysis.final.evaluate_study import evaluate_study
     from sa_study.report.json_document import study_document

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,6 @@ from sa_study.cli.options import MAX_SEEDS, Json, OtherDataDir, Quiet, Rerank, S
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sa_study.analysis.final.retrain import RetrainPlan
     from sa_study.report.terminal.output import Output
 
 
@@ -48,7 +46,7 @@ def evaluate(
     """Evaluate on the test set: a study's best checkpoint, its retrained winner, or a weights file.
 
     A study keeps a ledger of every look at its test set. Its figures on other data (--data-dir) are written
-    beside those on its own test set, never over them.
+    beside those on its own test set and never replace them.
     """
     from sa_study.report.terminal.output import Output
     from sa_study.settings.yaml_files import parse_assignments
@@ -99,95 +97,40 @@ def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: 
 def _retrain(
     output: Output, study: Path, data_dir: Path | None, seeds: int, rerank: bool, baseline: bool
 ) -> None:
-    """Trains on all identities, evaluates all runs in one look, and keeps `retrained.json`."""
-    from sa_study.analysis.final.retrain import load_retraining_data, plan_retraining, write_retrained
-    from sa_study.data.dataset import ReidDataset
-    from sa_study.report.terminal.console import phases
+    from sa_study.analysis.final.retrain import plan_retraining
     from sa_study.report.terminal.retrained import retrained_tables
-    from sa_study.report.terminal.training import evaluate_runs, train_shown
-    from sa_study.study.lock import driver_lock
-    from sa_study.study.own_images import is_own_test_set
-    from sa_study.study.test_ledger import begin_look
-    from sa_study.training.evaluate import evaluation_file, load_network, load_test_images
-    from sa_study.utils.files import require_place
+    from sa_study.report.terminal.training import retrain_shown
 
     plan = plan_retraining(study, data_dir, seeds=seeds, baseline=baseline)
-    plan.folder.require_own_files()
-    require_place(plan.folder.retrained)
-    what = f"{_trained(plan)}, {seeds} seed{'s' if seeds > 1 else ''}"
-    output.say(f"{plan.reason}: {what} on all training identities")
-    with phases(output.console) as report:
-        dataset = ReidDataset(plan.data_dir)
-        # Before training: a fault in them would cost all of it.
-        images = load_test_images(dataset, next(iter(plan.choices[0].folders)), report)
-        data = load_retraining_data(plan, dataset, partial(report, "decode"))
-        own = is_own_test_set(plan.folder, dataset, images, report)
-    target = evaluation_file(plan.folder.retrained, images, own=own)
-    require_place(target)
-    plan.folder.final.mkdir(exist_ok=True)
-    with driver_lock(plan.folder.final / "driver.lock", output.say):
-        for choice in plan.choices:
-            for run, folder in choice.folders.items():
-                output.say(f"{choice.name}, seed {run.seed}")
-                train_shown(output, run, data[choice.name], folder, resume=True, resume_options=())
-        for run_folder in (folder for choice in plan.choices for folder in choice.folders.values()):
-            require_place(evaluation_file(run_folder.evaluation, images, own=own))
-            load_network(run_folder.best, {})  # a damaged one is told before the test set is looked at
-        look = begin_look(plan.folder, f"{what}, retrained", images, own=own, reranked=rerank)
-        evaluations = {
-            choice.name: evaluate_runs(output, choice.folders, images, reranked=rerank, own=own)
-            for choice in plan.choices
-        }
-        named = {f"{name}, {seed}": one for name, of in evaluations.items() for seed, one in of.items()}
-        looks = look.complete(named)
-        found = write_retrained(plan, evaluations, looks.count, target)
-    for table in retrained_tables(found, named, looks.sentence):
+    retrained = retrain_shown(output, plan, reranked=rerank)
+    for table in retrained_tables(retrained.document, retrained.evaluations, retrained.looks.sentence):
         output.end.print(table)
-    if not own:
+    if not retrained.own:
         output.conclude(_OTHER_DATA)
-    output.say(f"written: {study / target.name}")
-    about = {"own_test_set": own, "test_looks": looks.count}
-    output.document({"study": str(study.absolute()), **found, **about})
-
-
-def _trained(plan: RetrainPlan) -> str:
-    return " and ".join(f"{choice.name} (trial {choice.trial})" for choice in plan.choices)
+    output.say(f"written: {study / retrained.file.name}")
+    about = {"own_test_set": retrained.own, "test_looks": retrained.looks.count}
+    output.document({"study": str(study.absolute()), **retrained.document, **about})
 
 
 def _evaluate_weights(
     output: Output, weights: Path, data_dir: Path, rerank: bool, out: Path | None, values: dict[str, Any]
 ) -> None:
-    from sa_study.data.dataset import ReidDataset
-    from sa_study.data.layouts import TEST_SPLITS
+    from sa_study.analysis.final.evaluate_weights import evaluate_weights
     from sa_study.report.terminal.console import evaluation_table, phases
-    from sa_study.study.own_images import is_own_test_set
-    from sa_study.study.test_ledger import Seen, begin_look, require_ledger, study_of
-    from sa_study.training.evaluate import evaluate, load_network, load_test_images
-    from sa_study.utils.files import require_place, write_json
+    from sa_study.utils.files import require_writable, write_json
 
     if out and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
     if out:
-        require_place(out)
-    dataset = ReidDataset(data_dir, TEST_SPLITS)
-    trained = load_network(weights, values)
-    for note in trained.notes:
-        output.say(note)
-    looks = Seen()
+        require_writable(out)
     with phases(output.console) as report:
-        if study := study_of(weights):
-            require_ledger(study)
-        images = load_test_images(dataset, trained.settings, report)
-        look = None
-        if study:
-            own = is_own_test_set(study, dataset, images, report)
-            look = begin_look(study, str(weights), images, own=own, reranked=rerank)
-        evaluation = evaluate(trained, images, reranked=rerank, report=report)
-    if look:
-        looks = look.complete({weights.name: evaluation})
-    output.end.print(evaluation_table({weights.name: evaluation}, looks.sentence))
+        found = evaluate_weights(weights, data_dir, values, reranked=rerank, report=report)
+    for note in found.notes:
+        output.say(note)
+    evaluations = {weights.name: found.evaluation}
+    output.end.print(evaluation_table(evaluations, found.looks.sentence if found.looks else ""))
     if out:
-        write_json(out, evaluation)
+        write_json(out, found.evaluation)
         output.say(f"written: {out}")
-    document = {"weights": str(weights.absolute()), "evaluations": {weights.name: evaluation}}
-    output.document({**document, "test_looks": looks.count} if look else document)
+    looks = {"test_looks": found.looks.count} if found.looks else {}
+    output.document({"weights": str(weights.absolute()), "evaluations": evaluations, **looks})

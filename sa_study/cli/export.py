@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from sa_study.cli.options import Set, Weights, path_option
 from sa_study.utils.errors import ConfigError
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from sa_study.export.run import Exported
 
 
 def export(
@@ -28,20 +23,20 @@ def export(
         typer.Option(
             "--formats",
             metavar="LIST",
-            help="Of onnx and torch (the feature network), trials (CSV, Parquet) and markdown (a paper's "
-            "table, LaTeX too), with commas.",
-            show_default="all that can be had",
+            help="Which to write, separated by commas: onnx and torch (the feature network), trials (CSV, "
+            "Parquet), markdown (a paper's table, also in LaTeX).",
+            show_default="all that are available",
         ),
     ] = None,
     overrides: Set = None,
 ) -> None:
     """Export for other programs: the winner's network (checked), all trials, a table for a paper.
 
-    A study may still run; nothing but the export is written.
+    A study may still run; only the export is written.
     """
     from sa_study.export.run import export_study, export_weights
     from sa_study.export.text import visible
-    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.console import files_table, phases
     from sa_study.settings.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
@@ -57,23 +52,8 @@ def export(
             if out is None:
                 raise ConfigError("export --weights: needs --out")
             exported = export_weights(weights, out, formats, values, report)
-    console.print(_files_table(exported))
+    console.print(files_table(exported.files, exported.differences))
     for note in exported.notes:
         console.print(visible(note), style="yellow", highlight=False, markup=False, soft_wrap=True)
     written = visible(str(exported.out))
     console.print(f"written: {written}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _files_table(exported: Exported) -> Table:
-    from sa_study.report.terminal.console import make_table
-    from sa_study.utils.files import format_bytes
-
-    table = make_table("Exported")
-    table.add_column("file", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    if exported.differences:
-        table.add_column("largest difference to PyTorch", justify="right")
-    for name, size in exported.files.items():
-        difference = exported.differences.get(name)
-        table.add_row(name, format_bytes(size), *([f"{difference:.2g}"] if difference is not None else []))
-    return table

@@ -17,7 +17,7 @@ import typer
 from sa_study.tuning.search.samplers import SAMPLERS, check_sampler, sampler_spec
 from sa_study.tuning.stopping.schedulers import SCHEDULERS, scheduler_spec
 from sa_study.utils.errors import ConfigError
-from sa_study.utils.files import expanded
+from sa_study.utils.files import expand_home
 
 _PATH = "<path>"
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def path_option(*names: str, **more: Any) -> Any:
-    """An option that takes a path: as `typer.Option`, and a leading `~` is a home folder, also in quotes."""
+    """A `typer.Option` that takes a path; a leading `~` is the home folder, even in quotes."""
     return typer.Option(*names, parser=_user_path, metavar=_PATH, **more)
 
 
 def path_argument(*, metavar: str, help: str) -> Any:
-    """An argument that takes a path, read as `path_option` reads it."""
+    """A `typer.Argument` that takes a path, read as `path_option` reads it."""
     return typer.Argument(metavar=metavar, help=help, parser=_user_path)
 
 
@@ -57,7 +57,7 @@ def _folder_or_uri(text: str) -> str:
 
 def _user_path(text: str | os.PathLike[str]) -> Path:
     try:
-        return expanded(text)
+        return expand_home(text)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -77,7 +77,7 @@ OtherDataDir = Annotated[
     Path | None, path_option("--data-dir", help="Data set.", show_default="the study's own")
 ]
 MAX_SEEDS = 1000
-"""Trainings of one configuration; more would take longer than anyone waits."""
+"""Upper limit of `--seeds`, against typing errors that would train for months."""
 
 Study = Annotated[Path, path_option("--study", help="Folder of the study.", show_default=False)]
 Out = Annotated[Path, path_option("--out", help="Folder for the run.", show_default=False)]
@@ -85,43 +85,43 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting; may be repeated. See 'settings'."),
 ]
-Rerank = Annotated[bool, typer.Option("--rerank", help="Also k-reciprocal re-ranking.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where a run in --out was stopped.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print nothing but one JSON document, at the end.")]
+Rerank = Annotated[bool, typer.Option("--rerank", help="Compute figures after k-reciprocal re-ranking too.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only one JSON document, at the end.")]
 Trials = Annotated[
-    int | None, typer.Option("--trials", help="Number of trials in all.", show_default="the space's")
+    int | None, typer.Option("--trials", help="Total number of trials.", show_default="the space's")
 ]
 TimeBudget = Annotated[
     float | None,
     typer.Option(
         "--time-budget",
-        help="End the launch after, e.g. 90s, 45m, 2h, 1h30m.",
+        help="End the launch after this time, e.g. 90s, 45m, 2h, 1h30m.",
         parser=parse_duration,
         metavar="<time>",
     ),
 ]
 EpochBudget = Annotated[
-    int | None, typer.Option("--epoch-budget", help="End the study after so many epochs of all trials.")
+    int | None, typer.Option("--epoch-budget", help="End the study after this many epochs over all trials.")
 ]
 GpuHours = Annotated[
-    float | None, typer.Option("--gpu-hours", help="End the study after so many GPU-hours of training.")
+    float | None, typer.Option("--gpu-hours", help="End the study after this many GPU-hours of training.")
 ]
 MaxConcurrent = Annotated[
     int | None,
-    typer.Option(
-        "--max-concurrent", help="Most trials at a time.", show_default="as many as fit, at any moment"
-    ),
+    typer.Option("--max-concurrent", help="Most trials that run at a time.", show_default="as many as fit"),
 ]
 Address = Annotated[
     str | None,
-    typer.Option("--address", help="A running Ray cluster, e.g. auto.", show_default="this machine alone"),
+    typer.Option(
+        "--address", help="Address of a running Ray cluster, e.g. auto.", show_default="this machine alone"
+    ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
-    """What describes a new study on the command line; each field is an option."""
+    """The description of a new study on the command line; each field is an option."""
 
     data_dir: DataDir
     space: Annotated[
@@ -139,11 +139,15 @@ class StudyOptions:
     ] = None
     sampler: Annotated[
         str | None,
-        typer.Option(help=f"What suggests settings: {', '.join(SAMPLERS)}.", show_default="the space's"),
+        typer.Option(
+            help=f"Sampler, which suggests settings: {', '.join(SAMPLERS)}.", show_default="the space's"
+        ),
     ] = None
     scheduler: Annotated[
         str | None,
-        typer.Option(help=f"What stops trials early: {', '.join(SCHEDULERS)}.", show_default="the space's"),
+        typer.Option(
+            help=f"Scheduler, which stops trials early: {', '.join(SCHEDULERS)}.", show_default="the space's"
+        ),
     ] = None
     gpus_per_trial: Annotated[
         float | None,
@@ -176,7 +180,7 @@ class StudyOptions:
     overrides: Set = None
 
     def config(self) -> StudyConfig:
-        """The study that is described.
+        """The study that the options describe.
 
         Raises:
             ConfigError: An option or the space is wrong.
@@ -224,15 +228,15 @@ class StudyOptions:
 def accepts_study_options(
     command: Callable[..., int | None], *, without: Collection[str] = (), **defaults: Any
 ) -> Callable[..., int | None]:
-    """Makes a command whose first parameter is `StudyOptions` take each of their fields as an option.
+    """Gives a command, whose first parameter is a `StudyOptions`, an option for each of its fields.
 
-    Typer reads options off a function's signature, so that is what is put together here: the fields with
-    the command's own parameters behind the first.
+    Typer reads options from a function's signature, so this builds one: the first field, the command's own
+    parameters, the other fields.
 
     Args:
         command: The command.
-        without: Fields that are no options of this one.
-        defaults: Of fields that have others here.
+        without: Fields for which this command has no option.
+        defaults: Defaults of fields that differ from the fields' own.
     """
     hints = get_type_hints(StudyOptions, include_extras=True)
     own_hints = get_type_hints(command, include_extras=True)

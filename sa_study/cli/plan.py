@@ -15,7 +15,7 @@ def plan(
         Path, path_option("--study", help="Where the study would be made.", show_default=False)
     ] = Path("runs/study"),
 ) -> None:
-    """Tell beforehand what 'tune' with the same options will take: epochs, time, GPU-hours, disk.
+    """Estimate what 'tune' with the same options will take: epochs, time, GPU-hours, disk.
 
     Writes nothing and launches nothing; measures an epoch on this machine in about a minute.
     """

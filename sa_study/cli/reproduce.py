@@ -30,51 +30,51 @@ def reproduce(
         float,
         typer.Option(
             "--tolerance",
-            help="Points of the study's metric at the best epoch, where equal figures cannot be asked for.",
+            help="Accepted difference of the metric at the best epoch, in points, on another machine.",
             min=0,
         ),
     ] = 1.0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Run a trial again from its record alone, without Ray: do its figures and weights come again?
+    """Rerun a trial from its record alone, without Ray, and compare its figures and weights.
 
     On the same CPU, versions and code they must be equal to the last bit; elsewhere within the tolerance.
     """
     from sa_study.analysis.reproduce.recorded import read_recorded
     from sa_study.analysis.reproduce.verdict import read_reproductions
     from sa_study.report.terminal.output import Output
-    from sa_study.utils.files import require_place
+    from sa_study.utils.files import require_writable
 
     if not math.isfinite(tolerance):
-        raise ConfigError(f"--tolerance: {tolerance} is no number of points, such as 1.0")
+        raise ConfigError(f"--tolerance: {tolerance} is not a number of points, such as 1.0")
     output = Output(quiet, as_json)
     recorded = read_recorded(study, trial)
-    require_place(recorded.folder.reproduction)
-    read_reproductions(recorded.folder.reproduction)  # a damaged one is told before hours of training
+    require_writable(recorded.folder.reproduction)
+    read_reproductions(recorded.folder.reproduction)  # raises for a damaged file before hours of training
     try:
-        rerun = _run(output, recorded, study, data_dir)
+        rerun = _rerun(output, recorded, study, data_dir)
     except KeyboardInterrupt:
         output.conclude("interrupted; nothing was written")
         return 130
-    return _conclude(output, recorded, rerun, study, tolerance)
+    return _finish(output, recorded, rerun, study, tolerance)
 
 
-def _conclude(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tolerance: float) -> int:
-    """Tells the result and keeps it; returns the exit code."""
+def _finish(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tolerance: float) -> int:
+    """Prints the verdict and adds it to `reproduction.json`; returns the exit code."""
     from sa_study.analysis.reproduce.compare_epochs import DIFFERENT
     from sa_study.analysis.reproduce.verdict import entry, judge, keep
 
     verdict = judge(recorded, rerun, tolerance)
     found = entry(recorded, rerun, verdict, tolerance)
-    _tell(output, recorded, rerun, verdict, tolerance)
+    _print_verdict(output, recorded, rerun, verdict, tolerance)
     keep(recorded.folder.reproduction, found)
     output.say(f"written: {recorded.folder.reproduction}")
     output.document({"study": str(study.absolute()), **found})
     return 1 if verdict.result == DIFFERENT else 0
 
 
-def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None) -> Rerun:
+def _rerun(output: Output, recorded: Recorded, study: Path, data_dir: Path | None) -> Rerun:
     from sa_study.analysis.reproduce.rerun import load_images, run_again
     from sa_study.metrics import names
     from sa_study.report.terminal.console import epoch_line, phases
@@ -95,7 +95,9 @@ def _run(output: Output, recorded: Recorded, study: Path, data_dir: Path | None)
         return run_again(recorded, data, on_epoch)
 
 
-def _tell(output: Output, recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) -> None:
+def _print_verdict(
+    output: Output, recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float
+) -> None:
     from sa_study.metrics import names
     from sa_study.report.terminal.reproduction import change_lines, figures_table, verdict_lines
 

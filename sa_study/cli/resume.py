@@ -1,4 +1,4 @@
-"""`resume`: go on with a study."""
+"""`resume`: resume a study."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ def resume(
     max_concurrent: MaxConcurrent = None,
     address: Address = None,
     data_dir: Annotated[
-        Path | None, path_option("--data-dir", help="Where the same data lie now.", show_default="as before")
+        Path | None,
+        path_option("--data-dir", help="Folder that the same data set is in now.", show_default="as before"),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Go on with a study that was stopped or killed, or extend it by more trials or a larger budget."""
+    """Resume a study that was stopped or killed, or extend it by more trials or a larger budget."""
     from sa_study.report.terminal.launch import resume_shown, show_end
     from sa_study.report.terminal.output import Output
     from sa_study.tuning.launch.changes import StudyChanges

@@ -26,15 +26,16 @@ _SECONDS_BETWEEN_READS = 2.0
 def status(
     study: Study,
     every: Annotated[
-        bool, typer.Option("--all", help=f"List all trials, not the {_MAX_TRIALS_LISTED} that lead.")
+        bool, typer.Option("--all", help=f"List all trials, not only the best {_MAX_TRIALS_LISTED}.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on showing it until the study ends; Ctrl-C leaves it alone.")
+        bool,
+        typer.Option("--watch", help="Keep showing it until the study ends; Ctrl-C does not stop the study."),
     ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Show what stands in a study, also while it runs; writes nothing."""
+    """Show the state of a study, also while it runs; writes nothing."""
     from sa_study.report.json_document import study_document
     from sa_study.report.terminal.live_snapshot import Snapshot
     from sa_study.report.terminal.live_view import StudyView
@@ -62,7 +63,7 @@ def status(
 
 
 def _watch(output: Output, root: Path) -> StudySummary:
-    """Shows a study until its driver ends, or Ctrl-C; returns what it was at last."""
+    """Shows a study until its driver ends, or Ctrl-C; returns its last state."""
     from rich.live import Live
 
     from sa_study.report.terminal.live_snapshot import Snapshot

@@ -18,8 +18,8 @@ def tune(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with the study if there is one already. Options that 'resume' does not have must "
-            "then be those it was begun with.",
+            help="Resume the study if there is one already. Options that 'resume' does not have must then be "
+            "the same as before.",
         ),
     ] = False,
     quiet: Quiet = False,

@@ -28,7 +28,7 @@ def visualize(
 ) -> None:
     """Make pictures of what a network does: ranked lists, attention, class activations, CMC, failures.
 
-    A study is shown on its validation split: the test set is opened with --test alone. A weights file is
+    A study is shown on its validation split; only --test opens the test set. A weights file is
     shown on the test set of --data-dir.
     """
     from sa_study.settings.yaml_files import parse_assignments

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sa_study.data.layouts import KNOWN, Layout, layouts_of
 from sa_study.utils.errors import DataError
-from sa_study.utils.files import expanded
+from sa_study.utils.files import expand_home
 
 _RAW_CUHK03 = "cuhk-03.mat"
 _DEEPER = 100
@@ -23,7 +23,7 @@ def find_dataset(root: Path | str) -> tuple[Path, Layout]:
         DataError: There is none, several lie below `root`, or one fits several layouts.
         ConfigError: `root` begins with `~`, and that home folder is not known.
     """
-    root = expanded(root).absolute()
+    root = expand_home(root).absolute()
     if root.name.lower() == _RAW_CUHK03:
         raise _raw_cuhk03(root)
     names = names_in(root)

@@ -17,7 +17,7 @@ from sa_study.model.backbones import BACKBONES
 from sa_study.model.tensor_file import load_tensors, reason, shape_faults
 from sa_study.model.unwrap import NoWeights, WeightsFile, unwrap
 from sa_study.utils.errors import WeightsError
-from sa_study.utils.files import expanded
+from sa_study.utils.files import expand_home
 
 _NAMED = 3
 """Keys that an error lists before it only counts."""
@@ -66,7 +66,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
             several.
         ConfigError: The path begins with `~`, and that home folder is not known.
     """
-    path = expanded(path)
+    path = expand_home(path)
     try:
         return unwrap(load_tensors(path, "a weights file"))
     except OSError as error:

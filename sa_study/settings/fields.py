@@ -10,7 +10,7 @@ import reprlib
 from typing import Any
 
 from sa_study.utils.errors import ConfigError
-from sa_study.utils.files import expanded
+from sa_study.utils.files import expand_home
 
 _LIMITS = {
     "low": (">=", operator.ge),
@@ -45,7 +45,7 @@ def check_field(field: dataclasses.Field[Any], value: Any) -> Any:
     if key == "pretrained" and ("://" in value or not is_file_name(value)):
         raise ConfigError("pretrained: is no path of a file; weights are not fetched, so give a local copy")
     if key == "pretrained" and value not in ("imagenet", "none"):
-        return str(expanded(value, "pretrained: ").absolute())  # Ray's workers run in other folders
+        return str(expand_home(value, "pretrained: ").absolute())  # Ray's workers run in other folders
     return value
 
 

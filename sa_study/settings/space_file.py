@@ -19,7 +19,7 @@ from sa_study.settings.run import (
 from sa_study.settings.space import Scheduler, SearchSpace, check_space
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.utils.errors import ConfigError
-from sa_study.utils.files import expanded
+from sa_study.utils.files import expand_home
 from sa_study.utils.paths import PROJECT_ROOT
 
 SPACES = PROJECT_ROOT / "search_spaces"
@@ -33,7 +33,7 @@ def load_space(path: Path) -> SearchSpace:
     Raises:
         ConfigError: The file is missing, not YAML, or wrong; the key is named.
     """
-    path = expanded(path)
+    path = expand_home(path)
     known = SPACES / f"{path}.yaml"
     if not path.is_file() and not path.suffix and known.is_file():
         path = known

@@ -19,7 +19,7 @@ from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import parse_space
 from sa_study.settings.yaml_files import read_yaml, write_yaml
 from sa_study.utils.errors import ConfigError, DataError, StudyFolderError
-from sa_study.utils.files import expanded
+from sa_study.utils.files import expand_home
 from sa_study.utils.redaction import is_secret_name
 
 FORMAT = 2
@@ -233,8 +233,8 @@ class StudyConfig:
             space = parse_space(values["space"], "space", folds=True)
             storage = values.get("storage_path")
             if isinstance(storage, str) and storage.startswith("~"):
-                values["storage_path"] = str(expanded(storage))
-            return cls(**{**values, "data_dir": expanded(values["data_dir"]), "space": space})
+                values["storage_path"] = str(expand_home(storage))
+            return cls(**{**values, "data_dir": expand_home(values["data_dir"]), "space": space})
         except (ConfigError, KeyError, TypeError, ValueError) as error:
             raise StudyFolderError(f"{path}: is no study description of this version ({error})") from None
 

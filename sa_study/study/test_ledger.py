@@ -20,7 +20,7 @@ from sa_study.provenance import command_line, utc_now
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import change_lock
 from sa_study.utils.errors import StudyFolderError
-from sa_study.utils.files import read_json, require_place, write_json
+from sa_study.utils.files import read_json, require_writable, write_json
 
 if TYPE_CHECKING:
     from sa_study.training.evaluate import EvaluationImages
@@ -129,7 +129,7 @@ def require_ledger(folder: StudyFolder) -> None:
         StudyFolderError: It cannot.
     """
     try:
-        require_place(folder.ledger)
+        require_writable(folder.ledger)
     except OSError as error:
         raise StudyFolderError(
             f"{error.filename}: {error.strerror}, so nothing can note there that its test set is looked at; "

@@ -1,4 +1,4 @@
-"""Files: read within limits, and written so that a reader, or the next run, never meets half of one."""
+"""Files are read within limits and written atomically: no reader, and no later run, finds half of one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sa_study.utils.errors import ConfigError
 _MAX_JSON_BYTES = 16 * 2**20
 
 
-def expanded(path: str | os.PathLike[str], where: str = "") -> Path:
-    """A path as a user gives it, with a leading `~` or `~user` replaced by that home folder.
+def expand_home(path: str | os.PathLike[str], where: str = "") -> Path:
+    """A path with a leading `~` or `~user` replaced by that home folder.
 
-    A shell does so only where the path stands bare: not in quotes, after `=`, or in a settings file.
+    A shell does so only for a bare path: not in quotes, after `=`, or in a settings file.
 
     Args:
-        path: The path.
-        where: Begins the error.
+        path: The path as the user gave it.
+        where: Start of the error message.
 
     Raises:
         ConfigError: That home folder is not known.
@@ -54,13 +54,13 @@ def temporary_folder() -> Path:
 
 
 def require_regular(path: Path) -> int:
-    """Makes sure that a file can be read to its end: a pipe would wait for ever, a device never end.
+    """Checks that a path is a regular file; reading a pipe could wait for ever, a device never end.
 
     Returns:
         Its size in bytes.
 
     Raises:
-        OSError: It is missing, may not be read, or is something else than a file.
+        OSError: It is missing, not readable, or not a regular file.
     """
     descriptor = _open(path)
     try:
@@ -69,12 +69,12 @@ def require_regular(path: Path) -> int:
         os.close(descriptor)
 
 
-def read_bytes(path: Path, most: int) -> bytes:
+def read_bytes(path: Path, max_bytes: int) -> bytes:
     """All bytes of a file.
 
     Args:
-        path: The file; what is no regular file is not waited for.
-        most: Bytes that it may have.
+        path: The file.
+        max_bytes: Its largest allowed size.
 
     Raises:
         OSError: As `require_regular`, or it is larger.
@@ -82,9 +82,9 @@ def read_bytes(path: Path, most: int) -> bytes:
     descriptor = _open(path)
     try:
         size = os.fstat(descriptor).st_size
-        if size > most:
-            raise OSError(errno.EFBIG, f"has {size} bytes, more than {most}", str(path))
-        # By half the calls of `Path.read_bytes`: at each a thread gives Python's lock away.
+        if size > max_bytes:
+            raise OSError(errno.EFBIG, f"has {size} bytes, more than {max_bytes}", str(path))
+        # Half the system calls of `Path.read_bytes`; at each the thread releases Python's lock.
         content = os.read(descriptor, size)
         while len(content) < size and (more := os.read(descriptor, size - len(content))):
             content += more
@@ -93,16 +93,16 @@ def read_bytes(path: Path, most: int) -> bytes:
         os.close(descriptor)
 
 
-def read_json(path: Path, most: int = _MAX_JSON_BYTES) -> dict[str, Any]:
-    """The content of a file that holds one JSON object.
+def read_json(path: Path, max_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
+    """Reads a file that holds one JSON object.
 
     Raises:
         OSError: As `read_bytes`.
-        ValueError: It is no JSON, no object, or holds a figure that is not finite.
+        ValueError: It is not a JSON object, or holds a number that is not finite.
     """
     try:
-        content = json.loads(read_bytes(path, most), parse_constant=_refuse, parse_float=_finite)
-        _indented(content)  # what is read can be written again
+        content = json.loads(read_bytes(path, max_bytes), parse_constant=_refuse, parse_float=_finite)
+        _indented(content)  # raises for what could not be written again
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if not isinstance(content, dict):
@@ -114,15 +114,15 @@ _PLAIN = json.JSONEncoder(allow_nan=False)
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Writes a file beside its final name and renames it once it is on disk.
+    """Writes a temporary file next to a path and renames it once it is on disk.
 
-    A link of that name is replaced; what it points to stays as it is.
+    A symbolic link at the path is replaced; its target stays as it is.
 
     Raises:
         OSError: The disk is full or not writable; an earlier file of that name is left as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with errors_name(path, instead_of=temporary):
+    with name_in_errors(path, instead_of=temporary):
         temporary.unlink(missing_ok=True)
         try:
             with temporary.open("xb") as file:
@@ -135,8 +135,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 
 @contextmanager
-def errors_name(path: Path, *, instead_of: Path) -> Iterator[None]:
-    """Has errors of the system name a file that the user knows instead of a temporary one, or of none."""
+def name_in_errors(path: Path, *, instead_of: Path) -> Iterator[None]:
+    """Makes system errors name a file that the user knows instead of a temporary one or none."""
     try:
         yield
     except OSError as error:
@@ -145,11 +145,11 @@ def errors_name(path: Path, *, instead_of: Path) -> Iterator[None]:
         raise
 
 
-def require_place(path: Path) -> None:
+def require_writable(path: Path) -> None:
     """Checks, before hours of work, that a file can be written.
 
     Raises:
-        OSError: A folder has its name, or its folder is not there or not writable.
+        OSError: The path is a folder, or its parent is missing or not writable.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -170,16 +170,16 @@ def format_bytes(count: float) -> str:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes indented JSON atomically, a list of plain values on one line.
+    """Writes indented JSON atomically; lists of plain values take one line.
 
     Raises:
-        ValueError: A figure is not finite (JSON has no such number).
+        ValueError: A number is not finite.
     """
     write_text(path, _indented(values) + "\n")
 
 
 def _indented(value: Any, margin: str = "") -> str:
-    """As `json.dumps(indent=2)`, which gives each of a thousand numbers a line."""
+    """JSON like that of `json.dumps(indent=2)`, but with a list of numbers on one line."""
     inner = margin + "  "
     if isinstance(value, Mapping) and value:
         items = [f"{json.dumps(str(key))}: {_indented(value[key], inner)}" for key in value]
@@ -192,7 +192,7 @@ def _indented(value: Any, margin: str = "") -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text atomically, in UTF-8; bytes of file names that are no text stand there as they are."""
+    """Writes text atomically in UTF-8; undecodable bytes of file names are kept."""
 
     def put(file: BinaryIO) -> None:
         file.write(text.encode("utf-8", "surrogateescape"))

@@ -18,7 +18,7 @@ _ROOT = Path("/")
 
 
 def usable_cpus(root: Path = _ROOT) -> int:
-    """How many CPUs' time this process may use, at least 1; of a limit of 2.5 CPUs 2.
+    """The number of CPUs that this process may use, at least 1; a limit of 2.5 CPUs gives 2.
 
     Args:
         root: Folder that `/proc` and the control groups are read below.
@@ -27,16 +27,16 @@ def usable_cpus(root: Path = _ROOT) -> int:
 
 
 def limit_threads() -> None:
-    """Has PyTorch, OpenMP and BLAS, if imported later, take as many threads as a CPU quota allows.
+    """Limits the threads of PyTorch, OpenMP and BLAS, if imported later, to a CPU quota.
 
-    By themselves they follow the affinity alone. `OMP_NUM_THREADS` is left alone where it is set.
+    By themselves they heed the affinity alone. `OMP_NUM_THREADS` is kept if it is set.
     """
     if usable_cpus() < _affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cpus()))
 
 
 def memory_limit(root: Path = _ROOT) -> int | None:
-    """Bytes that this process's control group may use; None where that is no less than the machine's memory.
+    """Bytes that this process's control group may use; None if that is not less than the machine's memory.
 
     Args:
         root: Folder that `/proc` and the control groups are read below.
@@ -46,7 +46,7 @@ def memory_limit(root: Path = _ROOT) -> int | None:
 
 
 def usable_memory(root: Path = _ROOT) -> int:
-    """Bytes of memory that this process may use, together with the others of its control group.
+    """Bytes of memory that this process may use, shared with others of its control group.
 
     Args:
         root: Folder that `/proc` and the control groups are read below.
@@ -55,7 +55,7 @@ def usable_memory(root: Path = _ROOT) -> int:
 
 
 def peak_memory() -> int:
-    """Most bytes of memory that this process has held at a time so far."""
+    """Peak memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

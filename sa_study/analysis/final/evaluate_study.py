@@ -17,7 +17,7 @@ from sa_study.study.test_ledger import Seen, begin_look, seen
 from sa_study.study.winner import keep_weights, keep_winner
 from sa_study.training.evaluate import evaluate, evaluation_file, load_network, load_test_images
 from sa_study.utils.errors import RunFailed
-from sa_study.utils.files import require_place, write_json
+from sa_study.utils.files import require_writable, write_json
 from sa_study.utils.progress import PhaseCallback
 
 
@@ -58,7 +58,7 @@ def evaluate_study(
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
     for path in (folder.evaluation, folder.baseline_evaluation):
-        require_place(path)
+        require_writable(path)
     seen(folder)  # a damaged ledger is named before anything is written
     dataset = config.dataset(data_dir, TEST_SPLITS)
     study = StudySummary.read(root)
@@ -76,7 +76,7 @@ def evaluate_study(
     own = is_own_test_set(folder, dataset, images, report)
     files = {name: evaluation_file(path, images, own=own) for name, path in files.items()}
     for path in files.values():
-        require_place(path)
+        require_writable(path)
     what = f"best (trial {winner.number})" + (" and baseline" if baseline else "")
     look = begin_look(folder, what, images, own=own, reranked=reranked)
     evaluations = {}

@@ -35,7 +35,7 @@ from sa_study.study.records import BASELINE
 from sa_study.study.summary import StudySummary
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError, RunFailed, StudyFolderError
-from sa_study.utils.files import require_place, write_json
+from sa_study.utils.files import require_writable, write_json
 from sa_study.utils.progress import ProgressCallback
 
 CONFIRMS = "confirms"
@@ -150,7 +150,7 @@ def prepare_confirmation(
         raise StudyFolderError(f"{root}: is run by {study.driver}; confirm it when it has ended")
     if {CONFIRMS, ABLATES} & study.attributes.keys():
         raise StudyFolderError(f"{root}: repeats given configurations itself; confirm a study that searches")
-    require_place(study.folder.confirmation)
+    require_writable(study.folder.confirmation)
     config, folder = study.config, StudyFolder(study.folder.confirm)
     if data_dir:
         config = dataclasses.replace(config, data_dir=data_dir.absolute())

@@ -30,7 +30,7 @@ from sa_study.report.pictures.subject import Known, Subject
 from sa_study.training.features import extract_features
 from sa_study.training.precision import memory_format, prepare_device
 from sa_study.utils.errors import StudyFolderError
-from sa_study.utils.files import errors_name, require_place
+from sa_study.utils.files import name_in_errors, require_writable
 from sa_study.utils.progress import PhaseCallback
 from sa_study.utils.randomness import derived_seed
 
@@ -83,7 +83,7 @@ def require_places(out: Path) -> None:
     """
     above = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     if above.is_dir():
-        require_place(above / NAMES[0])
+        require_writable(above / NAMES[0])
     if taken := [name for name in NAMES if (out / name).is_dir()]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out / taken[0]))
 
@@ -245,7 +245,7 @@ def _folder(out: Path) -> Iterator[Path]:
     _clear_remains(out)
     folder = out / f".pictures.{os.getpid()}.tmp"
     try:
-        with errors_name(out, instead_of=folder):
+        with name_in_errors(out, instead_of=folder):
             folder.mkdir()
         yield folder
     except BaseException:

@@ -17,6 +17,7 @@ from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.terminal.output import lively
 from sa_study.report.terminal.text import clean
+from sa_study.utils.files import format_bytes
 from sa_study.utils.progress import PhaseCallback
 
 _SIZES = 5
@@ -180,4 +181,22 @@ def settings_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
+    return table
+
+
+def files_table(files: Mapping[str, int], differences: Mapping[str, float]) -> Table:
+    """Exported files with their sizes, and how far networks' features are from PyTorch's.
+
+    Args:
+        files: Bytes of each file.
+        differences: Largest absolute difference of a feature, by the file of a network.
+    """
+    table = make_table("Exported")
+    table.add_column("file", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    if differences:
+        table.add_column("largest difference to PyTorch", justify="right")
+    for name, size in files.items():
+        difference = [f"{differences[name]:.2g}"] if name in differences else []
+        table.add_row(name, format_bytes(size), *difference)
     return table

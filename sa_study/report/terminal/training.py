@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from sa_study.analysis.final.retrain import RetrainPlan, load_retraining_data, write_retrained
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
 from sa_study.metrics import names
 from sa_study.model.weights import pretrained_note
@@ -13,9 +18,18 @@ from sa_study.report.terminal.console import epoch_line, phases
 from sa_study.report.terminal.output import Output
 from sa_study.report.terminal.text import command
 from sa_study.settings.run import Settings
-from sa_study.training.evaluate import EvaluationImages, evaluate, evaluation_file, load_network
+from sa_study.study.lock import driver_lock
+from sa_study.study.own_images import is_own_test_set
+from sa_study.study.test_ledger import Seen, begin_look
+from sa_study.training.evaluate import (
+    EvaluationImages,
+    evaluate,
+    evaluation_file,
+    load_network,
+    load_test_images,
+)
 from sa_study.training.run import RunFolder, train
-from sa_study.utils.files import write_json
+from sa_study.utils.files import require_writable, write_json
 
 
 def data_line(data: TrainingData) -> str:
@@ -100,3 +114,68 @@ def evaluate_runs(
         write_json(evaluation_file(folder.evaluation, images, own=own), found)
         evaluations[f"seed {settings.seed}"] = found
     return evaluations
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """Test figures of configurations that were retrained on all identities.
+
+    Attributes:
+        document: The content of `file`.
+        evaluations: Each run's evaluation, by configuration and seed.
+        looks: How often the study has been evaluated on this test set.
+        own: Whether the test set is the study's own.
+        file: `retrained.json`, or its neighbour for other data.
+    """
+
+    document: Mapping[str, Any]
+    evaluations: Mapping[str, Mapping[str, Any]]
+    looks: Seen
+    own: bool
+    file: Path
+
+
+def retrain_shown(output: Output, plan: RetrainPlan, *, reranked: bool) -> Retrained:
+    """Trains configurations on all identities and evaluates all runs as one look at the test set.
+
+    Args:
+        output: Where to print.
+        plan: What to train.
+        reranked: Whether to compute the re-ranked figures too.
+
+    Raises:
+        StudyError: A file or an image cannot be used.
+        KeyboardInterrupt: Ctrl-C; the last epoch is saved and the command that resumes it is printed.
+    """
+    study, runs = plan.folder, [run for choice in plan.choices for run in choice.folders.items()]
+    study.require_own_files()
+    require_writable(study.retrained)
+    trained = " and ".join(f"{choice.name} (trial {choice.trial})" for choice in plan.choices)
+    seeds = len(plan.choices[0].folders)
+    what = f"{trained}, {seeds} seed{'s' if seeds > 1 else ''}"
+    output.say(f"{plan.reason}: {what} on all training identities")
+    with phases(output.console) as report:
+        dataset = ReidDataset(plan.data_dir)
+        images = load_test_images(dataset, runs[0][0], report)  # a fault raises now, not after training
+        data = load_retraining_data(plan, dataset, partial(report, "decode"))
+        own = is_own_test_set(study, dataset, images, report)
+    file = evaluation_file(study.retrained, images, own=own)
+    require_writable(file)
+    study.final.mkdir(exist_ok=True)
+    with driver_lock(study.final / "driver.lock", output.say):
+        for choice in plan.choices:
+            for settings, folder in choice.folders.items():
+                output.say(f"{choice.name}, seed {settings.seed}")
+                train_shown(output, settings, data[choice.name], folder, resume=True, resume_options=())
+        for _, folder in runs:
+            require_writable(evaluation_file(folder.evaluation, images, own=own))
+            load_network(folder.best, {})  # a damaged file raises before the look at the test set
+        look = begin_look(study, f"{what}, retrained", images, own=own, reranked=reranked)
+        evaluations = {
+            choice.name: evaluate_runs(output, choice.folders, images, reranked=reranked, own=own)
+            for choice in plan.choices
+        }
+        named = {f"{name}, {seed}": one for name, of in evaluations.items() for seed, one in of.items()}
+        looks = look.complete(named)
+        document = write_retrained(plan, evaluations, looks.count, file)
+    return Retrained(document, named, looks, own, file)

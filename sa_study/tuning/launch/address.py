@@ -1,8 +1,8 @@
-"""Before a running cluster is joined: where it answers, and whether it lets this driver in.
+"""Checks of a running cluster before it is joined: its address, token, versions and nodes.
 
 Ray's own `init` waits for minutes at an address where nothing answers, 20 s at one that refuses its token and
-60 s on a machine that is no node, and writes a line a second meanwhile. The four questions asked here are
-answered in milliseconds, or within `_PATIENCE`.
+60 s on a machine that is no node, and prints a line a second meanwhile. The four requests made here are
+answered in milliseconds, or fail after `_TIMEOUT_SECONDS`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
 
 from sa_study.utils.errors import ConfigError
 
-_PATIENCE = 10.0
-"""Seconds that a cluster has for an answer."""
+_TIMEOUT_SECONDS = 10.0
+"""Time that a cluster has to answer a request."""
 
 _AUTH_MODE = "RAY_AUTH_MODE"
 
 AUTH_VARIABLES = (_AUTH_MODE, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_K8S_TOKEN_AUTH")
-"""Variables by which Ray is told how nodes and drivers prove that they belong to a cluster."""
+"""Ray's environment variables for the authentication of nodes and drivers."""
 
 Metadata = Sequence[tuple[str, str]]
 
-# Compiled, or generated while they are imported: mypy sees nothing in them.
+# Compiled, or generated at import: mypy cannot read them.
 _messages: Any = gcs_service_pb2
 _nodes: Any = gcs_pb2
 _compiled: Any = _raylet
@@ -41,9 +41,9 @@ _services: Any = services
 
 
 def unset_empty_variables() -> None:
-    """Takes Ray's empty variables out of this process's environment, so that Ray treats them as unset.
+    """Removes Ray's empty variables from this process's environment, so that Ray treats them as unset.
 
-    It would take an empty token for one, and then write a new one, readable to all, into the home directory.
+    Ray would use an empty token, and then write a new one, readable to all, into the home directory.
     """
     for name, value in list(os.environ.items()):
         if not value and (name.startswith(("RAY_", "TUNE_")) or name == "TMPDIR"):
@@ -52,13 +52,13 @@ def unset_empty_variables() -> None:
 
 
 def reload_authentication() -> None:
-    """Makes Ray in this process follow the environment as it is now; it read it when it was imported."""
+    """Makes Ray in this process read the environment again, as it did at its import."""
     _compiled.Config.initialize("")
     _compiled.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def join_address(address: str) -> str:
-    """Finds a running cluster and makes sure that it takes this process as a driver.
+    """Finds a running cluster and checks that it accepts this process as a driver.
 
     Sets this process's `RAY_AUTH_MODE` to the cluster's, since Ray switches it on by itself in some cases and
     not in others, and a driver whose mode is not the cluster's hangs or loses its workers.
@@ -70,7 +70,7 @@ def join_address(address: str) -> str:
         `HOST:PORT`.
 
     Raises:
-        ConfigError: There is no cluster, it does not let this driver in, or is of other versions.
+        ConfigError: There is no cluster, it does not accept this driver, or it runs other versions.
     """
     found = _resolve(address)
     with _channel(found) as channel:
@@ -79,15 +79,15 @@ def join_address(address: str) -> str:
             _require_same_versions(address, channel, headers)
             _require_node_here(address, found, channel, headers)
         except grpc.RpcError as error:
-            raise ConfigError(f"--address {address}: {_why(found, error)}") from None
+            raise ConfigError(f"--address {address}: {_reason(found, error)}") from None
     return found
 
 
 def _resolve(address: str) -> str:
-    """`HOST:PORT` of an address."""
+    """The `HOST:PORT` of an address."""
     if address == "auto":
         elsewhere = os.environ.get("RAY_ADDRESS", "auto") or "auto"  # Ray sets it in submitted jobs
-        return _running_here() if elsewhere == "auto" else _resolve(elsewhere)
+        return _local_cluster() if elsewhere == "auto" else _resolve(elsewhere)
     if address.startswith("ray://"):
         # Behind Ray Client, Tune runs on the head node, but a study's folder and database are the driver's.
         raise ConfigError(
@@ -104,8 +104,8 @@ def _resolve(address: str) -> str:
     return address
 
 
-def _running_here() -> str:
-    """The cluster that this machine is a node of; of several, the one of the last `ray start`."""
+def _local_cluster() -> str:
+    """The address of the cluster that this machine is a node of; of several, that of the last `ray start`."""
     _services.find_gcs_addresses.cache_clear()
     running: set[str] = set(_services.find_gcs_addresses())
     last: str | None = _services.find_bootstrap_address(None)
@@ -121,7 +121,7 @@ def _running_here() -> str:
 
 
 def _channel(address: str) -> grpc.Channel:
-    """A connection by Ray's own rules, which go past the proxies that the environment names."""
+    """A connection with Ray's own options, which bypass the proxies that the environment names."""
     if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
         return grpc.insecure_channel(address, options=GLOBAL_GRPC_OPTIONS)
     try:
@@ -133,8 +133,8 @@ def _channel(address: str) -> grpc.Channel:
 
 
 def _authenticate(address: str, found: str, channel: grpc.Channel) -> Metadata:
-    """What to send with every call: nothing to a cluster that is open, or the token."""
-    if _lets_in(channel, ()):
+    """The headers of every request: none for an open cluster, else the token."""
+    if _accepts(channel, ()):
         if os.environ.get(_AUTH_MODE, "").lower() == "token":
             raise ConfigError(
                 f"--address {address}: {found} is open to anyone, but {_AUTH_MODE}=token is set here; begin "
@@ -142,7 +142,7 @@ def _authenticate(address: str, found: str, channel: grpc.Channel) -> Metadata:
             )
         return ()
     headers = (("authorization", f"Bearer {_token(address, found)}"),)
-    if not _lets_in(channel, headers):
+    if not _accepts(channel, headers):
         raise ConfigError(
             f"--address {address}: {found} refuses the token of {_token_source()}; give the cluster's in "
             "RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH"
@@ -152,11 +152,11 @@ def _authenticate(address: str, found: str, channel: grpc.Channel) -> Metadata:
     return headers
 
 
-def _lets_in(channel: grpc.Channel, headers: Metadata) -> bool:
+def _accepts(channel: grpc.Channel, headers: Metadata) -> bool:
     stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
     try:
         stub.GetClusterId(
-            _messages.GetClusterIdRequest(), timeout=_PATIENCE, wait_for_ready=True, metadata=headers
+            _messages.GetClusterIdRequest(), timeout=_TIMEOUT_SECONDS, wait_for_ready=True, metadata=headers
         )
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.UNAUTHENTICATED:
@@ -166,7 +166,7 @@ def _lets_in(channel: grpc.Channel, headers: Metadata) -> bool:
 
 
 def _token(address: str, found: str) -> str:
-    """The token that Ray would send, wherever it finds it."""
+    """The token that Ray would send."""
     loader = _compiled.AuthenticationTokenLoader.instance()
     try:
         token = loader.get_raw_token(ignore_auth_mode=True)
@@ -181,7 +181,7 @@ def _token(address: str, found: str) -> str:
 
 
 def _token_source() -> str:
-    """Where Ray takes its token from, never the token."""
+    """Where Ray reads its token from; never the token itself."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return "RAY_AUTH_TOKEN"
     return os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
@@ -190,9 +190,11 @@ def _token_source() -> str:
 def _require_same_versions(address: str, channel: grpc.Channel, headers: Metadata) -> None:
     stub = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel)
     request = _messages.InternalKVGetRequest(namespace=b"cluster", key=b"CLUSTER_METADATA")
-    known = json.loads(stub.InternalKVGet(request, timeout=_PATIENCE, metadata=headers).value or b"{}")
+    metadata = json.loads(
+        stub.InternalKVGet(request, timeout=_TIMEOUT_SECONDS, metadata=headers).value or b"{}"
+    )
     ours = (ray.__version__, platform.python_version())
-    theirs = (known.get("ray_version", ours[0]), known.get("python_version", ours[1]))
+    theirs = (metadata.get("ray_version", ours[0]), metadata.get("python_version", ours[1]))
     if ours != theirs:
         raise ConfigError(
             f"--address {address}: the cluster runs Ray {theirs[0]} on Python {theirs[1]}, this driver Ray "
@@ -201,10 +203,10 @@ def _require_same_versions(address: str, channel: grpc.Channel, headers: Metadat
 
 
 def _require_node_here(address: str, found: str, channel: grpc.Channel, headers: Metadata) -> None:
-    """A driver shares memory with the node on its machine, so there must be one."""
+    """Checks that this machine is a node of the cluster; a driver shares memory with that node."""
     stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
     request = _messages.GetAllNodeInfoRequest(state_filter=_nodes.GcsNodeInfo.ALIVE)
-    alive = stub.GetAllNodeInfo(request, timeout=_PATIENCE, metadata=headers).node_info_list
+    alive = stub.GetAllNodeInfo(request, timeout=_TIMEOUT_SECONDS, metadata=headers).node_info_list
     if _services.find_node_ids().isdisjoint(node.node_id.hex() for node in alive):
         raise ConfigError(
             f"--address {address}: this machine is no node of the cluster at {found}; launch on one of its "
@@ -212,7 +214,7 @@ def _require_node_here(address: str, found: str, channel: grpc.Channel, headers:
         )
 
 
-def _why(found: str, error: Any) -> str:
+def _reason(found: str, error: Any) -> str:
     if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return f"nothing answers at {found}; is it up, and the port that of 'ray start --head --port'?"
     return f"what answers at {found} is no Ray cluster ({error.code().name.lower()})"

@@ -21,7 +21,7 @@ from sa_study.settings.space_file import load_space
 from sa_study.settings.yaml_files import parse_assignments
 from sa_study.study.config import StudyConfig
 from sa_study.utils.errors import ConfigError, StudyError, StudyFolderError
-from sa_study.utils.files import expanded
+from sa_study.utils.files import expand_home
 
 UNKNOWN = "~nobody-of-this-name/x"
 
@@ -131,6 +131,6 @@ def test_a_study_whose_description_was_edited(home: Path) -> None:
 
 
 def test_only_a_leading_one_counts(home: Path) -> None:
-    assert expanded("a/~/b") == Path("a/~/b")
-    assert expanded("./~b") == Path("~b")
-    assert expanded("~") == home
+    assert expand_home("a/~/b") == Path("a/~/b")
+    assert expand_home("./~b") == Path("~b")
+    assert expand_home("~") == home

@@ -64,21 +64,21 @@ def web_server() -> Iterator[str]:
 def test_an_address_without_a_cluster_is_one_line(
     given: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(address, "_PATIENCE", 0.5)
+    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 0.5)
     with pytest.raises(ConfigError, match=re.escape(words)) as caught, connect(given):
         pass
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_cluster_is_one_line(web_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "_PATIENCE", 0.5)
+    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 0.5)
     with pytest.raises(ConfigError, match=f"--address {web_server}: "), connect(web_server):
         pass
 
 
 def test_auto_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray sets RAY_ADDRESS in submitted jobs."""
-    monkeypatch.setattr(address, "_PATIENCE", 0.5)
+    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"nothing answers at 127\.0\.0\.1:1"), connect("auto"):
         pass
@@ -107,7 +107,7 @@ def test_no_proxy_is_asked_for_a_cluster(
     proxied_server: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray's own connections go past proxies."""
-    monkeypatch.setattr(address, "_PATIENCE", 2.0)
+    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 2.0)
     with pytest.raises(ConfigError, match="nothing answers"), connect("127.0.0.1:1"):
         pass
     assert proxied_server[1] == []
@@ -125,7 +125,7 @@ def test_certificates_that_cannot_be_used_are_one_line(
 
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "_PATIENCE", 0.5)
+    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 0.5)
     for name in (*address.AUTH_VARIABLES, "RAY_ADDRESS", "RAY_TMPDIR", "TMPDIR", "RAY_USE_TLS"):
         monkeypatch.setenv(name, "")
     with pytest.raises(ConfigError, match="nothing answers"), connect("127.0.0.1:1"):
