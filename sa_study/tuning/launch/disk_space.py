@@ -119,20 +119,13 @@ def measure_disks(
     ]
 
 
-def require_disk_space(
-    folder: StudyFolder,
-    config: StudyConfig,
-    data: TrainingData,
-    slots: Slots,
-    trials: int,
-    session: Session | None,
-) -> None:
-    """Checks that the disks hold what a launch will write; takes the arguments of `measure_disks`.
+def require_disk_space(disks: Iterable[DiskNeed]) -> None:
+    """Checks that every disk holds what a launch will write.
 
     Raises:
         StudyFolderError: One does not.
     """
-    for disk in measure_disks(folder, config, data, slots, trials, session):
+    for disk in disks:
         if not disk.suffices:
             raise StudyFolderError(disk.shortage)
 

@@ -26,7 +26,7 @@ from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.callback import StudyCallback, result_writer
 from sa_study.tuning.launch.changes import StudyChanges
 from sa_study.tuning.launch.cluster import Slots, capacity, connect, divide_into_slots, exit_when_head_is_lost
-from sa_study.tuning.launch.disk_space import require_disk_space
+from sa_study.tuning.launch.disk_space import measure_disks, require_disk_space
 from sa_study.tuning.launch.local_ray import Session
 from sa_study.tuning.launch.memory import MemoryKills
 from sa_study.tuning.launch.prepare import (
@@ -116,7 +116,7 @@ def launch(
         if config.storage_path:
             storage.require_free()
         storage.require_reachable()
-        require_disk_space(folder, config, any_of(data), slots, config.goal, session)
+        require_disk_space(measure_disks(folder, config, any_of(data), slots, config.goal, session))
         with new_study_folder(folder, config, data, backbones, slots, initial_trials, observer.say):
             claim_storage(folder, config)
             return _run(folder, config, data, backbones, slots, session, observer)
@@ -162,7 +162,7 @@ def resume(
             slots = divide_into_slots(config)
             config = check_slots(config, slots)
             storage.require_reachable()
-            require_disk_space(folder, config, any_of(data), slots, left, session)
+            require_disk_space(measure_disks(folder, config, any_of(data), slots, left, session))
             claim_storage(folder, config)
             record_launch(folder, data, backbones, slots)
             config.write(folder.config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,3 +46,8 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cli, "app", failing(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main()
+
+
+def test_every_module_is_a_command() -> None:
+    modules = {path.stem for path in Path(cli.__file__).parent.glob("[!_]*.py")}
+    assert modules == {*cli.COMMANDS, "data", "options"}

@@ -1,4 +1,4 @@
-"""How many trials a machine holds, and addresses at which there is no cluster."""
+"""How many trials a machine holds, addresses without a cluster, and the loss of a cluster's head."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import http.server
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -204,3 +208,37 @@ def test_ctrl_c_is_not_lost_where_ray_catches_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ray, "init", start)
     with pytest.raises(KeyboardInterrupt), connect(None):
         raise AssertionError("the launch went on")
+
+
+WATCH = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from sa_study.tuning.launch import cluster
+
+cluster.ray.get_runtime_context = lambda: SimpleNamespace(gcs_address=sys.argv[1])
+print("watching", flush=True)
+with cluster.exit_when_head_is_lost(Path("one"), lambda line: print(line, file=sys.stderr)):
+    time.sleep(1000)
+"""
+
+
+def test_a_head_that_is_gone_ends_the_process() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()  # and never accepts: the head is busy
+        address = "{}:{}".format(*listening.getsockname())
+        with subprocess.Popen(
+            [sys.executable, "-c", WATCH, address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout and process.stdout.readline() == "watching\n"
+            time.sleep(1)
+            assert process.poll() is None
+            listening.close()
+            _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert said.count("\n") == 1 and f"the Ray cluster's head at {address} is gone" in said
+    assert "resume --study one" in said

@@ -192,7 +192,7 @@ class TestRoom:
     def test_refuses_a_disk_that_is_too_small(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk)
         with pytest.raises(StudyFolderError) as error:
-            require_disk_space(folder, config, data, TWO_SLOTS, 40, None)
+            require_disk_space(measure_disks(folder, config, data, TWO_SLOTS, 40, None))
         for words in (str(disk), "7.6 GB", "92 MB", "1.1 GB", "--trials", "--storage-path", "make room"):
             assert words in str(error.value)
         assert not list(disk.iterdir())
@@ -206,16 +206,15 @@ class TestRoom:
         for rays in (small, other):
             folders = Session(rays / "ray_1", small / "checkpoints_1")
             with pytest.raises(StudyFolderError, match=f"^{small}: temporary files need .* TMPDIR") as error:
-                require_disk_space(folder, config, data, TWO_SLOTS, 1, folders)
+                require_disk_space(measure_disks(folder, config, data, TWO_SLOTS, 1, folders))
             assert "--max-concurrent" in str(error.value) and str(folder.root) not in str(error.value)
-        require_disk_space(
-            folder, config, data, TWO_SLOTS, 1, Session(other / "ray_1", other / "checkpoints_1")
-        )
+        folders = Session(other / "ray_1", other / "checkpoints_1")
+        require_disk_space(measure_disks(folder, config, data, TWO_SLOTS, 1, folders))
 
     def test_takes_one_that_is_large_enough(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk)
-        require_disk_space(folder, config, data, TWO_SLOTS, 1, None)
+        require_disk_space(measure_disks(folder, config, data, TWO_SLOTS, 1, None))
 
     def test_does_not_judge_an_object_store(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk, storage_path="s3://bucket/study")
-        require_disk_space(folder, config, data, TWO_SLOTS, 10**6, None)
+        require_disk_space(measure_disks(folder, config, data, TWO_SLOTS, 10**6, None))
