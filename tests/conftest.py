@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    from sa_study.analysis.reproduce.recorded import Recorded
+    from sa_study.analysis.reproduce.original import OriginalTrial
 
 # Sums depend on the number of threads, and two of them only get in each other's way at the tests' sizes.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -81,15 +81,15 @@ def make_market(tmp_path: Path, draw_image: Callable[..., Path]) -> Callable[...
 
 @pytest.fixture
 def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has a rerun find the machine, versions and code that `recorded` was made with."""
-    from recorded_trial import NOW
+    """Has a rerun find the machine, versions and code that `original` was made with."""
+    from original_trial import NOW
 
-    monkeypatch.setattr("sa_study.analysis.reproduce.verdict.describe_run", lambda: copy.deepcopy(NOW))
+    monkeypatch.setattr("sa_study.analysis.reproduce.reproduction.describe_run", lambda: copy.deepcopy(NOW))
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> Recorded:
+def original(tmp_path: Path) -> OriginalTrial:
     """A recorded trial, without training anything."""
-    from recorded_trial import recorded_trial
+    from original_trial import original_trial
 
-    return recorded_trial(tmp_path)
+    return original_trial(tmp_path)

@@ -14,9 +14,9 @@ from sa_study.cli.options import Json, OtherDataDir, Quiet, Study
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sa_study.analysis.reproduce.recorded import Recorded
+    from sa_study.analysis.reproduce.original import OriginalTrial
+    from sa_study.analysis.reproduce.reproduction import Reproduction
     from sa_study.analysis.reproduce.rerun import Rerun
-    from sa_study.analysis.reproduce.verdict import Verdict
     from sa_study.report.terminal.output import Output
 
 
@@ -41,71 +41,62 @@ def reproduce(
 
     On the same CPU, versions and code they must be equal to the last bit; elsewhere within the tolerance.
     """
-    from sa_study.analysis.reproduce.recorded import read_recorded
-    from sa_study.analysis.reproduce.verdict import read_reproductions
+    from sa_study.analysis.reproduce.original import read_original
+    from sa_study.analysis.reproduce.reproduction import judge_rerun, read_reproductions
     from sa_study.report.terminal.output import Output
     from sa_study.utils.files import require_writable
 
     if not math.isfinite(tolerance):
         raise ConfigError(f"--tolerance: {tolerance} is not a number of points, such as 1.0")
     output = Output(quiet, as_json)
-    recorded = read_recorded(study, trial)
-    require_writable(recorded.folder.reproduction)
-    read_reproductions(recorded.folder.reproduction)  # raises for a damaged file before hours of training
+    original = read_original(study, trial)
+    path = original.study.folder.reproduction
+    require_writable(path)
+    read_reproductions(path)  # raises for a damaged file before hours of training
     try:
-        rerun = _rerun(output, recorded, study, data_dir)
+        rerun = _rerun(output, original, study, data_dir)
     except KeyboardInterrupt:
         output.conclude("interrupted; nothing was written")
         return 130
-    return _finish(output, recorded, rerun, study, tolerance)
+    return _conclude(output, judge_rerun(original, rerun, tolerance), study, path)
 
 
-def _finish(output: Output, recorded: Recorded, rerun: Rerun, study: Path, tolerance: float) -> int:
-    """Prints the verdict and adds it to `reproduction.json`; returns the exit code."""
-    from sa_study.analysis.reproduce.compare_epochs import DIFFERENT
-    from sa_study.analysis.reproduce.verdict import entry, judge, keep
-
-    verdict = judge(recorded, rerun, tolerance)
-    found = entry(recorded, rerun, verdict, tolerance)
-    _print_verdict(output, recorded, rerun, verdict, tolerance)
-    keep(recorded.folder.reproduction, found)
-    output.say(f"written: {recorded.folder.reproduction}")
-    output.document({"study": str(study.absolute()), **found})
-    return 1 if verdict.result == DIFFERENT else 0
-
-
-def _rerun(output: Output, recorded: Recorded, study: Path, data_dir: Path | None) -> Rerun:
-    from sa_study.analysis.reproduce.rerun import load_images, run_again
+def _rerun(output: Output, original: OriginalTrial, study: Path, data_dir: Path | None) -> Rerun:
+    from sa_study.analysis.reproduce.rerun import load_images, rerun_trial
     from sa_study.metrics import names
     from sa_study.report.terminal.console import epoch_line, phases
     from sa_study.report.terminal.reproduction import opening_line
     from sa_study.report.terminal.training import data_line
 
-    output.say(opening_line(recorded, study))
+    output.say(opening_line(original, study))
     with phases(output.console) as report:
-        data = load_images(recorded, data_dir, partial(report, "decode"))
+        data = load_images(original, data_dir, partial(report, "decode"))
     output.say(data_line(data))
     with phases(output.console) as report:
-        report("epochs", 0, recorded.goal)
+        report("epochs", 0, original.goal)
 
         def on_epoch(figures: Mapping[str, float]) -> None:
-            output.say(epoch_line(figures, recorded.settings.epochs))
-            report("epochs", int(figures[names.EPOCH]), recorded.goal)
+            output.say(epoch_line(figures, original.settings.epochs))
+            report("epochs", int(figures[names.EPOCH]), original.goal)
 
-        return run_again(recorded, data, on_epoch)
+        return rerun_trial(original, data, on_epoch)
 
 
-def _print_verdict(
-    output: Output, recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float
-) -> None:
-    from sa_study.metrics import names
+def _conclude(output: Output, found: Reproduction, study: Path, path: Path) -> int:
+    """Prints a reproduction and keeps it; returns the exit code."""
+    from sa_study.analysis.reproduce.compare_epochs import DIFFERENT
+    from sa_study.analysis.reproduce.reproduction import add_reproduction
     from sa_study.report.terminal.reproduction import change_lines, figures_table, verdict_lines
 
-    best = recorded.record.best
-    if best and int(best[names.EPOCH]) in rerun.epochs:
-        output.end.print(figures_table(best, rerun.epochs[int(best[names.EPOCH])]))
-    style = {"equal": "green", "different": "red"}.get(verdict.result, "yellow")
-    first, *rest = verdict_lines(recorded, rerun, verdict, tolerance)
+    trial, document = found.original.summary, found.to_dict()
+    if trial.best_epoch in found.rerun.epochs:
+        output.end.print(figures_table(trial.record.best, found.rerun.epochs[trial.best_epoch]))
+    style = {"equal": "green", "different": "red"}.get(found.result, "yellow")
+    first, *rest = verdict_lines(found)
     output.conclude(first, style)
-    for line in (*rest, *change_lines(verdict)):
+    for line in (*rest, *change_lines(found)):
         output.conclude(line)
+    add_reproduction(path, document)
+    output.say(f"written: {path}")
+    output.document({"study": str(study.absolute()), **document})
+    return 1 if found.result == DIFFERENT else 0

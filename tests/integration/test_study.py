@@ -18,9 +18,9 @@ from optuna.trial import TrialState
 from study_processes import METRIC, TINY, Launch, deterministic, reported, run, trials_of, wait_for_epoch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sa_study.analysis.reproduce.recorded import read_recorded
-from sa_study.analysis.reproduce.rerun import load_images, run_again
-from sa_study.analysis.reproduce.verdict import judge
+from sa_study.analysis.reproduce.original import read_original
+from sa_study.analysis.reproduce.reproduction import judge_rerun
+from sa_study.analysis.reproduce.rerun import load_images, rerun_trial
 from sa_study.data.sample import make_sample_data
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
@@ -194,19 +194,19 @@ def test_reproduce_finds_every_trial_equal_and_a_changed_record(
     assert [{"study": str(study), **of_one} for of_one in kept] == [winner]
     # One that was stopped early ends where it was stopped; one that failed fails again.
     states = [trial.state for trial in trials_of(study)]
-    pruned, failed = (read_recorded(study, states.index(s)) for s in (TrialState.PRUNED, TrialState.FAIL))
+    pruned, failed = (read_original(study, states.index(s)) for s in (TrialState.PRUNED, TrialState.FAIL))
     data = load_images(pruned, None, lambda done, total: None)
-    for recorded in (failed, pruned):
-        rerun = run_again(recorded, data, lambda figures: None)
-        assert judge(recorded, rerun, 1.0).result == "equal"
-        assert len(rerun.epochs) == recorded.record.epoch < EPOCHS
-        assert rerun.failure == recorded.record.failure
+    for trial in (failed, pruned):
+        rerun = rerun_trial(trial, data, lambda figures: None)
+        assert judge_rerun(trial, rerun, 1.0).result == "equal"
+        assert len(rerun.epochs) == trial.summary.record.epoch < EPOCHS
+        assert rerun.failure == trial.failure
     copy = shutil.copytree(study, tmp_path / "study", ignore=shutil.ignore_patterns("checkpoint_*", "*.pt"))
-    file = copy / "trials" / "session_1" / f"trial_{pruned.number:04d}" / "result.json"
+    file = copy / "trials" / "session_1" / f"trial_{pruned.summary.number:04d}" / "result.json"
     first, *rest = map(json.loads, file.read_text().splitlines())
     changed = [{**first, "loss": first["loss"] + 1e-6}, *rest]
     file.write_text("".join(json.dumps(line) + "\n" for line in changed))
-    verdict = judge(read_recorded(copy, pruned.number), rerun, 1.0)
+    verdict = judge_rerun(read_original(copy, pruned.summary.number), rerun, 1.0)
     assert verdict.result == "different" and "epoch 1: loss is" in str(verdict.differences[0])
     images = shutil.copytree(sample, tmp_path / "data")
     one, other, *_ = sorted((images / "bounding_box_train").glob("*.jpg"))

@@ -1,1 +1,1 @@
-"""A trial rerun from its record, and whether it gives the same figures and weights."""
+"""`reproduce`: a trial trained again from the study's record of it, and compared with that record."""

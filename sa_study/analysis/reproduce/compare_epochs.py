@@ -1,4 +1,4 @@
-"""A trial's record against a rerun of it: every figure that differs, and what follows from that."""
+"""Compares a trial's recorded figures with a rerun's, epoch by epoch, and finds what no machine explains."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ NOT_COMPARED = "not compared"
 _SCHEDULE = (names.EPOCH, names.PROGRESS, names.LR)
 """Figures that follow from the settings, whatever computes them."""
 
-_SHOWN = 60
+_MAX_CHARACTERS = 60
+"""Longest name or value in a message: a record may have been edited."""
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A figure that is not what was recorded.
+class FigureDifference:
+    """A figure of which the rerun gave another value than was recorded.
 
     Attributes:
         source: Where it was recorded.
         epoch: Its epoch.
         figure: Its name.
-        recorded: What was recorded; None for nothing.
-        rerun: What the rerun gave; None for nothing.
+        recorded: The recorded value; None where there is none.
+        rerun: The rerun's value; None where there is none.
     """
 
     source: str
@@ -50,34 +51,33 @@ class Difference:
 
     def __str__(self) -> str:
         """The difference in words."""
-        return (
-            f"epoch {self.epoch}: {self.figure[:_SHOWN]} is {_shown(self.recorded)} in {self.source}, "
-            f"{_shown(self.rerun)} in the rerun"
-        )
+        where = f"epoch {self.epoch}: {self.figure[:_MAX_CHARACTERS]}"
+        return f"{where} is {_text(self.recorded)} in {self.source}, {_text(self.rerun)} in the rerun"
 
 
-def compare(source: str, recorded: Epochs, rerun: Epochs, *, whole: bool) -> list[Difference]:
-    """Every deterministic figure that is not the same to the last bit.
+def compare(source: str, recorded: Epochs, rerun: Epochs, *, whole: bool) -> list[FigureDifference]:
+    """Lists every deterministic figure that differs in any bit.
 
     Args:
-        source: Where the record stands.
-        recorded: The record.
-        rerun: The rerun.
-        whole: Whether the source has all figures of an epoch, so that one which it lacks was taken away.
+        source: Where the figures were recorded.
+        recorded: The recorded figures.
+        rerun: The rerun's figures.
+        whole: Whether the source keeps all figures of an epoch, so that one it lacks must have been removed.
     """
     found = []
     for epoch in sorted(recorded):
         was, is_now = deterministic(recorded[epoch]), deterministic(rerun.get(epoch, {}))
-        compared = {**was, **is_now} if whole else was
         found += [
-            Difference(source, epoch, name, was.get(name), is_now.get(name))
-            for name in compared
+            FigureDifference(source, epoch, name, was.get(name), is_now.get(name))
+            for name in ({**was, **is_now} if whole else was)
             if was.get(name) != is_now.get(name)
         ]
     return found
 
 
-def largest(recorded: Iterable[Epochs], differences: Sequence[Difference]) -> dict[str, float | None]:
+def largest_differences(
+    recorded: Iterable[Epochs], differences: Sequence[FigureDifference]
+) -> dict[str, float | None]:
     """By recorded figure, the largest absolute difference; None where one of the two was no number."""
     figures = (deterministic(figures) for epochs in recorded for figures in epochs.values())
     found: dict[str, float | None] = dict.fromkeys((name for of_epoch in figures for name in of_epoch), 0.0)
@@ -90,63 +90,68 @@ def largest(recorded: Iterable[Epochs], differences: Sequence[Difference]) -> di
 
 
 def contradictions(
-    differences: Sequence[Difference], compared: Sequence[int], tolerance: float, equal_weights: int = 0
+    differences: Sequence[FigureDifference],
+    compared: Sequence[int],
+    tolerance: float,
+    equal_weights: int = 0,
 ) -> list[str]:
-    """Differences that no machine and no version explains: the record was changed since it was made.
+    """Differences that no other machine or version explains: the record must have been changed.
 
-    Training builds on itself: once a loss differs in its last bit, every later one does. So where an epoch is
-    equal in all that was trained, those before it were equal too. And ranks follow from the order, as the
-    mAP does.
+    Training builds on itself: once a loss differs in its last bit, every later one does. So where
+    everything that was trained in an epoch is equal, the epochs before it were equal too. And where the mAP
+    is equal so is the order of the gallery, from which all ranks follow.
 
     Args:
         differences: What `compare` found.
-        compared: The epochs that were compared.
+        compared: The epochs of which losses were compared.
         tolerance: By how many points a validation figure of the same weights may differ.
-        equal_weights: An epoch whose weights are equal, or 0.
+        equal_weights: An epoch after which the weights are equal, or 0.
     """
-    apart = {difference.epoch for difference in differences if is_trained(difference.figure)}
-    ranked = {difference.epoch for difference in differences if difference.figure == names.MAP}
-    same = max([equal_weights, *(epoch for epoch in compared if epoch not in apart)])
+    trained = {difference.epoch for difference in differences if _is_trained(difference.figure)}
+    reordered = {difference.epoch for difference in differences if difference.figure == names.MAP}
+    last_equal = max([equal_weights, *(epoch for epoch in compared if epoch not in trained)])
     found = []
     for difference in differences:
-        size, ranking = difference.size, difference.figure in names.RANKING
-        if difference.figure in _SCHEDULE:
+        figure, size, before = difference.figure, difference.size, difference.epoch <= last_equal
+        if figure in _SCHEDULE:
             if size is None or size > 1e-9 * max(1.0, abs(float(difference.rerun))):
                 found.append(f"{difference}, which follows from the settings alone")
-        elif ranking and difference.epoch not in ranked:
+        elif figure in names.RANKING and difference.epoch not in reordered:
             found.append(f"{difference}, though the mAP, and so the order, is equal")
-        elif difference.epoch <= same and is_trained(difference.figure):
+        elif before and _is_trained(figure):
             found.append(f"{difference}, though what was trained after it is equal")
-        elif difference.epoch <= same and (size is None or 100 * size > tolerance):
+        elif before and (size is None or 100 * size > tolerance):
             found.append(f"{difference}, though the weights are equal")
     return found
 
 
 def disagreements(sources: Mapping[str, Epochs], without: Collection[int] = ()) -> list[str]:
-    """What two places have recorded differently of one figure, in words.
+    """Figures that two places have recorded differently, in words.
 
     Args:
         sources: Figures by epoch, by the place where they are recorded.
-        without: Epochs of which that proves nothing.
+        without: Epochs for which that proves nothing.
     """
     first: dict[tuple[int, str], tuple[str, Any]] = {}
     found = []
     for source, epochs in sources.items():
         for epoch in sorted(epochs.keys() - set(without)):
             for name, value in deterministic(epochs[epoch]).items():
-                before, was = first.setdefault((epoch, name), (source, value))
-                if was != value:
-                    told = f"epoch {epoch}: {name[:_SHOWN]} is {_shown(was)} in {before}"
-                    found.append(f"{told}, but {_shown(value)} in {source}: the record was changed")
+                other_source, other = first.setdefault((epoch, name), (source, value))
+                if other != value:
+                    found.append(
+                        f"epoch {epoch}: {name[:_MAX_CHARACTERS]} is {_text(other)} in {other_source}, but "
+                        f"{_text(value)} in {source}: the record was changed"
+                    )
     return found
 
 
-def is_trained(figure: str) -> bool:
-    """Whether a figure is of the training of an epoch, so that all later ones depend on what it is of."""
+def _is_trained(figure: str) -> bool:
+    """Whether a figure is of an epoch's training, so that everything later depends on it."""
     return figure in (names.LOSS, names.TRAIN_ACCURACY) or figure.startswith(f"{names.LOSS}/")
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return "missing"
-    return repr(value)[:_SHOWN] if isinstance(value, int | float | str) else type(value).__name__
+    return repr(value)[:_MAX_CHARACTERS] if isinstance(value, int | float | str) else type(value).__name__

@@ -1,4 +1,4 @@
-"""A trial trained again in this process, and its best weights beside those that are kept."""
+"""Trains a trial again in this process, and compares the weights of its best epoch with the checkpoint's."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from sa_study.analysis.reproduce.compare_epochs import DIFFERENT, EQUAL, NOT_COMPARED
-from sa_study.analysis.reproduce.recorded import Recorded
+from sa_study.analysis.reproduce.original import OriginalTrial
 from sa_study.data.store import TrainingData
 from sa_study.metrics import names
 from sa_study.settings.run import completed
 from sa_study.study.storage import Storage
-from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
+from sa_study.training.checkpoint import FILE_NAME, load_checkpoint
 from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer, backbone_start
 from sa_study.tuning.launch.pretrained import fingerprint
@@ -26,14 +26,14 @@ from sa_study.utils.progress import ProgressCallback
 
 @dataclass
 class Rerun:
-    """What a rerun gave.
+    """The outcome of training a trial again.
 
     Attributes:
-        epochs: Figures of its epochs.
-        weights: The network's state at the best epoch of the record; None where it did not come to it.
-        failure: Why it could not go on, or empty.
-        device: Where it ran.
-        start: Fingerprint of the backbone that it started from; empty for random weights.
+        epochs: Figures by epoch.
+        weights: The network's state at the recorded best epoch; None where training did not reach it.
+        failure: Why training could not go on, or empty.
+        device: The type of the device.
+        start: Fingerprint of the pretrained backbone that training started from; empty for random weights.
     """
 
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
@@ -43,69 +43,73 @@ class Rerun:
     start: str = ""
 
 
-def load_images(recorded: Recorded, data_dir: Path | None, progress: ProgressCallback) -> TrainingData:
-    """Decodes what the trial was trained on and validated with.
+def load_images(original: OriginalTrial, data_dir: Path | None, progress: ProgressCallback) -> TrainingData:
+    """Decodes the images that the trial was trained on and validated with.
 
     Raises:
         DataError: The images cannot be used, or are not those of the study.
     """
-    place = data_dir or recorded.config.data_dir
-    data = load_training_data(recorded.config.dataset(data_dir), recorded.settings, progress)
-    if data.store.fingerprint != recorded.fingerprint:
+    config, expected = original.study.config, original.study.provenance["data_fingerprint"]
+    data = load_training_data(config.dataset(data_dir), original.settings, progress)
+    if data.store.fingerprint != expected:
         raise DataError(
-            f"{place}: its training images are not those that the study was begun with (fingerprint "
-            f"{data.store.fingerprint[:12]}, not {recorded.fingerprint[:12]}); give the same by --data-dir"
+            f"{data_dir or config.data_dir}: its training images are not those that the study was begun with "
+            f"(fingerprint {data.store.fingerprint[:12]}, not {expected[:12]}); give the same by --data-dir"
         )
     return data
 
 
-def run_again(
-    recorded: Recorded, data: TrainingData, on_epoch: Callable[[Mapping[str, float]], None]
+def rerun_trial(
+    original: OriginalTrial, data: TrainingData, on_epoch: Callable[[Mapping[str, float]], None]
 ) -> Rerun:
-    """Trains as the trial was trained, to the epoch to which it came; a failed one until it fails.
+    """Trains with a trial's settings up to its last epoch; where it failed, until training fails.
+
+    Args:
+        original: The trial.
+        data: The images, as `load_images` returns them.
+        on_epoch: Called with the figures of each epoch.
 
     Raises:
-        StudyError: The settings cannot be had here.
+        StudyError: The settings cannot be used on this machine.
     """
-    settings, record = recorded.settings, recorded.record
-    if settings.device == "cuda":  # where there is none, the CPU may still come close
+    settings = original.settings
+    if settings.device == "cuda":  # where there is no GPU, the CPU may still come within the tolerance
         settings = dataclasses.replace(settings, device="auto")
     start = backbone_start(settings.backbone, settings.pretrained)
-    trainer, best = Trainer(settings, data, start), record.best.get(names.EPOCH)
+    trainer = Trainer(settings, data, start)
     rerun = Rerun(device=trainer.device.type, start=fingerprint(start) if start else "")
-    while trainer.epoch < recorded.goal:
+    while trainer.epoch < original.goal:
         try:
             figures = trainer.run_epoch()
         except Diverged as error:
             rerun.failure = str(error)
             break
         except (RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
-            if not record.failure and not isinstance(error, torch.OutOfMemoryError):
-                raise
-            rerun.failure = f"epoch {trainer.epoch + 1}: {' '.join(str(error).split())[:200]}"
+            if not original.failure and not isinstance(error, torch.OutOfMemoryError):
+                raise  # a fault of this program
+            rerun.failure = f"epoch {trainer.epoch + 1}: {_line(error)}"
             break
         rerun.epochs[trainer.epoch] = figures
-        if trainer.epoch == best:
+        if trainer.epoch == original.summary.best_epoch:
             state = trainer.checkpoint().state_dict
             rerun.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
         on_epoch(figures)
     return rerun
 
 
-def compare_weights(recorded: Recorded, weights: Mapping[str, Tensor] | None) -> tuple[str, str]:
-    """Compares the best epoch's weights with those of the best checkpoint.
+def compare_weights(original: OriginalTrial, weights: Mapping[str, Tensor] | None) -> tuple[str, str]:
+    """Compares the weights of the best epoch with those of the best checkpoint, bit by bit.
 
     Returns:
-        Whether they are equal, and why they were not compared, in words.
+        `equal`, `different` or `not compared`, and in words why they were not compared.
     """
-    if not recorded.record.best:
+    if not original.summary.best_epoch:
         return NOT_COMPARED, ""
     if weights is None:
         return NOT_COMPARED, "weights: not compared, as the rerun did not come to the best epoch"
-    checkpoint = _checkpoint(recorded)
-    if isinstance(checkpoint, str):
-        return NOT_COMPARED, f"weights: not compared, as the best checkpoint {checkpoint}"
-    state = checkpoint.state_dict
+    state = _best_state(original)
+    if isinstance(state, str):
+        return NOT_COMPARED, f"weights: not compared, as the best checkpoint {state}"
     same = state.keys() == weights.keys() and all(
         value.dtype == weights[name].dtype and torch.equal(value, weights[name])
         for name, value in state.items()
@@ -113,18 +117,22 @@ def compare_weights(recorded: Recorded, weights: Mapping[str, Tensor] | None) ->
     return EQUAL if same else DIFFERENT, ""
 
 
-def _checkpoint(recorded: Recorded) -> Checkpoint | str:
-    """The checkpoint of the best epoch, or why it is not there."""
-    record = recorded.record
-    storage = Storage.of_study(recorded.folder, recorded.config.storage_path)
+def _best_state(original: OriginalTrial) -> dict[str, Tensor] | str:
+    """The state dict of the best checkpoint, or what is wrong with the checkpoint."""
+    place = original.summary.record.best_checkpoint
     try:
-        with storage.checkpoint(record.best_checkpoint).as_directory() as folder:
+        with Storage(original.study.storage_uri).checkpoint(place).as_directory() as folder:
             checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
     except (OSError, WeightsError, StudyFolderError) as error:
-        return f"cannot be read ({' '.join(str(error).split())[:200]})"
-    if checkpoint.epoch != record.best[names.EPOCH]:
+        return f"cannot be read ({_line(error)})"
+    if checkpoint.epoch != original.summary.best_epoch:
         return f"is of epoch {checkpoint.epoch}"
-    wanted = {**recorded.settings.to_dict(), names.ACCUMULATE: None}
-    settings = {**completed(checkpoint.settings), names.ACCUMULATE: None}
-    apart = [name for name, value in wanted.items() if settings.get(name) != value]
-    return f"was made with another {apart[0]}" if apart else checkpoint
+    settings = completed(checkpoint.settings)
+    for name, value in original.settings.to_dict().items():
+        if name != names.ACCUMULATE and settings.get(name) != value:
+            return f"was made with another {name}"
+    return checkpoint.state_dict
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -12,9 +12,8 @@ from sa_study.report.terminal.console import make_table
 from sa_study.study.result_files import is_number
 
 if TYPE_CHECKING:
-    from sa_study.analysis.reproduce.recorded import Recorded
-    from sa_study.analysis.reproduce.rerun import Rerun
-    from sa_study.analysis.reproduce.verdict import Verdict
+    from sa_study.analysis.reproduce.original import OriginalTrial
+    from sa_study.analysis.reproduce.reproduction import Reproduction
 
 _LONGEST = 200
 _MOST = 8
@@ -38,48 +37,50 @@ def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> Tabl
     return table
 
 
-def opening_line(recorded: Recorded, study: object) -> str:
-    """Which trial is run again, and how far."""
-    record = recorded.record
-    how = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[recorded.state]
-    launches = ", ".join(map(str, recorded.launches)) or "of no record"
-    goal = f"{recorded.goal} of {recorded.settings.epochs} epochs"
-    after = f", the last of which failed ({record.failure[:_LONGEST]})" if record.failure else ""
-    return f"trial {recorded.number} of {study}, {how} in launch {launches}: {goal} are run again{after}"
+def opening_line(original: OriginalTrial, study: object) -> str:
+    """Which trial is rerun, and how far."""
+    ending = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[original.summary.state]
+    launches = ", ".join(map(str, original.launches)) or "of no record"
+    goal = f"{original.goal} of {original.settings.epochs} epochs"
+    failure = original.failure[:_LONGEST]
+    after = f", the last of which failed ({failure})" if failure else ""
+    return (
+        f"trial {original.summary.number} of {study}, {ending} in launch {launches}: {goal} are rerun{after}"
+    )
 
 
-def verdict_lines(recorded: Recorded, rerun: Rerun, verdict: Verdict, tolerance: float) -> Iterator[str]:
+def verdict_lines(found: Reproduction) -> Iterator[str]:
     """The result and its reasons, the result first."""
-    metric, count = names.heading(recorded.config.metric), len(rerun.epochs)
     weights = {
         "equal": "the best epoch's weights are equal",
         "different": "the best epoch's weights differ",
         "not compared": "no weights were compared",
-    }[verdict.weights]
-    if verdict.result == "equal":
-        again = "the failure came again" if recorded.record.failure else ""
-        parts = [f"every recorded figure of {_epochs(count)} is the same to the last bit", weights, again]
-        yield f"EQUAL: {'; '.join(part for part in parts if part)}"
+    }[found.weights]
+    if found.result == "equal":
+        failure = "the failure was reproduced" if found.original.failure else ""
+        figures = f"every recorded figure of {_epochs(len(found.rerun.epochs))} is the same to the last bit"
+        yield f"EQUAL: {'; '.join(part for part in (figures, weights, failure) if part)}"
         return
-    if verdict.result == "within tolerance":
-        yield f"WITHIN TOLERANCE: {metric} at the best epoch is within {tolerance:g} points; {weights}"
+    reasons = list(found.reasons)
+    if found.result == "within tolerance":
+        metric = names.heading(found.original.metric)
+        yield f"WITHIN TOLERANCE: {metric} at the best epoch is within {found.tolerance:g} points; {weights}"
     else:
-        yield f"DIFFERENT: {verdict.reasons[0]}"
-    told = " ".join(verdict.reasons)
-    others = verdict.reasons[1:] if verdict.result == "different" else verdict.reasons
-    listed = [*others, *(line for line in map(str, verdict.differences) if line not in told)]
+        yield f"DIFFERENT: {reasons.pop(0)}"
+    told = " ".join(found.reasons)
+    listed = [*reasons, *(line for line in map(str, found.differences) if line not in told)]
     yield from (f"  {line}" for line in listed[:_MOST])
     if len(listed) > _MOST:
         yield f"  and {len(listed) - _MOST} more"
 
 
-def change_lines(verdict: Verdict) -> Iterator[str]:
+def change_lines(found: Reproduction) -> Iterator[str]:
     """What differs between then and now."""
-    if not verdict.changes:
+    if not found.changes:
         yield "then and now: the same code, versions, CPU and threads"
         return
     yield "then and now:"
-    yield from (f"  {change.line}" for change in verdict.changes)
+    yield from (f"  {change.line}" for change in found.changes)
 
 
 def _epochs(count: int) -> str:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 from command_line import CommandLine
+from original_trial import EPOCHS, again, elsewhere, figures, with_record
 from random_study import make_study
-from recorded_trial import EPOCHS, again, elsewhere, figures
 
-from sa_study.analysis.reproduce.recorded import RAY, SCORES, Recorded, read_recorded
-from sa_study.analysis.reproduce.rerun import Rerun, run_again
-from sa_study.analysis.reproduce.verdict import Verdict, entry, judge, keep, read_reproductions
+from sa_study.analysis.reproduce.original import RAY, SCORES, OriginalTrial, read_original
+from sa_study.analysis.reproduce.reproduction import add_reproduction, judge_rerun, read_reproductions
+from sa_study.analysis.reproduce.rerun import Rerun, rerun_trial
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.result_files import ResultRows
@@ -28,59 +28,62 @@ pytestmark = pytest.mark.usefixtures("same_machine")
 
 @pytest.fixture
 def tool(
-    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    original: OriginalTrial,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> CommandLine:
-    """The command line, which reads the recorded trial whatever the study, and runs it again at once."""
+    """The command line, which reads the original trial whatever the study, and runs it again at once."""
     images = SimpleNamespace(train=[1, 2], query=[1], gallery=[1], num_classes=2)
-    monkeypatch.setattr("sa_study.analysis.reproduce.recorded.read_recorded", lambda *words: recorded)
+    monkeypatch.setattr("sa_study.analysis.reproduce.original.read_original", lambda *words: original)
     monkeypatch.setattr("sa_study.analysis.reproduce.rerun.load_images", lambda *words: images)
     rerun_to(monkeypatch, again())
     return CommandLine(tmp_path, monkeypatch, capsys)
 
 
 def rerun_to(monkeypatch: pytest.MonkeyPatch, rerun: Rerun | BaseException) -> None:
-    def run(recorded: Recorded, data: object, on_epoch: Any) -> Rerun:
+    def run(original: OriginalTrial, data: object, on_epoch: Any) -> Rerun:
         for of_epoch in again().epochs.values():
             on_epoch(of_epoch)
         if isinstance(rerun, BaseException):
             raise rerun
         return rerun
 
-    monkeypatch.setattr("sa_study.analysis.reproduce.rerun.run_again", run)
+    monkeypatch.setattr("sa_study.analysis.reproduce.rerun.rerun_trial", run)
 
 
-def test_an_equal_rerun_ends_with_0(tool: CommandLine, recorded: Recorded) -> None:
+def test_an_equal_rerun_ends_with_0(tool: CommandLine, original: OriginalTrial) -> None:
     code, said, _ = tool.run("reproduce", "--study", "s", "--trial", "3")
     assert code == 0 and said.count("\nepoch ") == EPOCHS
     assert "EQUAL: every recorded figure of 4 epochs is the same to the last bit" in said
-    assert "trial 3 of s, complete in launch 1: 4 of 4 epochs are run again" in said
+    assert "trial 3 of s, complete in launch 1: 4 of 4 epochs are rerun" in said
     code, said, _ = tool.run("reproduce", "--study", "s", "--quiet")
     assert code == 0 and "epoch 1/" not in said and "EQUAL" in said
     code, said, _ = tool.run("reproduce", "--study", "s", "--json")
     told = json.loads(said)
     assert told.pop("study") == str(Path("s").absolute())
-    assert told == read_reproductions(recorded.folder.reproduction)[-1] and told["result"] == "equal"
-    assert len(read_reproductions(recorded.folder.reproduction)) == 3
+    assert told == read_reproductions(original.study.folder.reproduction)[-1] and told["result"] == "equal"
+    assert len(read_reproductions(original.study.folder.reproduction)) == 3
 
 
 def test_a_different_rerun_ends_with_1_and_is_kept(
-    tool: CommandLine, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    tool: CommandLine, original: OriginalTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rerun_to(monkeypatch, again(mAP=1.1, loss=1.1, rank1=1.1, rank5=1.1))
     code, said, _ = tool.run("reproduce", "--study", "s", "--quiet")
     assert code == 1 and "DIFFERENT: epoch 4: mAP is 0.43333333333333335 in result.json" in said
     assert "  and 3 more\n" in said and "+4.3" in said
-    [kept] = read_reproductions(recorded.folder.reproduction)
+    [kept] = read_reproductions(original.study.folder.reproduction)
     assert kept["largest_difference"]["mAP"] == pytest.approx(0.0433333333)
     assert json.loads(tool.run("reproduce", "--study", "s", "--json")[1])["result"] == "different"
 
 
 def test_a_close_rerun_elsewhere_ends_with_0(
-    tool: CommandLine, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    tool: CommandLine, original: OriginalTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rerun_to(monkeypatch, again(mAP=1.01, loss=1.01))
     monkeypatch.setattr(
-        "sa_study.analysis.reproduce.recorded.read_recorded", lambda *words: elsewhere(recorded)
+        "sa_study.analysis.reproduce.original.read_original", lambda *words: elsewhere(original)
     )
     code, said, _ = tool.run("reproduce", "--study", "s")
     assert code == 0 and "WITHIN TOLERANCE: mAP at the best epoch is within 1 points" in said
@@ -89,12 +92,12 @@ def test_a_close_rerun_elsewhere_ends_with_0(
 
 
 def test_ctrl_c_writes_nothing(
-    tool: CommandLine, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    tool: CommandLine, original: OriginalTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rerun_to(monkeypatch, KeyboardInterrupt())
     code, said, _ = tool.run("reproduce", "--study", "s")
     assert code == 130 and "interrupted; nothing was written" in said
-    assert not recorded.folder.reproduction.exists()
+    assert not original.study.folder.reproduction.exists()
 
 
 @pytest.mark.parametrize("tolerance", ["nan", "inf", "-1", "x"])
@@ -103,9 +106,9 @@ def test_a_tolerance_is_a_number(tool: CommandLine, tolerance: str) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_named_before_training(
-    tool: CommandLine, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    tool: CommandLine, original: OriginalTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded.folder.reproduction.write_text("{}")
+    original.study.folder.reproduction.write_text("{}")
     rerun_to(monkeypatch, AssertionError("it was run"))
     tool.refuses("reproduce", "--study", "s", naming=["reproduction.json: is damaged"])
 
@@ -129,30 +132,31 @@ class FakeTrainer:
         return SimpleNamespace(state_dict={"a": torch.tensor(self.epoch)})
 
 
-def test_a_failed_trial_is_run_until_it_fails(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_trial_is_run_until_it_fails(
+    original: OriginalTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sa_study.analysis.reproduce.rerun.Trainer", FakeTrainer)
     last = figures(EPOCHS - 1)
-    record = dataclasses.replace(recorded.record, last=last, best=figures(2), failure="its process died")
-    failed = dataclasses.replace(recorded, record=record, state="FAIL")
+    failed = with_record(original, "FAIL", last=last, best=figures(2), failure="its process died")
     seen: list[float] = []
-    rerun = run_again(failed, SimpleNamespace(), lambda of_epoch: seen.append(of_epoch[names.EPOCH]))  # type: ignore[arg-type]
+    rerun = rerun_trial(failed, SimpleNamespace(), lambda of_epoch: seen.append(of_epoch[names.EPOCH]))  # type: ignore[arg-type]
     assert rerun.failure == "epoch 4: a worker's end" and seen == list(rerun.epochs) == [1, 2, 3]
     assert rerun.weights == {"a": torch.tensor(2)}, "the best epoch's, not the last one's"
     # What a trial that did not fail raises is a fault of this program, unless it diverges.
     with pytest.raises(RuntimeError, match="end"):
-        run_again(recorded, SimpleNamespace(), lambda of_epoch: None)  # type: ignore[arg-type]
-    cuda = dataclasses.replace(recorded.settings, device="cuda")
-    assert run_again(dataclasses.replace(failed, settings=cuda), SimpleNamespace(), print).failure  # type: ignore[arg-type]
+        rerun_trial(original, SimpleNamespace(), lambda of_epoch: None)  # type: ignore[arg-type]
+    cuda = dataclasses.replace(original.settings, device="cuda")
+    assert rerun_trial(dataclasses.replace(failed, settings=cuda), SimpleNamespace(), print).failure  # type: ignore[arg-type]
     monkeypatch.setattr(FakeTrainer, "error", Diverged("epoch 4: loss is nan"))
-    assert run_again(recorded, SimpleNamespace(), lambda of_epoch: None).failure == "epoch 4: loss is nan"  # type: ignore[arg-type]
+    assert rerun_trial(original, SimpleNamespace(), lambda of_epoch: None).failure == "epoch 4: loss is nan"  # type: ignore[arg-type]
 
 
-def test_reproductions_are_added_to(recorded: Recorded) -> None:
-    path = recorded.folder.reproduction
-    recorded.sources[RAY][2]["loss"] = math.nan  # type: ignore[index]
-    verdict = judge(recorded, again(), 1.0)
-    keep(path, entry(recorded, again(), verdict, 1.0))
-    keep(path, entry(recorded, again(), Verdict("equal", [], [], "equal", [], 0.4), 2.0))
+def test_reproductions_are_added_to(original: OriginalTrial) -> None:
+    path = original.study.folder.reproduction
+    original.sources[RAY][2]["loss"] = math.nan  # type: ignore[index]
+    found = judge_rerun(original, again(), 1.0)
+    add_reproduction(path, found.to_dict())
+    add_reproduction(path, dataclasses.replace(found, changes=[], tolerance=2.0).to_dict())
     one, other = read_reproductions(path)
     assert set(one) == {
         "time", "command", "trial", "result", "tolerance", "epochs", "metric", "recorded", "rerun",
@@ -161,7 +165,7 @@ def test_reproductions_are_added_to(recorded: Recorded) -> None:
     assert (one["trial"], one["result"], one["epochs"], one["metric"]) == (3, "different", EPOCHS, "mAP")
     assert one["recorded"] == one["rerun"] == figures(EPOCHS)["mAP"]
     assert one["largest_difference"]["loss"] is None and one["largest_difference"]["mAP"] == 0
-    assert (other["rerun"], other["tolerance"], other["differs"]) == (0.4, 2.0, [])
+    assert (other["tolerance"], other["differs"]) == (2.0, [])
     assert [path.name for path in path.parent.iterdir()] == ["reproduction.json"]
 
 
@@ -170,25 +174,25 @@ def test_a_damaged_file_is_left_as_it_is(tmp_path: Path, content: str) -> None:
     path = tmp_path / "reproduction.json"
     path.write_text(content)
     with pytest.raises(StudyFolderError, match="is damaged; move it away"):
-        keep(path, {})
+        add_reproduction(path, {})
     assert path.read_text() == content
 
 
-def test_what_cannot_be_run_again_is_refused(tmp_path: Path) -> None:
+def test_what_cannot_be_rerun_is_refused(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", 3, running=1)
     for number, error, words in (
         (2, StudyFolderError, "trial 2 has not ended"),
         (9, ConfigError, "--trial: 9 is no trial; the study has 0 to 2"),
     ):
         with pytest.raises(error, match=words):
-            read_recorded(study, number)
-    found = read_recorded(study, None)
-    assert found.state == "COMPLETE" and found.settings.backbone == "resnet18"
+            read_original(study, number)
+    found = read_original(study, None)
+    assert found.summary.complete and found.settings.backbone == "resnet18"
     # Without Ray's files there is what the database keeps, of all launches.
-    assert found.sources[RAY] == {} and len(found.sources[SCORES]) == found.record.epoch
+    assert found.sources[RAY] == {} and len(found.sources[SCORES]) == found.summary.record.epoch
     assert list(found.launches) == [1] and "not recorded" in found.unread[0]
     with pytest.raises(StudyFolderError, match="no trial is complete yet"):
-        read_recorded(make_study(tmp_path / "failed", 2, failed_only=True), None)
+        read_original(make_study(tmp_path / "failed", 2, failed_only=True), None)
 
 
 def test_of_an_epoch_run_again_the_last_line_counts(tmp_path: Path) -> None:
@@ -198,7 +202,7 @@ def test_of_an_epoch_run_again_the_last_line_counts(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         text = "".join(json.dumps({"epoch": epoch, "loss": session}) + "\n" for epoch in epochs)
         (folder / "result.json").write_text(text + '3\n{"epoch": "x"}\n{"epo')
-    found = read_recorded(study, 0)
+    found = read_original(study, 0)
     assert {epoch: row["loss"] for epoch, row in found.sources[RAY].items()} == {1: 1, 2: 2, 3: 2}
     assert list(found.launches) == [1, 2] and found.launches[2] is None
     assert sum("line 3 is damaged" in line for line in found.unread) == 2

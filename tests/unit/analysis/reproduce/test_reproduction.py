@@ -8,53 +8,56 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recorded_trial import CHECKPOINT, EPOCHS, again, elsewhere, figures
+from original_trial import CHECKPOINT, EPOCHS, again, elsewhere, figures, on_gpu, with_record
 
 from sa_study.analysis.reproduce.compare_epochs import compare, contradictions
-from sa_study.analysis.reproduce.recorded import BEST, LAST, RAY, SCORES, Recorded
+from sa_study.analysis.reproduce.environment import trial_changes
+from sa_study.analysis.reproduce.original import BEST, LAST, RAY, SCORES, OriginalTrial
+from sa_study.analysis.reproduce.reproduction import failure_difference, judge_rerun
 from sa_study.analysis.reproduce.rerun import compare_weights
-from sa_study.analysis.reproduce.verdict import failures, judge
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("same_machine")
 
 
-def save_weights(recorded: Recorded, state: dict[str, torch.Tensor], **changes: Any) -> None:
+def save_weights(original: OriginalTrial, state: dict[str, torch.Tensor], **changes: Any) -> None:
     values: dict[str, Any] = {
         "state_dict": state,
-        "settings": recorded.settings.to_dict(),
+        "settings": original.settings.to_dict(),
         "num_classes": 5,
         "epoch": EPOCHS,
         "history": [figures(epoch) for epoch in range(1, EPOCHS + 1)],
     }
-    path = recorded.folder.trials / CHECKPOINT / FILE_NAME
+    path = original.study.folder.trials / CHECKPOINT / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(path, Checkpoint(**{**values, **changes}))
 
 
-def test_equal_figures_are_equal_whatever_time_they_took(recorded: Recorded) -> None:
-    verdict = judge(recorded, again(), 1.0)
+def test_equal_figures_are_equal_whatever_time_they_took(original: OriginalTrial) -> None:
+    verdict = judge_rerun(original, again(), 1.0)
     assert (verdict.result, verdict.reasons, verdict.differences) == ("equal", [], [])
     [change] = verdict.changes
-    assert change.line.startswith("weights: not compared") and not change.decides
+    assert change.line.startswith("weights: not compared") and not change.explains
 
 
 @pytest.mark.parametrize("name", ["loss", "loss/part1", "train_accuracy", "lr", "rank1", "rank5", "mAP"])
 @pytest.mark.parametrize("epoch", [1, 2, EPOCHS])
-def test_a_recorded_value_changed_in_its_last_bit_is_found(recorded: Recorded, name: str, epoch: int) -> None:
-    row = recorded.sources[RAY][epoch]
+def test_a_recorded_value_changed_in_its_last_bit_is_found(
+    original: OriginalTrial, name: str, epoch: int
+) -> None:
+    row = original.sources[RAY][epoch]
     row[name] = float(np.nextafter(row[name], 2.0))  # type: ignore[index]
-    verdict = judge(recorded, again(), 1.0)
+    verdict = judge_rerun(original, again(), 1.0)
     assert verdict.result == "different"
     assert {(d.epoch, d.figure) for d in verdict.differences} == {(epoch, name)}
     assert f"epoch {epoch}: {name} is" in "".join(map(str, verdict.differences))
 
 
 @pytest.mark.parametrize("source", [SCORES, BEST, LAST])
-def test_a_value_changed_in_the_database_alone_is_found(recorded: Recorded, source: str) -> None:
-    changed = {EPOCHS: {**recorded.sources[source][EPOCHS], "mAP": 0.9}}
-    sources = {**recorded.sources, source: {**recorded.sources[source], **changed}}
-    verdict = judge(dataclasses.replace(recorded, sources=sources), again(), 1.0)
+def test_a_value_changed_in_the_database_alone_is_found(original: OriginalTrial, source: str) -> None:
+    changed = {EPOCHS: {**original.sources[source][EPOCHS], "mAP": 0.9}}
+    sources = {**original.sources, source: {**original.sources[source], **changed}}
+    verdict = judge_rerun(dataclasses.replace(original, sources=sources), again(), 1.0)
     assert verdict.result == "different" and verdict.differences[0].source == source
 
 
@@ -69,16 +72,16 @@ def test_figures_that_were_taken_away_or_added_are_found() -> None:
     assert len(compare("x", whole, {}, whole=True)) == 10, "an epoch to which the rerun did not come"
 
 
-def test_another_machine_may_differ_within_the_tolerance(recorded: Recorded) -> None:
+def test_another_machine_may_differ_within_the_tolerance(original: OriginalTrial) -> None:
     drifted = again(loss=1 + 1e-6, mAP=1.01, **{"loss/part1": 1 + 1e-6})
-    there = elsewhere(recorded)
+    there = elsewhere(original)
     by = 100 * abs(drifted.epochs[EPOCHS]["mAP"] - figures(EPOCHS)["mAP"])
-    assert judge(there, drifted, by + 0.001).result == "within tolerance"
-    beyond = judge(there, drifted, by - 0.001)
+    assert judge_rerun(there, drifted, by + 0.001).result == "within tolerance"
+    beyond = judge_rerun(there, drifted, by - 0.001)
     assert beyond.result == "different" and "points apart" in beyond.reasons[0]
-    assert judge(there, again(), 0.0).result == "equal"
+    assert judge_rerun(there, again(), 0.0).result == "equal"
     # On the machine of the record the same drift is none that may be.
-    here = judge(recorded, drifted, by + 0.001)
+    here = judge_rerun(original, drifted, by + 0.001)
     assert here.result == "different" and "though nothing that figures depend on" in here.reasons[-1]
 
 
@@ -94,10 +97,10 @@ def test_another_machine_may_differ_within_the_tolerance(recorded: Recorded) -> 
     ],
 )
 def test_what_no_machine_explains_is_no_drift(
-    recorded: Recorded, name: str, epoch: int, factor: float, words: str
+    original: OriginalTrial, name: str, epoch: int, factor: float, words: str
 ) -> None:
-    recorded.sources[RAY][epoch][name] *= factor  # type: ignore[index]
-    verdict = judge(elsewhere(recorded), again(), 1.0)
+    original.sources[RAY][epoch][name] *= factor  # type: ignore[index]
+    verdict = judge_rerun(elsewhere(original), again(), 1.0)
     assert verdict.result == "different" and words in verdict.reasons[0]
 
 
@@ -118,36 +121,35 @@ def test_a_drift_that_goes_on_contradicts_nothing() -> None:
     assert len(contradictions(differences, list(run), 1.0, EPOCHS)) == 6
 
 
-def test_weights_are_compared_bit_by_bit(recorded: Recorded) -> None:
+def test_weights_are_compared_bit_by_bit(original: OriginalTrial) -> None:
     state = {"a": torch.ones(3), "b": torch.arange(4)}
-    assert compare_weights(recorded, state)[0] == "not compared"
-    save_weights(recorded, state)
-    assert compare_weights(recorded, {**state}) == ("equal", "")
-    assert compare_weights(recorded, {**state, "a": torch.tensor([1, 1, 1 + 1e-7])}) == ("different", "")
-    assert compare_weights(recorded, {"a": state["a"]}) == ("different", "")
-    assert compare_weights(recorded, {**state, "a": state["a"].double()}) == ("different", "")
-    assert "did not come to the best epoch" in compare_weights(recorded, None)[1]
-    save_weights(recorded, state, settings={**recorded.settings.to_dict(), "lr": 0.7})
-    assert compare_weights(recorded, state)[1].endswith("was made with another lr")
-    save_weights(recorded, state, epoch=2, history=[figures(1), figures(2)])
-    assert compare_weights(recorded, state)[1].endswith("is of epoch 2")
+    assert compare_weights(original, state)[0] == "not compared"
+    save_weights(original, state)
+    assert compare_weights(original, {**state}) == ("equal", "")
+    assert compare_weights(original, {**state, "a": torch.tensor([1, 1, 1 + 1e-7])}) == ("different", "")
+    assert compare_weights(original, {"a": state["a"]}) == ("different", "")
+    assert compare_weights(original, {**state, "a": state["a"].double()}) == ("different", "")
+    assert "did not come to the best epoch" in compare_weights(original, None)[1]
+    save_weights(original, state, settings={**original.settings.to_dict(), "lr": 0.7})
+    assert compare_weights(original, state)[1].endswith("was made with another lr")
+    save_weights(original, state, epoch=2, history=[figures(1), figures(2)])
+    assert compare_weights(original, state)[1].endswith("is of epoch 2")
 
 
-def test_other_weights_are_no_equal_rerun(recorded: Recorded) -> None:
-    save_weights(recorded, {"a": torch.ones(3)})
+def test_other_weights_are_no_equal_rerun(original: OriginalTrial) -> None:
+    save_weights(original, {"a": torch.ones(3)})
     other = dataclasses.replace(again(), weights={"a": torch.zeros(3)})
-    assert judge(recorded, other, 1.0).result == "different"
-    verdict = judge(elsewhere(recorded), other, 1.0)
+    assert judge_rerun(original, other, 1.0).result == "different"
+    verdict = judge_rerun(elsewhere(original), other, 1.0)
     assert verdict.result == "different" and verdict.reasons[0].endswith("the checkpoint was changed")
     drift = {"loss": 1.001, "loss/part1": 1.001, "mAP": 1.001}
     drifted = dataclasses.replace(again(**drift), weights={"a": torch.zeros(3)})
-    verdict = judge(elsewhere(recorded), drifted, 1.0)
+    verdict = judge_rerun(elsewhere(original), drifted, 1.0)
     assert (verdict.result, verdict.weights) == ("within tolerance", "different")
 
 
-def test_a_checkpoint_outside_of_the_study_is_not_read(recorded: Recorded) -> None:
-    outside = dataclasses.replace(recorded.record, best_checkpoint="../../etc")
-    found, why = compare_weights(dataclasses.replace(recorded, record=outside), {})
+def test_a_checkpoint_outside_of_the_study_is_not_read(original: OriginalTrial) -> None:
+    found, why = compare_weights(with_record(original, best_checkpoint="../../etc"), {})
     assert found == "not compared" and "outside" in why
 
 
@@ -168,47 +170,44 @@ DIED = "its process raised or died; see /x"
         (DIED, "", "different", "different"),
     ],
 )
-def test_a_failure_must_come_again(recorded: Recorded, was: str, is_now: str, here: str, there: str) -> None:
-    record = dataclasses.replace(recorded.record, failure=was)
-    failed = dataclasses.replace(recorded, record=record, state="FAIL")
+def test_a_failure_must_come_again(
+    original: OriginalTrial, was: str, is_now: str, here: str, there: str
+) -> None:
+    failed = with_record(original, "FAIL", failure=was)
     rerun = dataclasses.replace(again(), failure=is_now)
-    assert judge(failed, rerun, 1.0).result == here
-    assert judge(elsewhere(failed), rerun, 1.0).result == there
-    assert bool(failures(was, is_now)) == (here != "equal")
+    assert judge_rerun(failed, rerun, 1.0).result == here
+    assert judge_rerun(elsewhere(failed), rerun, 1.0).result == there
+    assert bool(failure_difference(was, is_now)) == (here != "equal")
 
 
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"accumulate": 4}, "accumulate changed on the trial's way"),
+        ({"accumulate": 4}, "accumulate changed while the trial ran"),
         ({"threads": 0}, "threads: left to PyTorch then"),
         ({"pretrained": "/w/resnet.pth"}, "pretrained: what /w/resnet.pth held then: not recorded"),
     ],
 )
-def test_what_forbids_equal_figures_is_said(recorded: Recorded, change: dict[str, Any], line: str) -> None:
-    doubtful = dataclasses.replace(recorded, settings=dataclasses.replace(recorded.settings, **change))
+def test_what_forbids_equal_figures_is_said(
+    original: OriginalTrial, change: dict[str, Any], line: str
+) -> None:
+    doubtful = dataclasses.replace(original, settings=dataclasses.replace(original.settings, **change))
     drifted = again(mAP=1.001, loss=1.001, **{"loss/part1": 1.001})
-    verdict = judge(doubtful, drifted, 1.0)
+    verdict = judge_rerun(doubtful, drifted, 1.0)
     assert verdict.result == "within tolerance" and verdict.changes[0].line.startswith(line)
 
 
-def test_a_cluster_and_a_gpu_forbid_them_too(recorded: Recorded) -> None:
-    recorded.rows[0].values.update(hostname="other", accumulate=["hostile"])
-    assert "other, vm of a cluster" in recorded.doubts("cpu", "")[0].line
-    gpu = dataclasses.replace(
-        recorded,
-        rows=[],
-        settings=dataclasses.replace(recorded.settings, device="auto"),
-        config=dataclasses.replace(recorded.config, gpus_per_trial=1.0),
-    )
-    assert gpu.on_gpu and "varying order" in gpu.doubts("cuda", "")[0].line and not gpu.doubts("cpu", "")
+def test_a_cluster_and_a_gpu_forbid_them_too(original: OriginalTrial) -> None:
+    original.rows[0].values.update(hostname="other", accumulate=["hostile"])
+    assert "other, vm of a cluster" in trial_changes(original, "cpu", "")[0].line
+    gpu = dataclasses.replace(on_gpu(original), rows=[])
+    assert gpu.on_gpu and not trial_changes(gpu, "cpu", "")
+    assert "varying order" in trial_changes(gpu, "cuda", "")[0].line
 
 
-def test_an_epoch_run_again_on_a_gpu_may_be_recorded_with_both_figures(recorded: Recorded) -> None:
-    config = dataclasses.replace(recorded.config, gpus_per_trial=1.0)
-    settings = dataclasses.replace(recorded.settings, device="auto")
-    gpu = dataclasses.replace(recorded, config=config, settings=settings)
+def test_an_epoch_run_again_on_a_gpu_may_be_recorded_with_both_figures(original: OriginalTrial) -> None:
+    gpu = on_gpu(original)
     gpu.sources[RAY][2]["mAP"] += 1e-4  # type: ignore[index]
-    assert judge(gpu, again(), 1.0).result == "different"
+    assert judge_rerun(gpu, again(), 1.0).result == "different"
     twice = dataclasses.replace(gpu, rows=[*gpu.rows, gpu.rows[1]])
-    assert twice.varying_epochs == [2] and judge(twice, again(), 1.0).result == "within tolerance"
+    assert twice.varying_epochs == [2] and judge_rerun(twice, again(), 1.0).result == "within tolerance"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from recorded_trial import NOW, again
+from original_trial import NOW, again
 from torch import Tensor
 
-from sa_study.analysis.reproduce.recorded import Recorded
-from sa_study.analysis.reproduce.verdict import judge
+from sa_study.analysis.reproduce.environment import trial_changes
+from sa_study.analysis.reproduce.original import OriginalTrial
+from sa_study.analysis.reproduce.reproduction import judge_rerun
 from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.run import Settings
 from sa_study.settings.space_file import override
@@ -52,12 +53,12 @@ def test_a_fingerprint_is_of_the_values_however_they_lie() -> None:
     assert not turned["a"].is_contiguous() and fingerprint(turned) == fingerprint(STATE)
 
 
-def test_a_launch_notes_what_its_trials_start_from(recorded: Recorded, tmp_path: Path) -> None:
+def test_a_launch_notes_what_its_trials_start_from(original: OriginalTrial, tmp_path: Path) -> None:
     state = build_network(Settings(depth=18, pretrained="none"), 1).base.state_dict()
     weights, path = tmp_path / "w.pth", tmp_path / "provenance.json"
     torch.save(state, weights)
-    space = override(recorded.config.space, {"depth": 18, "pretrained": str(weights)})
-    backbones = load_backbones(dataclasses.replace(recorded.config, space=space))
+    space = override(original.study.config.space, {"depth": 18, "pretrained": str(weights)})
+    backbones = load_backbones(dataclasses.replace(original.study.config, space=space))
     assert set(backbones) == {("resnet18", str(weights))}
     append_launch(path, "ab", **backbone_fingerprints(backbones))
     [launch] = read_provenance(path)["launches"]
@@ -94,37 +95,42 @@ def test_a_study_goes_on_only_from_the_weights_that_it_was_begun_with() -> None:
         require_same_backbones({("resnet50", "/w.pth"): OTHER}, [backbone_fingerprints(backbones)])
 
 
-def begun_with(recorded: Recorded, pretrained: str, *backbones: PretrainedBackbones) -> Recorded:
+def begun_with(original: OriginalTrial, pretrained: str, *backbones: PretrainedBackbones) -> OriginalTrial:
     """The trial with those pretrained weights, of one launch for each of the backbones."""
     launches = {
         number: {**NOW, **backbone_fingerprints(of_launch)}
         for number, of_launch in enumerate(backbones, start=1)
     }
-    settings = dataclasses.replace(recorded.settings, pretrained=pretrained)
-    return dataclasses.replace(recorded, settings=settings, launches=launches)
+    settings = dataclasses.replace(original.settings, pretrained=pretrained)
+    return dataclasses.replace(original, settings=settings, launches=launches)
 
 
-def test_changed_pretrained_weights_are_named_and_forbid_equal_figures(recorded: Recorded) -> None:
-    trial = begun_with(recorded, "/w.pth", {(recorded.settings.backbone, "/w.pth"): STATE})
+def test_changed_pretrained_weights_are_named_and_forbid_equal_figures(original: OriginalTrial) -> None:
+    trial = begun_with(original, "/w.pth", {(original.settings.backbone, "/w.pth"): STATE})
     drifted = again(mAP=1.001, loss=1.001, **{"loss/part1": 1.001})
-    same = judge(trial, dataclasses.replace(drifted, start=fingerprint(STATE)), 1.0)
-    assert same.result == "different" and not any(change.decides for change in same.changes)
-    changed = judge(trial, dataclasses.replace(drifted, start=fingerprint(OTHER)), 1.0)
+    same = judge_rerun(trial, dataclasses.replace(drifted, start=fingerprint(STATE)), 1.0)
+    assert same.result == "different" and not any(change.explains for change in same.changes)
+    changed = judge_rerun(trial, dataclasses.replace(drifted, start=fingerprint(OTHER)), 1.0)
     assert changed.result == "within tolerance"
     line = f"({fingerprint(STATE)[:12]}, {fingerprint(OTHER)[:12]} now)"
     assert changed.changes[0].line == f"pretrained: /w.pth held other weights then {line}"
 
 
-def test_a_trial_begins_with_the_weights_of_its_first_launch(recorded: Recorded) -> None:
-    key = recorded.settings.backbone, "/w.pth"
-    trial = begun_with(recorded, "/w.pth", {key: STATE}, {key: OTHER})
-    assert trial.doubts("cpu", fingerprint(STATE)) == []
-    assert trial.doubts("cpu", fingerprint(OTHER)) != []
+def test_a_trial_begins_with_the_weights_of_its_first_launch(original: OriginalTrial) -> None:
+    key = original.settings.backbone, "/w.pth"
+    trial = begun_with(original, "/w.pth", {key: STATE}, {key: OTHER})
+    assert trial_changes(trial, "cpu", fingerprint(STATE)) == []
+    assert trial_changes(trial, "cpu", fingerprint(OTHER)) != []
     without_rows = dataclasses.replace(trial, rows=[])
-    assert without_rows.doubts("cpu", fingerprint(STATE)) != [], "which launch it began in is not known"
+    assert trial_changes(without_rows, "cpu", fingerprint(STATE)) != [], (
+        "which launch it began in is not known"
+    )
 
 
-@pytest.mark.parametrize(("pretrained", "decides"), [("/w.pth", True), ("imagenet", False)])
-def test_older_launches_noted_no_weights(recorded: Recorded, pretrained: str, decides: bool) -> None:
-    [doubt] = begun_with(recorded, pretrained, {}).doubts("cpu", fingerprint(STATE))
-    assert doubt.line == f"pretrained: what {pretrained} held then: not recorded" and doubt.decides == decides
+@pytest.mark.parametrize(("pretrained", "explains"), [("/w.pth", True), ("imagenet", False)])
+def test_older_launches_noted_no_weights(original: OriginalTrial, pretrained: str, explains: bool) -> None:
+    [change] = trial_changes(begun_with(original, pretrained, {}), "cpu", fingerprint(STATE))
+    assert (
+        change.line == f"pretrained: what {pretrained} held then: not recorded"
+        and change.explains == explains
+    )

@@ -9,13 +9,15 @@ from typing import Any
 
 from random_study import SPACE
 
-from sa_study.analysis.reproduce.recorded import BEST, LAST, RAY, SCORES, Recorded
+from sa_study.analysis.reproduce.original import BEST, LAST, RAY, SCORES, OriginalTrial
 from sa_study.analysis.reproduce.rerun import Rerun
 from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord
 from sa_study.study.result_files import Row
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 
 EPOCHS = 4
 CHECKPOINT = "session_1/trial_0003/checkpoint_000003"
@@ -54,19 +56,16 @@ def figures(epoch: int) -> dict[str, float]:
     }
 
 
-def recorded_trial(folder: Path) -> Recorded:
+def original_trial(folder: Path) -> OriginalTrial:
     """A trial of four epochs, of which nothing differs since."""
     best = figures(EPOCHS)
     record = TrialRecord(last=best, best=best, best_checkpoint=CHECKPOINT, epochs_run=EPOCHS)
     rows = [Row(1, {**figures(epoch), "accumulate": 1, "hostname": "vm"}) for epoch in range(1, EPOCHS + 1)]
-    return Recorded(
-        folder=StudyFolder(folder),
-        config=StudyConfig(data_dir=Path("/data"), space=SPACE, trials=9, gpus_per_trial=0.0),
-        number=3,
-        state="COMPLETE",
-        record=record,
+    config = StudyConfig(data_dir=Path("/data"), space=SPACE, trials=9, gpus_per_trial=0.0)
+    return OriginalTrial(
+        study=StudySummary(StudyFolder(folder), config),
+        summary=TrialSummary(3, "COMPLETE", {}, "mAP", EPOCHS, record),
         settings=Settings(pretrained="none", threads=1, device="cpu", epochs=EPOCHS),
-        fingerprint="cd" * 32,
         launches={1: copy.deepcopy(NOW)},
         rows=rows,
         sources={
@@ -78,6 +77,20 @@ def recorded_trial(folder: Path) -> Recorded:
     )
 
 
+def with_record(original: OriginalTrial, state: str = "COMPLETE", **changes: Any) -> OriginalTrial:
+    """The same trial with a changed record."""
+    record = dataclasses.replace(original.summary.record, **changes)
+    summary = dataclasses.replace(original.summary, state=state, record=record)
+    return dataclasses.replace(original, summary=summary)
+
+
+def on_gpu(original: OriginalTrial) -> OriginalTrial:
+    """The same trial, which had a GPU."""
+    config = dataclasses.replace(original.study.config, gpus_per_trial=1.0)
+    settings = dataclasses.replace(original.settings, device="auto")
+    return dataclasses.replace(original, study=StudySummary(original.study.folder, config), settings=settings)
+
+
 def again(**changes: Any) -> Rerun:
     """A rerun, slower than the record; changes are factors on a figure of every epoch from the second on."""
     epochs = {epoch: {**figures(epoch), "seconds": 7.0, "latency": 2.0} for epoch in range(1, EPOCHS + 1)}
@@ -86,7 +99,7 @@ def again(**changes: Any) -> Rerun:
     return Rerun(epochs)
 
 
-def elsewhere(recorded: Recorded, **hardware: Any) -> Recorded:
+def elsewhere(original: OriginalTrial, **hardware: Any) -> OriginalTrial:
     """The same trial, recorded on another machine."""
     launch = {**NOW, "hardware": {**NOW["hardware"], "cpu": "Xeon 8480", **hardware}}
-    return dataclasses.replace(recorded, launches={1: launch})
+    return dataclasses.replace(original, launches={1: launch})

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from recorded_trial import NOW
+from original_trial import NOW
 
 from sa_study import provenance
-from sa_study.analysis.reproduce.environment import changes_since
+from sa_study.analysis.reproduce.environment import launch_changes
 from sa_study.provenance import describe_run
 
 
 def lines(launch: object, now: dict[str, Any] | None = None, **devices: bool) -> list[str]:
-    on_gpu, gpu_now = devices.get("on_gpu", False), devices.get("gpu_now", False)
-    found = changes_since({1: launch}, now or NOW, on_gpu=on_gpu, gpu_now=gpu_now)
+    gpu_then, gpu_now = devices.get("gpu_then", False), devices.get("gpu_now", False)
+    found = launch_changes({1: launch}, now or NOW, gpu_then=gpu_then, gpu_now=gpu_now)
     return [change.line for change in found]
 
 
@@ -37,10 +37,10 @@ def test_every_difference_is_named() -> None:
         "scipy was 1.17.1, is not there now",
         "numpy was not there, is 2.4.6 now",
         "python was 3.12.1, is 3.11.7 now",
-        "code was commit fedcba9876 (changed), is commit 0123456789 now",
         "CPU was Xeon, is EPYC 9654 now",
         "CPU instruction set was AVX2, is AVX512 now",
         "platform was Linux-5, is Linux-6.1 now",
+        "code was commit fedcba9876 (changed), is commit 0123456789 now",
     ]
 
 
@@ -48,9 +48,9 @@ def test_gpus_are_named_where_they_are_used() -> None:
     hardware: dict[str, Any] = NOW["hardware"]
     other = {**NOW, "hardware": {**hardware, "gpus": ["A100", "A100"]}}
     assert lines(other) == []
-    assert lines(other, on_gpu=True, gpu_now=True) == ["device was A100, is H100 now"]
-    assert lines(NOW, on_gpu=True, gpu_now=True) == []
-    assert lines(NOW, on_gpu=True) == ["device was H100, is the CPU now"]
+    assert lines(other, gpu_then=True, gpu_now=True) == ["device was A100, is H100 now"]
+    assert lines(NOW, gpu_then=True, gpu_now=True) == []
+    assert lines(NOW, gpu_then=True) == ["device was H100, is the CPU now"]
     assert lines(NOW, gpu_now=True) == ["device was the CPU, is H100 now"]
 
 
@@ -60,8 +60,8 @@ def test_changed_checkouts_are_told_apart_by_their_files() -> None:
     assert lines({**dirty, "sources": "00" * 32}, dirty) == [
         "code was commit 0123456789 (changed) then too, with other changes"
     ]
-    [change] = changes_since({1: dirty}, NOW, on_gpu=False, gpu_now=False)
-    assert change.line.endswith("with the same program files") and not change.decides
+    [change] = launch_changes({1: dirty}, NOW, gpu_then=False, gpu_now=False)
+    assert change.line.endswith("with the same program files") and not change.explains
     older = {name: value for name, value in dirty.items() if name != "sources"}
     assert "whether the same changes: not recorded" in lines(older, dirty)[0]
     assert lines({name: value for name, value in NOW.items() if name != "sources"}) == []
@@ -86,7 +86,7 @@ def test_an_edited_file_fills_no_screen() -> None:
 
 def test_all_launches_of_a_trial_are_compared() -> None:
     newer = {**NOW, "python": "3.12.1"}
-    found = changes_since({1: newer, 2: NOW, 4: newer}, NOW, on_gpu=False, gpu_now=False)
+    found = launch_changes({1: newer, 2: NOW, 4: newer}, NOW, gpu_then=False, gpu_now=False)
     assert [change.line for change in found] == ["python was 3.12.1, is 3.11.7 now (launch 1, 4)"]
 
 
