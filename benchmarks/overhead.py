@@ -37,7 +37,7 @@ from sa_study.study.database import open_storage, read_about
 from sa_study.study.folder import StudyFolder
 from sa_study.tuning.launch import launch, trainable
 from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.launch.prepare import load_data, resolve
+from sa_study.tuning.launch.prepare import load_data, resolve_settings
 from sa_study.tuning.plan.probe import probe
 from sa_study.tuning.search.ray_searcher import StudySearcher
 
@@ -122,7 +122,7 @@ def make_config(data_dir: Path, trials: int, seconds: float, slots: int) -> Stud
         data_dir=data_dir, space=unstopped(space), trials=trials, max_concurrent=slots, gpus_per_trial=0
     )
     data = any_of(load_data(config, None))
-    resolved = resolve(config, Slots(1, 0, slots)).space
+    resolved = resolve_settings(config, Slots(1, 0, slots)).space
     epoch = probe(resolved.settings(resolved.baseline), data, lambda done, total: None).epoch_seconds
     epochs = max(1, round(seconds / epoch))
     return dataclasses.replace(config, space=unstopped(override(space, {"epochs": epochs})))

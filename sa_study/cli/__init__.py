@@ -15,6 +15,7 @@ import typer
 
 from sa_study.cli import data
 from sa_study.utils.errors import StudyError
+from sa_study.utils.files import DISK_FULL_ERRORS
 from sa_study.utils.machine import is_out_of_memory, limit_threads
 
 COMMANDS = (
@@ -53,7 +54,6 @@ for name in COMMANDS:
 app.add_typer(data.app, name="data")
 
 _MAX_ERROR_CHARACTERS = 2000
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _UNUSABLE_PATH = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG),
@@ -79,10 +79,10 @@ def main() -> int:
         _print_error(str(error))
         return error.exit_code
     except OSError as error:
-        if error.errno not in _DISK_FULL | _UNUSABLE_PATH:
+        if error.errno not in DISK_FULL_ERRORS | _UNUSABLE_PATH:
             raise
         _print_error(f"{error.filename or 'a file'}: {error.strerror}")
-        return 1 if error.errno in _DISK_FULL else 2
+        return 1 if error.errno in DISK_FULL_ERRORS else 2
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

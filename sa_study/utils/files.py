@@ -15,6 +15,9 @@ from typing import Any, BinaryIO, NoReturn
 
 from sa_study.utils.errors import ConfigError
 
+DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT}
+"""Numbers of the system's errors on a full disk or a used-up quota."""
+
 _MAX_JSON_BYTES = 16 * 2**20
 
 

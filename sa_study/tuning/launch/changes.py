@@ -77,7 +77,7 @@ def changes_from_options(study: StudyConfig, asked: StudyConfig, given: Collecti
 
 
 def _space_of(config: StudyConfig, study: StudyConfig) -> dict[str, Any]:
-    """A search space's settings by dotted name; those that `resolve` decided are the study's."""
+    """A search space's settings by dotted name; those that `resolve_settings` decided are the study's."""
     decided = {name: study.space.fixed[name] for name in ("threads", "device")}
     space = complete(override(config.space, {"metric": config.metric}), decided).to_dict()
     del space["trials"]

@@ -35,7 +35,7 @@ from sa_study.tuning.launch.prepare import (
     load_data,
     new_study_folder,
     record_launch,
-    resolve,
+    resolve_settings,
 )
 from sa_study.tuning.launch.pretrained import PretrainedBackbones, load_backbones
 from sa_study.tuning.launch.trainable import run_trial
@@ -112,7 +112,7 @@ def launch(
     initial_trials.require_images(any_of(data).store.fingerprint)
     with connect(config.address) as session:
         slots = divide_into_slots(config)
-        config = resolve(config, slots)
+        config = resolve_settings(config, slots)
         if config.storage_path:
             storage.require_free()
         storage.require_reachable()

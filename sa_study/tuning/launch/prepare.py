@@ -59,7 +59,7 @@ def load_data(config: StudyConfig, progress: ProgressCallback | None, *, recorde
     return data
 
 
-def resolve(config: StudyConfig, slots: Slots) -> StudyConfig:
+def resolve_settings(config: StudyConfig, slots: Slots) -> StudyConfig:
     """Fixes every setting of a new study, so that neither later defaults nor other machines change it.
 
     Raises:
@@ -97,10 +97,28 @@ def new_study_folder(
         StudyFolderError: It cannot be written, or another launch makes it; nothing of this one is left.
     """
     remove = not folder.root.exists()
+    files = (folder.provenance, folder.database, folder.config)
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
         with driver_lock(folder.lock, say):
-            _write(StudyFolder.free(folder.root), config, data, backbones, slots, initial_trials)
+            StudyFolder.free(folder.root)  # another launch may have made a study before the lock was taken
+            try:
+                for path in files:
+                    path.unlink(missing_ok=True)
+                record_launch(folder, data, backbones, slots)
+                attributes = {
+                    **initial_trials.user_attrs,
+                    "lasting": config.lasting(),
+                    "id": uuid.uuid4().hex,
+                }
+                database = open_storage(folder)
+                create_study(database, config.directions, attributes)
+                enqueue_trials(database, initial_trials.configurations)
+                config.write(folder.config)
+            except BaseException:
+                for path in files:
+                    path.unlink(missing_ok=True)
+                raise
             remove = False
             yield
     except OSError as error:
@@ -136,27 +154,3 @@ def record_launch(folder: StudyFolder, data: Folds, backbones: PretrainedBackbon
         require_same_backbones(backbones, read_provenance(folder.provenance)["launches"])
     more: dict[str, Any] = {"slots": dataclasses.asdict(slots), **backbone_fingerprints(backbones)}
     append_launch(folder.provenance, any_of(data).store.fingerprint, **more)
-
-
-def _write(
-    folder: StudyFolder,
-    config: StudyConfig,
-    data: Folds,
-    backbones: PretrainedBackbones,
-    slots: Slots,
-    initial_trials: InitialTrials,
-) -> None:
-    files = (folder.provenance, folder.database, folder.config)
-    try:
-        for path in files:
-            path.unlink(missing_ok=True)
-        record_launch(folder, data, backbones, slots)
-        about = {**initial_trials.user_attrs, "lasting": config.lasting(), "id": uuid.uuid4().hex}
-        database = open_storage(folder)
-        create_study(database, config.directions, about)
-        enqueue_trials(database, initial_trials.configurations)
-        config.write(folder.config)
-    except BaseException:
-        for path in files:
-            path.unlink(missing_ok=True)
-        raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import gc
 import math
 import os
@@ -26,11 +25,10 @@ from sa_study.training.trainer import Trainer
 from sa_study.tuning.launch.local_ray import Session
 from sa_study.tuning.launch.pretrained import PretrainedBackbones
 from sa_study.utils.errors import ConfigError, Diverged, WeightsError
+from sa_study.utils.files import DISK_FULL_ERRORS
 
 _MIN_IMAGES = 2
 """Images that batch normalisation needs in a part of a batch."""
-
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def run_trial(
@@ -91,7 +89,7 @@ def _naming_full_disk(what: str, place: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in DISK_FULL_ERRORS:
             raise
         reason = f"no room for {what} in {place} on {platform.node()} ({os.strerror(error.errno)})"
         raise _DiskFullError(reason) from None

@@ -12,7 +12,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.tuning.budget import Budget
 from sa_study.tuning.launch.cluster import Slots, connect, divide_into_slots
 from sa_study.tuning.launch.disk_space import DiskNeed, measure_disks
-from sa_study.tuning.launch.prepare import load_data, resolve
+from sa_study.tuning.launch.prepare import load_data, resolve_settings
 from sa_study.tuning.plan.forecast import ForecastInputs, SimulatedRun, simulate_runs
 from sa_study.tuning.plan.probe import Speed, probe
 from sa_study.tuning.search.samplers import check_sampler
@@ -98,7 +98,7 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     data = any_of(load_data(config, lambda done, total: report("decoding", done, total)))
     with connect(config.address) as session:
         resources = divide_into_slots(config)
-        config = resolve(config, resources)
+        config = resolve_settings(config, resources)
         disks = measure_disks(folder, config, data, resources, config.goal, session)
     preparation = time.monotonic() - start  # the cluster is left: what is measured below runs alone
     baseline = config.space.settings(config.space.baseline)

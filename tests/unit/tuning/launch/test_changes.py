@@ -14,7 +14,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.tuning.launch.changes import StudyChanges, changes_from_options
 from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.launch.prepare import resolve
+from sa_study.tuning.launch.prepare import resolve_settings
 from sa_study.utils.errors import ConfigError
 
 ON_CPU = Slots(cpus=1, gpus=0, concurrent=2)
@@ -25,7 +25,7 @@ def config(space: str = "small", overrides: dict[str, Any] | None = None, **valu
     return StudyConfig(space=override(load_space(Path(space)), overrides or {}), **described)
 
 
-BEGUN = resolve(config(seed=3, storage_path="/shared/one"), ON_CPU)
+BEGUN = resolve_settings(config(seed=3, storage_path="/shared/one"), ON_CPU)
 
 
 def test_what_resume_can_change_is_applied() -> None:
