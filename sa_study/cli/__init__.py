@@ -94,10 +94,10 @@ def main() -> int:
 
 def _print_error(message: str) -> None:
     """Prints an error in one line: without credentials, control characters, or the middle of a long one."""
-    from sa_study.report.terminal.text import clean
     from sa_study.utils.redaction import redact
+    from sa_study.utils.text import visible
 
-    line = clean(redact(f"error: {message}"))
+    line = visible(redact(f"error: {message}"))
     if len(line) > _MAX_ERROR_CHARACTERS:
         half = _MAX_ERROR_CHARACTERS // 2
         line = f"{line[:half]} … {line[-half:]}"

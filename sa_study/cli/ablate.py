@@ -31,9 +31,8 @@ def ablate(
     """
     from sa_study.analysis.repeats.ablate import finish_ablation, prepare_ablation
     from sa_study.export.ablation import ablation_markdown
-    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.launch import repeats_shown, show_stop
-    from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.repeats import ablation_tables
     from sa_study.tuning.launch.changes import StudyChanges
     from sa_study.utils.files import write_text

@@ -11,7 +11,7 @@ def audit(study: Study) -> int:
     For a study whose trials have all ended; reads every checkpoint. Exit code 1 when they do not agree.
     """
     from sa_study.analysis.audit import audit as find_contradictions
-    from sa_study.report.terminal.output import make_console, say
+    from sa_study.report.terminal.console import make_console, say
 
     console = make_console()
     found = find_contradictions(study)

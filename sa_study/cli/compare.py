@@ -18,11 +18,11 @@ def compare(
 ) -> None:
     """Test whether B is really better than A on the test set: a paired test over identities, and seeds."""
     from sa_study.analysis.compare import compare_evaluations, read_evaluations
-    from sa_study.report.terminal.compared import compared_table, conclusion
-    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.console import Output
+    from sa_study.report.terminal.tables import comparison_table, conclusion
 
     output = Output(as_json=as_json)
     found = compare_evaluations(read_evaluations(first), read_evaluations(second))
-    output.end.print(compared_table(found))
+    output.end.print(comparison_table(found))
     output.conclude(conclusion(found), "bold")
     output.document(found)

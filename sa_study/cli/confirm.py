@@ -43,9 +43,8 @@ def confirm(
     Runs through Ray in STUDY/confirm, and resumes when it is called again, also with more seeds.
     """
     from sa_study.analysis.repeats.confirm import finish_confirmation, prepare_confirmation
-    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.launch import repeats_shown, show_stop
-    from sa_study.report.terminal.output import Output
     from sa_study.report.terminal.repeats import confirmation_table, curse_line
     from sa_study.tuning.launch.changes import StudyChanges
 

@@ -27,19 +27,19 @@ def check(
 ) -> None:
     """Read every image, name the layout that was recognised and why, print counts, warnings and errors."""
     from sa_study.data.check import check_dataset
-    from sa_study.report.terminal.console import data_table, phases
-    from sa_study.report.terminal.output import make_console
-    from sa_study.report.terminal.text import clean
+    from sa_study.report.terminal.console import make_console, phases
+    from sa_study.report.terminal.tables import data_table
+    from sa_study.utils.text import visible
 
     console = make_console()
     with phases(console) as report:
         found = check_dataset(root, progress=partial(report, "images"))
     for line in found.explanation:
-        console.print(Text(clean(line)), soft_wrap=True)
+        console.print(Text(visible(line)), soft_wrap=True)
     console.print(data_table(found))
     for style, label, lines in (("yellow", "warning", found.warnings), ("red", "error", found.errors)):
         for line in lines:
-            console.print(Text.assemble((f"{label}:", style), " ", clean(line)), soft_wrap=True)
+            console.print(Text.assemble((f"{label}:", style), " ", visible(line)), soft_wrap=True)
     if not found.ok:
         raise typer.Exit(2)
     console.print("[green]usable[/]")
@@ -58,8 +58,7 @@ def make(
 ) -> None:
     """Draw sample data in Market-1501's layout: little pedestrians under six cameras."""
     from sa_study.data.sample import make_sample_data
-    from sa_study.report.terminal.console import phases
-    from sa_study.report.terminal.output import make_console, say
+    from sa_study.report.terminal.console import make_console, phases, say
 
     console = make_console()
     chosen = {"identities": identities, "images_per_camera": images_per_camera}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from sa_study.cli.options import Json, Quiet, path_option
 
 if TYPE_CHECKING:
-    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.console import Output
     from sa_study.study.config import StudyConfig
 
 
@@ -26,10 +26,10 @@ def demo(
     from sa_study.report.json_document import study_document
     from sa_study.report.page.write import write_page
     from sa_study.report.pictures import show_study
-    from sa_study.report.terminal.console import evaluation_table, phases
+    from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.launch import launch_shown, resume_shown, show_end
-    from sa_study.report.terminal.output import Output
-    from sa_study.report.terminal.text import command
+    from sa_study.report.terminal.tables import evaluation_table
+    from sa_study.report.text import command
     from sa_study.study.folder import StudyFolder
     from sa_study.study.summary import StudySummary
     from sa_study.tuning.launch.changes import StudyChanges

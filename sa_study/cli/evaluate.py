@@ -11,7 +11,7 @@ from sa_study.cli.options import MAX_SEEDS, Json, OtherDataDir, Quiet, Rerank, S
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.console import Output
 
 
 _OTHER_DATA = "other data than the study's own: the figures on its own test set stay as they are"
@@ -48,7 +48,7 @@ def evaluate(
     A study keeps a ledger of every look at its test set. Its figures on other data (--data-dir) are written
     beside those on its own test set and never replace them.
     """
-    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.console import Output
     from sa_study.settings.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
@@ -74,7 +74,8 @@ def evaluate(
 
 def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: bool, baseline: bool) -> None:
     from sa_study.analysis.final.evaluate_study import evaluate_study
-    from sa_study.report.terminal.console import evaluation_table, phases
+    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.tables import evaluation_table
 
     with phases(output.console) as report:
         found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
@@ -98,7 +99,7 @@ def _retrain(
     output: Output, study: Path, data_dir: Path | None, seeds: int, rerank: bool, baseline: bool
 ) -> None:
     from sa_study.analysis.final.retrain import plan_retraining
-    from sa_study.report.terminal.retrained import retrained_tables
+    from sa_study.report.terminal.tables import retrained_tables
     from sa_study.report.terminal.training import retrain_shown
 
     plan = plan_retraining(study, data_dir, seeds=seeds, baseline=baseline)
@@ -116,7 +117,8 @@ def _evaluate_weights(
     output: Output, weights: Path, data_dir: Path, rerank: bool, out: Path | None, values: dict[str, Any]
 ) -> None:
     from sa_study.analysis.final.evaluate_weights import evaluate_weights
-    from sa_study.report.terminal.console import evaluation_table, phases
+    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.tables import evaluation_table
     from sa_study.utils.files import require_writable, write_json
 
     if out and (out.is_dir() or not out.parent.is_dir()):

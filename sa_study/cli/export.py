@@ -35,9 +35,10 @@ def export(
     A study may still run; only the export is written.
     """
     from sa_study.export.run import export_study, export_weights
-    from sa_study.export.text import visible
-    from sa_study.report.terminal.console import files_table, phases
+    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.tables import files_table
     from sa_study.settings.yaml_files import parse_assignments
+    from sa_study.utils.text import visible
 
     values = parse_assignments(overrides or [])
     if (study is None) == (weights is None):

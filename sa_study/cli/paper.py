@@ -27,8 +27,8 @@ def paper(
 ) -> None:
     """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
     from sa_study.data.dataset import ReidDataset
-    from sa_study.report.terminal.console import evaluation_table, phases, seeds_table
-    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.console import Output, phases
+    from sa_study.report.terminal.tables import evaluation_table, seeds_table
     from sa_study.report.terminal.training import evaluate_runs, train_shown
     from sa_study.settings.run import PAPER_VARIANTS
     from sa_study.settings.yaml_files import parse_assignments

@@ -19,8 +19,7 @@ def plan(
 
     Writes nothing and launches nothing; measures an epoch on this machine in about a minute.
     """
-    from sa_study.report.terminal.console import phases
-    from sa_study.report.terminal.output import make_console
+    from sa_study.report.terminal.console import make_console, phases
     from sa_study.report.terminal.plan import plan_notes, plan_table
     from sa_study.study.folder import StudyFolder
     from sa_study.tuning.plan.plan import make_plan

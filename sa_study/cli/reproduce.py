@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sa_study.analysis.reproduce.original import OriginalTrial
     from sa_study.analysis.reproduce.reproduction import Reproduction
     from sa_study.analysis.reproduce.rerun import Rerun
-    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.console import Output
 
 
 def reproduce(
@@ -43,7 +43,7 @@ def reproduce(
     """
     from sa_study.analysis.reproduce.original import read_original
     from sa_study.analysis.reproduce.reproduction import judge_rerun, read_reproductions
-    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.console import Output
     from sa_study.utils.files import require_writable
 
     if not math.isfinite(tolerance):
@@ -64,9 +64,9 @@ def reproduce(
 def _rerun(output: Output, original: OriginalTrial, study: Path, data_dir: Path | None) -> Rerun:
     from sa_study.analysis.reproduce.rerun import load_images, rerun_trial
     from sa_study.metrics import names
-    from sa_study.report.terminal.console import epoch_line, phases
+    from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.reproduction import opening_line
-    from sa_study.report.terminal.training import data_line
+    from sa_study.report.terminal.training import data_line, epoch_line
 
     output.say(opening_line(original, study))
     with phases(output.console) as report:

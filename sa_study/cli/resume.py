@@ -35,8 +35,8 @@ def resume(
     as_json: Json = False,
 ) -> int:
     """Resume a study that was stopped or killed, or extend it by more trials or a larger budget."""
+    from sa_study.report.terminal.console import Output
     from sa_study.report.terminal.launch import resume_shown, show_end
-    from sa_study.report.terminal.output import Output
     from sa_study.tuning.launch.changes import StudyChanges
 
     output = Output(quiet, as_json)

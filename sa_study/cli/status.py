@@ -14,7 +14,7 @@ from sa_study.cli.options import Json, Quiet, Study
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sa_study.report.terminal.output import Output
+    from sa_study.report.terminal.console import Output
     from sa_study.study.summary import StudySummary
 
 _MAX_TRIALS_LISTED = 20
@@ -37,15 +37,15 @@ def status(
 ) -> None:
     """Show the state of a study, also while it runs; writes nothing."""
     from sa_study.report.json_document import study_document
+    from sa_study.report.terminal.console import Output, can_redraw
     from sa_study.report.terminal.live_snapshot import Snapshot
     from sa_study.report.terminal.live_view import StudyView
-    from sa_study.report.terminal.output import Output, lively
     from sa_study.report.terminal.study import front_table, judgement_line
     from sa_study.report.verdict import headline
     from sa_study.study.summary import StudySummary
 
     output = Output(quiet, as_json)
-    if watch and not lively(output.console):
+    if watch and not can_redraw(output.console):
         raise ConfigError("--watch: needs a terminal, without NO_COLOR, --quiet and --json; leave it out")
     summary = _watch(output, study) if watch else StudySummary.read(study)
     if as_json:
@@ -85,7 +85,7 @@ def _watch(output: Output, root: Path) -> StudySummary:
 def _lines(study: StudySummary, root: Path) -> Iterator[str]:
     """What happened to trials, how often the test set was seen, who runs the study, the scores' intervals."""
     from sa_study.report.terminal.study import interval_line
-    from sa_study.report.terminal.text import command
+    from sa_study.report.text import command
 
     failed = [(trial.number, trial.record.failure) for trial in study.trials if trial.record.failure]
     yield from (f"trial {number} failed: {reason}" for number, reason in failed[:_MAX_LINES])

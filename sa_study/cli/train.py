@@ -21,10 +21,9 @@ def train(
     """Train one fixed configuration in this process, without Ray."""
     from sa_study.data.dataset import ReidDataset
     from sa_study.metrics import names
-    from sa_study.report.terminal.console import interval, percent, phases
-    from sa_study.report.terminal.output import Output
-    from sa_study.report.terminal.text import command
+    from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.training import train_shown
+    from sa_study.report.text import command, interval, percent
     from sa_study.settings.run import Settings, merged
     from sa_study.settings.yaml_files import parse_assignments, read_yaml
     from sa_study.training.run import RunFolder, load_training_data

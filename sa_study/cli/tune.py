@@ -29,8 +29,8 @@ def tune(
 
     The test set plays no part; 'evaluate --study' opens it afterwards.
     """
+    from sa_study.report.terminal.console import Output
     from sa_study.report.terminal.launch import launch_shown, resume_shown, show_end
-    from sa_study.report.terminal.output import Output
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
     from sa_study.tuning.launch.changes import changes_from_options

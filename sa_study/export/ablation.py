@@ -8,7 +8,7 @@ from typing import Any
 from sa_study.export.markup import markdown_table
 from sa_study.export.text import markdown
 from sa_study.report.terminal.repeats import Rows, cell_rows, effect_rows
-from sa_study.report.terminal.text import suggested_text
+from sa_study.report.text import settings_text
 
 
 def ablation_markdown(found: Mapping[str, Any]) -> str:
@@ -24,7 +24,7 @@ def ablation_markdown(found: Mapping[str, Any]) -> str:
             markdown(
                 f"{runs['ended']} of {runs['asked']} runs, {runs['failed']} failed; seeds {seeds}. Each run "
                 "is scored by its best epoch on held-out training identities; the test set was not opened. "
-                f"Changes begin from: {suggested_text(found['reference'])}."
+                f"Changes begin from: {settings_text(found['reference'])}."
             ),
             *_section(effect_rows(found)),
             *_section(cell_rows(found)),

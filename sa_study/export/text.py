@@ -6,8 +6,7 @@ import functools
 import re
 import unicodedata
 
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode's categories of control, format and direction marks, and of half or private characters."""
+from sa_study.utils.text import visible
 
 _FORMULA = tuple("=+-@")
 
@@ -27,16 +26,6 @@ _LATEX = {
     "−": "$-$",
     **{mark: rf"\{mark}" for mark in "{}$&#_%"},
 }
-
-
-def visible(text: str) -> str:
-    """The text in one line; what is invisible or moves a terminal's cursor is written as an escape."""
-    return "".join(
-        character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        if unicodedata.category(character) in _INVISIBLE
-        else character
-        for character in text
-    )
 
 
 @functools.lru_cache(maxsize=4096)  # a column says the same few things in a million rows

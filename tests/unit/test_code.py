@@ -101,7 +101,7 @@ BARE = ["settings.run", "data.sample"] + [
             ["torch", "ray", "torchvision", "tensorboard"],
         ),
         (
-            ["sa_study.report.terminal.text", "sa_study.report.terminal.output"],
+            ["sa_study.report.text", "sa_study.report.terminal.console"],
             ["torch", "ray", "optuna", "numpy", "yaml"],
         ),
         (

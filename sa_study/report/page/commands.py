@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from sa_study.report.page.text import plain
+from sa_study.report.page.text import short
 from sa_study.report.page.view import PageStudy
 
 
@@ -42,4 +42,4 @@ def commands(study: PageStudy) -> list[tuple[str, str]]:
 
 
 def _run(*words: str | Path) -> str:
-    return plain("python run_study.py " + shlex.join(map(str, words)), 2000)
+    return short("python run_study.py " + shlex.join(map(str, words)), 2000)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.metrics import names
-from sa_study.report.page.text import finite, plain
+from sa_study.report.page.text import finite, short
 from sa_study.study.folder import StudyFolder
 from sa_study.utils.files import read_json
 
@@ -19,7 +19,7 @@ def read_or_notice(path: Path, notices: list[str]) -> dict[str, Any]:
     except FileNotFoundError:
         pass
     except (OSError, ValueError):
-        notices.append(f"{plain(path.name)} is left out: it is damaged or cannot be read")
+        notices.append(f"{short(path.name)} is left out: it is damaged or cannot be read")
     return {}
 
 

@@ -13,8 +13,9 @@ import plotly.graph_objects as go
 
 from sa_study.metrics import names
 from sa_study.report.page.palette import STATES, colour
-from sa_study.report.page.text import for_plot, setting
+from sa_study.report.page.text import for_plot
 from sa_study.report.page.view import PageStudy
+from sa_study.report.text import setting_text
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs
 
@@ -41,7 +42,7 @@ def hover_text(study: PageStudy, trial: TrialSummary) -> str:
         lines.append(f"{metric} {100 * trial.score:.1f} % at epoch {trial.best_epoch}")
     if trial.record.failure:
         lines.append(for_plot(trial.record.failure[:90]))
-    lines += [f"{for_plot(name)} = {for_plot(setting(value))}" for name, value in trial.params.items()]
+    lines += [f"{for_plot(name)} = {for_plot(setting_text(value))}" for name, value in trial.params.items()]
     return "<br>".join(lines)
 
 

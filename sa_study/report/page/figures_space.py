@@ -13,8 +13,9 @@ from plotly.subplots import make_subplots
 from sa_study.report.page.figures import axis_title, hover_text, in_percent, marker, scored
 from sa_study.report.page.importance import DOUBTFUL, Cube, Importance, unit
 from sa_study.report.page.palette import RAMP, STATES, colour
-from sa_study.report.page.text import for_plot, setting
+from sa_study.report.page.text import for_plot
 from sa_study.report.page.view import PageStudy
+from sa_study.report.text import setting_text
 from sa_study.settings.parameter import Parameter
 from sa_study.study.trial_summary import TrialSummary
 
@@ -106,7 +107,7 @@ def axis_ticks(parameter: Parameter) -> list[tuple[float, str]]:
     """Heights and texts of a setting's axis."""
     if parameter.kind == "categorical":
         count = len(parameter.choices)
-        return [((i + 0.5) / count, _short(setting(v))) for i, v in enumerate(parameter.choices)]
+        return [((i + 0.5) / count, _short(setting_text(v))) for i, v in enumerate(parameter.choices)]
     if parameter.count is not None and parameter.count <= 9:
         values = [parameter.value(index) for index in range(parameter.count)]
     elif parameter.log:
@@ -217,7 +218,7 @@ def _place(parameter: Parameter, value: Any) -> float | None:
 def _axis(name: str, parameter: Parameter) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": for_plot(name)}
     if parameter.kind == "categorical":
-        texts = [for_plot(_short(setting(choice))) for choice in parameter.choices]
+        texts = [for_plot(_short(setting_text(choice))) for choice in parameter.choices]
         return axis | {
             "tickmode": "array",
             "tickvals": list(range(len(texts))),

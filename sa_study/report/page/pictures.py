@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sa_study.report.page.text import plain
+from sa_study.report.page.text import short
 
 BUDGET = 4_000_000
 """Bytes of all pictures together, as they stand in the page."""
@@ -81,7 +81,7 @@ def read_album(folder: Path, budget: int = BUDGET) -> Album:
                 image.thumbnail((_SIDES[0], _SIDES[0]))
                 images.append((path, image.convert("RGBA" if "A" in image.getbands() else "RGB")))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            notices.append(f"{plain(path.name)} is left out: it is no picture that can be read")
+            notices.append(f"{short(path.name)} is left out: it is no picture that can be read")
     encoded = _fitting(images, budget)
     if len(encoded) < len(images):
         notices.append(
@@ -112,15 +112,15 @@ def _encode(path: Path, image: Image.Image, side: int) -> Picture:
     file = io.BytesIO()
     small.save(file, "WEBP", quality=88, method=4)
     uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-    caption = plain(path.stem).replace("_", " ").replace("-", " ")
-    return Picture(plain(path.name), caption, uri, small.width, small.height)
+    caption = short(path.stem).replace("_", " ").replace("-", " ")
+    return Picture(short(path.name), caption, uri, small.width, small.height)
 
 
 def _grouped(encoded: Sequence[tuple[Path, Picture]]) -> Iterator[tuple[str, tuple[Picture, ...]]]:
     groups: dict[str, list[Picture]] = {}
     for path, picture in encoded:
         prefix = re.split(r"[_\-. 0-9]", path.stem, maxsplit=1)[0].lower()
-        title = _TITLES.get(prefix) or plain(prefix).capitalize() or "Other"
+        title = _TITLES.get(prefix) or short(prefix).capitalize() or "Other"
         groups.setdefault(title, []).append(picture)
     order = list(dict.fromkeys(_TITLES.values()))
     for title in sorted(groups, key=lambda title: (order.index(title) if title in order else 99, title)):

@@ -33,9 +33,9 @@ from sa_study.report.page.importance import LEAST, Importance, importance, sampl
 from sa_study.report.page.palette import PALETTE, STATES
 from sa_study.report.page.pictures import Album, read_album
 from sa_study.report.page.rungs import stops
-from sa_study.report.page.text import for_script, plain, quoted, setting
+from sa_study.report.page.text import for_script, quoted, short
 from sa_study.report.page.view import PageStudy
-from sa_study.report.terminal.console import duration, percent
+from sa_study.report.text import duration, percent, setting_text
 from sa_study.report.verdict import validation_lead, why_no_test_gain
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import scheduler_spec
@@ -75,8 +75,8 @@ def render(study: PageStudy, album: Album | None = None) -> str:
     template = _environment().get_template("page.html.j2")
     return template.render(
         study=study,
-        root=plain(study.folder.root),
-        name=plain(study.folder.root.name),
+        root=short(study.folder.root),
+        name=short(study.folder.root.name),
         # A script of ours carries this; whatever a study might smuggle in would not, and is not run.
         nonce=secrets.token_urlsafe(16),
         css=(_HERE / "page.css").read_text(encoding="utf-8"),
@@ -179,11 +179,11 @@ def searched_rows(study: PageStudy) -> list[tuple[str, str, str, str]]:
     search, best, base = study.config.space.search, study.winner, study.baseline
 
     def of(trial: TrialSummary | None, name: str) -> str:
-        return "–" if trial is None else setting(study.value(trial, name))
+        return "–" if trial is None else _setting(study.value(trial, name))
 
     ranges = {name: parameter.describe() for name, parameter in search.items()}
     return [
-        (plain(name), plain(ranges.get(name, "not in study.yaml")), of(best, name), of(base, name))
+        (short(name), short(ranges.get(name, "not in study.yaml")), of(best, name), of(base, name))
         for name in study.params
     ]
 
@@ -191,7 +191,7 @@ def searched_rows(study: PageStudy) -> list[tuple[str, str, str, str]]:
 def fixed_rows(study: PageStudy) -> list[tuple[str, str]]:
     """Settings that all trials share."""
     fixed = study.config.space.fixed
-    return [(plain(name), setting(value)) for name, value in fixed.items() if name not in study.params]
+    return [(short(name), _setting(value)) for name, value in fixed.items() if name not in study.params]
 
 
 def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
@@ -204,39 +204,43 @@ def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
     if scheduler_spec(rule).rule == "halving":
         stopping += f", one trial in {rule.reduction_factor:g} goes on"
     rows = [
-        ("study", plain(study.folder.root)),
-        ("data set", plain(config.data_dir)),
+        ("study", short(study.folder.root)),
+        ("data set", short(config.data_dir)),
         ("training images (SHA-256)", study.fingerprint or "not recorded"),
         (
             "maximised",
             names.heading(config.metric, names.VALIDATION)
             + (f", minimised {names.heading(config.minimize)}" if config.minimize else ""),
         ),
-        ("sampler", f"{plain(space.sampler)}, seed {config.seed}"),
+        ("sampler", f"{short(space.sampler)}, seed {config.seed}"),
         ("early stopping", stopping),
-        ("trials’ files", plain(config.storage_path or "in the study’s folder")),
+        ("trials’ files", short(config.storage_path or "in the study’s folder")),
     ]
     for index, launch in enumerate(study.launches, start=1):
         rows.append((f"launch {index}", _launch(launch)))
     return rows
 
 
+def _setting(value: Any) -> str:
+    return short(setting_text(value))
+
+
 def _launch(launch: Mapping[str, Any]) -> str:
-    parts = [plain(launch.get("time", "")), plain(launch.get("command", ""))]
+    parts = [short(launch.get("time", "")), short(launch.get("command", ""))]
     git = launch.get("git")
     if isinstance(git, dict):
         changed = " (changed)" if git.get("dirty") else ""
-        parts.append(f"commit {plain(git.get('commit', ''), 12)}{changed}")
+        parts.append(f"commit {short(git.get('commit', ''), 12)}{changed}")
     packages = launch.get("packages")
     if isinstance(packages, dict):
-        named = [f"{plain(name, 40)} {plain(version, 40)}" for name, version in packages.items()]
-        parts.append(f"Python {plain(launch.get('python', '?'), 40)}, {', '.join(named)}")
+        named = [f"{short(name, 40)} {short(version, 40)}" for name, version in packages.items()]
+        parts.append(f"Python {short(launch.get('python', '?'), 40)}, {', '.join(named)}")
     hardware = launch.get("hardware")
     if isinstance(hardware, dict):
         gpus = hardware.get("gpus")
-        cards = ", ".join(plain(gpu, 80) for gpu in gpus) if isinstance(gpus, list) and gpus else "no GPU"
+        cards = ", ".join(short(gpu, 80) for gpu in gpus) if isinstance(gpus, list) and gpus else "no GPU"
         parts.append(
-            f"{plain(hardware.get('platform', ''), 120)}, {plain(hardware.get('cpus'), 12)} CPUs, {cards}"
+            f"{short(hardware.get('platform', ''), 120)}, {short(hardware.get('cpus'), 12)} CPUs, {cards}"
         )
     return " · ".join(part for part in parts if part)
 
@@ -263,6 +267,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"percent": percent, "duration": duration, "setting": setting, "plain": plain}
+    environment.filters |= {"percent": percent, "duration": duration, "setting": _setting, "short": short}
     environment.filters["json_text"] = json.dumps
     return environment

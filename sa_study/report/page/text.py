@@ -1,35 +1,22 @@
-"""Text of a study on its way into a page: names, paths and settings may hold anything."""
+"""Text of a study made safe for a page: names, paths and settings may hold anything."""
 
 from __future__ import annotations
 
+import functools
 import html
 import json
-import re
 import sys
 from typing import Any
 
-# Control characters, half surrogate pairs (a file name that is no UTF-8), and marks that turn the direction
-# of writing: each could make a line look like another one.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-_LONGEST = 400
+from sa_study.utils.text import visible
 
-
-def plain(value: Any, longest: int = _LONGEST) -> str:
-    """A value as printable text; what is not printable shows as �, what is too long ends in …."""
-    text = _UNPRINTABLE.sub("\ufffd", str(value))
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def setting(value: Any) -> str:
-    """A setting's value for a reader: numbers with four significant digits, true and false as in YAML."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.4g}" if isinstance(value, float) else plain(value)
+short = functools.partial(visible, max_length=400)
+"""Printable text, not too long for a table."""
 
 
 def for_plot(value: Any) -> str:
     """Text for a label or hover text of plotly, which reads some markup in it."""
-    return html.escape(plain(value), quote=False).replace("\n", " ")
+    return html.escape(short(value), quote=False)
 
 
 def for_script(value: Any) -> str:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.metrics import names
-from sa_study.report.page.text import plain
-from sa_study.report.terminal.console import interval, percent
+from sa_study.report.page.text import short
 from sa_study.report.terminal.repeats import (
     Rows,
     cell_rows,
@@ -22,6 +21,7 @@ from sa_study.report.terminal.repeats import (
     effect_rows,
     points,
 )
+from sa_study.report.text import interval, percent
 from sa_study.study.folder import StudyFolder
 from sa_study.study.test_ledger import Seen, seen
 from sa_study.utils.errors import StudyFolderError
@@ -106,7 +106,7 @@ class Trust:
         """How often the test set was seen, safe to show; empty before the first look."""
         if self.seen is None:
             return "Nothing tells how often the test set was seen: its ledger is damaged."
-        return plain(self.seen.sentence)
+        return short(self.seen.sentence)
 
 
 def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
@@ -124,7 +124,7 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
         except FileNotFoundError:
             return None, {}
         except (OSError, *_DAMAGED):
-            notices.append(f"{plain(path.name)} is left out: it is damaged or of another version")
+            notices.append(f"{short(path.name)} is left out: it is damaged or of another version")
             return None, {}
 
     confirmation, content = part(folder.confirmation, _confirmation)
@@ -166,7 +166,7 @@ def _confirmation(found: Mapping[str, Any]) -> Part:
         ],
     )
     lines = [found["verdict"], *([curse_line(found)] if found["curse"] else [])]
-    return Part((confirmation_rows(found), runs), bars, tuple(map(plain, lines)))
+    return Part((confirmation_rows(found), runs), bars, tuple(map(short, lines)))
 
 
 def _ablation(found: Mapping[str, Any]) -> Part:
@@ -205,10 +205,10 @@ def _retrained(found: Mapping[str, Any]) -> Part:
     )
     notes = [f"In brackets 95 % intervals over identities{over}; the difference is paired by query."]
     if reason := found.get("not_compared"):
-        notes.append(f"No difference is stated: {plain(reason)}.")
+        notes.append(f"No difference is stated: {short(reason)}.")
     title = "Trained on all training identities, test set, per cent"
     table = Rows(title, ("", *map(names.heading, figures)), rows, tuple(notes))
-    return Part((table,), (), (plain(found["reason"]).capitalize() + ".",))
+    return Part((table,), (), (short(found["reason"]).capitalize() + ".",))
 
 
 def _reproduced(found: Mapping[str, Any]) -> Part:
@@ -223,14 +223,14 @@ def _reproduced(found: Mapping[str, Any]) -> Part:
             f"{one['result']} (best {names.heading(one['metric'])} {_rate(one['recorded'])} recorded, "
             f"{_rate(one['rerun'])} rerun; {differs})."
         )
-    return Part((), (), tuple(plain(line) for line in lines))
+    return Part((), (), tuple(short(line) for line in lines))
 
 
 def _summary(choice: Mapping[str, Any]) -> Summary:
     mean, std = (float(choice["summary"][names.MAP][name]) for name in ("mean", "std"))
     if not 0 <= mean <= 1 or not 0 <= std <= 1:
         raise ValueError(choice)
-    return Summary(plain(choice["name"], 80), len(choice["seeds"]), mean, std)
+    return Summary(short(choice["name"], 80), len(choice["seeds"]), mean, std)
 
 
 def _with_interval(found: Mapping[str, Any], name: str) -> str:
@@ -251,4 +251,4 @@ def _bar(label: Any, found: Mapping[str, Any]) -> Bar:
     mean, low, high = (100 * float(found[name]) for name in ("mean", "low", "high"))
     if not all(map(math.isfinite, (mean, low, high))) or not low <= mean <= high:
         raise ValueError(found)
-    return Bar(plain(label, 80), mean, low, high)
+    return Bar(short(label, 80), mean, low, high)

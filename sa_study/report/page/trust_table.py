@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sa_study.metrics import names
 from sa_study.report.page.trust import Bar, Summary
 from sa_study.report.page.view import PageStudy
-from sa_study.report.terminal.console import interval, percent
+from sa_study.report.text import interval, percent
 from sa_study.report.verdict import validation_lead
 from sa_study.study.trial_summary import TrialSummary
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from sa_study.report.page.text import plain
+from sa_study.report.page.text import short
 from sa_study.report.page.trust import Trust, read_trust
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import StudyFolderError
@@ -26,13 +26,13 @@ class PageStudy(StudySummary):
         files = [*self.damaged]
         if not self._provenance and self.folder.provenance.exists():
             files.append(self.folder.provenance)
-        damaged = [f"{plain(path.name)} is left out: it is damaged or cannot be read" for path in files]
+        damaged = [f"{short(path.name)} is left out: it is damaged or cannot be read" for path in files]
         return [*damaged, *self._findings[1]]
 
     @property
     def fingerprint(self) -> str:
         """Of the training images; empty where it is not recorded."""
-        return plain(self._provenance.get("data_fingerprint", ""))
+        return short(self._provenance.get("data_fingerprint", ""))
 
     @property
     def launches(self) -> list[Mapping[str, Any]]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
-from sa_study.report.page.text import plain
+from sa_study.report.page.text import short
 from sa_study.report.page.view import PageStudy
-from sa_study.report.terminal.console import duration, interval, percent
+from sa_study.report.text import duration, interval, percent
 from sa_study.report.verdict import (
     epoch_noise,
     headline,
@@ -58,7 +58,7 @@ def give_verdict(study: PageStudy) -> Verdict:
     reasons = _counts(study)
     if winner is not None:
         reasons += [*_runners_up(study, winner), *_noise(study), *_seeds(study), _tested(study)]
-    return Verdict(headline(study), plain(judgement.text), judgement.tone, tuple(reasons))
+    return Verdict(headline(study), short(judgement.text), judgement.tone, tuple(reasons))
 
 
 def _counts(study: PageStudy) -> list[str]:
@@ -120,7 +120,7 @@ def _seeds(study: PageStudy) -> list[str]:
         return []
     seed = study.value(study.trials[0], "seed")
     return [
-        f"Every trial ran with one seed only (seed {plain(seed)}); what another would change was not "
+        f"Every trial ran with one seed only (seed {short(seed)}); what another would change was not "
         "measured."
     ]
 
@@ -138,7 +138,7 @@ def _tested(study: PageStudy) -> str:
     gain, reason = test_gain(study), why_no_test_gain(study)
     seen = "".join(f" {line}" for line in (_final(study), study.trust.seen_line) if line)
     if reason:
-        return f"No difference to the baseline on the test set is stated: {plain(reason)}.{seen}"
+        return f"No difference to the baseline on the test set is stated: {short(reason)}.{seen}"
     if gain is None:
         return (
             f"The test set was opened for the winner; evaluate --baseline adds the baseline’s figures.{seen}"
@@ -169,7 +169,7 @@ def test_rows(study: PageStudy) -> list[tuple[str, dict[str, str]]]:
         evaluation = study.evaluations.get(name)
         if evaluation is None:
             continue
-        label += f" ({plain(image_counts({name: evaluation}))})" if apart else ""
+        label += f" ({short(image_counts({name: evaluation}))})" if apart else ""
         rows.append((label, _rates(evaluation)))
         if again := evaluation.get("reranked"):
             rows.append((f"{label}, {names.RERANKED}", _rates(again)))
@@ -207,7 +207,7 @@ def wall_clock(study: PageStudy) -> float | None:
 def standing(study: PageStudy) -> str:
     """Whether the study runs, in a few words."""
     if study.driver:
-        return f"running ({plain(study.driver)})"
+        return f"running ({short(study.driver)})"
     if study.ended >= study.config.goal:
         return "finished"
     return "not running; resume goes on with it"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sa_study.report.page.render import render
-from sa_study.report.page.text import plain
+from sa_study.report.page.text import short
 from sa_study.report.page.view import PageStudy
 from sa_study.report.page.words import give_verdict
 from sa_study.utils.errors import StudyFolderError
@@ -57,4 +57,4 @@ def write_page(root: Path, out: Path | None) -> Written:
             f"{path}: cannot be written ({error.strerror}); give another file with --out"
         ) from None
     verdict = give_verdict(study)
-    return Written(path, path.stat().st_size, plain(f"{verdict.headline} {verdict.judgement}.", 1000))
+    return Written(path, path.stat().st_size, short(f"{verdict.headline} {verdict.judgement}.", 1000))

@@ -25,7 +25,7 @@ from sa_study.metrics.reranking import rerank_features
 from sa_study.report.pictures import activation, attention, curve, failures, histogram, lists
 from sa_study.report.pictures.maps import activation_maps, attention_maps, has_attention, prepare
 from sa_study.report.pictures.ranks import TOPK, Ranking, rank
-from sa_study.report.pictures.sheet import Sheet, plain
+from sa_study.report.pictures.sheet import Sheet
 from sa_study.report.pictures.subject import Known, Subject
 from sa_study.training.features import extract_features
 from sa_study.training.precision import memory_format, prepare_device
@@ -33,6 +33,7 @@ from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import name_in_errors, require_writable
 from sa_study.utils.progress import PhaseCallback
 from sa_study.utils.randomness import derived_seed
+from sa_study.utils.text import visible
 
 NAMES = (
     *(f"ranked_{group}.png" for group in lists.GROUPS),
@@ -105,7 +106,7 @@ def make_pictures(
         OSError: It cannot be written.
     """
     require_places(out)
-    subject = dataclasses.replace(subject, network=plain(subject.network))
+    subject = dataclasses.replace(subject, network=visible(subject.network))
     with _folder(out) as folder:
         left_out: list[str] = []
         drawn = []

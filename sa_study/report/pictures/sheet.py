@@ -252,11 +252,6 @@ def measure(text: str, size: float) -> float:
         return float(_ruler().get_text_width_height_descent(text, font, ismath=False)[0])
 
 
-def plain(text: str) -> str:
-    """Text from elsewhere without what is no character to be seen, such as a terminal's control sequences."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
 def style_axes(axes: Axes, x: str, y: str) -> None:
     """Gives axes the style of the pictures: quiet lines, small type, no frame on the right and above."""
     font: dict[str, Any] = {"fontfamily": _FONT, "fontsize": 7.0, "color": INK}

@@ -1,48 +1,81 @@
-"""Tables and progress for the terminal; plain text where it is none."""
+"""What a command prints on: a terminal, a plain stream, hardly anything, or one JSON document."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-from sa_study.data.check import DataReport
-from sa_study.metrics import names
-from sa_study.metrics.comparability import image_counts
-from sa_study.report.terminal.output import lively
-from sa_study.report.terminal.text import clean
-from sa_study.utils.files import format_bytes
+from sa_study.report.text import clock
 from sa_study.utils.progress import PhaseCallback
+from sa_study.utils.text import visible
 
-_SIZES = 5
-"""Sizes of images that are listed; of cut-out people there may be thousands."""
-
-
-def percent(rate: float | None) -> str:
-    """A fraction as the field prints it, in per cent with one decimal."""
-    return "–" if rate is None else f"{100 * rate:.1f}"
+_RAY_WORKER_DIED = "(raylet"
+"""How Ray's lines about a worker that died begin; the trial has a line of its own."""
 
 
-def duration(seconds: float) -> str:
-    """A duration in its two leading units."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+class Output:
+    """Where a command's words go.
+
+    Args:
+        quiet: Only the end is told.
+        as_json: Only one JSON document is printed, at the end.
+
+    Attributes:
+        console: For what happens on the way; says nothing where only the end is asked for.
+        end: For the end; says nothing where JSON is asked for.
+    """
+
+    def __init__(self, quiet: bool = False, as_json: bool = False):
+        self.as_json = as_json
+        self.console = make_console(silent=quiet or as_json)
+        self.end = make_console(silent=as_json)
+
+    def say(self, text: str) -> None:
+        """Tells something of the way, as it is."""
+        say(self.console, text)
+
+    def conclude(self, text: str, style: str = "") -> None:
+        """Tells something of the end, as it is."""
+        say(self.end, text, style)
+
+    def document(self, values: Mapping[str, Any]) -> None:
+        """Prints the JSON document, where it is asked for."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(values, indent=2, allow_nan=False, default=str) + "\n")
 
 
-def clock(seconds: float) -> str:
-    """A duration as minutes and seconds, with hours where there are any."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def make_console(silent: bool = False) -> Console:
+    """A console on the standard output; plain text where that is no terminal or `NO_COLOR` is set.
+
+    With `NO_COLOR` rich would leave out colours, but still write bold, and move the cursor about.
+    """
+    plain = bool(os.environ.get("NO_COLOR"))
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure:
+        reconfigure(errors="backslashreplace")  # a terminal that knows few characters is no reason to fail
+    return Console(file=sys.stdout, quiet=silent, force_terminal=False if plain else None)
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Prints a text in one line, however long: nothing in it is markup or obeyed by a terminal."""
+    console.print(
+        visible(text), style=style or None, highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
+
+
+def safe(text: object, style: str = "") -> Text:
+    """A text as it is: nothing in it is markup, or obeyed by a terminal."""
+    return Text(visible(text), style)
 
 
 def make_table(title: str) -> Table:
@@ -51,7 +84,7 @@ def make_table(title: str) -> Table:
     return Table(title=title, title_justify="left", caption_justify="left", **style)
 
 
-@contextmanager
+@contextlib.contextmanager
 def phases(console: Console) -> Iterator[PhaseCallback]:
     """A progress bar for each phase of a job, as it is reported; nothing where no bar can be drawn.
 
@@ -64,12 +97,12 @@ def phases(console: Console) -> Iterator[PhaseCallback]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}", markup=False),
     )
-    with Progress(*columns, console=console, transient=True, disable=not lively(console)) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not can_redraw(console)) as bars:
         tasks: dict[str, Any] = {}
 
         def report(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
-                tasks[phase] = bars.add_task(clean(phase), amount="", left="")
+                tasks[phase] = bars.add_task(visible(phase), amount="", left="")
             task, several = tasks[phase], total > 1
             left = bars.tasks[bars.task_ids.index(task)].time_remaining
             bars.update(
@@ -84,119 +117,64 @@ def phases(console: Console) -> Iterator[PhaseCallback]:
         yield report
 
 
-def epoch_line(figures: Mapping[str, float], epochs: int) -> str:
-    """One line for an epoch of a run in this process."""
-    parts = [f"epoch {figures[names.EPOCH]:.0f}/{epochs}", f"loss {figures[names.LOSS]:.3f}"]
-    parts.append(f"train accuracy {percent(figures[names.TRAIN_ACCURACY])} %")
-    if names.MAP in figures:
-        parts += [f"{names.heading(name)} {percent(figures[name])} %" for name in names.STUDY_METRICS]
-    parts.append(f"lr {figures[names.LR]:.2g}")
-    parts.append(f"{figures[names.IMAGES_PER_SECOND]:.0f} images/s")
-    return "  ".join(parts)
+def can_redraw(console: Console) -> bool:
+    """Whether a picture can be drawn again in its place."""
+    return console.is_terminal and not console.is_dumb_terminal and not console.quiet
 
 
-def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "") -> Table:
-    """Test figures, a row for each evaluation and each re-ranking.
+@contextlib.contextmanager
+def capture_stray_output(console: Console) -> Iterator[None]:
+    """Keeps what others print out of a picture, and out of a JSON document: it comes as lines above it.
 
-    Args:
-        evaluations: What `sa_study.training.evaluate.evaluate` returns, by label.
-        seen: What is to be said of looks at the test set.
+    Ray's lines about dead workers are left out.
     """
-    table = make_table("Test set (query against gallery), per cent")
-    table.add_column("")
-    for name in names.TEST_FIGURES:
-        table.add_column(names.heading(name), justify="right")
-    for label, evaluation in evaluations.items():
-        table.add_row(escape(clean(label)), *(_rate(evaluation, name) for name in names.TEST_FIGURES))
-        if again := evaluation["reranked"]:
-            row = (_rate(again, name) for name in names.TEST_FIGURES)
-            table.add_row(escape(clean(f"{label}, {names.RERANKED}")), *row)
-    seconds = sum(sum(evaluation["seconds"].values()) for evaluation in evaluations.values())
-    table.caption = (
-        f"{escape(clean(image_counts(evaluations)))}, {duration(seconds)}.\n"
-        f"{names.heading(names.MAP)}: mean of k/position, as scikit-learn does; "
-        f"{names.heading(names.MAP_TRAPEZOID)}: as the data set's own script does."
-    )
-    if any(evaluation.get("intervals") for evaluation in evaluations.values()):
-        table.caption += "\nBelow a figure its 95 % interval over identities; other seeds are not covered."
-    if seen:
-        table.caption += f"\n{seen}"
-    return table
+    console.file = console.file  # else it would write to what stands in for the standard output
+    stream: Any = _StrayOutput(console, sys.stderr)
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        try:
+            yield
+        finally:
+            stream.close_line()
 
 
-def _rate(evaluation: Mapping[str, Any], name: str) -> str:
-    """A figure, with its interval below it where it has one."""
-    found = (evaluation.get("intervals") or {}).get(name)
-    return percent(evaluation[name]) + (f"\n{interval(*found)}" if found else "")
+class _StrayOutput:
+    """A text stream that prints whole lines on a console; on another stream where that is silent."""
 
+    encoding = "utf-8"
 
-def interval(low: float, high: float) -> str:
-    """An interval of fractions, in per cent."""
-    return f"{percent(low)}–{percent(high)}"
+    def __init__(self, console: Console, beside: IO[str]):
+        self._console = console
+        self._beside = beside
+        self._text = ""
 
+    def write(self, text: str) -> int:
+        """Takes in a text; whole lines are printed."""
+        *lines, self._text = (self._text + text).split("\n")
+        for line in lines:
+            self._print(line)
+        return len(text)
 
-def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table:
-    """Mean and deviation of the test figures over several seeds."""
-    table = make_table(f"Test set, {seeds} seeds, per cent")
-    table.add_column("")
-    for column in ("mean", "std"):
-        table.add_column(column, justify="right")
-    for name, row in summary.items():
-        table.add_row(names.heading(name), percent(row["mean"]), percent(row["std"]))
-    return table
+    def flush(self) -> None:
+        """Nothing: a line is printed when it is whole."""
 
+    def isatty(self) -> bool:
+        """No: nobody is to draw here."""
+        return False
 
-def data_table(report: DataReport) -> Table:
-    """Counts of a data set by split."""
-    table = make_table(escape(clean(report.root)))
-    table.add_column("")
-    for column in ("images", "ids", "cameras", "distractors", "junk", "stray", "1-camera ids"):
-        table.add_column(column, justify="right")
-    rows = [*report.splits.items(), ("all", report.total)]
-    for name, split in rows:
-        counts = (
-            split.images,
-            split.ids,
-            split.cameras,
-            split.distractors,
-            split.junk,
-            split.stray,
-            split.single_camera_ids,
-        )
-        table.add_row(name, *(f"{count:,}" for count in counts), end_section=name == "gallery")
-    shown = [f"{height}×{width} ({count:,})" for (height, width), count in report.sizes.items()]
-    more = f" and {len(shown) - _SIZES} more" if len(shown) > _SIZES else ""
-    sizes = ", ".join(shown[:_SIZES]) + more
-    table.caption = (
-        f"unreadable images: {len(report.unreadable)}; ids in both train and test: {len(report.overlap)}; "
-        f"queries without a match: {len(report.queries_without_match)}\nheight×width: {sizes or '–'}"
-    )
-    return table
+    def fileno(self) -> int:
+        """The other stream's: a process that crashes writes there."""
+        return self._beside.fileno()
 
+    def close_line(self) -> None:
+        """Prints what is left."""
+        if self._text:
+            self._print(self._text)
+        self._text = ""
 
-def settings_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
-    """What `--set` takes."""
-    table = make_table("Settings for --set KEY=VALUE")
-    for column in ("key", "default", "allowed", "meaning"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def files_table(files: Mapping[str, int], differences: Mapping[str, float]) -> Table:
-    """Exported files with their sizes, and how far networks' features are from PyTorch's.
-
-    Args:
-        files: Bytes of each file.
-        differences: Largest absolute difference of a feature, by the file of a network.
-    """
-    table = make_table("Exported")
-    table.add_column("file", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    if differences:
-        table.add_column("largest difference to PyTorch", justify="right")
-    for name, size in files.items():
-        difference = [f"{differences[name]:.2g}"] if name in differences else []
-        table.add_row(name, format_bytes(size), *difference)
-    return table
+    def _print(self, line: str) -> None:
+        if _RAY_WORKER_DIED in line or not line.strip():
+            return
+        if self._console.quiet:
+            self._beside.write(f"{line}\n")
+        else:
+            say(self._console, line)

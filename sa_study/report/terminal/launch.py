@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sa_study.analysis.repeats.repeat_study import RepeatStudy
 from sa_study.report.json_document import study_document
+from sa_study.report.terminal.console import Output
 from sa_study.report.terminal.live_watch import LiveStudy
-from sa_study.report.terminal.output import Output
 from sa_study.report.terminal.study import (
     cost_line,
     front_table,
@@ -17,7 +17,7 @@ from sa_study.report.terminal.study import (
     summary_line,
     trials_table,
 )
-from sa_study.report.terminal.text import command
+from sa_study.report.text import command
 from sa_study.report.verdict import headline
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder

@@ -12,14 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from sa_study.metrics import names
-from sa_study.report.terminal.console import clock, duration, percent
+from sa_study.report.terminal.console import safe
 from sa_study.report.terminal.live_columns import Column, fitted
 from sa_study.report.terminal.live_snapshot import STYLES, Snapshot
-from sa_study.report.terminal.text import clean, number, safe, sparkline, suggested_text
+from sa_study.report.text import clock, duration, percent, setting_text, settings_text, sparkline
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE, same_validation
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial
+from sa_study.utils.text import visible
 
 _CURVE = 10
 _BAR = 10
@@ -88,7 +89,7 @@ class StudyView:
         rule = "" if config.space.scheduler.name == "none" else f" with {config.space.scheduler.name}"
         yield Text.assemble(
             ("study ", "dim"),
-            (clean(study.name), "bold"),
+            (visible(study.name), "bold"),
             (f"  maximising {metric}, {config.space.sampler}{rule}", "dim"),
         )
         share = min(1.0, study.ended / goal)
@@ -170,8 +171,8 @@ class StudyView:
         if not running:
             columns.append(Column("best", text(_best_epoch), 6))
             columns.append(Column("time", text(lambda row: clock(row.record.seconds)), 7))
-        settings = [Column(clean(name), text(_setting(name))) for name in config.space.search]
-        line = Column("settings", text(lambda row: _why(row) or suggested_text(row.params)), justify="left")
+        settings = [Column(visible(name), text(_setting(name))) for name in config.space.search]
+        line = Column("settings", text(lambda row: _why(row) or settings_text(row.params)), justify="left")
         note = Column("why", text(_why), justify="left") if any(map(_why, rows)) else None
         return fitted(len(rows), columns, settings, line, width, note)
 
@@ -260,8 +261,8 @@ def _figure_columns(rows: Sequence[TrialSummary], *, optional: bool) -> list[Col
 
 
 def _setting(name: str) -> Callable[[TrialSummary], str]:
-    return lambda row: number(row.params[name]) if name in row.params else _NONE
+    return lambda row: setting_text(row.params[name]) if name in row.params else _NONE
 
 
 def _why(row: TrialSummary) -> str:
-    return clean(row.record.failure)
+    return visible(row.record.failure)

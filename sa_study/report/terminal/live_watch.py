@@ -16,14 +16,14 @@ from rich.live import Live
 from rich.text import Text
 
 from sa_study.metrics import names
-from sa_study.report.terminal.console import duration, percent
+from sa_study.report.terminal.console import can_redraw, capture_stray_output, say
 from sa_study.report.terminal.live_snapshot import PAUSED, STYLES, Snapshot, paused
 from sa_study.report.terminal.live_view import StudyView
-from sa_study.report.terminal.output import lively, say, strays_caught
-from sa_study.report.terminal.text import clean, suggested_text
+from sa_study.report.text import duration, percent, settings_text
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialEvent
 from sa_study.study.trial_summary import TrialSummary
+from sa_study.utils.text import visible
 
 _FRAMES_A_SECOND = 2
 _STARTING = ("starting Ray", 0, 0)
@@ -52,12 +52,12 @@ class LiveStudy:
         self._begun = time.monotonic()
         self._lock = threading.Lock()
         self._open = ExitStack()
-        self._drawn = lively(console)
+        self._drawn = can_redraw(console)
         self._attentive = False
 
     def __enter__(self) -> LiveStudy:
         self._begun = time.monotonic()
-        self._open.enter_context(strays_caught(self._console))
+        self._open.enter_context(capture_stray_output(self._console))
         if self._drawn:
             self._open.enter_context(
                 Live(
@@ -128,7 +128,7 @@ class LiveStudy:
     def fail(self, text: str) -> None:
         """Takes the picture away and prints on the standard error why the launch cannot go on."""
         self._open.close()
-        sys.stderr.write(f"error: {clean(text)}\n")
+        sys.stderr.write(f"error: {visible(text)}\n")
         sys.stderr.flush()
 
     def snapshot(self) -> Snapshot:
@@ -165,7 +165,7 @@ class LiveStudy:
 
 def _started_line(row: TrialSummary) -> Text:
     how = f"goes on after epoch {row.record.epoch}" if row.record.epoch else "started"
-    return Text(f"{_name(row)}  {how}  {suggested_text(row.params)}")
+    return Text(f"{_name(row)}  {how}  {settings_text(row.params)}")
 
 
 def _epoch_line(row: TrialSummary) -> Text:
@@ -185,14 +185,14 @@ def _ended_line(row: TrialSummary, metric: str) -> Text:
     record = row.record
     if row.state == PAUSED:
         return Text(f"{_name(row)}  stopped at epoch {record.epoch}, to go on later")
-    told = clean(record.failure)
+    told = visible(record.failure)
     if row.state != "FAIL":
         told = (
             f"{names.heading(metric)} {percent(record.best[metric])} % "
             f"at epoch {record.best[names.EPOCH]:.0f} of {record.epoch} run, {duration(record.seconds)}"
         )
     state = (f"{row.state:<8}", STYLES[row.state])
-    return Text.assemble(f"{_name(row)}  ", state, f"  {told}  {suggested_text(row.params)}")
+    return Text.assemble(f"{_name(row)}  ", state, f"  {told}  {settings_text(row.params)}")
 
 
 def _name(row: TrialSummary) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from sa_study.report.terminal.console import duration, make_table
+from sa_study.report.terminal.console import make_table
+from sa_study.report.text import duration
 from sa_study.tuning.plan.plan import Plan
 from sa_study.utils.files import format_bytes
 

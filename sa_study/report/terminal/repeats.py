@@ -9,8 +9,8 @@ from typing import Any
 from rich.table import Table
 
 from sa_study.metrics import names
-from sa_study.report.terminal.console import make_table, percent
-from sa_study.report.terminal.text import number, safe, suggested_text
+from sa_study.report.terminal.console import make_table, safe
+from sa_study.report.text import percent, setting_text, settings_text
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def effect_rows(found: Mapping[str, Any]) -> Rows:
     """
     rows = [
         (
-            f"{effect['factor']}: {number(effect['from'])} → {number(effect['to'])}",
+            f"{effect['factor']}: {setting_text(effect['from'])} → {setting_text(effect['to'])}",
             *(_difference(effect["difference"], figure) for figure in names.STUDY_METRICS),
             _confidence(effect["difference"], found["metric"]),
         )
@@ -122,7 +122,7 @@ def cell_rows(found: Mapping[str, Any]) -> Rows:
     """Every cell of the grid."""
     rows = [
         (
-            suggested_text(cell["settings"]),
+            settings_text(cell["settings"]),
             f"{cell['runs'] - cell['failed']}/{cell['runs']}",
             *(_mean(cell["figures"], figure) for figure in names.STUDY_METRICS),
             " / ".join(_rate(cell["reranked"], figure) for figure in names.STUDY_METRICS),

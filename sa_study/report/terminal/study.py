@@ -6,10 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sa_study.metrics import names
-from sa_study.report.terminal.console import duration, interval, make_table, percent
+from sa_study.report.terminal.console import make_table
 from sa_study.report.terminal.live_snapshot import Snapshot
 from sa_study.report.terminal.live_view import StudyView
-from sa_study.report.terminal.text import number, suggested_text
+from sa_study.report.text import duration, interval, percent, setting_text, settings_text
 from sa_study.report.verdict import judge
 from sa_study.study.summary import StudySummary
 
@@ -29,8 +29,8 @@ def front_table(study: StudySummary) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("settings", overflow="fold")
     for trial in study.front:
-        figures = percent(trial.values[0]), number(trial.values[1])
-        table.add_row(str(trial.number), *figures, Text(suggested_text(trial.params)))
+        figures = percent(trial.values[0]), setting_text(trial.values[1])
+        table.add_row(str(trial.number), *figures, Text(settings_text(trial.params)))
     return table
 
 

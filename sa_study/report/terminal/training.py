@@ -14,9 +14,8 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
 from sa_study.metrics import names
 from sa_study.model.weights import pretrained_note
-from sa_study.report.terminal.console import epoch_line, phases
-from sa_study.report.terminal.output import Output
-from sa_study.report.terminal.text import command
+from sa_study.report.terminal.console import Output, phases
+from sa_study.report.text import command, percent
 from sa_study.settings.run import Settings
 from sa_study.study.lock import driver_lock
 from sa_study.study.own_images import is_own_test_set
@@ -85,6 +84,17 @@ def train_shown(
         go_on = command(*sys.argv[1:], *more)
         output.conclude(f"interrupted; {saved} saved in {folder.root}; go on with: {go_on}")
         raise
+
+
+def epoch_line(figures: Mapping[str, float], epochs: int) -> str:
+    """One line for an epoch of a run in this process."""
+    parts = [f"epoch {figures[names.EPOCH]:.0f}/{epochs}", f"loss {figures[names.LOSS]:.3f}"]
+    parts.append(f"train accuracy {percent(figures[names.TRAIN_ACCURACY])} %")
+    if names.MAP in figures:
+        parts += [f"{names.heading(name)} {percent(figures[name])} %" for name in names.STUDY_METRICS]
+    parts.append(f"lr {figures[names.LR]:.2g}")
+    parts.append(f"{figures[names.IMAGES_PER_SECOND]:.0f} images/s")
+    return "  ".join(parts)
 
 
 def evaluate_runs(

@@ -8,7 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from sa_study.export.text import csv_text, latex, markdown, visible
+from sa_study.export.text import csv_text, latex, markdown
+from sa_study.utils.text import visible
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -22,8 +22,7 @@ from sa_study.metrics.comparability import image_counts, why_not_comparable
 from sa_study.report.page.trust import read_trust
 from sa_study.report.page.words import give_verdict
 from sa_study.report.page.words import test_rows as rows_of_test_figures
-from sa_study.report.terminal.console import evaluation_table
-from sa_study.report.terminal.retrained import retrained_tables
+from sa_study.report.terminal.tables import evaluation_table, retrained_tables
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary

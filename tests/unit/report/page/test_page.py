@@ -31,7 +31,7 @@ from sa_study.report.page.commands import commands
 from sa_study.report.page.pictures import read_album
 from sa_study.report.page.render import render
 from sa_study.report.page.rungs import stops
-from sa_study.report.page.text import for_plot, for_script, plain
+from sa_study.report.page.text import for_plot, for_script, short
 from sa_study.report.page.view import PageStudy
 from sa_study.report.page.words import give_verdict
 from sa_study.report.verdict import test_gain
@@ -235,12 +235,12 @@ def test_labels_of_figures_are_escaped(tmp_path: Path) -> None:
     study = PageStudy.read(make_study(tmp_path / "s", 10, hostile="<b>x</b>&lt;"))
     text = figures.hover_text(study, study.trials[0])
     assert "&lt;b&gt;x&lt;/b&gt;&amp;lt;" in text and "<b>x" not in text
-    assert for_plot("a<br>\nb") == "a&lt;br&gt; b"
+    assert for_plot("a<br>\nb") == r"a&lt;br&gt;\nb"
 
 
 def test_text() -> None:
-    assert plain("a\x1b[2Jb\u202ec\udc80\x00") == "a\ufffd[2Jb\ufffdc\ufffd\ufffd"
-    assert plain("x" * 999, 10) == "xxxxxxxxx…"
+    assert short("a\x1b[2Jb\u202ec\udc80\x00") == r"a\x1b[2Jb\u202ec\udc80\x00"
+    assert short("x" * 999, 10) == "xxxxxxxxx…"
     nasty = {"</script><!--": "&\u2028"}
     assert "<" not in for_script(nasty) and json.loads(for_script(nasty)) == nasty
 

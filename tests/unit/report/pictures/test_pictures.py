@@ -33,10 +33,11 @@ from sa_study.report.pictures import (
     of_weights,
 )
 from sa_study.report.pictures.ranks import Entry, Ranking, rank
-from sa_study.report.pictures.sheet import FRAME, MATCH, WRONG, Box, Caption, Sheet, measure, plain, wrap
+from sa_study.report.pictures.sheet import FRAME, MATCH, WRONG, Box, Caption, Sheet, measure, wrap
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import DataError
+from sa_study.utils.text import visible
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -168,7 +169,7 @@ def test_text_is_wrapped_and_never_markup() -> None:
     lines = wrap(text, 600, 6.5)
     assert all(measure(line, 6.5) <= 600 for line in lines)
     assert " ".join(lines).startswith("a $x^2$ <b> long") and lines[-1].endswith("…")
-    assert plain("a\x1b[31mb\nc\u202e") == "a�[31mb�c�"
+    assert visible("a\x1b[31mb\nc\u202e") == r"a\x1b[31mb\nc\u202e"
     Sheet(10, Caption("t", "a $\\frac{ $ 人 \\", "$")).pixels()  # no parsing, no missing font
 
 

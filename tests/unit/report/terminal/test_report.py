@@ -11,9 +11,10 @@ from rich.console import Console
 
 from sa_study.cli.options import parse_duration
 from sa_study.metrics import names
-from sa_study.report.terminal.console import clock, duration, evaluation_table, percent
 from sa_study.report.terminal.live_watch import LiveStudy
 from sa_study.report.terminal.study import summary_line, trials_table
+from sa_study.report.terminal.tables import evaluation_table
+from sa_study.report.text import clock, duration, percent
 from sa_study.report.verdict import headline
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig

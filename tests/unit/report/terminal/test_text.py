@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sa_study.report.terminal.output import Output, say, strays_caught
-from sa_study.report.terminal.text import clean, command, number, quote, sparkline, suggested_text
+from sa_study.report.terminal.console import Output, capture_stray_output, say
+from sa_study.report.text import command, quote, setting_text, settings_text, sparkline
+from sa_study.utils.text import visible
 
 WORDS = ["plain", "two words", "it's", "$HOME `x`", "a\nb", "\x1b[31m", "back\\slash", "\\'\n", "ünï", ""]
 
@@ -21,7 +22,7 @@ WORDS = ["plain", "two words", "it's", "$HOME `x`", "a\nb", "\x1b[31m", "back\\s
 @pytest.mark.parametrize("word", WORDS)
 def test_a_shell_reads_the_word_that_was_quoted(word: str) -> None:
     quoted = quote(word)
-    assert clean(quoted) == quoted, "what is printed is safe"
+    assert visible(quoted) == quoted, "what is printed is safe"
     code = "import sys; sys.stdout.write(repr(sys.argv[1]))"
     line = f"{quote(sys.executable)} -c {quote(code)} {quoted}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
@@ -44,10 +45,10 @@ def test_a_command_is_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_controls_are_shown_and_not_obeyed() -> None:
-    assert clean("a\x1b[2Jb\nc\x9b\u202e\udcff") == "a\\x1b[2Jb\\nc\\x9b\\u202e\\udcff"
-    assert clean("Zürich 漢字 🙂") == "Zürich 漢字 🙂"
-    assert suggested_text({"lr": 0.123456, "a\n": "[b]\x07"}) == "lr=0.1235 a\\n=[b]\\x07"
-    assert number(True) == "True" and number(3) == "3"
+    assert visible("a\x1b[2Jb\nc\x9b\u202e\udcff") == "a\\x1b[2Jb\\nc\\x9b\\u202e\\udcff"
+    assert visible("Zürich 漢字 🙂") == "Zürich 漢字 🙂"
+    assert settings_text({"lr": 0.123456, "a\n": "[b]\x07"}) == "lr=0.1235 a\\n=[b]\\x07"
+    assert setting_text(True) == "true" and setting_text(3) == "3"
 
 
 def test_curves_in_one_line() -> None:
@@ -77,7 +78,7 @@ def test_quiet_says_the_end_alone(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_is_all_there_is_on_the_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(as_json=True)
-    with strays_caught(output.console):
+    with capture_stray_output(output.console):
         print("a library talks")
         print("(raylet) A worker died", file=sys.stderr)
         sys.stdout.write("no line end")
