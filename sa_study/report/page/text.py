@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import html
 import json
 import sys
@@ -10,8 +9,10 @@ from typing import Any
 
 from sa_study.utils.text import visible
 
-short = functools.partial(visible, max_length=400)
-"""Printable text, not too long for a table."""
+
+def short(value: object, max_length: int = 400) -> str:
+    """Printable text, not too long for a table."""
+    return visible(value, max_length)
 
 
 def for_plot(value: Any) -> str:

@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from sa_study.report.terminal.console import phases
+from sa_study.report.terminal.console import can_redraw, make_console, phases
 from sa_study.report.terminal.live_snapshot import Snapshot, paused
 from sa_study.report.terminal.live_view import StudyView
 from sa_study.report.terminal.live_watch import LiveStudy
@@ -272,16 +272,14 @@ def test_every_phase_of_an_evaluation_has_a_bar(width: int) -> None:
 def test_without_colour_or_on_a_dumb_terminal_there_are_lines(
     config: StudyConfig, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from sa_study.report.terminal import output
-
     file = Terminal()
     monkeypatch.setattr("sys.stdout", file)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert output.lively(output.make_console())
+    assert can_redraw(make_console())
     monkeypatch.setenv(name, "1" if name == "NO_COLOR" else "dumb")
-    console = output.make_console()
-    assert not output.lively(console)
+    console = make_console()
+    assert not can_redraw(console)
     with LiveStudy(console, config) as live:
         follow(live, config)
     assert "\x1b" not in file.getvalue() and "epoch 2/10" in file.getvalue()
