@@ -28,7 +28,7 @@ from ray import tune
 from rich.console import Console
 
 from sa_study.data.sample import make_sample_data
-from sa_study.data.store import any_of
+from sa_study.data.store import any_fold
 from sa_study.report.terminal.live_watch import LiveStudy
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.settings.space_file import load_space, override
@@ -121,7 +121,7 @@ def make_config(data_dir: Path, trials: int, seconds: float, slots: int) -> Stud
     config = StudyConfig(
         data_dir=data_dir, space=unstopped(space), trials=trials, max_concurrent=slots, gpus_per_trial=0
     )
-    data = any_of(load_data(config, None))
+    data = any_fold(load_data(config, None))
     resolved = resolve_settings(config, Slots(1, 0, slots)).space
     epoch = probe(resolved.settings(resolved.baseline), data, lambda done, total: None).epoch_seconds
     epochs = max(1, round(seconds / epoch))

@@ -13,8 +13,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sa_study.data.sample.cameras import Camera
-from sa_study.data.sample.optics import CAMERAS
+from sa_study.data.sample.cameras import CAMERAS, Camera
 from sa_study.data.sample.people import draw_people
 
 PEOPLE, SEED, GAP = 13, 1, 4

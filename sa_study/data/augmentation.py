@@ -1,4 +1,4 @@
-"""The random choices of training: who is mirrored, which boxes are erased and by what noise.
+"""Random augmentation: which images are mirrored, which boxes are erased and by what noise.
 
 All are drawn on the CPU and applied to whole batches, so that every device makes the same choices.
 """
@@ -15,7 +15,7 @@ ERASED_ASPECT = (0.3, 1 / 0.3)
 _ERASING_ATTEMPTS = 100
 
 _NOISE_WINDOWS = 2**20
-"""Places in an epoch's noise that an image's own can begin at."""
+"""Places in an epoch's strip of noise at which an image's noise can begin."""
 
 
 def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
@@ -64,15 +64,15 @@ def erasing_boxes(count: int, height: int, width: int, probability: float, rando
 
 
 class ErasingNoise:
-    """Standard normal noise for one epoch's boxes: a long strip of it, which every image enters at random.
+    """Standard normal noise for one epoch's boxes: a long strip, of which every image takes a random window.
 
-    Drawing it anew for each image would cost more than it gives, and other numbers on each kind of device.
+    Drawing it anew for each image would be slow, and give other numbers on each kind of device.
 
     Args:
         height: Height of the images in pixels.
         width: Width of the images in pixels.
         random: Source of the draws, on the CPU.
-        device: Where the images are.
+        device: Device of the images.
     """
 
     def __init__(self, height: int, width: int, random: torch.Generator, device: torch.device):

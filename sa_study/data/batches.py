@@ -42,7 +42,7 @@ def training_batches(
     Nothing in the loop waits for a GPU: the epoch's choices are sent there at its beginning.
 
     Args:
-        data: Which images and labels.
+        data: Indices and labels of the training images.
         images: The images of its store.
         epoch: Which epoch's random choices to make, from 0 or 1 as the caller counts.
         batch_size: Images in a batch.
@@ -74,20 +74,20 @@ def training_batches(
         random = generator(seed, "erasing-noise", epoch)
         noise = ErasingNoise(height, width, random, device)
         chosen += [boxes, noise.places(len(order), random)]
-    pieces = [to_device(values, device).split(batch_size) for values in chosen]
+    drawn = [to_device(values, device).split(batch_size) for values in chosen]
     return _batches(
-        images.batches(data.train[order], batch_size), pieces, Normaliser(height, width, device), noise
+        images.batches(data.train[order], batch_size), drawn, Normaliser(height, width, device), noise
     )
 
 
 def _batches(
     stored: Iterator[Tensor],
-    pieces: Sequence[Sequence[Tensor]],
+    drawn: Sequence[Sequence[Tensor]],
     normalise: Normaliser,
     noise: ErasingNoise | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Applies to each batch what was drawn for it: labels, who is mirrored, and what is erased."""
-    for pixels, labels, mirrored, *erasing in zip(stored, *pieces, strict=True):
+    """Applies to each batch what was drawn for it: labels, mirrored images and erased boxes."""
+    for pixels, labels, mirrored, *erasing in zip(stored, *drawn, strict=True):
         batch = normalise(mirror(pixels, mirrored))
         yield noise.erase(batch, *erasing) if noise else batch, labels
 
@@ -98,8 +98,8 @@ def evaluation_batches(
     """Yields the images of `index` in order, the last batch as small as it comes.
 
     Args:
-        images: Where they are taken from.
-        index: int64, which of them.
+        images: The stored images.
+        index: int64, which of them to take.
         batch_size: Images in a batch.
         height: Height of the images in pixels.
         width: Width of the images in pixels.
@@ -132,7 +132,7 @@ class Normaliser:
     Args:
         height: Height of the result in pixels.
         width: Width of the result in pixels.
-        device: Where the images are.
+        device: Device of the images.
     """
 
     def __init__(self, height: int, width: int, device: torch.device):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +12,14 @@ from sa_study.data.dataset import (
     Folder,
     ImageRecord,
     cameras_by_identity,
-    kind_of,
     overlap_message,
     queries_without_match,
     read_split,
+    recognise_kind,
     shared_identities,
 )
-from sa_study.data.explain import explain
-from sa_study.data.find import a_few, find_dataset
 from sa_study.data.images import for_each_image, read_image
-from sa_study.data.layouts import SPLITS, Layout, is_image_name
+from sa_study.data.layouts import SPLITS, Layout, a_few, find_dataset, is_image_name, joined
 from sa_study.settings.run import Settings
 from sa_study.utils.errors import DataError
 from sa_study.utils.progress import ProgressCallback
@@ -101,7 +99,7 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
     """
     root, layout = find_dataset(root)
     folders, errors = _read_folders(root, layout)
-    layout = kind_of(layout, folders)
+    layout = recognise_kind(layout, folders)
     train, query, gallery = (folders[split].records for split in SPLITS)
     images = train + query + gallery
     outcomes = for_each_image(_size_or_fault, images, None, progress)
@@ -115,7 +113,7 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
     return DataReport(
         root=root,
         layout=layout.name,
-        explanation=(*explain(root, layout, folders), *_memory(folders, len(sizes))),
+        explanation=(*_explain(root, layout, folders), *_memory(folders, len(sizes))),
         splits={split: _count([folder]) for split, folder in folders.items()},
         total=_count(list(folders.values())),
         sizes=dict(sizes.most_common()),
@@ -217,3 +215,58 @@ def _warnings(folders: dict[str, Folder], matchless: Sequence[Path], sizes: int)
     if sizes > 1:
         warnings.append(f"images come in {sizes} sizes; they are brought to one when decoded")
     return warnings
+
+
+def _explain(root: Path, layout: Layout, folders: Mapping[str, Folder]) -> tuple[str, ...]:
+    """What a data set was taken for, what each part was read from and what counts how; a line each.
+
+    Args:
+        root: The data set.
+        layout: What it was taken for.
+        folders: What was found, by split.
+    """
+    there = [name for name in layout.content if (root / name).exists()]
+    return (
+        f"taken for {layout.name}: it holds {joined(there)}; {_describe_names(layout, folders)}",
+        *(f"{split}: {_source(layout, split, folder)}" for split, folder in folders.items()),
+        f"ids: {_ids(layout)}",
+        *layout.notes,
+        f"published: {_compare_published(layout, folders)}",
+    )
+
+
+def _describe_names(layout: Layout, folders: Mapping[str, Folder]) -> str:
+    found = [record.path.name for folder in folders.values() for record in folder.records[:1]]
+    if layout.kinds:
+        return f"names begin with id and camera, as in {(found or [layout.example])[0]}"
+    return f"names are like {layout.example}"
+
+
+def _source(layout: Layout, split: str, folder: Folder) -> str:
+    part = layout.parts[split]
+    images = f"{len(folder.records):,} images"
+    if folder.used:
+        named = joined([f"{name} ({used:,})" for name, used in folder.used.items()])
+        return f"{images} of {part.folder}, listed in {named}"
+    return f"{images} of {part.folder}"
+
+
+def _ids(layout: Layout) -> str:
+    zero = "0 is a distractor (in the gallery, nobody's match)" if layout.distractors else "no distractors"
+    junk = "no junk" if layout.junk is None else f"{layout.junk} is junk and left out"
+    offsets = {part.folder: part.offset for part in layout.parts.values() if part.offset}
+    added = "".join(f"; {offset:,} is added to those of {folder}" for folder, offset in offsets.items())
+    return f"{zero}; {junk}{added}"
+
+
+def _compare_published(layout: Layout, folders: Mapping[str, Folder]) -> str:
+    counts = tuple(len(folder.records) for folder in folders.values())
+    for name, published in layout.published.items():
+        if counts == published:
+            return f"as many images as {name}"
+    known = [f"{name} has {_total(images)}" for name, images in layout.published.items()]
+    return f"{joined(known)} images, this {_total(counts)}: a part of it, or another data set"
+
+
+def _total(counts: Iterable[int]) -> str:
+    return " + ".join(f"{count:,}" for count in counts)

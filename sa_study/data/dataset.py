@@ -1,4 +1,4 @@
-"""Reads a data set in one of the known layouts: images whose names say who and which camera, in three splits.
+"""Reads a data set in one of the known layouts: three splits of images named by identity and camera.
 
 Only names are listed here; no image is opened.
 """
@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sa_study.data.find import a_few, find_dataset, names_in, require_folder
-from sa_study.data.layouts import MARKET, SPLITS, Layout
+from sa_study.data.layouts import MARKET, SPLITS, Layout, a_few, find_dataset, names_in, require_folder
 from sa_study.data.lists import Skipped, read_lists
 from sa_study.utils.errors import DataError
 
@@ -111,7 +110,7 @@ class ReidDataset:
         self.folders = {split: read_split(self.root, layout, split) for split in splits}
         for folder in self.folders.values():
             folder.require_images()
-        self.layout = kind_of(layout, self.folders)
+        self.layout = recognise_kind(layout, self.folders)
         self.train, self.query, self.gallery = (
             self.folders[split].records if split in self.folders else () for split in SPLITS
         )
@@ -135,7 +134,7 @@ def queries_without_match(query: Sequence[ImageRecord], gallery: Sequence[ImageR
 
 
 def cameras_by_identity(records: Iterable[ImageRecord]) -> dict[int, set[int]]:
-    """Returns who was seen by which cameras; distractors are nobody in particular and left out."""
+    """Returns the cameras that saw each identity; distractors are left out."""
     cameras: dict[int, set[int]] = defaultdict(set)
     for record in records:
         if record.pid != DISTRACTOR:
@@ -143,8 +142,8 @@ def cameras_by_identity(records: Iterable[ImageRecord]) -> dict[int, set[int]]:
     return cameras
 
 
-def kind_of(layout: Layout, folders: Mapping[str, Folder]) -> Layout:
-    """Which data set of the same folders it is, by the names of all images."""
+def recognise_kind(layout: Layout, folders: Mapping[str, Folder]) -> Layout:
+    """The layout itself, or the one of its kinds whose stricter naming all images follow."""
     names = [record.path.name for folder in folders.values() for record in folder.records]
     if not names or any(folder.junk for folder in folders.values()):
         return layout
@@ -183,18 +182,18 @@ def read_folder(path: Path, layout: Layout = MARKET, offset: int = 0) -> Folder:
     require_folder(path, layout)
     records, stray, junk = [], [], 0
     for name in names_in(path):
-        told = layout.parse(name)
-        if told is None:
+        parsed = layout.parse(name)
+        if parsed is None:
             stray.append(name)
-        elif told[0] == layout.junk:
+        elif parsed[0] == layout.junk:
             junk += 1
         else:
-            records.append(ImageRecord(path / name, told[0] + offset, told[1]))
+            records.append(ImageRecord(path / name, parsed[0] + offset, parsed[1]))
     return Folder(path, tuple(records), junk, tuple(stray), layout.example)
 
 
 def shared_identities(train: Iterable[ImageRecord], test: Iterable[ImageRecord]) -> tuple[int, ...]:
-    """Returns the sorted ids on both sides; distractors are nobody in particular and do not count."""
+    """Returns the sorted ids on both sides; distractors do not count."""
     return tuple(sorted({r.pid for r in train} & {r.pid for r in test} - {DISTRACTOR}))
 
 

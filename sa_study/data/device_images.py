@@ -1,4 +1,4 @@
-"""The store's bytes where they are computed with: on the GPU as a whole, or handed over batch by batch."""
+"""Stored images on the device that computes: all of them in a GPU's memory, or copied batch by batch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 RESIDENT_SHARE = 0.25
 """The share of a GPU's free memory that images may take; the networks of all its trials need the rest."""
 
-_UPLOAD = 4096
-"""Images a copy while they are brought to the GPU: their staging memory must not double the host's."""
+_UPLOAD_BATCH = 4096
+"""Images per copy to the GPU, so that the staging memory does not double the host's."""
 
 
 class DeviceImages:
@@ -24,19 +24,19 @@ class DeviceImages:
 
     Args:
         images: uint8, N×h×w×3; only read.
-        device: Where the batches are needed.
+        device: Device on which the batches are needed.
         resident: Whether the device holds all images; None decides by its free memory.
 
     Attributes:
-        device: Where the batches are.
-        resident: Whether all images are there.
+        device: Device of the batches.
+        resident: Whether the device holds all images.
     """
 
     def __init__(self, images: npt.NDArray[np.uint8], device: torch.device, resident: bool | None = None):
         self.device = device
         self._images = images
         self.resident = _fits(images.nbytes, device) if resident is None else resident
-        self._there = self._all() if self.resident else None
+        self._on_device = self._upload() if self.resident else None
 
     def __len__(self) -> int:
         return len(self._images)
@@ -46,26 +46,26 @@ class DeviceImages:
 
         Args:
             index: int64, which images.
-            size: Images a batch.
+            size: Images per batch.
 
         Yields:
             uint8, B×h×w×3, on the device.
         """
-        if self._there is None:
+        if self._on_device is None:
             for start in range(0, len(index), size):
-                yield self._gathered(index[start : start + size])
+                yield self._gather(index[start : start + size])
         elif len(index):
-            for some in to_device(torch.from_numpy(index), self.device).split(size):
-                yield self._there.index_select(0, some)
+            for batch in to_device(torch.from_numpy(index), self.device).split(size):
+                yield self._on_device.index_select(0, batch)
 
-    def _all(self) -> Tensor:
-        there = torch.empty(self._images.shape, dtype=torch.uint8, device=self.device)
-        for start in range(0, len(there), _UPLOAD):
-            some = np.arange(start, min(start + _UPLOAD, len(there)))
-            there[start : start + _UPLOAD] = self._gathered(some)
-        return there
+    def _upload(self) -> Tensor:
+        whole = torch.empty(self._images.shape, dtype=torch.uint8, device=self.device)
+        for start in range(0, len(whole), _UPLOAD_BATCH):
+            rows = np.arange(start, min(start + _UPLOAD_BATCH, len(whole)))
+            whole[start : start + _UPLOAD_BATCH] = self._gather(rows)
+        return whole
 
-    def _gathered(self, index: npt.NDArray[np.int64]) -> Tensor:
+    def _gather(self, index: npt.NDArray[np.int64]) -> Tensor:
         # PyTorch keeps page-locked memory from other use until the copy out of it is done.
         batch = torch.empty(
             (len(index), *self._images.shape[1:]), dtype=torch.uint8, pin_memory=self.device.type == "cuda"

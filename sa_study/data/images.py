@@ -16,20 +16,20 @@ from sa_study.utils.files import read_bytes
 from sa_study.utils.machine import usable_cpus
 from sa_study.utils.progress import ProgressCallback
 
-_MOST_THREADS = 4
-"""Of a small image's decoding about half holds Python's lock: more threads only wait for each other."""
+MAX_THREADS = 4
+"""Most decoding threads: about half of a small image's decoding holds Python's lock, so more only wait."""
 
 _CHUNK = 32
-"""Items that a thread takes at a time: a small image is decoded in the time that handing over takes."""
+"""Items per task of a thread: a small image is decoded as fast as a task is handed over."""
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
-"""What a file may be, whatever its name ends in. Of Pillow's other readers one runs Ghostscript."""
+"""Formats that are read, whatever a file's name ends in. One of Pillow's other readers runs Ghostscript."""
 
 MAX_IMAGE_BYTES = 64 * 2**20
-"""Of one image file."""
+"""Most bytes of an image file."""
 
-_MOST_PIXELS = 2**25
-"""Of one image, 100 MB decoded: four threads decode at a time. Crops of people have thousands of pixels."""
+MAX_PIXELS = 2**25
+"""Most pixels of an image: 100 MB decoded, in each of four threads. Crops of people have thousands."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,8 +49,8 @@ def read_image(path: Path) -> tuple[Image.Image, bytes]:
         content = read_bytes(path, MAX_IMAGE_BYTES)
         with Image.open(BytesIO(content), formats=_FORMATS) as image:
             pixels = image.width * image.height
-            if pixels > _MOST_PIXELS:
-                raise ValueError(f"{pixels} pixels, more than {_MOST_PIXELS}: a decompression bomb?")
+            if pixels > MAX_PIXELS:
+                raise ValueError(f"{pixels} pixels, more than {MAX_PIXELS}: a decompression bomb?")
             ImageOps.exif_transpose(image, in_place=True)
             image.load()  # `convert` would, but copies what is RGB already
             return _as_rgb(image), content
@@ -82,7 +82,7 @@ def for_each_image(
     Args:
         function: What to do with one item; the first error in the order of the items is raised.
         items: Its arguments.
-        threads: Number of threads; None for one a usable CPU, up to four.
+        threads: Number of threads; None for one per usable CPU, up to four.
         progress: Told of each item, in order, once its chunk is done.
 
     Returns:
@@ -93,11 +93,11 @@ def for_each_image(
     def work(start: int) -> list[R]:
         return [function(item) for item in items[start : start + _CHUNK]]
 
-    threads = threads or min(usable_cpus(), _MOST_THREADS)
+    threads = threads or min(usable_cpus(), MAX_THREADS)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for some in pool.map(work, range(0, len(items), _CHUNK)):
-            for result in some:
+        for chunk in pool.map(work, range(0, len(items), _CHUNK)):
+            for result in chunk:
                 results.append(result)
                 if progress is not None:
                     progress(len(results), len(items))

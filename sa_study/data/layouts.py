@@ -1,11 +1,19 @@
-"""How data sets are laid out by those who distribute them, declared, and which of these a folder is."""
+"""The layouts of data sets as distributed, and the search for a data set in one of them.
+
+A new layout is an entry of `LAYOUTS`.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from sa_study.utils.errors import DataError
+from sa_study.utils.files import expand_home
 
 SPLITS = ("train", "query", "gallery")
 TEST_SPLITS = ("query", "gallery")
@@ -145,12 +153,9 @@ LAYOUTS = (
     _msmt17("MSMT17_V2", "mask_train_v2", "mask_test_v2"),
 )
 
-KNOWN = (
-    "the folder that holds bounding_box_train, query and bounding_box_test (Market-1501, DukeMTMC-reID, "
-    "CUHK03-NP) or train, test and list_train.txt, list_val.txt, list_query.txt and list_gallery.txt "
-    "(MSMT17_V1; in MSMT17_V2 mask_train_v2 and mask_test_v2), or its parent"
-)
-"""What to look for, in words."""
+_RAW_CUHK03 = "cuhk-03.mat"
+MAX_LISTED = 100
+"""Most folders that are looked into for a hint, and names in each: any folder may be named by mistake."""
 
 
 def layouts_of(path: Path) -> list[Layout]:
@@ -159,3 +164,106 @@ def layouts_of(path: Path) -> list[Layout]:
         return [layout for layout in LAYOUTS if layout.fits(path)]
     except OSError:  # A neighbour such as lost+found, which is none of our business.
         return []
+
+
+def joined(words: Sequence[str]) -> str:
+    """Words as they are listed in a sentence."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _expected() -> str:
+    """What to look for, in words."""
+    expected = []
+    for layout in LAYOUTS:
+        kinds = [*layout.published, *(kind.name for kind in layout.kinds)] if layout.kinds else [layout.name]
+        expected.append(f"{joined(layout.content)} ({', '.join(kinds)})")
+    return f"the folder that holds {' or '.join(expected)}, or its parent"
+
+
+def find_dataset(root: Path | str) -> tuple[Path, Layout]:
+    """Returns the absolute path and the layout of the data set at `root` or one level below it.
+
+    Raises:
+        DataError: There is none, several lie below `root`, or one fits several layouts.
+        ConfigError: `root` begins with `~`, and that home folder is not known.
+    """
+    root = expand_home(root).absolute()
+    if root.name.lower() == _RAW_CUHK03:
+        raise _raw_cuhk03(root)
+    names = names_in(root)
+    if layouts := layouts_of(root):
+        return root, _only(root, layouts)
+    matches = {name: layouts for name in names if (layouts := layouts_of(root / name))}
+    if len(matches) == 1:
+        ((name, layouts),) = matches.items()
+        return root / name, _only(root / name, layouts)
+    if matches:
+        raise DataError(f"{root}: holds several data sets ({a_few(matches)}); {_choice(root, set(matches))}")
+    for folder in (root, *(root / name for name in names)):
+        if (folder / _RAW_CUHK03).is_file():
+            raise _raw_cuhk03(folder / _RAW_CUHK03)
+    if layouts_of(root.parent):
+        raise DataError(f"{root}: is a folder of a data set, not all of it; name {root.parent}")
+    if deeper := _two_levels_below(root, names):
+        raise DataError(
+            f"{root}: holds data sets two levels below it only ({a_few(deeper)}); name one of them"
+        )
+    raise DataError(f"{root}: no data set; found {a_few(names)}; expected {_expected()}")
+
+
+def require_folder(path: Path, layout: Layout) -> None:
+    """Raises DataError if there is no such folder of a data set; names what there is instead."""
+    if not path.is_dir():
+        found, wanted = a_few(names_in(path.parent)), ", ".join(layout.content)
+        raise DataError(
+            f"{path.parent}: no folder {path.name}; found {found}; {layout.name} is made up of {wanted}"
+        )
+
+
+def names_in(folder: Path) -> list[str]:
+    """The sorted names of what a folder holds.
+
+    Raises:
+        DataError: It is missing, is not one, or may not be read.
+    """
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}; expected {_expected()}") from error
+
+
+def a_few(names: Iterable[str], limit: int = 3) -> str:
+    """Returns the first names and how many more there are, for messages."""
+    names = list(names)
+    shown = ", ".join(names[:limit]) or "nothing"
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def _only(root: Path, layouts: Sequence[Layout]) -> Layout:
+    if len(layouts) == 1:
+        return layouts[0]
+    found = ", ".join(f"{layout.name}: {layout.parts['train'].folder}" for layout in layouts)
+    raise DataError(f"{root}: fits several layouts ({found}); move the folders of all but one elsewhere")
+
+
+def _choice(root: Path, names: set[str]) -> str:
+    if names == {"labeled", "detected"}:
+        return f"name one of them: {root / 'labeled'} (boxes by hand) or {root / 'detected'} (by a detector)"
+    return "name one of them"
+
+
+def _two_levels_below(root: Path, names: Sequence[str]) -> list[str]:
+    """Data sets two levels below a folder."""
+    found = []
+    for name in names[:MAX_LISTED]:
+        with contextlib.suppress(OSError):
+            below = itertools.islice((root / name).iterdir(), MAX_LISTED)
+            found += [str(path.relative_to(root)) for path in below if layouts_of(path)]
+    return sorted(found)
+
+
+def _raw_cuhk03(path: Path) -> DataError:
+    return DataError(
+        f"{path}: is CUHK03's raw MATLAB file, which is not read; get CUHK03-NP, the new protocol's images "
+        "as PNG files (github.com/zhunzhong07/person-re-ranking), and name its folder labeled or detected"
+    )

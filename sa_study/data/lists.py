@@ -1,4 +1,4 @@
-"""Files that list a data set's images. They come from outside: a line is used, or skipped and counted."""
+"""Reads files that list a data set's images. They are not trusted: a line is used, or skipped and counted."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 from sa_study.data.layouts import Layout, Part
 from sa_study.utils.errors import DataError
 
-_MOST_BYTES = 64 * 2**20
-"""MSMT17's longest list has 4 MB."""
+MAX_FILE_BYTES = 64 * 2**20
+"""Most bytes of a list file; MSMT17's longest has 4 MB."""
 
 _ID = re.compile(r"[0-9]{1,6}")
-_SHOWN = 60
+MAX_SHOWN = 60
+"""Most characters of a line that a message quotes."""
 
 OUTSIDE = "path leads out of the folder"
 MALFORMED = "not a path and an id"
@@ -69,20 +70,20 @@ def read_lists(root: Path, part: Part, layout: Layout) -> Listing:
     Raises:
         DataError: A list file is missing, too large or no text.
     """
-    listing, shelf = Listing(), _Shelf(root / part.folder)
+    listing, index = Listing(), _FileIndex(root / part.folder)
     listed = set[str]()
     for name in part.lists:
         listing.used[name] = 0
         for number, line in _lines(root / name):
             found = _image(line, layout)
             if not isinstance(found, str):
-                found = TWICE if found[0] in listed else OUTSIDE if shelf.leads_out(found[0]) else found
+                found = TWICE if found[0] in listed else OUTSIDE if index.leads_out(found[0]) else found
             if isinstance(found, str):
                 listing.skip(found, f"{name}:{number}: {_shown(line)}")
                 continue
             path, pid, camera = found
             listed.add(path)
-            if shelf.holds(path):
+            if index.holds(path):
                 listing.used[name] += 1
                 listing.images.append((path, pid + part.offset, camera))
             else:
@@ -99,9 +100,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 f"{path.parent}: no file {path.name}; restore it, or put an empty one there to do without"
             )
         with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise DataError(f"{path}: has more than {_MOST_BYTES // 2**20} MB; is this a list of images?")
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise DataError(f"{path}: has more than {MAX_FILE_BYTES // 2**20} MB; is this a list of images?")
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; it lists the data set's images") from error
@@ -120,16 +121,16 @@ def _image(line: str, layout: Layout) -> tuple[str, int, int] | str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts:
         return OUTSIDE
-    told = layout.parse(parts[-1]) if parts and path.isprintable() else None
-    if told is None:
+    parsed = layout.parse(parts[-1]) if parts and path.isprintable() else None
+    if parsed is None:
         return MISNAMED
-    if told[0] != int(label[0]):
+    if parsed[0] != int(label[0]):
         return OTHER_ID
-    return "/".join(parts), *told
+    return "/".join(parts), *parsed
 
 
-class _Shelf:
-    """The files below a folder, each of whose folders is listed once: a data set has a hundred thousand."""
+class _FileIndex:
+    """The files below a folder; each folder is listed once, as a data set has a hundred thousand files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -178,7 +179,7 @@ def _shown(line: str) -> str:
 
 
 def _clipped(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _may_be_file(entry: os.DirEntry[str]) -> bool:

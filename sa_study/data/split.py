@@ -1,4 +1,4 @@
-"""Which training identities are held out to score trials: the test set plays no part in a study."""
+"""The validation split: training identities held out to score trials, so that no study sees the test set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sa_study.data.dataset import ImageRecord
 from sa_study.utils.errors import DataError
 from sa_study.utils.randomness import derived_seed
 
-MAX_SHARE = 0.2
+MAX_HELD_OUT_SHARE = 0.2
 """Largest share of the training identities that is held out, so that small sets keep enough to train on."""
 
 
@@ -33,8 +33,8 @@ def validation_split(
     """Holds out identities and makes a cross-camera query and gallery of them.
 
     Of each held-out identity and camera one image, drawn at random, is a query; the others are gallery. Only
-    identities seen by two or more cameras are held out, at most `MAX_SHARE` of all identities. The seed
-    orders them; each fold takes the next so many, so that no identity is held out by two folds.
+    identities seen by two or more cameras are held out, at most `MAX_HELD_OUT_SHARE` of all. The seed orders
+    them; each fold takes the next so many, so that no identity is held out by two folds.
 
     Args:
         records: Training images in any order; the split depends on their file names only.
@@ -59,7 +59,7 @@ def validation_split(
         chosen = int(rng.integers(len(indices)))
         query.append(indices[chosen])
         gallery += indices[:chosen] + indices[chosen + 1 :]
-    # Whoever has a gallery image has queries from two or more cameras, one of them not that image's.
+    # An identity with a gallery image has queries from two or more cameras, so one of another camera.
     if not gallery:
         raise DataError(
             "validation: no query has a match from another camera; training identities need images from two "
@@ -93,11 +93,11 @@ def _by_identity_and_camera(
 def _draw_identities(
     images: dict[int, dict[int, list[int]]], identities: int, fold: int, rng: np.random.Generator
 ) -> tuple[int, ...]:
-    count = min(identities, int(MAX_SHARE * len(images)))
+    count = min(identities, int(MAX_HELD_OUT_SHARE * len(images)))
     if count < 1:
         raise DataError(
             f"{len(images)} training identities are too few to hold any out for validation; "
-            f"at least {math.ceil(1 / MAX_SHARE)} are needed"
+            f"at least {math.ceil(1 / MAX_HELD_OUT_SHARE)} are needed"
         )
     candidates = sorted(pid for pid, cameras in images.items() if len(cameras) > 1)
     if fold and (fold + 1) * count > len(candidates):

@@ -1,4 +1,4 @@
-"""All images of a run in one uint8 array: decoded once, shared by every trial, never written to."""
+"""All images of a run in one uint8 array: decoded once, shared by all trials, read-only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ImageStore:
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What a trial needs: images to train on and held-out ones to score it, all indices into one store.
+    """The data of a run: images to train on and held-out ones to validate with, as indices into a store.
 
     Attributes:
         store: The images of the training folder.
@@ -58,8 +58,8 @@ class TrainingData:
     num_classes: int
 
 
-Folds = Mapping[int, TrainingData]
-"""By fold, what is trained on and validated with; all index one store."""
+DataByFold = Mapping[int, TrainingData]
+"""Training and validation data by fold; all index one store."""
 
 
 class _SizesDifferError(DataError):
@@ -78,7 +78,7 @@ def decode(
         records: The images, at least one.
         size: Height and width in pixels that images which differ in size are brought to (Pillow's bilinear);
             otherwise they keep the one they have.
-        threads: Number of decoding threads; None for one a usable CPU, up to four.
+        threads: Number of decoding threads; None for one per usable CPU, up to four.
         progress: Told the number of images done and in all; starts anew once sizes are found to differ.
 
     Raises:
@@ -129,7 +129,7 @@ def training_folds(
     folds: Sequence[int],
     max_identities: int | None = None,
     progress: ProgressCallback | None = None,
-) -> Folds:
+) -> DataByFold:
     """As `training_data`, for several folds: their images are decoded once, and are one array."""
     dataset.require_disjoint()
     records = limit_identities(dataset.train, max_identities, split_seed)
@@ -138,8 +138,8 @@ def training_folds(
     return {fold: _indexed(store, split) for fold, split in splits.items()}
 
 
-def any_of(folds: Folds) -> TrainingData:
-    """One of the folds, for what all of them have in common."""
+def any_fold(folds: DataByFold) -> TrainingData:
+    """The data of one fold, for what all folds have in common."""
     return next(iter(folds.values()))
 
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sa_study.data.batches import Normaliser, resize
-from sa_study.data.sample.cameras import Camera
-from sa_study.data.sample.optics import CAMERAS
+from sa_study.data.sample.cameras import CAMERAS, Camera
 from sa_study.data.sample.people import draw_people
 from sa_study.export.network import INPUT, OUTPUT, example, quiet
 from sa_study.utils.errors import RunFailed

@@ -11,8 +11,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.find import find_dataset
-from sa_study.data.layouts import SPLITS
+from sa_study.data.layouts import SPLITS, find_dataset
 from sa_study.metrics import names
 from sa_study.settings.fields import is_file_name
 from sa_study.settings.space import SearchSpace

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import Folds, TrainingData, training_folds
+from sa_study.data.store import DataByFold, TrainingData, training_folds
 from sa_study.provenance import append_launch
 from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml, write_yaml
@@ -76,7 +76,7 @@ def load_training_data(
 
 def load_folds(
     dataset: ReidDataset, settings: Settings, folds: Sequence[int], progress: ProgressCallback | None = None
-) -> Folds:
+) -> DataByFold:
     """Decodes what the settings train and validate on, for several folds in the place of their own.
 
     Raises:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from sa_study.analysis.repeats.runs import Run, ended_runs
 from sa_study.data.device_images import DeviceImages
-from sa_study.data.store import Folds, TrainingData, any_of
+from sa_study.data.store import DataByFold, TrainingData, any_fold
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
@@ -59,7 +59,7 @@ def scored_runs(
     """
     config = StudyConfig.read(folder.config)
     runs = list(ended_runs(trials, config.space.settings(config.space.baseline).fold))
-    images: Folds | None = None  # decoded once a run is to be scored
+    images: DataByFold | None = None  # decoded once a run is to be scored
     found = []
     for done, (trial, run) in enumerate(runs):
         report(done, len(runs))
@@ -78,10 +78,10 @@ def scored_runs(
     return found
 
 
-def _load_images(folder: StudyFolder, config: StudyConfig) -> Folds:
+def _load_images(folder: StudyFolder, config: StudyConfig) -> DataByFold:
     """The images that the runs were trained on and validated with, by fold."""
     data = load_data(config, None)
-    if any_of(data).store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
+    if any_fold(data).store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
         raise DataError(
             f"{config.data_dir}: its images are not those that {folder.root} was begun with, so scores on "
             "them cannot be compared with its figures; put the same images there"

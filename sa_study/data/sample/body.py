@@ -1,4 +1,4 @@
-"""The body of a sample person: a small skeleton that is turned, projected and listed as flat parts.
+"""Draws a sample person from any side: a small skeleton, turned, projected and painted as flat parts.
 
 Person coordinates: x to the person's left, y down from the crown (0) to the soles (1), z forwards, all in
 units of body height. The projection is orthographic.
@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
-from sa_study.data.sample.fabric import weave
-from sa_study.data.sample.people import HEMS, Colour, Person
+from sa_study.data.sample.people import HEMS, Colour, Person, shaded, weave
 
 WIDTH, HEIGHT = 64, 128
 SUPERSAMPLING = 3
@@ -85,14 +84,11 @@ class Body:
         along = math.atan2(by - ay, bx - ax)
         angles = np.linspace(math.pi / 2, 1.5 * math.pi, 7) + along
         outline = [
-            (ax + math.cos(a) * radii[0] * self.unit, ay + math.sin(a) * radii[0] * self.unit) for a in angles
+            (x + math.cos(a) * radius * self.unit, y + math.sin(a) * radius * self.unit)
+            for x, y, radius, turned in ((ax, ay, radii[0], angles), (bx, by, radii[1], angles + math.pi))
+            for a in turned
         ]
-        angles = angles + math.pi
-        outline += [
-            (bx + math.cos(a) * radii[1] * self.unit, by + math.sin(a) * radii[1] * self.unit) for a in angles
-        ]
-        depth = sum(self._depth(x, z) for x, _, z in joints) / 2
-        return Part(depth, lift, outline, fabric)
+        return Part(sum(self._depth(x, z) for x, _, z in joints) / 2, lift, outline, fabric)
 
     def _oval(
         self, centre: tuple[float, float, float], radii: Point, fabric: Fabric, lift: float = 0.0
@@ -133,16 +129,11 @@ class Body:
     def _trunk(self) -> list[Part]:
         build = self.person.build
         hips = (0.49, 0.086 * build, 0.068 * build)
-        parts = [
-            self._tube(
-                [(0.44, *hips[1:]), hips, (0.56, 0.080 * build, 0.06 * build)], self.person.bottom, 0.011
-            )
-        ]
+        seat = [(0.44, *hips[1:]), hips, (0.56, 0.080 * build, 0.06 * build)]
+        parts = [self._tube(seat, self.person.bottom, 0.011)]
         if self.person.legwear == "skirt":
-            flare = (0.70, 0.125 * build, 0.12 * build)
-            parts.append(
-                self._tube([(0.44, 0.08 * build, 0.06 * build), hips, flare], self.person.bottom, 0.012)
-            )
+            skirt = [(0.44, 0.08 * build, 0.06 * build), hips, (0.70, 0.125 * build, 0.12 * build)]
+            parts.append(self._tube(skirt, self.person.bottom, 0.012))
         hem = HEMS[self.person.cut]
         wide = 0.092 + 0.14 * (hem - 0.5)
         rings = [
@@ -193,15 +184,13 @@ class Body:
             parts.append(self._cap_of(person.hair, 1.1, 0.076, 0.036))
         behind = 0.032 - 0.06 * (self.cos > 0.15)
         if person.haircut == "long":
-            parts.append(
-                self._limb(((0, 0.06, -0.016), (0, 0.185, -0.03)), (0.058, 0.068), person.hair, behind)
-            )
+            down = ((0, 0.06, -0.016), (0, 0.185, -0.03))
+            parts.append(self._limb(down, (0.058, 0.068), person.hair, behind))
         elif person.haircut == "bun":
             parts.append(self._oval((0, 0.022, -0.048), (0.03, 0.028), person.hair, behind))
         elif person.haircut == "ponytail":
-            parts.append(
-                self._limb(((0, 0.05, -0.056), (0, 0.19, -0.088)), (0.022, 0.012), person.hair, behind + 0.02)
-            )
+            tail = ((0, 0.05, -0.056), (0, 0.19, -0.088))
+            parts.append(self._limb(tail, (0.022, 0.012), person.hair, behind + 0.02))
         return parts + self._headwear()
 
     def _cap_of(self, colour: Colour, scale: float, low: float, lift: float) -> Part:
@@ -223,9 +212,8 @@ class Body:
         low = 0.052 if person.headwear == "beanie" else 0.046
         parts = [self._cap_of(person.hat, 1.22, low, 0.04)]
         if person.headwear == "cap":
-            parts.append(
-                self._oval((0, 0.046, 0.055), (0.042 + 0.012 * abs(self.sin), 0.011), person.hat, 0.042)
-            )
+            peak = (0.042 + 0.012 * abs(self.sin), 0.011)
+            parts.append(self._oval((0, 0.046, 0.055), peak, person.hat, 0.042))
         elif person.headwear == "sunhat":
             parts.append(self._oval((0, 0.044, 0), (0.105, 0.017), person.hat, 0.042))
         else:
@@ -268,3 +256,41 @@ class Body:
         outline += [(right - soft, low), (left + soft, low), (left, low - soft), (left, top + 2 * soft)]
         depth = self._depth((first[0] + last[0]) / 2, (front + back) / 2)
         return Part(depth, lift, outline, fabric)
+
+
+def draw_figure(person: Person, pose: Pose) -> Image.Image:
+    """Draws a person.
+
+    Args:
+        person: Who.
+        pose: From where, at which moment, and where in the picture.
+
+    Returns:
+        An RGBA image of 64×128 pixels, transparent around the figure.
+    """
+    body = Body(person, pose)
+    canvas = Image.new("RGBA", CANVAS)
+    pen = ImageDraw.Draw(canvas)
+    for part in sorted(body.parts(), key=lambda part: part.depth + part.lift):
+        if isinstance(part.fabric, Image.Image):
+            mask = Image.new("L", canvas.size)
+            ImageDraw.Draw(mask).polygon(part.outline, fill=255)
+            canvas.paste(part.fabric, mask=mask)
+            pen.polygon(part.outline, outline=shaded(person.top, 0.55))
+        else:
+            lit = min(1.06, max(0.80, 1.0 + 1.2 * part.depth))
+            pen.polygon(part.outline, fill=shaded(part.fabric, lit), outline=shaded(part.fabric, 0.72 * lit))
+    # Premultiplied, so that the transparent surroundings lend the silhouette no dark rim.
+    small = canvas.convert("RGBa").reduce(SUPERSAMPLING).convert("RGBA")
+    return _rounded(small, pose.light)
+
+
+def _rounded(figure: Image.Image, light: float) -> Image.Image:
+    """Shades a flat figure as if it were round and lit from one side."""
+    soft = np.asarray(figure.getchannel("A").filter(ImageFilter.GaussianBlur(2.2)), np.float32) / 255
+    slope = np.zeros_like(soft)
+    slope[:, 2:-2] = soft[:, 4:] - soft[:, :-4]
+    shade = 0.70 + 0.34 * soft - 0.42 * light * slope
+    pixels = np.asarray(figure).astype(np.float32)
+    pixels[..., :3] *= shade[..., None]
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8), "RGBA")

@@ -1,19 +1,90 @@
-"""What each of the six cameras does to a person: place, light, colour, sharpness, side of view, obstacles."""
+"""The six cameras: place, light, colour, sharpness, side of view and obstacles of each."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from sa_study.data.sample.body import HEIGHT, WIDTH, Pose
-from sa_study.data.sample.figure import draw_figure
-from sa_study.data.sample.occluders import draw_occluder
-from sa_study.data.sample.optics import Optics
+from sa_study.data.sample.body import HEIGHT, WIDTH, Pose, draw_figure
 from sa_study.data.sample.people import Person
-from sa_study.data.sample.scenes import PANORAMA, paint_panorama
+from sa_study.data.sample.scenes import PANORAMA, draw_occluder, paint_panorama
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optics:
+    """The constant traits of one camera.
+
+    Attributes:
+        scene: Background, a key of `scenes.SCENES`.
+        path: Yaw in degrees in which people pass it; half of them walk the other way.
+        spread: Standard deviation of the yaw in degrees.
+        hue: Turn of all colours around the grey axis in degrees, which no white balance undoes.
+        gains: Factors of red, green and blue: the colour cast.
+        exposure: Factor of all colours.
+        contrast: Stretch around mid grey.
+        saturation: 0 is grey, 1 leaves colours as they are.
+        blur: Standard deviation of the blur in pixels.
+        noise: Standard deviation of the sensor noise in grey levels.
+        light: Where the light comes from, from -1 (left) to 1 (right).
+        horizon: How far the background is shifted up, in pixels.
+        occluder: What may stand in the way, a key of `scenes.OCCLUDERS`.
+        occlusion: Probability that it does.
+        jitter: Standard deviation of the box's shift and scale as a share of its size.
+        quality: JPEG quality.
+    """
+
+    scene: str
+    path: float
+    spread: float
+    hue: float
+    gains: tuple[float, float, float]
+    exposure: float
+    contrast: float
+    saturation: float
+    blur: float
+    noise: float
+    light: float
+    horizon: int
+    occluder: str
+    occlusion: float
+    jitter: float
+    quality: int
+
+
+_TRAITS: dict[str, tuple[Any, ...]] = {
+    "scene": ("plaza", "shop", "lawn", "car park", "underpass", "bicycle stand"),
+    "path": (10, 85, 170, 40, 5, 130),
+    "spread": (18, 14, 22, 25, 15, 25),
+    "hue": (0, -30, 30, -15, 18, 9),
+    "gains": (
+        (1.06, 1.01, 0.91),
+        (1.13, 0.99, 0.78),
+        (0.94, 1.07, 0.9),
+        (0.95, 1.0, 1.12),
+        (0.9, 1.04, 0.95),
+        (0.91, 0.98, 1.08),
+    ),
+    "exposure": (1.05, 0.98, 1.0, 1.13, 0.75, 0.91),
+    "contrast": (1.03, 1.0, 0.95, 0.92, 0.94, 1.06),
+    "saturation": (1.0, 0.97, 0.91, 0.85, 0.82, 0.88),
+    "blur": (0.4, 0.6, 0.5, 0.5, 0.9, 1.1),
+    "noise": (4, 6, 5, 5, 9, 6),
+    "light": (0.9, -0.3, -0.8, 0.5, 0.0, 0.7),
+    "horizon": (10, 24, 12, 8, 26, 14),
+    "occluder": ("post", "crate", "bush", "bonnet", "post", "railing"),
+    "occlusion": (0.06, 0.08, 0.12, 0.1, 0.06, 0.12),
+    "jitter": (0.021, 0.024, 0.027, 0.024, 0.03, 0.03),
+    "quality": (92, 88, 88, 88, 80, 78),
+}
+CAMERAS = tuple(
+    Optics(**dict(zip(_TRAITS, values, strict=True))) for values in zip(*_TRAITS.values(), strict=True)
+)
+"""Each a column of `_TRAITS`, camera `c1` first."""
 
 
 class Camera:

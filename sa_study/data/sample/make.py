@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sa_study.data.sample.cameras import Camera
-from sa_study.data.sample.optics import CAMERAS
+from sa_study.data.sample.cameras import CAMERAS, Camera
 from sa_study.data.sample.people import draw_people
 from sa_study.utils.errors import ConfigError, DataError
 from sa_study.utils.progress import ProgressCallback

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
-from sa_study.data.store import Folds, any_of
+from sa_study.data.store import DataByFold, any_fold
 from sa_study.provenance import count_launches, differences
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import keep_copy, mend, open_storage, read_about, read_trials, trials_in
@@ -109,14 +109,14 @@ def launch(
     check_sampler(config.space, len(config.directions))
     storage = Storage.of_study(folder, config.storage_path)
     data, backbones = load_data(config, observer.decoded), load_backbones(config, observer.say)
-    initial_trials.require_images(any_of(data).store.fingerprint)
+    initial_trials.require_images(any_fold(data).store.fingerprint)
     with connect(config.address) as session:
         slots = divide_into_slots(config)
         config = resolve_settings(config, slots)
         if config.storage_path:
             storage.require_free()
         storage.require_reachable()
-        require_disk_space(measure_disks(folder, config, any_of(data), slots, config.goal, session))
+        require_disk_space(measure_disks(folder, config, any_fold(data), slots, config.goal, session))
         with new_study_folder(folder, config, data, backbones, slots, initial_trials, observer.say):
             claim_storage(folder, config)
             return _run(folder, config, data, backbones, slots, session, observer)
@@ -162,7 +162,7 @@ def resume(
             slots = divide_into_slots(config)
             config = check_slots(config, slots)
             storage.require_reachable()
-            require_disk_space(measure_disks(folder, config, any_of(data), slots, left, session))
+            require_disk_space(measure_disks(folder, config, any_fold(data), slots, left, session))
             claim_storage(folder, config)
             record_launch(folder, data, backbones, slots)
             config.write(folder.config)
@@ -181,7 +181,7 @@ def _require_enough(config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:
 def _run(
     folder: StudyFolder,
     config: StudyConfig,
-    data: Folds,
+    data: DataByFold,
     backbones: PretrainedBackbones,
     slots: Slots,
     session: Session | None,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import Folds, any_of
+from sa_study.data.store import DataByFold, any_fold
 from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.space_file import complete, override
 from sa_study.study.config import StudyConfig
@@ -31,7 +31,9 @@ from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import ProgressCallback
 
 
-def load_data(config: StudyConfig, progress: ProgressCallback | None, *, recorded: bool = False) -> Folds:
+def load_data(
+    config: StudyConfig, progress: ProgressCallback | None, *, recorded: bool = False
+) -> DataByFold:
     """Decodes the training images and checks that every trial can use them.
 
     Args:
@@ -85,7 +87,7 @@ def check_slots(config: StudyConfig, slots: Slots) -> StudyConfig:
 def new_study_folder(
     folder: StudyFolder,
     config: StudyConfig,
-    data: Folds,
+    data: DataByFold,
     backbones: PretrainedBackbones,
     slots: Slots,
     initial_trials: InitialTrials,
@@ -142,7 +144,9 @@ def claim_storage(folder: StudyFolder, config: StudyConfig) -> None:
         Storage.of_study(folder, config.storage_path).claim(about.get("id"))
 
 
-def record_launch(folder: StudyFolder, data: Folds, backbones: PretrainedBackbones, slots: Slots) -> None:
+def record_launch(
+    folder: StudyFolder, data: DataByFold, backbones: PretrainedBackbones, slots: Slots
+) -> None:
     """Adds this launch to the study's `provenance.json`.
 
     Raises:
@@ -153,4 +157,4 @@ def record_launch(folder: StudyFolder, data: Folds, backbones: PretrainedBackbon
     if folder.provenance.exists():
         require_same_backbones(backbones, read_provenance(folder.provenance)["launches"])
     more: dict[str, Any] = {"slots": dataclasses.asdict(slots), **backbone_fingerprints(backbones)}
-    append_launch(folder.provenance, any_of(data).store.fingerprint, **more)
+    append_launch(folder.provenance, any_fold(data).store.fingerprint, **more)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from sa_study.data.store import Folds
+from sa_study.data.store import DataByFold
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.storage import Storage
@@ -33,7 +33,7 @@ _MIN_IMAGES = 2
 
 def run_trial(
     config: dict[str, Any],
-    data: Folds,
+    data: DataByFold,
     backbones: PretrainedBackbones,
     storage: Storage,
     metric: str,
@@ -102,7 +102,9 @@ class TrialRun:
         trainer: The trainer.
     """
 
-    def __init__(self, config: dict[str, Any], data: Folds, backbones: PretrainedBackbones, storage: Storage):
+    def __init__(
+        self, config: dict[str, Any], data: DataByFold, backbones: PretrainedBackbones, storage: Storage
+    ):
         self._settings = Settings.from_mapping(config["settings"])
         self._resume_from: list[str] = config["resume_from"]
         self._data = data[self._settings.fold]

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from dataclasses import dataclass
 
-from sa_study.data.store import any_of
+from sa_study.data.store import any_fold
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.tuning.budget import Budget
@@ -95,7 +95,7 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     """
     check_sampler(config.space, len(config.directions))
     start = time.monotonic()
-    data = any_of(load_data(config, lambda done, total: report("decoding", done, total)))
+    data = any_fold(load_data(config, lambda done, total: report("decoding", done, total)))
     with connect(config.address) as session:
         resources = divide_into_slots(config)
         config = resolve_settings(config, resources)

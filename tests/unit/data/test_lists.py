@@ -181,7 +181,7 @@ def test_a_list_that_is_a_folder_or_a_pipe(root: Path) -> None:
 
 
 def test_a_list_that_is_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "_MOST_BYTES", 2**20)
+    monkeypatch.setattr(lists, "MAX_FILE_BYTES", 2**20)
     path = root / "list_gallery.txt"
     path.write_bytes(b"\n" * (2**20 + 1))
     assert refused(root) == f"{path}: has more than 1 MB; is this a list of images?"

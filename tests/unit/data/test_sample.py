@@ -13,10 +13,8 @@ from PIL import Image
 from sa_study.data.check import check_dataset
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.sample import make_sample_data
-from sa_study.data.sample.body import Pose
-from sa_study.data.sample.cameras import Camera
-from sa_study.data.sample.figure import draw_figure
-from sa_study.data.sample.optics import CAMERAS
+from sa_study.data.sample.body import Pose, draw_figure
+from sa_study.data.sample.cameras import CAMERAS, Camera
 from sa_study.data.sample.people import OUTFITS, Person, draw_people
 from sa_study.utils.errors import ConfigError, DataError
 
