@@ -32,7 +32,7 @@ def ablate(
     from sa_study.analysis.repeats.ablate import finish_ablation, prepare_ablation
     from sa_study.export.ablation import ablation_markdown
     from sa_study.report.terminal.console import Output, phases
-    from sa_study.report.terminal.launch import repeats_shown, show_stop
+    from sa_study.report.terminal.launch import run_repeats_with_live_view, show_stop
     from sa_study.report.terminal.repeats import ablation_tables
     from sa_study.tuning.launch.changes import StudyChanges
     from sa_study.utils.files import write_text
@@ -49,7 +49,7 @@ def ablate(
         address=asked.address,
         data_dir=asked.data_dir,
     )
-    outcome = repeats_shown(output, repeats, changes)
+    outcome = run_repeats_with_live_view(output, repeats, changes)
     if outcome.stopped:
         return show_stop(output, study, outcome)
     with phases(output.console) as report:

@@ -44,7 +44,7 @@ def confirm(
     """
     from sa_study.analysis.repeats.confirm import finish_confirmation, prepare_confirmation
     from sa_study.report.terminal.console import Output, phases
-    from sa_study.report.terminal.launch import repeats_shown, show_stop
+    from sa_study.report.terminal.launch import run_repeats_with_live_view, show_stop
     from sa_study.report.terminal.repeats import confirmation_table, curse_line
     from sa_study.tuning.launch.changes import StudyChanges
 
@@ -59,7 +59,7 @@ def confirm(
     root, config = repeats.folder.root, repeats.config
     names = ", ".join(candidate.name for candidate in plan.candidates)
     output.say(f"confirming {study}: {names}; {config.trials} runs in {root}")
-    outcome = repeats_shown(output, repeats, changes)
+    outcome = run_repeats_with_live_view(output, repeats, changes)
     if outcome.stopped:
         return show_stop(output, root, outcome)
     with phases(output.console) as report:

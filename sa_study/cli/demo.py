@@ -27,7 +27,7 @@ def demo(
     from sa_study.report.page.write import write_page
     from sa_study.report.pictures import show_study
     from sa_study.report.terminal.console import Output, phases
-    from sa_study.report.terminal.launch import launch_shown, resume_shown, show_end
+    from sa_study.report.terminal.launch import launch_with_live_view, resume_with_live_view, show_end
     from sa_study.report.terminal.tables import evaluation_table
     from sa_study.report.text import command
     from sa_study.study.folder import StudyFolder
@@ -36,9 +36,9 @@ def demo(
 
     output = Output(quiet, as_json)
     if StudyFolder(study).config.exists():
-        outcome = resume_shown(output, study, StudyChanges())
+        outcome = resume_with_live_view(output, study, StudyChanges())
     else:
-        outcome = launch_shown(output, study, _demo_study(output, study))
+        outcome = launch_with_live_view(output, study, _demo_study(output, study))
     if code := show_end(output, study, outcome, evaluated=True):
         return code
     with phases(output.console) as report:

@@ -100,10 +100,10 @@ def _retrain(
 ) -> None:
     from sa_study.analysis.final.retrain import plan_retraining
     from sa_study.report.terminal.tables import retrained_tables
-    from sa_study.report.terminal.training import retrain_shown
+    from sa_study.report.terminal.training import retrain_with_progress
 
     plan = plan_retraining(study, data_dir, seeds=seeds, baseline=baseline)
-    retrained = retrain_shown(output, plan, reranked=rerank)
+    retrained = retrain_with_progress(output, plan, reranked=rerank)
     for table in retrained_tables(retrained.document, retrained.evaluations, retrained.looks.sentence):
         output.end.print(table)
     if not retrained.own:

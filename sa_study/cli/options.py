@@ -238,18 +238,25 @@ def accepts_study_options(
         without: Fields for which this command has no option.
         defaults: Defaults of fields that differ from the fields' own.
     """
-    hints = get_type_hints(StudyOptions, include_extras=True)
-    own_hints = get_type_hints(command, include_extras=True)
-    names = [field.name for field in dataclasses.fields(StudyOptions) if field.name not in without]
-    usual = {field.name: field.default for field in dataclasses.fields(StudyOptions)} | defaults
-    fields = [_parameter(name, hints[name], usual[name]) for name in names]
+    hints = {
+        **get_type_hints(StudyOptions, include_extras=True),
+        **get_type_hints(command, include_extras=True),
+    }
+    options = inspect.signature(StudyOptions).parameters.values()
+    fields = [
+        option.replace(default=defaults.get(option.name, option.default))
+        for option in options
+        if option.name not in without
+    ]
     _, *own = inspect.signature(command).parameters.values()
-    first, *rest = fields
-    parameters = [first, *(_parameter(p.name, own_hints[p.name], p.default) for p in own), *rest]
+    parameters = [
+        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in (fields[0], *own, *fields[1:])
+    ]
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> int | None:
-        described = {name: values.pop(name) for name in names}
+        described = {field.name: values.pop(field.name) for field in fields}
         return command(StudyOptions(**described), **values)
 
     signed: Any = wrapper
@@ -262,8 +269,3 @@ def given_options(context: typer.Context) -> set[str]:
     """Names of the parameters that the user gave a value on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-
-
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    empty = inspect.Parameter.empty if default is dataclasses.MISSING else default
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=empty, annotation=annotation)

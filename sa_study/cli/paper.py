@@ -29,7 +29,7 @@ def paper(
     from sa_study.data.dataset import ReidDataset
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.tables import evaluation_table, seeds_table
-    from sa_study.report.terminal.training import evaluate_runs, train_shown
+    from sa_study.report.terminal.training import evaluate_runs, train_with_progress
     from sa_study.settings.run import PAPER_VARIANTS
     from sa_study.settings.yaml_files import parse_assignments
     from sa_study.training.evaluate import load_test_images, summarise
@@ -50,7 +50,7 @@ def paper(
         # Before training: a fault in them would cost all of it.
         images = load_test_images(dataset, first, report)
     for run, folder in folders.items():
-        train_shown(output, run, data, folder, resume)
+        train_with_progress(output, run, data, folder, resume)
     evaluations = evaluate_runs(output, folders, images, reranked=rerank)
     output.end.print(evaluation_table(evaluations))
     summary = summarise(list(evaluations.values())) if seeds > 1 else None

@@ -36,7 +36,7 @@ def resume(
 ) -> int:
     """Resume a study that was stopped or killed, or extend it by more trials or a larger budget."""
     from sa_study.report.terminal.console import Output
-    from sa_study.report.terminal.launch import resume_shown, show_end
+    from sa_study.report.terminal.launch import resume_with_live_view, show_end
     from sa_study.tuning.launch.changes import StudyChanges
 
     output = Output(quiet, as_json)
@@ -49,4 +49,4 @@ def resume(
         address=address,
         data_dir=data_dir.absolute() if data_dir else None,
     )
-    return show_end(output, study, resume_shown(output, study, changes))
+    return show_end(output, study, resume_with_live_view(output, study, changes))

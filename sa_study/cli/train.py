@@ -22,7 +22,7 @@ def train(
     from sa_study.data.dataset import ReidDataset
     from sa_study.metrics import names
     from sa_study.report.terminal.console import Output, phases
-    from sa_study.report.terminal.training import train_shown
+    from sa_study.report.terminal.training import train_with_progress
     from sa_study.report.text import command, interval, percent
     from sa_study.settings.run import Settings, merged
     from sa_study.settings.yaml_files import parse_assignments, read_yaml
@@ -35,7 +35,7 @@ def train(
     output = Output(quiet, as_json)
     with phases(output.console) as report:
         data = load_training_data(ReidDataset(data_dir), run, partial(report, "decode"))
-    best = train_shown(output, run, data, folder, resume)
+    best = train_with_progress(output, run, data, folder, resume)
     figures = f": validation mAP {percent(best[names.MAP])} %" if names.MAP in best else ""
     low, high = (best.get(end) for end in names.INTERVALS[names.MAP])
     figures += "" if low is None or high is None else f" ({interval(low, high)})"

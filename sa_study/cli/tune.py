@@ -30,7 +30,7 @@ def tune(
     The test set plays no part; 'evaluate --study' opens it afterwards.
     """
     from sa_study.report.terminal.console import Output
-    from sa_study.report.terminal.launch import launch_shown, resume_shown, show_end
+    from sa_study.report.terminal.launch import launch_with_live_view, resume_with_live_view, show_end
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
     from sa_study.tuning.launch.changes import changes_from_options
@@ -38,7 +38,7 @@ def tune(
     config, output = options.config(), Output(quiet, as_json)
     if resume and (begun := StudyFolder(study).config).exists():
         changes = changes_from_options(StudyConfig.read(begun), config, given_options(context))
-        outcome = resume_shown(output, study, changes)
+        outcome = resume_with_live_view(output, study, changes)
     else:
-        outcome = launch_shown(output, study, config)
+        outcome = launch_with_live_view(output, study, config)
     return show_end(output, study, outcome)

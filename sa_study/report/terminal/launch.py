@@ -28,14 +28,14 @@ from sa_study.tuning.launch.launch import Outcome, launch, resume
 _MAX_TRIALS_LISTED = 10
 
 
-def launch_shown(output: Output, study: Path, config: StudyConfig) -> Outcome:
+def launch_with_live_view(output: Output, study: Path, config: StudyConfig) -> Outcome:
     """Launches a new study with the live view."""
     output.say(f"study {study}: {config.trials} trials, maximising validation {config.metric}")
     with LiveStudy(output.console, config, str(study)) as live:
         return launch(study, config, live)
 
 
-def resume_shown(output: Output, study: Path, changes: StudyChanges) -> Outcome:
+def resume_with_live_view(output: Output, study: Path, changes: StudyChanges) -> Outcome:
     """Resumes a study with the live view."""
     config = StudyConfig.read(StudyFolder.existing(study).config)
     output.say(f"study {study}: going on")
@@ -43,7 +43,7 @@ def resume_shown(output: Output, study: Path, changes: StudyChanges) -> Outcome:
         return resume(study, changes, live)
 
 
-def repeats_shown(output: Output, repeats: RepeatStudy, changes: StudyChanges) -> Outcome:
+def run_repeats_with_live_view(output: Output, repeats: RepeatStudy, changes: StudyChanges) -> Outcome:
     """Launches or resumes a study of repeats with the live view."""
     with LiveStudy(output.console, repeats.config, str(repeats.folder.root)) as live:
         return repeats.run(live, changes)

@@ -39,13 +39,13 @@ def data_line(data: TrainingData) -> str:
     )
 
 
-def train_shown(
+def train_with_progress(
     output: Output,
     settings: Settings,
     data: TrainingData,
     folder: RunFolder,
     resume: bool,
-    resume_options: Sequence[str] = ("--resume",),
+    more_options: Sequence[str] = ("--resume",),
 ) -> Mapping[str, float]:
     """Trains one configuration to its last epoch and prints a line for each.
 
@@ -55,7 +55,7 @@ def train_shown(
         data: Images to train and validate on.
         folder: Folder of the run.
         resume: Whether to resume the run that the folder may hold.
-        resume_options: Options that this process's command needs in addition to resume after Ctrl-C.
+        more_options: Options that this process's command needs in addition to resume after Ctrl-C.
 
     Returns:
         The figures of the epoch whose weights are kept.
@@ -80,7 +80,7 @@ def train_shown(
             return train(settings, data, folder, resume=resume, on_epoch=on_epoch)
     except KeyboardInterrupt:
         saved = f"epoch {epoch} of {settings.epochs} is" if epoch else "any complete epoch is"
-        more = [option for option in resume_options if option not in sys.argv]
+        more = [option for option in more_options if option not in sys.argv]
         go_on = command(*sys.argv[1:], *more)
         output.conclude(f"interrupted; {saved} saved in {folder.root}; go on with: {go_on}")
         raise
@@ -145,7 +145,7 @@ class Retrained:
     file: Path
 
 
-def retrain_shown(output: Output, plan: RetrainPlan, *, reranked: bool) -> Retrained:
+def retrain_with_progress(output: Output, plan: RetrainPlan, *, reranked: bool) -> Retrained:
     """Trains configurations on all identities and evaluates all runs as one look at the test set.
 
     Args:
@@ -176,7 +176,7 @@ def retrain_shown(output: Output, plan: RetrainPlan, *, reranked: bool) -> Retra
         for choice in plan.choices:
             for settings, folder in choice.folders.items():
                 output.say(f"{choice.name}, seed {settings.seed}")
-                train_shown(output, settings, data[choice.name], folder, resume=True, resume_options=())
+                train_with_progress(output, settings, data[choice.name], folder, resume=True, more_options=())
         for _, folder in runs:
             require_writable(evaluation_file(folder.evaluation, images, own=own))
             load_network(folder.best, {})  # a damaged file raises before the look at the test set
