@@ -35,10 +35,9 @@ def export(
     A study may still run; only the export is written.
     """
     from sa_study.export.run import export_study, export_weights
-    from sa_study.report.terminal.console import phases
+    from sa_study.report.terminal.console import phases, say
     from sa_study.report.terminal.tables import files_table
     from sa_study.settings.yaml_files import parse_assignments
-    from sa_study.utils.text import visible
 
     values = parse_assignments(overrides or [])
     if (study is None) == (weights is None):
@@ -55,6 +54,5 @@ def export(
             exported = export_weights(weights, out, formats, values, report)
     console.print(files_table(exported.files, exported.differences))
     for note in exported.notes:
-        console.print(visible(note), style="yellow", highlight=False, markup=False, soft_wrap=True)
-    written = visible(str(exported.out))
-    console.print(f"written: {written}", highlight=False, markup=False, soft_wrap=True)
+        say(console, note, "yellow")
+    say(console, f"written: {exported.out}")

@@ -42,8 +42,7 @@ def visualize(
         raise ConfigError(f"visualize --weights: needs {'--data-dir' if data_dir is None else '--out'}")
 
     from sa_study.report.pictures import Options, make_pictures, of_weights, show_study
-    from sa_study.report.terminal.console import phases
-    from sa_study.utils.text import visible
+    from sa_study.report.terminal.console import phases, say
 
     console, options = Console(), Options(reranked=rerank, seed=seed)
     with phases(console) as report:
@@ -57,4 +56,4 @@ def visualize(
     written = [f"written: {path}" for path in made.files]
     lines = [subject.where, *subject.trained.notes, *seen, *made.left_out, *written]
     for line in lines:
-        console.print(visible(line), highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
