@@ -62,7 +62,7 @@ def make(
 
     console = make_console()
     chosen = {"identities": identities, "images_per_camera": images_per_camera}
-    given = {name: value for name, value in chosen.items() if value is not None}
+    options = {name: value for name, value in chosen.items() if value is not None}
     with phases(console) as report:
-        made = make_sample_data(root, seed=seed, progress=partial(report, "drawing"), **given)
-    say(console, f"drawn: {made}")
+        folder = make_sample_data(root, seed=seed, progress=partial(report, "drawing"), **options)
+    say(console, f"drawn: {folder}")

@@ -26,6 +26,6 @@ def plan(
 
     console = make_console()
     with phases(console) as report:
-        made = make_plan(options.config(), StudyFolder.free(study), report)
-    console.print(plan_table(made))
-    console.print(plan_notes(made))
+        estimate = make_plan(options.config(), StudyFolder.free(study), report)
+    console.print(plan_table(estimate))
+    console.print(plan_notes(estimate))

@@ -36,8 +36,8 @@ def tune(
     from sa_study.tuning.launch.changes import changes_from_options
 
     config, output = options.config(), Output(quiet, as_json)
-    if resume and (begun := StudyFolder(study).config).exists():
-        changes = changes_from_options(StudyConfig.read(begun), config, given_options(context))
+    if resume and (description := StudyFolder(study).config).exists():
+        changes = changes_from_options(StudyConfig.read(description), config, given_options(context))
         outcome = resume_with_live_view(output, study, changes)
     else:
         outcome = launch_with_live_view(output, study, config)

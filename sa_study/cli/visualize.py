@@ -47,13 +47,13 @@ def visualize(
     console, options = Console(), Options(reranked=rerank, seed=seed)
     with phases(console) as report:
         if study is not None:
-            subject, made = show_study(study, data_dir, out, test=test, options=options, report=report)
+            subject, pictures = show_study(study, data_dir, out, test=test, options=options, report=report)
         else:
             assert weights is not None and data_dir is not None and out is not None
             subject = of_weights(weights, data_dir, values, reranked=rerank, report=report)
-            made = make_pictures(subject, out, options, report)
-    seen = [subject.look.seen.sentence] if subject.look else []
-    written = [f"written: {path}" for path in made.files]
-    lines = [subject.where, *subject.trained.notes, *seen, *made.left_out, *written]
+            pictures = make_pictures(subject, out, options, report)
+    looks = [subject.look.seen.sentence] if subject.look else []
+    written = [f"written: {path}" for path in pictures.files]
+    lines = [subject.where, *subject.trained.notes, *looks, *pictures.left_out, *written]
     for line in lines:
         say(console, line)

@@ -137,7 +137,7 @@ def _read(file: Path) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error tells that memory could not be had, of this machine or of a GPU.
+    """Whether an error means that memory ran out, this machine's or a GPU's.
 
     PyTorch has a class of its own for a GPU's memory; for this machine's it raises a RuntimeError in words.
     """

@@ -1,4 +1,4 @@
-"""The callbacks by which long work tells how far it is."""
+"""The callbacks that report the progress of long work."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _DIED_AT = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
 """The node of a process that was killed; Ray describes one that raised an exception otherwise."""
 
 _ANSWER_TIMEOUT_SECONDS = 30.0
-"""Time that a node has to tell its counts."""
+"""Time that a node has to answer."""
 
 
 class MemoryKills:
