@@ -29,7 +29,7 @@ from rich.console import Console
 
 from sa_study.data.sample import make_sample_data
 from sa_study.data.store import any_fold
-from sa_study.report.terminal.live_watch import LiveStudy
+from sa_study.report.terminal.launch_display import LaunchDisplay
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.settings.space_file import load_space, override
 from sa_study.study.config import StudyConfig
@@ -136,7 +136,7 @@ def run(config: StudyConfig, root: Path, console: Console) -> dict[str, Any]:
     log = root / "stopwatch"
     log.mkdir(parents=True)
     begin = time.time()
-    with stopwatch(log), LiveStudy(console, config) as live:
+    with stopwatch(log), LaunchDisplay(console, config) as live:
         launch.launch(root / "study", config, live)
     end = time.time()
     folder = StudyFolder(root / "study")

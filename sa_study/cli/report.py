@@ -18,7 +18,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a page that shows and explains a study: one HTML file, also while the study runs."""
-    from sa_study.report.page.write import write_page
+    from sa_study.report.page.render import write_page
     from sa_study.report.terminal.console import say
 
     console = Console()

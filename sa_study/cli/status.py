@@ -38,9 +38,9 @@ def status(
     """Show the state of a study, also while it runs; writes nothing."""
     from sa_study.report.json_document import study_document
     from sa_study.report.terminal.console import Output, can_redraw
-    from sa_study.report.terminal.live_snapshot import Snapshot
-    from sa_study.report.terminal.live_view import StudyView
     from sa_study.report.terminal.study import front_table, judgement_line
+    from sa_study.report.terminal.study_panel import StudyPanel
+    from sa_study.report.terminal.study_snapshot import StudySnapshot
     from sa_study.report.verdict import headline
     from sa_study.study.summary import StudySummary
 
@@ -51,7 +51,9 @@ def status(
     if as_json:
         output.document({**study_document(summary), "test_looks": summary.ledger.count})
         return
-    output.console.print(StudyView(Snapshot.of(summary, str(study)), None if every else _MAX_TRIALS_LISTED))
+    output.console.print(
+        StudyPanel(StudySnapshot.of(summary, str(study)), None if every else _MAX_TRIALS_LISTED)
+    )
     output.console.print()
     if summary.config.minimize:
         output.console.print(front_table(summary))
@@ -66,8 +68,8 @@ def _watch(output: Output, root: Path) -> StudySummary:
     """Shows a study until its driver ends, or Ctrl-C; returns its last state."""
     from rich.live import Live
 
-    from sa_study.report.terminal.live_snapshot import Snapshot
-    from sa_study.report.terminal.live_view import StudyView
+    from sa_study.report.terminal.study_panel import StudyPanel
+    from sa_study.report.terminal.study_snapshot import StudySnapshot
     from sa_study.study.summary import StudySummary
 
     console, study = output.console, StudySummary.read(root)
@@ -76,7 +78,7 @@ def _watch(output: Output, root: Path) -> StudySummary:
         Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live,
     ):
         while study.driver:
-            live.update(StudyView(Snapshot.of(study, str(root)), height=console.height), refresh=True)
+            live.update(StudyPanel(StudySnapshot.of(study, str(root)), height=console.height), refresh=True)
             time.sleep(_SECONDS_BETWEEN_READS)
             study = StudySummary.read(root)
     return study

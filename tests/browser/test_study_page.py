@@ -24,7 +24,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from sa_study.report.page.write import write_page
+from sa_study.report.page.render import write_page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SECTIONS = ["verdict", "trust", "leaderboard", "history", "curves", "parallel", "importance"]

@@ -9,7 +9,7 @@ from typing import Any
 from synthetic_runs import DATA
 
 from sa_study.metrics import names
-from sa_study.report.page.view import PageStudy
+from sa_study.report.page.page_study import PageStudy
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord

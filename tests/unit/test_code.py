@@ -78,10 +78,14 @@ BARE = ["settings.run", "data.sample"] + [
         (["sa_study", "sa_study.cli"], ["torch", "ray", "optuna", "numpy", "torchvision", "PIL", "yaml"]),
         (["sa_study", "sa_study.cli"], ["plotly", "jinja2", "optuna_dashboard", "matplotlib"]),
         (
-            ["sa_study.report.page.view", "sa_study.report.page.words", "sa_study.report.page.importance"],
+            [
+                "sa_study.report.page.page_study",
+                "sa_study.report.page.sentences",
+                "sa_study.report.page.importance",
+            ],
             ["torch", "ray", "torchvision", "plotly", "jinja2"],
         ),
-        (["sa_study.report.page.write", "sa_study.report.dashboard"], ["torch", "ray", "torchvision"]),
+        (["sa_study.report.page.render", "sa_study.report.dashboard"], ["torch", "ray", "torchvision"]),
         (["sa_study.data.store", "sa_study.data.sample", "sa_study.data.check"], ["ray", "optuna"]),
         (["sa_study.model.network", "sa_study.metrics"], ["ray", "optuna", "sa_study.data"]),
         (
@@ -97,7 +101,11 @@ BARE = ["settings.run", "data.sample"] + [
         ),
         (["sa_study.export.bundle"], ["ray", "optuna", "yaml", "rich", "onnx", "onnxruntime"]),
         (
-            ["sa_study.report.terminal.live_watch", "sa_study.report.json_document", "sa_study.cli.status"],
+            [
+                "sa_study.report.terminal.launch_display",
+                "sa_study.report.json_document",
+                "sa_study.cli.status",
+            ],
             ["torch", "ray", "torchvision", "tensorboard"],
         ),
         (

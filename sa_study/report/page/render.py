@@ -1,17 +1,17 @@
-"""A study's page: what `view` read, drawn by `figures`, in one HTML file that needs nothing else."""
+"""A study's page: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
 import base64
+import errno
 import functools
 import gzip
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import plotly.graph_objects as go
@@ -20,32 +20,77 @@ from plotly.offline import get_plotlyjs
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.page import (
-    figures,
-    figures_contour,
-    figures_forest,
-    figures_space,
-    figures_time,
+    plots_contour,
+    plots_effects,
+    plots_space,
+    plots_trials,
+    sentences,
+    tables,
     trust_table,
-    words,
 )
-from sa_study.report.page.commands import commands
-from sa_study.report.page.importance import LEAST, Importance, importance, samples
-from sa_study.report.page.palette import PALETTE, STATES
-from sa_study.report.page.pictures import Album, read_album
-from sa_study.report.page.rungs import stops
+from sa_study.report.page.album import Album, read_album
+from sa_study.report.page.importance import MIN_TRIALS, Importance, importance, samples
+from sa_study.report.page.page_study import PageStudy
+from sa_study.report.page.plot_style import PALETTE, STATES
 from sa_study.report.page.text import for_script, quoted, short
-from sa_study.report.page.view import PageStudy
-from sa_study.report.text import duration, percent, setting_text
+from sa_study.report.text import duration, percent
 from sa_study.report.verdict import validation_lead, why_no_test_gain
-from sa_study.study.trial_summary import TrialSummary
-from sa_study.tuning.stopping.schedulers import scheduler_spec
+from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import write_text
 
 _HERE = Path(__file__).parent
+
 _HEIGHT = 420
+
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 
 
 @dataclass(frozen=True)
-class Chart:
+class WrittenPage:
+    """A page that was written.
+
+    Attributes:
+        path: Its file.
+        size: Bytes.
+        verdict: What it says first.
+    """
+
+    path: Path
+    size: int
+    verdict: str
+
+
+def write_page(root: Path, out: Path | None) -> WrittenPage:
+    """Writes a study's page; a reader never meets half of one.
+
+    Args:
+        root: The study's folder.
+        out: The file, or None for `report.html` in the folder.
+
+    Raises:
+        StudyFolderError: There is no study, it is damaged, or the page cannot be written there.
+    """
+    study = PageStudy.read(root)
+    path = out if out is not None else root / "report.html"
+    if path.is_dir():
+        raise StudyFolderError(f"--out {path}: is a folder; give a file")
+    if not path.parent.is_dir():
+        raise StudyFolderError(f"--out {path}: there is no folder {path.parent}")
+    text = render(study)
+    try:
+        write_text(path, text)
+    except OSError as error:
+        if error.errno not in _DENIED:
+            raise
+        raise StudyFolderError(
+            f"{path}: cannot be written ({error.strerror}); give another file with --out"
+        ) from None
+    verdict = sentences.give_verdict(study)
+    return WrittenPage(path, path.stat().st_size, short(f"{verdict.headline} {verdict.judgement}.", 1000))
+
+
+@dataclass(frozen=True)
+class Plot:
     """A figure in the page.
 
     Attributes:
@@ -83,33 +128,33 @@ def render(study: PageStudy, album: Album | None = None) -> str:
         js=(_HERE / "page.js").read_text(encoding="utf-8"),
         plotly=_packed_plotly(),
         palette=for_script(list(PALETTE.values())),
-        verdict=words.give_verdict(study),
-        standing=words.standing(study),
+        verdict=sentences.give_verdict(study),
+        standing=sentences.standing(study),
         written=datetime.fromtimestamp(study.read_at).astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        test_rows=words.test_rows(study),
+        test_rows=tables.test_rows(study),
         test_current=study.evaluates_winner,
-        ap_formula=words.AP_FORMULA,
+        ap_formula=sentences.AP_FORMULA,
         test_counts="" if why_no_test_gain(study) else image_counts(study.evaluations),
         test_apart=why_no_test_gain(study),
         test_intervals=any(one.get("intervals") for one in study.evaluations.values()),
         lead=validation_lead(study),
-        worth=trust_table.trust_rows(study),
+        trust_rows=trust_table.trust_rows(study),
         score_interval=trust_table.score_interval,
         is_ablation=study.trust.ablation is not None,
-        cost=words.cost_items(study),
-        charts={chart.name: chart for chart in charts(study, found)},
+        cost=tables.cost_items(study),
+        plots={plot.name: plot for plot in draw_plots(study, found)},
         found=found,
         samples=samples(study),
-        least=LEAST,
-        stops=stops(study),
-        contour=(figures_contour.contour_axes(study, found), figures_contour.contour_sample(study)),
+        min_trials=MIN_TRIALS,
+        rungs=tables.rung_rows(study),
+        contour=(plots_contour.contour_axes(study, found), plots_contour.contour_sample(study)),
         album=album,
-        settings=searched_rows(study),
-        fixed=fixed_rows(study),
-        provenance=provenance_rows(study),
-        commands=commands(study),
+        settings=tables.searched_rows(study),
+        fixed=tables.fixed_rows(study),
+        provenance=tables.provenance_rows(study),
+        commands=tables.commands(study),
         states=STATES,
-        rank=_rank(study),
+        ranked=tables.ranked_trials(study),
         heading=names.heading,
         test_figures=names.TEST_FIGURES,
         main_figures=names.STUDY_METRICS,
@@ -117,140 +162,61 @@ def render(study: PageStudy, album: Album | None = None) -> str:
     )
 
 
-def charts(study: PageStudy, found: list[Importance]) -> list[Chart]:
+def draw_plots(study: PageStudy, found: list[Importance]) -> list[Plot]:
     """All figures of the page, drawn or explained."""
     metric = names.heading(study.config.metric)
     early = "Nothing to draw yet: no trial has an epoch behind it."
-    made: tuple[tuple[str, str, Callable[[], go.Figure | None], str], ...] = (
-        ("history", "Score of every trial in order", lambda: figures.history(study), early),
-        ("curves", "Learning curves of all trials", lambda: figures.curves(study), early),
+    plots: tuple[tuple[str, str, Callable[[], go.Figure | None], str], ...] = (
+        ("history", "Score of every trial in order", lambda: plots_trials.history(study), early),
+        ("curves", "Learning curves of all trials", lambda: plots_trials.curves(study), early),
         (
             "parallel",
             "Every trial as a line over its settings",
-            lambda: figures_space.parallel(study),
+            lambda: plots_space.parallel(study),
             "Needs two trials with a score, and something that is searched.",
         ),
         (
             "importance",
             "Importance of each setting",
-            lambda: figures_space.importance_bars(found),
-            f"Not computed: that takes {LEAST} comparable trials that differ, and a searched setting.",
+            lambda: plots_effects.importance_bars(found),
+            f"Not computed: that takes {MIN_TRIALS} comparable trials that differ, and a searched setting.",
         ),
-        ("slices", "Score by each setting", lambda: figures_space.slices(study), early),
+        ("slices", "Score by each setting", lambda: plots_space.slices(study), early),
         (
             "contour",
             "Score over two settings",
-            lambda: figures_contour.contour(study, found),
-            f"Needs two searched numbers and {LEAST} comparable trials.",
+            lambda: plots_contour.contour(study, found),
+            f"Needs two searched numbers and {MIN_TRIALS} comparable trials.",
         ),
         (
             "timeline",
             "Trials by slot and time",
-            lambda: figures_time.timeline(study),
+            lambda: plots_trials.timeline(study),
             "No trial has begun yet.",
         ),
         (
             "confirmation",
             "Differences to the baseline, retrained",
-            lambda: figures_forest.forest(study.trust.confirmation, "points over the baseline"),
+            lambda: plots_effects.forest_plot(study.trust.confirmation, "points over the baseline"),
             "Nothing to draw.",
         ),
         (
             "ablation",
             "What each change does",
-            lambda: figures_forest.forest(study.trust.ablation, f"points of {metric}"),
+            lambda: plots_effects.forest_plot(study.trust.ablation, f"points of {metric}"),
             "Nothing to draw.",
         ),
-        ("front", "Both objectives of every complete trial", lambda: figures.front(study), early),
+        ("front", "Both objectives of every complete trial", lambda: plots_trials.front(study), early),
     )
-    return [_chart(name, label, draw(), missing) for name, label, draw, missing in made]
+    return [_plot(name, label, draw(), missing) for name, label, draw, missing in plots]
 
 
-def _chart(name: str, label: str, figure: go.Figure | None, missing: str) -> Chart:
+def _plot(name: str, label: str, figure: go.Figure | None, missing: str) -> Plot:
     if figure is None:
-        return Chart(name, label, "", 0, missing)
+        return Plot(name, label, "", 0, missing)
     figure.update_layout(template=go.layout.Template())
     height = int(figure.layout.height or _HEIGHT)
-    return Chart(name, label, quoted(figure.to_json()), height, missing)
-
-
-def searched_rows(study: PageStudy) -> list[tuple[str, str, str, str]]:
-    """Name of each searched setting, its range, the winner's value and the baseline's."""
-    search, best, base = study.config.space.search, study.winner, study.baseline
-
-    def of(trial: TrialSummary | None, name: str) -> str:
-        return "–" if trial is None else _setting(study.value(trial, name))
-
-    ranges = {name: parameter.describe() for name, parameter in search.items()}
-    return [
-        (short(name), short(ranges.get(name, "not in study.yaml")), of(best, name), of(base, name))
-        for name in study.params
-    ]
-
-
-def fixed_rows(study: PageStudy) -> list[tuple[str, str]]:
-    """Settings that all trials share."""
-    fixed = study.config.space.fixed
-    return [(short(name), _setting(value)) for name, value in fixed.items() if name not in study.params]
-
-
-def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
-    """Where the figures come from."""
-    config, space = study.config, study.config.space
-    rule = space.scheduler
-    stopping = rule.name
-    if rule.name != "none":
-        stopping += f", first looks at {rule.grace_period:g} % of the schedule"
-    if scheduler_spec(rule).rule == "halving":
-        stopping += f", one trial in {rule.reduction_factor:g} goes on"
-    rows = [
-        ("study", short(study.folder.root)),
-        ("data set", short(config.data_dir)),
-        ("training images (SHA-256)", study.fingerprint or "not recorded"),
-        (
-            "maximised",
-            names.heading(config.metric, names.VALIDATION)
-            + (f", minimised {names.heading(config.minimize)}" if config.minimize else ""),
-        ),
-        ("sampler", f"{short(space.sampler)}, seed {config.seed}"),
-        ("early stopping", stopping),
-        ("trials’ files", short(config.storage_path or "in the study’s folder")),
-    ]
-    for index, launch in enumerate(study.launches, start=1):
-        rows.append((f"launch {index}", _launch(launch)))
-    return rows
-
-
-def _setting(value: Any) -> str:
-    return short(setting_text(value))
-
-
-def _launch(launch: Mapping[str, Any]) -> str:
-    parts = [short(launch.get("time", "")), short(launch.get("command", ""))]
-    git = launch.get("git")
-    if isinstance(git, dict):
-        changed = " (changed)" if git.get("dirty") else ""
-        parts.append(f"commit {short(git.get('commit', ''), 12)}{changed}")
-    packages = launch.get("packages")
-    if isinstance(packages, dict):
-        named = [f"{short(name, 40)} {short(version, 40)}" for name, version in packages.items()]
-        parts.append(f"Python {short(launch.get('python', '?'), 40)}, {', '.join(named)}")
-    hardware = launch.get("hardware")
-    if isinstance(hardware, dict):
-        gpus = hardware.get("gpus")
-        cards = ", ".join(short(gpu, 80) for gpu in gpus) if isinstance(gpus, list) and gpus else "no GPU"
-        parts.append(
-            f"{short(hardware.get('platform', ''), 120)}, {short(hardware.get('cpus'), 12)} CPUs, {cards}"
-        )
-    return " · ".join(part for part in parts if part)
-
-
-def _rank(study: PageStudy) -> list[TrialSummary]:
-    """Trials as the leaderboard begins: complete ones by score, then the others by score."""
-    return sorted(
-        study.trials,
-        key=lambda trial: (not trial.complete, trial.score is None, -(trial.score or 0.0), trial.number),
-    )
+    return Plot(name, label, quoted(figure.to_json()), height, missing)
 
 
 @functools.cache
@@ -267,6 +233,11 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"percent": percent, "duration": duration, "setting": _setting, "short": short}
+    environment.filters |= {
+        "percent": percent,
+        "duration": duration,
+        "setting": tables.short_setting,
+        "short": short,
+    }
     environment.filters["json_text"] = json.dumps
     return environment

@@ -31,7 +31,7 @@ _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflo
 
 
 @dataclass(frozen=True)
-class Bar:
+class Difference:
     """A difference with its interval, in points.
 
     Attributes:
@@ -48,7 +48,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Part:
+class TrustSection:
     """One of the page's sections.
 
     Attributes:
@@ -58,7 +58,7 @@ class Part:
     """
 
     tables: tuple[Rows, ...] = ()
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[Difference, ...] = ()
     lines: tuple[str, ...] = ()
 
 
@@ -93,11 +93,11 @@ class Trust:
         seen: Looks at the test set; None where the ledger is damaged.
     """
 
-    confirmation: Part | None = None
-    lead: Bar | None = None
-    ablation: Part | None = None
-    retrained: Part | None = None
-    reproduced: Part | None = None
+    confirmation: TrustSection | None = None
+    lead: Difference | None = None
+    ablation: TrustSection | None = None
+    retrained: TrustSection | None = None
+    reproduced: TrustSection | None = None
     summaries: tuple[Summary, ...] = ()
     seen: Seen | None = field(default_factory=Seen)
 
@@ -109,6 +109,9 @@ class Trust:
         return short(self.seen.sentence)
 
 
+_Build = Callable[[Mapping[str, Any]], TrustSection]
+
+
 def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
     """Reads what there is.
 
@@ -117,7 +120,7 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
         notices: Gets a line about each file that is left out.
     """
 
-    def part(path: Path, build: Callable[[Mapping[str, Any]], Part]) -> tuple[Part | None, Mapping[str, Any]]:
+    def section(path: Path, build: _Build) -> tuple[TrustSection | None, Mapping[str, Any]]:
         try:
             content = read_json(path)
             return build(content), content
@@ -127,27 +130,27 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
             notices.append(f"{short(path.name)} is left out: it is damaged or of another version")
             return None, {}
 
-    confirmation, content = part(folder.confirmation, _confirmation)
+    confirmation, content = section(folder.confirmation, _confirmation)
     try:
         looks: Seen | None = seen(folder)
     except StudyFolderError:
         notices.append(f"{folder.ledger.name} is damaged: nothing tells how often the test set was seen")
         looks = None
-    retrained, final = part(folder.retrained, _retrained)
+    retrained, final = section(folder.retrained, _retrained)
     winner = (content.get("curse") or {}).get("trial")
     bars = confirmation.bars if confirmation else ()
     return Trust(
         confirmation=confirmation,
         lead=next((bar for bar in bars if bar.label == f"trial {winner}"), None),
-        ablation=part(folder.ablation, _ablation)[0],
+        ablation=section(folder.ablation, _ablation)[0],
         retrained=retrained,
-        reproduced=part(folder.reproduction, _reproduced)[0],
+        reproduced=section(folder.reproduction, _reproduced)[0],
         summaries=tuple(map(_summary, final.get("configurations", ()))),
         seen=looks,
     )
 
 
-def _confirmation(found: Mapping[str, Any]) -> Part:
+def _confirmation(found: Mapping[str, Any]) -> TrustSection:
     metric = found["metric"]
     if metric not in names.STUDY_METRICS or not isinstance(found["verdict"], str) or "winner" not in found:
         raise ValueError(metric)
@@ -166,10 +169,10 @@ def _confirmation(found: Mapping[str, Any]) -> Part:
         ],
     )
     lines = [found["verdict"], *([curse_line(found)] if found["curse"] else [])]
-    return Part((confirmation_rows(found), runs), bars, tuple(map(short, lines)))
+    return TrustSection((confirmation_rows(found), runs), bars, tuple(map(short, lines)))
 
 
-def _ablation(found: Mapping[str, Any]) -> Part:
+def _ablation(found: Mapping[str, Any]) -> TrustSection:
     metric = found["metric"]
     bars = tuple(
         _bar(f"{effect['factor']}: {effect['from']} → {effect['to']}", effect["difference"][metric])
@@ -180,10 +183,10 @@ def _ablation(found: Mapping[str, Any]) -> Part:
     line = (
         f"{int(runs['ended'])} of {int(runs['asked'])} runs have ended, {int(runs['failed'])} of them failed."
     )
-    return Part((effect_rows(found), cell_rows(found)), bars, (line,))
+    return TrustSection((effect_rows(found), cell_rows(found)), bars, (line,))
 
 
-def _retrained(found: Mapping[str, Any]) -> Part:
+def _retrained(found: Mapping[str, Any]) -> TrustSection:
     rows, figures = [], names.STUDY_METRICS
     for choice in found["configurations"]:
         _summary(choice)
@@ -208,10 +211,10 @@ def _retrained(found: Mapping[str, Any]) -> Part:
         notes.append(f"No difference is stated: {short(reason)}.")
     title = "Trained on all training identities, test set, per cent"
     table = Rows(title, ("", *map(names.heading, figures)), rows, tuple(notes))
-    return Part((table,), (), (short(found["reason"]).capitalize() + ".",))
+    return TrustSection((table,), (), (short(found["reason"]).capitalize() + ".",))
 
 
-def _reproduced(found: Mapping[str, Any]) -> Part:
+def _reproduced(found: Mapping[str, Any]) -> TrustSection:
     lines = []
     reruns: Any = found["reproductions"]
     if not isinstance(reruns, list):
@@ -223,7 +226,7 @@ def _reproduced(found: Mapping[str, Any]) -> Part:
             f"{one['result']} (best {names.heading(one['metric'])} {_rate(one['recorded'])} recorded, "
             f"{_rate(one['rerun'])} rerun; {differs})."
         )
-    return Part((), (), tuple(short(line) for line in lines))
+    return TrustSection((), (), tuple(short(line) for line in lines))
 
 
 def _summary(choice: Mapping[str, Any]) -> Summary:
@@ -247,8 +250,8 @@ def _rate(value: Any) -> str:
     return percent(rate)
 
 
-def _bar(label: Any, found: Mapping[str, Any]) -> Bar:
+def _bar(label: Any, found: Mapping[str, Any]) -> Difference:
     mean, low, high = (100 * float(found[name]) for name in ("mean", "low", "high"))
     if not all(map(math.isfinite, (mean, low, high))) or not low <= mean <= high:
         raise ValueError(found)
-    return Bar(short(label, 80), mean, low, high)
+    return Difference(short(label, 80), mean, low, high)

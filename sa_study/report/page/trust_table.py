@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sa_study.metrics import names
-from sa_study.report.page.trust import Bar, Summary
-from sa_study.report.page.view import PageStudy
+from sa_study.report.page.page_study import PageStudy
+from sa_study.report.page.trust import Difference, Summary
 from sa_study.report.text import interval, percent
 from sa_study.report.verdict import validation_lead
 from sa_study.study.trial_summary import TrialSummary
 
 
 @dataclass(frozen=True)
-class Worth:
+class TrustRow:
     """What a number is worth.
 
     Attributes:
@@ -36,7 +36,7 @@ class Worth:
 _NOT_RECORDED = "not recorded"
 
 
-def trust_rows(study: PageStudy) -> list[Worth]:
+def trust_rows(study: PageStudy) -> list[TrustRow]:
     """A row for each of the study's main numbers."""
     rows = [*_validation(study), *_lead(study)]
     best = "the winner" if study.evaluates_winner else "an earlier winner"
@@ -52,12 +52,12 @@ def score_interval(trial: TrialSummary | None, figure: str) -> str:
     return interval(*ends) if ends else ""
 
 
-def _validation(study: PageStudy) -> list[Worth]:
+def _validation(study: PageStudy) -> list[TrustRow]:
     best, metric = study.winner, study.config.metric
     if best is None or best.score is None:
         return []
     return [
-        Worth(
+        TrustRow(
             f"{names.heading(metric, names.VALIDATION)} of trial {best.number}",
             f"{percent(best.score)} %",
             score_interval(best, metric) or _NOT_RECORDED,
@@ -74,12 +74,12 @@ def _more(study: PageStudy, trial: TrialSummary) -> str:
     return "see the confirmation below" if confirmed else "confirm"
 
 
-def _lead(study: PageStudy) -> list[Worth]:
+def _lead(study: PageStudy) -> list[TrustRow]:
     best, trust = study.winner, study.trust
     rows = []
     if best and not best.baseline and (lead := validation_lead(study)) is not None:
         rows.append(
-            Worth(
+            TrustRow(
                 f"lead of trial {best.number} in the study",
                 f"{100 * lead:+.1f} points",
                 "not computed",
@@ -90,7 +90,7 @@ def _lead(study: PageStudy) -> list[Worth]:
         )
     if trust.lead:
         rows.append(
-            Worth(
+            TrustRow(
                 f"lead of {trust.lead.label}, confirmed",
                 f"{trust.lead.mean:+.1f} points",
                 _points(trust.lead),
@@ -102,10 +102,10 @@ def _lead(study: PageStudy) -> list[Worth]:
     return rows
 
 
-def _test(study: PageStudy, name: str, label: str) -> Worth:
+def _test(study: PageStudy, name: str, label: str) -> TrustRow:
     found = study.evaluations[name]
     ends = (found.get("intervals") or {}).get(names.MAP)
-    return Worth(
+    return TrustRow(
         f"{names.heading(names.MAP, names.TEST)} of {label}",
         f"{percent(found[names.MAP])} %",
         interval(*ends) if ends else "not recorded: evaluate again",
@@ -115,9 +115,9 @@ def _test(study: PageStudy, name: str, label: str) -> Worth:
     )
 
 
-def _final(study: PageStudy, summary: Summary) -> Worth:
+def _final(study: PageStudy, summary: Summary) -> TrustRow:
     several = summary.seeds > 1
-    return Worth(
+    return TrustRow(
         f"{names.heading(names.MAP, names.TEST)} of {summary.name}, retrained",
         f"{percent(summary.mean)} ± {percent(summary.std)} %" if several else f"{percent(summary.mean)} %",
         "not computed over seeds" if several else "see the final answer",
@@ -135,5 +135,5 @@ def _looks(study: PageStudy) -> str:
     return "none known: test set seen once" if seen.count < 2 else f"test set seen {seen.count} times"
 
 
-def _points(bar: Bar) -> str:
+def _points(bar: Difference) -> str:
     return f"{bar.low:+.1f} to {bar.high:+.1f}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from sa_study.analysis.repeats.repeat_study import RepeatStudy
 from sa_study.report.json_document import study_document
 from sa_study.report.terminal.console import Output
-from sa_study.report.terminal.live_watch import LiveStudy
+from sa_study.report.terminal.launch_display import LaunchDisplay
 from sa_study.report.terminal.study import (
     cost_line,
     front_table,
@@ -31,7 +31,7 @@ _MAX_TRIALS_LISTED = 10
 def launch_with_live_view(output: Output, study: Path, config: StudyConfig) -> Outcome:
     """Launches a new study with the live view."""
     output.say(f"study {study}: {config.trials} trials, maximising validation {config.metric}")
-    with LiveStudy(output.console, config, str(study)) as live:
+    with LaunchDisplay(output.console, config, str(study)) as live:
         return launch(study, config, live)
 
 
@@ -39,13 +39,13 @@ def resume_with_live_view(output: Output, study: Path, changes: StudyChanges) ->
     """Resumes a study with the live view."""
     config = StudyConfig.read(StudyFolder.existing(study).config)
     output.say(f"study {study}: going on")
-    with LiveStudy(output.console, config, str(study)) as live:
+    with LaunchDisplay(output.console, config, str(study)) as live:
         return resume(study, changes, live)
 
 
 def run_repeats_with_live_view(output: Output, repeats: RepeatStudy, changes: StudyChanges) -> Outcome:
     """Launches or resumes a study of repeats with the live view."""
-    with LiveStudy(output.console, repeats.config, str(repeats.folder.root)) as live:
+    with LaunchDisplay(output.console, repeats.config, str(repeats.folder.root)) as live:
         return repeats.run(live, changes)
 
 

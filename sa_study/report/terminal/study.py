@@ -7,16 +7,16 @@ from rich.text import Text
 
 from sa_study.metrics import names
 from sa_study.report.terminal.console import make_table
-from sa_study.report.terminal.live_snapshot import Snapshot
-from sa_study.report.terminal.live_view import StudyView
+from sa_study.report.terminal.study_panel import StudyPanel
+from sa_study.report.terminal.study_snapshot import StudySnapshot
 from sa_study.report.text import duration, interval, percent, setting_text, settings_text
 from sa_study.report.verdict import judge
 from sa_study.study.summary import StudySummary
 
 
-def trials_table(study: StudySummary, limit: int | None = None) -> StudyView:
+def trials_table(study: StudySummary, limit: int | None = None) -> StudyPanel:
     """Trials by their best epoch's figures: those that can win first, those without a score last."""
-    return StudyView(Snapshot.of(study, ""), limit, trials_only=True)
+    return StudyPanel(StudySnapshot.of(study, ""), limit, trials_only=True)
 
 
 def front_table(study: StudySummary) -> Table:

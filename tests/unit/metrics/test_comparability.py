@@ -19,9 +19,9 @@ from sa_study.analysis.final.retrain import RetrainChoice, RetrainPlan, write_re
 from sa_study.export.markup import to_latex, to_markdown
 from sa_study.export.paper import describe
 from sa_study.metrics.comparability import image_counts, why_not_comparable
+from sa_study.report.page.sentences import give_verdict
+from sa_study.report.page.tables import test_rows as rows_of_test_figures
 from sa_study.report.page.trust import read_trust
-from sa_study.report.page.words import give_verdict
-from sa_study.report.page.words import test_rows as rows_of_test_figures
 from sa_study.report.terminal.tables import evaluation_table, retrained_tables
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder

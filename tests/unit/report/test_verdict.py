@@ -14,8 +14,8 @@ from synthetic_runs import DATA, evaluation
 
 from sa_study.metrics import names
 from sa_study.report.json_document import study_document
-from sa_study.report.page.view import PageStudy
-from sa_study.report.page.words import give_verdict
+from sa_study.report.page.page_study import PageStudy
+from sa_study.report.page.sentences import give_verdict
 from sa_study.report.terminal.study import judgement_line
 from sa_study.report.verdict import epoch_noise, headline, judge, test_gain, validation_lead
 from sa_study.settings.parameter import Parameter

@@ -14,10 +14,9 @@ import pytest
 from random_study import distributions
 from summaries import study_summary, trial_summary
 
-from sa_study.report.page.forest import grow
-from sa_study.report.page.importance import LEAST, Importance, Sample, importance, samples, unit
-from sa_study.report.page.surface import fit_surface
-from sa_study.report.page.view import PageStudy
+from sa_study.report.page.importance import MIN_TRIALS, Importance, Sample, grow, importance, samples, unit
+from sa_study.report.page.page_study import PageStudy
+from sa_study.report.page.plots_contour import fit_surface
 from sa_study.settings.parameter import Parameter
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
@@ -122,7 +121,7 @@ def test_chance_is_called_chance() -> None:
     assert found(lambda params: float(rng.normal()), count=60).fit < 0.2
 
 
-@pytest.mark.parametrize("count", [0, 1, LEAST - 1])
+@pytest.mark.parametrize("count", [0, 1, MIN_TRIALS - 1])
 def test_too_few_trials_say_nothing(count: int) -> None:
     assert importance(*studied(rate, count)) is None
 

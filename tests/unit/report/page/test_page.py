@@ -26,14 +26,13 @@ from summaries import evaluation_of
 
 from sa_study.cli import main
 from sa_study.metrics import names
-from sa_study.report.page import figures, figures_space, figures_time
-from sa_study.report.page.commands import commands
-from sa_study.report.page.pictures import read_album
+from sa_study.report.page import plot_style, plots_space, plots_trials
+from sa_study.report.page.album import read_album
+from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.render import render
-from sa_study.report.page.rungs import stops
+from sa_study.report.page.sentences import give_verdict
+from sa_study.report.page.tables import commands, rung_rows
 from sa_study.report.page.text import for_plot, for_script, short
-from sa_study.report.page.view import PageStudy
-from sa_study.report.page.words import give_verdict
 from sa_study.report.verdict import test_gain
 from sa_study.study.lock import driver_lock
 from sa_study.study.trial_summary import TrialSummary
@@ -174,14 +173,14 @@ def test_what_lies_beside_may_be_damaged(tmp_path: Path, content: str) -> None:
 
 
 def test_rungs_and_what_became_of_trials_there(forty: PageStudy) -> None:
-    rows = stops(forty)
+    rows = rung_rows(forty)
     assert [row["share"] for row in rows] == [20, 40, 80]
     assert sum(row["stopped"] for row in rows) == forty.states["PRUNED"]
     assert rows[0]["reached"] >= rows[1]["reached"] >= rows[2]["reached"] >= len(forty.complete)
 
 
 def test_no_two_trials_share_a_slot_at_a_time(forty: PageStudy) -> None:
-    lanes = figures_time.lay_out(forty)
+    lanes = plots_trials.lay_out(forty)
     assert len(lanes) == 40 and max(lanes.values()) + 1 == 4
     by_lane: dict[int, list[TrialSummary]] = {}
     for item in forty.trials:
@@ -192,7 +191,7 @@ def test_no_two_trials_share_a_slot_at_a_time(forty: PageStudy) -> None:
 
 
 def test_figures_hold_the_studys_values(forty: PageStudy) -> None:
-    history: Any = figures.history(forty)
+    history: Any = plots_trials.history(forty)
     shown = {x: y for t in history.data if t.mode == "markers" for x, y in zip(t.x, t.y, strict=True)}
     for item in forty.trials:
         if item.score is not None:
@@ -200,18 +199,18 @@ def test_figures_hold_the_studys_values(forty: PageStudy) -> None:
     assert tuple(next(t for t in history.data if t.name == "winner").x) == (
         forty.winner and forty.winner.number,
     )
-    curves: Any = figures.curves(forty)
+    curves: Any = plots_trials.curves(forty)
     drawn = sum(value is not None for t in curves.data if "lines" in t.mode for value in t.y)
     assert drawn == sum(len(item.curve) for item in forty.trials)
     assert [shape.x0 for shape in curves.layout.shapes] == [20, 40, 80]
-    parallel: Any = figures_space.parallel(forty)
+    parallel: Any = plots_space.parallel(forty)
     numbers = {n for t in parallel.data for n in t.customdata if n is not None}
     assert numbers == {item.number for item in forty.trials if item.score is not None}
 
 
 def test_two_objectives(tmp_path: Path) -> None:
     study = PageStudy.read(make_study(tmp_path / "s", 20, minimize="cost"))
-    front: Any = figures.front(study)
+    front: Any = plots_trials.front(study)
     assert study.front and front.data[0].name == "Pareto front"
     assert "Both objectives" in render(study)
 
@@ -233,7 +232,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 def test_labels_of_figures_are_escaped(tmp_path: Path) -> None:
     study = PageStudy.read(make_study(tmp_path / "s", 10, hostile="<b>x</b>&lt;"))
-    text = figures.hover_text(study, study.trials[0])
+    text = plot_style.hover_text(study, study.trials[0])
     assert "&lt;b&gt;x&lt;/b&gt;&amp;lt;" in text and "<b>x" not in text
     assert for_plot("a<br>\nb") == r"a&lt;br&gt;\nb"
 
@@ -334,7 +333,7 @@ class TestBadInput:
         def denied(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied", str(root / "report.html"))
 
-        monkeypatch.setattr("sa_study.report.page.write.write_text", denied)  # tests may run as root
+        monkeypatch.setattr("sa_study.report.page.render.write_text", denied)  # tests may run as root
         self.refuse(
             capsys,
             ["report", "--study", root],

@@ -12,11 +12,11 @@ from summaries import evaluation_of
 from synthetic_runs import run
 
 from sa_study.analysis.repeats.confirm import conclude_confirmation, plan_confirmation
-from sa_study.report.page.figures_forest import forest
+from sa_study.report.page.page_study import PageStudy
+from sa_study.report.page.plots_effects import forest_plot
 from sa_study.report.page.render import render
+from sa_study.report.page.sentences import give_verdict
 from sa_study.report.page.trust_table import trust_rows
-from sa_study.report.page.view import PageStudy
-from sa_study.report.page.words import give_verdict
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.test_ledger import begin_look
@@ -87,7 +87,7 @@ def test_nothing_is_claimed_of_a_study_that_was_only_run(folder: StudyFolder) ->
     page = render(study)
     for command in ("confirm --study", "--retrain --seeds 3", "reproduce --study"):
         assert command in page
-    assert forest(study.trust.confirmation, "points") is None and "Ablation" not in page
+    assert forest_plot(study.trust.confirmation, "points") is None and "Ablation" not in page
 
 
 @pytest.mark.parametrize(("gain", "tone"), [(0.2, "good"), (0.0, "poor")])
@@ -100,7 +100,7 @@ def test_a_confirmation_is_the_verdict(folder: StudyFolder, gain: float, tone: s
     lead = study.trust.lead
     assert lead and lead.mean == pytest.approx(100 * found["curse"]["lead"])
     assert any(row.covers == "other identities and other seeds" for row in trust_rows(study))
-    figure = forest(study.trust.confirmation, "points")
+    figure = forest_plot(study.trust.confirmation, "points")
     assert figure and sorted(x for trace in figure.data for x in trace.x) == pytest.approx(
         sorted(100 * row["difference"]["mAP"]["mean"] for row in found["configurations"][1:]), abs=1e-3
     )
@@ -236,7 +236,7 @@ def test_a_damaged_ledger_does_not_clear_a_figure(folder: StudyFolder) -> None:
 
 def test_a_forest_plot_shows_its_line_of_no_difference(folder: StudyFolder) -> None:
     write(folder.confirmation, confirmed(folder, 0.2))
-    figure = forest(PageStudy.read(folder.root).trust.confirmation, "points")
+    figure = forest_plot(PageStudy.read(folder.root).trust.confirmation, "points")
     assert figure
     low, high = figure.layout.xaxis.range
     assert low < 0 < high

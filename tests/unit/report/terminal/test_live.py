@@ -13,10 +13,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sa_study.report.terminal.console import can_redraw, make_console, phases
-from sa_study.report.terminal.live_snapshot import Snapshot, paused
-from sa_study.report.terminal.live_view import StudyView
-from sa_study.report.terminal.live_watch import LiveStudy
+from sa_study.report.terminal.launch_display import LaunchDisplay
 from sa_study.report.terminal.study import trials_table
+from sa_study.report.terminal.study_panel import StudyPanel
+from sa_study.report.terminal.study_snapshot import StudySnapshot, paused
 from sa_study.settings.parameter import Parameter
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
@@ -92,7 +92,7 @@ STUDIES: dict[str, list[TrialSummary]] = {
 def test_no_line_is_broken(config: StudyConfig, name: str, width: int) -> None:
     """As many lines at any width: a table's row is one, whatever is left out of it."""
     rows = STUDIES[name]
-    shown = lines(StudyView(Snapshot("runs/study", config, rows, 2, 60.0), limit=20), width)
+    shown = lines(StudyPanel(StudySnapshot("runs/study", config, rows, 2, 60.0), limit=20), width)
     assert max(map(cell_len, shown)) <= width
     assert sum(
         bool(re.match(r"^ *(\d+|baseline) +(COMPLETE|PRUNED|FAIL|RUNNING)", line)) for line in shown
@@ -107,9 +107,9 @@ def test_nothing_in_a_study_is_markup_or_reaches_the_terminal(config: StudyConfi
     hostile = dataclasses.replace(config, space=dataclasses.replace(config.space, search=search))
     failed = dataclasses.replace(row(1, "FAIL", None).record, failure=HOSTILE)
     rows = [row(0, pretrained=HOSTILE), summary(1, "FAIL", {"pretrained": HOSTILE}, failed)]
-    snapshot = Snapshot(HOSTILE, hostile, rows, 2, 60.0, doing=(HOSTILE, 1, 2))
+    snapshot = StudySnapshot(HOSTILE, hostile, rows, 2, 60.0, doing=(HOSTILE, 1, 2))
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")
-    console.print(StudyView(snapshot))
+    console.print(StudyPanel(snapshot))
     console.print(trials_table(StudySummary(StudyFolder(Path("s")), hostile)))
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[red]" in written, "it is shown as it is"
@@ -121,7 +121,7 @@ def test_nothing_in_a_study_is_markup_or_reaches_the_terminal(config: StudyConfi
 def test_wide_terminals_show_more(config: StudyConfig) -> None:
     heads = {}
     for width in WIDTHS:
-        shown = lines(StudyView(Snapshot("s", config, STUDIES["40"], 2, 60.0)), width)
+        shown = lines(StudyPanel(StudySnapshot("s", config, STUDIES["40"], 2, 60.0)), width)
         [heads[width]] = [line.split() for line in shown if line.lstrip().startswith("trial  state")]
     assert {"epoch", "mAP", "lr", "dropout", "epochs"} <= set(heads[60])
     assert set(heads[60]) < set(heads[80]) < set(heads[200])
@@ -132,28 +132,28 @@ def test_settings_that_do_not_fit_are_one_column(config: StudyConfig) -> None:
     params: dict[str, Any] = {f"setting_{n}": 0.123456 for n in range(12)}
     search = {name: Parameter("float", 0.0, 1.0) for name in params}
     wide = dataclasses.replace(config, space=dataclasses.replace(config.space, search=search))
-    shown = lines(StudyView(Snapshot("s", wide, [row(0, **params)], 2, 60.0)), 80)
+    shown = lines(StudyPanel(StudySnapshot("s", wide, [row(0, **params)], 2, 60.0)), 80)
     assert any("setting_0=0.1235" in line and line.rstrip().endswith("…") for line in shown)
 
 
 def test_the_leader_stands_above_the_baseline(config: StudyConfig) -> None:
     rows = [row(0, value=0.5), row(1, "PRUNED", 0.9, 3), row(2, "RUNNING", 0.7, 4), row(3, value=0.6)]
-    shown = lines(StudyView(Snapshot("s", config, rows, 2, 60.0)), 80)
+    shown = lines(StudyPanel(StudySnapshot("s", config, rows, 2, 60.0)), 80)
     start = next(i for i, line in enumerate(shown) if line.startswith("leader"))
     assert shown[start].split()[:6] == ["leader", "2", "70.0", "80.0", "+20.0", "/"]
     assert shown[start + 1].split()[:4] == ["baseline", "0", "50.0", "60.0"]
-    assert "the baseline" in "\n".join(lines(StudyView(Snapshot("s", config, rows[:1], 2, 60.0)), 80))
+    assert "the baseline" in "\n".join(lines(StudyPanel(StudySnapshot("s", config, rows[:1], 2, 60.0)), 80))
 
 
 def test_a_leader_can_win(config: StudyConfig) -> None:
     stopped = [row(0, "FAIL", 0.9), row(1, "PRUNED", 0.8)]
-    assert Snapshot("s", config, stopped).leader() is None
-    assert "no trial has a score yet" in "\n".join(lines(StudyView(Snapshot("s", config, stopped)), 80))
+    assert StudySnapshot("s", config, stopped).leader() is None
+    assert "no trial has a score yet" in "\n".join(lines(StudyPanel(StudySnapshot("s", config, stopped)), 80))
 
 
 def test_the_head_tells_states_slots_time_and_cost(config: StudyConfig) -> None:
     rows = [row(0), row(1, "PRUNED", 0.4, 3), row(2, "FAIL", None), row(3, "RUNNING", 0.3, 2)]
-    text = " ".join(" ".join(lines(StudyView(Snapshot("runs/a", config, rows, 2, 75.0)), 200)).split())
+    text = " ".join(" ".join(lines(StudyPanel(StudySnapshot("runs/a", config, rows, 2, 75.0)), 200)).split())
     for words in (
         "study runs/a maximising validation mAP, tpe with asha",
         "3 of 40 trials 1 COMPLETE 1 PRUNED 1 FAIL 1 RUNNING",
@@ -168,7 +168,7 @@ def test_the_head_tells_states_slots_time_and_cost(config: StudyConfig) -> None:
 def test_a_picture_is_no_higher_than_its_terminal(config: StudyConfig) -> None:
     rows = [row(n, "RUNNING" if n < 64 else "COMPLETE", n / 500) for n in range(500)]
     for height in (16, 30, 60):
-        shown = lines(StudyView(Snapshot("s", config, rows, 64, 60.0), height=height), 80)
+        shown = lines(StudyPanel(StudySnapshot("s", config, rows, 64, 60.0), height=height), 80)
         assert len(shown) <= height and "more not shown" in "\n".join(shown)
 
 
@@ -177,7 +177,7 @@ def test_a_terminal_without_unicode_gets_no_curves(config: StudyConfig) -> None:
         encoding = "ascii"
 
     console = Console(file=Ascii(), width=80, record=True)
-    console.print(StudyView(Snapshot("s", config, STUDIES["40"], 2, 60.0), limit=5))
+    console.print(StudyPanel(StudySnapshot("s", config, STUDIES["40"], 2, 60.0), limit=5))
     assert not set("▁▂▃▄▅▆▇█━") & set(console.export_text())
 
 
@@ -194,8 +194,10 @@ def test_a_terminal_without_unicode_gets_no_curves(config: StudyConfig) -> None:
 def test_what_is_left_is_estimated(
     config: StudyConfig, rows: list[TrialSummary], seconds: float | None
 ) -> None:
-    assert Snapshot("s", config, rows, 2, 10.0).remaining() == seconds
-    assert Snapshot("s", config, rows).remaining() is None, "without a launch there is nothing to wait for"
+    assert StudySnapshot("s", config, rows, 2, 10.0).remaining() == seconds
+    assert StudySnapshot("s", config, rows).remaining() is None, (
+        "without a launch there is nothing to wait for"
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,14 +206,14 @@ def test_what_is_left_is_estimated(
 )
 def test_budgets_end_it_earlier(config: StudyConfig, budget: dict[str, Any], seconds: float) -> None:
     limited = dataclasses.replace(config, gpus_per_trial=1.0, **budget)
-    assert Snapshot("s", limited, [row(0)], 2, 10.0).remaining() == pytest.approx(seconds)
+    assert StudySnapshot("s", limited, [row(0)], 2, 10.0).remaining() == pytest.approx(seconds)
 
 
 def record_of(epoch: int, value: float, **changes: Any) -> TrialRecord:
     return dataclasses.replace(row(0, value=value, epoch=epoch).record, **changes)
 
 
-def follow(live: LiveStudy, config: StudyConfig) -> None:
+def follow(live: LaunchDisplay, config: StudyConfig) -> None:
     suggested = {"lr": 0.1, "epochs": 10}
     live.begin(config, [], 2)
     live.announce(TrialEvent(0, "start", suggested, TrialRecord()))
@@ -222,7 +224,7 @@ def follow(live: LiveStudy, config: StudyConfig) -> None:
 
 
 def test_the_picture_follows_the_events(config: StudyConfig) -> None:
-    live = LiveStudy(Console(quiet=True), config)
+    live = LaunchDisplay(Console(quiet=True), config)
     follow(live, config)
     snapshot = live.snapshot()
     assert snapshot.slots == 2
@@ -237,7 +239,7 @@ def test_the_picture_follows_the_events(config: StudyConfig) -> None:
 def test_a_terminal_shows_the_picture_and_clears_it(config: StudyConfig) -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, height=30, force_terminal=True)
-    with LiveStudy(console, config, "runs/a") as live:
+    with LaunchDisplay(console, config, "runs/a") as live:
         follow(live, config)
         live._open  # noqa: B018
         console.print(live._picture())
@@ -280,7 +282,7 @@ def test_without_colour_or_on_a_dumb_terminal_there_are_lines(
     monkeypatch.setenv(name, "1" if name == "NO_COLOR" else "dumb")
     console = make_console()
     assert not can_redraw(console)
-    with LiveStudy(console, config) as live:
+    with LaunchDisplay(console, config) as live:
         follow(live, config)
     assert "\x1b" not in file.getvalue() and "epoch 2/10" in file.getvalue()
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from sa_study.cli.options import parse_duration
 from sa_study.metrics import names
-from sa_study.report.terminal.live_watch import LiveStudy
+from sa_study.report.terminal.launch_display import LaunchDisplay
 from sa_study.report.terminal.study import summary_line, trials_table
 from sa_study.report.terminal.tables import evaluation_table
 from sa_study.report.text import clock, duration, percent
@@ -130,7 +130,7 @@ def test_a_launch_is_told_in_lines_where_there_is_no_terminal(config: StudyConfi
     console = Console(record=True, width=100, color_system=None, force_terminal=False)
     figures = {"epoch": 4.0, "mAP": 0.5, "rank1": 0.6, "progress": 100.0}
     whole = TrialRecord(last=figures, best=figures, seconds=75.0)
-    with LiveStudy(console, config) as live:
+    with LaunchDisplay(console, config) as live:
         live.decoded(5, 10)
         live.decoded(10, 10)
         live.announce(TrialEvent(0, "epoch", {"lr": 0.1}, whole))

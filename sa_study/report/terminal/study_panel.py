@@ -13,8 +13,8 @@ from rich.text import Text
 
 from sa_study.metrics import names
 from sa_study.report.terminal.console import safe
-from sa_study.report.terminal.live_columns import Column, fitted
-from sa_study.report.terminal.live_snapshot import STYLES, Snapshot
+from sa_study.report.terminal.fitted_table import Column, fitted
+from sa_study.report.terminal.study_snapshot import STYLES, StudySnapshot
 from sa_study.report.text import clock, duration, percent, setting_text, settings_text, sparkline
 from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE, same_validation
@@ -29,7 +29,7 @@ _FIXED_LINES = 11
 """Lines of the picture beside its trials, where none runs."""
 
 
-class StudyView:
+class StudyPanel:
     """A snapshot as rich shows it; lines are cut, never broken.
 
     Args:
@@ -41,7 +41,7 @@ class StudyView:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: StudySnapshot,
         limit: int | None = None,
         height: int | None = None,
         *,
@@ -182,7 +182,7 @@ class StudyView:
         return min(values, default=0.0), max(values, default=1.0)
 
 
-def _doing(study: Snapshot, width: int) -> Iterator[RenderableType]:
+def _doing(study: StudySnapshot, width: int) -> Iterator[RenderableType]:
     assert study.doing is not None
     phase, done, total = study.doing
     if not total:

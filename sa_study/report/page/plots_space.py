@@ -1,4 +1,4 @@
-"""The page's figures of the search space: parallel coordinates, importance and slices."""
+"""Plots of the search space: every trial over all its settings, and the score by each setting."""
 
 from __future__ import annotations
 
@@ -10,18 +10,29 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sa_study.report.page.figures import axis_title, hover_text, in_percent, marker, scored
-from sa_study.report.page.importance import DOUBTFUL, Cube, Importance, unit
-from sa_study.report.page.palette import RAMP, STATES, colour
+from sa_study.report.page.importance import Cube, unit
+from sa_study.report.page.page_study import PageStudy
+from sa_study.report.page.plot_style import (
+    RAMP,
+    STATES,
+    axis_title,
+    colour,
+    hover_text,
+    in_percent,
+    marker,
+    scored,
+)
 from sa_study.report.page.text import for_plot
-from sa_study.report.page.view import PageStudy
 from sa_study.report.text import setting_text
 from sa_study.settings.parameter import Parameter
 from sa_study.study.trial_summary import TrialSummary
 
 _COLUMNS = 3
+
 _MANY = 100
+
 _MOST_SLICES = 12
+
 _SHARES = (0.25, 0.5, 0.7, 0.85, 0.95)
 """Shares of the trials at which a line's shade changes: the last shade is that of the best twentieth."""
 
@@ -125,50 +136,6 @@ def _score_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 def _short(text: str) -> str:
     return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
-
-
-def importance_bars(found: Sequence[Importance]) -> go.Figure | None:
-    """Shares of the variance, a colour for each sample."""
-    if not found:
-        return None
-    figure = go.Figure()
-    names = list(found[0].shares)
-    rows = [*names, ""]
-    colours = ("winner", "COMPLETE")
-    for index, item in enumerate(found):
-        figure.add_bar(
-            orientation="h",
-            y=[position + (0.2 if index else -0.2) * (len(found) > 1) for position in range(len(rows))],
-            x=[
-                *(round(100 * item.shares.get(name, 0.0), 2) for name in names),
-                round(100 * item.together, 2),
-            ],
-            error_x={
-                "array": [*(round(100 * item.spread[name], 2) for name in names), 0],
-                "thickness": 1,
-                "width": 3,
-                "color": colour("line"),
-            },
-            width=0.36 if len(found) > 1 else 0.6,
-            marker_color=colour(colours[index % 2]),
-            opacity=1 if item.fit >= DOUBTFUL else 0.35,
-            name=for_plot(item.sample.name) + ("" if item.fit >= DOUBTFUL else ": not to be trusted"),
-            showlegend=True,
-            hovertemplate="%{x:.0f} %<extra></extra>",
-        )
-    figure.update_layout(
-        height=150 + 46 * len(rows),
-        barmode="overlay",
-        xaxis={"title": "share of the differences, %", "range": [0, 105]},
-        yaxis={
-            "tickmode": "array",
-            "tickvals": list(range(len(rows))),
-            "ticktext": [*map(for_plot, names), "combinations"],
-            "autorange": "reversed",
-            "zeroline": False,
-        },
-    )
-    return figure
 
 
 def slices(study: PageStudy) -> go.Figure | None:

@@ -27,7 +27,7 @@ STYLES = {
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class StudySnapshot:
     """A study at a moment.
 
     Attributes:
@@ -50,7 +50,7 @@ class Snapshot:
     doing: tuple[str, int, int] | None = None
 
     @classmethod
-    def of(cls, study: StudySummary, name: str) -> Snapshot:
+    def of(cls, study: StudySummary, name: str) -> StudySnapshot:
         """A study on disk at the moment it was read."""
         driver = study.driver
         return cls(

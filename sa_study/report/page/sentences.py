@@ -1,16 +1,12 @@
-"""What a study says, in plain sentences: who won, whether to believe it, what it cost."""
+"""What the page says of a study: which trial won, whether to believe it, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from sa_study.metrics import names
-from sa_study.metrics.comparability import image_counts
+from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.text import short
-from sa_study.report.page.view import PageStudy
-from sa_study.report.text import duration, interval, percent
+from sa_study.report.text import percent
 from sa_study.report.verdict import (
     epoch_noise,
     headline,
@@ -26,6 +22,7 @@ AP_FORMULA = (
     "mAP: mean of k/position over a query's matches, as scikit-learn; mAP (trapezoid): as the data set's own "
     "script, usually different by up to a few points. Compare figures of the same formula only."
 )
+
 _CLOSE = 0.01
 """Scores within this of the winner's are called close."""
 
@@ -157,51 +154,6 @@ def _final(study: PageStudy) -> str:
         for one in study.trust.summaries
     ]
     return f"Retrained on all training identities, test mAP: {', '.join(said)}." if said else ""
-
-
-def test_rows(study: PageStudy) -> list[tuple[str, dict[str, str]]]:
-    """Rows of the test figures by name, in per cent; re-ranked ones behind.
-
-    Rows that cannot be compared name the images that each is of.
-    """
-    rows, apart = [], why_no_test_gain(study)
-    for name, label in (("best", "winner"), ("baseline", "baseline")):
-        evaluation = study.evaluations.get(name)
-        if evaluation is None:
-            continue
-        label += f" ({short(image_counts({name: evaluation}))})" if apart else ""
-        rows.append((label, _rates(evaluation)))
-        if again := evaluation.get("reranked"):
-            rows.append((f"{label}, {names.RERANKED}", _rates(again)))
-    return rows
-
-
-def _rates(evaluation: Mapping[str, Any]) -> dict[str, str]:
-    ends = evaluation.get("intervals") or {}
-    return {
-        figure: percent(evaluation[figure]) + (f" ({interval(*ends[figure])})" if figure in ends else "")
-        for figure in names.TEST_FIGURES
-    }
-
-
-def cost_items(study: PageStudy) -> list[tuple[str, str]]:
-    """What the study took: names and values."""
-    cost = study.cost
-    items = [("training time", duration(cost.seconds)), ("epochs", f"{cost.epochs:,}")]
-    hours = f"{cost.gpu_seconds / 3600:,.2f}" if cost.gpu_seconds else "0 (CPU only)"
-    items.insert(0, ("GPU-hours", hours))
-    if (span := wall_clock(study)) is not None:
-        items.append(("from first start to last end", duration(span)))
-    if cost.training_share is not None:
-        items.append(("share of the slots’ time spent training", f"{percent(cost.training_share)} %"))
-    return items
-
-
-def wall_clock(study: PageStudy) -> float | None:
-    """Seconds from the first trial's begin to the last one's end, pauses included; None before the first."""
-    begun = [trial.start.timestamp() for trial in study.trials if trial.start]
-    ended = [trial.end.timestamp() for trial in study.trials if trial.end]
-    return max(ended) - min(begun) if begun and ended else None
 
 
 def standing(study: PageStudy) -> str:

@@ -1,74 +1,22 @@
-"""The page's figures of how a study went: history, learning curves, Pareto front.
+"""Plots of a study's trials: history, learning curves, Pareto front and timeline.
 
-Each function gives a plotly figure without colours of background or text, which the page sets by its theme;
+Each function returns a plotly figure without colours of background or text, which the page sets by its theme;
 None where there is nothing to draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import plotly.graph_objects as go
 
 from sa_study.metrics import names
-from sa_study.report.page.palette import STATES, colour
-from sa_study.report.page.text import for_plot
-from sa_study.report.page.view import PageStudy
-from sa_study.report.text import setting_text
+from sa_study.report.page.page_study import PageStudy
+from sa_study.report.page.plot_style import STATES, axis_title, colour, hover_text, in_percent, marker, scored
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs
-
-_SYMBOLS = {"COMPLETE": "circle", "PRUNED": "circle-open", "RUNNING": "diamond-open"}
-
-
-def in_percent(values: Iterable[float | None]) -> list[float | None]:
-    """Fractions in per cent, short enough for a page."""
-    return [None if value is None else round(100 * value, 3) for value in values]
-
-
-def axis_title(study: PageStudy, split: str = "") -> str:
-    """The title of an axis of the study's metric."""
-    return f"{names.heading(study.config.metric, split)}, %"
-
-
-def hover_text(study: PageStudy, trial: TrialSummary) -> str:
-    """What the pointer shows of a trial, over several lines; the study's own text is escaped."""
-    name = f"<b>trial {trial.number}</b>" + (", winner" if trial is study.winner else "")
-    name += ", baseline" if trial.baseline else ""
-    lines = [f"{name}: {STATES.get(trial.state, trial.state)}"]
-    if trial.score is not None:
-        metric = names.heading(study.config.metric)
-        lines.append(f"{metric} {100 * trial.score:.1f} % at epoch {trial.best_epoch}")
-    if trial.record.failure:
-        lines.append(for_plot(trial.record.failure[:90]))
-    lines += [f"{for_plot(name)} = {for_plot(setting_text(value))}" for name, value in trial.params.items()]
-    return "<br>".join(lines)
-
-
-def scored(study: PageStudy) -> dict[str, list[TrialSummary]]:
-    """Trials with a score by state, the winner and the baseline apart; empty ones left out."""
-    known = [trial for trial in study.trials if trial.score is not None]
-    rest = [trial for trial in known if not trial.baseline and trial is not study.winner]
-    groups = {
-        state: [trial for trial in rest if trial.state == state]
-        for state in ("PRUNED", "FAIL", "RUNNING", "COMPLETE")
-    }
-    groups["baseline"] = [trial for trial in known if trial.baseline and trial is not study.winner]
-    groups["winner"] = [trial for trial in known if trial is study.winner]
-    return {name: trials for name, trials in groups.items() if trials}
-
-
-def marker(group: str) -> dict[str, Any]:
-    """How a group's points look."""
-    special = group in ("winner", "baseline")
-    return {
-        "color": colour(group),
-        "symbol": {"winner": "star", "baseline": "square", "FAIL": "x"}.get(
-            group, _SYMBOLS.get(group, "circle")
-        ),
-        "size": 13 if group == "winner" else 10 if special else 7,
-    }
 
 
 def history(study: PageStudy) -> go.Figure | None:
@@ -232,3 +180,95 @@ def front(study: PageStudy) -> go.Figure | None:
         yaxis_title=axis_title(study, names.VALIDATION),
     )
     return figure
+
+
+def timeline(study: PageStudy) -> go.Figure | None:
+    """Which slot ran which trial when."""
+    lanes = lay_out(study)
+    if not lanes:
+        return None
+    figure = go.Figure()
+    for state in STATES:
+        trials = [trial for trial in study.trials if trial.state == state and trial.number in lanes]
+        if trials:
+            figure.add_bar(**_bars(study, state, trials, lanes))
+    for launch in launch_times(study):
+        figure.add_vline(x=_local(launch), line={"color": colour("line"), "width": 1, "dash": "dot"})
+    count = max(lanes.values()) + 1
+    figure.update_layout(
+        barmode="overlay",
+        bargap=0.25,
+        height=150 + 34 * min(count, 24),
+        xaxis={"type": "date", "title": f"time ({datetime.now().astimezone():UTC%z})"},
+        yaxis={
+            "title": "slot",
+            "autorange": "reversed",
+            "tickmode": "linear",
+            "dtick": max(1, count // 12),
+        },
+    )
+    return figure
+
+
+def _bars(study: PageStudy, state: str, trials: list[TrialSummary], lanes: dict[int, int]) -> dict[str, Any]:
+    ends = [_end(study, trial) for trial in trials]
+    spans = [max(end - _begin(trial), 0.05) for trial, end in zip(trials, ends, strict=True)]
+    return {
+        "orientation": "h",
+        "base": [_local(_begin(trial)) for trial in trials],
+        "x": [round(1000 * span) for span in spans],
+        "y": [lanes[trial.number] + 1 for trial in trials],
+        "marker": {"color": colour(state), "line": {"width": 0}},
+        "name": STATES[state],
+        "text": [str(trial.number) for trial in trials],
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "textangle": 0,
+        "hovertext": [hover_text(study, trial) for trial in trials],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }
+
+
+def launch_times(study: PageStudy) -> list[float]:
+    """When the study was launched and resumed, in seconds since 1970."""
+    times = []
+    for launch in study.launches:
+        try:
+            times.append(datetime.fromisoformat(str(launch.get("time"))).timestamp())
+        except (ValueError, OverflowError):
+            continue
+    return times
+
+
+def lay_out(study: PageStudy) -> dict[int, int]:
+    """A lane for each trial that began, so that no two in a lane overlap; the fewest lanes."""
+    begun = sorted(
+        (trial for trial in study.trials if trial.start),
+        key=lambda trial: (_begin(trial), trial.number),
+    )
+    free: list[float] = []
+    lanes = {}
+    for trial in begun:
+        began, end = _begin(trial), _end(study, trial)
+        lane = next((index for index, until in enumerate(free) if until <= began), len(free))
+        if lane == len(free):
+            free.append(end)
+        free[lane] = max(end, began)
+        lanes[trial.number] = lane
+    return lanes
+
+
+def _end(study: PageStudy, trial: TrialSummary) -> float:
+    """When a trial ended; of one that has not, now while a driver runs, else what it trained."""
+    if trial.end:
+        return trial.end.timestamp()
+    return study.read_at if study.driver else _begin(trial) + trial.record.seconds
+
+
+def _begin(trial: TrialSummary) -> float:
+    """When a trial began, in seconds since 1970."""
+    return trial.start.timestamp() if trial.start else 0.0
+
+
+def _local(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).isoformat(timespec="milliseconds")

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from sa_study.metrics import names
 from sa_study.report.terminal.console import can_redraw, capture_stray_output, say
-from sa_study.report.terminal.live_snapshot import PAUSED, STYLES, Snapshot, paused
-from sa_study.report.terminal.live_view import StudyView
+from sa_study.report.terminal.study_panel import StudyPanel
+from sa_study.report.terminal.study_snapshot import PAUSED, STYLES, StudySnapshot, paused
 from sa_study.report.text import duration, percent, settings_text
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialEvent
@@ -30,7 +30,7 @@ _STARTING = ("starting Ray", 0, 0)
 _STOPPING = ("stopping; each trial keeps its last epoch", 0, 0)
 
 
-class LiveStudy:
+class LaunchDisplay:
     """Shows a launch while it goes on.
 
     In a terminal a picture of the study stands below a line for each trial that has ended. Elsewhere there is
@@ -55,7 +55,7 @@ class LiveStudy:
         self._drawn = can_redraw(console)
         self._attentive = False
 
-    def __enter__(self) -> LiveStudy:
+    def __enter__(self) -> LaunchDisplay:
         self._begun = time.monotonic()
         self._open.enter_context(capture_stray_output(self._console))
         if self._drawn:
@@ -131,15 +131,15 @@ class LiveStudy:
         sys.stderr.write(f"error: {visible(text)}\n")
         sys.stderr.flush()
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> StudySnapshot:
         """The study at this moment."""
         with self._lock:
             rows = [row for _, row in sorted(self._rows.items())]
             elapsed = time.monotonic() - self._begun
-            return Snapshot(self._name, self._config, rows, self._slots, elapsed, doing=self._doing)
+            return StudySnapshot(self._name, self._config, rows, self._slots, elapsed, doing=self._doing)
 
-    def _picture(self) -> StudyView:
-        return StudyView(self.snapshot(), height=self._console.height)
+    def _picture(self) -> StudyPanel:
+        return StudyPanel(self.snapshot(), height=self._console.height)
 
     def _row(self, event: TrialEvent) -> TrialSummary:
         states = {"start": "RUNNING", "epoch": "RUNNING", "paused": PAUSED}

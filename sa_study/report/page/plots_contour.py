@@ -1,22 +1,87 @@
-"""The page's contours of the metric over two settings."""
+"""The score over two settings as a smooth surface, drawn only where trials are near."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
-from sa_study.report.page.figures import axis_title, hover_text
-from sa_study.report.page.figures_space import axis_ticks
-from sa_study.report.page.importance import LEAST, Cube, Importance, Sample, samples, unit
-from sa_study.report.page.palette import RAMP
-from sa_study.report.page.surface import Array, fit_surface
+from sa_study.report.page.importance import MIN_TRIALS, Cube, Importance, Sample, samples, unit
+from sa_study.report.page.page_study import PageStudy
+from sa_study.report.page.plot_style import RAMP, axis_title, hover_text
+from sa_study.report.page.plots_space import axis_ticks
 from sa_study.report.page.text import for_plot
-from sa_study.report.page.view import PageStudy
 from sa_study.settings.parameter import Parameter
+
+Array = NDArray[np.float64]
+
+_MIN_POINTS = 6
+
+_GRID = 41
+
+_MAX_DEVIATION = 0.75
+"""Share of the prior deviation above which nothing is drawn."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Values over the unit square; NaN where no trial is near.
+
+    Attributes:
+        places: Places of the grid along each side.
+        values: Rows are the second coordinate, columns the first.
+    """
+
+    places: Array
+    values: Array
+
+
+def fit_surface(points: Array, values: Array) -> Surface | None:
+    """A Gaussian process with one length for both axes; length and noise by marginal likelihood.
+
+    Args:
+        points: n × 2, in the unit square.
+        values: n.
+
+    Returns:
+        The mean on a grid; None for fewer than six points, or values that do not differ.
+    """
+    spread = float(values.std()) if len(values) else 0.0
+    if len(values) < _MIN_POINTS or spread < 1e-9:
+        return None
+    target = (values - values.mean()) / spread
+    distances = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+    fits = [
+        (_likelihood(distances, target, length, noise), length, noise)
+        for length in (0.12, 0.2, 0.33, 0.5)
+        for noise in (0.02, 0.1, 0.3)
+    ]
+    _, length, noise = max(fits)
+    places = np.linspace(0, 1, _GRID)
+    grid = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
+    covariance = _kernel(distances, length) + noise * np.eye(len(target))
+    cross = _kernel(((grid[:, None] - points[None]) ** 2).sum(axis=2), length)
+    mean = cross @ np.linalg.solve(covariance, target)
+    known = np.einsum("ij,ji->i", cross, np.linalg.solve(covariance, cross.T))
+    unsure = np.sqrt(np.clip(1 - known, 0, 1)) > _MAX_DEVIATION
+    surface = np.where(unsure, np.nan, values.mean() + spread * mean)
+    return Surface(places, surface.reshape(_GRID, _GRID))
+
+
+def _kernel(squares: Array, length: float) -> Array:
+    kernel: Array = np.exp(-squares / (2 * length**2))
+    return kernel
+
+
+def _likelihood(distances: Array, target: Array, length: float, noise: float) -> float:
+    covariance = _kernel(distances, length) + noise * np.eye(len(target))
+    _, log_determinant = np.linalg.slogdet(covariance)
+    return float(-0.5 * (target @ np.linalg.solve(covariance, target) + log_determinant))
 
 
 def contour_axes(study: PageStudy, found: Sequence[Importance]) -> tuple[str, str] | None:
@@ -32,7 +97,7 @@ def contour_axes(study: PageStudy, found: Sequence[Importance]) -> tuple[str, st
 
 def contour_sample(study: PageStudy) -> Sample | None:
     """The final scores where enough trials are complete, else what all trials had at the first rung."""
-    usable = [sample for sample in samples(study) if len(sample.values) >= LEAST]
+    usable = [sample for sample in samples(study) if len(sample.values) >= MIN_TRIALS]
     return usable[0] if usable else None
 
 

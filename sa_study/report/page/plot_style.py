@@ -1,0 +1,99 @@
+"""What the page's plots share: colours, markers, axis titles and the text under the pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sa_study.metrics import names
+from sa_study.report.page.page_study import PageStudy
+from sa_study.report.page.text import for_plot
+from sa_study.report.text import setting_text
+from sa_study.study.trial_summary import TrialSummary
+
+PALETTE = {
+    "winner": ("#0b6e63", "#4fd1bd"),
+    "baseline": ("#b45f06", "#f0a850"),
+    "COMPLETE": ("#3f6ea8", "#86b3ec"),
+    "PRUNED": ("#9aa2ad", "#717b88"),
+    "FAIL": ("#b3261f", "#ff8a80"),
+    "RUNNING": ("#7b4fa3", "#c9a2f0"),
+    "WAITING": ("#c4c9d0", "#4c5561"),
+    "line": ("#59626e", "#a3adba"),
+    "ramp0": ("#c3d0de", "#2b4157"),
+    "ramp1": ("#a1bdd5", "#35597c"),
+    "ramp2": ("#78a4c6", "#3f7eae"),
+    "ramp3": ("#467fab", "#5ea6d6"),
+    "ramp4": ("#225a87", "#92c9ef"),
+    "ramp5": ("#0c355a", "#d6edff"),
+}
+"""By name, the colour on white and the one on a dark background; no colour stands twice."""
+
+STATES = {
+    "COMPLETE": "complete",
+    "PRUNED": "stopped early",
+    "FAIL": "failed",
+    "RUNNING": "not ended",
+    "WAITING": "waiting",
+}
+"""Optuna's states in words."""
+
+RAMP = [PALETTE[f"ramp{index}"][0] for index in range(6)]
+"""From the worst to the best value."""
+
+
+def colour(name: str) -> str:
+    """A colour on white."""
+    return PALETTE[name][0]
+
+
+_SYMBOLS = {"COMPLETE": "circle", "PRUNED": "circle-open", "RUNNING": "diamond-open"}
+
+
+def in_percent(values: Iterable[float | None]) -> list[float | None]:
+    """Fractions in per cent, short enough for a page."""
+    return [None if value is None else round(100 * value, 3) for value in values]
+
+
+def axis_title(study: PageStudy, split: str = "") -> str:
+    """The title of an axis of the study's metric."""
+    return f"{names.heading(study.config.metric, split)}, %"
+
+
+def hover_text(study: PageStudy, trial: TrialSummary) -> str:
+    """What the pointer shows of a trial, over several lines; the study's own text is escaped."""
+    name = f"<b>trial {trial.number}</b>" + (", winner" if trial is study.winner else "")
+    name += ", baseline" if trial.baseline else ""
+    lines = [f"{name}: {STATES.get(trial.state, trial.state)}"]
+    if trial.score is not None:
+        metric = names.heading(study.config.metric)
+        lines.append(f"{metric} {100 * trial.score:.1f} % at epoch {trial.best_epoch}")
+    if trial.record.failure:
+        lines.append(for_plot(trial.record.failure[:90]))
+    lines += [f"{for_plot(name)} = {for_plot(setting_text(value))}" for name, value in trial.params.items()]
+    return "<br>".join(lines)
+
+
+def scored(study: PageStudy) -> dict[str, list[TrialSummary]]:
+    """Trials with a score by state, the winner and the baseline apart; empty ones left out."""
+    known = [trial for trial in study.trials if trial.score is not None]
+    rest = [trial for trial in known if not trial.baseline and trial is not study.winner]
+    groups = {
+        state: [trial for trial in rest if trial.state == state]
+        for state in ("PRUNED", "FAIL", "RUNNING", "COMPLETE")
+    }
+    groups["baseline"] = [trial for trial in known if trial.baseline and trial is not study.winner]
+    groups["winner"] = [trial for trial in known if trial is study.winner]
+    return {name: trials for name, trials in groups.items() if trials}
+
+
+def marker(group: str) -> dict[str, Any]:
+    """How a group's points look."""
+    special = group in ("winner", "baseline")
+    return {
+        "color": colour(group),
+        "symbol": {"winner": "star", "baseline": "square", "FAIL": "x"}.get(
+            group, _SYMBOLS.get(group, "circle")
+        ),
+        "size": 13 if group == "winner" else 10 if special else 7,
+    }

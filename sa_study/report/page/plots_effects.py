@@ -1,0 +1,108 @@
+"""Plots of effects: how much each setting matters, and differences with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from sa_study.report.page.importance import MIN_FIT, Importance
+from sa_study.report.page.plot_style import (
+    colour,
+)
+from sa_study.report.page.text import for_plot
+from sa_study.report.page.trust import Difference, TrustSection
+
+_ROW_HEIGHT = 34
+
+_MARGIN = 110
+
+
+def importance_bars(found: Sequence[Importance]) -> go.Figure | None:
+    """Shares of the variance, a colour for each sample."""
+    if not found:
+        return None
+    figure = go.Figure()
+    names = list(found[0].shares)
+    rows = [*names, ""]
+    colours = ("winner", "COMPLETE")
+    for index, item in enumerate(found):
+        figure.add_bar(
+            orientation="h",
+            y=[position + (0.2 if index else -0.2) * (len(found) > 1) for position in range(len(rows))],
+            x=[
+                *(round(100 * item.shares.get(name, 0.0), 2) for name in names),
+                round(100 * item.together, 2),
+            ],
+            error_x={
+                "array": [*(round(100 * item.spread[name], 2) for name in names), 0],
+                "thickness": 1,
+                "width": 3,
+                "color": colour("line"),
+            },
+            width=0.36 if len(found) > 1 else 0.6,
+            marker_color=colour(colours[index % 2]),
+            opacity=1 if item.fit >= MIN_FIT else 0.35,
+            name=for_plot(item.sample.name) + ("" if item.fit >= MIN_FIT else ": not to be trusted"),
+            showlegend=True,
+            hovertemplate="%{x:.0f} %<extra></extra>",
+        )
+    figure.update_layout(
+        height=150 + 46 * len(rows),
+        barmode="overlay",
+        xaxis={"title": "share of the differences, %", "range": [0, 105]},
+        yaxis={
+            "tickmode": "array",
+            "tickvals": list(range(len(rows))),
+            "ticktext": [*map(for_plot, names), "combinations"],
+            "autorange": "reversed",
+            "zeroline": False,
+        },
+    )
+    return figure
+
+
+def forest_plot(part: TrustSection | None, title: str) -> go.Figure | None:
+    """Each difference as a point with its interval, beside the line of no difference."""
+    bars: Sequence[Difference] = part.bars if part else ()
+    if not bars:
+        return None
+    figure = go.Figure()
+    for group, name in (("winner", "above 0"), ("FAIL", "below 0"), ("PRUNED", "not told from 0")):
+        mine = [bar for bar in bars if _group(bar) == group]
+        if mine:
+            figure.add_scatter(
+                x=[round(bar.mean, 3) for bar in mine],
+                y=[for_plot(bar.label) for bar in mine],
+                error_x={
+                    "type": "data",
+                    "array": [round(bar.high - bar.mean, 3) for bar in mine],
+                    "arrayminus": [round(bar.mean - bar.low, 3) for bar in mine],
+                    "thickness": 2,
+                    "color": colour(group),
+                },
+                mode="markers",
+                marker={"color": colour(group), "size": 10},
+                name=name,
+                hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
+            )
+    # Without room around its zero the line stands under the axis, where it is not seen.
+    low, high = min(0.0, *(bar.low for bar in bars)), max(0.0, *(bar.high for bar in bars))
+    room = 0.06 * (high - low) or 1.0
+    figure.add_vline(x=0, line={"color": colour("line"), "dash": "dash", "width": 1})
+    figure.update_layout(
+        height=_MARGIN + _ROW_HEIGHT * len(bars),
+        xaxis={"title": {"text": title}, "zeroline": False, "range": [low - room, high + room]},
+        yaxis={
+            "categoryorder": "array",
+            "categoryarray": [for_plot(bar.label) for bar in reversed(bars)],
+            "automargin": True,
+        },
+        legend={"orientation": "h", "y": 1.15},
+        margin={"l": 10, "r": 10, "t": 40, "b": 50},
+    )
+    return figure
+
+
+def _group(bar: Difference) -> str:
+    return "winner" if bar.low > 0 else "FAIL" if bar.high < 0 else "PRUNED"
