@@ -1,0 +1,100 @@
+"""A study that an earlier version made can still be opened, resumed, reported, audited, exported, rerun."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+from command_line import CommandLine
+
+from sa_study.data.sample import make_sample_data
+from sa_study.study.summary import StudySummary
+
+ARCHIVE = ROOT / "tests" / "data" / "previous_study" / "study.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The study and, beside it, its data."""
+    root = tmp_path_factory.mktemp("previous")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(root, filter="data")
+    make_sample_data(root / "data", identities=12, images_per_camera=2)
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def study(folder: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy; large files are links, which are replaced, never written."""
+
+    def link(source: str, target: str) -> None:
+        (os.link if source.endswith(".pt") else shutil.copy2)(source, target)
+
+    yield Path(shutil.copytree(folder / "study", tmp_path / "study", copy_function=link))
+    shutil.rmtree(tmp_path / "study")
+
+
+@pytest.fixture
+def command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capsys)
+
+
+def test_it_is_read_whole(study: Path) -> None:
+    summary = StudySummary.read(study)
+    summary.require_whole()
+    assert [(trial.state, trial.epochs, trial.best_epoch) for trial in summary.trials] == [
+        ("COMPLETE", 1, 1),
+        ("COMPLETE", 1, 1),
+    ]
+    assert summary.winner is summary.baseline and summary.winner
+    assert summary.winner.score == pytest.approx(0.63995, abs=1e-5) and summary.winner.interval
+    assert list(summary.current_evaluations) == ["best", "baseline"] and summary.ledger.count == 1
+    assert summary.cost.epochs == 2 and len(summary.provenance["launches"]) == 1
+
+
+def test_it_is_shown_audited_and_exported(study: Path, tmp_path: Path, command_line: CommandLine) -> None:
+    def run(*words: object) -> str:
+        code, said, error = command_line.run(*words, "--study", study)
+        assert code == 0, said + error
+        return " ".join(said.split())
+
+    assert "The baseline won: validation mAP 64.0 %" in run("status")
+    document = json.loads(run("status", "--json"))
+    assert (document["winner"], document["test_looks"], len(document["trials"])) == (0, 1, 2)
+    assert run("audit") == "sound"
+    assert "The baseline won" in run("report", "--out", tmp_path / "page.html")
+    run("export", "--formats", "trials,markdown", "--out", tmp_path / "export")
+    assert "best = baseline (trial 0) | 54.5 | 64.0 | 21.1 | 26.8" in (
+        (tmp_path / "export" / "paper" / "table.md").read_text().replace("**", "")
+    )
+
+
+def test_its_figures_are_reproduced(folder: Path, study: Path, command_line: CommandLine) -> None:
+    words = ("reproduce", "--study", study, "--trial", 1, "--data-dir", folder / "data", "--json")
+    code, said, error = command_line.run(*words)
+    found = json.loads(said)
+    assert (code, found["weights"]) == (1, "different"), f"the archive's weights are zero: {error}"
+    assert found["rerun"] == pytest.approx(found["recorded"], abs=0.05), "other machines sum otherwise"
+
+
+def test_it_is_extended_by_a_trial(folder: Path, study: Path) -> None:
+    words = ["resume", "--study", study, "--trials", "3", "--data-dir", folder / "data", "--json"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_study.py"), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [trial["state"] for trial in json.loads(done.stdout)["trials"]] == ["COMPLETE"] * 3
