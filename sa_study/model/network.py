@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sa_study.model.attention import ATTENTION_KINDS, spatial_attention
 from sa_study.model.backbones import BACKBONES, RESNETS
-from sa_study.model.stripes import matching_features, pool_stripes
 from sa_study.model.weights import load_backbone, load_imagenet
 from sa_study.utils.errors import ConfigError
 
 SUPERVISED_STAGES = (1, 2, 3)
-"""Those that are attended to and have classifiers, with deep supervision."""
+"""Stages that have attention and a classifier, with deep supervision."""
+
+_ROW_STRIDE = 16
+"""Input pixels per row of stage 4."""
 
 
 class SANet(nn.Module):
@@ -188,6 +191,28 @@ class FeatureNetwork(nn.Module):
         """N×3×H×W, normalised, to the features of `SANet.forward`."""
         stripes = pool_stripes(self.base(images), self.parts, images.shape[2])
         return matching_features(spatial_attention(stripes, self._attention))
+
+
+def pool_stripes(x: Tensor, parts: int, input_height: int) -> Tensor:
+    """Averages stripes over the full width: N×C×H×W to N×C×parts×1; overlapping where need be.
+
+    Raises:
+        ConfigError: The map has fewer rows than there are parts; `input_height` is named.
+    """
+    rows, columns = x.shape[2:]
+    if rows < parts:
+        raise ConfigError(
+            f"height: {input_height} gives stage 4 {rows} rows, fewer than parts={parts}; "
+            f"the least height is {_ROW_STRIDE * parts} ({_ROW_STRIDE} x parts)"
+        )
+    step = rows // parts
+    return F.avg_pool2d(x, kernel_size=(rows - (parts - 1) * step, columns), stride=(step, columns))
+
+
+def matching_features(stripes: Tensor) -> Tensor:
+    """N×C×parts×1 to N×(parts·C), float32 at least: stripe by stripe, each of length 1 (0 where all is 0)."""
+    wide = stripes.to(torch.promote_types(stripes.dtype, torch.float32))
+    return F.normalize(wide.flatten(2), dim=1).transpose(1, 2).flatten(1)
 
 
 def _check(valid: bool, field: str, value: object, allowed: str) -> None:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from sa_study.utils.errors import WeightsError
 from sa_study.utils.files import require_regular
 
-_SCANNED = 2**20
+MAX_SCANNED_BYTES = 2**20
+"""Most bytes of a pickle that are searched for what it would import."""
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -78,7 +79,7 @@ def _named_in_pickle(path: Path) -> str:
     """The first thing that a bare pickle would import, read without unpickling; empty where nothing shows."""
     texts: list[str] = []
     with path.open("rb") as file, contextlib.suppress(ValueError):
-        for opcode, value, _ in pickletools.genops(file.read(_SCANNED)):
+        for opcode, value, _ in pickletools.genops(file.read(MAX_SCANNED_BYTES)):
             if isinstance(value, str):
                 texts.append(value)
             if opcode.name == "GLOBAL":

@@ -1,4 +1,4 @@
-"""What other programs put around a state dict: dicts that hold it, and parts of its names."""
+"""Finds a state dict in what other programs put around it: dicts that hold it, and prefixes of its names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network")
 _WRAPPERS = ("module", "_orig_mod")
 """What DataParallel and torch.compile put into the names of the network, or of the part, that they wrap."""
 
-_DEEPEST = 8
+MAX_NESTING = 8
 
 
 class NoWeights(ValueError):
@@ -47,7 +47,7 @@ def unwrap(content: object) -> WeightsFile:
     held: Any = content
     beside: dict[str, Any] = {}
     under: list[str] = []
-    while len(under) < _DEEPEST and (holders := _holders(held)):
+    while len(under) < MAX_NESTING and (holders := _holders(held)):
         if len(holders) > 1:
             raise NoWeights(f"holds weights under {' and '.join(holders)}; keep one of them")
         beside |= {key: value for key, value in held.items() if key != holders[0]}
@@ -66,7 +66,7 @@ def unwrap(content: object) -> WeightsFile:
 
 def _holders(values: object, depth: int = 0) -> list[str]:
     """The keys of a dict under which there is a state dict, perhaps deeper; a damaged one may hold itself."""
-    if not isinstance(values, dict) or depth == _DEEPEST:
+    if not isinstance(values, dict) or depth == MAX_NESTING:
         return []
     inner = {name: values[name] for name in _HOLDERS if isinstance(values.get(name), dict)}
     return [

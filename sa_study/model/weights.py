@@ -19,8 +19,8 @@ from sa_study.model.unwrap import NoWeights, WeightsFile, unwrap
 from sa_study.utils.errors import WeightsError
 from sa_study.utils.files import expand_home
 
-_NAMED = 3
-"""Keys that an error lists before it only counts."""
+MAX_NAMED_KEYS = 3
+"""Most keys that an error lists; it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
 
 
 def pretrained_note(pretrained: str) -> str:
-    """What a line ought to tell of a setting `pretrained` that names a file; empty where it is plain.
+    """Where the weights of the file that a setting `pretrained` names were found; empty for plain ones.
 
     Raises:
         WeightsError: As `read_weights`; the setting is named.
@@ -246,5 +246,5 @@ def _numbers(pattern: str, names: Iterable[str]) -> set[int]:
 
 
 def _listed(items: list[str]) -> str:
-    rest = len(items) - _NAMED
-    return ", ".join(items[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(items) - MAX_NAMED_KEYS
+    return ", ".join(items[:MAX_NAMED_KEYS]) + (f" and {rest} more" if rest > 0 else "")

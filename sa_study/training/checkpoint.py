@@ -1,4 +1,4 @@
-"""Training checkpoints: everything a run needs to go on, in one file that is whole or not there."""
+"""Training checkpoints: everything that resuming a run needs, in one file, written atomically."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Checkpoint:
     format: int = _FORMAT
 
     def weights_only(self) -> Checkpoint:
-        """The same without what only a resumed training needs."""
+        """The same without what only resuming needs."""
         return dataclasses.replace(self, optimizer=None, rng=None)
 
 

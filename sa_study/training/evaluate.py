@@ -1,4 +1,4 @@
-"""The final evaluation: weights → features → figures on the test set → `evaluation.json`."""
+"""The final evaluation: from weights to features to figures on the test set."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from sa_study.utils.errors import WeightsError
 from sa_study.utils.progress import PhaseCallback
 
 PUBLISHED = {"val_identities": 0, "pretrained": "none"}
-"""Settings of a weights file that carries none, beside what its shapes tell."""
+"""Settings assumed for a weights file that carries none, beside those that its shapes show."""
 
-_NAME_DIGITS = 8
-"""Of a test set's fingerprint, in the name of a file."""
+_FINGERPRINT_DIGITS = 8
+"""Digits of a test set's fingerprint in a file name."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def evaluation_file(path: Path, images: EvaluationImages, *, own: bool) -> Path:
     """
     if own:
         return path
-    name = hashlib.sha256("".join(images.fingerprints.values()).encode()).hexdigest()[:_NAME_DIGITS]
+    name = hashlib.sha256("".join(images.fingerprints.values()).encode()).hexdigest()[:_FINGERPRINT_DIGITS]
     return path.with_name(f"{path.stem}-{name}{path.suffix}")
 
 

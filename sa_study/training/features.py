@@ -31,9 +31,9 @@ def extract_features(
 
     Args:
         net: The network, on the images' device; it is left in evaluation mode.
-        images: Where they are taken from.
-        index: Which of them, int64.
-        settings: Decide input size, batches and precision.
+        images: The stored images.
+        index: Which of them to take, int64.
+        settings: Give input size, batch size and precision.
         progress: Told the number of images done and in all.
 
     Returns:
@@ -60,7 +60,7 @@ def extract_features(
             batch_size //= 2
         else:
             break
-        torch.cuda.empty_cache()  # only now is the error gone, and with it what its frames held
+        torch.cuda.empty_cache()  # only now the error and the tensors of its frames are freed
     return features
 
 

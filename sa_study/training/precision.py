@@ -1,4 +1,4 @@
-"""On what a network computes, and how: device, precision, memory layout."""
+"""Device, precision and memory layout of a network's computation."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def prepare_device(settings: Settings) -> torch.device:
 def feature_precision(settings: Settings, device: torch.device) -> str:
     """The precision of the features that are ranked, on a device: fp32, tf32, bf16 or fp16."""
     asked = settings.precision if settings.eval_precision == "same" else settings.eval_precision
-    return _chosen(asked, device)
+    return _resolved(asked, device)
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The type that a network's forward pass computes in, for a setting of precision."""
-    half = _HALVES.get(_chosen(precision, device))
+    """The autocast context of a forward pass for a setting of precision."""
+    half = _HALVES.get(_resolved(precision, device))
     return torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None)
 
 
 @contextmanager
 def float32_products(precision: str) -> Iterator[None]:
-    """Within, CUDA rounds the factors of float32 products to TF32's 10 bits for tf32, and never otherwise.
+    """A context in which CUDA rounds the factors of float32 products to TF32's 10 bits for tf32 only.
 
     PyTorch's own default is TF32 in convolutions alone. What was set before is set again, so that distances
     are not touched.
@@ -59,8 +59,8 @@ def memory_format(settings: Settings) -> torch.memory_format:
     return torch.channels_last if settings.channels_last else torch.contiguous_format
 
 
-def _chosen(precision: str, device: torch.device) -> str:
-    """What a setting of precision means on a device: a CPU has no TF32."""
+def _resolved(precision: str, device: torch.device) -> str:
+    """The precision that a setting stands for on a device: a CPU has no TF32."""
     on_cuda = device.type == "cuda"
     if precision == "auto":
         return "bf16" if on_cuda else "fp32"

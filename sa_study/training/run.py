@@ -1,4 +1,4 @@
-"""A fixed configuration trained in this process, without Ray, in a folder of its own."""
+"""Trains one fixed configuration in this process, without Ray, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class RunFolder:
         self.best = root / "best.pt"
         self.evaluation = root / "evaluation.json"
 
-    def _is_strange(self, path: Path) -> bool:
-        """Whether it is something else than what a kill amid the writing of the settings leaves."""
+    def _is_foreign(self, path: Path) -> bool:
+        """Whether a file is none that a run killed while it wrote its settings leaves behind."""
         return not (path.name.startswith(f".{self.config.name}.") and path.is_file())
 
     def check(self, settings: Settings, resume: bool) -> None:
-        """Checks that a run of these settings may be begun here, or gone on with.
+        """Checks that a run of these settings may begin here, or be resumed.
 
         Raises:
             StudyFolderError: Something else stands there, or a run that is not to be resumed.
@@ -46,7 +46,7 @@ class RunFolder:
         """
         if not self.config.is_file():
             if self.root.exists() and (
-                not self.root.is_dir() or any(map(self._is_strange, self.root.iterdir()))
+                not self.root.is_dir() or any(map(self._is_foreign, self.root.iterdir()))
             ):
                 raise StudyFolderError(f"{self.root}: holds something, but no run; choose another --out")
             return
@@ -106,15 +106,15 @@ def train(
     resume: bool = False,
     on_epoch: Callable[[Mapping[str, float]], None] = lambda figures: None,
 ) -> Mapping[str, float]:
-    """Trains to the last epoch, keeping `last.pt` to go on from and `best.pt` to use.
+    """Trains to the last epoch, keeping `last.pt` to resume from and `best.pt` to use.
 
     `best.pt` is of the epoch that is best by `settings.metric`; of the last where nothing is held out.
 
     Args:
-        settings: What to train.
+        settings: The run's settings.
         data: Images, as `load_training_data` gives them.
-        folder: Where to; free, or with `resume` that of an earlier run of the same settings and images.
-        resume: Go on from `last.pt` where there is one.
+        folder: The run's folder: free, or with `resume` that of a run of the same settings and images.
+        resume: Continue from `last.pt` if there is one.
         on_epoch: Called with each epoch's figures.
 
     Returns:

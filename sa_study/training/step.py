@@ -21,16 +21,16 @@ Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class TrainingStep:
-    """Steps a network. Nothing in a step waits for a GPU.
+    """Takes training steps on a network. Nothing in a step waits for a GPU.
 
     Args:
-        net: What is trained; it is brought to the settings' device and memory layout.
-        settings: How.
-        device: Where.
+        net: The network to train; it is moved to the device and the settings' memory layout.
+        settings: The run's settings.
+        device: Device to train on.
 
     Attributes:
         optimizer: SGD over the backbone and the new layers, in this order.
-        figures: Names of what a step returns.
+        figures: Names of the figures that a step returns.
     """
 
     def __init__(self, net: SANet, settings: Settings, device: torch.device):
@@ -66,13 +66,13 @@ class TrainingStep:
         self.optimizer.zero_grad()
         parts = self._settings.accumulate
         sums = torch.zeros(len(self.figures), device=images.device)
-        for some, wanted in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-            share = len(wanted) / len(labels)
-            sums.add_(self._gradient(some, wanted, share), alpha=share)
+        for inputs, targets in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+            share = len(targets) / len(labels)
+            sums.add_(self._add_gradient(inputs, targets, share), alpha=share)
         self.optimizer.step()
         return sums
 
-    def _gradient(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
+    def _add_gradient(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
         """Adds the gradient of a part of the batch, weighted by its share; returns the part's figures."""
         images = images.contiguous(memory_format=memory_format(self._settings))
         loss, figures = self._forward(images, labels)
@@ -93,7 +93,7 @@ def _forward(
 def _compiled(forward: Forward, settings: Settings) -> Forward:
     if settings.compile == "none":
         return forward
-    torch.compiler.reset()  # a process that has trained many networks would else stop compiling, silently
+    torch.compiler.reset()  # after many networks a process would silently stop compiling
     compiled: Forward = torch.compile(forward, mode=_COMPILE_MODES[settings.compile])
 
     def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""One training run: epochs, validation, checkpoints. Knows nothing of Ray, Optuna or folders."""
+"""One training run: epochs, validation and checkpoints, without Ray, Optuna or folders."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Trainer:
     last bit; CUDA adds some sums in varying order.
 
     Args:
-        settings: What is trained.
+        settings: The run's settings.
         data: Images to train on and to validate with.
-        start: State dict of the pretrained backbone, or None to load it as `settings.pretrained` says.
+        backbone: State dict of the pretrained backbone, or None to load it as `settings.pretrained` says.
 
     Attributes:
-        settings: What is trained.
-        device: Where it is trained.
+        settings: The run's settings.
+        device: Device to train on.
         history: The figures of every completed epoch.
-        step: Takes a step of the optimiser on a batch.
+        step: Takes an optimiser step on a batch.
     """
 
-    def __init__(self, settings: Settings, data: TrainingData, start: Mapping[str, Tensor] | None = None):
+    def __init__(self, settings: Settings, data: TrainingData, backbone: Mapping[str, Tensor] | None = None):
         self.settings = settings
         self.device = prepare_device(settings)
         self.history: list[dict[str, float]] = []
@@ -52,7 +52,7 @@ class Trainer:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         torch.manual_seed(derived_seed(settings.seed, "initialisation"))
-        self._net = build_network(settings, data.num_classes, start)
+        self._net = build_network(settings, data.num_classes, backbone)
         self.step = TrainingStep(self._net, settings, self.device)
         self._images = DeviceImages(data.store.images, self.device)
 
@@ -99,22 +99,22 @@ class Trainer:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Goes on from a checkpoint of the same settings; only `accumulate` may differ.
+        """Restores a checkpoint of the same settings; only `accumulate` may differ.
 
         Raises:
             ConfigError: The checkpoint was made with other settings, or kept only for its weights.
             WeightsError: It does not fit; the trainer cannot be used any more.
         """
-        mine = self.settings.to_dict()
+        own = self.settings.to_dict()
         differing = [
             name
             for name, value in checkpoint.settings.items()
-            if mine.get(name) != value and name != "accumulate"
+            if own.get(name) != value and name != "accumulate"
         ]
         if differing:
             name = differing[0]
             raise ConfigError(
-                f"{name}: the checkpoint was made with {checkpoint.settings[name]!r}, not {mine.get(name)!r}"
+                f"{name}: the checkpoint was made with {checkpoint.settings[name]!r}, not {own.get(name)!r}"
             )
         if checkpoint.optimizer is None or checkpoint.rng is None:
             raise ConfigError("the checkpoint holds weights only; training cannot go on from it")
@@ -176,7 +176,7 @@ class Trainer:
         query, gallery = (
             extract_features(self._net, self._images, index, settings) for index in (data.query, data.gallery)
         )
-        self._wait()
+        self._synchronize()
         latency = 1000 * (time.perf_counter() - start) / (len(query) + len(gallery))
         if not (query.isfinite().all() and gallery.isfinite().all()):
             raise self._diverged("a validation feature", math.nan)
@@ -187,8 +187,8 @@ class Trainer:
         figures = {name: float(getattr(ranking, name)) for name in names.RANKING}
         return {**figures, **interval_bounds(ranking.queries), names.LATENCY: latency}
 
-    def _wait(self) -> None:
-        """Waits until the device has done what it was told, so that a clock can be read."""
+    def _synchronize(self) -> None:
+        """Waits until the device has finished its work, so that times can be measured."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -196,19 +196,20 @@ class Trainer:
         return Diverged(f"epoch {self.epoch + 1}: {name} is {value}; a lower lr usually helps")
 
 
-def build_network(settings: Settings, num_classes: int, start: Mapping[str, Tensor] | None = None) -> SANet:
+def build_network(
+    settings: Settings, num_classes: int, backbone: Mapping[str, Tensor] | None = None
+) -> SANet:
     """The network that the settings describe, on the CPU, with its initial weights.
 
     Args:
-        settings: What to build.
+        settings: The run's settings.
         num_classes: Identities that the classifiers tell apart.
-        start: State dict of the pretrained backbone, where it is at hand.
+        backbone: State dict of the pretrained backbone, where it is at hand.
 
     Raises:
         WeightsError: The pretrained weights cannot be had.
     """
-    named: bool | str = {"imagenet": True, "none": False}.get(settings.pretrained, settings.pretrained)
-    pretrained = named if start is None else start
+    source: bool | str = {"imagenet": True, "none": False}.get(settings.pretrained, settings.pretrained)
     try:
         return SANet(
             backbone=settings.backbone,
@@ -219,14 +220,14 @@ def build_network(settings: Settings, num_classes: int, start: Mapping[str, Tens
             attention_stage4=settings.attention_stage4,
             deep_supervision=settings.deep_supervision,
             parts=settings.parts,
-            pretrained=pretrained,
+            pretrained=source if backbone is None else backbone,
         )
     except WeightsError as error:
         raise WeightsError(f"pretrained: {error}") from None
 
 
-def backbone_start(backbone: str, pretrained: str) -> Mapping[str, Tensor] | None:
-    """The backbone that a trial of these settings starts from; None for random weights.
+def pretrained_backbone(backbone: str, pretrained: str) -> Mapping[str, Tensor] | None:
+    """State dict of the backbone that a run of these settings starts from; None for random weights.
 
     Raises:
         WeightsError: The pretrained weights cannot be had.

@@ -18,7 +18,7 @@ from sa_study.settings.run import completed
 from sa_study.study.storage import Storage
 from sa_study.training.checkpoint import FILE_NAME, load_checkpoint
 from sa_study.training.run import load_training_data
-from sa_study.training.trainer import Trainer, backbone_start
+from sa_study.training.trainer import Trainer, pretrained_backbone
 from sa_study.tuning.launch.pretrained import fingerprint
 from sa_study.utils.errors import DataError, Diverged, StudyFolderError, WeightsError
 from sa_study.utils.progress import ProgressCallback
@@ -75,7 +75,7 @@ def rerun_trial(
     settings = original.settings
     if settings.device == "cuda":  # where there is no GPU, the CPU may still come within the tolerance
         settings = dataclasses.replace(settings, device="auto")
-    start = backbone_start(settings.backbone, settings.pretrained)
+    start = pretrained_backbone(settings.backbone, settings.pretrained)
     trainer = Trainer(settings, data, start)
     rerun = Rerun(device=trainer.device.type, start=fingerprint(start) if start else "")
     while trainer.epoch < original.goal:

@@ -1,4 +1,4 @@
-"""TensorBoard's HParams table: which columns it has, and a trial's line in it."""
+"""TensorBoard's HParams table: its columns, and a trial's row."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from sa_study.model.weights import pretrained_note
 from sa_study.settings.run import as_stored
 from sa_study.study.config import StudyConfig
-from sa_study.training.trainer import backbone_start
+from sa_study.training.trainer import pretrained_backbone
 from sa_study.utils.errors import WeightsError
 
 PretrainedBackbones = Mapping[tuple[str, str], Mapping[str, Tensor]]
@@ -36,7 +36,7 @@ def load_backbones(config: StudyConfig, say: Callable[[str], None] = lambda _: N
         say(note)
     backbones = {}
     for backbone, pretrained in itertools.product(space.possible("backbone"), space.possible("pretrained")):
-        state = backbone_start(backbone, pretrained)
+        state = pretrained_backbone(backbone, pretrained)
         if state is not None:
             backbones[backbone, pretrained] = state
     return backbones
