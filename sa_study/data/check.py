@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sa_study.data.dataset import (
     DISTRACTOR,
-    Folder,
     ImageRecord,
+    SplitFolder,
     cameras_by_identity,
     overlap_message,
     queries_without_match,
@@ -136,7 +136,7 @@ def _errors(faults: Sequence[str], overlap: tuple[int, ...], queries: int, match
     return errors
 
 
-def _memory(folders: dict[str, Folder], sizes: int) -> list[str]:
+def _memory(folders: dict[str, SplitFolder], sizes: int) -> list[str]:
     """What images that differ in size take once decoded; the others keep theirs."""
     if sizes < 2:
         return []
@@ -148,11 +148,11 @@ def _memory(folders: dict[str, Folder], sizes: int) -> list[str]:
     ]
 
 
-def _read_folders(root: Path, layout: Layout) -> tuple[dict[str, Folder], list[str]]:
+def _read_folders(root: Path, layout: Layout) -> tuple[dict[str, SplitFolder], list[str]]:
     """Reads what can be read; a folder that cannot be is empty."""
     folders, errors = {}, []
     for split in SPLITS:
-        folders[split] = Folder(root / layout.parts[split].folder)
+        folders[split] = SplitFolder(root / layout.parts[split].folder)
         try:
             folders[split] = read_split(root, layout, split)
             folders[split].require_images()
@@ -169,7 +169,7 @@ def _size_or_fault(record: ImageRecord) -> tuple[int, int] | str:
     return image.height, image.width
 
 
-def _count(folders: Sequence[Folder]) -> SplitReport:
+def _count(folders: Sequence[SplitFolder]) -> SplitReport:
     records = [record for folder in folders for record in folder.records]
     cameras = cameras_by_identity(records)
     return SplitReport(
@@ -183,7 +183,7 @@ def _count(folders: Sequence[Folder]) -> SplitReport:
     )
 
 
-def _warnings(folders: dict[str, Folder], matchless: Sequence[Path], sizes: int) -> list[str]:
+def _warnings(folders: dict[str, SplitFolder], matchless: Sequence[Path], sizes: int) -> list[str]:
     warnings = []
     for folder in folders.values():
         warnings += [
@@ -217,7 +217,7 @@ def _warnings(folders: dict[str, Folder], matchless: Sequence[Path], sizes: int)
     return warnings
 
 
-def _explain(root: Path, layout: Layout, folders: Mapping[str, Folder]) -> tuple[str, ...]:
+def _explain(root: Path, layout: Layout, folders: Mapping[str, SplitFolder]) -> tuple[str, ...]:
     """What a data set was taken for, what each part was read from and what counts how; a line each.
 
     Args:
@@ -235,14 +235,14 @@ def _explain(root: Path, layout: Layout, folders: Mapping[str, Folder]) -> tuple
     )
 
 
-def _describe_names(layout: Layout, folders: Mapping[str, Folder]) -> str:
+def _describe_names(layout: Layout, folders: Mapping[str, SplitFolder]) -> str:
     found = [record.path.name for folder in folders.values() for record in folder.records[:1]]
     if layout.kinds:
         return f"names begin with id and camera, as in {(found or [layout.example])[0]}"
     return f"names are like {layout.example}"
 
 
-def _source(layout: Layout, split: str, folder: Folder) -> str:
+def _source(layout: Layout, split: str, folder: SplitFolder) -> str:
     part = layout.parts[split]
     images = f"{len(folder.records):,} images"
     if folder.used:
@@ -259,7 +259,7 @@ def _ids(layout: Layout) -> str:
     return f"{zero}; {junk}{added}"
 
 
-def _compare_published(layout: Layout, folders: Mapping[str, Folder]) -> str:
+def _compare_published(layout: Layout, folders: Mapping[str, SplitFolder]) -> str:
     counts = tuple(len(folder.records) for folder in folders.values())
     for name, published in layout.published.items():
         if counts == published:

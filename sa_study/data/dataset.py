@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sa_study.data.layouts import MARKET, SPLITS, Layout, a_few, find_dataset, names_in, require_folder
-from sa_study.data.lists import Skipped, read_lists
+from sa_study.data.lists import SkippedLines, read_lists
 from sa_study.utils.errors import DataError
 
 DISTRACTOR = 0
@@ -33,7 +33,7 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class SplitFolder:
     """What one split of the data set was read from, and what was found there.
 
     Attributes:
@@ -53,7 +53,7 @@ class Folder:
     stray: tuple[str, ...] = ()
     example: str = MARKET.example
     used: Mapping[str, int] = field(default_factory=dict)
-    skipped: Mapping[str, Skipped] = field(default_factory=dict)
+    skipped: Mapping[str, SkippedLines] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
     @property
@@ -142,7 +142,7 @@ def cameras_by_identity(records: Iterable[ImageRecord]) -> dict[int, set[int]]:
     return cameras
 
 
-def recognise_kind(layout: Layout, folders: Mapping[str, Folder]) -> Layout:
+def recognise_kind(layout: Layout, folders: Mapping[str, SplitFolder]) -> Layout:
     """The layout itself, or the one of its kinds whose stricter naming all images follow."""
     names = [record.path.name for folder in folders.values() for record in folder.records]
     if not names or any(folder.junk for folder in folders.values()):
@@ -150,7 +150,7 @@ def recognise_kind(layout: Layout, folders: Mapping[str, Folder]) -> Layout:
     return layout.kind(names)
 
 
-def read_split(root: Path, layout: Layout, split: str) -> Folder:
+def read_split(root: Path, layout: Layout, split: str) -> SplitFolder:
     """Lists the images of one split; none is no error here.
 
     Raises:
@@ -163,7 +163,7 @@ def read_split(root: Path, layout: Layout, split: str) -> Folder:
     require_folder(path, layout)
     listing = read_lists(root, part, layout)
     records = tuple(ImageRecord(path / name, pid, camera) for name, pid, camera in listing.images)
-    return Folder(
+    return SplitFolder(
         path,
         records,
         example=layout.example,
@@ -173,7 +173,7 @@ def read_split(root: Path, layout: Layout, split: str) -> Folder:
     )
 
 
-def read_folder(path: Path, layout: Layout = MARKET, offset: int = 0) -> Folder:
+def read_folder(path: Path, layout: Layout = MARKET, offset: int = 0) -> SplitFolder:
     """Lists one image folder; an empty one is no error here.
 
     Raises:
@@ -189,7 +189,7 @@ def read_folder(path: Path, layout: Layout = MARKET, offset: int = 0) -> Folder:
             junk += 1
         else:
             records.append(ImageRecord(path / name, parsed[0] + offset, parsed[1]))
-    return Folder(path, tuple(records), junk, tuple(stray), layout.example)
+    return SplitFolder(path, tuple(records), junk, tuple(stray), layout.example)
 
 
 def shared_identities(train: Iterable[ImageRecord], test: Iterable[ImageRecord]) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ TWICE = "image is listed twice"
 
 
 @dataclass(slots=True)
-class Skipped:
+class SkippedLines:
     """Lines that are not used for one reason.
 
     Attributes:
@@ -51,12 +51,12 @@ class Listing:
 
     images: list[tuple[str, int, int]] = field(default_factory=list)
     used: dict[str, int] = field(default_factory=dict)
-    skipped: dict[str, Skipped] = field(default_factory=dict)
+    skipped: dict[str, SkippedLines] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
     def skip(self, reason: str, line: str) -> None:
         """Counts a line that is not used."""
-        self.skipped.setdefault(reason, Skipped(example=line)).count += 1
+        self.skipped.setdefault(reason, SkippedLines(example=line)).count += 1
 
 
 def read_lists(root: Path, part: Part, layout: Layout) -> Listing:

@@ -26,9 +26,9 @@ class Parameter:
 
     Attributes:
         kind: `float`, `int` or `categorical`.
-        low: Least value, included (numbers).
-        high: Greatest value, included (numbers).
-        step: Distance of the allowed values, or None for every value (numbers).
+        low: Lowest value, included (numbers).
+        high: Highest value, included (numbers).
+        step: Distance between the allowed values, or None for a continuous range (numbers).
         log: Whether to search on a logarithmic scale (numbers).
         choices: The allowed values (categorical).
         when: Searched only where each of these settings has one of the listed values.
@@ -44,7 +44,7 @@ class Parameter:
 
     @property
     def count(self) -> int | None:
-        """Number of its values, or None where there is no end of them."""
+        """Number of its values, or None for a continuous range."""
         if self.kind == "categorical":
             return len(self.choices)
         if self.low == self.high:
@@ -55,7 +55,7 @@ class Parameter:
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """Its choices, or its least and its greatest value."""
+        """Its choices, or its lowest and its highest value."""
         if self.kind == "categorical":
             return self.choices
         return (self.low, self.high) if self.count is None else (self.value(0), self.value(self.count - 1))

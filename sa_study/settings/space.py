@@ -6,6 +6,7 @@ Knows nothing of files (`sa_study.settings.space_file` reads and validates them)
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +87,7 @@ class SearchSpace:
         return all(self._value(key, values) in allowed for key, allowed in conditions)
 
     def possible(self, name: str) -> list[Any]:
-        """The values that trials may give a setting: the ends of numbers; the default where that shows."""
+        """The values a setting may have in trials: of a range its ends; with conditions the default too."""
         searched = next((key for key in self.search if canonical_key(key) == canonical_key(name)), None)
         if searched is None:
             return [self._value(name, {})]
@@ -98,7 +99,7 @@ class SearchSpace:
 
     @property
     def size(self) -> int | None:
-        """Number of configurations, or None where there is no end of them."""
+        """Number of configurations, or None if there are infinitely many."""
         number, searched = self._census()
         return None if any(self.search[name].count is None for name in searched) else number
 
@@ -118,7 +119,7 @@ class SearchSpace:
         return [name for name in self.search if name not in searched]
 
     def points(self) -> Iterator[dict[str, Any]]:
-        """Every configuration once, in the order of the settings and their values; there must be an end."""
+        """Every configuration once, in the order of the settings and their values; only of a finite space."""
         return self._points(list(self.search), {})
 
     def grid(self) -> list[dict[str, Any]]:
@@ -126,22 +127,17 @@ class SearchSpace:
         return sorted(self.points(), key=lambda point: point != self.baseline)
 
     def key(self, values: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
-        """What equal configurations have in common, and no others; there must be an end of them."""
+        """A key that equal configurations share and no others; only of a finite space."""
         return tuple((name, p.index(values[name])) for name, p in self.search.items() if name in values)
 
     def to_dict(self) -> dict[str, Any]:
         """The space as it would stand in a file; `sa_study.settings.space_file.parse_space` reads it back."""
-        scheduler = self.scheduler
         return {
             "search": {key: parameter.to_dict() for key, parameter in self.search.items()},
             "fixed": dict(self.fixed),
             "baseline": dict(self.baseline),
             "sampler": self.sampler,
-            "scheduler": {
-                "name": scheduler.name,
-                "grace_period": scheduler.grace_period,
-                "reduction_factor": scheduler.reduction_factor,
-            },
+            "scheduler": dataclasses.asdict(self.scheduler),
             "trials": self.trials,
         }
 
@@ -160,7 +156,7 @@ class SearchSpace:
                 yield from self._points(names[1:], {**values, names[0]: parameter.value(index)})
 
     def _census(self) -> tuple[int, set[str]]:
-        """The number of configurations, with an endless range as one value, and what is searched in any.
+        """Counts the configurations, a continuous range as one value, and finds what is searched in any.
 
         Configurations are counted together where they agree in all values that conditions name.
         """
