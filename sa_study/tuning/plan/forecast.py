@@ -7,13 +7,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import optuna
-from ray.tune.schedulers import TrialScheduler
 
-from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.records import BASELINE
@@ -123,35 +122,20 @@ def _configurations(space: SearchSpace) -> list[Settings]:
     return [space.settings(values) for values in (space.baseline, *drawn)]
 
 
-@dataclass(eq=False)
-class _SimulatedTrial:
-    """A trial as a stopping rule knows it.
-
-    Attributes:
-        number: Its number.
-        epoch_seconds: Duration of an epoch.
-        results: What its next epochs report.
-        config: The number, as the configuration of a Ray trial holds it.
-        trial_id: The number as text.
-    """
+class _SimulatedTrial(NamedTuple):
+    """A trial that is simulated: its number, the duration of an epoch, and the rest of its learning curve."""
 
     number: int
     epoch_seconds: float
-    results: deque[dict[str, float]]
-    config: dict[str, int] = field(init=False)
-    trial_id: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.config, self.trial_id = {"number": self.number}, str(self.number)
+    curve: deque[tuple[float, float]]
 
 
-def _learning_curve(epochs: int, rng: np.random.Generator) -> deque[dict[str, float]]:
-    """What each epoch of a trial reports: a noisy curve that flattens at a random height."""
+def _learning_curve(epochs: int, rng: np.random.Generator) -> deque[tuple[float, float]]:
+    """Progress in percent and value of each epoch: a noisy curve that flattens at a random height."""
     noise = rng.normal(0, _NOISE, epochs)
     ceiling, pace = rng.uniform(0.2, 0.8), 30 * rng.lognormal(0, 0.5)
     progress = 100 * np.arange(1, epochs + 1) / epochs
-    values = noise + ceiling * (1 - np.exp(-progress / pace))
-    return deque({names.PROGRESS: p, names.MAP: v} for p, v in zip(progress, values, strict=True))
+    return deque(zip(progress, noise + ceiling * (1 - np.exp(-progress / pace)), strict=True))
 
 
 def _simulate(
@@ -159,7 +143,7 @@ def _simulate(
 ) -> SimulatedRun:
     """Runs the trials over all slots in the order of time, as far as the budgets allow."""
     now, ended = 0.0, 0
-    rule = make_rule(scheduler, names.MAP)
+    rule = make_rule(scheduler)
     tracker = BudgetTracker(inputs.budget, (), lambda: inputs.slots, inputs.gpus, clock=lambda: now)
     waiting = deque(trials)
     running: list[tuple[float, int, _SimulatedTrial]] = []  # by the end of the epoch
@@ -169,17 +153,15 @@ def _simulate(
 
     def start_next(delay: float) -> None:
         if waiting and not tracker.stop_reason:
-            trial = waiting.popleft()
-            rule.on_trial_add(None, trial)
-            train(trial, delay)
+            train(waiting.popleft(), delay)
 
     for _ in range(inputs.slots):
         start_next(inputs.first_start)
     while running:
         now, _, trial = heapq.heappop(running)
         tracker.add_epoch(trial.epoch_seconds)
-        decision = rule.on_trial_result(None, trial, trial.results.popleft())
-        if not trial.results or (decision == TrialScheduler.STOP and trial.number != BASELINE):
+        stopped = rule.stops(trial.number, *trial.curve.popleft()) and trial.number != BASELINE
+        if stopped or not trial.curve:
             ended += 1
             start_next(inputs.next_start)
         elif not tracker.stop_reason:

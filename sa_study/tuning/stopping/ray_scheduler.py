@@ -43,34 +43,36 @@ class StudyScheduler(FIFOScheduler):
         kills: MemoryKills | None = None,
     ):
         super().__init__()  # type: ignore[no-untyped-call]
-        self._rule = make_rule(scheduler, metric)
+        self._rule = make_rule(scheduler)
+        self._objective = metric
         self._search = search
         self._tracker = tracker
         self._kills = kills
         for trial in earlier:
             # A value after the last recorded epoch belongs to an epoch that will be run again.
             last = step_of(read_record(trial).last.get(names.PROGRESS, 0.0))
-            values = {progress_of(step): v for step, v in trial.intermediate_values.items() if step <= last}
-            self._rule.replay(trial.number, values)
+            for step, value in sorted(trial.intermediate_values.items()):
+                if step <= last:
+                    self._rule.replay(trial.number, progress_of(step), value)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Adds a trial to the rule; one of an earlier launch keeps what it reported there."""
-        self._rule.on_trial_add(tune_controller, trial)
-        self._rule.adopt(trial)
+        """Begins to watch the memory with the first trial."""
         if self._kills:
             self._kills.watch()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decides whether a trial continues."""
+        number = trial.config["number"]
         if names.HALT in result:
-            self._tracker.abort(f"trial {trial.config['number']}: {result[names.HALT]}")
+            self._tracker.abort(f"trial {number}: {result[names.HALT]}")
             return TrialScheduler.STOP
         if names.FAILURE in result:
             self._search.record_failure(trial.trial_id, str(result[names.FAILURE]))
             return TrialScheduler.STOP
-        decision = self._rule.on_trial_result(tune_controller, trial, result)
-        finished = result[names.PROGRESS] >= 100
-        stopped = decision == TrialScheduler.STOP and not finished and trial.config["number"] != BASELINE
+        progress = result[names.PROGRESS]
+        finished = progress >= 100
+        below = self._rule.stops(number, progress, result[self._objective])
+        stopped = below and not finished and number != BASELINE
         self._search.record_epoch(trial.trial_id, result, stopped=stopped)
         continues = not (stopped or finished or self._tracker.stop_reason)
         return TrialScheduler.CONTINUE if continues else TrialScheduler.STOP
@@ -82,10 +84,6 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Does nothing: the rule has had the last result already."""
-
-    def debug_string(self) -> str:
-        """The rule's own description, for Ray's status output."""
-        return self._rule.debug_string()
 
 
 def _last_error(trial: Any) -> str:

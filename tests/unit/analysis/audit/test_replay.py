@@ -10,35 +10,21 @@ from sa_study.settings.space import Scheduler
 from sa_study.tuning.stopping.rules import make_rule
 from sa_study.tuning.stopping.schedulers import scheduler_spec
 
-METRIC = "mAP"
-
-
-class Trial:
-    """As much of Ray's trial as a rule looks at."""
-
-    def __init__(self, number: int):
-        self.trial_id = f"ray-{number}"
-        self.config = {"number": number}
-
 
 @pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_replay_decides_as_the_rules_do(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scheduler = Scheduler(name, grace_period=5, reduction_factor=3)
-    rule, judge = make_rule(scheduler, METRIC), JUDGES[scheduler_spec(scheduler).rule](scheduler)
-    trials = {number: Trial(number) for number in range(30)}
-    progress = dict.fromkeys(trials, 0.0)
-    steps = {number: float(rng.choice([2.0, 5.0, 25.0])) for number in trials}
-    for trial in trials.values():
-        rule.on_trial_add(None, trial)
+    rule, judge = make_rule(scheduler), JUDGES[scheduler_spec(scheduler).rule](scheduler)
+    progress = dict.fromkeys(range(30), 0.0)
+    steps = {number: float(rng.choice([2.0, 5.0, 25.0])) for number in progress}
     decisions = []
     while progress:
         number = int(rng.choice(list(progress)))
         progress[number] += steps[number]
         value = float(rng.random())
-        result = {"progress": progress[number], METRIC: value}
-        stop = rule.on_trial_result(None, trials[number], result) == "STOP"
+        stop = rule.stops(number, progress[number], value)
         mine = bool(judge(number, progress[number], value))
         if progress[number] < 100:
             decisions.append((stop, mine))
