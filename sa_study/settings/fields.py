@@ -7,6 +7,8 @@ import math
 import operator
 import os
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sa_study.utils.errors import ConfigError
@@ -18,6 +20,15 @@ _LIMITS = {
     "high": ("<=", operator.le),
     "below": ("<", operator.lt),
 }
+
+
+@contextmanager
+def named_in_errors(where: str) -> Iterator[None]:
+    """Within, a `ConfigError` begins with the place of the mistake, such as the file or the key."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def setting(default: Any, text: str, *, choices: tuple[Any, ...] = (), **limits: float) -> Any:

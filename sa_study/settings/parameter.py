@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from sa_study.settings.fields import named_in_errors
 from sa_study.settings.run import canonical_key, check_keys, check_value, choices_of, study_default
 from sa_study.utils.errors import ConfigError
 
@@ -130,7 +131,8 @@ def parse_parameter(key: str, rule: Any, above: Mapping[str, Parameter], fixed: 
     Raises:
         ConfigError: One line with the key, the value and what is allowed.
     """
-    _check_key(key, "search")
+    with named_in_errors("search"):
+        check_keys([key])
     name = f"search.{key}"
     if key in _NOT_SEARCHABLE:
         raise ConfigError(f"{name}: must be the same for all trials; put it under fixed")
@@ -165,13 +167,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check_key(key: str, where: str) -> None:
-    try:
-        check_keys([key])
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-
-
 def _number(key: str, name: str, kind: str, rule: Mapping[str, Any]) -> Parameter:
     only_keys(rule, {"type", "low", "high", "step", "log", "when"}, f"{name}.")
     low, high = (_bound(key, name, end, rule, kind) for end in ("low", "high"))
@@ -196,10 +191,8 @@ def _number(key: str, name: str, kind: str, rule: Mapping[str, Any]) -> Paramete
 def _bound(key: str, name: str, end: str, rule: Mapping[str, Any], kind: str) -> float:
     if end not in rule:
         raise ConfigError(f"{name}.{end}: is missing")
-    try:
+    with named_in_errors(f"{name}.{end}"):
         value = check_value(key, rule[end])
-    except ConfigError as error:
-        raise ConfigError(f"{name}.{end}: {error}") from None
     if not is_number(value):
         raise ConfigError(f"{name}: {key} is no number; search it with type: categorical")
     if choices := choices_of(key):
@@ -217,10 +210,8 @@ def _listed(key: str, name: str, values: Any) -> tuple[Any, ...]:
     """The values of a setting that stand in a list."""
     if not isinstance(values, list) or not values:
         raise ConfigError(f"{name}: expected a list of at least one value, found {values!r}")
-    try:
+    with named_in_errors(name):
         checked = tuple(check_value(key, value) for value in values)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
     if len(set(checked)) < len(checked):
         raise ConfigError(f"{name}: a value stands twice in {values}")
     return checked
@@ -233,7 +224,8 @@ def _conditions(
     if not isinstance(when, dict) or not when:
         raise ConfigError(f"{name}: expected {{setting: [values]}}, found {when!r}")
     for other in when:
-        _check_key(other, name)
+        with named_in_errors(name):
+            check_keys([other])
         if other not in above and canonical_key(other) not in map(canonical_key, fixed):
             raise ConfigError(f"{name}.{other}: is neither fixed nor searched above {key}")
     return {

@@ -14,7 +14,7 @@ from typing import Any
 
 from sa_study.metrics import names
 from sa_study.model.backbones import BACKBONES, RESNETS
-from sa_study.settings.fields import check_field, describe_range, setting
+from sa_study.settings.fields import check_field, describe_range, named_in_errors, setting
 from sa_study.utils.errors import ConfigError
 
 MAX_EPOCHS = 1000
@@ -165,11 +165,9 @@ class Settings:
         Raises:
             ConfigError: An unknown key, a wrong type or a value out of range.
         """
-        try:
+        with named_in_errors(where):
             check_keys(values)
             return cls(**values)
-        except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
 
 
 _DEPTH: dataclasses.Field[int] = setting(50, "another spelling of resnet50 and so on", choices=tuple(RESNETS))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sa_study.settings.fields import named_in_errors
 from sa_study.settings.parameter import Parameter, is_number, only_keys, parse_parameter
 from sa_study.settings.run import (
     canonical_key,
@@ -54,10 +55,8 @@ def parse_space(spec: Mapping[str, Any], where: str, *, folds: bool = False) -> 
     Raises:
         ConfigError: One line with the key, the value and what is allowed.
     """
-    try:
+    with named_in_errors(where):
         return _parse(spec, folds)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
 
 
 def override(space: SearchSpace, values: Mapping[str, Any]) -> SearchSpace:
@@ -74,10 +73,8 @@ def override(space: SearchSpace, values: Mapping[str, Any]) -> SearchSpace:
     for key in rest.never_searched:
         rest.fixed[key] = study_default(key)
         del search[key]
-    try:
+    with named_in_errors("--set"):
         return _with_baseline(rest, _baseline(rest, space.baseline))
-    except ConfigError as error:
-        raise ConfigError(f"--set: {error}") from None
 
 
 def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
@@ -95,7 +92,7 @@ def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
 
 def _parse(spec: Mapping[str, Any], folds: bool) -> SearchSpace:
     only_keys(spec, _KEYS, "")
-    fixed = _values(_mapping(spec, "fixed"), "fixed")
+    fixed = _values(spec, "fixed")
     search: dict[str, Parameter] = {}
     for key, rule in _mapping(spec, "search").items():
         if key == "fold" and not folds:
@@ -113,7 +110,7 @@ def _parse(spec: Mapping[str, Any], folds: bool) -> SearchSpace:
         trials=_whole("trials", spec.get("trials", 40)),
     )
     spelling = {canonical_key(key): key for key in search}
-    given = _values(_mapping(spec, "baseline"), "baseline")
+    given = _values(spec, "baseline")
     given = {name: value_of(name, given) for name in (spelling.get(canonical_key(key), key) for key in given)}
     return _with_baseline(space, given)
 
@@ -159,10 +156,9 @@ def _scheduler(spec: Mapping[str, Any]) -> Scheduler:
 
 
 def _values(spec: Mapping[str, Any], section: str) -> dict[str, Any]:
-    try:
-        return check_values(spec)
-    except ConfigError as error:
-        raise ConfigError(f"{section}: {error}") from None
+    values = _mapping(spec, section)
+    with named_in_errors(section):
+        return check_values(values)
 
 
 def _mapping(spec: Mapping[str, Any], section: str) -> Mapping[str, Any]:
