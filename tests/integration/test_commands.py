@@ -40,7 +40,7 @@ def run(*words: str | Path, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_sample_data(tmp_path_factory.mktemp("data") / "sample", identities=12)
+    return make_sample_data(tmp_path_factory.mktemp("data") / "sample", identities=12, images_per_camera=2)
 
 
 def test_every_command_explains_itself() -> None:

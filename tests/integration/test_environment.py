@@ -32,7 +32,7 @@ DEAD = "http://127.0.0.1:9"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_sample_data(tmp_path_factory.mktemp("data") / "sample", identities=12)
+    return make_sample_data(tmp_path_factory.mktemp("data") / "sample", identities=12, images_per_camera=2)
 
 
 @pytest.fixture

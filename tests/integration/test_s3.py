@@ -118,7 +118,7 @@ def kill_after_epochs(driver: subprocess.Popen[str], study: Path, epochs: int) -
 
 def test_a_study_in_s3_goes_on_after_its_driver_was_killed(server: str, tmp_path: Path) -> None:
     sample, study, space = tmp_path / "sample", tmp_path / "study", tmp_path / "space.yaml"
-    make_sample_data(sample, identities=12)
+    make_sample_data(sample, identities=12, images_per_camera=2)
     space.write_text(yaml.safe_dump(SPACE))
     place = f"s3://bucket/study?{server}"
     words = command("tune", "--data-dir", sample, "--study", study, "--space", space, "--storage-path", place)

@@ -28,7 +28,7 @@ SPACE = {
     "baseline": {"lr": 0.01},
     "sampler": "random",  # its suggestions do not depend on which trial ends first
     "scheduler": {"name": "none"},
-    "trials": 4,
+    "trials": 3,
 }
 
 
@@ -211,7 +211,8 @@ def held_trial(node: Node, study: Path, driver: subprocess.Popen[str]) -> Iterat
 
 def test_a_study_that_loses_a_node_ends_like_one_left_alone(cluster: Cluster, tmp_path: Path) -> None:
     """Three nodes, of which two have no copy of the code nor of the data; the lost one came while it ran."""
-    sample, study = make_sample_data(tmp_path / "sample", identities=10), tmp_path / "broken"
+    sample = make_sample_data(tmp_path / "sample", identities=10, images_per_camera=2)
+    study = tmp_path / "broken"
     with tune(cluster, sample, tmp_path / "alone") as alone:
         output, _ = alone.communicate(timeout=400)
     assert alone.returncode == 0, output
