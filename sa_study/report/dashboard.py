@@ -1,4 +1,7 @@
-"""optuna-dashboard and TensorBoard as child processes on this machine, until they are told to end."""
+"""optuna-dashboard and TensorBoard as child processes on this machine, until Ctrl-C or a signal.
+
+`python -m sa_study.report.dashboard DIR PORT` is the child that serves optuna-dashboard.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,22 @@ from typing import IO
 
 from rich.console import Console
 
+from sa_study.study.database import open_readonly
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import ConfigError, RunFailed
 from sa_study.utils.files import temporary_folder
 from sa_study.utils.paths import PROJECT_ROOT
+from sa_study.utils.text import visible
 
 HOST = "127.0.0.1"
-_PATIENCE = 90.0
-_GRACE = 5.0
-_TOLD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MAX_START_SECONDS = 90.0
+_MAX_STOP_SECONDS = 5.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _Told(BaseException):
-    """A signal asked for the end; no `Exception`, so that nothing on the way swallows it."""
+class _Signalled(BaseException):
+    """A signal asked for the end; no `Exception`, so that nothing on the way catches it."""
 
     def __init__(self, number: int):
         super().__init__(number)
@@ -42,31 +47,63 @@ class _Told(BaseException):
 
 @dataclass
 class Server:
-    """A child process that serves.
+    """A child process that serves HTTP.
 
     Attributes:
-        name: What it is.
-        port: Where it listens.
+        name: What it serves.
+        port: Port on this machine.
         process: The process, the leader of its own group.
-        said: What it wrote.
+        output: What it has printed.
     """
 
     name: str
     port: int
     process: subprocess.Popen[bytes]
-    said: IO[bytes]
+    output: IO[bytes]
 
     @property
     def url(self) -> str:
         """Its address."""
         return f"http://{HOST}:{self.port}/"
 
-    def last_words(self) -> str:
-        """The last line that it wrote."""
-        self.said.seek(0)
-        lines = self.said.read().decode(errors="replace").split("\n")
-        words = [line.strip() for line in lines if line.strip()]
-        return "".join(c for c in words[-1] if c.isprintable())[:200] if words else "it said nothing"
+    def last_line(self) -> str:
+        """The last line that it printed."""
+        self.output.seek(0)
+        lines = self.output.read().decode(errors="replace").split("\n")
+        printed = [line.strip() for line in lines if line.strip()]
+        return visible(printed[-1], 200) if printed else "it printed nothing"
+
+    def answers(self) -> bool:
+        """Whether it answers a request."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status < 500
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def wait(self) -> None:
+        """Waits until it answers.
+
+        Raises:
+            RunFailed: It has ended, or does not answer in time.
+        """
+        deadline = time.monotonic() + _MAX_START_SECONDS
+        while True:
+            if self.process.poll() is not None:
+                raise RunFailed(f"{self.name} did not start: {self.last_line()}")
+            if self.answers():
+                return
+            if time.monotonic() > deadline:
+                raise RunFailed(f"{self.name} does not answer at {self.url}: {self.last_line()}")
+            time.sleep(0.1)
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal to it and all that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
 
 
 def serve(root: Path, port: int | None, tensorboard_port: int | None, console: Console) -> int:
@@ -77,9 +114,9 @@ def serve(root: Path, port: int | None, tensorboard_port: int | None, console: C
 
     Args:
         root: The study's folder.
-        port: That of optuna-dashboard; None for its usual one, or a free one where that is taken.
-        tensorboard_port: That of TensorBoard, likewise.
-        console: Told the addresses.
+        port: Port of optuna-dashboard; None for its usual one, or a free one where that is taken.
+        tensorboard_port: Port of TensorBoard, likewise.
+        console: Where the addresses are printed.
 
     Returns:
         The exit code: 130 after Ctrl-C, 143 after SIGTERM.
@@ -95,30 +132,26 @@ def serve(root: Path, port: int | None, tensorboard_port: int | None, console: C
         raise ConfigError("dashboard: optuna-dashboard is not installed; pip install -r requirements.txt")
     first = choose_port("--port", port, 8080)
     second = choose_port("--tensorboard-port", tensorboard_port, 6006, avoid=first)
-    commands = (
-        ("optuna-dashboard", first, ["sa_study.report.dashboard_server", str(folder.root), str(first)]),
-        (
-            "TensorBoard",
-            second,
-            ["tensorboard.main", "--logdir", str(folder.tensorboard), "--host", HOST, "--port", str(second)],
-        ),
-    )
+    tensorboard = ["--logdir", str(folder.tensorboard), "--host", HOST, "--port", str(second)]
     servers: list[Server] = []
-    with _signals():
+    with _signals_raise():
         try:
-            for name, at, words in commands:
-                servers.append(_start(name, at, words))
+            servers.append(_start("optuna-dashboard", first, [__name__, str(folder.root), str(first)]))
+            servers.append(_start("TensorBoard", second, ["tensorboard.main", *tensorboard]))
             for server in servers:
-                _wait_for(server)
+                server.wait()
                 line = f"{server.name + ':':<18}{server.url}"
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
             console.print("Ctrl-C ends both", highlight=False)
-            _watch(servers)
-        except _Told as told:
-            return 128 + told.number
+            while True:
+                for server in servers:
+                    if server.process.poll() is not None:
+                        raise RunFailed(f"{server.name} has ended by itself: {server.last_line()}")
+                time.sleep(0.3)
+        except _Signalled as signalled:
+            return 128 + signalled.number
         finally:
-            _end(servers)
-    return 0
+            _stop(servers)
 
 
 def choose_port(option: str, asked: int | None, usual: int, avoid: int | None = None) -> int:
@@ -130,20 +163,20 @@ def choose_port(option: str, asked: int | None, usual: int, avoid: int | None = 
     if asked is not None:
         if asked == avoid:
             raise ConfigError(f"{option}: {asked} is taken by the other server; give another, or none")
-        if (reason := _refused(asked)) is not None:
+        if (reason := _why_refused(asked)) is not None:
             raise ConfigError(
                 f"{option}: {asked} cannot be used ({reason}); give another, or none for a free one"
             )
         return asked
-    if usual != avoid and _refused(usual) is None:
+    if usual != avoid and _why_refused(usual) is None:
         return usual
     with socket.socket() as free:
         free.bind((HOST, 0))
         return int(free.getsockname()[1])
 
 
-def _refused(port: int) -> str | None:
-    """Why nothing can listen at a port, or None."""
+def _why_refused(port: int) -> str | None:
+    """Why nothing can listen at a port; None where it is free."""
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -154,91 +187,63 @@ def _refused(port: int) -> str | None:
     return None
 
 
-def _start(name: str, port: int, words: Sequence[str]) -> Server:
-    said = tempfile.TemporaryFile(dir=temporary_folder())  # noqa: SIM115
+def _start(name: str, port: int, module: Sequence[str]) -> Server:
+    output = tempfile.TemporaryFile(dir=temporary_folder())  # noqa: SIM115
     paths = [str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-m", *module],
         stdin=subprocess.DEVNULL,
-        stdout=said,
+        stdout=output,
         stderr=subprocess.STDOUT,
         # TensorBoard asks a process of its own on this machine, which no proxy reaches.
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "no_grpc_proxy": "localhost"},
         start_new_session=True,  # a terminal's Ctrl-C is for this process, which ends the group
         preexec_fn=_die_with_parent,
     )
-    return Server(name, port, process, said)
+    return Server(name, port, process, output)
 
 
 def _die_with_parent() -> None:
     """Has Linux end this child when its parent dies, even by kill -9."""
-    if sys.platform != "linux":
-        return
-    import ctypes
+    if sys.platform == "linux":
+        import ctypes
 
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-
-
-def _wait_for(server: Server) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            raise RunFailed(f"{server.name} did not start: {server.last_words()}")
-        if _answers(server.port):
-            return
-        time.sleep(0.1)
-    raise RunFailed(f"{server.name} does not answer at {server.url}: {server.last_words()}")
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status < 500
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _watch(servers: Sequence[Server]) -> None:
-    while True:
-        for server in servers:
-            if server.process.poll() is not None:
-                raise RunFailed(f"{server.name} has ended by itself: {server.last_words()}")
-        time.sleep(0.3)
-
-
-def _end(servers: Sequence[Server]) -> None:
+def _stop(servers: Sequence[Server]) -> None:
     """Ends every server and what it started; waits until all are gone."""
     for server in servers:
-        _signal_group(server, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE
+        server.send(signal.SIGTERM)
+    deadline = time.monotonic() + _MAX_STOP_SECONDS
     for server in servers:
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.process.wait(max(deadline - time.monotonic(), 0.1))
-        _signal_group(server, signal.SIGKILL)
+        server.send(signal.SIGKILL)
         server.process.wait()
-        server.said.close()
-
-
-def _signal_group(server: Server, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(server.process.pid, number)
+        server.output.close()
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[None]:
+def _signals_raise() -> Iterator[None]:
     """Turns the first signal into an exception, and ignores further ones while the servers end."""
 
-    def told(number: int, frame: FrameType | None) -> None:
-        for each in _TOLD:
+    def handle(number: int, frame: FrameType | None) -> None:
+        for each in _SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-        raise _Told(number)
+        raise _Signalled(number)
 
-    before = {number: signal.signal(number, told) for number in _TOLD}
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    import optuna_dashboard
+
+    optuna_dashboard.run_server(
+        open_readonly(StudyFolder.existing(Path(sys.argv[1]))), HOST, int(sys.argv[2])
+    )

@@ -64,12 +64,12 @@ def importance_bars(found: Sequence[Importance]) -> go.Figure | None:
 
 def forest_plot(part: TrustSection | None, title: str) -> go.Figure | None:
     """Each difference as a point with its interval, beside the line of no difference."""
-    bars: Sequence[Difference] = part.bars if part else ()
-    if not bars:
+    differences: Sequence[Difference] = part.differences if part else ()
+    if not differences:
         return None
     figure = go.Figure()
     for group, name in (("winner", "above 0"), ("FAIL", "below 0"), ("PRUNED", "not told from 0")):
-        mine = [bar for bar in bars if _group(bar) == group]
+        mine = [bar for bar in differences if _group(bar) == group]
         if mine:
             figure.add_scatter(
                 x=[round(bar.mean, 3) for bar in mine],
@@ -87,15 +87,15 @@ def forest_plot(part: TrustSection | None, title: str) -> go.Figure | None:
                 hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
             )
     # Without room around its zero the line stands under the axis, where it is not seen.
-    low, high = min(0.0, *(bar.low for bar in bars)), max(0.0, *(bar.high for bar in bars))
+    low, high = min(0.0, *(bar.low for bar in differences)), max(0.0, *(bar.high for bar in differences))
     room = 0.06 * (high - low) or 1.0
     figure.add_vline(x=0, line={"color": colour("line"), "dash": "dash", "width": 1})
     figure.update_layout(
-        height=_MARGIN + _ROW_HEIGHT * len(bars),
+        height=_MARGIN + _ROW_HEIGHT * len(differences),
         xaxis={"title": {"text": title}, "zeroline": False, "range": [low - room, high + room]},
         yaxis={
             "categoryorder": "array",
-            "categoryarray": [for_plot(bar.label) for bar in reversed(bars)],
+            "categoryarray": [for_plot(bar.label) for bar in reversed(differences)],
             "automargin": True,
         },
         legend={"orientation": "h", "y": 1.15},

@@ -165,7 +165,7 @@ def render(study: PageStudy, album: Album | None = None) -> str:
 def draw_plots(study: PageStudy, found: list[Importance]) -> list[Plot]:
     """All figures of the page, drawn or explained."""
     metric = names.heading(study.config.metric)
-    early = "Nothing to draw yet: no trial has an epoch behind it."
+    early = "Nothing to draw yet: no trial has completed an epoch."
     plots: tuple[tuple[str, str, Callable[[], go.Figure | None], str], ...] = (
         ("history", "Score of every trial in order", lambda: plots_trials.history(study), early),
         ("curves", "Learning curves of all trials", lambda: plots_trials.curves(study), early),
@@ -173,13 +173,13 @@ def draw_plots(study: PageStudy, found: list[Importance]) -> list[Plot]:
             "parallel",
             "Every trial as a line over its settings",
             lambda: plots_space.parallel(study),
-            "Needs two trials with a score, and something that is searched.",
+            "Needs two trials with a score, and a searched setting.",
         ),
         (
             "importance",
             "Importance of each setting",
             lambda: plots_effects.importance_bars(found),
-            f"Not computed: that takes {MIN_TRIALS} comparable trials that differ, and a searched setting.",
+            f"Needs {MIN_TRIALS} comparable trials with different scores, and a searched setting.",
         ),
         ("slices", "Score by each setting", lambda: plots_space.slices(study), early),
         (
@@ -192,7 +192,7 @@ def draw_plots(study: PageStudy, found: list[Importance]) -> list[Plot]:
             "timeline",
             "Trials by slot and time",
             lambda: plots_trials.timeline(study),
-            "No trial has begun yet.",
+            "No trial has started yet.",
         ),
         (
             "confirmation",

@@ -67,11 +67,11 @@ def _counts(study: PageStudy) -> list[str]:
             ("PRUNED", "were stopped early"),
             ("FAIL", "failed"),
             ("RUNNING", "have not ended"),
-            ("WAITING", "have not begun"),
+            ("WAITING", "have not started"),
         )
         if state in states
     ]
-    total = f"{len(study.trials)} of {study.config.trials} trials have begun"
+    total = f"{len(study.trials)} of {study.config.trials} trials have started"
     return [f"{total}: {', '.join(said)}." if said else f"{total}."]
 
 
@@ -84,9 +84,7 @@ def _runners_up(study: PageStudy, winner: TrialSummary) -> list[str]:
     if not others and len(study.complete) > 1:
         return ["Every other complete trial was scored on other identities than the winner."]
     if not others:
-        return [
-            "No other trial is complete, so there is nothing to compare the winner with but the stopped ones."
-        ]
+        return ["No other trial is complete, so the winner can only be compared with stopped ones."]
     score, best = winner.score or 0.0, others[0]
     behind = 100 * (score - (best.score or 0.0))
     close = sum(score - (trial.score or 0.0) <= _CLOSE for trial in others)
@@ -117,7 +115,7 @@ def _seeds(study: PageStudy) -> list[str]:
         return []
     seed = study.value(study.trials[0], "seed")
     return [
-        f"Every trial ran with one seed only (seed {short(seed)}); what another would change was not "
+        f"Every trial ran with one seed only (seed {short(seed)}); how much another would change was not "
         "measured."
     ]
 
@@ -128,7 +126,7 @@ def _tested(study: PageStudy) -> str:
             return f"{_final(study)} {study.trust.seen_line}".rstrip()
         return (
             "These are validation figures on held-out training identities, and the best of many is somewhat "
-            "too good. The test set has not been opened."
+            "optimistic. The test set has not been opened."
         )
     if not study.evaluates_winner:
         return "The test figures here are of an earlier winner: run evaluate again."
@@ -162,4 +160,4 @@ def standing(study: PageStudy) -> str:
         return f"running ({short(study.driver)})"
     if study.ended >= study.config.goal:
         return "finished"
-    return "not running; resume goes on with it"
+    return "not running; “resume” continues it"

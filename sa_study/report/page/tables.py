@@ -110,9 +110,9 @@ def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
     rule = space.scheduler
     stopping = rule.name
     if rule.name != "none":
-        stopping += f", first looks at {rule.grace_period:g} % of the schedule"
+        stopping += f", first compares trials at {rule.grace_period:g} % of the schedule"
     if scheduler_spec(rule).rule == "halving":
-        stopping += f", one trial in {rule.reduction_factor:g} goes on"
+        stopping += f", one trial in {rule.reduction_factor:g} is kept"
     rows = [
         ("study", short(study.folder.root)),
         ("data set", short(config.data_dir)),
@@ -161,10 +161,10 @@ def commands(study: PageStudy) -> list[tuple[str, str]]:
     root, data = study.folder.root, study.config.data_dir
     found = []
     if not study.driver and study.ended < study.config.goal:
-        found.append(("Go on where it was stopped", _run("resume", "--study", root)))
+        found.append(("Resume it where it stopped", _run("resume", "--study", root)))
     elif not study.driver:
         more = str(max(study.config.trials, 1) * 2)
-        found.append(("Extend it by as many trials again", _run("resume", "--study", root, "--trials", more)))
+        found.append(("Double its number of trials", _run("resume", "--study", root, "--trials", more)))
     if study.winner is not None:
         best = root / "best.yaml"
         again = _run("train", "--config", best, "--data-dir", data, "--out", "runs/again")
@@ -172,12 +172,12 @@ def commands(study: PageStudy) -> list[tuple[str, str]]:
         evaluate = _run("evaluate", "--study", root, "--rerank", "--baseline")
         final = _run("evaluate", "--study", root, "--retrain", "--seeds", "3", "--baseline")
         found += [
-            ("Tell whether any leader is really better", _run("confirm", "--study", root)),
-            ("Train the chosen one on all identities, and evaluate it once", final),
-            ("Rerun the winner from its record: are the figures equal?", _run("reproduce", "--study", root)),
+            ("Check whether any leader is really better than the baseline", _run("confirm", "--study", root)),
+            ("Train the chosen configuration on all identities and evaluate it once", final),
+            ("Rerun the winner from its record and compare the figures", _run("reproduce", "--study", root)),
             ("Evaluate the winner and the baseline on the test set", evaluate),
             ("Train the winner once more, without Ray", again),
-            ("Train it with another seed, to see how much that changes", other),
+            ("Train it with another seed, to see how much the score changes", other),
             ("Make the pictures of the winner", _run("visualize", "--study", root)),
         ]
     found += [

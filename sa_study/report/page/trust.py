@@ -35,7 +35,7 @@ class Difference:
     """A difference with its interval, in points.
 
     Attributes:
-        label: Whose.
+        label: What is compared with the baseline, or which setting changes.
         mean: The difference.
         low: The lower end.
         high: The upper end.
@@ -49,16 +49,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class TrustSection:
-    """One of the page's sections.
+    """What one command found, as the page shows it.
 
     Attributes:
         tables: Its tables.
-        bars: Its forest plot.
+        differences: Rows of its forest plot.
         lines: Sentences.
     """
 
     tables: tuple[Rows, ...] = ()
-    bars: tuple[Difference, ...] = ()
+    differences: tuple[Difference, ...] = ()
     lines: tuple[str, ...] = ()
 
 
@@ -67,10 +67,10 @@ class Summary:
     """The test mAP of a retrained choice.
 
     Attributes:
-        name: Which choice.
+        name: Name of the choice.
         seeds: Number of seeds.
-        mean: Over them.
-        std: Over them.
+        mean: Mean over the seeds.
+        std: Standard deviation over the seeds.
     """
 
     name: str
@@ -138,10 +138,10 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
         looks = None
     retrained, final = section(folder.retrained, _retrained)
     winner = (content.get("curse") or {}).get("trial")
-    bars = confirmation.bars if confirmation else ()
+    differences = confirmation.differences if confirmation else ()
     return Trust(
         confirmation=confirmation,
-        lead=next((bar for bar in bars if bar.label == f"trial {winner}"), None),
+        lead=next((bar for bar in differences if bar.label == f"trial {winner}"), None),
         ablation=section(folder.ablation, _ablation)[0],
         retrained=retrained,
         reproduced=section(folder.reproduction, _reproduced)[0],
@@ -157,7 +157,7 @@ def _confirmation(found: Mapping[str, Any]) -> TrustSection:
     if not all(isinstance(row["trial"], int) for row in found["configurations"]):
         raise TypeError("trial")
     rows = [row for row in found["configurations"] if row["difference"]]
-    bars = tuple(_bar(row["name"], row["difference"][metric]) for row in rows)
+    differences = tuple(_bar(row["name"], row["difference"][metric]) for row in rows)
     figures = names.STUDY_METRICS
     runs = Rows(
         "Single runs, validation, per cent",
@@ -169,12 +169,12 @@ def _confirmation(found: Mapping[str, Any]) -> TrustSection:
         ],
     )
     lines = [found["verdict"], *([curse_line(found)] if found["curse"] else [])]
-    return TrustSection((confirmation_rows(found), runs), bars, tuple(map(short, lines)))
+    return TrustSection((confirmation_rows(found), runs), differences, tuple(map(short, lines)))
 
 
 def _ablation(found: Mapping[str, Any]) -> TrustSection:
     metric = found["metric"]
-    bars = tuple(
+    differences = tuple(
         _bar(f"{effect['factor']}: {effect['from']} → {effect['to']}", effect["difference"][metric])
         for effect in found["effects"]
         if effect["difference"]
@@ -183,7 +183,7 @@ def _ablation(found: Mapping[str, Any]) -> TrustSection:
     line = (
         f"{int(runs['ended'])} of {int(runs['asked'])} runs have ended, {int(runs['failed'])} of them failed."
     )
-    return TrustSection((effect_rows(found), cell_rows(found)), bars, (line,))
+    return TrustSection((effect_rows(found), cell_rows(found)), differences, (line,))
 
 
 def _retrained(found: Mapping[str, Any]) -> TrustSection:

@@ -14,13 +14,13 @@ from sa_study.study.trial_summary import TrialSummary
 
 @dataclass(frozen=True)
 class TrustRow:
-    """What a number is worth.
+    """How far a number can be trusted.
 
     Attributes:
-        name: Which number.
-        value: It.
+        name: What the number is.
+        value: The number.
         interval: Its 95 % interval, or why there is none.
-        covers: What would change it within the interval.
+        covers: The variation that the interval covers.
         bias: What makes it look better than it is.
         better: What would tell more.
     """
@@ -84,7 +84,7 @@ def _lead(study: PageStudy) -> list[TrustRow]:
                 f"{100 * lead:+.1f} points",
                 "not computed",
                 "nothing: one seed each",
-                "trial chosen for it",
+                "the trial was chosen for it",
                 _more(study, best),
             )
         )
@@ -95,7 +95,7 @@ def _lead(study: PageStudy) -> list[TrustRow]:
                 f"{trust.lead.mean:+.1f} points",
                 _points(trust.lead),
                 "other identities and other seeds",
-                "best of its epochs, as the baseline’s",
+                "best of its epochs, as is the baseline’s",
                 "more --seeds, more --folds",
             )
         )

@@ -24,15 +24,15 @@ _RAY_WORKER_DIED = "(raylet"
 
 
 class Output:
-    """Where a command's words go.
+    """Prints what a command has to say.
 
     Args:
-        quiet: Only the end is told.
+        quiet: Only the result is printed.
         as_json: Only one JSON document is printed, at the end.
 
     Attributes:
-        console: For what happens on the way; says nothing where only the end is asked for.
-        end: For the end; says nothing where JSON is asked for.
+        console: For progress; prints nothing where only the result is asked for.
+        end: For the result; prints nothing where JSON is asked for.
     """
 
     def __init__(self, quiet: bool = False, as_json: bool = False):
@@ -41,11 +41,11 @@ class Output:
         self.end = make_console(silent=as_json)
 
     def say(self, text: str) -> None:
-        """Tells something of the way, as it is."""
+        """Prints a line of progress; nothing in it is markup."""
         say(self.console, text)
 
     def conclude(self, text: str, style: str = "") -> None:
-        """Tells something of the end, as it is."""
+        """Prints a line of the result; nothing in it is markup."""
         say(self.end, text, style)
 
     def document(self, values: Mapping[str, Any]) -> None:
@@ -118,13 +118,13 @@ def phases(console: Console) -> Iterator[PhaseCallback]:
 
 
 def can_redraw(console: Console) -> bool:
-    """Whether a picture can be drawn again in its place."""
+    """Whether what is printed can be drawn again in its place."""
     return console.is_terminal and not console.is_dumb_terminal and not console.quiet
 
 
 @contextlib.contextmanager
 def capture_stray_output(console: Console) -> Iterator[None]:
-    """Keeps what others print out of a picture, and out of a JSON document: it comes as lines above it.
+    """Keeps what libraries print out of a live panel and of a JSON document: it becomes lines above it.
 
     Ray's lines about dead workers are left out.
     """
@@ -138,7 +138,7 @@ def capture_stray_output(console: Console) -> Iterator[None]:
 
 
 class _StrayOutput:
-    """A text stream that prints whole lines on a console; on another stream where that is silent."""
+    """A text stream that prints whole lines on a console, or on another stream where the console is quiet."""
 
     encoding = "utf-8"
 
@@ -148,25 +148,25 @@ class _StrayOutput:
         self._text = ""
 
     def write(self, text: str) -> int:
-        """Takes in a text; whole lines are printed."""
+        """Adds a text; whole lines are printed."""
         *lines, self._text = (self._text + text).split("\n")
         for line in lines:
             self._print(line)
         return len(text)
 
     def flush(self) -> None:
-        """Nothing: a line is printed when it is whole."""
+        """Does nothing: a line is printed when it is whole."""
 
     def isatty(self) -> bool:
-        """No: nobody is to draw here."""
+        """False, so that nothing is drawn here."""
         return False
 
     def fileno(self) -> int:
-        """The other stream's: a process that crashes writes there."""
+        """That of the other stream: a process that crashes writes there."""
         return self._beside.fileno()
 
     def close_line(self) -> None:
-        """Prints what is left."""
+        """Prints what is left of an unfinished line."""
         if self._text:
             self._print(self._text)
         self._text = ""

@@ -1,4 +1,4 @@
-"""The columns of a table of trials, and which of them a terminal has room for."""
+"""A table that fits a width: columns are left out or cut off, and no line is broken."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from rich.table import Table
 from rich.text import Text
 
 _GAP = 2
-_LEAST_TEXT = 12
-"""A last column narrower than this tells nothing."""
+_MIN_TEXT_WIDTH = 12
+"""Characters; a narrower last column would tell nothing."""
 
 Cell = str | Text
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of rows of some kind.
+    """A column of a table.
 
     Attributes:
-        title: What stands above it.
-        cell: Makes a row's cell.
-        need: How much it is missed: columns with the greatest go first where there is no room; 0 never goes.
-        justify: Where its text stands.
+        title: Its heading.
+        cell: Returns the cell of a row, given the row's index.
+        drop_order: Where there is no space, columns with the greatest are left out first; 0 never is.
+        justify: Side at which its text is aligned.
     """
 
     title: str
     cell: Callable[[int], Cell]
-    need: int = 0
+    drop_order: int = 0
     justify: Literal["left", "right"] = "right"
 
 
-def fitted(
+def fit_table(
     count: int,
     columns: Sequence[Column],
     settings: Sequence[Column],
@@ -42,29 +42,29 @@ def fitted(
     width: int,
     note: Column | None = None,
 ) -> Table:
-    """A table that is no wider than asked: columns are left out, and texts cut off, but no line is broken.
+    """Fits a table into a width.
 
     Args:
         count: Number of rows.
         columns: The columns, in order.
-        settings: What comes behind them, if all of it fits.
-        line: What comes there instead, cut off where it does not fit.
+        settings: Columns behind them, shown only where all fit.
+        line: The column that stands there instead, cut off where it does not fit.
         width: Most characters of a line.
-        note: What comes last of all, cut off too; left out where nothing tells of it or there is no room.
+        note: The last column of all, cut off too; left out where there is no space.
     """
     kept = list(columns)
     while True:
         room = width - sum(_width(column, count) + _GAP for column in kept)
         wanted = sum(_width(column, count) + _GAP for column in settings) - _GAP
         if settings and wanted <= room:
-            noted = note and room - wanted - _GAP >= _LEAST_TEXT
+            noted = note and room - wanted - _GAP >= _MIN_TEXT_WIDTH
             return _table(count, [*kept, *settings, *([note] if note and noted else [])], width)
-        dispensable = [column for column in kept if column.need]
-        enough = min(_width(line, count), _LEAST_TEXT if not dispensable else 2 * _LEAST_TEXT)
+        dispensable = [column for column in kept if column.drop_order]
+        enough = min(_width(line, count), _MIN_TEXT_WIDTH if not dispensable else 2 * _MIN_TEXT_WIDTH)
         if room >= enough or not dispensable:
             break
-        kept.remove(max(dispensable, key=lambda column: column.need))
-    return _table(count, [*kept, *([line] if room >= _LEAST_TEXT // 2 else [])], width)
+        kept.remove(max(dispensable, key=lambda column: column.drop_order))
+    return _table(count, [*kept, *([line] if room >= _MIN_TEXT_WIDTH // 2 else [])], width)
 
 
 def _table(count: int, columns: Sequence[Column], width: int) -> Table:

@@ -1,4 +1,4 @@
-"""Looking on while a launch goes on: a picture where one can be drawn, a line for each event elsewhere."""
+"""Shows a launch while it runs: a live panel in a terminal, a line for each event elsewhere."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _STOPPING = ("stopping; each trial keeps its last epoch", 0, 0)
 
 
 class LaunchDisplay:
-    """Shows a launch while it goes on.
+    """Shows a launch while it runs.
 
-    In a terminal a picture of the study stands below a line for each trial that has ended. Elsewhere there is
+    In a terminal a panel of the study stands below a line for each trial that has ended. Elsewhere there is
     a line for each trial that begins, epoch, and trial that ends; a console that is quiet shows nothing.
 
     Args:
-        console: Where to.
-        config: What was asked for.
-        name: The study's folder.
+        console: Where to print.
+        config: The study's description.
+        name: The study's folder, as text.
     """
 
     def __init__(self, console: Console, config: StudyConfig, name: str = ""):
@@ -48,21 +48,21 @@ class LaunchDisplay:
         self._name = name
         self._rows: dict[int, TrialSummary] = {}
         self._slots: int | None = None
-        self._doing: tuple[str, int, int] | None = ("reading the data set", 0, 0)
+        self._phase: tuple[str, int, int] | None = ("reading the data set", 0, 0)
         self._begun = time.monotonic()
         self._lock = threading.Lock()
         self._open = ExitStack()
-        self._drawn = can_redraw(console)
-        self._attentive = False
+        self._live = can_redraw(console)
+        self._answers_interrupts = False
 
     def __enter__(self) -> LaunchDisplay:
         self._begun = time.monotonic()
         self._open.enter_context(capture_stray_output(self._console))
-        if self._drawn:
+        if self._live:
             self._open.enter_context(
                 Live(
                     console=self._console,
-                    get_renderable=self._picture,
+                    get_renderable=self._panel,
                     refresh_per_second=_FRAMES_A_SECOND,
                     transient=True,
                     redirect_stdout=False,
@@ -78,55 +78,55 @@ class LaunchDisplay:
     def decoded(self, done: int, total: int) -> None:
         """Shows how many images are decoded."""
         with self._lock:
-            self._doing = ("decoding images", done, total) if done < total else _STARTING
-        if done == total and not self._drawn:
+            self._phase = ("decoding images", done, total) if done < total else _STARTING
+        if done == total and not self._live:
             self.say(f"decoded {total:,} images")
 
     def begin(self, config: StudyConfig, trials: Sequence[FrozenTrial], slots: int) -> None:
-        """Takes in what an earlier launch has left, and what this one may use."""
+        """Takes over the trials of earlier launches, and the slots of this one."""
         with self._lock:
-            self._config, self._slots, self._doing = config, slots, None
+            self._config, self._slots, self._phase = config, slots, None
             self._rows = {
                 one.number: one for one in paused(TrialSummary.of(trial, config) for trial in trials)
             }
 
     def announce(self, event: TrialEvent) -> None:
         """Shows what happened to a trial."""
-        if self._drawn and not self._attentive:
-            self._attend()
+        if self._live and not self._answers_interrupts:
+            self._answer_interrupts()
         with self._lock:
             row = self._rows[event.number] = self._row(event)
         if event.kind == "note":
             self.say(f"trial {event.number}: {event.note}")
         elif event.kind == "start":
-            self._print(None if self._drawn else _started_line(row))
+            self._print(None if self._live else _started_line(row))
         elif event.kind == "epoch":
-            self._print(None if self._drawn else _epoch_line(row))
+            self._print(None if self._live else _epoch_line(row))
         else:
             self._print(_ended_line(row, self._config.metric))
 
-    def _attend(self) -> None:
-        """Answers Ctrl-C at once in the picture; Tune ends the launch some seconds later, and is silent.
+    def _answer_interrupts(self) -> None:
+        """Answers Ctrl-C at once in the panel; Tune ends the launch some seconds later, and is silent.
 
-        To be called while Tune runs, which sets its own answer when it begins.
+        To be called while Tune runs, which sets its own handler when it starts.
         """
-        self._attentive = True
-        theirs = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or not callable(theirs):
+        self._answers_interrupts = True
+        tunes_handler = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(tunes_handler):
             return
 
-        def answer(number: int, frame: Any) -> None:
-            self._doing = _STOPPING  # no lock: this interrupts whoever may hold it
-            theirs(number, frame)
+        def handler(number: int, frame: Any) -> None:
+            self._phase = _STOPPING  # no lock: this interrupts whoever may hold it
+            tunes_handler(number, frame)
 
-        signal.signal(signal.SIGINT, answer)
+        signal.signal(signal.SIGINT, handler)
 
     def say(self, text: str) -> None:
-        """Prints a line above the picture."""
+        """Prints a line above the panel."""
         say(self._console, text)
 
     def fail(self, text: str) -> None:
-        """Takes the picture away and prints on the standard error why the launch cannot go on."""
+        """Removes the panel and prints on the standard error why the launch cannot go on."""
         self._open.close()
         sys.stderr.write(f"error: {visible(text)}\n")
         sys.stderr.flush()
@@ -136,9 +136,9 @@ class LaunchDisplay:
         with self._lock:
             rows = [row for _, row in sorted(self._rows.items())]
             elapsed = time.monotonic() - self._begun
-            return StudySnapshot(self._name, self._config, rows, self._slots, elapsed, doing=self._doing)
+            return StudySnapshot(self._name, self._config, rows, self._slots, elapsed, phase=self._phase)
 
-    def _picture(self) -> StudyPanel:
+    def _panel(self) -> StudyPanel:
         return StudyPanel(self.snapshot(), height=self._console.height)
 
     def _row(self, event: TrialEvent) -> TrialSummary:
@@ -157,7 +157,7 @@ class LaunchDisplay:
         return TrialSummary(event.number, state, event.suggested, metric, epochs, event.record, curve)
 
     def _print(self, line: Text | None) -> None:
-        if line is not None and self._drawn:
+        if line is not None and self._live:
             self._console.print(line, no_wrap=True, overflow="ellipsis")
         elif line is not None:
             self._console.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A study's picture in the terminal, for any width and height."""
+"""A study as a panel in the terminal, for any width and height."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sa_study.metrics import names
 from sa_study.report.terminal.console import safe
-from sa_study.report.terminal.fitted_table import Column, fitted
+from sa_study.report.terminal.fitted_table import Column, fit_table
 from sa_study.report.terminal.study_snapshot import STYLES, StudySnapshot
 from sa_study.report.text import clock, duration, percent, setting_text, settings_text, sparkline
 from sa_study.settings.space import Scheduler
@@ -22,20 +22,20 @@ from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial
 from sa_study.utils.text import visible
 
-_CURVE = 10
-_BAR = 10
+_CURVE_WIDTH = 10
+_BAR_WIDTH = 10
 _NONE = "–"
 _FIXED_LINES = 11
-"""Lines of the picture beside its trials, where none runs."""
+"""Lines of the panel beside its trials, where none runs."""
 
 
 class StudyPanel:
-    """A snapshot as rich shows it; lines are cut, never broken.
+    """A snapshot of a study for rich to print; lines are cut, never broken.
 
     Args:
         snapshot: The study.
         limit: Most trials among the leaders; None for all.
-        height: Most lines in all, of a picture that is drawn again and again; None for no limit.
+        height: Most lines in all, of a panel that is drawn again and again; None for no limit.
         trials_only: Show the leaders alone.
     """
 
@@ -53,15 +53,15 @@ class StudyPanel:
         self._trials_only = trials_only
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """The picture's parts, from top to bottom."""
+        """The parts of the panel, from top to bottom."""
         width, study = options.max_width, self._study
-        running, leaders = self._rows()
+        running, leaders = self._fitting_trials()
         if not self._trials_only:
             yield from (_line(part) for part in self._head(width, options.ascii_only))
-            yield from _packed(list(self._use()), width)
-            if study.doing:
-                yield from _doing(study, width)
-            if study.rows:
+            yield from _wrapped(list(self._usage()), width)
+            if study.phase:
+                yield from _phase(study, width)
+            if study.trials:
                 yield Text()
                 yield self._comparison(width)
             if running:
@@ -70,17 +70,17 @@ class StudyPanel:
                 yield self._trials(running, width, options, running=True)
         if leaders:
             yield Text()
-            yield _title("Trials" if self._trials_only else "Leaders", len(leaders), len(study.rows))
+            yield _title("Trials" if self._trials_only else "Leaders", len(leaders), len(study.trials))
             yield self._trials(leaders, width, options, running=False)
 
-    def _rows(self) -> tuple[list[TrialSummary], list[TrialSummary]]:
-        """Which trials there is room for."""
+    def _fitting_trials(self) -> tuple[list[TrialSummary], list[TrialSummary]]:
+        """The trials that fit: those that run, and the leaders."""
         running, leaders = self._study.running, self._study.leaders()
         if self._height is not None:
-            beside = _FIXED_LINES + (3 if running else 0) + bool(self._study.doing)
-            room = max(2, self._height - beside)
-            running = running[: max(1, room // 2)]
-            leaders = leaders[: max(1, room - len(running))]
+            beside = _FIXED_LINES + (3 if running else 0) + bool(self._study.phase)
+            lines = max(2, self._height - beside)
+            running = running[: max(1, lines // 2)]
+            leaders = leaders[: max(1, lines - len(running))]
         return running, leaders[: self._limit]
 
     def _head(self, width: int, ascii_only: bool) -> Iterator[Text]:
@@ -97,7 +97,7 @@ class StudyPanel:
         bar = _bar(share, max(10, min(40, width - 60)), ascii_only)
         yield Text.assemble(bar, f" {study.ended} of {config.goal} trials", *counts)
 
-    def _use(self) -> Iterator[str]:
+    def _usage(self) -> Iterator[str]:
         """Time, slots and cost."""
         study = self._study
         if study.elapsed is not None:
@@ -108,7 +108,7 @@ class StudyPanel:
         if study.slots is not None:
             running = len(study.running)
             yield f"{running} of {max(running, study.slots)} slots"  # a cluster may have grown since
-        records = [row.record for row in study.rows]
+        records = [row.record for row in study.trials]
         yield f"{sum(record.epochs_run for record in records)} epochs"
         yield f"{duration(sum(record.seconds for record in records))} of training"
         if gpu := sum(record.gpu_seconds for record in records):
@@ -122,25 +122,25 @@ class StudyPanel:
         leader, baseline = study.leader(), study.baseline
         if leader is None:
             return Text("no trial has a score yet", "dim")
-        told = [("leader", leader, "bold green")]
+        compared = [("leader", leader, "bold green")]
         if leader.number == BASELINE:
-            told = [("leader: the baseline", leader, "bold green")]
+            compared = [("leader: the baseline", leader, "bold green")]
         elif baseline is not None:
-            told.append(("baseline", baseline, ""))
+            compared.append(("baseline", baseline, ""))
         columns = [
-            Column("", lambda i: Text(told[i][0], told[i][2]), justify="left"),
-            Column("trial", lambda i: str(told[i][1].number)),
-            *_figure_columns([row for _, row, _ in told], optional=False),
+            Column("", lambda i: Text(compared[i][0], compared[i][2]), justify="left"),
+            Column("trial", lambda i: str(compared[i][1].number)),
+            *_figure_columns([row for _, row, _ in compared], optional=False),
         ]
         if (
-            len(told) > 1
-            and told[1][1].record.best
-            and same_validation(study.config.space, leader.params, told[1][1].params)
+            len(compared) > 1
+            and compared[1][1].record.best
+            and same_validation(study.config.space, leader.params, compared[1][1].params)
         ):
-            ahead = Text(_ahead(leader, told[1][1]), "bold")
+            ahead = Text(_lead(leader, compared[1][1]), "bold")
             columns.append(Column("over the baseline", lambda i: Text() if i else ahead, justify="left"))
-        line = Column("", lambda i: _where(told[i][1]), justify="left")
-        return fitted(len(told), columns, [], line, width)
+        line = Column("", lambda i: _how_far(compared[i][1]), justify="left")
+        return fit_table(len(compared), columns, [], line, width)
 
     def _trials(
         self, rows: Sequence[TrialSummary], width: int, options: ConsoleOptions, *, running: bool
@@ -155,7 +155,7 @@ class StudyPanel:
         columns = [Column("trial", text(_name))]
         if running:
             columns.append(
-                Column("", text(lambda row: _bar(row.progress / 100, _BAR, ascii_only)), 3, "left")
+                Column("", text(lambda row: _bar(row.progress / 100, _BAR_WIDTH, ascii_only)), 3, "left")
             )
         else:
             columns.append(
@@ -166,25 +166,27 @@ class StudyPanel:
             columns.append(Column("rung", text(lambda row: _rung(row, scheduler)), 4))
         columns += _figure_columns(rows, optional=True)
         if not ascii_only:
-            curve = text(lambda row: sparkline([value for _, value in row.curve], _CURVE, low, high))
+            curve = text(lambda row: sparkline([value for _, value in row.curve], _CURVE_WIDTH, low, high))
             columns.append(Column("by epoch", curve, 2, "left"))
         if not running:
             columns.append(Column("best", text(_best_epoch), 6))
             columns.append(Column("time", text(lambda row: clock(row.record.seconds)), 7))
         settings = [Column(visible(name), text(_setting(name))) for name in config.space.search]
-        line = Column("settings", text(lambda row: _why(row) or settings_text(row.params)), justify="left")
-        note = Column("why", text(_why), justify="left") if any(map(_why, rows)) else None
-        return fitted(len(rows), columns, settings, line, width, note)
+        line = Column(
+            "settings", text(lambda row: _failure(row) or settings_text(row.params)), justify="left"
+        )
+        note = Column("why", text(_failure), justify="left") if any(map(_failure, rows)) else None
+        return fit_table(len(rows), columns, settings, line, width, note)
 
     def _range(self) -> tuple[float, float]:
         """The least and the greatest value of all curves, so that these compare."""
-        values = [value for row in self._study.rows for _, value in row.curve if math.isfinite(value)]
+        values = [value for row in self._study.trials for _, value in row.curve if math.isfinite(value)]
         return min(values, default=0.0), max(values, default=1.0)
 
 
-def _doing(study: StudySnapshot, width: int) -> Iterator[RenderableType]:
-    assert study.doing is not None
-    phase, done, total = study.doing
+def _phase(study: StudySnapshot, width: int) -> Iterator[RenderableType]:
+    assert study.phase is not None
+    phase, done, total = study.phase
     if not total:
         yield _line(safe(f"{phase} …"))
         return
@@ -194,7 +196,7 @@ def _doing(study: StudySnapshot, width: int) -> Iterator[RenderableType]:
     yield grid
 
 
-def _packed(parts: Sequence[str], width: int) -> Iterator[Text]:
+def _wrapped(parts: Sequence[str], width: int) -> Iterator[Text]:
     """Parts in as many lines as they need."""
     line = ""
     for part in parts:
@@ -235,13 +237,13 @@ def _rung(row: TrialSummary, scheduler: Scheduler) -> str:
     return f"{sum(row.progress >= share - 1e-9 for share in shares)}/{len(shares)}"
 
 
-def _where(row: TrialSummary) -> str:
+def _how_far(row: TrialSummary) -> str:
     if not row.record.best:
         return row.state
     return f"{row.state}, epoch {_best_epoch(row)} of {row.epochs}"
 
 
-def _ahead(leader: TrialSummary, other: TrialSummary) -> str:
+def _lead(leader: TrialSummary, other: TrialSummary) -> str:
     """By how many points the leader is ahead."""
     best, beaten = leader.record.best, other.record.best
     shared = [name for name in names.STUDY_METRICS if name in best and name in beaten]
@@ -264,5 +266,5 @@ def _setting(name: str) -> Callable[[TrialSummary], str]:
     return lambda row: setting_text(row.params[name]) if name in row.params else _NONE
 
 
-def _why(row: TrialSummary) -> str:
+def _failure(row: TrialSummary) -> str:
     return visible(row.record.failure)

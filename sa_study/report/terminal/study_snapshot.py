@@ -1,4 +1,4 @@
-"""What a study is at a moment: its trials, its leader beside the baseline, what it took and will take."""
+"""A study at one moment: its trials, the leader beside the baseline, its cost and the time that is left."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ class StudySnapshot:
     """A study at a moment.
 
     Attributes:
-        name: The study's folder.
-        config: What was asked for.
+        name: The study's folder, as text.
+        config: The study's description.
         rows: Its trials.
         slots: How many trials may run at a time; None where that is not known yet.
         elapsed: Seconds since this launch began; None while none goes on.
         training: The share of the slots' time so far in which a trial was training; None where not known.
-        doing: What is done before the trials: a phase, how much of it is done, and how much there is; 0 where
+        phase: What is done before the trials: a phase, how much of it is done, and how much there is; 0 where
             that is not known.
     """
 
     name: str
     config: StudyConfig
-    rows: Sequence[TrialSummary]
+    trials: Sequence[TrialSummary]
     slots: int | None = None
     elapsed: float | None = None
     training: float | None = None
-    doing: tuple[str, int, int] | None = None
+    phase: tuple[str, int, int] | None = None
 
     @classmethod
     def of(cls, study: StudySummary, name: str) -> StudySnapshot:
@@ -64,23 +64,23 @@ class StudySnapshot:
 
     def counts(self) -> dict[str, int]:
         """Number of trials in each state, without those that are not there."""
-        states = [row.state for row in self.rows]
+        states = [row.state for row in self.trials]
         return {state: states.count(state) for state in STATES if state in states}
 
     @property
     def ended(self) -> int:
         """Number of trials that will not go on."""
-        return sum(row.ended for row in self.rows)
+        return sum(row.ended for row in self.trials)
 
     @property
     def running(self) -> list[TrialSummary]:
         """The trials that run."""
-        return [row for row in self.rows if row.state == "RUNNING"]
+        return [row for row in self.trials if row.state == "RUNNING"]
 
     @property
     def baseline(self) -> TrialSummary | None:
         """The baseline's trial, once it has begun."""
-        return next((row for row in self.rows if row.baseline), None)
+        return next((row for row in self.trials if row.baseline), None)
 
     def leaders(self) -> list[TrialSummary]:
         """Trials by score, those that can still win or have first, those without a score last."""
@@ -88,7 +88,7 @@ class StudySnapshot:
         def rank(row: TrialSummary) -> tuple[bool, bool, float, int]:
             return row.score is None, row.state in ("PRUNED", "FAIL"), -(row.score or 0.0), row.number
 
-        return sorted(self.rows, key=rank)
+        return sorted(self.trials, key=rank)
 
     def leader(self) -> TrialSummary | None:
         """The trial with the greatest score of those that can win; None before the first epoch."""
@@ -97,16 +97,16 @@ class StudySnapshot:
         return None if out else first
 
     def remaining(self) -> float | None:
-        """About how many seconds this launch will go on; None before anything tells.
+        """About how many seconds this launch will take; None before the first epoch.
 
         Trials to come are taken to cost what those did that have ended, stopped ones included. Budgets count.
         """
         if self.slots is None or self.elapsed is None:
             return None
-        run = sum(row.record.epochs_run for row in self.rows)
+        run = sum(row.record.epochs_run for row in self.trials)
         if not run:
             return None
-        an_epoch = sum(row.record.seconds for row in self.rows) / run
+        an_epoch = sum(row.record.seconds for row in self.trials) / run
         slots = max(1, self.slots)
         guesses = [self._trials_left(an_epoch) / slots]
         config = self.config
@@ -115,14 +115,14 @@ class StudySnapshot:
         if config.epoch_budget is not None:
             guesses.append((config.epoch_budget - run) * an_epoch / slots)
         if config.gpu_hours is not None and config.gpus_per_trial:
-            used = sum(row.record.gpu_seconds for row in self.rows)
+            used = sum(row.record.gpu_seconds for row in self.trials)
             guesses.append((3600 * config.gpu_hours - used) / config.gpus_per_trial / slots)
         return max(0.0, min(guesses))
 
     def _trials_left(self, an_epoch: float) -> float:
         """Seconds of training that are left."""
-        known = [row.record.cost for row in self.rows if row.ended and row.record.epoch]
-        begun = [row for row in self.rows if row.state in ("RUNNING", PAUSED)]
+        known = [row.record.cost for row in self.trials if row.ended and row.record.epoch]
+        begun = [row for row in self.trials if row.state in ("RUNNING", PAUSED)]
         whole = [row.epochs * an_epoch for row in begun]
         a_trial = sum(known or whole) / len(known or whole) if known or whole else 0.0
         left = max(0, self.config.goal - self.ended - len(begun)) * a_trial

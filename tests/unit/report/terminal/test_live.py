@@ -107,7 +107,7 @@ def test_nothing_in_a_study_is_markup_or_reaches_the_terminal(config: StudyConfi
     hostile = dataclasses.replace(config, space=dataclasses.replace(config.space, search=search))
     failed = dataclasses.replace(row(1, "FAIL", None).record, failure=HOSTILE)
     rows = [row(0, pretrained=HOSTILE), summary(1, "FAIL", {"pretrained": HOSTILE}, failed)]
-    snapshot = StudySnapshot(HOSTILE, hostile, rows, 2, 60.0, doing=(HOSTILE, 1, 2))
+    snapshot = StudySnapshot(HOSTILE, hostile, rows, 2, 60.0, phase=(HOSTILE, 1, 2))
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")
     console.print(StudyPanel(snapshot))
     console.print(trials_table(StudySummary(StudyFolder(Path("s")), hostile)))
@@ -165,7 +165,7 @@ def test_the_head_tells_states_slots_time_and_cost(config: StudyConfig) -> None:
     assert "loss is nan" not in text and "died" in text
 
 
-def test_a_picture_is_no_higher_than_its_terminal(config: StudyConfig) -> None:
+def test_a_panel_is_no_higher_than_its_terminal(config: StudyConfig) -> None:
     rows = [row(n, "RUNNING" if n < 64 else "COMPLETE", n / 500) for n in range(500)]
     for height in (16, 30, 60):
         shown = lines(StudyPanel(StudySnapshot("s", config, rows, 64, 60.0), height=height), 80)
@@ -223,12 +223,12 @@ def follow(live: LaunchDisplay, config: StudyConfig) -> None:
     live.announce(TrialEvent(0, "epoch", suggested, record_of(2, 0.3)))
 
 
-def test_the_picture_follows_the_events(config: StudyConfig) -> None:
+def test_the_panel_follows_the_events(config: StudyConfig) -> None:
     live = LaunchDisplay(Console(quiet=True), config)
     follow(live, config)
     snapshot = live.snapshot()
     assert snapshot.slots == 2
-    [one] = snapshot.rows
+    [one] = snapshot.trials
     assert (one.state, one.epochs, one.curve) == ("RUNNING", 10, ((10.0, 0.2), (20.0, 0.3))), (
         "an epoch run again counts once"
     )
@@ -236,13 +236,13 @@ def test_the_picture_follows_the_events(config: StudyConfig) -> None:
     assert live.snapshot().counts() == {"PAUSED": 1}
 
 
-def test_a_terminal_shows_the_picture_and_clears_it(config: StudyConfig) -> None:
+def test_a_terminal_shows_the_panel_and_clears_it(config: StudyConfig) -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, height=30, force_terminal=True)
     with LaunchDisplay(console, config, "runs/a") as live:
         follow(live, config)
         live._open  # noqa: B018
-        console.print(live._picture())
+        console.print(live._panel())
         print("(raylet) A worker died or was killed while executing a task")
         print("something else")
     written = file.getvalue()
