@@ -30,7 +30,7 @@ def ablate(
     The grid is search_spaces/ablation.yaml, or --space. Resumes when called again, also with more seeds.
     """
     from sa_study.analysis.repeats.ablate import finish_ablation, prepare_ablation
-    from sa_study.export.ablation import ablation_markdown
+    from sa_study.export.documents import ablation_markdown
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.launch import run_repeats_with_live_view, show_stop
     from sa_study.report.terminal.repeats import ablation_tables

@@ -34,7 +34,7 @@ def export(
 
     A study may still run; only the export is written.
     """
-    from sa_study.export.run import export_study, export_weights
+    from sa_study.export.export import export_study, export_weights
     from sa_study.report.terminal.console import phases, say
     from sa_study.report.terminal.tables import files_table
     from sa_study.settings.yaml_files import parse_assignments

@@ -1,4 +1,7 @@
-"""The feature network as files that need nothing of this program: ONNX and `torch.export`."""
+"""The feature network as files that need nothing of this program: ONNX and `torch.export`.
+
+Each file is read back as others will read it, and its features are compared with the network's own.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,19 @@ import importlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sa_study.data.batches import MEAN, STD
-from sa_study.utils.errors import ConfigError
+from sa_study.data.batches import MEAN, STD, Normaliser, resize
+from sa_study.data.sample.cameras import CAMERAS, Camera
+from sa_study.data.sample.people import draw_people
+from sa_study.utils.errors import ConfigError, RunFailed
 
 OPSET = 18
 """ONNX's operator set; every runtime since ONNX Runtime 1.14 knows it."""
@@ -23,12 +29,21 @@ OPSET = 18
 INPUT, OUTPUT, BATCH = "images", "features", "batch"
 
 ABOUT = "network.json"
-"""Under this name each file holds what it is."""
+"""Name under which each file holds its own description."""
 
-KINDS = {"normalised": "float32 N×3×H×W, normalised", "uint8": "uint8 N×H×W×3, RGB as decoded"}
-"""What an exported network can be given."""
+INPUTS = {"normalised": "float32 N×3×H×W, normalised", "uint8": "uint8 N×H×W×3, RGB as decoded"}
+"""The images that an exported network can take."""
 
 _NEEDED = {"onnx": "1.23.2", "onnxruntime": "1.32.0", "onnxscript": "0.7.2"}
+
+
+LIMIT = 1e-4
+"""Largest difference of a feature that is accepted; those of a stripe have length 1 together."""
+
+BATCHES = (1, 3)
+
+Reader = Callable[[Tensor], Tensor]
+"""Images to features, as an exported file computes them."""
 
 
 class PixelNetwork(nn.Module):
@@ -52,17 +67,17 @@ class PixelNetwork(nn.Module):
 
 
 def example(kind: str, count: int, height: int, width: int) -> Tensor:
-    """Random images of one of `KINDS`, from torch's default generator."""
+    """Random images of one of `INPUTS`, from torch's default generator."""
     if kind == "uint8":
         return torch.randint(256, (count, height, width, 3), dtype=torch.uint8)
     return torch.randn(count, 3, height, width)
 
 
 def require_onnx() -> None:
-    """Checks that what writes and checks ONNX files is installed.
+    """Checks that the packages that write and check ONNX files are installed.
 
     Raises:
-        ConfigError: It is not; says how to get it.
+        ConfigError: One is not; says how to install it.
     """
     missing = []
     for name in _NEEDED:
@@ -80,7 +95,7 @@ def trace(network: nn.Module, kind: str, height: int, width: int) -> torch.expor
 
     Args:
         network: In evaluation mode, on the CPU; takes images of this kind.
-        kind: One of `KINDS`.
+        kind: One of `INPUTS`.
         height: Height of the images in pixels.
         width: Width of the images in pixels.
     """
@@ -95,7 +110,7 @@ def trace(network: nn.Module, kind: str, height: int, width: int) -> torch.expor
 
 
 def write_torch(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
-    """Writes a `.pt2` file; `about` is kept in it under the name `network.json`."""
+    """Writes a `.pt2` file that holds the description `about` under the name `network.json`."""
     content = io.BytesIO()  # written from memory: of a full disk torch gives no usual error
     with quiet():
         torch.export.save(program, content, extra_files={ABOUT: about})
@@ -103,11 +118,11 @@ def write_torch(program: torch.export.ExportedProgram, path: Path, about: str) -
 
 
 def write_onnx(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
-    """Writes an ONNX file, weights included; `about` is kept in its metadata, named `network.json`."""
+    """Writes an ONNX file, weights included, with the description `about` in its metadata."""
     import onnx
 
     with quiet():
-        made: Any = torch.onnx.export(
+        exported: Any = torch.onnx.export(
             program,
             dynamo=True,
             opset_version=OPSET,
@@ -116,7 +131,7 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, about: str) ->
             external_data=False,
             verbose=False,
         )
-    model = made.model_proto
+    model = exported.model_proto
     _clean(model.graph)
     model.metadata_props.add(key=ABOUT, value=about)
     onnx.checker.check_model(model, full_check=True)
@@ -124,7 +139,7 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, about: str) ->
 
 
 def _clean(graph: Any) -> None:
-    """Takes out what the exporter notes for debugging, paths among it, and names the batch."""
+    """Removes what the exporter adds for debugging, paths among it, and names the batch dimension."""
     values = [*graph.input, *graph.output, *graph.value_info]
     symbol = graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for item in (*values, *graph.node, *graph.initializer):
@@ -136,9 +151,75 @@ def _clean(graph: Any) -> None:
                 dim.dim_param = BATCH
 
 
+def read_onnx(path: Path) -> Reader:
+    """An ONNX file in ONNX Runtime, on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
+
+
+def read_torch(path: Path) -> Reader:
+    """A `.pt2` file in PyTorch."""
+    with quiet():
+        module = torch.export.load(path).module()
+    return lambda images: module(images)
+
+
+def largest_difference(
+    network: nn.Module, exported: Reader, kind: str, height: int, width: int
+) -> dict[str, float]:
+    """Compares an exported network's features with the network's own.
+
+    Args:
+        network: The network that was exported, in evaluation mode.
+        exported: The same, as read from its file.
+        kind: One of `INPUTS`, which both take.
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+
+    Returns:
+        The largest absolute difference on random images and on drawn people, over batches of `BATCHES`.
+
+    Raises:
+        RunFailed: It is above `LIMIT`, or a feature is not finite.
+    """
+    people = drawn_people(max(BATCHES), height, width)
+    if kind != "uint8":
+        people = Normaliser(height, width, torch.device("cpu"))(people).contiguous()
+    differences = {"random images": 0.0, "drawn people": 0.0}
+    with torch.inference_mode():
+        for count in BATCHES:
+            for name, images in (
+                ("random images", example(kind, count, height, width)),
+                ("drawn people", people[:count]),
+            ):
+                found = (network(images) - exported(images)).abs().max().item()
+                if not found <= LIMIT:  # NaN is not
+                    raise RunFailed(
+                        f"the exported network's features differ from PyTorch's by {found:.2g} "
+                        f"({count} {name}; the limit is {LIMIT:g}); nothing was written"
+                    )
+                differences[name] = max(differences[name], found)
+    return differences
+
+
+def drawn_people(count: int, height: int, width: int) -> Tensor:
+    """Draws people as in the sample data: uint8, count×height×width×3."""
+    rng = np.random.default_rng(0)
+    pictures = [
+        np.asarray(Camera(optics, rng).photograph([person], rng, 1.0))
+        for person, optics in zip(draw_people(count, 0), CAMERAS, strict=False)
+    ]
+    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    return resize(pixels, height, width).permute(0, 2, 3, 1).contiguous()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within, neither warnings nor logs: the exporters talk of their own insides."""
+    """Within, there are neither warnings nor logs: the exporters write about their internals."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

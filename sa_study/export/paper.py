@@ -1,10 +1,11 @@
-"""What a paper says of a study, as plain text and numbers: `markup` makes Markdown and LaTeX of it."""
+"""What a paper says of a study, as plain text; the templates make Markdown and LaTeX of it."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
@@ -22,10 +23,9 @@ _COLUMNS = {
 }
 """Figures in the results table by group."""
 
-
 _MARKET_QUERIES = 3368
 
-_WORDS = {
+_STATES = {
     "COMPLETE": "complete",
     "PRUNED": "stopped early",
     "FAIL": "failed",
@@ -33,7 +33,7 @@ _WORDS = {
     "WAITING": "waiting",
 }
 
-AP = (
+_AVERAGE_PRECISION = (
     "mAP is the mean over queries of the mean over a query's matches of k / (position of the k-th match), as "
     "scikit-learn computes average precision"
 )
@@ -44,45 +44,68 @@ _TRAPEZOID = (
 
 @dataclass(frozen=True)
 class Paper:
-    """A results table and what belongs to it.
+    """A results table and what belongs to it, as text that is not yet escaped.
 
     Attributes:
         name: The study's name.
-        groups: Column heads: a group and the columns in it.
-        rows: A label and a value in each column, a fraction or None; differences are fractions too.
+        groups: Columns of figures by group: the group's title and the figures' headings.
+        results: Rows of a label and a cell for each figure, in per cent; differences in points.
         difference: Whether the last row is a difference.
         notes: Sentences below the table.
         settings: Rows of a searched setting, what is searched, the winner's value and the baseline's.
         about: What the study was and cost: a name and a text.
-        cited: What was used and its key in `citations`.
+        cited: What was used and its key in `references.bib`.
     """
 
     name: str
-    groups: list[tuple[str, tuple[str, ...]]]
-    rows: list[tuple[str, list[float | None]]]
+    groups: list[tuple[str, list[str]]]
+    results: list[list[str]]
     difference: bool
     notes: list[str]
     settings: list[tuple[str, str, str, str]]
     about: list[tuple[str, str]]
     cited: list[tuple[str, str]]
+    setting_heads: ClassVar = ("setting", "searched", "best", "baseline")
+
+    @property
+    def columns(self) -> list[str]:
+        """The headings of the figures, without their groups."""
+        return [column for _, columns in self.groups for column in columns]
+
+    @property
+    def heads(self) -> list[str]:
+        """The headings of the results, each with its group."""
+        return ["", *(f"{group}: {column}" for group, columns in self.groups for column in columns)]
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The first and the last column of each group, counted from 1."""
+        ends = list(itertools.accumulate((len(columns) for _, columns in self.groups), initial=1))
+        return [(first + 1, last) for first, last in itertools.pairwise(ends)]
 
 
 def describe(study: StudySummary) -> Paper:
     """Puts together what there is to say of a study."""
-    groups, picks = _columns(study)
-    best = [pick("best", study.winner) for pick in picks]
-    baseline = [pick("baseline", study.baseline) for pick in picks]
-    rows = [(_label("best", study.winner), best)]
+    kinds = [names.VALIDATION]
+    kinds += [names.TEST] if study.current_evaluations else []
+    kinds += [names.RERANKED] if any(test["reranked"] for test in study.current_evaluations.values()) else []
+    columns = [(kind, name) for kind in kinds for name in _COLUMNS[kind]]
+    best, baseline = (
+        [_figure(study, row, trial, kind, name) for kind, name in columns]
+        for row, trial in (("best", study.winner), ("baseline", study.baseline))
+    )
+    results = [[_label("best", study.winner), *map(_percent, best)]]
     compared = study.winner is not study.baseline
     if compared:
-        rows.append((_label("baseline", study.baseline), baseline))
+        results.append([_label("baseline", study.baseline), *map(_percent, baseline)])
         apart = {names.VALIDATION: _validation_apart(study)}
-        stated = [not apart.get(kind, _test_apart(study)) for kind, heads in groups for _ in heads]
-        rows.append(("difference", list(map(_difference, best, baseline, stated))))
+        stated = [not apart.get(kind, _test_apart(study)) for kind, _ in columns]
+        results.append(["difference", *map(_difference, best, baseline, stated)])
+    titles = {names.RERANKED: f"{names.TEST}, {names.RERANKED}"}
     return Paper(
         name=study.folder.root.name,
-        groups=groups,
-        rows=rows,
+        groups=[(titles.get(kind, kind), [names.heading(name) for name in _COLUMNS[kind]]) for kind in kinds],
+        results=results,
         difference=compared,
         notes=_notes(study),
         settings=_settings(study),
@@ -91,30 +114,21 @@ def describe(study: StudySummary) -> Paper:
     )
 
 
-def _columns(study: StudySummary) -> tuple[list[tuple[str, tuple[str, ...]]], list[Any]]:
-    """The table's heads, and for each column what finds a run's value in it."""
-    kinds = [names.VALIDATION]
-    kinds += [names.TEST] if study.current_evaluations else []
-    kinds += [names.RERANKED] if any(test["reranked"] for test in study.current_evaluations.values()) else []
-
-    def picker(kind: str, figure: str) -> Any:
-        def pick(name: str, trial: TrialSummary | None) -> float | None:
-            test: Mapping[str, Any] = study.current_evaluations.get(name, {})
-            if kind == names.VALIDATION:
-                return trial.record.best.get(figure) if trial else None
-            found = test.get("reranked") if kind == names.RERANKED else test
-            return found[figure] if found else None
-
-        return pick
-
-    picks = [picker(kind, figure) for kind in kinds for figure in _COLUMNS[kind]]
-    heads = {kind: tuple(map(names.heading, _COLUMNS[kind])) for kind in kinds}
-    titles = {names.RERANKED: f"{names.TEST}, {names.RERANKED}"}
-    return [(titles.get(kind, kind), heads[kind]) for kind in kinds], picks
+def _figure(study: StudySummary, row: str, trial: TrialSummary | None, kind: str, name: str) -> float | None:
+    """A figure of the winner or the baseline; None where there is none yet."""
+    if kind == names.VALIDATION:
+        return trial.record.best.get(name) if trial else None
+    evaluation: Mapping[str, Any] = study.current_evaluations.get(row, {})
+    figures = evaluation.get("reranked") if kind == names.RERANKED else evaluation
+    return figures[name] if figures else None
 
 
-def _difference(one: float | None, other: float | None, stated: bool) -> float | None:
-    return None if one is None or other is None or not stated else one - other
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _difference(one: float | None, other: float | None, stated: bool) -> str:
+    return "–" if one is None or other is None or not stated else f"{100 * (one - other):+.1f}"
 
 
 def _label(name: str, trial: TrialSummary | None) -> str:
@@ -129,7 +143,8 @@ def _notes(study: StudySummary) -> list[str]:
     """What a reader must know to trust the figures."""
     complete = sum(trial.complete for trial in study.trials)
     notes = ["All figures in per cent, of each trial's best epoch; differences in points, before rounding."]
-    notes.append(f"{AP}." if not study.current_evaluations else f"{AP}; {_TRAPEZOID}.")
+    trapezoid = f"; {_TRAPEZOID}" if study.current_evaluations else ""
+    notes.append(f"{_AVERAGE_PRECISION}{trapezoid}.")
     if study.winner is None:
         notes.append("No trial is complete yet.")
     elif complete > 1:
@@ -219,7 +234,7 @@ def _about(study: StudySummary) -> list[tuple[str, str]]:
 
 def _states(study: StudySummary) -> str:
     counts = study.states
-    said = [f"{counts[state]} {word}" for state, word in _WORDS.items() if state in counts]
+    said = [f"{counts[state]} {word}" for state, word in _STATES.items() if state in counts]
     return f"{len(study.trials)} of {study.config.goal}" + (f": {', '.join(said)}" if said else "")
 
 
@@ -252,15 +267,16 @@ def _cited(study: StudySummary) -> list[tuple[str, str]]:
     )
     erasing = max(space.possible("random_erasing")) > 0
     sampler, scheduler = sampler_spec(space.sampler), scheduler_spec(space.scheduler)
+    reranked = any(test["reranked"] for test in study.current_evaluations.values())
     used = [
-        ("the network", "wang2018parameter"),
-        ("its backbone", "he2016deep"),
-        *([("Market-1501", "zheng2015scalable")] if market else []),
-        ("Optuna", "akiba2019optuna"),
-        *([(sampler.title, sampler.citation)] if sampler.citation else []),
-        ("Ray Tune", "liaw2018tune"),
-        *([(scheduler.title, scheduler.citation)] if scheduler.citation else []),
+        (True, ("the network", "wang2018parameter")),
+        (True, ("its backbone", "he2016deep")),
+        (market, ("Market-1501", "zheng2015scalable")),
+        (True, ("Optuna", "akiba2019optuna")),
+        (sampler.citation, (sampler.title, sampler.citation)),
+        (True, ("Ray Tune", "liaw2018tune")),
+        (scheduler.citation, (scheduler.title, scheduler.citation)),
+        (reranked, ("re-ranking", "zhong2017reranking")),
+        (erasing, ("random erasing", "zhong2020random")),
     ]
-    if any(test["reranked"] for test in study.current_evaluations.values()):
-        used.append(("re-ranking", "zhong2017reranking"))
-    return [*used, *([("random erasing", "zhong2020random")] if erasing else [])]
+    return [entry for was_used, entry in used if was_used]

@@ -94,12 +94,12 @@ BARE = ["settings.run", "data.sample"] + [
         ),
         (["sa_study.study.records", "sa_study.report.terminal.study"], ["torch", "ray", "torchvision"]),
         # A study's tables need no network, and a network's files no study.
-        (["sa_study.export.run"], ["torch", "ray", "optuna", "numpy", "pyarrow", "onnx"]),
+        (["sa_study.export.export"], ["torch", "ray", "optuna", "numpy", "pyarrow", "onnx"]),
         (
-            [f"sa_study.export.{name}" for name in ("epochs", "markup", "paper", "tabular", "trials")],
+            [f"sa_study.export.{name}" for name in ("documents", "paper", "tables")],
             ["torch", "ray", "torchvision", "onnx", "pandas"],
         ),
-        (["sa_study.export.bundle"], ["ray", "optuna", "yaml", "rich", "onnx", "onnxruntime"]),
+        (["sa_study.export.network_files"], ["ray", "optuna", "yaml", "rich", "onnx", "onnxruntime"]),
         (
             [
                 "sa_study.report.terminal.launch_display",

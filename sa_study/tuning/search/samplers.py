@@ -37,7 +37,7 @@ class SamplerSpec:
         state_prefix: Prefix of the trial attributes that hold its state, which are stored; empty for none.
         exhaustive: Whether the configurations are run in order instead, so that their number must be finite.
         max_objectives: How many figures it can optimise.
-        citation: Key of its paper in `export.citations`; empty for none.
+        citation: Key of its paper in `export/references.bib`; empty for none.
         requirement: The package that it needs beyond this program's own, as pip installs it; empty for none.
     """
 

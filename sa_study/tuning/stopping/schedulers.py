@@ -29,7 +29,7 @@ class SchedulerSpec:
         rungs: Gives the shares of a trial's schedule, in ascending percent, at which it is compared.
         max_brackets: Groups that trials are divided into and compared within; each further one has its first
             rung where the one before has its second.
-        citation: Key of its paper in `export.citations`; empty for none.
+        citation: Key of its paper in `export/references.bib`; empty for none.
     """
 
     title: str

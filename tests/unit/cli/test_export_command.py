@@ -14,8 +14,8 @@ import torch
 from written_study import FIXED, Trial, keep_network, make_study
 
 from sa_study.cli import main
-from sa_study.export import check, network
-from sa_study.export.place import new_export
+from sa_study.export import network
+from sa_study.export.files import new_export
 from sa_study.settings.run import Settings
 from sa_study.study.folder import StudyFolder
 from sa_study.training.trainer import build_network
@@ -131,7 +131,7 @@ def test_without_a_winner_there_is_the_rest(tool: Tool, trials: list[Trial], not
 
 
 def test_a_network_that_fails_its_check_leaves_nothing(tool: Tool, study: StudyFolder) -> None:
-    tool.monkeypatch.setattr(check, "LIMIT", -1.0)
+    tool.monkeypatch.setattr(network, "LIMIT", -1.0)
     words = ("--study", study.root, "--formats", "torch,trials")
     tool.refuses(*words, naming=["differ from PyTorch's"], code=1)
 
@@ -151,7 +151,7 @@ def test_onnx_is_optional(tool: Tool, study: StudyFolder) -> None:
         asked.append(formats)
         return {}
 
-    tool.monkeypatch.setattr("sa_study.export.bundle.write_networks", write)
+    tool.monkeypatch.setattr("sa_study.export.network_files.write_networks", write)
     code, said, _ = tool("--study", study.root)
     assert code == 0 and asked == [["torch"]] and "pip install onnx_is_not_here==1.0" in said
     assert files(study.root / "export") == {"trials": TABLES, "paper": PAPER}

@@ -9,8 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 from written_study import SPACE, Trial, evaluate, make_study
 
-from sa_study.export.citations import ENTRIES
-from sa_study.export.markup import to_latex, to_markdown
+from sa_study.export.documents import bibliography, paper_document
 from sa_study.export.paper import _COLUMNS, Paper, describe
 from sa_study.settings.space_file import parse_space
 from sa_study.study.summary import StudySummary
@@ -19,6 +18,14 @@ from sa_study.utils.files import write_json
 
 TRIALS = [Trial(), Trial("PRUNED", (0.15, 0.05), lr=0.2), Trial(curve=(0.1, 0.3, 0.5, 0.5), lr=0.03)]
 BEST = 2
+
+
+def markdown(paper: Paper) -> str:
+    return paper_document("table.md.j2", paper)
+
+
+def latex(paper: Paper) -> str:
+    return paper_document("table.tex.j2", paper)
 
 
 def tables(text: str) -> list[list[list[str]]]:
@@ -38,7 +45,7 @@ def test_best_baseline_and_difference(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study", TRIALS)
     evaluate(folder, folder.evaluation, BEST, TRIALS)
     evaluate(folder, folder.baseline_evaluation, 0, TRIALS, rank1=0.6, mAP=0.4321, reranked=None)
-    text = to_markdown(describe(StudySummary.read(folder.root)))
+    text = markdown(describe(StudySummary.read(folder.root)))
     results, settings, about = tables(text)
     assert results == [
         [
@@ -94,10 +101,10 @@ def test_best_baseline_and_difference(tmp_path: Path) -> None:
 )
 def test_studies_in_every_state(tmp_path: Path, trials: list[Trial], rows: list[list[str]]) -> None:
     paper = describe(StudySummary.read(make_study(tmp_path / "study", trials).root))
-    text = to_markdown(paper)
+    text = markdown(paper)
     assert tables(text)[0][1:] == rows
     assert ("No trial is complete yet" in text) == (rows[0][0] == "best: none yet")
-    balanced(to_latex(paper))
+    balanced(latex(paper))
 
 
 def test_reordered_columns_keep_their_headings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +112,7 @@ def test_reordered_columns_keep_their_headings(tmp_path: Path, monkeypatch: pyte
     evaluate(folder, folder.evaluation, BEST, TRIALS)
 
     def columns() -> dict[str, list[str]]:
-        heads, *rows = tables(to_markdown(describe(StudySummary.read(folder.root))))[0]
+        heads, *rows = tables(markdown(describe(StudySummary.read(folder.root))))[0]
         return dict(zip(heads, zip(*rows, strict=True), strict=True))  # type: ignore[arg-type]
 
     before = columns()
@@ -118,10 +125,10 @@ def test_reordered_columns_keep_their_headings(tmp_path: Path, monkeypatch: pyte
 def test_an_evaluation_of_an_earlier_winner_is_left_out(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study", TRIALS)
     evaluate(folder, folder.evaluation, 0, TRIALS)
-    text = to_markdown(describe(StudySummary.read(folder.root)))
+    text = markdown(describe(StudySummary.read(folder.root)))
     assert "evaluation.json is of an earlier winner" in text and "test: " not in text
     evaluate(folder, folder.evaluation, BEST, TRIALS, checkpoint_epoch=1)
-    assert "evaluation.json is of an earlier winner" in to_markdown(describe(StudySummary.read(folder.root)))
+    assert "evaluation.json is of an earlier winner" in markdown(describe(StudySummary.read(folder.root)))
 
 
 def test_a_damaged_evaluation_is_named(tmp_path: Path) -> None:
@@ -143,12 +150,12 @@ def test_hostile_text_of_a_study_stays_text(tmp_path: Path) -> None:
     for launches in ([launch], ["no launch"], [{"hardware": [], "packages": 3, "git": "x"}]):
         write_json(folder.provenance, {"data_fingerprint": "%&_<b>", "launches": launches})
         paper = describe(StudySummary.read(folder.root))
-        for text in (to_markdown(paper), to_latex(paper)):
+        for text in (markdown(paper), latex(paper)):
             assert "\x1b" not in text and "\x07" not in text
-        html = MarkdownIt("commonmark").enable("table").render(to_markdown(paper))
+        html = MarkdownIt("commonmark").enable("table").render(markdown(paper))
         assert not re.search(r"<(script|img|b|a|em|strong)\b", html)
         assert re.findall(r"<h\d>(.*?)</h\d>", html)[1:] == ["Settings", "Study", "To cite"]
-        balanced(to_latex(paper))
+        balanced(latex(paper))
 
 
 def balanced(text: str) -> None:
@@ -167,14 +174,14 @@ def balanced(text: str) -> None:
             spans = [int(number) - 1 for number in re.findall(r"\\multicolumn{(\d+)}", row)]
             assert row.count("&") + sum(spans) == len(columns) - 1, row
     for key in re.findall(r"\\cite{(.*?)}", text):
-        assert key in ENTRIES
+        assert key in bibliography()
 
 
 def test_latex_says_what_markdown_says(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "a_b", TRIALS)
     evaluate(folder, folder.evaluation, BEST, TRIALS)
     paper = describe(StudySummary.read(folder.root))
-    text = to_latex(paper)
+    text = latex(paper)
     balanced(text)
     assert r"best (trial 2) & 60.0 & 50.0 & 70.0 & 50.0 & 60.0 & 80.0 & 65.0 \\" in text
     assert r"study a\_b" in text and r"\multicolumn{3}{c}{test}" in text and r"\cmidrule(lr){4-6}" in text
@@ -204,9 +211,9 @@ def test_what_was_used_is_cited(tmp_path: Path) -> None:
 
 
 def test_the_entries_are_bibtex() -> None:
-    for key, entry in ENTRIES.items():
+    for key, entry in bibliography().items():
         head, *fields, end = entry.split("\n")
         assert re.fullmatch(rf"@(article|inproceedings)\{{{key},", head) and end == "}"
         assert entry.count("{") == entry.count("}") and all(field.startswith("  ") for field in fields)
         assert {"title", "author", "year"} <= {field.split()[0] for field in fields}
-    assert "arXiv:1811.12150" in ENTRIES["wang2018parameter"]
+    assert "arXiv:1811.12150" in bibliography()["wang2018parameter"]

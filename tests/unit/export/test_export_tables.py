@@ -7,6 +7,7 @@ import dataclasses
 import math
 import shutil
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from written_study import SPACE, START, Trial, figures_of, make_study
 
-from sa_study.export.epochs import read_epochs
-from sa_study.export.tabular import Column, write_csv, write_parquet
-from sa_study.export.trials import EPOCH_COLUMNS, epoch_rows, trial_columns, trial_rows
+from sa_study.export.tables import Column, Table, epoch_table, trial_table
 from sa_study.settings.parameter import Parameter
 from sa_study.settings.space_file import parse_space
 from sa_study.study.database import read_trials
@@ -46,9 +45,9 @@ def copied(study: StudySummary, tmp_path: Path) -> StudySummary:
 
 
 def written(study: StudySummary, tmp_path: Path) -> tuple[Path, Path]:
-    columns, rows = trial_columns(study.config), trial_rows(study)
-    write_csv(tmp_path / "t.csv", columns, rows)
-    write_parquet(tmp_path / "t.parquet", columns, rows)
+    table = trial_table(study)
+    table.write_csv(tmp_path / "t.csv")
+    table.write_parquet(tmp_path / "t.parquet")
     return tmp_path / "t.csv", tmp_path / "t.parquet"
 
 
@@ -79,6 +78,15 @@ def test_a_row_says_everything_of_its_trial(study: StudySummary, tmp_path: Path)
     assert table["started"].tolist()[0] == START and table["ended"].isna().tolist() == 4 * [False] + [True]
 
 
+def test_reordered_columns_keep_their_cells(study: StudySummary, tmp_path: Path) -> None:
+    table = trial_table(study)
+    for name, columns in (("a", table.columns), ("b", table.columns[::-1])):
+        Table(columns, table.rows).write_csv(tmp_path / f"{name}.csv")
+    one, other = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("a", "b"))
+    assert list(one) == list(other)[::-1]
+    pd.testing.assert_frame_equal(one, other[list(one)])
+
+
 def test_csv_and_parquet_agree(study: StudySummary, tmp_path: Path) -> None:
     as_csv, as_parquet = written(study, tmp_path)
     one, other = pd.read_csv(as_csv, parse_dates=["started", "ended"]), pd.read_parquet(as_parquet)
@@ -98,24 +106,24 @@ def test_the_types_do_not_depend_on_what_stands_there(study: StudySummary, tmp_p
 
 
 def test_a_spreadsheet_computes_no_text_and_keeps_numbers(tmp_path: Path) -> None:
-    columns = [Column("text", "text", ""), Column("number", "number", ""), Column("whole", "integer", "")]
+    kinds = {"text": "text", "number": "number", "whole": "integer"}
+    columns = [Column(name, kind, "", itemgetter(i)) for i, (name, kind) in enumerate(kinds.items())]
     rows: list[list[Any]] = [["=1+1", -0.1, -3], ['@a"b;=1', 1e-300, None], [None, 0.1 + 0.2, 2**53]]
-    write_csv(tmp_path / "t.csv", columns, rows)
+    Table(columns, rows).write_csv(tmp_path / "t.csv")
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert lines[1] == '"\'=1+1",-0.1,-3', "a negative number is no formula, and is not quoted"
     with (tmp_path / "t.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
     assert read[1]["text"] == "'@a\"b;=1" and read[1]["whole"] == ""
     assert [float(row["number"]) for row in read] == [row[1] for row in rows]
-    write_parquet(tmp_path / "t.parquet", columns, [["\ud800", math.nan, 1]])
+    Table(columns, [["\ud800", math.nan, 1]]).write_parquet(tmp_path / "t.parquet")
     assert pq.read_table(tmp_path / "t.parquet")["text"].to_pylist() == ["\\ud800"]
 
 
 def test_every_epoch_has_its_figures(study: StudySummary, tmp_path: Path) -> None:
-    epochs, missing = read_epochs(study.folder, study.config)
+    epochs, missing = epoch_table(study)
     assert not missing
-    rows = epoch_rows(study, epochs)
-    write_parquet(tmp_path / "e.parquet", EPOCH_COLUMNS, rows)
+    epochs.write_parquet(tmp_path / "e.parquet")
     table = pd.read_parquet(tmp_path / "e.parquet")
     wide = table.pivot(index=["trial", "epoch"], columns="figure", values="value")
     assert len(wide) == 4 + 2 + 4 + 1
@@ -134,19 +142,19 @@ def test_of_an_epoch_that_was_run_twice_the_later_counts(copied: StudySummary) -
     )
     line = '{"epoch": 4, "mAP": 0.9, "rank1": "high", "pid": 3}\n{"epoch": 5, "mAP": 0.7}\n{"epo'
     (later / "result.json").write_text(line)
-    epochs, _ = read_epochs(copied.folder, copied.config)
-    rows = [row[1:] for row in epoch_rows(copied, epochs) if row[0] == 0 and row[1] >= 4]
-    assert rows == [[4, 4, 100.0, "mAP", 0.9]], "an epoch that the database does not know does not count yet"
+    epochs, _ = epoch_table(copied)
+    rows = [row[1:] for row in epochs.rows if row.trial == 0 and row.epoch >= 4]
+    assert rows == [(4, 4, 100.0, "mAP", 0.9)], "an epoch that the database does not know does not count yet"
 
 
 def test_without_rays_files_the_scores_are_still_there(copied: StudySummary) -> None:
     shutil.rmtree(copied.folder.trials)
-    epochs, missing = read_epochs(copied.folder, copied.config)
+    epochs, missing = epoch_table(copied)
     assert "holds no results" in missing
-    rows = epoch_rows(copied, epochs)
-    scores = {(row[0], row[1]): row[5] for row in rows if row[4] == "mAP"}
+    scores = {(row.trial, row.epoch): row.value for row in epochs.rows if row.figure == "mAP"}
     assert scores == {(n, e + 1): value for n, t in enumerate(TRIALS) for e, value in enumerate(t.curve)}
-    assert sum(row[4] == "rank1" for row in rows) == 6, "of the best and the last epochs all is known"
+    known = sum(row.figure == "rank1" for row in epochs.rows)
+    assert known == 6, "of the best and the last epochs all is known"
 
 
 @pytest.mark.parametrize(
@@ -156,8 +164,9 @@ def test_without_rays_files_the_scores_are_still_there(copied: StudySummary) -> 
 def test_a_settings_column_has_one_type(study: StudySummary, choices: list[Any], kind: str) -> None:
     search = {"depth": Parameter("categorical", choices=tuple(choices))}
     space = dataclasses.replace(study.config.space, search=search)
-    columns = trial_columns(dataclasses.replace(study.config, space=space))
-    assert next(column.kind for column in columns if column.name == "param_depth") == kind
+    changed = dataclasses.replace(study, config=dataclasses.replace(study.config, space=space))
+    kinds = {column.name: column.kind for column in trial_table(changed).columns}
+    assert kinds["param_depth"] == kind
 
 
 def test_two_objectives_mark_the_front(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from sa_study.export.text import csv_text, latex, markdown
+from sa_study.export.escaping import csv_text, latex, markdown
 from sa_study.utils.text import visible
 
 HOSTILE = [

@@ -16,7 +16,7 @@ from written_study import Trial, evaluate, make_study
 
 from sa_study.analysis.compare import compare_evaluations, read_evaluations
 from sa_study.analysis.final.retrain import RetrainChoice, RetrainPlan, write_retrained
-from sa_study.export.markup import to_latex, to_markdown
+from sa_study.export.documents import paper_document
 from sa_study.export.paper import describe
 from sa_study.metrics.comparability import image_counts, why_not_comparable
 from sa_study.report.page.sentences import give_verdict
@@ -68,10 +68,10 @@ def in_exports(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> 
             written = json.loads(path.read_text())
             path.write_text(json.dumps({**written, "settings": {**written["settings"], **settings}}))
     paper = describe(StudySummary.read(study.root))
-    tests = paper.rows[-1][1][2:]
-    assert all(value is None for value in tests) or None not in tests[:3]
-    assert to_latex(paper)
-    return tests[0] is not None, to_markdown(paper)
+    tests = paper.results[-1][3:]
+    assert set(tests) == {"–"} or "–" not in tests[:3]
+    assert paper_document("table.tex.j2", paper)
+    return tests[0] != "–", paper_document("table.md.j2", paper)
 
 
 def in_compare(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Stated:

@@ -13,7 +13,7 @@ from rich.console import Console
 from synthetic_runs import run
 
 from sa_study.analysis.repeats.ablate import ABLATES, conclude_ablation, plan_ablation, require_same_ablation
-from sa_study.export.ablation import ablation_markdown
+from sa_study.export.documents import ablation_markdown
 from sa_study.report.terminal.repeats import ablation_tables
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import load_space, parse_space

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from checkout import ROOT
 
-from sa_study.export.citations import ENTRIES
+from sa_study.export.documents import bibliography
 from sa_study.settings.parameter import Parameter
 from sa_study.settings.space import SearchSpace
 from sa_study.tuning.search.samplers import SAMPLERS, check_sampler
@@ -21,7 +21,7 @@ ENDLESS = SearchSpace({"lr": Parameter("float", 0.01, 1.0)}, {}, {"lr": 0.1})
 
 def test_papers_are_known_and_requirements_are_those_of_the_tests() -> None:
     cited = {spec.citation for spec in SAMPLERS.values()} | {spec.citation for spec in SCHEDULERS.values()}
-    assert cited - {""} <= ENTRIES.keys()
+    assert cited - {""} <= bibliography().keys()
     requirements = (ROOT / "requirements-dev.txt").read_text().split()
     assert {spec.requirement for spec in SAMPLERS.values()} - {""} <= set(requirements)
 

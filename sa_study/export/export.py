@@ -1,4 +1,4 @@
-"""Carries out an export."""
+"""Exports a study or a weights file for other programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sa_study.export.place import new_export
+from sa_study.export.files import FILES, StudyDocuments, new_export
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import PhaseCallback
 
@@ -22,6 +22,9 @@ FORMATS = {
     "markdown": "a results table for a paper, in Markdown and LaTeX, with BibTeX",
 }
 NETWORK_FORMATS = ("onnx", "torch")
+
+_FOLDERS = {"trials": "trials", "markdown": "paper"}
+"""Folders of the other formats."""
 
 
 @dataclass
@@ -85,10 +88,12 @@ def export_study(root: Path, out: Path | None, formats: str | None, report: Phas
     with new_export(exported.out) as folder:
         if networks := [name for name in chosen if name in NETWORK_FORMATS]:
             _export_best(study, networks, folder, exported, report)
-        if "trials" in chosen:
-            _export_tables(study, folder / "trials", exported)
-        if "markdown" in chosen:
-            _export_paper(study, folder / "paper")
+        documents = StudyDocuments(study)
+        for group in (_FOLDERS[name] for name in chosen if name in _FOLDERS):
+            (folder / group).mkdir()
+            for name, write in FILES[group].items():
+                write(documents, folder / group / name)
+        exported.notes += documents.notes
         _count(folder, exported)
     return exported
 
@@ -108,7 +113,7 @@ def export_weights(
     Raises:
         StudyError: As for `export_study`, or the file is no weights file.
     """
-    from sa_study.export.bundle import write_networks
+    from sa_study.export.network_files import write_networks
     from sa_study.training.evaluate import load_network
 
     chosen = parse_formats(formats, NETWORK_FORMATS)
@@ -151,7 +156,7 @@ def _with_onnx(chosen: list[str], exported: Exported, *, asked: bool) -> list[st
 def _export_best(
     study: StudySummary, formats: Sequence[str], folder: Path, exported: Exported, report: PhaseCallback
 ) -> None:
-    from sa_study.export.bundle import write_networks
+    from sa_study.export.network_files import write_networks
     from sa_study.metrics import names
     from sa_study.study.winner import keep_weights
     from sa_study.training.evaluate import load_network
@@ -184,42 +189,6 @@ def _test_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     return {
         f"{names.heading(name, names.TEST)}{definition.get(name, '')}": evaluation[name] for name in figures
     }
-
-
-def _export_tables(study: StudySummary, folder: Path, exported: Exported) -> None:
-    from sa_study.export.epochs import read_epochs
-    from sa_study.export.tabular import describe_columns, write_csv, write_parquet
-    from sa_study.export.trials import EPOCH_COLUMNS, epoch_rows, trial_columns, trial_rows
-
-    folder.mkdir()
-    epochs, missing = read_epochs(study.folder, study.config)
-    if missing and any(trial.record.epochs_run for trial in study.trials):
-        exported.notes.append(f"{missing}: of most epochs only the score is known, from the database")
-    tables = {
-        "trials": (trial_columns(study.config), trial_rows(study)),
-        "epochs": (EPOCH_COLUMNS, epoch_rows(study, epochs)),
-    }
-    for name, (columns, rows) in tables.items():
-        write_csv(folder / f"{name}.csv", columns, rows)
-        write_parquet(folder / f"{name}.parquet", columns, rows)
-    about = describe_columns({name: columns for name, (columns, _) in tables.items()})
-    (folder / "README.md").write_text(about, encoding="utf-8")
-
-
-def _export_paper(study: StudySummary, folder: Path) -> None:
-    from sa_study.export.citations import bibtex
-    from sa_study.export.markup import to_latex, to_markdown
-    from sa_study.export.paper import describe
-
-    folder.mkdir()
-    paper = describe(study)
-    references = bibtex([key for _, key in paper.cited])
-    for name, text in (
-        ("table.md", to_markdown(paper)),
-        ("table.tex", to_latex(paper)),
-        ("references.bib", references),
-    ):
-        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _count(folder: Path, exported: Exported) -> None:

@@ -1,0 +1,292 @@
+"""All trials of a study as one table and the figures of all epochs as another, in CSV and in Parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from sa_study.export.escaping import csv_text
+from sa_study.metrics import names
+from sa_study.settings.parameter import Parameter
+from sa_study.study.result_files import ResultRows, is_number
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
+
+TYPES: dict[str, pa.DataType] = {
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "text": pa.string(),
+    "time": pa.timestamp("us"),
+}
+"""What columns hold, by the word in the tables' README; a cell of any of them may be empty."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: Its heading.
+        kind: One of `TYPES`.
+        meaning: What it holds, with the unit.
+        source: The attribute of a row, or the function of it, that gives the cell; None for an empty one.
+    """
+
+    name: str
+    kind: str
+    meaning: str
+    source: str | Callable[[Any], Any]
+
+    def value(self, row: Any) -> Any:
+        """The cell of a row."""
+        return attrgetter(self.source)(row) if isinstance(self.source, str) else self.source(row)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: each column finds its own cells, so that none can stand under another heading.
+
+    Attributes:
+        columns: From left to right.
+        rows: What the columns read; one object a row.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Any]
+
+    def write_parquet(self, path: Path) -> None:
+        """Writes a Parquet file; text stands there as it is, but for halves of surrogate pairs."""
+        schema = pa.schema(
+            [pa.field(c.name, TYPES[c.kind], metadata={"description": c.meaning}) for c in self.columns]
+        )
+        arrays = [
+            pa.array([_storable(column.value(row)) for row in self.rows], field.type)
+            for column, field in zip(self.columns, schema, strict=True)
+        ]
+        pyarrow.parquet.write_table(pa.table(arrays, schema=schema), path)
+
+    def write_csv(self, path: Path) -> None:
+        """Writes a CSV file: UTF-8, commas, text quoted, numbers not, true or false.
+
+        Numbers read back as the same numbers; text that a spreadsheet would compute has an apostrophe first.
+        """
+        with path.open("w", encoding="utf-8", newline="") as file:
+            # Quoted, text stays one cell also where a spreadsheet takes another separator than the comma.
+            writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+            writer.writerow([csv_text(column.name) for column in self.columns])
+            writer.writerows([_csv_cell(column.value(row)) for column in self.columns] for row in self.rows)
+
+
+class EpochFigure(NamedTuple):
+    """A row of the table of epochs: one figure of one epoch."""
+
+    trial: int
+    epoch: int
+    epochs: int
+    progress: float
+    figure: str
+    value: float
+
+
+def trial_table(study: StudySummary) -> Table:
+    """A row for each trial; the columns are the same for every study but for the searched settings."""
+    identity = [
+        Column("trial", "integer", "number of the trial, from 0", "number"),
+        Column("state", "text", "COMPLETE, PRUNED (stopped early), FAIL, RUNNING or WAITING", "state"),
+        Column("is_baseline", "boolean", "whether it runs the space's baseline", "baseline"),
+        Column("is_best", "boolean", "whether it is the study's winner", lambda trial: trial is study.winner),
+        Column(
+            "on_front",
+            "boolean",
+            "whether it is on the Pareto front; empty with one objective",
+            lambda trial: trial in study.front if study.config.minimize else None,
+        ),
+    ]
+    accumulate = Column(
+        "accumulate",
+        "integer",
+        "parts in which a batch's gradient was computed",
+        lambda trial: study.settings(trial).accumulate,
+    )
+    searched = [_setting_column(name, parameter) for name, parameter in study.config.space.search.items()]
+    return Table([*identity, *searched, *_FIGURES, *_COSTS, accumulate, *_OUTCOME], study.trials)
+
+
+def epoch_table(study: StudySummary) -> tuple[Table, str]:
+    """A row for each figure of each epoch that the database knows.
+
+    Returns:
+        The table, and why Ray's results could not be read; the database alone then gives the score of each
+        epoch and all figures of a trial's best and last one.
+    """
+    reported, missing = _read_epochs(study)
+    rows = []
+    for trial in study.trials:
+        number, epochs = trial.number, trial.epochs
+        for epoch in range(1, trial.record.epoch + 1):
+            figures = reported.get((number, epoch)) or _from_database(trial, epoch)
+            progress = 100 * epoch / epochs
+            rows += [EpochFigure(number, epoch, epochs, progress, *pair) for pair in figures.items()]
+    return Table(_EPOCH_COLUMNS, rows), missing
+
+
+def _best(name: str) -> Callable[[TrialSummary], float | None]:
+    return lambda trial: trial.record.best.get(name)
+
+
+def _if_begun(name: str) -> Callable[[TrialSummary], float | None]:
+    return lambda trial: getattr(trial.record, name) if trial.record.epochs_run else None
+
+
+_FIGURES = (
+    Column("epochs", "integer", "length of its schedule, in epochs", "epochs"),
+    Column("epochs_completed", "integer", "epochs that it completed", "record.epoch"),
+    Column("best_epoch", "integer", "the epoch whose validation figures and checkpoint count", "best_epoch"),
+    *(
+        Column(
+            name, "number", f"{names.heading(name, names.VALIDATION)} of the best epoch, 0 to 1", _best(name)
+        )
+        for name in names.RANKING
+    ),
+    *(
+        Column(
+            name,
+            "number",
+            f"{end} end of the 95 % interval of that {names.heading(figure)}, over the identities",
+            _best(name),
+        )
+        for figure, ends in names.INTERVALS.items()
+        for name, end in zip(ends, ("lower", "upper"), strict=True)
+    ),
+)
+_COSTS = (
+    Column(
+        "epochs_run",
+        "integer",
+        "epochs paid for, those included that a fault made run again",
+        "record.epochs_run",
+    ),
+    Column("seconds", "number", "seconds of training and validation in them", "record.seconds"),
+    Column(
+        "gpu_seconds",
+        "number",
+        "the same times the trial's GPUs, a shared one by its share",
+        "record.gpu_seconds",
+    ),
+    Column(
+        "cost_seconds", "number", "seconds of its epochs, each once (the objective 'cost')", _if_begun("cost")
+    ),
+    Column(
+        "latency_ms",
+        "number",
+        "least milliseconds an image in validation (the objective 'latency')",
+        _if_begun("latency"),
+    ),
+)
+_OUTCOME = (
+    Column("stopped_early", "boolean", "whether the stopping rule ended it", "record.stopped"),
+    Column("failure", "text", "why it failed", lambda trial: trial.record.failure or None),
+    Column(
+        "notes", "text", "what happened to it on its way", lambda trial: "; ".join(trial.record.notes) or None
+    ),
+    Column(
+        "started",
+        "time",
+        "when it was suggested, by the clock of the machine that drove the study",
+        "start",
+    ),
+    Column("ended", "time", "when it ended, by the same clock", "end"),
+)
+_EPOCH_COLUMNS = (
+    Column("trial", "integer", "number of the trial", "trial"),
+    Column("epoch", "integer", "number of the epoch, from 1", "epoch"),
+    Column("epochs", "integer", "length of the trial's schedule, in epochs", "epochs"),
+    Column("progress", "number", "share of the schedule that was over, in per cent", "progress"),
+    Column(
+        "figure",
+        "text",
+        "mAP, rank1, rank5, rank10, loss, loss/BRANCH, train_accuracy, lr, seconds, …",
+        "figure",
+    ),
+    Column("value", "number", "its value; rates are 0 to 1", "value"),
+)
+
+
+def _setting_column(name: str, parameter: Parameter) -> Column:
+    kind = _kind(parameter)
+    convert = {"integer": int, "number": float, "boolean": bool, "text": str}[kind]
+
+    def value(trial: TrialSummary) -> Any:
+        found = trial.params.get(name)
+        return None if found is None else convert(found)
+
+    return Column(f"param_{name}", kind, f"searched setting {name}: {parameter.describe()}", value)
+
+
+def _kind(parameter: Parameter) -> str:
+    """The kind of column that holds all values of a setting."""
+    if parameter.kind != "categorical":
+        return "integer" if parameter.kind == "int" else "number"
+    kinds = {type(choice) for choice in parameter.choices}
+    for kind, types in (("boolean", {bool}), ("integer", {int}), ("number", {int, float})):
+        if kinds <= types:
+            return kind
+    return "text"
+
+
+def _read_epochs(study: StudySummary) -> tuple[dict[tuple[int, int], dict[str, float]], str]:
+    """Figures by trial and epoch from Ray's results, wherever they lie, and why they could not be read.
+
+    Of an epoch that was run again the last one counts, as in the database.
+    """
+    place = study.config.storage_path or str(study.folder.trials)
+    epochs = {}
+    try:
+        files = ResultRows(place)
+        for session in files.sessions():
+            for number in files.trials(session):
+                for row in files.of_trial(session, number):
+                    if row.epoch:
+                        epochs[number, row.epoch] = _figures(
+                            (name, float(value)) for name, value in row.values.items() if is_number(value)
+                        )
+    except (OSError, ValueError) as error:
+        return epochs, f"{place}: cannot be read ({' '.join(str(error).split())[:200]})"
+    return epochs, "" if epochs else f"{place}: holds no results"
+
+
+def _from_database(trial: TrialSummary, epoch: int) -> dict[str, float]:
+    for figures in (trial.record.best, trial.record.last):
+        if figures.get(names.EPOCH) == epoch:
+            return _figures(figures.items())
+    score = trial.score_after(epoch)
+    return {} if score is None else {trial.metric: score}
+
+
+def _figures(values: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Those values of an epoch's report that are figures."""
+    return {
+        name: value for name, value in values if name in names.FIGURES or name.startswith(f"{names.LOSS}/")
+    }
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds")
+    return csv_text(value) if isinstance(value, str) else value
+
+
+def _storable(value: Any) -> Any:
+    """Halves of surrogate pairs, which UTF-8 cannot hold, are written as escapes."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
