@@ -95,11 +95,11 @@ def _batches(
 def evaluation_batches(
     images: DeviceImages, index: npt.NDArray[np.int64], *, batch_size: int, height: int, width: int
 ) -> Iterator[Tensor]:
-    """Yields the images of `index` in order, the last batch as small as it comes.
+    """Yields the images of `index` in order; the last batch may be smaller.
 
     Args:
         images: The stored images.
-        index: int64, which of them to take.
+        index: int64, the images to take.
         batch_size: Images in a batch.
         height: Height of the images in pixels.
         width: Width of the images in pixels.

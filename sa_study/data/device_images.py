@@ -42,10 +42,10 @@ class DeviceImages:
         return len(self._images)
 
     def batches(self, index: npt.NDArray[np.int64], size: int) -> Iterator[Tensor]:
-        """Yields the images of `index` in its order, `size` at a time, the last batch as small as it comes.
+        """Yields the images of `index` in its order, `size` at a time; the last batch may be smaller.
 
         Args:
-            index: int64, which images.
+            index: int64, the images to take.
             size: Images per batch.
 
         Yields:

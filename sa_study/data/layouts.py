@@ -45,10 +45,10 @@ class Layout:
         parts: By split: train, query, gallery.
         names: Matches the beginning of an image's name; its groups are the id and the camera, from 1.
         example: Such a name.
-        distractors: Whether id 0 is nobody in particular; otherwise it is a person, or does not occur.
+        distractors: Whether images with id 0 are distractors; else 0 is a person, or does not occur.
         junk: The id of images to leave out, if there is one.
         published: Images of train, query and gallery (junk left out) of each data set published in it.
-        kinds: Data sets in the same folders whose stricter names tell them.
+        kinds: Data sets with the same folders that are recognised by their stricter image names.
         notes: What else to know of it, a line each.
     """
 
@@ -85,7 +85,7 @@ class Layout:
         return (int(match[1]), int(match[2]) - 1) if match else None
 
     def kind(self, names: Iterable[str]) -> Layout:
-        """The layout of the same folders that all of these images' names are of; the strictest first."""
+        """The first of `kinds` that all of these image names fit; this layout if none does."""
         names = list(names)
         kinds = (kind for kind in self.kinds if all(kind.parse(name) is not None for name in names))
         return next(kinds, self)
@@ -172,7 +172,7 @@ def joined(words: Sequence[str]) -> str:
 
 
 def _expected() -> str:
-    """What to look for, in words."""
+    """The folders and files that mark a data set, for an error message."""
     expected = []
     for layout in LAYOUTS:
         kinds = [*layout.published, *(kind.name for kind in layout.kinds)] if layout.kinds else [layout.name]

@@ -1,4 +1,4 @@
-"""Reads files that list a data set's images. They are not trusted: a line is used, or skipped and counted."""
+"""Reads files that list a data set's images. They are not trusted: bad lines are skipped and counted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TWICE = "image is listed twice"
 
 @dataclass(slots=True)
 class SkippedLines:
-    """Lines that are not used for one reason.
+    """Lines that were skipped for the same reason.
 
     Attributes:
         count: How many.
@@ -40,12 +40,12 @@ class SkippedLines:
 
 @dataclass(slots=True)
 class Listing:
-    """What one split's list files say.
+    """The images that one split's list files name.
 
     Attributes:
         images: Path below the split's folder, id and camera (from 0) of each image, sorted by path.
         used: Images by list file.
-        skipped: Lines that are not used, by reason.
+        skipped: Skipped lines, by reason.
         missing: Listed images that are not there.
     """
 
@@ -55,7 +55,7 @@ class Listing:
     missing: list[str] = field(default_factory=list)
 
     def skip(self, reason: str, line: str) -> None:
-        """Counts a line that is not used."""
+        """Counts a skipped line."""
         self.skipped.setdefault(reason, SkippedLines(example=line)).count += 1
 
 

@@ -1,4 +1,4 @@
-"""Credentials are kept out of what is written and shown, wherever a user may have put them."""
+"""Replaces credentials in texts before they are written or shown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Mapping
 
 _HIDDEN = "***"
 _MIN_SECRET_CHARACTERS = 8
-"""Characters of a variable's value that is looked for; shorter ones are words like `1` or `auto`."""
+"""Shortest value of an environment variable that is replaced; shorter ones are words like `1` or `auto`."""
 
-_PLACES = ("_PATH", "_FILE", "_DIR")
+_PATH_SUFFIXES = ("_PATH", "_FILE", "_DIR")
+"""Endings of variables that say where a credential is kept, not what it is."""
+
 _NAME = r"(?:token|secret|passw(?:or)?d|credential|signature|api_?key|access_?key|account_?key|\bsig\b)"
 _NAMED = re.compile(_NAME, re.IGNORECASE)
 
@@ -18,7 +20,7 @@ _NAMED = re.compile(_NAME, re.IGNORECASE)
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^/@\s'\"]+@")
 _ASSIGNED = re.compile(rf"([\w-]*{_NAME}[\w-]*[=:]\s*)([^&\s'\"]+)", re.IGNORECASE)
 
-# What hosts of models and code, and clouds, give out as tokens.
+# Tokens of model and code hosts, and of clouds.
 _TOKENS = re.compile(r"\b(?:hf_|gh[opsu]_|github_pat_|glpat-|sk-|AKIA|ASIA|xox[abp]-)[A-Za-z0-9_-]{12,}")
 
 
@@ -32,13 +34,14 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
 
     Args:
         text: A command line or a message.
-        environment: Variables of which those with such names are looked for; None for this process's.
+        environment: Environment variables, whose values are replaced where the name is a credential's; None
+            for this process's.
     """
     for name, value in (os.environ if environment is None else environment).items():
         if (
             len(value) >= _MIN_SECRET_CHARACTERS
             and is_secret_name(name)
-            and not name.upper().endswith(_PLACES)
+            and not name.upper().endswith(_PATH_SUFFIXES)
         ):
             text = text.replace(value, _HIDDEN)
     text = _USER.sub(rf"\1{_HIDDEN}@", text)

@@ -262,8 +262,8 @@ def draw_figure(person: Person, pose: Pose) -> Image.Image:
     """Draws a person.
 
     Args:
-        person: Who.
-        pose: From where, at which moment, and where in the picture.
+        person: The person to draw.
+        pose: The side they are seen from, their step, and their place in the picture.
 
     Returns:
         An RGBA image of 64×128 pixels, transparent around the figure.

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import CommandLine
 from scipy import stats
-from synthetic_runs import scores
+from synthetic_runs import DATA, evaluation, scores
 
-from sa_study.cli import main
-
-DATA = {"query": "a" * 64, "gallery": "b" * 64}
+Compare = Callable[..., tuple[int, str, str]]
 
 
-def evaluation(mean: float, seed: int = 0, *, reranked: bool = False, **changes: Any) -> dict[str, Any]:
-    found = scores(mean, seed, fold=0)
-    part = {"mAP": float(found.of("mAP").mean()), "per_query": found.to_dict()}
-    return {**part, "reranked": part if reranked else None, "data": DATA, **changes}
+@pytest.fixture
+def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
+    tool = CommandLine(tmp_path, monkeypatch, capsys)
+    return lambda *words: tool.run("compare", *words)
+
+
+def reranked(mean: float) -> dict[str, Any]:
+    return evaluation(mean, reranked=evaluation(mean))
 
 
 def write(path: Path, content: Any) -> Path:
@@ -28,25 +31,9 @@ def write(path: Path, content: Any) -> Path:
     return path
 
 
-class Compare:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(self, *words: object) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["run_study.py", "compare", *map(str, words)])
-        code = main()
-        said = self._capsys.readouterr()
-        return code, said.out, said.err
-
-
-@pytest.fixture
-def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
-    return Compare(monkeypatch, capsys)
-
-
 def test_single_evaluations(compare: Compare, tmp_path: Path) -> None:
-    a = write(tmp_path / "a.json", evaluation(0.5, reranked=True))
-    b = write(tmp_path / "b" / "evaluation.json", evaluation(0.6, reranked=True))
+    a = write(tmp_path / "a.json", reranked(0.5))
+    b = write(tmp_path / "b" / "evaluation.json", reranked(0.6))
     code, text, _ = compare(a, b.parent)
     assert code == 0 and "B is better in mAP" in text and "not other seeds" in text and "re-ranked" in text
     found = json.loads(compare(a, b.parent, "--json")[1])
@@ -82,7 +69,7 @@ def test_a_file_with_itself(compare: Compare, tmp_path: Path) -> None:
         ('{"mAP": NaN}', "cannot be read as an evaluation"),
         ("{}", "is no evaluation"),
         ({"mAP": 0.5, "data": DATA}, "run 'evaluate' again"),
-        (evaluation(0.5, reranked=True) | {"reranked": {"mAP": 1}}, "run 'evaluate' again"),
+        (reranked(0.5) | {"reranked": {"mAP": 1}}, "run 'evaluate' again"),
         (evaluation(0.5) | {"reranked": 3}, "run 'evaluate' again"),
         (evaluation(0.5, data={**DATA, "gallery": "c"}), "they ranked different gallery images"),
         (evaluation(0.5, data=None), "which query images were ranked is not recorded"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,11 @@ import pytest
 from command_line import CommandLine
 from random_study import SPACE, make_study
 from rich.console import Console
-from synthetic_runs import scores
+from synthetic_runs import evaluation
 from untrained_study import SMALL
 
 from sa_study.analysis.final.retrain import load_retraining_data, plan_retraining, write_retrained
 from sa_study.data.dataset import ReidDataset
-from sa_study.metrics import names
 from sa_study.report.terminal.tables import retrained_tables
 from sa_study.settings.run import Settings
 from sa_study.study.folder import StudyFolder
@@ -94,21 +93,6 @@ def test_another_configurations_training_is_not_gone_on_with(folder: StudyFolder
     confirmed(folder, 1 if first.trial != 1 else 2)
     with pytest.raises(StudyFolderError, match=r"final/best: holds the training of another .*move it away"):
         plan_retraining(folder.root, None, seeds=1, baseline=False)
-
-
-def evaluation(mean: float, seed: int) -> dict[str, Any]:
-    found = scores(mean, seed, fold=0)
-    rates: Mapping[str, float] = {name: 0.5 for name in names.TEST_FIGURES}
-    rates = {**rates, "mAP": float(found.of("mAP").mean()), "rank1": float(found.of("rank1").mean())}
-    more = {
-        "reranked": None,
-        "queries": 9,
-        "queries_without_match": 0,
-        "gallery": 9,
-        "data": {"query": "a" * 64, "gallery": "b" * 64},
-        "seconds": {"features": 1.0},
-    }
-    return {**rates, **more, "per_query": found.to_dict()}
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
