@@ -1,1 +1,1 @@
-"""What every part uses and that knows of none: errors, files, randomness, provenance, redaction."""
+"""Used by all packages and importing none: errors, files, machine, progress, randomness, redaction, text."""

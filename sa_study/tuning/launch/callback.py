@@ -78,12 +78,14 @@ class StudyCallback(tune.Callback):
         )
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Ends the log of a trial that ran out or was stopped."""
-        self._end(trial)
+        """Ends the log of a trial that has ended, copies the database and announces the end or the pause."""
+        record = self._searcher.record(trial.trial_id)
+        if record.over and trial.config["number"] not in self._closed:
+            self._close(trial)  # its process died too often
+        self._copy_database()
+        self._emit(trial, record.final_state.name if record.over else "paused")
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Ends the log of a trial whose process died too often."""
-        self._end(trial)
+    on_trial_error = on_trial_complete
 
     def _reset_failures(self, trial: Any, epoch: int) -> None:
         """Forgets earlier failures at a new epoch; over weeks any trial loses its process now and then."""
@@ -103,13 +105,6 @@ class StudyCallback(tune.Callback):
         for logger in self._loggers_of(trial, record.epoch + 1):
             logger.close(trial.config["suggested"], record.best, state)
         self._closed.add(trial.config["number"])
-
-    def _end(self, trial: Any) -> None:
-        record = self._searcher.record(trial.trial_id)
-        if record.over and trial.config["number"] not in self._closed:
-            self._close(trial)  # its process died too often
-        self._copy_database()
-        self._emit(trial, record.final_state.name if record.over else "paused")
 
     def _emit(self, trial: Any, kind: str, note: str = "") -> None:
         record, config = self._searcher.record(trial.trial_id), trial.config
