@@ -14,10 +14,10 @@ from PIL import Image
 
 from sa_study.report.page.text import short
 
-BUDGET = 4_000_000
+MAX_BYTES = 4_000_000
 """Bytes of all pictures together, as they stand in the page."""
 
-_MOST_PIXELS = 20_000_000
+_MAX_PIXELS = 20_000_000
 _SIDES = (1800, 1400, 1000, 700, 450, 300)
 _TITLES = {
     "ranked": "Ranked galleries",
@@ -65,7 +65,7 @@ class Album:
     notices: tuple[str, ...]
 
 
-def read_album(folder: Path, budget: int = BUDGET) -> Album:
+def read_album(folder: Path, max_bytes: int = MAX_BYTES) -> Album:
     """Reads every PNG file of a folder, by file-name prefix; all are made smaller until they fit.
 
     A file that is no picture is left out with a notice, and so are the last ones where even the smallest
@@ -76,13 +76,13 @@ def read_album(folder: Path, budget: int = BUDGET) -> Album:
     for path in paths:
         try:
             with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG",)) as image:
-                if image.width * image.height > _MOST_PIXELS:
+                if image.width * image.height > _MAX_PIXELS:
                     raise ValueError("too large")
                 image.thumbnail((_SIDES[0], _SIDES[0]))
                 images.append((path, image.convert("RGBA" if "A" in image.getbands() else "RGB")))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             notices.append(f"{short(path.name)} is left out: it is no picture that can be read")
-    encoded = _fitting(images, budget)
+    encoded = _fitting(images, max_bytes)
     if len(encoded) < len(images):
         notices.append(
             f"{len(images) - len(encoded)} of {len(images)} pictures are left out: they would be too much"
@@ -90,7 +90,7 @@ def read_album(folder: Path, budget: int = BUDGET) -> Album:
     return Album(tuple(_grouped(encoded)), tuple(notices))
 
 
-def _fitting(images: Sequence[tuple[Path, Image.Image]], budget: int) -> list[tuple[Path, Picture]]:
+def _fitting(images: Sequence[tuple[Path, Image.Image]], max_bytes: int) -> list[tuple[Path, Picture]]:
     """The pictures in the largest size in which all fit; in the smallest, as many as fit."""
     encoded: list[tuple[Path, Picture]] = []
     for side in _SIDES:
@@ -98,7 +98,7 @@ def _fitting(images: Sequence[tuple[Path, Image.Image]], budget: int) -> list[tu
         for path, image in images:
             picture = _encode(path, image, side)
             total += len(picture.uri)
-            if total > budget:
+            if total > max_bytes:
                 break
             encoded.append((path, picture))
         if len(encoded) == len(images):

@@ -56,7 +56,7 @@ class Importance:
         sample: What was compared.
         shares: By setting, the share of the variance that it explains alone, the greatest first.
         spread: By setting, the deviation of that share between the forest's trees.
-        together: The share that only combinations of settings explain.
+        combinations: The share that only combinations of settings explain.
         fit: Share of the variance of trials that a tree has not seen which the forest predicts (R²); below 0
             it predicts worse than their mean.
     """
@@ -64,7 +64,7 @@ class Importance:
     sample: Sample
     shares: Mapping[str, float]
     spread: Mapping[str, float]
-    together: float
+    combinations: float
     fit: float
 
 
@@ -88,7 +88,7 @@ def _sample(name: str, trials: Sequence[TrialSummary], values: Sequence[float | 
     return Sample(name, tuple(trials), tuple(float(value or 0.0) for value in values))
 
 
-class Cube:
+class UnitCube:
     """The search space as a unit cube, in which the sampler draws evenly.
 
     Args:
@@ -127,10 +127,10 @@ class Cube:
             choices = self._choices[name]
             index = choices.index(str(value)) if str(value) in choices else 0
             return (index + 0.5) / len(choices)
-        return unit(self.search[name], value)
+        return unit_position(self.search[name], value)
 
 
-def unit(parameter: Parameter, value: Any) -> float:
+def unit_position(parameter: Parameter, value: Any) -> float:
     """A number's place between 0 and 1 on the parameter's own scale; where it has steps, a cell's middle."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return 0.5
@@ -145,17 +145,17 @@ def unit(parameter: Parameter, value: Any) -> float:
 
 def importance(study: PageStudy, sample: Sample) -> Importance | None:
     """What explains a sample; None where it is too small, or nothing was searched or differs."""
-    cube = Cube(study)
+    cube = UnitCube(study)
     values = np.array(sample.values)
     if len(values) < MIN_TRIALS or not cube.search or np.ptp(values) < 1e-12:
         return None
     points, rng = cube.points(sample.trials), np.random.default_rng(0)
-    least = max(2, len(values) // 60)
+    min_leaf = max(2, len(values) // 60)
     shares, seen, sums = [], np.zeros(len(values)), np.zeros(len(values))
     for _ in range(_TREES):
         drawn = rng.integers(0, len(values), len(values))
         mixed = cube.shuffled(points, rng)
-        tree = grow(mixed[drawn], values[drawn], least)
+        tree = grow_tree(mixed[drawn], values[drawn], min_leaf)
         left_out = np.setdiff1d(np.arange(len(values)), drawn)
         sums[left_out] += tree.predict(mixed[left_out])
         seen[left_out] += 1
@@ -173,7 +173,7 @@ def importance(study: PageStudy, sample: Sample) -> Importance | None:
         sample=sample,
         shares={settings[axis]: float(mean[axis]) for axis in order},
         spread={settings[axis]: float(deviation[axis]) for axis in order},
-        together=max(0.0, 1 - float(mean.sum())),
+        combinations=max(0.0, 1 - float(mean.sum())),
         fit=fit,
     )
 
@@ -235,14 +235,14 @@ class Tree:
         return shares
 
 
-def grow(points: Array, values: Array, least: int) -> Tree:
-    """Grows a tree by squared error; no leaf has fewer than `least` points, unless all have fewer."""
+def grow_tree(points: Array, values: Array, min_leaf: int) -> Tree:
+    """Grows a tree by squared error; no leaf has fewer than `min_leaf` points, unless all have fewer."""
     size = points.shape[1]
     lows, highs, means = [], [], []
     stack = [(np.arange(len(points)), np.zeros(size), np.ones(size))]
     while stack:
         rows, low, high = stack.pop()
-        split = _split(points[rows], values[rows], least)
+        split = _split(points[rows], values[rows], min_leaf)
         if split is None:
             lows.append(low)
             highs.append(high)
@@ -256,10 +256,10 @@ def grow(points: Array, values: Array, least: int) -> Tree:
     return Tree(np.array(lows), np.array(highs), np.array(means))
 
 
-def _split(points: Array, values: Array, least: int) -> tuple[int, float] | None:
+def _split(points: Array, values: Array, min_leaf: int) -> tuple[int, float] | None:
     """The axis and cut that lower the squared error most, or None."""
     count = len(values)
-    if count < 2 * least or np.ptp(values) < 1e-12:
+    if count < 2 * min_leaf or np.ptp(values) < 1e-12:
         return None
     order = np.argsort(points, axis=0, kind="stable")
     sorted_points = np.take_along_axis(points, order, axis=0)
@@ -267,7 +267,7 @@ def _split(points: Array, values: Array, least: int) -> tuple[int, float] | None
     sizes = np.arange(1, count)[:, None]
     gain = sums**2 / sizes + sums**2 / (count - sizes)
     gain[sorted_points[1:] - sorted_points[:-1] < 1e-12] = -1
-    gain[: least - 1] = gain[count - least :] = -1
+    gain[: min_leaf - 1] = gain[count - min_leaf :] = -1
     row, axis = np.unravel_index(np.argmax(gain), gain.shape)
     if gain[row, axis] <= 1e-15:
         return None

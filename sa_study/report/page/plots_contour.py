@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from sa_study.report.page.importance import MIN_TRIALS, Cube, Importance, Sample, samples, unit
+from sa_study.report.page.importance import MIN_TRIALS, Importance, Sample, UnitCube, samples, unit_position
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plot_style import RAMP, axis_title, hover_text
 from sa_study.report.page.plots_space import axis_ticks
@@ -86,7 +86,7 @@ def _likelihood(distances: Array, target: Array, length: float, noise: float) ->
 
 def contour_axes(study: PageStudy, found: Sequence[Importance]) -> tuple[str, str] | None:
     """The two numbers to draw over each other: lr and dropout where both are searched, else what mattered."""
-    search = Cube(study).search
+    search = UnitCube(study).search
     numbers = [name for name, parameter in search.items() if parameter.kind != "categorical"]
     if {"lr", "dropout"} <= set(numbers):
         return "lr", "dropout"
@@ -108,7 +108,7 @@ def contour(study: PageStudy, found: Sequence[Importance]) -> go.Figure | None:
         return None
     search = study.config.space.search
     places = np.array(
-        [[unit(search[name], study.value(trial, name)) for name in axes] for trial in sample.trials]
+        [[unit_position(search[name], study.value(trial, name)) for name in axes] for trial in sample.trials]
     )
     surface = fit_surface(places, 100 * np.array(sample.values))
     if surface is None:

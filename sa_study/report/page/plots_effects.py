@@ -32,7 +32,7 @@ def importance_bars(found: Sequence[Importance]) -> go.Figure | None:
             y=[position + (0.2 if index else -0.2) * (len(found) > 1) for position in range(len(rows))],
             x=[
                 *(round(100 * item.shares.get(name, 0.0), 2) for name in names),
-                round(100 * item.together, 2),
+                round(100 * item.combinations, 2),
             ],
             error_x={
                 "array": [*(round(100 * item.spread[name], 2) for name in names), 0],
@@ -69,15 +69,15 @@ def forest_plot(part: TrustSection | None, title: str) -> go.Figure | None:
         return None
     figure = go.Figure()
     for group, name in (("winner", "above 0"), ("FAIL", "below 0"), ("PRUNED", "not told from 0")):
-        mine = [bar for bar in differences if _group(bar) == group]
+        mine = [difference for difference in differences if _group(difference) == group]
         if mine:
             figure.add_scatter(
-                x=[round(bar.mean, 3) for bar in mine],
-                y=[for_plot(bar.label) for bar in mine],
+                x=[round(difference.mean, 3) for difference in mine],
+                y=[for_plot(difference.label) for difference in mine],
                 error_x={
                     "type": "data",
-                    "array": [round(bar.high - bar.mean, 3) for bar in mine],
-                    "arrayminus": [round(bar.mean - bar.low, 3) for bar in mine],
+                    "array": [round(difference.high - difference.mean, 3) for difference in mine],
+                    "arrayminus": [round(difference.mean - difference.low, 3) for difference in mine],
                     "thickness": 2,
                     "color": colour(group),
                 },
@@ -86,16 +86,19 @@ def forest_plot(part: TrustSection | None, title: str) -> go.Figure | None:
                 name=name,
                 hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
             )
-    # Without room around its zero the line stands under the axis, where it is not seen.
-    low, high = min(0.0, *(bar.low for bar in differences)), max(0.0, *(bar.high for bar in differences))
-    room = 0.06 * (high - low) or 1.0
+    # Without space around its zero the line stands under the axis, where it is not seen.
+    low, high = (
+        min(0.0, *(difference.low for difference in differences)),
+        max(0.0, *(difference.high for difference in differences)),
+    )
+    margin = 0.06 * (high - low) or 1.0
     figure.add_vline(x=0, line={"color": colour("line"), "dash": "dash", "width": 1})
     figure.update_layout(
         height=_MARGIN + _ROW_HEIGHT * len(differences),
-        xaxis={"title": {"text": title}, "zeroline": False, "range": [low - room, high + room]},
+        xaxis={"title": {"text": title}, "zeroline": False, "range": [low - margin, high + margin]},
         yaxis={
             "categoryorder": "array",
-            "categoryarray": [for_plot(bar.label) for bar in reversed(differences)],
+            "categoryarray": [for_plot(difference.label) for difference in reversed(differences)],
             "automargin": True,
         },
         legend={"orientation": "h", "y": 1.15},
@@ -104,5 +107,5 @@ def forest_plot(part: TrustSection | None, title: str) -> go.Figure | None:
     return figure
 
 
-def _group(bar: Difference) -> str:
-    return "winner" if bar.low > 0 else "FAIL" if bar.high < 0 else "PRUNED"
+def _group(difference: Difference) -> str:
+    return "winner" if difference.low > 0 else "FAIL" if difference.high < 0 else "PRUNED"

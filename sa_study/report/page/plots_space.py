@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sa_study.report.page.importance import Cube, unit
+from sa_study.report.page.importance import UnitCube, unit_position
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plot_style import (
     RAMP,
@@ -41,7 +41,7 @@ _SHORT = 16
 
 def parallel(study: PageStudy) -> go.Figure | None:
     """Each trial as a line over all searched settings to its score; the box-select tool picks trials."""
-    cube = Cube(study)
+    cube = UnitCube(study)
     trials = [trial for trial in study.trials if trial.score is not None]
     if not cube.search or len(trials) < 2:
         return None
@@ -125,7 +125,7 @@ def axis_ticks(parameter: Parameter) -> list[tuple[float, str]]:
         values = [float(v) for v in np.geomspace(parameter.low, parameter.high, 5)]
     else:
         values = [float(v) for v in np.linspace(parameter.low, parameter.high, 5)]
-    return [(unit(parameter, value), f"{value:.3g}") for value in values]
+    return [(unit_position(parameter, value), f"{value:.3g}") for value in values]
 
 
 def _score_ticks(low: float, high: float) -> list[tuple[float, str]]:
@@ -140,7 +140,7 @@ def _short(text: str) -> str:
 
 def slices(study: PageStudy) -> go.Figure | None:
     """Score by each searched setting."""
-    names = list(Cube(study).search)[:_MOST_SLICES]
+    names = list(UnitCube(study).search)[:_MOST_SLICES]
     groups = scored(study)
     if not names or not groups:
         return None

@@ -215,6 +215,7 @@ def _bars(study: PageStudy, state: str, trials: list[TrialSummary], lanes: dict[
     spans = [max(end - _begin(trial), 0.05) for trial, end in zip(trials, ends, strict=True)]
     return {
         "orientation": "h",
+        "width": 0.75,
         "base": [_local(_begin(trial)) for trial in trials],
         "x": [round(1000 * span) for span in spans],
         "y": [lanes[trial.number] + 1 for trial in trials],

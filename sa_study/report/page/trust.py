@@ -14,7 +14,7 @@ from typing import Any
 from sa_study.metrics import names
 from sa_study.report.page.text import short
 from sa_study.report.terminal.repeats import (
-    Rows,
+    TextTable,
     cell_rows,
     confirmation_rows,
     curse_line,
@@ -53,11 +53,11 @@ class TrustSection:
 
     Attributes:
         tables: Its tables.
-        differences: Rows of its forest plot.
+        differences: TextTable of its forest plot.
         lines: Sentences.
     """
 
-    tables: tuple[Rows, ...] = ()
+    tables: tuple[TextTable, ...] = ()
     differences: tuple[Difference, ...] = ()
     lines: tuple[str, ...] = ()
 
@@ -84,7 +84,7 @@ class Trust:
     """All that tells how far a study's figures can be trusted.
 
     Attributes:
-        confirmation: What `confirm` found.
+        confirmation: What `confirm` found; None where it was not run, as below.
         lead: What is left of the study winner's lead over the baseline; None where that is not known.
         ablation: What `ablate` found.
         retrained: The final answer.
@@ -113,10 +113,10 @@ _Build = Callable[[Mapping[str, Any]], TrustSection]
 
 
 def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
-    """Reads what there is.
+    """Reads what the commands that check a study have left in its folder.
 
     Args:
-        folder: The study's.
+        folder: The study's folder.
         notices: Gets a line about each file that is left out.
     """
 
@@ -141,7 +141,7 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
     differences = confirmation.differences if confirmation else ()
     return Trust(
         confirmation=confirmation,
-        lead=next((bar for bar in differences if bar.label == f"trial {winner}"), None),
+        lead=next((one for one in differences if one.label == f"trial {winner}"), None),
         ablation=section(folder.ablation, _ablation)[0],
         retrained=retrained,
         reproduced=section(folder.reproduction, _reproduced)[0],
@@ -157,9 +157,9 @@ def _confirmation(found: Mapping[str, Any]) -> TrustSection:
     if not all(isinstance(row["trial"], int) for row in found["configurations"]):
         raise TypeError("trial")
     rows = [row for row in found["configurations"] if row["difference"]]
-    differences = tuple(_bar(row["name"], row["difference"][metric]) for row in rows)
+    differences = tuple(_difference(row["name"], row["difference"][metric]) for row in rows)
     figures = names.STUDY_METRICS
-    runs = Rows(
+    runs = TextTable(
         "Single runs, validation, per cent",
         ("", "seed", "fold", *map(names.heading, figures)),
         [
@@ -175,7 +175,7 @@ def _confirmation(found: Mapping[str, Any]) -> TrustSection:
 def _ablation(found: Mapping[str, Any]) -> TrustSection:
     metric = found["metric"]
     differences = tuple(
-        _bar(f"{effect['factor']}: {effect['from']} → {effect['to']}", effect["difference"][metric])
+        _difference(f"{effect['factor']}: {effect['from']} → {effect['to']}", effect["difference"][metric])
         for effect in found["effects"]
         if effect["difference"]
     )
@@ -210,7 +210,7 @@ def _retrained(found: Mapping[str, Any]) -> TrustSection:
     if reason := found.get("not_compared"):
         notes.append(f"No difference is stated: {short(reason)}.")
     title = "Trained on all training identities, test set, per cent"
-    table = Rows(title, ("", *map(names.heading, figures)), rows, tuple(notes))
+    table = TextTable(title, ("", *map(names.heading, figures)), rows, tuple(notes))
     return TrustSection((table,), (), (short(found["reason"]).capitalize() + ".",))
 
 
@@ -250,7 +250,7 @@ def _rate(value: Any) -> str:
     return percent(rate)
 
 
-def _bar(label: Any, found: Mapping[str, Any]) -> Difference:
+def _difference(label: Any, found: Mapping[str, Any]) -> Difference:
     mean, low, high = (100 * float(found[name]) for name in ("mean", "low", "high"))
     if not all(map(math.isfinite, (mean, low, high))) or not low <= mean <= high:
         raise ValueError(found)

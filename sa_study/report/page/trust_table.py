@@ -135,5 +135,5 @@ def _looks(study: PageStudy) -> str:
     return "none known: test set seen once" if seen.count < 2 else f"test set seen {seen.count} times"
 
 
-def _points(bar: Difference) -> str:
-    return f"{bar.low:+.1f} to {bar.high:+.1f}"
+def _points(difference: Difference) -> str:
+    return f"{difference.low:+.1f} to {difference.high:+.1f}"

@@ -14,23 +14,23 @@ from sa_study.report.text import percent, setting_text, settings_text
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A table.
+class TextTable:
+    """A table of text.
 
     Attributes:
-        title: What it shows.
-        heads: Column heads; the first column is text, the others figures.
+        title: Its title.
+        headings: Column headings; the first column is text, the others figures.
         rows: Cells, as read from a study: not safe to show as they are.
         notes: What must be known to read it.
     """
 
     title: str
-    heads: tuple[str, ...]
+    headings: tuple[str, ...]
     rows: list[tuple[str, ...]]
     notes: tuple[str, ...] = ()
 
 
-def confirmation_rows(found: Mapping[str, Any]) -> Rows:
+def confirmation_rows(found: Mapping[str, Any]) -> TextTable:
     """What `confirm` found: a row for each configuration.
 
     Args:
@@ -49,7 +49,7 @@ def confirmation_rows(found: Mapping[str, Any]) -> Rows:
     ]
     several = found["comparisons"] > 1
     together = f" that hold for all {found['comparisons']} together" if several else ""
-    return Rows(
+    return TextTable(
         f"Retrained with {len(found['seeds'])} new seeds on {_folds(found)}, validation, per cent",
         (
             "",
@@ -85,7 +85,7 @@ def curse_line(found: Mapping[str, Any]) -> str:
     )
 
 
-def effect_rows(found: Mapping[str, Any]) -> Rows:
+def effect_rows(found: Mapping[str, Any]) -> TextTable:
     """What each setting contributes.
 
     Args:
@@ -105,7 +105,7 @@ def effect_rows(found: Mapping[str, Any]) -> Rows:
         "one seed: the pairs' spread stands for the seeds'" if pairs > 1 else "other seeds are not covered"
     )
     over = f"and {seeds} seeds" if seeds > 1 else f"({spread})"
-    return Rows(
+    return TextTable(
         f"What a change does, validation, points; {seeds} seed{'s' if seeds > 1 else ''}",
         ("change", *(names.heading(figure) for figure in names.STUDY_METRICS), "P(better)"),
         rows,
@@ -118,7 +118,7 @@ def effect_rows(found: Mapping[str, Any]) -> Rows:
     )
 
 
-def cell_rows(found: Mapping[str, Any]) -> Rows:
+def cell_rows(found: Mapping[str, Any]) -> TextTable:
     """Every cell of the grid."""
     rows = [
         (
@@ -130,8 +130,8 @@ def cell_rows(found: Mapping[str, Any]) -> Rows:
         for cell in found["cells"]
     ]
     labels = [names.heading(figure) for figure in names.STUDY_METRICS]
-    heads = ("settings", "runs", *labels, f"re-ranked {' / '.join(labels)}")
-    return Rows("Every cell, validation, per cent ± std", heads, rows)
+    headings = ("settings", "runs", *labels, f"re-ranked {' / '.join(labels)}")
+    return TextTable("Every cell, validation, per cent ± std", headings, rows)
 
 
 def ablation_tables(found: Mapping[str, Any]) -> list[Table]:
@@ -139,9 +139,9 @@ def ablation_tables(found: Mapping[str, Any]) -> list[Table]:
     return [_table(cell_rows(found)), _table(effect_rows(found))]
 
 
-def _table(rows: Rows) -> Table:
+def _table(rows: TextTable) -> Table:
     table = make_table(rows.title)
-    for index, head in enumerate(rows.heads):
+    for index, head in enumerate(rows.headings):
         # A figure stays on one line, and the words before it are folded.
         table.add_column(head, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
     for row in rows.rows:

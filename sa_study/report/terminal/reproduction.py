@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from sa_study.analysis.reproduce.original import OriginalTrial
     from sa_study.analysis.reproduce.reproduction import Reproduction
 
-_LONGEST = 200
-_MOST = 8
+_MAX_FAILURE_LENGTH = 200
+_MAX_DIFFERENCES = 8
 """Differences that are listed; reproduction.json has the largest of each figure."""
 
 
@@ -42,7 +42,7 @@ def opening_line(original: OriginalTrial, study: object) -> str:
     ending = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[original.summary.state]
     launches = ", ".join(map(str, original.launches)) or "of no record"
     goal = f"{original.goal} of {original.settings.epochs} epochs"
-    failure = original.failure[:_LONGEST]
+    failure = original.failure[:_MAX_FAILURE_LENGTH]
     after = f", the last of which failed ({failure})" if failure else ""
     return (
         f"trial {original.summary.number} of {study}, {ending} in launch {launches}: {goal} are rerun{after}"
@@ -69,9 +69,9 @@ def verdict_lines(found: Reproduction) -> Iterator[str]:
         yield f"DIFFERENT: {reasons.pop(0)}"
     told = " ".join(found.reasons)
     listed = [*reasons, *(line for line in map(str, found.differences) if line not in told)]
-    yield from (f"  {line}" for line in listed[:_MOST])
-    if len(listed) > _MOST:
-        yield f"  and {len(listed) - _MOST} more"
+    yield from (f"  {line}" for line in listed[:_MAX_DIFFERENCES])
+    if len(listed) > _MAX_DIFFERENCES:
+        yield f"  and {len(listed) - _MAX_DIFFERENCES} more"
 
 
 def change_lines(found: Reproduction) -> Iterator[str]:

@@ -14,7 +14,15 @@ import pytest
 from random_study import distributions
 from summaries import study_summary, trial_summary
 
-from sa_study.report.page.importance import MIN_TRIALS, Importance, Sample, grow, importance, samples, unit
+from sa_study.report.page.importance import (
+    MIN_TRIALS,
+    Importance,
+    Sample,
+    grow_tree,
+    importance,
+    samples,
+    unit_position,
+)
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plots_contour import fit_surface
 from sa_study.settings.parameter import Parameter
@@ -72,7 +80,7 @@ def test_an_additive_landscape_gives_its_variances() -> None:
 def test_a_product_is_a_combination() -> None:
     """f = (a − ½)(b − ½): neither explains anything alone."""
     result = found(lambda p: (rate(p) - 0.5) * (p["dropout"] / 0.9 - 0.5), count=400)
-    assert result.together > 0.6
+    assert result.combinations > 0.6
     assert max(result.shares.values()) < 0.25
 
 
@@ -90,7 +98,7 @@ def test_maximised_and_minimised_figures_give_the_same() -> None:
 
     up, down = found(peak), found(lambda params: -peak(params))
     assert up.shares == pytest.approx(down.shares, abs=1e-9)
-    assert up.together == pytest.approx(down.together, abs=1e-9)
+    assert up.combinations == pytest.approx(down.combinations, abs=1e-9)
 
 
 def test_optunas_evaluator_says_much_the_same() -> None:
@@ -153,19 +161,21 @@ def test_stopped_trials_are_compared_where_all_have_come() -> None:
 def test_a_tree_is_its_leaves() -> None:
     rng = np.random.default_rng(0)
     points, values = rng.random((80, 3)), rng.random(80)
-    tree = grow(points, values, 1)
+    tree = grow_tree(points, values, 1)
     assert (tree.high - tree.low).prod(axis=1).sum() == pytest.approx(1)
     assert tree.predict(points) == pytest.approx(values)
-    sizes = [len(np.unique(grow(points, values, least).value)) for least in (1, 5, 100)]
+    sizes = [len(np.unique(grow_tree(points, values, least).value)) for least in (1, 5, 100)]
     assert sizes[0] == 80 > sizes[1] > sizes[2] == 1
 
 
 def test_places_in_the_unit_interval() -> None:
-    assert unit(SEARCH["lr"], 0.001) == 0 and unit(SEARCH["lr"], 1.0) == pytest.approx(1)
-    assert unit(SEARCH["lr"], 0.0316227766) == pytest.approx(0.5)
+    assert unit_position(SEARCH["lr"], 0.001) == 0 and unit_position(SEARCH["lr"], 1.0) == pytest.approx(1)
+    assert unit_position(SEARCH["lr"], 0.0316227766) == pytest.approx(0.5)
     steps = Parameter("int", 1, 4)
-    assert [unit(steps, value) for value in (1, 2, 3, 4)] == pytest.approx([0.125, 0.375, 0.625, 0.875])
-    assert unit(SEARCH["lr"], "text") == 0.5 and unit(SEARCH["dropout"], 7.0) == 1.0
+    assert [unit_position(steps, value) for value in (1, 2, 3, 4)] == pytest.approx(
+        [0.125, 0.375, 0.625, 0.875]
+    )
+    assert unit_position(SEARCH["lr"], "text") == 0.5 and unit_position(SEARCH["dropout"], 7.0) == 1.0
 
 
 def test_a_surface_follows_the_points_and_ends_where_there_are_none() -> None:

@@ -277,13 +277,13 @@ class TestPictures:
         for index in range(6):
             noise = rng.integers(0, 256, (700, 700, 3), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / f"p_{index}.png")
-        album = read_album(tmp_path, budget=1_500_000)
+        album = read_album(tmp_path, max_bytes=1_500_000)
         [(_, pictures)] = album.groups
         assert (
             len(pictures) == 6 and sum(len(p.uri) for p in pictures) <= 1_500_000 and pictures[0].width < 700
         )
-        assert len(read_album(tmp_path, budget=300_000).groups[0][1]) < 6
-        assert "pictures are left out" in read_album(tmp_path, budget=300_000).notices[0]
+        assert len(read_album(tmp_path, max_bytes=300_000).groups[0][1]) < 6
+        assert "pictures are left out" in read_album(tmp_path, max_bytes=300_000).notices[0]
 
     def test_in_the_page(self, tmp_path: Path) -> None:
         root = make_study(tmp_path / "s", 2)
