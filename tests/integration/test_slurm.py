@@ -116,7 +116,7 @@ def test_a_study_is_stopped_goes_on_and_loses_a_node(slurm: SlurmCluster) -> Non
     follower.says("epoch 2/4")
     slurm.fail("n3")
     assert follower.end() == "COMPLETED 0:0", follower.log.read_text()
-    assert "going on" in follower.log.read_text()
+    assert "resuming" in follower.log.read_text()
     assert [trial.state for trial in trials_of(job.study)] == [TrialState.COMPLETE] * 6
     [left] = Path("/tmp").glob(f"ray_{follower.id}_*")  # the failed node's
     shutil.rmtree(left)
@@ -134,7 +134,7 @@ def test_two_users_share_a_node_and_one_loses_its_head(slurm: SlurmCluster) -> N
     assert first.end() == "COMPLETED 0:0", "a planned stop before the time limit"
     assert "interrupted; go on with" in first.log.read_text()
     first = Job(slurm, *long)
-    first.says("goes on after epoch")
+    first.says("resumed after epoch")
     [head] = [process for process in ray_processes(first) if process.name() == "gcs_server"]
     head.kill()
     assert first.end() == "FAILED 1:0"

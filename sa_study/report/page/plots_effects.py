@@ -68,7 +68,7 @@ def forest_plot(part: TrustSection | None, title: str) -> go.Figure | None:
     if not differences:
         return None
     figure = go.Figure()
-    for group, name in (("winner", "above 0"), ("FAIL", "below 0"), ("PRUNED", "not told from 0")):
+    for group, name in (("winner", "above 0"), ("FAIL", "below 0"), ("PRUNED", "may be 0")):
         mine = [difference for difference in differences if _group(difference) == group]
         if mine:
             figure.add_scatter(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from sa_study.analysis.repeats.repeat_study import RepeatStudy
+from sa_study.metrics import names
 from sa_study.report.json_document import study_document
 from sa_study.report.terminal.console import Output
 from sa_study.report.terminal.launch_display import LaunchDisplay
@@ -30,7 +31,9 @@ _MAX_TRIALS_LISTED = 10
 
 def launch_with_live_view(output: Output, study: Path, config: StudyConfig) -> Outcome:
     """Launches a new study with the live view."""
-    output.say(f"study {study}: {config.trials} trials, maximising validation {config.metric}")
+    output.say(
+        f"study {study}: {config.trials} trials, maximising {names.heading(config.metric, names.VALIDATION)}"
+    )
     with LaunchDisplay(output.console, config, str(study)) as live:
         return launch(study, config, live)
 
@@ -38,7 +41,7 @@ def launch_with_live_view(output: Output, study: Path, config: StudyConfig) -> O
 def resume_with_live_view(output: Output, study: Path, changes: StudyChanges) -> Outcome:
     """Resumes a study with the live view."""
     config = StudyConfig.read(StudyFolder.existing(study).config)
-    output.say(f"study {study}: going on")
+    output.say(f"study {study}: resuming")
     with LaunchDisplay(output.console, config, str(study)) as live:
         return resume(study, changes, live)
 
@@ -50,7 +53,7 @@ def run_repeats_with_live_view(output: Output, repeats: RepeatStudy, changes: St
 
 
 def show_end(output: Output, study: Path, outcome: Outcome, *, evaluated: bool = False) -> int:
-    """Shows how a launch ended, and the commands to go on with.
+    """Shows how a launch ended, and the commands to continue with.
 
     Args:
         output: Where to print.

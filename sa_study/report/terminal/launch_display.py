@@ -164,7 +164,7 @@ class LaunchDisplay:
 
 
 def _started_line(row: TrialSummary) -> Text:
-    how = f"goes on after epoch {row.record.epoch}" if row.record.epoch else "started"
+    how = f"resumed after epoch {row.record.epoch}" if row.record.epoch else "started"
     return Text(f"{_name(row)}  {how}  {settings_text(row.params)}")
 
 
@@ -184,15 +184,15 @@ def _epoch_line(row: TrialSummary) -> Text:
 def _ended_line(row: TrialSummary, metric: str) -> Text:
     record = row.record
     if row.state == PAUSED:
-        return Text(f"{_name(row)}  stopped at epoch {record.epoch}, to go on later")
-    told = visible(record.failure)
+        return Text(f"{_name(row)}  paused after epoch {record.epoch}")
+    text = visible(record.failure)
     if row.state != "FAIL":
-        told = (
+        text = (
             f"{names.heading(metric)} {percent(record.best[metric])} % "
             f"at epoch {record.best[names.EPOCH]:.0f} of {record.epoch} run, {duration(record.seconds)}"
         )
     state = (f"{row.state:<8}", STYLES[row.state])
-    return Text.assemble(f"{_name(row)}  ", state, f"  {told}  {settings_text(row.params)}")
+    return Text.assemble(f"{_name(row)}  ", state, f"  {text}  {settings_text(row.params)}")
 
 
 def _name(row: TrialSummary) -> str:

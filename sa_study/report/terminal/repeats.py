@@ -1,4 +1,4 @@
-"""Confirmations and ablations as tables: rows of plain text, for the terminal and for Markdown."""
+"""Confirmations and ablations as tables of text, for the terminal, the page and Markdown."""
 
 from __future__ import annotations
 

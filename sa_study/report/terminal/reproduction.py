@@ -1,4 +1,4 @@
-"""What a reproduction found, for the terminal."""
+"""What a reproduction found, as a table and lines in the terminal."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def verdict_lines(found: Reproduction) -> Iterator[str]:
         yield f"WITHIN TOLERANCE: {metric} at the best epoch is within {found.tolerance:g} points; {weights}"
     else:
         yield f"DIFFERENT: {reasons.pop(0)}"
-    told = " ".join(found.reasons)
-    listed = [*reasons, *(line for line in map(str, found.differences) if line not in told)]
+    explained = " ".join(found.reasons)
+    listed = [*reasons, *(line for line in map(str, found.differences) if line not in explained)]
     yield from (f"  {line}" for line in listed[:_MAX_DIFFERENCES])
     if len(listed) > _MAX_DIFFERENCES:
         yield f"  and {len(listed) - _MAX_DIFFERENCES} more"

@@ -1,4 +1,4 @@
-"""A study in the terminal: its trials, its winner beside the baseline, and what goes on."""
+"""A study in the terminal: tables of its trials and its front, and lines about its cost and scores."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def summary_line(study: StudySummary) -> str:
 
 
 def cost_line(study: StudySummary) -> str:
-    """What the study took."""
+    """What the study has cost."""
     cost = study.cost
     parts = [f"{cost.epochs} epochs, {duration(cost.seconds)} of training"]
     if cost.gpu_seconds:
