@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sa_study.metrics import names
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.text import short
 from sa_study.report.text import percent
@@ -19,17 +20,18 @@ from sa_study.report.verdict import (
 from sa_study.study.trial_summary import TrialSummary
 
 AP_FORMULA = (
-    "mAP: mean of k/position over a query's matches, as scikit-learn; mAP (trapezoid): as the data set's own "
-    "script, usually different by up to a few points. Compare figures of the same formula only."
+    f"{names.heading(names.MAP)}: mean of k/position over a query's matches, as scikit-learn; "
+    f"{names.heading(names.MAP_TRAPEZOID)}: as the data set's own script, usually different by up to a few "
+    "points. Compare figures of the same formula only."
 )
 
-_CLOSE = 0.01
-"""Scores within this of the winner's are called close."""
+_MAX_CLOSE_DIFFERENCE = 0.01
+"""Scores that are at most this much below the winner's are called close."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What stands at the top of the page.
+    """The verdict at the top of the page.
 
     Attributes:
         headline: The winner beside the baseline.
@@ -87,7 +89,7 @@ def _runners_up(study: PageStudy, winner: TrialSummary) -> list[str]:
         return ["No other trial is complete, so the winner can only be compared with stopped ones."]
     score, best = winner.score or 0.0, others[0]
     behind = 100 * (score - (best.score or 0.0))
-    close = sum(score - (trial.score or 0.0) <= _CLOSE for trial in others)
+    close = sum(score - (trial.score or 0.0) <= _MAX_CLOSE_DIFFERENCE for trial in others)
     name = "the baseline" if best.baseline else f"trial {best.number}"
     text = f"The runner-up, {name}, is {behind:.1f} points behind"
     if not close:
@@ -138,7 +140,7 @@ def _tested(study: PageStudy) -> str:
         return (
             f"The test set was opened for the winner; evaluate --baseline adds the baseline’s figures.{seen}"
         )
-    compared = f"the winner’s mAP is the baseline’s {points(gain.mean)} points"
+    compared = f"the winner’s {names.heading(names.MAP)} is the baseline’s {points(gain.mean)} points"
     if gain.low is not None and gain.high is not None:
         compared += f" (95 % interval {points(gain.low)} to {points(gain.high)}, paired by query)"
     return f"On the test set, which the search never saw, {compared}.{seen}"
@@ -151,7 +153,8 @@ def _final(study: PageStudy) -> str:
         + (f" ± {percent(one.std)} over {one.seeds} seeds" if one.seeds > 1 else " (one seed)")
         for one in study.trust.summaries
     ]
-    return f"Retrained on all training identities, test mAP: {', '.join(said)}." if said else ""
+    figure = names.heading(names.MAP, names.TEST)
+    return f"Retrained on all training identities, {figure}: {', '.join(said)}." if said else ""
 
 
 def standing(study: PageStudy) -> str:

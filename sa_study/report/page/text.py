@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import sys
 from typing import Any
 
 from sa_study.utils.text import visible
@@ -32,10 +31,3 @@ def for_script(value: Any) -> str:
 def quoted(text: str) -> str:
     """JSON text with the characters escaped that mean something in HTML."""
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def finite(value: Any) -> float | None:
-    """A number, or None for what is none or is not finite."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-        return None
-    return float(value)
