@@ -90,6 +90,8 @@ def _checked(found: dict[str, Any]) -> dict[str, Any]:
     again = found.get("reranked")
     for figures in (found, again) if again else (found,):
         for name in names.TEST_FIGURES:
+            if name not in figures and name not in names.STUDY_METRICS:
+                continue  # a figure that is younger than the file
             if isinstance(figures[name], str | bool) or not 0 <= figures[name] <= 1:
                 raise ValueError(name)
     for name, kind in (("queries", int), ("gallery", int), ("settings", dict)):

@@ -45,7 +45,7 @@ def plain_figures(
     distances: Any, query_pids: Any, gallery_pids: Any, query_camids: Any, gallery_camids: Any, topk: int
 ) -> dict[str, Any]:
     """All figures by the definitions: sort everything, then walk down each list."""
-    cmc, allshots, long_cmc = np.zeros(topk), np.zeros(topk), np.zeros(10)
+    cmc, allshots, long_cmc = np.zeros(topk), np.zeros(topk), np.zeros(50)
     precisions, trapezoids, penalties = [], [], []
     for row, pid, camid in zip(distances, query_pids, query_camids, strict=True):
         hits = hits_of(row, pid, gallery_pids, camid, gallery_camids)

@@ -59,7 +59,7 @@ def test_rows(study: PageStudy) -> list[tuple[str, dict[str, str]]]:
 def _rates(evaluation: Mapping[str, Any]) -> dict[str, str]:
     ends = evaluation.get("intervals") or {}
     return {
-        figure: percent(evaluation[figure]) + (f" ({interval(*ends[figure])})" if figure in ends else "")
+        figure: percent(evaluation.get(figure)) + (f" ({interval(*ends[figure])})" if figure in ends else "")
         for figure in names.TEST_FIGURES
     }
 

@@ -53,7 +53,7 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "
 def _rate(evaluation: Mapping[str, Any], name: str) -> str:
     """A figure, with its interval below it where it has one."""
     found = (evaluation.get("intervals") or {}).get(name)
-    return percent(evaluation[name]) + (f"\n{interval(*found)}" if found else "")
+    return percent(evaluation.get(name)) + (f"\n{interval(*found)}" if found else "")
 
 
 def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> Table:

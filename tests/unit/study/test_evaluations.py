@@ -1,0 +1,25 @@
+"""Evaluation files: a figure that the program has learnt since is no damage, a missing metric is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sa_study.metrics import names
+from sa_study.report.terminal.tables import evaluation_table
+from sa_study.study.evaluations import read_evaluation
+
+
+@pytest.mark.parametrize(("missing", "readable"), [("mINP", True), ("mAP", False)])
+def test_a_file_without_a_figure(tmp_path: Path, missing: str, readable: bool) -> None:
+    figures = {name: 0.5 for name in names.TEST_FIGURES if name != missing}
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps({**figures, "queries": 9, "gallery": 20, "settings": {}}))
+    found = read_evaluation(path)
+    assert (found is not None) == readable
+    if found:
+        table = evaluation_table({"best": {**found, "seconds": {}}})
+        shown = {str(column.header): list(column.cells) for column in table.columns}
+        assert shown[names.heading(missing)] == ["–"] and shown["mAP"] == ["50.0"]
