@@ -1,4 +1,4 @@
-"""The budgets of a launch: time, epochs and GPU-hours, and what of them is used."""
+"""Budgets of a launch: time, epochs and GPU-hours, and how much of them is used."""
 
 from __future__ import annotations
 

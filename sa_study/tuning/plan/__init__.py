@@ -1,1 +1,1 @@
-"""What a study will cost, before it is launched."""
+"""Planning: what a study will take, before it is launched."""

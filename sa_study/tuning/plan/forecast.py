@@ -26,7 +26,7 @@ _MAX_SECONDS = 10.0
 """After these no further run is simulated: some rules compare every trial with every other."""
 
 _MAX_CONFIGURATIONS = 500
-"""Configurations that runs choose from; of a larger space so many are drawn."""
+"""Configurations that the runs choose from; from a larger space this many are drawn."""
 
 _NOISE = 0.01  # standard deviation of a learning curve's values
 

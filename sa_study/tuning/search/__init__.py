@@ -1,1 +1,1 @@
-"""Suggestions: samplers, the history that they are given, initial trials, duplicates."""
+"""Suggestions: samplers, the history that they learn from, and the trials that a study begins with."""

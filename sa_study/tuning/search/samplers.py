@@ -1,8 +1,7 @@
 """The samplers that `--sampler` offers. To add one, add an entry to `SAMPLERS`.
 
-A sampler is Optuna's or a class of one's own that derives from `optuna.samplers.BaseSampler`, in a module
-beside this one (see `cma_es`). Nothing here imports Optuna before a sampler is made: the command line reads
-this table.
+A sampler is one of Optuna's, or a subclass of `optuna.samplers.BaseSampler` in a module of its own beside
+this one, as in `cma_es`. Optuna is not imported before a sampler is made: the command line reads this table.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ MAX_CONFIGURATIONS = 100_000
 
 @dataclass(frozen=True)
 class SamplerSpec:
-    """What there is to know of a sampler.
+    """Describes a sampler.
 
     Attributes:
-        title: Its name in a text.
-        make: Builds it for one suggestion, from the search space and a seed. The space also holds the
-            scheduler, of which `tuning.stopping.schedulers.rungs` gives the rungs.
-        history: How it is given the trials so far, each with the figures that it reported (its intermediate
-            values): `unchanged`; `ranked`, where failed trials count as stopped before their first epoch; or
-            `scored`, where trials that failed or were stopped count as complete (see `sampler_history`).
-        state_prefix: Prefix of the trial attributes that hold its state, which are stored; empty for none.
-        exhaustive: Whether the configurations are run in order instead, so that their number must be finite.
-        max_objectives: How many figures it can optimise.
+        title: Its name in sentences.
+        make: Makes it for one suggestion, from the search space and a seed. The space also holds the
+            scheduler, whose rungs `tuning.stopping.schedulers.rungs` gives.
+        history: The form in which it sees the trials so far: `unchanged`, with all values that each trial
+            reported; `ranked`, where failed trials count as stopped before their first epoch; or `scored`,
+            where failed and stopped trials count as complete (see `sampler_history`).
+        state_prefix: Prefix of the trial attributes in which it stores its state; empty for none.
+        exhaustive: Whether all configurations are run in order instead; their number must then be finite.
+        max_objectives: Number of figures that it can optimise.
         citation: Key of its paper in `export/references.bib`; empty for none.
-        requirement: The package that it needs beyond this program's own, as pip installs it; empty for none.
+        requirement: Package that it needs beyond those of this program, as pip takes it; empty for none.
     """
 
     title: str
@@ -96,10 +95,10 @@ SAMPLERS = {
 
 
 def sampler_spec(name: str) -> SamplerSpec:
-    """The sampler of this name.
+    """The description of a sampler.
 
     Raises:
-        ConfigError: There is none; lists the names.
+        ConfigError: No sampler has this name; lists the names.
     """
     if name not in SAMPLERS:
         raise ConfigError(f"sampler: {name!r} is not one of {', '.join(SAMPLERS)}")

@@ -28,7 +28,7 @@ from sa_study.tuning.search.samplers import MAX_CONFIGURATIONS, sampler_spec
 from sa_study.utils.randomness import derived_seed
 
 _MAX_REPEATS = 5
-"""Suggestions that repeat a configuration, after which one that is left is drawn at random."""
+"""After so many suggestions that repeat a configuration, one that is left is drawn at random."""
 
 
 def ask(study: optuna.Study, space: SearchSpace, seed: int) -> Trial | None:
@@ -120,9 +120,9 @@ def _next_trial(
     """The trial that follows these, not stored yet; None when every configuration was tried."""
     if not trials:
         return _running(space, space.baseline)
-    finite = space.size is not None
-    tried = {space.key(configuration(trial)) for trial in trials} if finite else set()
-    if space.size is not None and len(tried) >= space.size:
+    size = space.size
+    tried = set() if size is None else {space.key(configuration(trial)) for trial in trials}
+    if size is not None and len(tried) >= size:
         return None
     spec = sampler_spec(space.sampler)
     if spec.exhaustive:
@@ -133,19 +133,17 @@ def _next_trial(
     for _ in range(_MAX_REPEATS):  # a repeat stays there as a running trial, which samplers keep away from
         trial = copied.ask()
         values = suggest(space, trial)
-        if not finite or space.key(values) not in tried:
-            attributes = trial.storage.get_trial(trial._trial_id).system_attrs
-            prefix = spec.state_prefix
-            return _running(
-                space, values, {k: v for k, v in attributes.items() if prefix and k.startswith(prefix)}
-            )
+        if size is None or space.key(values) not in tried:
+            attributes, prefix = trial.storage.get_trial(trial._trial_id).system_attrs, spec.state_prefix
+            state = {key: value for key, value in attributes.items() if prefix and key.startswith(prefix)}
+            return _running(space, values, state)
     return _running(space, draw_untried(space, tried, trial_seed))
 
 
 def _running(
     space: SearchSpace, values: Mapping[str, Any], system_attrs: Mapping[str, Any] | None = None
 ) -> FrozenTrial:
-    """A running trial with this configuration."""
+    """A trial that runs this configuration, not stored yet."""
     return create_trial(
         state=TrialState.RUNNING,
         params=dict(values),

@@ -1,1 +1,1 @@
-"""Early stopping: rules, their rungs, and the scheduler that asks them."""
+"""Early stopping: schedulers, their rungs and their rules."""

@@ -29,7 +29,7 @@ class _Trial:
 
 
 class Rule(Protocol):
-    """Decides which trials stop early; learns from every trial's reports, the greater the better."""
+    """Decides which trials stop early, from the values that all trials report; greater ones are better."""
 
     def stops(self, number: int, progress: float, value: float) -> bool:
         """Learns what a trial reports after an epoch, and decides whether it stops there.
@@ -69,13 +69,13 @@ class HalvingRule:
             bracket._rungs = [(share, {}) for share in reversed(rungs(scheduler, number))]
 
     def stops(self, number: int, progress: float, value: float) -> bool:
-        """Stops a trial that is below the part of its rung that goes on."""
+        """Stops a trial that is below the part of its rung that continues."""
         bracket = self._brackets[bracket_of(number, self._scheduler)]
         trial = _Trial(str(number))
         return progress < 100 and bracket.on_result(trial, progress, value) == TrialScheduler.STOP
 
     def replay(self, number: int, progress: float, value: float) -> None:
-        """Puts the trial in its rung."""
+        """Adds the value to the rung that it reached."""
         self.stops(number, progress, value)
 
 
@@ -92,14 +92,14 @@ class MedianRule(MedianStoppingRule):
         )
 
     def stops(self, number: int, progress: float, value: float) -> bool:
-        """Decides as Ray does, which is to forget that it stopped a trial: the baseline goes on."""
+        """Decides as Ray does, without remembering a stop: the baseline continues."""
         trial: Any = _Trial(str(number))
         decision = self.on_trial_result(None, trial, {_PROGRESS: progress, _VALUE: value})  # type: ignore[arg-type]
         self._stopped_trials.discard(trial)
         return decision == TrialScheduler.STOP
 
     def replay(self, number: int, progress: float, value: float) -> None:
-        """Adds a value that others are compared with, without a decision, which takes long."""
+        """Adds a value that others are compared with; a decision would take long."""
         trial: Any = _Trial(str(number))
         self._results[trial].append({_PROGRESS: progress, _VALUE: value})
 
@@ -114,7 +114,7 @@ class NoStopping:
         pass
 
     def stops(self, number: int, progress: float, value: float) -> bool:
-        """Never."""
+        """Always false."""
         return False
 
     def replay(self, number: int, progress: float, value: float) -> None:

@@ -1,8 +1,8 @@
 """The schedulers that `--scheduler` offers, and their rungs. To add one, add an entry to `SCHEDULERS`.
 
-An entry with other rungs or brackets needs nothing else: rule, terminal, page and audit read them here.
-Another way to judge a trial also needs a class in `rules.RULES` and its check in `analysis.audit.replay`.
-Nothing here imports Ray, and NumPy only when it is needed: the command line reads this table.
+For other rungs or brackets that is all: the rule, terminal, page and audit read them here. Another way to
+judge a trial also needs a class in `rules.RULES` and a check in `analysis.audit.replay.JUDGES`. Ray and NumPy
+are not imported with this module: the command line reads the table.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class SchedulerSpec:
-    """What there is to know of a scheduler.
+    """Describes a scheduler.
 
     Attributes:
-        title: Its name in a text.
-        rule: How it judges a trial, a key of `rules.RULES`: `halving` lets the best one in `reduction_factor`
-            trials of a rung go on; `median` every trial whose best value is no lower than the median of the
-            others' running means; `none` all.
-        rungs: Gives the shares of a trial's schedule, in ascending percent, at which it is compared.
-        max_brackets: Groups that trials are divided into and compared within; each further one has its first
-            rung where the one before has its second.
+        title: Its name in sentences.
+        rule: How it judges a trial, a key of `rules.RULES`. `halving` continues the best one in
+            `reduction_factor` trials of a rung; `median` continues a trial whose best value is not below the
+            median of the others' running means; `none` continues all.
+        rungs: Gives the shares of a trial's schedule at which it is compared, in percent, ascending.
+        max_brackets: Number of groups of trials; a trial is compared within its group. Each further group has
+            its first rung where the one before has its second.
         citation: Key of its paper in `export/references.bib`; empty for none.
     """
 
@@ -40,14 +40,14 @@ class SchedulerSpec:
 
 
 def _powers(scheduler: Scheduler) -> list[float]:
-    """The grace period times the powers of the reduction factor, up to and with 100 %."""
+    """The grace period times the powers of the reduction factor, up to 100 % inclusive."""
     first, factor = scheduler.grace_period, scheduler.reduction_factor
     count = int(math.log(100 / first, factor) + _ROUNDING) + 1
     return [first * factor**power for power in range(count)]
 
 
 def _grace_period(scheduler: Scheduler) -> list[float]:
-    """The first of the epochs at all of which trials are compared."""
+    """The share from which on trials are compared after every epoch."""
     return [float(scheduler.grace_period)]
 
 
@@ -65,10 +65,10 @@ SCHEDULERS = {
 
 
 def scheduler_spec(scheduler: Scheduler) -> SchedulerSpec:
-    """What there is to know of a study's scheduler.
+    """The description of a study's scheduler.
 
     Raises:
-        ConfigError: There is none of its name; lists the names.
+        ConfigError: No scheduler has its name; lists the names.
     """
     if scheduler.name not in SCHEDULERS:
         raise ConfigError(f"scheduler.name: {scheduler.name!r} is not one of {', '.join(SCHEDULERS)}")
@@ -91,7 +91,7 @@ def rungs_of_trial(scheduler: Scheduler, number: int) -> list[float]:
 
 
 def bracket_count(scheduler: Scheduler) -> int:
-    """Number of brackets: no more than there are rungs, with the one at 100 %."""
+    """Number of brackets, at most the number of rungs, of which one may be at 100 %."""
     spec = scheduler_spec(scheduler)
     return max(1, min(spec.max_brackets, len(spec.rungs(scheduler))))
 
