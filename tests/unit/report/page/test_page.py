@@ -39,7 +39,7 @@ from sa_study.study.trial_summary import TrialSummary
 
 test_gain.__test__ = False  # type: ignore[attr-defined]
 DATA = {"query": "a" * 64, "gallery": "b" * 64}
-FIGURES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")
+FIGURES = names.TEST_FIGURES
 SECTIONS = ["verdict", "trust", "leaderboard", "history", "curves", "parallel", "importance"]
 SECTIONS += ["slices", "timeline", "pictures", "settings", "provenance", "rerun"]
 
@@ -155,7 +155,11 @@ def test_headings_follow_the_table_of_figures(tmp_path: Path, monkeypatch: pytes
     ]
     cells = [[cell.strip() for cell in re.split(r"[|\n]+", table) if cell.strip()] for table in tables]
     test = next(row for row in cells if "<mINP>" in row)
-    assert test == [*(f"<{name}>" for name in FIGURES[::-1]), "winner", *(f"{n}.0" for n in range(6, -1, -1))]
+    assert test == [
+        *(f"<{name}>" for name in FIGURES[::-1]),
+        "winner",
+        *(f"{n}.0" for n in reversed(range(len(FIGURES)))),
+    ]
     board = next(row for row in cells if "best epoch" in row)
     assert board[2:4] == ["<mAP>", "<rank1>"]
     best = study.winner

@@ -24,7 +24,7 @@ from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.training.tensorboard.tags import tag_of
 
-FIGURES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")
+FIGURES = names.TEST_FIGURES
 
 
 @pytest.fixture
