@@ -1,4 +1,4 @@
-"""Whether intervals cover the truth as often as they say, and how often `confirm` calls a winner wrongly.
+"""Whether 95 % intervals contain the truth that often, and how often `confirm` names a wrong winner.
 
 Usage: python benchmarks/coverage.py [--repetitions N] [--json FILE]
 
@@ -114,7 +114,7 @@ def bootstrap(scores: QueryScores, drawn: Drawn, units: NDArray[np.int64]) -> di
 
 
 class Drawn:
-    """How often each of so many units is drawn, draws × units; one table for all numbers.
+    """How often each of so many units is drawn in a bootstrap (draws × units); one table for all numbers.
 
     Of n units each is drawn as often as a Poisson variable says, which for the ratio of two sums is the same.
     """
@@ -239,7 +239,7 @@ def blocks(repetitions: int) -> list[int]:
 
 
 def measure(repetitions: int, true_identities: int) -> Row:
-    """All rows."""
+    """Measures all rows."""
     truths = {
         level: true_figures(11, effects, [0.0], FIGURES, true_identities) for level, effects in LEVELS.items()
     }
@@ -267,7 +267,7 @@ def measure(repetitions: int, true_identities: int) -> Row:
 
 
 def tables(found: Row) -> list[Table]:
-    """What is printed."""
+    """Makes the tables."""
     return [
         table(
             "One ranking: how often the 95 % interval holds the truth, %",
@@ -335,7 +335,7 @@ def tables(found: Row) -> list[Table]:
 
 
 def failures(found: Row) -> list[str]:
-    """The rows that miss their goals."""
+    """Returns the rows that miss their goals."""
     covered = [*found["rankings"], *found["differences"]]
     missed = [f"coverage {row}" for row in covered if row["coverage"] < GOAL]
     return missed + [

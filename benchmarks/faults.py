@@ -1,12 +1,12 @@
-"""Faults survived: tiny studies killed at random and at nasty moments, resumed, audited, compared.
+"""Fault tolerance: tiny studies killed at random and at chosen moments, resumed, audited and compared.
 
 Usage: python benchmarks/faults.py [--kills N] [--seed N] [--studies DIR] [--json FILE]
 
 Each study is launched, killed (a worker, the driver, its process group; Ctrl-C, SIGTERM, Ctrl-C twice),
-resumed, killed again …, and audited at its end. Studies whose outcome must not depend on timing are compared
-to one left alone: the same trials, settings, states and values, bit for bit. A kill whose moment did not come
-before its study's end strikes a further study. Studies that are clean are deleted. About 15 minutes on
-two cores.
+resumed, killed again, and so on, and audited at its end. Studies whose outcome must not depend on timing
+are compared with an undisturbed one: trials, settings, states and values must be equal to the last bit. A
+kill whose moment did not come before its study's end is used on a further study. Clean studies are
+deleted. About 15 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from injection.campaign import Campaign, Case, Kill, Result, differences
-from injection.driver import KINDS
-from injection.moments import MOMENTS
+from fault_injection.campaign import Campaign, Case, Kill, Result, differences
+from fault_injection.driver import KINDS
+from fault_injection.moments import MOMENTS
 
 from sa_study.data.sample import make_sample_data
 
@@ -38,10 +38,10 @@ CASES = (
     Case("tpe", "none", slots=2),
 )
 _UNFIT = (("worker",), (), ("worker", "ctrl-c", "sigterm", "ctrl-c twice"))
-"""Kinds that do nothing in a phase: at first there is no worker, at last all is done within a second."""
+"""Kinds of kills without effect in a phase: at first there is no worker, and the end takes under a second."""
 
 _ROUNDS = 3
-"""Further studies of each kind, at most, for kills whose moment did not come."""
+"""Most further studies of each kind, for kills whose moment did not come."""
 
 
 def plan(count: int, rng: random.Random) -> list[Kill]:
@@ -57,7 +57,7 @@ def plan(count: int, rng: random.Random) -> list[Kill]:
 
 
 def shares(kills: list[Kill]) -> Iterator[tuple[Case, list[Kill]]]:
-    """The studies and what strikes each of them, in the order of a launch's life."""
+    """Yields each study with its kills, in the order of a launch's phases."""
     for index, case in enumerate(CASES):
         mine = kills[index :: len(CASES)]
         if mine:
@@ -78,7 +78,7 @@ class Bench:
         make_sample_data(self._data, identities=10, images_per_camera=2)
 
     def run(self, case: Case, kills: list[Kill]) -> Result:
-        """One study through its kills."""
+        """Runs one study through its kills."""
         result = self._campaign(case, kills, f"study_{next(self._numbers)}")
         if case.reference and not result.failures:
             result.differs = differences(result.folder, self._reference(case.reference))
@@ -101,7 +101,7 @@ class Bench:
 
 
 def run_all(bench: Bench, kills: list[Kill]) -> list[Result]:
-    """Runs studies until every kill has struck."""
+    """Runs studies until every kill has happened."""
     results: list[Result] = []
     for _ in range(_ROUNDS):
         round_ = [bench.run(case, mine) for case, mine in shares(kills)]

@@ -1,12 +1,12 @@
-"""Memory of trials that run side by side on a node: the images are held once, however many trials there are.
+"""Memory of concurrent trials on a node: the images are held once, however many trials there are.
 
 Usage: python benchmarks/memory.py [--trials N] [--megabytes N] [--json FILE]
 
-Runs 1, 2, … N trials at a time on a Ray of this machine, each the project's own trainable on a small network,
-and takes from /proc/PID/smaps_rollup what their worker processes hold after the second epoch of all: resident
-(every page that a process maps), proportional (shared pages divided among those that map them) and private.
-Each trial first reads every page of the images, so that none is missing from its figures. As a control the
-same with a copy of the images in each trial. About 4 minutes on two busy cores.
+Runs 1, 2, … N concurrent trials on this machine, each the project's own trainable on a small network.
+After the second epoch of all, /proc/PID/smaps_rollup gives the memory of their worker processes: resident
+(every page that a process maps), proportional (shared pages divided among those that map them) and
+private. Each trial first reads every page of the images. As a control, the same with a copy of the images
+in each trial. About 4 minutes.
 """
 
 from __future__ import annotations

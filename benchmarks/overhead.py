@@ -2,10 +2,10 @@
 
 Usage: python benchmarks/overhead.py [--trials N] [--seconds S] [--slots N] [--json FILE]
 
-Runs a study on drawn sample data (the demo's network, nothing stopped early, each trial about S seconds)
-through `launch`, as `tune` does. The share is the study's own record: seconds of epochs over seconds of
-slots, from the launch's first suggestion to its last epoch. A stopwatch in the workers and in the driver says
-where the rest goes. About 5 minutes on two cores; on a machine that does other things the shares mean little.
+Runs a study on sample data (the demo's network, no early stopping, trials of about S seconds) through `launch`,
+as `tune` does. The share is the study's own record: seconds of epochs divided by seconds of slots, from the first
+suggestion to the last epoch. Timers in the workers and in the driver show where the rest goes. About 5 minutes
+on two cores; on a busy machine the shares mean little.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ SHARE_GOAL = 0.92
 START_GOAL = 0.5
 
 IDENTITIES = 45
-"""So many make an epoch of a few seconds: a trial of 10 s has some, as real trials have."""
+"""Identities that make an epoch of a few seconds, so that a trial of 10 s has several, as real trials have."""
 
 Timed = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Span:
-    """Something that took time: in a worker for a trial, or in the driver (trial -1). Seconds since 1970."""
+    """A timed step of a worker (for a trial) or of the driver (trial -1); begin and end in seconds since 1970."""
 
     trial: int
     name: str
@@ -66,7 +66,7 @@ class Span:
 
 
 def timed(function: Timed, name: str, log: Path, trial: int = -1) -> Timed:
-    """The function, its time written down."""
+    """Wraps a function so that the time of each call is recorded."""
 
     def wrapper(*arguments: Any, **named: Any) -> Any:
         begin = time.time()
@@ -80,7 +80,7 @@ def timed(function: Timed, name: str, log: Path, trial: int = -1) -> Timed:
 
 
 def timed_trial(log: Path) -> Timed:
-    """`run_trial` with a stopwatch on its steps."""
+    """Returns `run_trial` with its steps timed."""
 
     def run(config: dict[str, Any], **parts: Any) -> None:
         def clocked(holder: Any, function: str) -> Any:
@@ -100,7 +100,7 @@ def timed_trial(log: Path) -> Timed:
 
 @contextmanager
 def stopwatch(log: Path) -> Iterator[None]:
-    """Times what the driver does and, through it, the workers."""
+    """Times the steps of the driver and of the workers that it starts."""
     steps = ("suggest", "commit", "on_trial_complete")
     patches = [
         patch.object(StudySearcher, step, timed(getattr(StudySearcher, step), step, log)) for step in steps

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from conventional.ranking import plain_evaluator, scikit_learn_map
 from harness import (
     Table,
     alternating_seconds,
@@ -32,7 +33,6 @@ from harness import (
 )
 from market import MARKET, MSMT17, TestSet, market_like
 from numpy.typing import NDArray
-from plain.ranking import plain_evaluator, scikit_learn_map
 
 from sa_study.metrics.distances import rank_features, squared_euclidean_blocks
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics

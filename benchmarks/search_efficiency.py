@@ -1,4 +1,4 @@
-"""How many epochs a study needs to find good settings, beside random search and Ray's stock Optuna search.
+"""How many epochs a study needs to find good settings, compared with random search and Ray's OptunaSearch.
 
 Usage: python benchmarks/search_efficiency.py [--seeds N] [--variants] [--budget EPOCHS] [--slots N] ...
 

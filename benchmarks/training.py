@@ -1,4 +1,4 @@
-"""How near training is to the network's own arithmetic, and how far ahead of the usual loop.
+"""How near training comes to the speed of the network alone, and how it compares with the usual loop.
 
 Usage: python benchmarks/training.py [--steps N] [--rounds N] [--compile] [--json FILE]
 
@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from conventional.pipeline import PlainTraining, draw_files
 from harness import Table, alternating_seconds, argument_parser, finish, ratio, table
-from plain.pipeline import PlainTraining, draw_files
 from torch.utils.flop_counter import FlopCounterMode
 
 from sa_study.data.store import ImageStore, TrainingData
@@ -58,7 +58,7 @@ def cases(steps: int) -> list[tuple[str, Settings, int]]:
 
 
 def variants(compiled: bool) -> list[Variant]:
-    """What is asked of the arithmetic."""
+    """Precisions and memory layouts that are compared."""
     fast = {"precision": "bf16", "channels_last": True}
     found: list[Variant] = [
         ("fp32", {"precision": "fp32"}),
@@ -76,7 +76,7 @@ def variants(compiled: bool) -> list[Variant]:
 
 
 def random_data(count: int) -> TrainingData:
-    """Images of noise: what they show does not change the work."""
+    """Images of noise: the content does not change the amount of work."""
     rng = np.random.default_rng(0)
     images = rng.integers(256, size=(count, 128, 64, 3), dtype=np.uint8)
     labels = np.arange(count) % IDENTITIES

@@ -1,1 +1,1 @@
-"""How costs grow with one size at a time: what `scaling.py` measures."""
+"""The sections of `scaling.py`: how costs grow with one size at a time."""

@@ -16,8 +16,8 @@ from sa_study.data.sample import make_sample_data
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from injection.campaign import Campaign, Case, Kill, Result, differences
-from injection.moments import MOMENTS
+from fault_injection.campaign import Campaign, Case, Kill, Result, differences
+from fault_injection.moments import MOMENTS
 
 CASE = Case("tpe", "asha", slots=1, trials=4)
 MOMENT = {moment.name: moment for moment in MOMENTS}

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from injection.driver import Driver, left_behind
-from injection.moments import Moment, Watch, ended_trials, recorded_epochs, wait_for
+from fault_injection.driver import Driver, left_behind
+from fault_injection.moments import Moment, Watch, ended_trials, recorded_epochs, wait_for
 from sa_study.analysis.audit import audit
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
@@ -93,7 +93,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Kill:
-    """A fault to inject: one of `injection.driver.KINDS`, at a moment."""
+    """A fault to inject: one of `fault_injection.driver.KINDS`, at a moment."""
 
     kind: str
     moment: Moment

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from injection.driver import Driver
+from fault_injection.driver import Driver
 
 _GLANCE = 0.004
 

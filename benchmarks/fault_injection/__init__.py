@@ -1,0 +1,1 @@
+"""Fault injection: tiny studies whose processes are watched from outside and killed at chosen moments."""
