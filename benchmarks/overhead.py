@@ -2,10 +2,10 @@
 
 Usage: python benchmarks/overhead.py [--trials N] [--seconds S] [--slots N] [--json FILE]
 
-Runs a study on sample data (the demo's network, no early stopping, trials of about S seconds) through `launch`,
-as `tune` does. The share is the study's own record: seconds of epochs divided by seconds of slots, from the first
-suggestion to the last epoch. Timers in the workers and in the driver show where the rest goes. About 5 minutes
-on two cores; on a busy machine the shares mean little.
+Runs a study on sample data (the demo's network, no early stopping, trials of about S seconds) through
+`launch`, as `tune` does. The share is the study's own record: seconds of epochs divided by seconds of
+slots, from the first suggestion to the last epoch. Timers in the workers and in the driver show where the
+rest goes. About 5 minutes on two cores; on a busy machine the shares mean little.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ SHARE_GOAL = 0.92
 START_GOAL = 0.5
 
 IDENTITIES = 45
-"""Identities that make an epoch of a few seconds, so that a trial of 10 s has several, as real trials have."""
+"""Identities: an epoch then takes a few seconds, so that a trial of 10 s has several, as real ones."""
 
 Timed = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Span:
-    """A timed step of a worker (for a trial) or of the driver (trial -1); begin and end in seconds since 1970."""
+    """A timed step of a worker (for a trial) or of the driver (trial -1), in seconds since 1970."""
 
     trial: int
     name: str
