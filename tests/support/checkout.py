@@ -1,4 +1,4 @@
-"""Where the checkout that is tested is."""
+"""Paths of the checkout under test."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ SEARCH_PATH = os.pathsep.join([str(ROOT / "tests" / "support"), str(ROOT)])
 """`PYTHONPATH` of a process that a test starts: the tests' helpers and the program."""
 
 CLUSTER_DRIVER = ROOT / "tests" / "support" / "cluster_driver.py"
-"""A program that launches a study as a test wants it."""
+"""A program that joins a Ray cluster for a test."""

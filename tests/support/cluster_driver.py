@@ -1,4 +1,7 @@
-"""A driver for the tests: `driver.py ADDRESS [COMMAND [WORDS]]`; ADDRESS none is this machine alone."""
+"""A program that joins a Ray cluster and runs one of `COMMANDS` there.
+
+Usage: cluster_driver.py ADDRESS [COMMAND [WORDS]]; the address `none` starts Ray on this machine alone.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from sa_study.utils.errors import ConfigError
 
 
 def work() -> None:
-    """An actor fetches an object that this process holds, and this process one of the actor's."""
+    """Exchanges objects with an actor, in both directions."""
 
     class Worker:
         def exchange(self, boxes: list[ray.ObjectRef[int]]) -> list[ray.ObjectRef[int]]:
@@ -40,7 +43,7 @@ def watch() -> None:
 
 
 def reach(*uris: str) -> None:
-    """Prints which places all nodes reach, or why not."""
+    """Prints for each storage URI whether all nodes reach it, or why not."""
     for uri in uris:
         try:
             Storage(uri).require_reachable()
@@ -50,7 +53,7 @@ def reach(*uris: str) -> None:
 
 
 def pretend(address: str, ray_version: str) -> None:
-    """Joins once more while the cluster says that it is of another version."""
+    """Joins once more while the cluster claims another version of Ray."""
     key, namespace = b"CLUSTER_METADATA", b"cluster"
     known = internal_kv._internal_kv_get(key, namespace=namespace)
     changed = json.dumps({**json.loads(known), "ray_version": ray_version}).encode()

@@ -1,4 +1,4 @@
-"""The command line run in this process, and what it may leave behind when it refuses."""
+"""Runs the command line in this process and checks that a refusal leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CommandLine:
         return code, error
 
     def run(self, *words: object) -> tuple[int, str, str]:
-        """The exit code, what was printed, and what was complained of."""
+        """Returns the exit code, standard output and standard error."""
         self._monkeypatch.setattr(sys, "argv", ["run_study.py", *map(str, words)])
         code = main()
         said = self._capsys.readouterr()

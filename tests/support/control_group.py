@@ -15,7 +15,7 @@ _PATIENCE = 60.0
 
 @contextmanager
 def control_group(controller: str) -> Iterator[Path]:
-    """A control group below this process's own, for as long as it is needed; skips where none can be made."""
+    """Creates a control group below this process's own for the `with` block; skips the test if that fails."""
     listed = Path("/proc/self/cgroup")
     named = (
         dict(line.split(":", 2)[1:] for line in listed.read_text().splitlines()) if listed.exists() else {}
@@ -38,5 +38,5 @@ def control_group(controller: str) -> Iterator[Path]:
 
 
 def within(group: Path) -> tuple[str, ...]:
-    """Words before a command that have it run in a control group."""
+    """Returns the words that, put before a command, run it in a control group."""
     return ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")

@@ -1,4 +1,4 @@
-"""Damage to a study's folder, and the line by which the audit must name it."""
+"""Ways to damage a study's folder, each with the line by which `audit` must name it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ RETRIES = 3
 
 
 class DyingTrial:
-    """A real Ray trial whose process reports epochs and dies, as the controller tells of it."""
+    """A real Ray trial whose process reports epochs and dies; stands in for Ray's controller."""
 
     def __init__(self, folder: Path):
         self.driver = SearcherDriver(folder)
@@ -32,6 +32,6 @@ class DyingTrial:
         self.callback.on_trial_result(0, [], self.trial, result)
 
     def dies(self) -> bool:
-        """Whether Ray starts it again."""
+        """Lets the process die; returns whether Ray would restart it."""
         self.trial.run_metadata.num_failures += 1  # all that Ray counts
         return bool(self.trial.should_recover())

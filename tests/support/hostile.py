@@ -1,4 +1,4 @@
-"""What a case of hostile input is, and where it is tried."""
+"""Cases of hostile input, the folder in which each is tried, and helpers that make hostile files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Case:
     """One hostile input.
 
     Attributes:
-        kind: Of which row of the README's table it is.
+        kind: Its row of the table in docs/faults.md.
         name: What is wrong.
         build: Makes the input in a place; returns the command.
         ends: The documented behaviour.

@@ -1,4 +1,4 @@
-"""What commands left beside a study, edited or cut: ledger, confirmation, evaluations, reproductions."""
+"""Hostile result files of a study: edited or truncated ledgers, confirmations, evaluations and so on."""
 
 from __future__ import annotations
 

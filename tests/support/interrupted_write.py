@@ -1,4 +1,4 @@
-"""A process that is killed amid a write to a study's database."""
+"""A database whose last write was interrupted by SIGKILL."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def kill_during_write(database: Path) -> None:
-    """Leaves a write behind that SQLite has to roll back."""
+    """Leaves an unfinished write that SQLite has to roll back."""
     subprocess.run([sys.executable, "-c", _WRITE, str(database)], check=False)
     assert Path(f"{database}-journal").exists(), "SQLite must have a write to roll back"

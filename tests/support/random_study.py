@@ -1,4 +1,4 @@
-"""Studies of any size, written through the project's own functions, without training anything."""
+"""Studies of any number of random trials, written without training anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What modes of files forbid, forbidden to root too."""
+"""File permissions that bind root too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BEYOND_MODES = 1 << 1 | 1 << 2
 
 @contextmanager
 def without_root_privileges() -> Iterator[None]:
-    """Root may read and write everything; within this it may not, like anyone else (see capset(2))."""
+    """Drops root's right to read and write everything inside the `with` block (see capset(2))."""
     if os.geteuid():
         yield
         return

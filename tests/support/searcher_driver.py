@@ -1,4 +1,4 @@
-"""A search called as Ray's controller calls it, on a real database."""
+"""Calls a searcher as Ray's controller does, on a real database."""
 
 from __future__ import annotations
 

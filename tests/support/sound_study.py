@@ -1,4 +1,4 @@
-"""What is sound before a case changes it: a data set and a finished study."""
+"""A sound data set and a finished study, which hostile cases then change."""
 
 from __future__ import annotations
 

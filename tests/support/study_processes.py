@@ -1,4 +1,4 @@
-"""Studies run from the command line as a user would, and what they left behind."""
+"""Runs studies in processes of their own, as a user would, and reads what they leave behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TINY = {
 
 
 def run(*words: str | Path, code: int = 0, error: bool = False, **options: Any) -> str:
-    """Runs a command to its end; returns what it printed, or with `error` its complaint."""
+    """Runs a command to its end; returns its standard output, or with `error` its standard error."""
     command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, **options)
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
@@ -47,7 +47,7 @@ def trials_of(study: Path) -> list[FrozenTrial]:
 
 
 def reported(study: Path, number: int, trials: Path | None = None) -> list[dict[str, Any]]:
-    """Every result that Ray wrote down for a trial, over all launches."""
+    """Returns every result that Ray recorded for a trial, over all launches."""
     files = sorted((trials or study / "trials").glob(f"session_*/trial_{number:04d}/result.json"))
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
@@ -58,7 +58,7 @@ def deterministic(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 class Launch:
-    """A launch in a process group of its own, as a terminal would make it."""
+    """A command in a process group of its own, as in a terminal."""
 
     def __init__(self, *words: str | Path, env: dict[str, str] | None = None):
         command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
@@ -83,7 +83,7 @@ class Launch:
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        """Waits for its end; returns the exit code, and what it printed with its complaint at the end."""
+        """Waits for the end; returns the exit code, and standard output followed by standard error."""
         output, complaint = self.process.communicate(timeout=200)
         return self.process.returncode, output + complaint
 

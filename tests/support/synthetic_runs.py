@@ -28,7 +28,7 @@ def scores(mean: float, seed: int, fold: int = 1, spread: float = 0.05) -> Query
 def run(
     point: Mapping[str, Any], mean: float, seed: int, *, fold: int = 1, failure: str = "", again: float = 0.0
 ) -> Run:
-    """A run of that mean; `again` is what re-ranking adds."""
+    """Makes a run with a mean score; `again` is what re-ranking adds."""
     if failure:
         return Run(seed, dict(point), seed, fold, {}, failure)
     plain = scores(mean, seed, fold)

@@ -1,4 +1,4 @@
-"""Studies as they lie on disk, written without Ray, for what reads them."""
+"""Studies of given trials with networks, Ray's result files and evaluations, written without Ray."""
 
 from __future__ import annotations
 
