@@ -92,7 +92,7 @@ class SmallMemory:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, after_steps: int = 0):
         self.most, self.left = most, after_steps
         self.sizes: list[int] = []
-        gradient = TrainingStep._gradient
+        gradient = TrainingStep._add_gradient
 
         def limited(step: TrainingStep, images: Tensor, labels: Tensor, share: float) -> Tensor:
             self.left -= 1
@@ -101,7 +101,7 @@ class SmallMemory:
             self.sizes.append(len(images))
             return gradient(step, images, labels, share)
 
-        monkeypatch.setattr(TrainingStep, "_gradient", limited)
+        monkeypatch.setattr(TrainingStep, "_add_gradient", limited)
 
 
 def test_a_full_gpu_memory_halves_the_gradients_parts_once(
