@@ -53,7 +53,7 @@ def ablate(
     if outcome.stopped:
         return show_stop(output, study, outcome)
     with phases(output.console) as report:
-        found = finish_ablation(ablation, repeats, outcome.trials, partial(report, "scoring"))
+        found = finish_ablation(ablation, repeats, partial(report, "scoring"))
     table_file = repeats.folder.ablation.with_suffix(".md")
     write_text(table_file, ablation_markdown(found))
     for table in ablation_tables(found):

@@ -63,7 +63,7 @@ def confirm(
     if outcome.stopped:
         return show_stop(output, root, outcome)
     with phases(output.console) as report:
-        found = finish_confirmation(study, plan, repeats, outcome.trials, partial(report, "scoring"))
+        found = finish_confirmation(study, plan, repeats, partial(report, "scoring"))
     output.end.print(confirmation_table(found))
     if line := curse_line(found):
         output.say(line)

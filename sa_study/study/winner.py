@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sa_study.metrics import names
@@ -15,6 +16,37 @@ from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint,
 from sa_study.utils.errors import RunFailed, WeightsError
 
 
+@contextmanager
+def best_checkpoint_file(study: StudySummary, trial: TrialSummary) -> Iterator[Path]:
+    """The checkpoint file of a trial's best epoch, fetched first where the storage is remote.
+
+    Raises:
+        RunFailed: It cannot be read.
+        StudyFolderError: The trial's record names a file outside of the storage.
+    """
+    place = trial.record.best_checkpoint
+    try:
+        with Storage(study.storage_uri).checkpoint(place).as_directory() as folder:
+            yield Path(folder) / FILE_NAME
+    except OSError as error:
+        raise RunFailed(f"trial {trial.number}: {place} cannot be read ({error})") from None
+
+
+def checkpoint_mismatch(study: StudySummary, trial: TrialSummary, checkpoint: Checkpoint) -> str:
+    """Why a checkpoint is not that of a trial's best epoch, to follow on its name; empty where it is."""
+    metric, best = study.config.metric, trial.record.best
+    if checkpoint.epoch != trial.best_epoch:
+        return f"is of epoch {checkpoint.epoch}, not of the best, {trial.best_epoch}"
+    settings = completed(checkpoint.settings)
+    for name, value in study.settings(trial).to_dict().items():
+        # The best epoch may lie before the one in which the GPU memory was full.
+        if name != names.ACCUMULATE and settings.get(name) != value:
+            return f"was made with another {name}"
+    if checkpoint.history[-1].get(metric) != best[metric]:
+        return f"has another {metric} than the trial's record"
+    return ""
+
+
 def keep_weights(study: StudySummary, trial: TrialSummary, path: Path) -> None:
     """Copies the weights of a trial's best epoch to one file, unless it holds them already.
 
@@ -22,25 +54,13 @@ def keep_weights(study: StudySummary, trial: TrialSummary, path: Path) -> None:
         RunFailed: The checkpoint is gone, or not that of the trial's best epoch.
         WeightsError: It is damaged.
     """
-    metric, best, place = study.config.metric, trial.record.best, trial.record.best_checkpoint
-    settings = study.settings(trial).to_dict()
-
-    def is_it(checkpoint: Checkpoint) -> bool:
-        same_epoch = checkpoint.history[-1].get(metric) == best[metric]
-        # The best epoch may lie before the one in which the GPU memory was full.
-        same = {**completed(checkpoint.settings), names.ACCUMULATE: settings[names.ACCUMULATE]} == settings
-        return same_epoch and checkpoint.epoch == best[names.EPOCH] and same
-
     with suppress(WeightsError):  # missing, or damaged: written again
-        if is_it(load_checkpoint(path)):
+        if not checkpoint_mismatch(study, trial, load_checkpoint(path)):
             return
-    try:
-        with Storage(study.storage_uri).checkpoint(place).as_directory() as folder:
-            checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
-    except OSError as error:
-        raise RunFailed(f"trial {trial.number}: {place} cannot be read ({error})") from None
-    if not is_it(checkpoint):
-        raise RunFailed(f"trial {trial.number}: {place} is not of the trial's best epoch")
+    with best_checkpoint_file(study, trial) as file:
+        checkpoint = load_checkpoint(file)
+    if mismatch := checkpoint_mismatch(study, trial, checkpoint):
+        raise RunFailed(f"trial {trial.number}: {trial.record.best_checkpoint} {mismatch}")
     save_checkpoint(path, checkpoint.weights_only())
 
 

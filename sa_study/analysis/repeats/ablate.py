@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
-
 from sa_study.analysis.compare import figure_differences
 from sa_study.analysis.repeats.repeat_study import RepeatStudy, repeat_points, repeat_space
 from sa_study.analysis.repeats.runs import (
@@ -25,8 +23,8 @@ from sa_study.analysis.repeats.scoring import scored_runs
 from sa_study.metrics.confidence import Stratum
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_readonly, read_about
 from sa_study.study.folder import StudyFolder
+from sa_study.study.summary import StudySummary
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import write_json
@@ -95,22 +93,22 @@ def prepare_ablation(root: Path, asked: StudyConfig, seeds: int) -> tuple[Ablati
     ablation, folder = plan_ablation(asked.space, seeds), StudyFolder(root)
     config = ablation.study(asked)
     if folder.config.exists():
-        require_same_ablation(folder, read_about(open_readonly(StudyFolder.existing(root)), folder), config)
+        require_same_ablation(folder, StudySummary.read(root).attributes, config)
     return ablation, RepeatStudy(folder, config, ablation.initial_trials)
 
 
-def require_same_ablation(folder: StudyFolder, about: Mapping[str, Any], asked: StudyConfig) -> None:
+def require_same_ablation(folder: StudyFolder, attributes: Mapping[str, Any], asked: StudyConfig) -> None:
     """Checks that the study in a folder is the ablation that is asked for, perhaps with fewer seeds.
 
     Args:
         folder: The folder.
-        about: The study's attributes.
+        attributes: The study's attributes in the database.
         asked: The ablation's study.
 
     Raises:
         ConfigError: It is another one.
     """
-    if not about.get(ABLATES):
+    if not attributes.get(ABLATES):
         raise ConfigError(f"{folder.root}: holds a study that 'ablate' did not make; choose another --study")
     before = StudyConfig.read(folder.config)
     was, new = before.space.to_dict(), asked.space.to_dict()
@@ -124,18 +122,13 @@ def require_same_ablation(folder: StudyFolder, about: Mapping[str, Any], asked: 
             )
 
 
-def finish_ablation(
-    ablation: Ablation,
-    study: RepeatStudy,
-    trials: Sequence[FrozenTrial],
-    report: ProgressCallback,
-) -> dict[str, Any]:
+def finish_ablation(ablation: Ablation, study: RepeatStudy, report: ProgressCallback) -> dict[str, Any]:
     """Scores the runs and writes `ablation.json`; returns its content.
 
     Raises:
         StudyError: A checkpoint or an image cannot be used.
     """
-    runs = scored_runs(study.folder, trials, reranked=True, report=report)
+    runs = scored_runs(study.folder, reranked=True, report=report)
     found = conclude_ablation(ablation, runs, study.config.metric)
     write_json(study.folder.ablation, found)
     return found

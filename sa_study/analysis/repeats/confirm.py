@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
-
 from sa_study.analysis.compare import figure_differences
 from sa_study.analysis.repeats.ablate import ABLATES
 from sa_study.analysis.repeats.repeat_study import RepeatStudy, repeat_points, repeat_space
@@ -164,7 +162,9 @@ def prepare_confirmation(
     return plan, RepeatStudy(folder, plan.study(config), initial_trials)
 
 
-def plan_begun_before(about: Mapping[str, Any], asked: Confirmation, folder: StudyFolder) -> Confirmation:
+def plan_begun_before(
+    attributes: Mapping[str, Any], asked: Confirmation, folder: StudyFolder
+) -> Confirmation:
     """The plan that an existing study of repeats was begun with, with as many seeds as are asked for now.
 
     The parent study may have found better configurations since: what was begun is finished first.
@@ -172,7 +172,7 @@ def plan_begun_before(about: Mapping[str, Any], asked: Confirmation, folder: Stu
     Raises:
         ConfigError: It was begun with other numbers of configurations or folds.
     """
-    kept, remedy = about.get(CONFIRMS), f"remove {folder.root} to begin anew"
+    kept, remedy = attributes.get(CONFIRMS), f"remove {folder.root} to begin anew"
     if not isinstance(kept, dict):
         raise ConfigError(f"{folder.root}: holds a study that 'confirm' did not make; move it")
     try:
@@ -194,18 +194,14 @@ def plan_begun_before(about: Mapping[str, Any], asked: Confirmation, folder: Stu
 
 
 def finish_confirmation(
-    root: Path,
-    plan: Confirmation,
-    study: RepeatStudy,
-    trials: Sequence[FrozenTrial],
-    report: ProgressCallback,
+    root: Path, plan: Confirmation, study: RepeatStudy, report: ProgressCallback
 ) -> dict[str, Any]:
     """Scores the runs and writes `confirmation.json` of the study in `root`; returns its content.
 
     Raises:
         StudyError: A checkpoint or an image cannot be used.
     """
-    found = conclude_confirmation(plan, scored_runs(study.folder, trials, report=report), study.config.metric)
+    found = conclude_confirmation(plan, scored_runs(study.folder, report=report), study.config.metric)
     write_json(StudyFolder(root).confirmation, found)
     return found
 

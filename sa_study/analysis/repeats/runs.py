@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.metrics import names
 from sa_study.metrics.confidence import LEVEL, Stratum, estimate
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.provenance import utc_now
-from sa_study.study.records import read_record
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 
 REPEATED_SETTINGS = ("seed", "fold")
 """Settings in which the runs of one configuration differ."""
@@ -57,19 +57,23 @@ def without_repeats(settings: Mapping[str, Any]) -> Configuration:
     return {name: value for name, value in settings.items() if name not in REPEATED_SETTINGS}
 
 
-def ended_runs(trials: Sequence[FrozenTrial], fold: int) -> Iterator[tuple[FrozenTrial, Run]]:
-    """The trials of a study of repeats that have ended, as runs that lack their queries' scores.
-
-    Args:
-        trials: All trials of the study.
-        fold: The fold of trials that name none.
-    """
-    for trial in trials:
-        if trial.state in (TrialState.COMPLETE, TrialState.FAIL):
-            record, settings = read_record(trial), trial.params
-            seed, own_fold = settings["seed"], settings.get("fold", fold)
-            configuration = without_repeats(settings)
-            yield trial, Run(trial.number, configuration, seed, own_fold, record.best, record.failure)
+def ended_runs(study: StudySummary) -> list[tuple[TrialSummary, Run]]:
+    """The trials of a study of repeats that have ended, as runs that lack their queries' scores."""
+    return [
+        (
+            trial,
+            Run(
+                trial.number,
+                without_repeats(trial.params),
+                trial.params["seed"],
+                study.value(trial, "fold"),
+                trial.record.best,
+                trial.record.failure,
+            ),
+        )
+        for trial in study.trials
+        if trial.state in ("COMPLETE", "FAIL")
+    ]
 
 
 def runs_of(configuration: Configuration, runs: Sequence[Run]) -> list[Run]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from optuna.trial import FrozenTrial
 
 from sa_study.analysis.repeats.runs import Run, ended_runs
 from sa_study.data.device_images import DeviceImages
@@ -16,12 +13,10 @@ from sa_study.metrics.distances import rank_features
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
-from sa_study.provenance import read_provenance
-from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import read_record
-from sa_study.study.storage import Storage
-from sa_study.training.checkpoint import FILE_NAME
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
+from sa_study.study.winner import best_checkpoint_file
 from sa_study.training.evaluate import TrainedNetwork, load_network
 from sa_study.training.features import extract_features
 from sa_study.training.precision import memory_format, prepare_device
@@ -40,7 +35,6 @@ _Scores = tuple[QueryScores, QueryScores | None]
 
 def scored_runs(
     folder: StudyFolder,
-    trials: Sequence[FrozenTrial],
     *,
     reranked: bool = False,
     report: ProgressCallback = lambda done, total: None,
@@ -49,7 +43,6 @@ def scored_runs(
 
     Args:
         folder: The study of the repeats.
-        trials: Its trials.
         reranked: Whether to compute the scores after re-ranking too.
         report: Called with the number of scored runs and that of all.
 
@@ -57,8 +50,8 @@ def scored_runs(
         RunFailed: A checkpoint is gone, or does not give the figures that were recorded.
         DataError: The images cannot be read.
     """
-    config = StudyConfig.read(folder.config)
-    runs = list(ended_runs(trials, config.space.settings(config.space.baseline).fold))
+    study = StudySummary.read(folder.root)
+    runs = ended_runs(study)
     images: DataByFold | None = None  # decoded once a run is to be scored
     found = []
     for done, (trial, run) in enumerate(runs):
@@ -67,44 +60,37 @@ def scored_runs(
             found.append(run)
             continue
         kept = folder.root / "scores" / f"trial_{trial.number:04d}.json"
-        checkpoint = read_record(trial).best_checkpoint
+        checkpoint = trial.record.best_checkpoint
         scores = _read(kept, checkpoint)
         if scores is None or (reranked and scores[1] is None):
-            images = images or _load_images(folder, config)
-            scores = _score(folder, config, trial, images[run.fold], reranked)
+            images = images or _load_images(study)
+            scores = _score(study, trial, images[run.fold], reranked)
             _write(kept, checkpoint, scores)
         found.append(replace(run, scores=scores[0], reranked=scores[1]))
     report(len(runs), len(runs))
     return found
 
 
-def _load_images(folder: StudyFolder, config: StudyConfig) -> DataByFold:
+def _load_images(study: StudySummary) -> DataByFold:
     """The images that the runs were trained on and validated with, by fold."""
-    data = load_data(config, None)
-    if any_fold(data).store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
+    data = load_data(study.config, None)
+    if any_fold(data).store.fingerprint != study.provenance["data_fingerprint"]:
         raise DataError(
-            f"{config.data_dir}: its images are not those that {folder.root} was begun with, so scores on "
-            "them cannot be compared with its figures; put the same images there"
+            f"{study.config.data_dir}: its images are not those that {study.folder.root} was begun with, so "
+            "scores on them cannot be compared with its figures; put the same images there"
         )
     return data
 
 
-def _score(
-    folder: StudyFolder, config: StudyConfig, trial: FrozenTrial, data: TrainingData, reranked: bool
-) -> _Scores:
-    record = read_record(trial)
-    storage = Storage.of_study(folder, config.storage_path)
-    try:
-        with storage.checkpoint(record.best_checkpoint).as_directory() as place:
-            network = load_network(Path(place) / FILE_NAME, {})
-    except OSError as error:
-        raise RunFailed(f"trial {trial.number}: {record.best_checkpoint} cannot be read ({error})") from None
+def _score(study: StudySummary, trial: TrialSummary, data: TrainingData, reranked: bool) -> _Scores:
+    with best_checkpoint_file(study, trial) as path:
+        network = load_network(path, {})
     plain, after_reranking = _rank(network, data, reranked)
-    now, then = float(getattr(plain, config.metric)), record.best[config.metric]
+    now, then = float(getattr(plain, trial.metric)), trial.record.best[trial.metric]
     if abs(now - then) > _TOLERANCE:
         raise RunFailed(
-            f"trial {trial.number}: its checkpoint gives {config.metric} {now:.4f}, but {then:.4f} was "
-            f"recorded; 'audit --study {folder.root}' tells what is wrong"
+            f"trial {trial.number}: its checkpoint gives {trial.metric} {now:.4f}, but {then:.4f} was "
+            f"recorded; 'audit --study {study.folder.root}' tells what is wrong"
         )
     return plain.queries, after_reranking.queries if after_reranking else None
 

@@ -13,14 +13,12 @@ from torch import Tensor
 from sa_study.analysis.reproduce.compare_epochs import DIFFERENT, EQUAL, NOT_COMPARED
 from sa_study.analysis.reproduce.original import OriginalTrial
 from sa_study.data.store import TrainingData
-from sa_study.metrics import names
-from sa_study.settings.run import completed
-from sa_study.study.storage import Storage
-from sa_study.training.checkpoint import FILE_NAME, load_checkpoint
+from sa_study.study.winner import best_checkpoint_file, checkpoint_mismatch
+from sa_study.training.checkpoint import load_checkpoint
 from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer, pretrained_backbone
 from sa_study.tuning.launch.pretrained import fingerprint
-from sa_study.utils.errors import DataError, Diverged, StudyFolderError, WeightsError
+from sa_study.utils.errors import DataError, Diverged, StudyError
 from sa_study.utils.progress import ProgressCallback
 
 
@@ -107,31 +105,19 @@ def compare_weights(original: OriginalTrial, weights: Mapping[str, Tensor] | Non
         return NOT_COMPARED, ""
     if weights is None:
         return NOT_COMPARED, "weights: not compared, as the rerun did not come to the best epoch"
-    state = _best_state(original)
-    if isinstance(state, str):
-        return NOT_COMPARED, f"weights: not compared, as the best checkpoint {state}"
+    try:
+        with best_checkpoint_file(original.study, original.summary) as path:
+            checkpoint = load_checkpoint(path)
+    except StudyError as error:
+        return NOT_COMPARED, f"weights: not compared ({_line(error)})"
+    if mismatch := checkpoint_mismatch(original.study, original.summary, checkpoint):
+        return NOT_COMPARED, f"weights: not compared, as the best checkpoint {mismatch}"
+    state = checkpoint.state_dict
     same = state.keys() == weights.keys() and all(
         value.dtype == weights[name].dtype and torch.equal(value, weights[name])
         for name, value in state.items()
     )
     return EQUAL if same else DIFFERENT, ""
-
-
-def _best_state(original: OriginalTrial) -> dict[str, Tensor] | str:
-    """The state dict of the best checkpoint, or what is wrong with the checkpoint."""
-    place = original.summary.record.best_checkpoint
-    try:
-        with Storage(original.study.storage_uri).checkpoint(place).as_directory() as folder:
-            checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
-    except (OSError, WeightsError, StudyFolderError) as error:
-        return f"cannot be read ({_line(error)})"
-    if checkpoint.epoch != original.summary.best_epoch:
-        return f"is of epoch {checkpoint.epoch}"
-    settings = completed(checkpoint.settings)
-    for name, value in original.settings.to_dict().items():
-        if name != names.ACCUMULATE and settings.get(name) != value:
-            return f"was made with another {name}"
-    return checkpoint.state_dict
 
 
 def _line(error: Exception) -> str:

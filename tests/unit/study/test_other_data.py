@@ -15,7 +15,6 @@ from sound_study import copy, sound_study
 from sa_study.analysis.repeats.scoring import _load_images
 from sa_study.report.pictures.subject import of_weights
 from sa_study.report.verdict import test_gain as gain_on_test
-from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import DataError
@@ -120,12 +119,11 @@ def test_data_that_were_replaced_in_their_place_are_other_data(
 
 def test_runs_are_scored_on_the_images_that_they_were_validated_with(folder: StudyFolder) -> None:
     """A confirmation that goes on where it was stopped never mixes scores on two data sets."""
-    config = StudyConfig.read(folder.config)
-    assert len(_load_images(folder, config)[0].query)
+    assert len(_load_images(StudySummary.read(folder.root))[0].query)
     about = json.loads(folder.provenance.read_text())
     folder.provenance.write_text(json.dumps({**about, "data_fingerprint": "c" * 64}))
     with pytest.raises(DataError, match=r"its images are not those that .* was begun with"):
-        _load_images(folder, config)
+        _load_images(StudySummary.read(folder.root))
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -133,7 +133,7 @@ def test_weights_are_compared_bit_by_bit(original: OriginalTrial) -> None:
     save_weights(original, state, settings={**original.settings.to_dict(), "lr": 0.7})
     assert compare_weights(original, state)[1].endswith("was made with another lr")
     save_weights(original, state, epoch=2, history=[figures(1), figures(2)])
-    assert compare_weights(original, state)[1].endswith("is of epoch 2")
+    assert compare_weights(original, state)[1].endswith("is of epoch 2, not of the best, 4")
 
 
 def test_other_weights_are_no_equal_rerun(original: OriginalTrial) -> None:
