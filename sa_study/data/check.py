@@ -89,7 +89,7 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
 
     Args:
         root: The data set or its parent.
-        progress: Told the number of images done and in all.
+        progress: Called with the number of checked images and that of all.
 
     Returns:
         The report. Faults are collected in it, so that all of them are known at once.
@@ -137,7 +137,7 @@ def _errors(faults: Sequence[str], overlap: tuple[int, ...], queries: int, match
 
 
 def _memory(folders: dict[str, SplitFolder], sizes: int) -> list[str]:
-    """What images that differ in size take once decoded; the others keep theirs."""
+    """The memory that images of several sizes take once decoded to one; nothing where all have one size."""
     if sizes < 2:
         return []
     height, width = Settings().height, Settings().width

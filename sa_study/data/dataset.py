@@ -43,7 +43,7 @@ class SplitFolder:
         stray: Names of everything else, such as `Thumbs.db` or images that are named differently.
         example: A name as the layout has them.
         used: Where list files name the images: how many each.
-        skipped: Lines of list files that are not used, by reason.
+        skipped: Skipped lines of list files, by reason.
         missing: Images that list files name and that are not there.
     """
 
@@ -89,7 +89,7 @@ class ReidDataset:
         root: The folder that holds the image folders.
         layout: Which layout it is.
         folders: What was found, by split: train, query, gallery.
-        train: Training images, sorted by file name; none where they were not asked for, as for the others.
+        train: Training images, sorted by file name; like the other two, empty if its split was not read.
         query: Query images, sorted by file name.
         gallery: Gallery images, sorted by file name, distractors (id 0) included, junk left out.
     """
@@ -99,12 +99,11 @@ class ReidDataset:
 
         Args:
             root: The folder as distributed (`Market-1501-v15.09.15`) or its parent; `~` is the home folder.
-            splits: Those that are needed: the others are not read and need not be there. `TEST_SPLITS` do for
-                an evaluation.
+            splits: The splits to read; the others need not exist. An evaluation needs `TEST_SPLITS`.
 
         Raises:
             DataError: A folder is missing, is not one, or holds no images.
-            ConfigError: That home folder is not known.
+            ConfigError: The home folder is not known.
         """
         self.root, layout = find_dataset(root)
         self.folders = {split: read_split(self.root, layout, split) for split in splits}

@@ -1,4 +1,4 @@
-"""The files of an export: a table of who writes which, and the folder in which they are exchanged at once."""
+"""The files of an export: a table of what writes them, and the folder that replaces an earlier export."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StudyDocuments:
-    """What the files of a study are made of, each part computed when a file first needs it.
+    """The contents of a study's export files, each part computed when a file first needs it.
 
     Args:
         summary: The study.

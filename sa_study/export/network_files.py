@@ -50,7 +50,7 @@ def write_networks(
     Args:
         trained: The network.
         source: Where it comes from, as plain values; the first of them name it.
-        formats: Of `onnx` and `torch`.
+        formats: `onnx`, `torch` or both.
         folder: Folder to create.
         report: Called with the phase and how many files are done of how many.
 

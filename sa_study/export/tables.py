@@ -38,7 +38,7 @@ class Column:
         name: Its heading.
         kind: One of `TYPES`.
         meaning: What it holds, with the unit.
-        source: The attribute of a row, or the function of it, that gives the cell; None for an empty one.
+        source: The attribute of a row, or a function of the row, that gives the cell; the cell may be None.
     """
 
     name: str
@@ -75,9 +75,9 @@ class Table:
         pyarrow.parquet.write_table(pa.table(arrays, schema=schema), path)
 
     def write_csv(self, path: Path) -> None:
-        """Writes a CSV file: UTF-8, commas, text quoted, numbers not, true or false.
+        """Writes a CSV file in UTF-8: text is quoted, numbers are not, booleans are `true` or `false`.
 
-        Numbers read back as the same numbers; text that a spreadsheet would compute has an apostrophe first.
+        Numbers read back exactly; text that a spreadsheet would take for a formula begins with an apostrophe.
         """
         with path.open("w", encoding="utf-8", newline="") as file:
             # Quoted, text stays one cell also where a spreadsheet takes another separator than the comma.

@@ -28,7 +28,7 @@ def label_vectors(name: str, pids: Numbers, camids: Numbers) -> tuple[NDArray[np
     """Return pids and camids as int64 vectors of the same length; `name` stands in the errors.
 
     Raises:
-        DataError: One is no vector of integers, or the lengths differ.
+        DataError: One is not a vector of integers, or the lengths differ.
     """
     first, second = label_vector(f"{name}_pids", pids), label_vector(f"{name}_camids", camids)
     if first.size != second.size:
@@ -47,7 +47,7 @@ def label_vector(name: str, values: Numbers) -> NDArray[np.int64]:
         values: Integers that int64 can hold, shape (N,).
 
     Raises:
-        DataError: They are none.
+        DataError: They are not such integers.
     """
     found = _read(name, values)
     if len(found.shape) != 1 or (found.shape[0] and not _is_integer(found)):
@@ -72,7 +72,7 @@ def real_array(
         shape: The shape that it must have; None for a dimension of any length.
 
     Raises:
-        DataError: It is none, or of another shape.
+        DataError: The values are not real numbers, or have another shape.
     """
     found = _read(name, values)
     fits = len(found.shape) == len(shape) and all(

@@ -30,7 +30,7 @@ HALT = "halt"
 """Why no trial can go on here: a report of it ends the launch, and leaves the trial to `resume`."""
 
 NOTES = "notes"
-"""What happened to a trial on its way, in words."""
+"""Events of a trial, such as an epoch that was repeated, in words."""
 
 VALIDATION, TEST, RERANKED = "validation", "test", "re-ranked"
 
@@ -43,7 +43,7 @@ class Figure:
         name: Key in reports, records and files.
         label: What headings and sentences call it.
         unit: Of the printed value. Figures in `%` are stored as fractions.
-        direction: Which values are the better ones; None where neither are.
+        direction: Which way is better; None for neither.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What stands in a study's database and results is believed only where this program could have written it.
+"""Checks values of a study's database and result files: only what this program can have written is accepted.
 
 A study's folder may come from anyone, and can be edited.
 """
@@ -19,7 +19,7 @@ _PLACES = ("last_checkpoint", "best_checkpoint")
 _AMOUNTS = ("epochs_run", "seconds", "gpu_seconds", "latency", "accumulate")
 _COUNTS = ("epochs_run", "accumulate")
 _KNOWN = {*_FIGURES, *_PLACES, *_AMOUNTS, "notes", "stopped", "failure"}
-_MOST = 1e15
+_MAX_AMOUNT = 1e15
 
 
 def record_fault(values: object) -> str:
@@ -36,7 +36,11 @@ def record_fault(values: object) -> str:
             return f"has a wrong {name}: {fault}"
     for name in _AMOUNTS:
         value = values.get(name, 0)
-        if not _is_number(value) or not 0 <= value <= _MOST or (name in _COUNTS and type(value) is not int):
+        if (
+            not _is_number(value)
+            or not 0 <= value <= _MAX_AMOUNT
+            or (name in _COUNTS and type(value) is not int)
+        ):
             return f"has a wrong {name}: {_shown(value)}"
     notes, failure, stopped = values.get("notes", []), values.get("failure", ""), values.get("stopped", False)
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
@@ -74,7 +78,7 @@ def launch_fault(used: object) -> str:
     """Why a value does not tell what a launch has used; empty for one that does."""
     if not isinstance(used, Mapping) or not {"slot_seconds", "training_seconds"} <= used.keys():
         return "does not tell what it has used"
-    wrong = [name for name, value in used.items() if not _is_number(value) or not 0 <= value <= _MOST]
+    wrong = [name for name, value in used.items() if not _is_number(value) or not 0 <= value <= _MAX_AMOUNT]
     return f"has a wrong {wrong[0]}: {_shown(used[wrong[0]])}" if wrong else ""
 
 
@@ -96,7 +100,7 @@ def _figures_fault(which: str, figures: object) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MOST
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_AMOUNT
 
 
 def _shown(value: object) -> str:
