@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sa_study.metrics import names
-from sa_study.settings.run import completed
+from sa_study.settings.run import Settings, completed
 from sa_study.settings.yaml_files import write_yaml
 from sa_study.study.storage import Storage
 from sa_study.study.summary import StudySummary
@@ -32,18 +32,23 @@ def best_checkpoint_file(study: StudySummary, trial: TrialSummary) -> Iterator[P
         raise RunFailed(f"trial {trial.number}: {place} cannot be read ({error})") from None
 
 
-def checkpoint_mismatch(study: StudySummary, trial: TrialSummary, checkpoint: Checkpoint) -> str:
-    """Why a checkpoint is not that of a trial's best epoch, to follow on its name; empty where it is."""
-    metric, best = study.config.metric, trial.record.best
+def checkpoint_mismatch(checkpoint: Checkpoint, trial: TrialSummary, expected: Settings) -> str:
+    """Why a checkpoint is not that of a trial's best epoch, to follow on its name; empty where it is.
+
+    Args:
+        checkpoint: The checkpoint.
+        trial: The trial.
+        expected: The trial's settings.
+    """
     if checkpoint.epoch != trial.best_epoch:
         return f"is of epoch {checkpoint.epoch}, not of the best, {trial.best_epoch}"
     settings = completed(checkpoint.settings)
-    for name, value in study.settings(trial).to_dict().items():
+    for name, value in expected.to_dict().items():
         # The best epoch may lie before the one in which the GPU memory was full.
         if name != names.ACCUMULATE and settings.get(name) != value:
             return f"was made with another {name}"
-    if checkpoint.history[-1].get(metric) != best[metric]:
-        return f"has another {metric} than the trial's record"
+    if checkpoint.history[-1].get(trial.metric) != trial.record.best[trial.metric]:
+        return f"has another {trial.metric} than the trial's record"
     return ""
 
 
@@ -54,12 +59,13 @@ def keep_weights(study: StudySummary, trial: TrialSummary, path: Path) -> None:
         RunFailed: The checkpoint is gone, or not that of the trial's best epoch.
         WeightsError: It is damaged.
     """
+    settings = study.settings(trial)
     with suppress(WeightsError):  # missing, or damaged: written again
-        if not checkpoint_mismatch(study, trial, load_checkpoint(path)):
+        if not checkpoint_mismatch(load_checkpoint(path), trial, settings):
             return
     with best_checkpoint_file(study, trial) as file:
         checkpoint = load_checkpoint(file)
-    if mismatch := checkpoint_mismatch(study, trial, checkpoint):
+    if mismatch := checkpoint_mismatch(checkpoint, trial, settings):
         raise RunFailed(f"trial {trial.number}: {trial.record.best_checkpoint} {mismatch}")
     save_checkpoint(path, checkpoint.weights_only())
 

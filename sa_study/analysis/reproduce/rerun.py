@@ -110,7 +110,7 @@ def compare_weights(original: OriginalTrial, weights: Mapping[str, Tensor] | Non
             checkpoint = load_checkpoint(path)
     except StudyError as error:
         return NOT_COMPARED, f"weights: not compared ({_line(error)})"
-    if mismatch := checkpoint_mismatch(original.study, original.summary, checkpoint):
+    if mismatch := checkpoint_mismatch(checkpoint, original.summary, original.settings):
         return NOT_COMPARED, f"weights: not compared, as the best checkpoint {mismatch}"
     state = checkpoint.state_dict
     same = state.keys() == weights.keys() and all(
