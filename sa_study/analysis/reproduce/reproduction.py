@@ -85,7 +85,7 @@ def judge_rerun(original: OriginalTrial, rerun: Rerun, tolerance: float) -> Repr
         tolerance: In points of the study's metric.
     """
     now = describe_run()
-    changes = environment_changes(original, now, rerun.device, rerun.start)
+    changes = environment_changes(original, now, rerun.device, rerun.backbone_fingerprint)
     weights, why_not_compared = compare_weights(original, rerun.weights)
     if why_not_compared:
         changes.append(EnvironmentChange(why_not_compared, explains=False))

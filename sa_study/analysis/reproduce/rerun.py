@@ -31,14 +31,14 @@ class Rerun:
         weights: The network's state at the recorded best epoch; None where training did not reach it.
         failure: Why training could not go on, or empty.
         device: The type of the device.
-        start: Fingerprint of the pretrained backbone that training started from; empty for random weights.
+        backbone_fingerprint: That of the pretrained backbone it started from; empty for random weights.
     """
 
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
     weights: dict[str, Tensor] | None = None
     failure: str = ""
     device: str = "cpu"
-    start: str = ""
+    backbone_fingerprint: str = ""
 
 
 def load_images(original: OriginalTrial, data_dir: Path | None, progress: ProgressCallback) -> TrainingData:
@@ -75,7 +75,7 @@ def rerun_trial(
         settings = dataclasses.replace(settings, device="auto")
     start = pretrained_backbone(settings.backbone, settings.pretrained)
     trainer = Trainer(settings, data, start)
-    rerun = Rerun(device=trainer.device.type, start=fingerprint(start) if start else "")
+    rerun = Rerun(device=trainer.device.type, backbone_fingerprint=fingerprint(start) if start else "")
     while trainer.epoch < original.goal:
         try:
             figures = trainer.run_epoch()

@@ -108,9 +108,9 @@ def begun_with(original: OriginalTrial, pretrained: str, *backbones: PretrainedB
 def test_changed_pretrained_weights_are_named_and_forbid_equal_figures(original: OriginalTrial) -> None:
     trial = begun_with(original, "/w.pth", {(original.settings.backbone, "/w.pth"): STATE})
     drifted = again(mAP=1.001, loss=1.001, **{"loss/part1": 1.001})
-    same = judge_rerun(trial, dataclasses.replace(drifted, start=fingerprint(STATE)), 1.0)
+    same = judge_rerun(trial, dataclasses.replace(drifted, backbone_fingerprint=fingerprint(STATE)), 1.0)
     assert same.result == "different" and not any(change.explains for change in same.changes)
-    changed = judge_rerun(trial, dataclasses.replace(drifted, start=fingerprint(OTHER)), 1.0)
+    changed = judge_rerun(trial, dataclasses.replace(drifted, backbone_fingerprint=fingerprint(OTHER)), 1.0)
     assert changed.result == "within tolerance"
     line = f"({fingerprint(STATE)[:12]}, {fingerprint(OTHER)[:12]} now)"
     assert changed.changes[0].line == f"pretrained: /w.pth held other weights then {line}"
