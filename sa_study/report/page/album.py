@@ -39,7 +39,7 @@ class Picture:
 
     Attributes:
         name: Its file's name.
-        caption: The same as words.
+        caption: That name in words.
         uri: The image as a `data:` address.
         width: Pixels.
         height: Pixels.

@@ -24,7 +24,7 @@ class Column:
     Attributes:
         title: Its heading.
         cell: Returns the cell of a row, given the row's index.
-        drop_order: Where there is no space, columns with the greatest are left out first; 0 never is.
+        drop_order: For lack of space columns are left out from the greatest number down; 0 never is.
         justify: Side at which its text is aligned.
     """
 
@@ -48,9 +48,9 @@ def fit_table(
         count: Number of rows.
         columns: The columns, in order.
         settings: Columns behind them, shown only where all fit.
-        line: The column that stands there instead, cut off where it does not fit.
+        line: The column that replaces `settings` where they do not fit; cut off as needed.
         width: Most characters of a line.
-        note: The last column of all, cut off too; left out where there is no space.
+        note: A last column beside `settings`, cut off as needed; left out where there is no space.
     """
     kept = list(columns)
     while True:

@@ -85,7 +85,7 @@ def _slots(plan: Plan) -> str:
 
 
 def _epoch(plan: Plan) -> str:
-    """How long an epoch takes, and how other configurations' was had."""
+    """How long an epoch of the baseline takes, and how that is scaled to other configurations."""
     speed, searched = plan.speed, plan.config.space.search
     text = (
         f"{span(speed.epoch_seconds)} of the baseline, by a few steps measured here: "
