@@ -33,7 +33,7 @@ from sa_study.report.terminal.launch_display import LaunchDisplay
 from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.settings.space_file import load_space, override
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_storage, read_about
+from sa_study.study.database import open_storage, study_attributes
 from sa_study.study.folder import StudyFolder
 from sa_study.tuning.launch import launch, trainable
 from sa_study.tuning.launch.cluster import Slots
@@ -140,7 +140,9 @@ def run(config: StudyConfig, root: Path, console: Console) -> dict[str, Any]:
         launch.launch(root / "study", config, live)
     end = time.time()
     folder = StudyFolder(root / "study")
-    used = next(v for k, v in read_about(open_storage(folder), folder).items() if k.startswith("launch:"))
+    used = next(
+        v for k, v in study_attributes(open_storage(folder), folder).items() if k.startswith("launch:")
+    )
     lines = [line for file in log.iterdir() for line in file.read_text().splitlines()]
     spans = sorted((Span(*json.loads(line)) for line in lines), key=lambda span: span.begin)
     return {**used, **analyse(spans, used, config), "before": spans[0].begin - begin, "whole": end - begin}

@@ -83,7 +83,7 @@ def _nodes(count: int) -> dict[str, float]:
             tempfile.TemporaryDirectory(prefix="scaling_") as place,
             patch.object(launch, "load_data", lambda config, progress: {0: _no_data()}),
             patch.object(launch, "run_trial", sleeping_trial(EPOCHS, SECONDS)),
-            patch.object(launch, "keep_winner", lambda *_: None),  # its checkpoint is empty
+            patch.object(launch, "save_winner", lambda *_: None),  # its checkpoint is empty
         ):
             launch.launch(Path(place) / "study", _config(Path(place), cluster.address, count), clock)
     finally:

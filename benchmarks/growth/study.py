@@ -13,7 +13,7 @@ from simulation.written import write_study
 
 from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_readonly, open_storage, read_about, trials_in
+from sa_study.study.database import open_readonly, open_storage, study_attributes, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
@@ -86,4 +86,4 @@ def _record(search: StudySearcher, name: str) -> None:
 def _read(folder: StudyFolder) -> None:
     database = open_readonly(folder)
     trials_in(database, folder)
-    read_about(database, folder)
+    study_attributes(database, folder)

@@ -51,7 +51,7 @@ def write_study(root: Path, trials: int, seed: int = 0) -> StudyFolder:
     config = StudyConfig(data_dir=root, space=load_space(Path("default")), trials=trials, gpus_per_trial=0)
     storage = open_storage(folder)
     used = {"seconds": 1.0, "slot_seconds": 1.0, "training_seconds": 0.95, "epochs": 1}
-    create_study(storage, config.directions, {"lasting": config.lasting(), f"{LAUNCH}{SESSION}": used})
+    create_study(storage, config.directions, {"lasting": config.unchangeable(), f"{LAUNCH}{SESSION}": used})
     add_trials(storage, config.space, range(trials), seed)
     config.write(folder.config)
     return folder

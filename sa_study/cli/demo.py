@@ -44,7 +44,7 @@ def demo(
     with phases(output.console) as report:
         found = evaluate_study(study, None, reranked=True, baseline=True, report=report)
     output.console.print()
-    output.end.print(evaluation_table(found.evaluations, found.looks.sentence))
+    output.end.print(evaluation_table(found.evaluations, found.ledger.sentence))
     with phases(output.console) as report:
         show_study(study, report=report)
     output.say(f"everything is in {study}; begin with its page: {write_page(study, None).path}")
@@ -62,7 +62,7 @@ def _demo_study(output: Output, study: Path) -> StudyConfig:
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
 
-    StudyFolder.free(study)
+    StudyFolder.new(study)
     sample = study.absolute().with_name(f"{study.name}_data")
     if not sample.exists():
         with phases(output.console) as report:

@@ -45,8 +45,8 @@ def evaluate(
 ) -> None:
     """Evaluate on the test set: a study's best checkpoint, its retrained winner, or a weights file.
 
-    A study keeps a ledger of every look at its test set. Its figures on other data (--data-dir) are written
-    beside those on its own test set and never replace them.
+    A study records every evaluation of its test set in a ledger. Its figures on other data (--data-dir) are
+    written beside those on its own test set and never replace them.
     """
     from sa_study.report.terminal.console import Output
     from sa_study.settings.yaml_files import parse_assignments
@@ -79,7 +79,7 @@ def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: 
 
     with phases(output.console) as report:
         found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
-    output.end.print(evaluation_table(found.evaluations, found.looks.sentence))
+    output.end.print(evaluation_table(found.evaluations, found.ledger.sentence))
     if not found.own:
         output.conclude(_OTHER_DATA)
     files = {name: study / path.name for name, path in found.files.items()}
@@ -90,7 +90,7 @@ def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: 
             "own_test_set": found.own,
             "evaluations": found.evaluations,
             "files": {name: str(path.absolute()) for name, path in files.items()},
-            "test_looks": found.looks.count,
+            "test_looks": found.ledger.count,
         }
     )
 
@@ -104,12 +104,12 @@ def _retrain(
 
     plan = plan_retraining(study, data_dir, seeds=seeds, baseline=baseline)
     retrained = retrain_with_progress(output, plan, reranked=rerank)
-    for table in retrained_tables(retrained.document, retrained.evaluations, retrained.looks.sentence):
+    for table in retrained_tables(retrained.document, retrained.evaluations, retrained.ledger.sentence):
         output.end.print(table)
     if not retrained.own:
         output.conclude(_OTHER_DATA)
     output.say(f"written: {study / retrained.file.name}")
-    about = {"own_test_set": retrained.own, "test_looks": retrained.looks.count}
+    about = {"own_test_set": retrained.own, "test_looks": retrained.ledger.count}
     output.document({"study": str(study.absolute()), **retrained.document, **about})
 
 
@@ -130,9 +130,9 @@ def _evaluate_weights(
     for note in found.notes:
         output.say(note)
     evaluations = {weights.name: found.evaluation}
-    output.end.print(evaluation_table(evaluations, found.looks.sentence if found.looks else ""))
+    output.end.print(evaluation_table(evaluations, found.ledger.sentence if found.ledger else ""))
     if out:
         write_json(out, found.evaluation)
         output.say(f"written: {out}")
-    looks = {"test_looks": found.looks.count} if found.looks else {}
+    looks = {"test_looks": found.ledger.count} if found.ledger else {}
     output.document({"weights": str(weights.absolute()), "evaluations": evaluations, **looks})

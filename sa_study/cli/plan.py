@@ -26,6 +26,6 @@ def plan(
 
     console = make_console()
     with phases(console) as report:
-        estimate = make_plan(options.config(), StudyFolder.free(study), report)
+        estimate = make_plan(options.config(), StudyFolder.new(study), report)
     console.print(plan_table(estimate))
     console.print(plan_notes(estimate))

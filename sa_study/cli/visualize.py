@@ -52,7 +52,7 @@ def visualize(
             assert weights is not None and data_dir is not None and out is not None
             subject = of_weights(weights, data_dir, values, reranked=rerank, report=report)
             pictures = make_pictures(subject, out, options, report)
-    looks = [subject.look.seen.sentence] if subject.look else []
+    looks = [subject.ledger_entry.summary.sentence] if subject.ledger_entry else []
     written = [f"written: {path}" for path in pictures.files]
     lines = [subject.where, *subject.trained.notes, *looks, *pictures.left_out, *written]
     for line in lines:

@@ -158,7 +158,7 @@ def _export_best(
 ) -> None:
     from sa_study.export.network_files import write_networks
     from sa_study.metrics import names
-    from sa_study.study.winner import keep_weights
+    from sa_study.study.winner import save_trial_weights
     from sa_study.training.evaluate import load_network
 
     best = study.winner
@@ -166,7 +166,7 @@ def _export_best(
     kept = folder / "best.pt"
     if study.folder.best_weights.is_file():
         shutil.copyfile(study.folder.best_weights, kept)  # used if it is the winner's
-    keep_weights(study, best, kept)
+    save_trial_weights(study, best, kept)
     metric = study.config.metric
     source = {
         "study": study.folder.root.name,

@@ -16,7 +16,7 @@ import pyarrow.parquet
 from sa_study.export.escaping import csv_text
 from sa_study.metrics import names
 from sa_study.settings.parameter import Parameter
-from sa_study.study.result_files import ResultRows, is_number
+from sa_study.study.result_files import ResultFiles, is_number
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 
@@ -251,10 +251,10 @@ def _read_epochs(study: StudySummary) -> tuple[dict[tuple[int, int], dict[str, f
     place = study.config.storage_path or str(study.folder.trials)
     epochs = {}
     try:
-        files = ResultRows(place)
+        files = ResultFiles(place)
         for session in files.sessions():
             for number in files.trials(session):
-                for row in files.of_trial(session, number):
+                for row in files.rows(session, number):
                     if row.epoch:
                         epochs[number, row.epoch] = _figures(
                             (name, float(value)) for name, value in row.values.items() if is_number(value)

@@ -23,7 +23,7 @@ from sa_study.utils.redaction import is_secret_name
 
 FORMAT = 2
 
-_BEYOND = 10**15
+_MAX_NUMBER = 10**15
 """No number of trials or epochs is so large; those that are cannot even be shown as a float."""
 
 _NUMBER, _NOTHING = (int, float), type(None)
@@ -127,7 +127,7 @@ class StudyConfig:
             value = getattr(self, name)
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise ConfigError(f"{name}: a value of type {type(value).__name__} is not valid")
-            if isinstance(value, int) and abs(value) >= _BEYOND:
+            if isinstance(value, int) and abs(value) >= _MAX_NUMBER:
                 raise ConfigError(f"{name}: {value} is out of range")
         place = urlsplit(self.storage_path or "")
         if place.password or any(map(is_secret_name, parse_qs(place.query, keep_blank_values=True))):
@@ -158,24 +158,24 @@ class StudyConfig:
         """Optuna's directions of the objectives."""
         return ("maximize", "minimize") if self.minimize else ("maximize",)
 
-    def lasting(self) -> dict[str, Any]:
+    def unchangeable(self) -> dict[str, Any]:
         """What decides the study's figures, as plain values: it must not change while the study lives."""
         space = self.space.to_dict()
         del space["trials"]
         return {"space": space, "metric": self.metric, "minimize": self.minimize, "seed": self.seed}
 
-    def require_lasting(self, before: object) -> None:
+    def require_unchanged(self, before: object) -> None:
         """Checks that nothing that decides the figures was changed.
 
         Args:
-            before: What `lasting` gave when the study was made.
+            before: What `unchangeable` gave when the study was made.
 
         Raises:
             ConfigError: Something was; says what.
         """
         if not isinstance(before, Mapping):
             raise ConfigError("the study's database does not tell what the study was begun with")
-        was, now = flattened(before), flattened(self.lasting())
+        was, now = flattened(before), flattened(self.unchangeable())
         for name in {**was, **now}:
             if was.get(name) != now.get(name):
                 raise ConfigError(

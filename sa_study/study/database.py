@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import has_locks
-from sa_study.study.record_checks import launch_fault
+from sa_study.study.record_checks import validate_launch
 from sa_study.study.records import LAUNCH, STUDY_NAME, read_record
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import read_bytes
@@ -114,7 +114,7 @@ def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list
     return trials
 
 
-def read_about(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dict[str, Any]:
+def study_attributes(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dict[str, Any]:
     """What is kept with the study beside its trials.
 
     Raises:
@@ -123,12 +123,15 @@ def read_about(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dic
     with _named(folder):
         about = dict(optuna.load_study(study_name=STUDY_NAME, storage=storage).user_attrs)
     for name, value in about.items():
-        if name.startswith(LAUNCH) and (fault := launch_fault(value)):
-            raise StudyFolderError(f"{folder.database}: {name} {fault}")
+        try:
+            if name.startswith(LAUNCH):
+                validate_launch(value)
+        except ValueError as error:
+            raise StudyFolderError(f"{folder.database}: {name} {error}") from None
     return about
 
 
-def keep_copy(folder: StudyFolder) -> None:
+def back_up_database(folder: StudyFolder) -> None:
     """Copies the database as it stands; a damaged one never takes a good copy's place."""
     temporary = folder.database_copy.with_suffix(".tmp")
     _copy(folder, folder.database, temporary)
@@ -138,7 +141,7 @@ def keep_copy(folder: StudyFolder) -> None:
         temporary.replace(folder.database_copy)
 
 
-def mend(folder: StudyFolder) -> str:
+def repair(folder: StudyFolder) -> str:
     """Puts the copy in the place of a damaged database, which is kept beside it.
 
     Returns:

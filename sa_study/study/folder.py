@@ -46,7 +46,7 @@ class StudyFolder:
         return {"best": self.evaluation, "baseline": self.baseline_evaluation}
 
     @classmethod
-    def free(cls, root: Path) -> StudyFolder:
+    def new(cls, root: Path) -> StudyFolder:
         """A folder in which a new study can be made; nothing is written yet.
 
         Raises:
@@ -56,19 +56,19 @@ class StudyFolder:
         if folder.config.exists():
             raise StudyFolderError(f"{root}: holds a study already; go on with 'resume --study {root}'")
         if root.exists() and (
-            not root.is_dir() or any(not folder.is_remains(path) for path in root.iterdir())
+            not root.is_dir() or any(not folder.is_leftover(path) for path in root.iterdir())
         ):
             raise StudyFolderError(
                 f"{root}: exists already and is not an empty folder; choose another --study"
             )
         return folder
 
-    def is_remains(self, path: Path) -> bool:
+    def is_leftover(self, path: Path) -> bool:
         """Whether a launch that was killed before it wrote `study.yaml` can have left this file."""
         mine = (self.provenance, self.database, self.config, self.lock)
         return path.name.lstrip(".").startswith(tuple(file.name for file in mine)) and path.is_file()
 
-    def clear_remains(self) -> None:
+    def clear_leftovers(self) -> None:
         """Removes half-written files of a driver that was killed; to be called while the study is held."""
         for path in (*self.root.glob(".*.tmp"), self.database_copy.with_suffix(".tmp")):
             path.unlink(missing_ok=True)

@@ -38,8 +38,8 @@ _TRIES = 5
 _NO_LOCK_FILE = {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR}
 _LOCKED = {errno.EWOULDBLOCK, errno.EACCES}
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
-_LONGEST = 4096
-_FAR = 1e11
+_MAX_FILE_BYTES = 4096
+_MAX_BEGIN_SECONDS = 1e11
 """No driver begins so many seconds after 1970."""
 
 
@@ -48,7 +48,7 @@ class StudyInUse(StudyFolderError):
 
 
 @dataclass(frozen=True)
-class Owner:
+class Driver:
     """A driver that holds a study, or held it.
 
     Attributes:
@@ -72,7 +72,7 @@ class Owner:
 
 
 @contextmanager
-def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[Owner | None]:
+def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[Driver | None]:
     """Holds a study for this process.
 
     Where the file was left by another machine's driver, or on a file system without locks, it is watched for
@@ -104,7 +104,7 @@ def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> I
                 path.unlink(missing_ok=True)
 
 
-def holder(path: Path) -> Owner | None:
+def current_driver(path: Path) -> Driver | None:
     """The driver that holds a study now, or None; writes nothing.
 
     Takes up to eight seconds where only the heartbeat tells.
@@ -157,7 +157,7 @@ def _wait_for(path: Path, stack: ExitStack) -> None:
             time.sleep(_POLL)
 
 
-def _acquire(path: Path, say: Callable[[str], None]) -> tuple[IO[str], Owner | None]:
+def _acquire(path: Path, say: Callable[[str], None]) -> tuple[IO[str], Driver | None]:
     """Opens and locks the file; returns it and the dead driver that it named."""
     dead = owner = None
     for _ in range(_TRIES):
@@ -235,12 +235,12 @@ def _try_lock(file: IO[str], kind: int) -> bool | None:
     return True
 
 
-def _needs_watching(locked: bool | None, owner: Owner | None) -> bool:
+def _needs_watching(locked: bool | None, owner: Driver | None) -> bool:
     """Whether only the heartbeat tells if an owner is dead, as the lock was not of this machine."""
     return locked is None or (owner is not None and owner.host != socket.gethostname())
 
 
-def _held(path: Path, owner: Owner | None) -> StudyInUse:
+def _held(path: Path, owner: Driver | None) -> StudyInUse:
     who = str(owner) if owner else "another process"
     return StudyInUse(
         f"{path.parent}: is being run by {who}, which holds {path.name}; stop it first, or wait for its end"
@@ -258,18 +258,18 @@ def _is_at(path: Path, file: IO[str]) -> bool:
 def _write(file: IO[str]) -> None:
     file.seek(0)
     file.truncate()
-    json.dump(asdict(Owner(socket.gethostname(), os.getpid(), time.time())), file)
+    json.dump(asdict(Driver(socket.gethostname(), os.getpid(), time.time())), file)
     file.flush()
 
 
-def _read(file: IO[str]) -> Owner | None:
+def _read(file: IO[str]) -> Driver | None:
     file.seek(0)
     try:
-        owner = Owner(**json.loads(file.read(_LONGEST)))
+        owner = Driver(**json.loads(file.read(_MAX_FILE_BYTES)))
     except (ValueError, TypeError, RecursionError):
         return None
     sound = isinstance(owner.host, str) and type(owner.pid) is int and isinstance(owner.since, int | float)
-    return owner if sound and 0 <= owner.since < _FAR else None
+    return owner if sound and 0 <= owner.since < _MAX_BEGIN_SECONDS else None
 
 
 def _beats(path: Path, seconds: float) -> bool:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sa_study.metrics import names
 from sa_study.settings.run import Settings, study_default
 from sa_study.settings.space import SearchSpace
-from sa_study.study.record_checks import record_fault
+from sa_study.study.record_checks import validate_record
 from sa_study.training.score import is_new_best
 from sa_study.utils.errors import StudyFolderError
 
@@ -158,8 +158,10 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
         StudyFolderError: It is none that this program writes.
     """
     values = trial.user_attrs.get(_ATTRIBUTE, {})
-    if fault := record_fault(values):
-        raise StudyFolderError(f"trial {trial.number}: its record in the study's database {fault}")
+    try:
+        validate_record(values)
+    except ValueError as error:
+        raise StudyFolderError(f"trial {trial.number}: its record in the study's database {error}") from None
     return TrialRecord(**values)
 
 

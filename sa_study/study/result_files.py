@@ -12,12 +12,12 @@ import pyarrow.fs
 
 from sa_study.metrics import names
 
-_MOST = 2**1000
-_MOST_BYTES = 2**28
+_MAX_INTEGER = 2**1000
+_MAX_FILE_BYTES = 2**28
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """A line that Ray wrote of a trial: an epoch's figures, or why it ended.
 
     Attributes:
@@ -35,7 +35,7 @@ class Row:
         return int(epoch) if is_number(epoch) and abs(epoch) < 2**31 else 0
 
 
-class ResultRows:
+class ResultFiles:
     """The files of a study's trials.
 
     Args:
@@ -58,7 +58,7 @@ class ResultRows:
         """Trials that ran in a launch."""
         return self._numbered(f"session_{session}", "trial_")
 
-    def of_trial(self, session: int, number: int, unreadable: list[str] | None = None) -> list[Row]:
+    def rows(self, session: int, number: int, unreadable: list[str] | None = None) -> list[ResultRow]:
         """What a trial reported in a launch.
 
         Args:
@@ -68,7 +68,8 @@ class ResultRows:
         """
         path = f"session_{session}/trial_{number:04d}/result.json"
         return [
-            Row(session, values) for values in self._lines(path, [] if unreadable is None else unreadable)
+            ResultRow(session, values)
+            for values in self._lines(path, [] if unreadable is None else unreadable)
         ]
 
     def names(self, folder: str) -> list[str]:
@@ -86,8 +87,8 @@ class ResultRows:
         found = self._filesystem.get_file_info(whole)
         if found.type != pyarrow.fs.FileType.File:
             return ""
-        if found.size > _MOST_BYTES:
-            raise ValueError(f"{path}: has {found.size} bytes, more than {_MOST_BYTES}")
+        if found.size > _MAX_FILE_BYTES:
+            raise ValueError(f"{path}: has {found.size} bytes, more than {_MAX_FILE_BYTES}")
         with self._filesystem.open_input_stream(whole) as stream:
             return str(stream.read().decode(errors="replace"))
 
@@ -112,7 +113,7 @@ class ResultRows:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a number, finite or not, that a float can hold."""
-    return isinstance(value, float) or (type(value) is int and abs(value) < _MOST)
+    return isinstance(value, float) or (type(value) is int and abs(value) < _MAX_INTEGER)
 
 
 def deterministic(values: Mapping[str, Any]) -> dict[str, Any]:

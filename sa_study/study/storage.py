@@ -17,7 +17,7 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sa_study.study.folder import StudyFolder
-from sa_study.study.record_checks import place_fault
+from sa_study.study.record_checks import validate_checkpoint_path
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.redaction import is_secret_name
 
@@ -138,7 +138,12 @@ class Storage:
             StudyFolderError: The path leaves the storage, as it is written or by a link.
         """
         filesystem, path = self._open()
-        if not relative or place_fault(relative) or _leaves(filesystem, path, relative):
+        try:
+            validate_checkpoint_path(relative)
+            outside = not relative or _leaves(filesystem, path, relative)
+        except ValueError:
+            outside = True
+        if outside:
             raise StudyFolderError(
                 f"the checkpoint {relative!r} lies outside of the trials' storage; it is not read"
             )

@@ -16,12 +16,12 @@ from typing import Any, Self
 from sa_study.provenance import read_provenance
 from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_readonly, read_about, trials_in
+from sa_study.study.database import open_readonly, study_attributes, trials_in
 from sa_study.study.evaluations import ConfirmationSummary, read_confirmation, read_evaluation, same_settings
 from sa_study.study.folder import StudyFolder
-from sa_study.study.lock import Owner, holder
+from sa_study.study.lock import Driver, current_driver
 from sa_study.study.records import LAUNCH, TrialRecord, same_validation, trial_settings
-from sa_study.study.test_ledger import Seen, seen
+from sa_study.study.test_ledger import LedgerSummary, ledger_summary
 from sa_study.study.trial_summary import STATES, TrialSummary, pareto_front, setting_in
 from sa_study.utils.errors import ConfigError, StudyFolderError
 
@@ -79,7 +79,7 @@ class StudySummary:
     config: StudyConfig
     trials: tuple[TrialSummary, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    driver: Owner | None = None
+    driver: Driver | None = None
     read_at: float = field(default_factory=time.time)
 
     @classmethod
@@ -92,12 +92,12 @@ class StudySummary:
         folder = StudyFolder.existing(root)
         config, database = StudyConfig.read(folder.config), open_readonly(folder)
         # Before the trials: a driver that ends in between would leave some that run without one.
-        driver = holder(folder.lock)
+        driver = current_driver(folder.lock)
         try:
             trials = tuple(TrialSummary.of(trial, config) for trial in trials_in(database, folder))
         except StudyFolderError as error:
             raise StudyFolderError(f"{folder.database}: {error}") from None
-        return cls(folder, config, trials, read_about(database, folder), driver)
+        return cls(folder, config, trials, study_attributes(database, folder), driver)
 
     @cached_property
     def winner(self) -> TrialSummary | None:
@@ -177,13 +177,13 @@ class StudySummary:
         return same_validation(self.config.space, one.params, other.params)
 
     @cached_property
-    def ledger(self) -> Seen:
+    def ledger(self) -> LedgerSummary:
         """How often the study has looked at its own test set.
 
         Raises:
             StudyFolderError: Its ledger is damaged.
         """
-        return seen(self.folder)
+        return ledger_summary(self.folder)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:

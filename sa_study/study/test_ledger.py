@@ -1,7 +1,7 @@
-"""Every look of a study at the test set, so that nobody can look twice and forget.
+"""The test ledger: every time a study was evaluated on test images, so that nobody can look twice and forget.
 
-A look is written down before its figures are computed: neither Ctrl-C nor kill -9 hides it. Looks are counted
-by what was looked at: an evaluation on other data leaves the study's own test set as unseen as it was.
+An entry is written before its figures are computed: neither Ctrl-C nor kill -9 hides it. Entries are counted
+by test set: an evaluation on other data does not count for the study's own.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """How often a study has looked at a test set.
+class LedgerSummary:
+    """How often a study was evaluated on a test set.
 
     Attributes:
-        count: Number of looks.
-        first: When the first was, ISO 8601; empty before it.
-        last: When the last was.
+        count: Number of evaluations.
+        first: Time of the first, ISO 8601; empty before it.
+        last: Time of the last.
         own: Whether it is the study's own test set, not that of other data.
     """
 
@@ -44,56 +44,56 @@ class Seen:
 
     @property
     def sentence(self) -> str:
-        """What every table and page of test figures has to say; empty before the first look."""
+        """What every table and page of test figures has to say; empty before the first evaluation."""
         name = "Test set" if self.own else "Another test set"
         if self.count < 2:
             return f"{name} seen once, on {self.first[:10]}." if self.count else ""
         return f"{name} seen {self.count} times, first on {self.first[:10]}: later choices lean on it."
 
 
-class Look:
-    """A look that has been written down."""
+class LedgerEntry:
+    """One entry of a study's test ledger."""
 
     def __init__(self, folder: StudyFolder, name: str):
         self._folder = folder
         self._name = name
 
     @property
-    def seen(self) -> Seen:
-        """How often the study has looked at these images by now, this look among them."""
+    def summary(self) -> LedgerSummary:
+        """How often the study was evaluated on this entry's images by now, this time included."""
         entries = _read(self._folder)
         mine = next((entry for entry in entries if entry.get("id") == self._name), {})
         if mine.get("own") is not False:
-            return seen(self._folder)
+            return ledger_summary(self._folder)
         return _summary([entry for entry in entries if entry.get("data") == mine.get("data")], own=False)
 
-    def complete(self, evaluations: Mapping[str, Mapping[str, Any]]) -> Seen:
-        """Adds the figures that came of it.
+    def complete(self, evaluations: Mapping[str, Mapping[str, Any]]) -> LedgerSummary:
+        """Adds the figures to the entry.
 
         Args:
             evaluations: Rank-1, mAP and, under `reranked`, the same or None, by name; such as
                 `sa_study.training.evaluate.evaluate` returns.
         """
-        with _held(self._folder) as looks:
-            for look in looks:
-                if look.get("id") == self._name:
-                    look["figures"] = {name: _figures(found) for name, found in evaluations.items()}
-        return self.seen
+        with _locked_entries(self._folder) as entries:
+            for entry in entries:
+                if entry.get("id") == self._name:
+                    entry["figures"] = {name: _figures(found) for name, found in evaluations.items()}
+        return self.summary
 
 
-def begin_look(
+def add_ledger_entry(
     folder: StudyFolder,
     what: str,
     images: EvaluationImages | None = None,
     *,
     own: bool = True,
     reranked: bool = False,
-) -> Look:
-    """Writes down a look that begins now.
+) -> LedgerEntry:
+    """Writes an entry for an evaluation that begins now.
 
     Args:
         folder: The study.
-        what: Whose figures are to be computed, in words.
+        what: Which networks are evaluated, in words.
         images: The test images; None where they are not described.
         own: Whether they are the study's own test set; see `is_own_test_set`.
         reranked: Whether re-ranked figures are computed too.
@@ -117,13 +117,13 @@ def begin_look(
         "own": own,
         "reranked": reranked,
     }
-    with _held(folder) as looks:
-        looks.append({**entry, **described, "figures": None})
-    return Look(folder, name)
+    with _locked_entries(folder) as entries:
+        entries.append({**entry, **described, "figures": None})
+    return LedgerEntry(folder, name)
 
 
-def require_ledger(folder: StudyFolder) -> None:
-    """Checks, before any test image is opened, that a look can be written down.
+def require_writable_ledger(folder: StudyFolder) -> None:
+    """Checks, before any test image is opened, that the ledger can be written.
 
     Raises:
         StudyFolderError: It cannot.
@@ -132,13 +132,13 @@ def require_ledger(folder: StudyFolder) -> None:
         require_writable(folder.ledger)
     except OSError as error:
         raise StudyFolderError(
-            f"{error.filename}: {error.strerror}, so nothing can note there that its test set is looked at; "
+            f"{error.filename}: {error.strerror}, so the test ledger cannot record the evaluation; "
             "use a copy of the study"
         ) from None
 
 
-def seen(folder: StudyFolder) -> Seen:
-    """How often a study has looked at its own test set; only reads.
+def ledger_summary(folder: StudyFolder) -> LedgerSummary:
+    """How often a study was evaluated on its own test set; only reads.
 
     Entries of earlier versions do not say whose test set it was: they count unless their images are known to
     be others than the study's own.
@@ -166,13 +166,13 @@ def own_test_images(folder: StudyFolder) -> Mapping[str, str] | None:
     return _own_images(_read(folder))
 
 
-def study_of(path: Path) -> StudyFolder | None:
-    """The study in whose folder a file lies, or None: its weights' look at the test set is the study's."""
+def study_containing(path: Path) -> StudyFolder | None:
+    """The study in whose folder a file lies, or None; evaluating the file evaluates the study."""
     for parent in path.resolve().parents:
         folder = StudyFolder(parent)
         if folder.config.is_file() and folder.database.is_file():
             # The repeats of a confirmation lie in the study that they confirm.
-            return study_of(parent) or folder
+            return study_containing(parent) or folder
     return None
 
 
@@ -181,9 +181,9 @@ def _own_images(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, str] | Non
     return next((images for images in found if isinstance(images, dict)), None)
 
 
-def _summary(entries: Sequence[Mapping[str, Any]], *, own: bool = True) -> Seen:
+def _summary(entries: Sequence[Mapping[str, Any]], *, own: bool = True) -> LedgerSummary:
     times = sorted(entry["time"] for entry in entries)
-    return Seen(len(times), times[0], times[-1], own) if times else Seen(own=own)
+    return LedgerSummary(len(times), times[0], times[-1], own) if times else LedgerSummary(own=own)
 
 
 def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,16 +193,16 @@ def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _held(folder: StudyFolder) -> Iterator[list[dict[str, Any]]]:
-    """The looks, to be changed by one process at a time; what they are then is written."""
+def _locked_entries(folder: StudyFolder) -> Iterator[list[dict[str, Any]]]:
+    """The entries, to be changed by one process at a time; they are written afterwards."""
     with change_lock(folder.root, f"{folder.ledger.name}.lock"):
-        looks = _read(folder)
-        yield looks
-        write_json(folder.ledger, {"looks": looks})
+        entries = _read(folder)
+        yield entries
+        write_json(folder.ledger, {"looks": entries})
 
 
-def _before(folder: StudyFolder) -> list[dict[str, Any]]:
-    """The look of a study that was evaluated when there was no ledger yet."""
+def _entry_before_ledgers(folder: StudyFolder) -> list[dict[str, Any]]:
+    """The entry of a study that was evaluated when there was no ledger yet."""
     if not folder.evaluation.is_file():
         return []
     changed = min(max(folder.evaluation.stat().st_mtime, 0), time.time())  # a file can claim any time
@@ -212,13 +212,13 @@ def _before(folder: StudyFolder) -> list[dict[str, Any]]:
 
 def _read(folder: StudyFolder) -> list[dict[str, Any]]:
     try:
-        looks: Sequence[Any] = read_json(folder.ledger)["looks"]
-        if isinstance(looks, list) and all(
-            isinstance(look, dict) and _is_time(look["time"]) for look in looks
+        entries: Sequence[Any] = read_json(folder.ledger)["looks"]
+        if isinstance(entries, list) and all(
+            isinstance(entry, dict) and _is_time(entry["time"]) for entry in entries
         ):
-            return looks
+            return entries
     except FileNotFoundError:
-        return _before(folder)
+        return _entry_before_ledgers(folder)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise StudyFolderError(

@@ -52,7 +52,7 @@ def checkpoint_mismatch(checkpoint: Checkpoint, trial: TrialSummary, expected: S
     return ""
 
 
-def keep_weights(study: StudySummary, trial: TrialSummary, path: Path) -> None:
+def save_trial_weights(study: StudySummary, trial: TrialSummary, path: Path) -> None:
     """Copies the weights of a trial's best epoch to one file, unless it holds them already.
 
     Raises:
@@ -70,12 +70,12 @@ def keep_weights(study: StudySummary, trial: TrialSummary, path: Path) -> None:
     save_checkpoint(path, checkpoint.weights_only())
 
 
-def keep_winner(study: StudySummary) -> TrialSummary | None:
+def save_winner(study: StudySummary) -> TrialSummary | None:
     """Writes `best.yaml` and `best.pt`; does nothing while no trial is complete."""
     folder, winner = study.folder, study.winner
     if winner is None:
         return None
-    keep_weights(study, winner, folder.best_weights)
+    save_trial_weights(study, winner, folder.best_weights)
     name = "the baseline" if winner.baseline else f"trial {winner.number}"
     comment = (
         f"{name} of {folder.root.name}: validation {study.config.metric} {winner.score:.4f} "

@@ -15,7 +15,7 @@ from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord
-from sa_study.study.result_files import Row
+from sa_study.study.result_files import ResultRow
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 
@@ -60,7 +60,9 @@ def original_trial(folder: Path) -> OriginalTrial:
     """A trial of four epochs, of which nothing differs since."""
     best = figures(EPOCHS)
     record = TrialRecord(last=best, best=best, best_checkpoint=CHECKPOINT, epochs_run=EPOCHS)
-    rows = [Row(1, {**figures(epoch), "accumulate": 1, "hostname": "vm"}) for epoch in range(1, EPOCHS + 1)]
+    rows = [
+        ResultRow(1, {**figures(epoch), "accumulate": 1, "hostname": "vm"}) for epoch in range(1, EPOCHS + 1)
+    ]
     config = StudyConfig(data_dir=Path("/data"), space=SPACE, trials=9, gpus_per_trial=0.0)
     return OriginalTrial(
         study=StudySummary(StudyFolder(folder), config),

@@ -37,7 +37,7 @@ def sound_study(root: Path) -> StudyFolder:
     config = dataclasses.replace(StudyConfig.read(folder.config), trials=len(TRIALS))
     config.write(folder.config)
     study = optuna.load_study(study_name=STUDY_NAME, storage=open_storage(folder))
-    study.set_user_attr("lasting", config.lasting())
+    study.set_user_attr("lasting", config.unchangeable())
     study.set_user_attr("launch:session_1", {"slot_seconds": 9.0, "training_seconds": 8.0})
     for number in (0, 1):
         keep_network(folder, number, TRIALS[number])

@@ -17,15 +17,15 @@ from sa_study.metrics import names
 from sa_study.provenance import count_launches
 from sa_study.settings.run import Settings, completed
 from sa_study.settings.yaml_files import read_yaml
-from sa_study.study.lock import holder
+from sa_study.study.lock import current_driver
 from sa_study.study.records import ENDED, TrialRecord, step_of, trial_settings
-from sa_study.study.result_files import Row
+from sa_study.study.result_files import ResultRow
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.training.score import best_epoch
 from sa_study.training.tensorboard.tags import tag_of
 from sa_study.utils.errors import StudyError
 
-_MOST_MISSING = 1000
+_MAX_MISSING_NAMED = 1000
 """Missing trials that are named."""
 
 
@@ -34,7 +34,7 @@ def check_numbers(evidence: Evidence) -> Iterator[str]:
     numbers = Counter(evidence.numbers)
     yield from (f"trial {number}: is there {count} times" for number, count in numbers.items() if count > 1)
     missing = (number for number in range(max(numbers, default=-1)) if number not in numbers)
-    yield from (f"trial {number}: is missing" for number in itertools.islice(missing, _MOST_MISSING))
+    yield from (f"trial {number}: is missing" for number in itertools.islice(missing, _MAX_MISSING_NAMED))
     ended = sum(trial.state in ENDED for trial in evidence.trials)
     if ended > evidence.config.trials:
         yield f"{ended} trials have ended, but {evidence.config.trials} were asked for"
@@ -42,7 +42,7 @@ def check_numbers(evidence: Evidence) -> Iterator[str]:
 
 def check_states(evidence: Evidence) -> Iterator[str]:
     """A trial's state and value follow from its record."""
-    running = holder(evidence.folder.lock) is not None
+    running = current_driver(evidence.folder.lock) is not None
     for trial, record in evidence.records:
         if trial.state == TrialState.RUNNING:
             if not running:
@@ -99,9 +99,9 @@ def check_results(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _rows(rows: list[Row], record: TrialRecord, evidence: Evidence) -> Iterator[str]:
+def _rows(rows: list[ResultRow], record: TrialRecord, evidence: Evidence) -> Iterator[str]:
     """What was written of an epoch more than once is the same; failures are the record's."""
-    seen: dict[int, Row] = {}
+    seen: dict[int, ResultRow] = {}
     for row in rows:
         reason = row.values.get(names.FAILURE)
         if reason is not None and reason != record.failure:

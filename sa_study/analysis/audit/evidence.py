@@ -17,9 +17,9 @@ from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials, trial_numbers
 from sa_study.study.folder import StudyFolder
-from sa_study.study.record_checks import row_fault
+from sa_study.study.record_checks import validate_result
 from sa_study.study.records import TrialRecord, read_record
-from sa_study.study.result_files import ResultRows, Row, deterministic, is_number
+from sa_study.study.result_files import ResultFiles, ResultRow, deterministic, is_number
 from sa_study.study.storage import Storage
 from sa_study.utils.errors import StudyFolderError
 
@@ -45,7 +45,7 @@ class Evidence:
     trials: list[FrozenTrial]
     numbers: list[int]
     sessions: list[int] = field(default_factory=list)
-    rows: dict[int, list[Row]] = field(default_factory=dict)
+    rows: dict[int, list[ResultRow]] = field(default_factory=dict)
     snapshots: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     curves: dict[int, Curves] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
@@ -95,9 +95,9 @@ def read_evidence(folder: StudyFolder) -> Evidence:
 
 def _read_storage(evidence: Evidence) -> None:
     """Reads what Ray wrote."""
-    files = ResultRows(evidence.storage.uri)
+    files = ResultFiles(evidence.storage.uri)
     evidence.sessions = files.sessions()
-    rows: defaultdict[int, list[Row]] = defaultdict(list)
+    rows: defaultdict[int, list[ResultRow]] = defaultdict(list)
     for session in evidence.sessions:
         for number in files.trials(session):
             rows[number] += _rows(files, session, number, evidence)
@@ -105,16 +105,18 @@ def _read_storage(evidence: Evidence) -> None:
     evidence.rows = dict(rows)
 
 
-def _rows(files: ResultRows, session: int, number: int, evidence: Evidence) -> Iterator[Row]:
+def _rows(files: ResultFiles, session: int, number: int, evidence: Evidence) -> Iterator[ResultRow]:
     """The rows that a trial can have reported; the others are named, as anyone can edit the file."""
-    for row in files.of_trial(session, number, evidence.unreadable):
-        if fault := row_fault(row.values, (evidence.config.metric, "timestamp")) if row.epoch else "":
-            evidence.unreadable.append(f"session_{session}/trial_{number:04d}/result.json: {fault}")
-        else:
+    for row in files.rows(session, number, evidence.unreadable):
+        try:
+            if row.epoch:
+                validate_result(row.values, (evidence.config.metric, "timestamp"))
             yield row
+        except ValueError as error:
+            evidence.unreadable.append(f"session_{session}/trial_{number:04d}/result.json: {error}")
 
 
-def _snapshot(files: ResultRows, session: int, unreadable: list[str]) -> list[dict[str, Any]]:
+def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[dict[str, Any]]:
     """The trials of Ray's last snapshot, each with `status`, `config` and `last_result`."""
     folder = f"session_{session}"
     snapshots = [name for name in files.names(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]

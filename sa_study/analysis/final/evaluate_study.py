@@ -13,8 +13,8 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.own_images import is_own_test_set
 from sa_study.study.records import BASELINE
 from sa_study.study.summary import StudySummary
-from sa_study.study.test_ledger import Seen, begin_look, seen
-from sa_study.study.winner import keep_weights, keep_winner
+from sa_study.study.test_ledger import LedgerSummary, add_ledger_entry, ledger_summary
+from sa_study.study.winner import save_trial_weights, save_winner
 from sa_study.training.evaluate import evaluate, evaluation_file, load_network, load_test_images
 from sa_study.utils.errors import RunFailed
 from sa_study.utils.files import require_writable, write_json
@@ -29,13 +29,13 @@ class StudyEvaluation:
         evaluations: Contents of the evaluation files, by network: `best`, and `baseline` if asked for.
         files: The files, by the same names.
         own: Whether the test set is the study's own.
-        looks: How often the study has been evaluated on this test set.
+        ledger: How often the study has been evaluated on this test set.
     """
 
     evaluations: Mapping[str, Mapping[str, Any]]
     files: Mapping[str, Path]
     own: bool
-    looks: Seen
+    ledger: LedgerSummary
 
 
 def evaluate_study(
@@ -59,17 +59,17 @@ def evaluate_study(
     config = StudyConfig.read(folder.config)
     for path in (folder.evaluation, folder.baseline_evaluation):
         require_writable(path)
-    seen(folder)  # a damaged ledger is named before anything is written
+    ledger_summary(folder)  # a damaged ledger is named before anything is written
     dataset = config.dataset(data_dir, TEST_SPLITS)
     study = StudySummary.read(root)
-    winner = keep_winner(study)
+    winner = save_winner(study)
     if winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
     files, networks = {"best": folder.evaluation}, {"best": load_network(folder.best_weights, {})}
     if baseline:
         if study.baseline is None or not study.baseline.record.best:
             raise RunFailed(f"{root}: the baseline (trial {BASELINE}) has no checkpoint to evaluate")
-        keep_weights(study, study.baseline, folder.baseline_weights)
+        save_trial_weights(study, study.baseline, folder.baseline_weights)
         files["baseline"] = folder.baseline_evaluation
         networks["baseline"] = load_network(folder.baseline_weights, {})
     images = load_test_images(dataset, config.space.settings(winner.params), report)
@@ -78,9 +78,9 @@ def evaluate_study(
     for path in files.values():
         require_writable(path)
     what = f"best (trial {winner.number})" + (" and baseline" if baseline else "")
-    look = begin_look(folder, what, images, own=own, reranked=reranked)
+    entry = add_ledger_entry(folder, what, images, own=own, reranked=reranked)
     evaluations = {}
     for name, path in files.items():
         evaluations[name] = evaluate(networks[name], images, reranked=reranked, report=report)
         write_json(path, evaluations[name])
-    return StudyEvaluation(evaluations, files, own, look.complete(evaluations))
+    return StudyEvaluation(evaluations, files, own, entry.complete(evaluations))

@@ -10,7 +10,12 @@ from typing import Any
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.study.own_images import is_own_test_set
-from sa_study.study.test_ledger import Seen, begin_look, require_ledger, study_of
+from sa_study.study.test_ledger import (
+    LedgerSummary,
+    add_ledger_entry,
+    require_writable_ledger,
+    study_containing,
+)
 from sa_study.training.evaluate import evaluate, load_network, load_test_images
 from sa_study.utils.progress import PhaseCallback
 
@@ -22,12 +27,12 @@ class WeightsEvaluation:
     Attributes:
         evaluation: The content of an evaluation file.
         notes: What is to be known of the weights file.
-        looks: How often the study of the file has been evaluated on this test set; None of no study's file.
+        ledger: How often the study of the file has been evaluated on this test set; None of no study's file.
     """
 
     evaluation: Mapping[str, Any]
     notes: Sequence[str]
-    looks: Seen | None
+    ledger: LedgerSummary | None
 
 
 def evaluate_weights(
@@ -47,14 +52,14 @@ def evaluate_weights(
     """
     dataset = ReidDataset(data_dir, TEST_SPLITS)
     trained = load_network(weights, overrides)
-    study = study_of(weights)
+    study = study_containing(weights)
     if study:
-        require_ledger(study)
+        require_writable_ledger(study)
     images = load_test_images(dataset, trained.settings, report)
-    look = None
+    entry = None
     if study:
         own = is_own_test_set(study, dataset, images, report)
-        look = begin_look(study, str(weights), images, own=own, reranked=reranked)
+        entry = add_ledger_entry(study, str(weights), images, own=own, reranked=reranked)
     evaluation = evaluate(trained, images, reranked=reranked, report=report)
-    looks = look.complete({weights.name: evaluation}) if look else None
-    return WeightsEvaluation(evaluation, trained.notes, looks)
+    ledger = entry.complete({weights.name: evaluation}) if entry else None
+    return WeightsEvaluation(evaluation, trained.notes, ledger)

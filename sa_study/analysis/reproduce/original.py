@@ -10,7 +10,7 @@ from typing import Any
 
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
-from sa_study.study.result_files import ResultRows, Row
+from sa_study.study.result_files import ResultFiles, ResultRow
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.utils.errors import ConfigError, StudyFolderError
@@ -39,7 +39,7 @@ class OriginalTrial:
     summary: TrialSummary
     settings: Settings
     launches: Mapping[int, object]
-    rows: Sequence[Row]
+    rows: Sequence[ResultRow]
     sources: Mapping[str, Mapping[int, Mapping[str, Any]]]
     unread: Sequence[str] = ()
 
@@ -89,7 +89,7 @@ def read_original(root: Path, number: int | None) -> OriginalTrial:
     """
     study = StudySummary.read(root)
     if "lasting" in study.attributes:
-        study.config.require_lasting(study.attributes["lasting"])
+        study.config.require_unchanged(study.attributes["lasting"])
     trial = _choose(study, number)
     record, settings, unread = trial.record, study.settings(trial), list[str]()
     rows = _rows(study.storage_uri, trial.number, record.epoch, unread)
@@ -133,11 +133,11 @@ def _choose(study: StudySummary, number: int | None) -> TrialSummary:
     return trial
 
 
-def _rows(storage: str, number: int, epochs: int, unread: list[str]) -> list[Row]:
+def _rows(storage: str, number: int, epochs: int, unread: list[str]) -> list[ResultRow]:
     """What Ray wrote of a trial in all launches; adds to `unread` what cannot be read."""
     try:
-        files = ResultRows(storage)
-        rows = [row for session in files.sessions() for row in files.of_trial(session, number, unread)]
+        files = ResultFiles(storage)
+        rows = [row for session in files.sessions() for row in files.rows(session, number, unread)]
     except (OSError, ValueError) as error:
         unread.append(f"{storage}: cannot be read ({' '.join(str(error).split())[:200]})")
         rows = []
@@ -146,7 +146,7 @@ def _rows(storage: str, number: int, epochs: int, unread: list[str]) -> list[Row
     return rows
 
 
-def _launches(rows: list[Row], launches: list[Any]) -> dict[int, object]:
+def _launches(rows: list[ResultRow], launches: list[Any]) -> dict[int, object]:
     """The launches that ran the trial; all of the study where Ray's files do not tell."""
     last = {row.epoch: row.session for row in rows}
     numbers = sorted(set(last.values())) or range(1, len(launches) + 1)

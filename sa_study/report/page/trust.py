@@ -23,7 +23,7 @@ from sa_study.report.terminal.repeats import (
 )
 from sa_study.report.text import interval, percent
 from sa_study.study.folder import StudyFolder
-from sa_study.study.test_ledger import Seen, seen
+from sa_study.study.test_ledger import LedgerSummary, ledger_summary
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import read_json
 
@@ -90,7 +90,7 @@ class Trust:
         retrained: The final answer.
         reproduced: What `reproduce` found, the latest first.
         summaries: The test mAP of each retrained choice.
-        seen: Looks at the test set; None where the ledger is damaged.
+        seen: How often the test set was evaluated; None where the ledger is damaged.
     """
 
     confirmation: TrustSection | None = None
@@ -99,11 +99,11 @@ class Trust:
     retrained: TrustSection | None = None
     reproduced: TrustSection | None = None
     summaries: tuple[Summary, ...] = ()
-    seen: Seen | None = field(default_factory=Seen)
+    seen: LedgerSummary | None = field(default_factory=LedgerSummary)
 
     @property
     def seen_line(self) -> str:
-        """How often the test set was seen, safe to show; empty before the first look."""
+        """How often the test set was seen, safe to show; empty before the first time."""
         if self.seen is None:
             return "Nothing tells how often the test set was seen: its ledger is damaged."
         return short(self.seen.sentence)
@@ -132,10 +132,10 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
 
     confirmation, content = section(folder.confirmation, _confirmation)
     try:
-        looks: Seen | None = seen(folder)
+        ledger: LedgerSummary | None = ledger_summary(folder)
     except StudyFolderError:
         notices.append(f"{folder.ledger.name} is damaged: nothing tells how often the test set was seen")
-        looks = None
+        ledger = None
     retrained, final = section(folder.retrained, _retrained)
     winner = (content.get("curse") or {}).get("trial")
     differences = confirmation.differences if confirmation else ()
@@ -146,7 +146,7 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
         retrained=retrained,
         reproduced=section(folder.reproduction, _reproduced)[0],
         summaries=tuple(map(_summary, final.get("configurations", ()))),
-        seen=looks,
+        seen=ledger,
     )
 
 

@@ -162,9 +162,11 @@ def _curve_sheets(
     if reranked:
         labels = query.pids, gallery.pids, query.camids, gallery.camids
         curves["re-ranked"] = ranking_metrics(rerank_features(*features), *labels, TOPK)
-    if subject.look:
+    if subject.ledger_entry:
         again = _rates(curves["re-ranked"]) if reranked else None
-        subject.look.complete({subject.trained.source.name: {**_rates(ranking.metrics), "reranked": again}})
+        subject.ledger_entry.complete(
+            {subject.trained.source.name: {**_rates(ranking.metrics), "reranked": again}}
+        )
     yield "cmc_curve.png", curve.draw(curves, len(gallery.pids), subject.where)
 
 

@@ -20,7 +20,7 @@ from sa_study.utils.progress import PhaseCallback
 
 if TYPE_CHECKING:
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.test_ledger import Look
+    from sa_study.study.test_ledger import LedgerEntry
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Subject:
         images: What the queries and the gallery are.
         known: Images that the network was trained on, where it is sure which these are.
         names: Identity of each class, or None where nothing tells.
-        look: A study's look at the test set, where it is one.
+        ledger_entry: The test ledger's entry, where a study's test set is shown.
     """
 
     trained: TrainedNetwork
@@ -62,7 +62,7 @@ class Subject:
     images: str
     known: Known | None = None
     names: list[int] | None = None
-    look: Look | None = None
+    ledger_entry: LedgerEntry | None = None
 
     @property
     def where(self) -> str:
@@ -81,7 +81,7 @@ def of_study(
     """A study's best network so far.
 
     Args:
-        root: The study's folder, also while the study runs; only a look at the test set is written there.
+        root: The study's folder, also while the study runs; only its test ledger is written.
         data_dir: The data set, or None for the study's own.
         test: Show the test set's query and gallery instead of the validation split's; else no test image is
             opened.
@@ -97,12 +97,16 @@ def of_study(
     from sa_study.provenance import read_provenance
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.lock import holder
+    from sa_study.study.lock import current_driver
 
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
     if not folder.best_weights.is_file():
-        when = "the launch has ended with a complete trial" if holder(folder.lock) else "a trial is complete"
+        when = (
+            "the launch has ended with a complete trial"
+            if current_driver(folder.lock)
+            else "a trial is complete"
+        )
         raise StudyFolderError(
             f"{root}: has no best.pt yet; it is written when {when} "
             f"('status --study {root}' tells, 'resume --study {root}' goes on)"
@@ -128,17 +132,17 @@ def of_weights(
 ) -> Subject:
     """A weights file's network with a data set's test images; nothing tells the names of its classes.
 
-    Where the file lies in a study's folder, it is that study's look at the test set.
+    Where the file lies in a study's folder, the study's test ledger gets an entry.
 
     Raises:
         StudyError: The file, the overrides or the images cannot be used.
     """
-    from sa_study.study.test_ledger import study_of
+    from sa_study.study.test_ledger import study_containing
 
     dataset = ReidDataset(data_dir, TEST_SPLITS)
     trained = load_network(path, overrides)
     epoch = "" if trained.epoch is None else f", epoch {trained.epoch}"
-    return _on_test_set(trained, dataset, f"{path.name}{epoch}", study_of(path), reranked, report)
+    return _on_test_set(trained, dataset, f"{path.name}{epoch}", study_containing(path), reranked, report)
 
 
 def _training_data(trained: TrainedNetwork, dataset: ReidDataset, report: PhaseCallback) -> TrainingData:
@@ -180,20 +184,24 @@ def _on_test_set(
     report: PhaseCallback,
 ) -> Subject:
     if study:
-        from sa_study.study.test_ledger import begin_look, require_ledger
+        from sa_study.study.test_ledger import add_ledger_entry, require_writable_ledger
 
-        require_ledger(study)
+        require_writable_ledger(study)
     images = load_test_images(dataset, trained.settings, report)
-    look, seen = None, ""
+    entry, seen = None, ""
     if study:
         from sa_study.study.own_images import is_own_test_set
 
         own = is_own_test_set(study, dataset, images, report)
-        look = begin_look(study, f"pictures of {trained.source.name}", images, own=own, reranked=reranked)
+        entry = add_ledger_entry(
+            study, f"pictures of {trained.source.name}", images, own=own, reranked=reranked
+        )
         seen = "" if own else " of other data than the study's own"
-        seen += f", seen {count} times" if (count := look.seen.count) > 1 else ""
+        seen += f", seen {count} times" if (count := entry.summary.count) > 1 else ""
     sizes = f"{len(images.query.images):,} queries, {len(images.gallery.images):,} gallery images"
-    return Subject(trained, images.query, images.gallery, name, f"TEST SET{seen}: {sizes}", look=look)
+    return Subject(
+        trained, images.query, images.gallery, name, f"TEST SET{seen}: {sizes}", ledger_entry=entry
+    )
 
 
 def _part(store: ImageStore, index: NDArray[np.int64]) -> ImageStore:

@@ -26,7 +26,7 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "
 
     Args:
         evaluations: What `sa_study.training.evaluate.evaluate` returns, by label.
-        seen: What is to be said of looks at the test set.
+        seen: A sentence on how often the test set was evaluated.
     """
     table = make_table("Test set (query against gallery), per cent")
     table.add_column("")
@@ -75,7 +75,7 @@ def retrained_tables(
     Args:
         found: The content of `retrained.json`.
         evaluations: What was evaluated, by configuration and seed.
-        seen: What is to be said of looks at the test set.
+        seen: A sentence on how often the test set was evaluated.
     """
     yield evaluation_table(evaluations, seen)
     seeds = len(found["configurations"][0]["seeds"])

@@ -19,7 +19,7 @@ from sa_study.report.text import command, percent
 from sa_study.settings.run import Settings
 from sa_study.study.lock import driver_lock
 from sa_study.study.own_images import is_own_test_set
-from sa_study.study.test_ledger import Seen, begin_look
+from sa_study.study.test_ledger import LedgerSummary, add_ledger_entry
 from sa_study.training.evaluate import (
     EvaluationImages,
     evaluate,
@@ -133,20 +133,20 @@ class Retrained:
     Attributes:
         document: The content of `file`.
         evaluations: Each run's evaluation, by configuration and seed.
-        looks: How often the study has been evaluated on this test set.
+        ledger: How often the study has been evaluated on this test set.
         own: Whether the test set is the study's own.
         file: `retrained.json`, or its neighbour for other data.
     """
 
     document: Mapping[str, Any]
     evaluations: Mapping[str, Mapping[str, Any]]
-    looks: Seen
+    ledger: LedgerSummary
     own: bool
     file: Path
 
 
 def retrain_with_progress(output: Output, plan: RetrainPlan, *, reranked: bool) -> Retrained:
-    """Trains configurations on all identities and evaluates all runs as one look at the test set.
+    """Trains configurations on all identities and evaluates all runs as one entry of the test ledger.
 
     Args:
         output: Where to print.
@@ -179,13 +179,13 @@ def retrain_with_progress(output: Output, plan: RetrainPlan, *, reranked: bool) 
                 train_with_progress(output, settings, data[choice.name], folder, resume=True, more_options=())
         for _, folder in runs:
             require_writable(evaluation_file(folder.evaluation, images, own=own))
-            load_network(folder.best, {})  # a damaged file raises before the look at the test set
-        look = begin_look(study, f"{what}, retrained", images, own=own, reranked=reranked)
+            load_network(folder.best, {})  # a damaged file raises before the test set is opened
+        entry = add_ledger_entry(study, f"{what}, retrained", images, own=own, reranked=reranked)
         evaluations = {
             choice.name: evaluate_runs(output, choice.folders, images, reranked=reranked, own=own)
             for choice in plan.choices
         }
         named = {f"{name}, {seed}": one for name, of in evaluations.items() for seed, one in of.items()}
-        looks = look.complete(named)
-        document = write_retrained(plan, evaluations, looks.count, file)
-    return Retrained(document, named, looks, own, file)
+        ledger = entry.complete(named)
+        document = write_retrained(plan, evaluations, ledger.count, file)
+    return Retrained(document, named, ledger, own, file)

@@ -14,13 +14,20 @@ from ray import tune
 from sa_study.data.store import DataByFold, any_fold
 from sa_study.provenance import count_launches, differences
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import keep_copy, mend, open_storage, read_about, read_trials, trials_in
+from sa_study.study.database import (
+    back_up_database,
+    open_storage,
+    read_trials,
+    repair,
+    study_attributes,
+    trials_in,
+)
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
 from sa_study.study.storage import Storage
 from sa_study.study.summary import StudySummary
-from sa_study.study.winner import keep_winner
+from sa_study.study.winner import save_winner
 from sa_study.training.epoch_loggers import EPOCH_LOGGERS
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.callback import StudyCallback, result_writer
@@ -105,7 +112,7 @@ def launch(
     Raises:
         StudyError: Bad input; nothing was written.
     """
-    folder = StudyFolder.free(root)
+    folder = StudyFolder.new(root)
     check_sampler(config.space, len(config.directions))
     storage = Storage.of_study(folder, config.storage_path)
     data, backbones = load_data(config, observer.decoded), load_backbones(config, observer.say)
@@ -141,14 +148,14 @@ def resume(
         if dead:
             observer.say(f"the last driver died: {dead}")
         folder.require_own_files()
-        folder.clear_remains()
+        folder.clear_leftovers()
         config = changes.apply(StudyConfig.read(folder.config))
         storage = Storage.of_study(folder, config.storage_path)
         check_sampler(config.space, len(config.directions))
-        if mended := mend(folder):
+        if mended := repair(folder):
             observer.say(mended)
         database = open_storage(folder)
-        config.require_lasting(read_about(database, folder).get("lasting"))
+        config.require_unchanged(study_attributes(database, folder).get("lasting"))
         _require_enough(config, trials_in(database, folder))
         finish_decided_trials(database, config.metric, config.minimize)
         left = config.goal - _ended(trials_in(database, folder))
@@ -208,11 +215,11 @@ def _run(
     )
     kills = MemoryKills(joined=config.address is not None)
     scheduler = StudyScheduler(config.space.scheduler, config.metric, searcher, tracker, earlier, kills)
-    keep_copy(folder)
+    back_up_database(folder)
     for logger in EPOCH_LOGGERS:
         logger.start_study(folder.root, config.space.search)
     observer.begin(config, earlier, slots.concurrent)
-    callback = StudyCallback(folder.root, searcher, observer.announce, partial(keep_copy, folder))
+    callback = StudyCallback(folder.root, searcher, observer.announce, partial(back_up_database, folder))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": slots.cpus, "gpu": slots.gpus}),
         tune_config=_tune_config(searcher, scheduler, left),
@@ -240,7 +247,7 @@ def _tracker(config: StudyConfig, slots: Slots, earlier: Sequence[FrozenTrial]) 
 
 
 def _outcome(folder: StudyFolder, stopped: str) -> Outcome:
-    keep_winner(StudySummary.read(folder.root))
+    save_winner(StudySummary.read(folder.root))
     return Outcome(read_trials(folder), stopped)
 
 

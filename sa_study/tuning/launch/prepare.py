@@ -14,7 +14,7 @@ from sa_study.data.store import DataByFold, any_fold
 from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.space_file import complete, override
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_storage, read_about
+from sa_study.study.database import open_storage, study_attributes
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.storage import Storage
@@ -103,14 +103,14 @@ def new_study_folder(
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
         with driver_lock(folder.lock, say):
-            StudyFolder.free(folder.root)  # another launch may have made a study before the lock was taken
+            StudyFolder.new(folder.root)  # another launch may have made a study before the lock was taken
             try:
                 for path in files:
                     path.unlink(missing_ok=True)
                 record_launch(folder, data, backbones, slots)
                 attributes = {
                     **initial_trials.user_attrs,
-                    "lasting": config.lasting(),
+                    "lasting": config.unchangeable(),
                     "id": uuid.uuid4().hex,
                 }
                 database = open_storage(folder)
@@ -140,7 +140,7 @@ def claim_storage(folder: StudyFolder, config: StudyConfig) -> None:
         ConfigError: It cannot be reached or written.
     """
     if config.storage_path:
-        about = read_about(open_storage(folder), folder)
+        about = study_attributes(open_storage(folder), folder)
         Storage.of_study(folder, config.storage_path).claim(about.get("id"))
 
 

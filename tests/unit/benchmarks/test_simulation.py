@@ -21,7 +21,7 @@ from simulation.written import write_study
 
 from sa_study.metrics import names
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import open_readonly, read_about, trials_in
+from sa_study.study.database import open_readonly, study_attributes, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import read_record
 
@@ -115,7 +115,7 @@ def test_a_written_study_is_one_that_launches_could_have_left(tmp_path: Path) ->
     folder = write_study(tmp_path / "study", 30)
     config = StudyConfig.read(StudyFolder.existing(folder.root).config)
     database = open_readonly(folder)
-    config.require_lasting(read_about(database, folder)["lasting"])
+    config.require_unchanged(study_attributes(database, folder)["lasting"])
     trials = trials_in(database, folder)
     assert [trial.number for trial in trials] == list(range(30))
     assert trials[0].params == config.space.baseline and trials[0].state == TrialState.COMPLETE

@@ -219,7 +219,7 @@ def test_an_export_and_a_launch_may_meet(tool: Tool) -> None:
     with new_export(folder.root / "export") as made:
         (made / "paper").mkdir()
         (made / "paper" / "table.md").write_text("whole")
-        folder.clear_remains()
+        folder.clear_leftovers()
     assert files(folder.root / "export") == {"paper": {"table.md"}}
     assert not list(folder.root.glob(".*"))
 

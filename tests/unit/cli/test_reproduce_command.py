@@ -20,7 +20,7 @@ from sa_study.analysis.reproduce.reproduction import add_reproduction, judge_rer
 from sa_study.analysis.reproduce.rerun import Rerun, rerun_trial
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
-from sa_study.study.result_files import ResultRows
+from sa_study.study.result_files import ResultFiles
 from sa_study.utils.errors import ConfigError, Diverged, StudyFolderError
 
 pytestmark = pytest.mark.usefixtures("same_machine")
@@ -206,4 +206,4 @@ def test_of_an_epoch_run_again_the_last_line_counts(tmp_path: Path) -> None:
     assert {epoch: row["loss"] for epoch, row in found.sources[RAY].items()} == {1: 1, 2: 2, 3: 2}
     assert list(found.launches) == [1, 2] and found.launches[2] is None
     assert sum("line 3 is damaged" in line for line in found.unread) == 2
-    assert ResultRows(str(study / "trials")).of_trial(7, 0) == []
+    assert ResultFiles(str(study / "trials")).rows(7, 0) == []

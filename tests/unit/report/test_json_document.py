@@ -17,7 +17,7 @@ from sa_study.settings.space import Scheduler
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.lock import Owner
+from sa_study.study.lock import Driver
 from sa_study.study.records import TrialRecord
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
@@ -41,7 +41,9 @@ def trial(number: int, state: TrialState, *values: float, failure: str = "") -> 
     return made
 
 
-def document(config: StudyConfig, trials: list[FrozenTrial], driver: Owner | None = None, **more: Any) -> Any:
+def document(
+    config: StudyConfig, trials: list[FrozenTrial], driver: Driver | None = None, **more: Any
+) -> Any:
     summaries = tuple(TrialSummary.of(trial, config) for trial in trials)
     study = StudySummary(StudyFolder(Path("runs/[a]")), config, summaries, driver=driver)
     made = study_document(study, **more)
@@ -55,7 +57,7 @@ def test_the_winner_and_by_how_much(config: StudyConfig) -> None:
         trial(2, TrialState.PRUNED, 0.9),
         trial(3, TrialState.FAIL, failure="loss is nan"),
     ]
-    told = document(config, trials, stopped="interrupted", driver=Owner("host", 7, 1.5))
+    told = document(config, trials, stopped="interrupted", driver=Driver("host", 7, 1.5))
     assert (told["winner"], told["score"], told["baseline_score"], told["difference"]) == (1, 0.75, 0.5, 0.25)
     assert told["states"] == {"COMPLETE": 2, "PRUNED": 1, "FAIL": 1} and told["goal"] == 40
     assert told["stopped"] == "interrupted" and told["driver"] == {"host": "host", "pid": 7, "since": 1.5}

@@ -14,7 +14,14 @@ from checkout import SEARCH_PATH
 from interrupted_write import kill_during_write
 
 from sa_study.settings.space import SearchSpace
-from sa_study.study.database import keep_copy, mend, open_storage, read_trials, trial_numbers, trials_in
+from sa_study.study.database import (
+    back_up_database,
+    open_storage,
+    read_trials,
+    repair,
+    trial_numbers,
+    trials_in,
+)
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import STUDY_NAME
 from sa_study.tuning.search.initial_trials import create_study
@@ -88,11 +95,11 @@ def test_a_database_can_be_read_and_written_without_locks(tmp_path: Path) -> Non
     code = (
         "from without_locks import forbid_locks; forbid_locks()\n"
         "import sys, optuna; from pathlib import Path\n"
-        "from sa_study.study.database import keep_copy, mend, open_storage, read_trials\n"
+        "from sa_study.study.database import back_up_database, repair, open_storage, read_trials\n"
         "from sa_study.study.folder import StudyFolder\n"
-        "folder = StudyFolder(Path(sys.argv[1])); assert not mend(folder)\n"
+        "folder = StudyFolder(Path(sys.argv[1])); assert not repair(folder)\n"
         "optuna.load_study(study_name=None, storage=open_storage(folder)).enqueue_trial({})\n"
-        "keep_copy(folder); print(len(read_trials(folder)))\n"
+        "back_up_database(folder); print(len(read_trials(folder)))\n"
     )
     environment = {**os.environ, "PYTHONPATH": SEARCH_PATH}
     command = [sys.executable, "-c", code, str(folder.root)]
@@ -109,34 +116,34 @@ def spoil(path: Path) -> None:
 
 def test_a_damaged_database_is_replaced_by_its_copy(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
-    assert mend(folder) == "", "a whole one stays"
-    keep_copy(folder)
+    assert repair(folder) == "", "a whole one stays"
+    back_up_database(folder)
     optuna.load_study(study_name=STUDY_NAME, storage=open_storage(folder)).enqueue_trial({})
     spoil(folder.database)
     with pytest.raises(StudyFolderError, match=r"optuna\.db.*'resume --study .*' mends it from its copy"):
         read_trials(folder)
-    said = mend(folder)
+    said = repair(folder)
     assert str(folder.database) in said and "its copy of" in said
     assert read_trials(folder) == [], "what came after the copy is gone"
-    assert folder.database.with_suffix(".damaged").exists() and mend(folder) == ""
+    assert folder.database.with_suffix(".damaged").exists() and repair(folder) == ""
 
 
 def test_a_damaged_database_without_a_good_copy_is_named(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
     spoil(folder.database)
     with pytest.raises(StudyFolderError, match=r"optuna\.db: is damaged .* no good copy"):
-        mend(folder)
+        repair(folder)
     shutil.copy(folder.database, folder.database_copy)
     with pytest.raises(StudyFolderError, match=r"optuna\.db: is damaged .* no good copy"):
-        mend(folder)
+        repair(folder)
     assert folder.database.exists(), "nothing was moved away"
 
 
 def test_a_damaged_database_never_replaces_a_good_copy(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
-    keep_copy(folder)
+    back_up_database(folder)
     before = folder.database_copy.read_bytes()
     spoil(folder.database)
-    keep_copy(folder)
+    back_up_database(folder)
     assert {path.name for path in folder.root.iterdir()} == {"optuna.db", "optuna.db.copy"}
     assert folder.database_copy.read_bytes() == before

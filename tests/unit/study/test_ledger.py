@@ -19,7 +19,13 @@ from random_study import make_study
 from sa_study.data.store import ImageStore
 from sa_study.provenance import utc_now
 from sa_study.study.folder import StudyFolder
-from sa_study.study.test_ledger import Seen, begin_look, own_test_images, seen, study_of
+from sa_study.study.test_ledger import (
+    LedgerSummary,
+    add_ledger_entry,
+    ledger_summary,
+    own_test_images,
+    study_containing,
+)
 from sa_study.training.evaluate import EvaluationImages
 from sa_study.utils.errors import StudyFolderError
 
@@ -36,10 +42,10 @@ def looks(folder: StudyFolder) -> list[dict[str, object]]:
 
 
 def test_a_look_is_there_before_its_figures_and_stays_without_them(folder: StudyFolder) -> None:
-    assert seen(folder) == Seen() and not folder.ledger.exists(), "reading writes nothing"
-    begin_look(folder, "best")
-    assert looks(folder)[0]["figures"] is None and seen(folder).count == 1
-    assert begin_look(folder, "best and baseline", reranked=True).complete(FIGURES).count == 2
+    assert ledger_summary(folder) == LedgerSummary() and not folder.ledger.exists(), "reading writes nothing"
+    add_ledger_entry(folder, "best")
+    assert looks(folder)[0]["figures"] is None and ledger_summary(folder).count == 1
+    assert add_ledger_entry(folder, "best and baseline", reranked=True).complete(FIGURES).count == 2
     first, second = looks(folder)
     assert first["figures"] is None and second["what"] == "best and baseline"
     assert second["figures"] == {"best": {"rank1": 0.5, "mAP": 0.4, "reranked": {"rank1": 0.6, "mAP": 0.5}}}
@@ -53,55 +59,58 @@ def images(name: str) -> EvaluationImages:
 
 def test_looks_are_counted_by_what_was_looked_at(folder: StudyFolder) -> None:
     own, other, third = images("a"), images("b"), images("c")
-    assert begin_look(folder, "best", other, own=False).seen == seen_of(1, own=False)
-    assert seen(folder).count == 0 and own_test_images(folder) is None, "the study's own was not looked at"
-    assert begin_look(folder, "best", own, own=True).seen == seen_of(1)
-    assert begin_look(folder, "best", other, own=False).complete(FIGURES) == seen_of(2, own=False)
-    assert begin_look(folder, "best", third, own=False).seen == seen_of(1, own=False)
-    assert seen(folder) == seen_of(1) and own_test_images(folder) == own.fingerprints
+    assert add_ledger_entry(folder, "best", other, own=False).summary == seen_of(1, own=False)
+    assert ledger_summary(folder).count == 0 and own_test_images(folder) is None, (
+        "the study's own was not looked at"
+    )
+    assert add_ledger_entry(folder, "best", own, own=True).summary == seen_of(1)
+    assert add_ledger_entry(folder, "best", other, own=False).complete(FIGURES) == seen_of(2, own=False)
+    assert add_ledger_entry(folder, "best", third, own=False).summary == seen_of(1, own=False)
+    assert ledger_summary(folder) == seen_of(1) and own_test_images(folder) == own.fingerprints
     assert len(looks(folder)) == 4, "all are on record"
 
 
 def test_an_earlier_versions_ledger_is_read(folder: StudyFolder) -> None:
     """Its entries name no test set as the study's own; the oldest describe no images at all."""
     for one in (images("a"), images("b"), images("a")):
-        begin_look(folder, "best", one)
+        add_ledger_entry(folder, "best", one)
     entries = looks(folder)
     for entry in entries:
         del entry["own"]
     del entries[2]["data"]
     folder.ledger.write_text(json.dumps({"looks": entries}))
-    assert seen(folder).count == 3, "nothing tells which were the study's own"
-    begin_look(folder, "best", images("a"))
-    assert seen(folder).count == 3, "now the look at b is known to be one at other data"
+    assert ledger_summary(folder).count == 3, "nothing tells which were the study's own"
+    add_ledger_entry(folder, "best", images("a"))
+    assert ledger_summary(folder).count == 3, "now the look at b is known to be one at other data"
 
 
 def seen_of(count: int, *, own: bool = True) -> Any:
     """Equal to a summary of so many looks, at any time."""
     times = dict.fromkeys(("first", "last"), mock.ANY)
-    return Seen(count, own=own, **times)
+    return LedgerSummary(count, own=own, **times)
 
 
 def test_the_sentence_counts() -> None:
-    assert Seen(1, "2026-03-01", own=False).sentence == "Another test set seen once, on 2026-03-01."
-    assert len(Seen(99, "2026-03-01", own=False).sentence) <= 80
-    assert Seen().sentence == ""
+    assert LedgerSummary(1, "2026-03-01", own=False).sentence == "Another test set seen once, on 2026-03-01."
+    assert len(LedgerSummary(99, "2026-03-01", own=False).sentence) <= 80
+    assert LedgerSummary().sentence == ""
     assert (
-        Seen(1, "2026-03-01T09:00:00", "2026-03-01T09:00:00").sentence == "Test set seen once, on 2026-03-01."
+        LedgerSummary(1, "2026-03-01T09:00:00", "2026-03-01T09:00:00").sentence
+        == "Test set seen once, on 2026-03-01."
     )
-    assert Seen(3, "2026-03-01", "2026-03-04").sentence.startswith(
+    assert LedgerSummary(3, "2026-03-01", "2026-03-04").sentence.startswith(
         "Test set seen 3 times, first on 2026-03-01"
     )
-    assert len(Seen(99, "2026-03-01", "2026-03-04").sentence) <= 80
+    assert len(LedgerSummary(99, "2026-03-01", "2026-03-04").sentence) <= 80
 
 
 def test_no_look_is_lost_where_processes_look_at_once(folder: StudyFolder) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from sa_study.study.folder import StudyFolder\n"
-        "from sa_study.study.test_ledger import begin_look\n"
+        "from sa_study.study.test_ledger import add_ledger_entry\n"
         "folder = StudyFolder(Path(sys.argv[1]))\n"
-        f"for _ in range(20): begin_look(folder, 'best').complete({FIGURES!r})\n"
+        f"for _ in range(20): add_ledger_entry(folder, 'best').complete({FIGURES!r})\n"
     )
     command = [sys.executable, "-c", code, str(folder.root)]
     running = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
@@ -112,7 +121,7 @@ def test_no_look_is_lost_where_processes_look_at_once(folder: StudyFolder) -> No
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"looks": 3}', '{"looks": [3]}', "{}"])
 def test_a_damaged_ledger_is_named_and_never_replaced(folder: StudyFolder, content: str) -> None:
     folder.ledger.write_text(content)
-    for action in (lambda: seen(folder), lambda: begin_look(folder, "best")):
+    for action in (lambda: ledger_summary(folder), lambda: add_ledger_entry(folder, "best")):
         with pytest.raises(StudyFolderError, match=r"test_ledger\.json: is damaged"):
             action()
     assert folder.ledger.read_text() == content
@@ -120,21 +129,21 @@ def test_a_damaged_ledger_is_named_and_never_replaced(folder: StudyFolder, conte
 
 def test_an_evaluation_of_before_there_was_a_ledger_is_a_look(folder: StudyFolder) -> None:
     folder.evaluation.write_text("{}")
-    assert seen(folder).count == 1
-    begin_look(folder, "best")
-    assert seen(folder).count == 2 and "before there was a ledger" in str(looks(folder)[0]["what"])
+    assert ledger_summary(folder).count == 1
+    add_ledger_entry(folder, "best")
+    assert ledger_summary(folder).count == 2 and "before there was a ledger" in str(looks(folder)[0]["what"])
 
 
 def test_weights_inside_a_studys_folder_are_the_studys(folder: StudyFolder, tmp_path: Path) -> None:
     inner = folder.root / "trials" / "session_1" / "checkpoint.pt"
-    found = study_of(inner)
+    found = study_containing(inner)
     assert found and found.root == folder.root
     repeats = make_study(folder.root / "confirm", 1)
-    found = study_of(repeats / "best.pt")
+    found = study_containing(repeats / "best.pt")
     assert found and found.root == folder.root, "repeats are of the study that they confirm"
-    assert study_of(tmp_path / "elsewhere.pt") is None
+    assert study_containing(tmp_path / "elsewhere.pt") is None
     (tmp_path / "link.pt").symlink_to(inner)
-    found = study_of(tmp_path / "link.pt")
+    found = study_containing(tmp_path / "link.pt")
     assert found and found.root == folder.root
 
 
@@ -144,24 +153,24 @@ def test_weights_inside_a_studys_folder_are_the_studys(folder: StudyFolder, tmp_
 def test_a_time_that_is_none_never_comes_into_a_table(folder: StudyFolder, time: object) -> None:
     folder.ledger.write_text(json.dumps({"looks": [{"time": time, "figures": None}]}))
     with pytest.raises(StudyFolderError, match="is damaged"):
-        seen(folder)
+        ledger_summary(folder)
 
 
 @pytest.mark.parametrize("changed", [-1e9, 4e11])
 def test_an_old_evaluations_file_may_claim_any_time(folder: StudyFolder, changed: float) -> None:
     folder.evaluation.write_text("{}")
     os.utime(folder.evaluation, (changed, changed))
-    assert "1970" <= seen(folder).first <= utc_now()
+    assert "1970" <= ledger_summary(folder).first <= utc_now()
 
 
 def test_a_kill_between_the_two_writings_hides_nothing(folder: StudyFolder) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path\n"
         "from sa_study.study.folder import StudyFolder\n"
-        "from sa_study.study.test_ledger import begin_look\n"
-        "begin_look(StudyFolder(Path(sys.argv[1])), 'best'); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from sa_study.study.test_ledger import add_ledger_entry\n"
+        "add_ledger_entry(StudyFolder(Path(sys.argv[1])), 'best'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder.root)], cwd=ROOT, timeout=60)
     assert done.returncode == -signal.SIGKILL
-    assert begin_look(folder, "best").complete(FIGURES).count == 2, "nor does the dead one hold a lock"
+    assert add_ledger_entry(folder, "best").complete(FIGURES).count == 2, "nor does the dead one hold a lock"
     assert [bool(look["figures"]) for look in looks(folder)] == [False, True]

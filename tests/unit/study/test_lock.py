@@ -17,7 +17,7 @@ import pytest
 from checkout import SEARCH_PATH
 
 from sa_study.study import lock
-from sa_study.study.lock import driver_lock, holder
+from sa_study.study.lock import current_driver, driver_lock
 from sa_study.utils.errors import StudyFolderError
 
 HOLD = """
@@ -36,17 +36,17 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_the_lock_is_free_before_and_after(path: Path) -> None:
-    assert holder(path) is None
+    assert current_driver(path) is None
     for _ in range(2):
         with driver_lock(path) as dead:
             assert dead is None
-        assert holder(path) is None and not path.exists()
+        assert current_driver(path) is None and not path.exists()
 
 
 def test_a_second_driver_is_refused_and_a_dead_one_recognised(path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
-    there = holder(path)
+    there = current_driver(path)
     assert there is not None and there.pid == process.pid
     with (
         pytest.raises(StudyFolderError, match=rf"process {process.pid} on .*, begun 0 min \d+ s ago"),
@@ -55,10 +55,10 @@ def test_a_second_driver_is_refused_and_a_dead_one_recognised(path: Path) -> Non
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert holder(path) is None, "the operating system has freed it"
+    assert current_driver(path) is None, "the operating system has freed it"
     with driver_lock(path) as dead:
         assert dead is not None and dead.pid == process.pid
-        mine = holder(path)
+        mine = current_driver(path)
         assert mine is not None and mine.pid == os.getpid()
 
 
@@ -99,7 +99,7 @@ CLOCKS = {"right": 0, "behind by a day": -86400, "ahead by a day": 86400, "ahead
 def test_a_driver_on_another_machine_holds_it_while_its_heartbeat_goes_on(path: Path, clock: float) -> None:
     elsewhere(path)
     with beating(path, clock):
-        there = holder(path)
+        there = current_driver(path)
         assert there is not None and there.host == "elsewhere"
         said: list[str] = []
         with (
@@ -120,7 +120,7 @@ def test_a_dead_driver_of_another_machine_is_recognised_whatever_its_clock_was(
 ) -> None:
     elsewhere(path)
     os.utime(path, (time.time() + clock, time.time() + clock))
-    assert holder(path) is None
+    assert current_driver(path) is None
     with driver_lock(path) as dead:
         assert dead is not None and dead.host == "elsewhere"
         assert str(os.getpid()) in path.read_text()
@@ -138,9 +138,9 @@ def test_the_heartbeat_can_be_seen(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_age_is_negative(path: Path) -> None:
-    owner = lock.Owner("elsewhere", 7, 4102444800.0)
+    owner = lock.Driver("elsewhere", 7, 4102444800.0)
     assert str(owner) == "process 7 on elsewhere, begun at 2100-01-01 00:00:00+00:00 by its clock"
-    assert "1 min 4" in str(lock.Owner("elsewhere", 7, time.time() - 100))
+    assert "1 min 4" in str(lock.Driver("elsewhere", 7, time.time() - 100))
 
 
 def test_a_holder_that_another_has_replaced_leaves_the_others_file(path: Path) -> None:
@@ -199,8 +199,8 @@ def test_no_look_at_the_test_set_is_lost_without_locks(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from sa_study.study.folder import StudyFolder\n"
-        "from sa_study.study.test_ledger import begin_look\n"
-        "for _ in range(2): begin_look(StudyFolder(Path(sys.argv[1])), 'best')\n"
+        "from sa_study.study.test_ledger import add_ledger_entry\n"
+        "for _ in range(2): add_ledger_entry(StudyFolder(Path(sys.argv[1])), 'best')\n"
     )
     running = [run_without_locks(code, tmp_path) for _ in range(3)]
     complaints = [process.communicate(timeout=300)[1] for process in running]

@@ -19,7 +19,7 @@ from sa_study.report.page.sentences import give_verdict
 from sa_study.report.page.trust_table import trust_rows
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.test_ledger import begin_look
+from sa_study.study.test_ledger import add_ledger_entry
 
 RATES = {name: 0.5 for name in ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")}
 
@@ -113,8 +113,8 @@ def test_intervals_stand_beside_what_has_them_and_nowhere_else(folder: StudyFold
     study = PageStudy.read(folder.root)
     damaged = {"rank1": "wide", "mAP": [0.1]}
     write(folder.baseline_evaluation, evaluation_of(study, study.baseline, 0.5, intervals=damaged))
-    begin_look(folder, "best")
-    begin_look(folder, "best")
+    add_ledger_entry(folder, "best")
+    add_ledger_entry(folder, "best")
     study = PageStudy.read(folder.root)
     rows = {row.name: row for row in trust_rows(study)}
     assert rows["test mAP of the winner"].interval == "45.0–55.0"
@@ -213,7 +213,7 @@ def test_half_the_runs_confirm_nothing_yet(folder: StudyFolder) -> None:
 def test_a_final_answer_alone_is_a_look_at_the_test_set(folder: StudyFolder) -> None:
     assert "The test set has not been opened" in render(PageStudy.read(folder.root))
     write(folder.retrained, retrained())
-    begin_look(folder, "best, retrained")
+    add_ledger_entry(folder, "best, retrained")
     study = PageStudy.read(folder.root)
     page = render(study)
     for claim in ("The test set has not been opened", "no figure on this page comes from the test set"):
