@@ -162,7 +162,7 @@ def _describe_file(path: Path, kind: str, differences: Mapping[str, float]) -> d
 
 
 def _largest(about: Mapping[str, Any]) -> float:
-    return max(about["largest_difference_to_pytorch"].values())
+    return float(max(about["largest_difference_to_pytorch"].values()))
 
 
 def _readme(card: NetworkCard, files: Mapping[str, Mapping[str, Any]]) -> str:

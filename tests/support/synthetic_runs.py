@@ -38,7 +38,7 @@ def run(
     return Run(seed, dict(point), seed, fold, figures, "", plain, better)
 
 
-def evaluation(mean: float, seed: int = 0, **changes: Any) -> dict[str, Any]:
+def evaluation(mean: float, seed: int = 0, /, **changes: Any) -> dict[str, Any]:
     """The content of an evaluation file, with the scores of single queries."""
     found = scores(mean, seed, fold=0)
     means = {name: float(found.of(name).mean()) for name in ("mAP", "rank1")}
