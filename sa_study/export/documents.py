@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from sa_study.export.escaping import latex, markdown
-from sa_study.export.paper import Paper
-from sa_study.report.terminal.repeats import cell_rows, effect_rows
-from sa_study.report.text import settings_text
+
+if TYPE_CHECKING:
+    from sa_study.export.paper import Paper
 
 _HERE = Path(__file__).parent
 
@@ -31,6 +31,10 @@ def ablation_markdown(found: Mapping[str, Any]) -> str:
     Args:
         found: The content of `ablation.json`.
     """
+    # A network's page needs none of these.
+    from sa_study.report.terminal.repeats import cell_rows, effect_rows
+    from sa_study.report.text import settings_text
+
     runs, seeds = found["runs"], ", ".join(map(str, found["seeds"]))
     summary = (
         f"{runs['ended']} of {runs['asked']} runs, {runs['failed']} failed; seeds {seeds}. Each run is "

@@ -163,10 +163,6 @@ def _export_best(
 
     best = study.winner
     assert best is not None
-    kept = folder / "best.pt"
-    if study.folder.best_weights.is_file():
-        shutil.copyfile(study.folder.best_weights, kept)  # used if it is the winner's
-    save_trial_weights(study, best, kept)
     metric = study.config.metric
     source = {
         "study": study.folder.root.name,
@@ -177,6 +173,10 @@ def _export_best(
         **({"test set": sentence} if (sentence := study.ledger.sentence) else {}),
         "training images (SHA-256)": study.provenance["data_fingerprint"],
     }
+    kept = folder / "best.pt"
+    if study.folder.best_weights.is_file():
+        shutil.copyfile(study.folder.best_weights, kept)  # used if it is the winner's
+    save_trial_weights(study, best, kept)
     exported.differences = write_networks(load_network(kept, {}), source, formats, folder / "network", report)
     kept.unlink()
 
