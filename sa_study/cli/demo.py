@@ -25,7 +25,7 @@ def demo(
     from sa_study.analysis.final.evaluate_study import evaluate_study
     from sa_study.report.json_document import study_document
     from sa_study.report.page.render import write_page
-    from sa_study.report.pictures import show_study
+    from sa_study.report.pictures import make_study_pictures
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.launch import launch_with_live_view, resume_with_live_view, show_end
     from sa_study.report.terminal.tables import evaluation_table
@@ -46,7 +46,7 @@ def demo(
     output.console.print()
     output.end.print(evaluation_table(found.evaluations, found.ledger.sentence))
     with phases(output.console) as report:
-        show_study(study, report=report)
+        make_study_pictures(study, report=report)
     output.say(f"everything is in {study}; begin with its page: {write_page(study, None).path}")
     output.say(f"live and in the browser: {command('dashboard', '--study', study)}")
     document = study_document(StudySummary.read(study))

@@ -41,13 +41,15 @@ def visualize(
     if weights is not None and (data_dir is None or out is None):
         raise ConfigError(f"visualize --weights: needs {'--data-dir' if data_dir is None else '--out'}")
 
-    from sa_study.report.pictures import Options, make_pictures, of_weights, show_study
+    from sa_study.report.pictures import Options, make_pictures, make_study_pictures, of_weights
     from sa_study.report.terminal.console import phases, say
 
     console, options = Console(), Options(reranked=rerank, seed=seed)
     with phases(console) as report:
         if study is not None:
-            subject, pictures = show_study(study, data_dir, out, test=test, options=options, report=report)
+            subject, pictures = make_study_pictures(
+                study, data_dir, out, test=test, options=options, report=report
+            )
         else:
             assert weights is not None and data_dir is not None and out is not None
             subject = of_weights(weights, data_dir, values, reranked=rerank, report=report)

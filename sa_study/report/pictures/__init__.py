@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from sa_study.report.pictures.quiet import import_quietly
+import contextlib
+import importlib
+import os
+
+
+def import_quietly(name: str) -> None:
+    """Imports a module and drops what it, or a program that it runs, writes to standard error meanwhile."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
+        try:
+            kept = os.dup(2)
+        except OSError:  # this process has no standard error
+            importlib.import_module(name)
+            return
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            importlib.import_module(name)
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
 
 # Without a writable home folder Matplotlib and fontconfig complain of caches that nothing here needs.
 import_quietly("matplotlib.font_manager")
 
-from sa_study.report.pictures.attention import attention_overlays  # noqa: E402
-from sa_study.report.pictures.make import NAMES, Made, Options, make_pictures  # noqa: E402
-from sa_study.report.pictures.study import show_study  # noqa: E402
+from sa_study.report.pictures.make import (  # noqa: E402
+    NAMES,
+    Options,
+    PictureFiles,
+    make_pictures,
+    make_study_pictures,
+)
+from sa_study.report.pictures.overlays import attention_overlays  # noqa: E402
 from sa_study.report.pictures.subject import Subject, of_study, of_weights  # noqa: E402
 
 __all__ = [
     "NAMES",
-    "Made",
     "Options",
+    "PictureFiles",
     "Subject",
     "attention_overlays",
     "make_pictures",
+    "make_study_pictures",
     "of_study",
     "of_weights",
-    "show_study",
 ]

@@ -1,4 +1,4 @@
-"""All pictures of a network, drawn and written together."""
+"""Makes all pictures of a network, and writes all of them or none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +22,12 @@ from sa_study.data.store import ImageStore
 from sa_study.metrics import names
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
-from sa_study.report.pictures import activation, attention, curve, failures, histogram, lists
+from sa_study.report.pictures import overlays, plots, ranked
+from sa_study.report.pictures.figure import Picture
 from sa_study.report.pictures.maps import activation_maps, attention_maps, has_attention, prepare
-from sa_study.report.pictures.ranks import TOPK, Ranking, rank
-from sa_study.report.pictures.sheet import Sheet
-from sa_study.report.pictures.subject import Known, Subject
+from sa_study.report.pictures.ranking import TOPK, Ranking, rank
+from sa_study.report.pictures.subject import Subject, TrainedImages, of_study
+from sa_study.study.folder import StudyFolder
 from sa_study.training.features import extract_features
 from sa_study.training.precision import memory_format, prepare_device
 from sa_study.utils.errors import StudyFolderError
@@ -36,7 +37,7 @@ from sa_study.utils.randomness import derived_seed
 from sa_study.utils.text import visible
 
 NAMES = (
-    *(f"ranked_{group}.png" for group in lists.GROUPS),
+    *(f"ranked_{group}.png" for group in ranked.GROUPS),
     "attention_stages.png",
     "cam_queries.png",
     "cam_training.png",
@@ -46,8 +47,8 @@ NAMES = (
 )
 """Every file that is written; one that an earlier call left and this one has nothing for is removed."""
 
-_LISTS, _MAPS, _FAILURES = 5, 8, 12
-"""Queries of a ranked-lists picture, images of the maps, failures."""
+_LISTS, _MAPS, _FAILURES, _OVERLAYS = 5, 8, 12, 8
+"""Queries of a picture of ranked lists, images with maps, failures, and queries shown in TensorBoard."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What came of it.
+class PictureFiles:
+    """The pictures that were made.
 
     Attributes:
         files: The pictures, in the order of `NAMES`.
@@ -91,7 +92,7 @@ def require_places(out: Path) -> None:
 
 def make_pictures(
     subject: Subject, out: Path, options: Options, report: PhaseCallback = lambda *_: None
-) -> Made:
+) -> PictureFiles:
     """Draws every kind of picture and puts them into a folder, all of them or none.
 
     Args:
@@ -110,54 +111,96 @@ def make_pictures(
     with _folder(out) as folder:
         left_out: list[str] = []
         drawn = []
-        for name, sheet in _sheets(subject, options, report, left_out):
+        for name, picture in _pictures(subject, options, report, left_out):
             # Not yet named as a picture: whoever collects those of `out` must not find it.
-            sheet.save(folder / f"{name}.part")
+            picture.save(folder / f"{name}.part")
             drawn.append(name)
         for name in NAMES:
             if name in drawn:
                 (folder / f"{name}.part").replace(out / name)
             else:
                 (out / name).unlink(missing_ok=True)
-    return Made([out / name for name in NAMES if name in drawn], left_out)
+    return PictureFiles([out / name for name in NAMES if name in drawn], left_out)
 
 
-def _sheets(
+def make_study_pictures(
+    root: Path,
+    data_dir: Path | None = None,
+    out: Path | None = None,
+    *,
+    test: bool = False,
+    options: Options | None = None,
+    report: PhaseCallback = lambda *_: None,
+) -> tuple[Subject, PictureFiles]:
+    """Draws a study's best network into `pictures/`, and its attention into TensorBoard's run `best`.
+
+    Args:
+        root: The study's folder.
+        data_dir: The data set, or None for the study's own.
+        out: Another folder for the pictures; then TensorBoard's files are left alone.
+        test: Show the test set instead of the validation split.
+        options: What is drawn.
+        report: Told how far it is.
+
+    Raises:
+        StudyError: See `of_study` and `make_pictures`.
+    """
+    options = options or Options()
+    if out is None:
+        folder = StudyFolder.existing(root)
+        folder.require_own_files()
+        if folder.tensorboard.exists() and not folder.tensorboard.is_dir():
+            raise StudyFolderError(f"{folder.tensorboard}: is no folder; move it away")
+    require_places(out or root / "pictures")  # before the test set is looked at
+    subject = of_study(root, data_dir, test=test, reranked=options.reranked, report=report)
+    files = make_pictures(subject, out or root / "pictures", options, report)
+    if out is None:
+        # TensorBoard's writer takes a second to import.
+        from sa_study.training.tensorboard.writer import write_images
+
+        settings = subject.trained.settings
+        images = subject.query.images[:: max(1, len(subject.query.images) // _OVERLAYS)][:_OVERLAYS]
+        maps = overlays.attention_overlays(subject.trained.net, images, (settings.height, settings.width))
+        write_images(StudyFolder(root).tensorboard / "best", dict(maps), subject.trained.epoch or 0)
+    return subject, files
+
+
+def _pictures(
     subject: Subject, options: Options, report: PhaseCallback, left_out: list[str]
-) -> Iterator[tuple[str, Sheet]]:
+) -> Iterator[tuple[str, Picture]]:
     """Names and pictures one by one, so that one at a time is in memory."""
     features = _features(subject, report)
     ranking = rank(*features, subject.query, subject.gallery, partial(report, "ranking"))
     seed = derived_seed(options.seed, "pictures")
-    drawing = _counted(report)
-    for name, sheet in itertools.chain(
-        _ranking_sheets(subject, ranking, seed, left_out),
-        _curve_sheets(subject, ranking, features, options.reranked),
-        _map_sheets(subject, ranking, seed, left_out),
-    ):
-        drawing()
-        yield name, sheet
+    drawn = itertools.chain(
+        _ranked_lists(subject, ranking, seed, left_out),
+        _plots(subject, ranking, features, options.reranked),
+        _overlays(subject, ranking, seed, left_out),
+    )
+    for done, named in enumerate(drawn):
+        report("drawing", done, len(NAMES))
+        yield named
     report("drawing", len(NAMES), len(NAMES))
 
 
-def _ranking_sheets(
+def _ranked_lists(
     subject: Subject, ranking: Ranking, seed: int, left_out: list[str]
-) -> Iterator[tuple[str, Sheet]]:
+) -> Iterator[tuple[str, Picture]]:
     query, gallery, where = subject.query, subject.gallery, subject.where
-    for group in lists.GROUPS:
-        chosen = lists.choose(ranking, query.pids, group, _LISTS, seed)
-        yield f"ranked_{group}.png", lists.draw(ranking, query, gallery, chosen, group, where)
-    if wrong := failures.choose(ranking, query.pids, _FAILURES):
-        yield "failures_rank1.png", failures.draw(ranking, query, gallery, wrong, where)
+    for group in ranked.GROUPS:
+        chosen = ranked.choose_queries(ranking, query.pids, group, _LISTS, seed)
+        yield f"ranked_{group}.png", ranked.draw_lists(ranking, query, gallery, chosen, group, where)
+    if wrong := ranked.choose_failures(ranking, query.pids, _FAILURES):
+        yield "failures_rank1.png", ranked.draw_failures(ranking, query, gallery, wrong, where)
     else:
         left_out.append("no failures: the first image of every query is right")
 
 
-def _curve_sheets(
+def _plots(
     subject: Subject, ranking: Ranking, features: tuple[Tensor, Tensor], reranked: bool
-) -> Iterator[tuple[str, Sheet]]:
+) -> Iterator[tuple[str, Picture]]:
     query, gallery = subject.query, subject.gallery
-    yield "distances_histogram.png", histogram.draw(ranking.counts, subject.where)
+    yield "distances_histogram.png", plots.draw_distances(ranking.counts, subject.where)
     curves = {"plain": ranking.metrics}
     if reranked:
         labels = query.pids, gallery.pids, query.camids, gallery.camids
@@ -167,16 +210,16 @@ def _curve_sheets(
         subject.ledger_entry.complete(
             {subject.trained.source.name: {**_rates(ranking.metrics), "reranked": again}}
         )
-    yield "cmc_curve.png", curve.draw(curves, len(gallery.pids), subject.where)
+    yield "cmc_curve.png", plots.draw_cmc(curves, len(gallery.pids), subject.where)
 
 
 def _rates(metrics: RankingMetrics) -> dict[str, Any]:
     return {name: float(getattr(metrics, name)) for name in names.STUDY_METRICS}
 
 
-def _map_sheets(
+def _overlays(
     subject: Subject, ranking: Ranking, seed: int, left_out: list[str]
-) -> Iterator[tuple[str, Sheet]]:
+) -> Iterator[tuple[str, Picture]]:
     net, where, settings = subject.trained.net, subject.where, subject.trained.settings
     if not net.deep_supervision:
         left_out.append(
@@ -187,30 +230,30 @@ def _map_sheets(
     ready = partial(
         prepare, height=settings.height, width=settings.width, device=next(net.parameters()).device
     )
-    images = subject.query.images[lists.choose(ranking, subject.query.pids, "random", _MAPS, seed)]
+    images = subject.query.images[ranked.choose_queries(ranking, subject.query.pids, "random", _MAPS, seed)]
     if has_attention(net):
         yield (
             "attention_stages.png",
-            attention.draw(images, attention_maps(net, ready(images)), net.attention, where),
+            overlays.draw_attention(images, attention_maps(net, ready(images)), net.attention, where),
         )
     else:
         left_out.append("no attention maps: the network has no spatial attention (attention: none)")
     yield (
         "cam_queries.png",
-        activation.draw(images, activation_maps(net, ready(images)), subject.names, False, where),
+        overlays.draw_activation(images, activation_maps(net, ready(images)), subject.names, False, where),
     )
     if (known := subject.known) is not None:
         drawn = np.random.default_rng(seed).permutation(len(known.index))
-        some = np.array(lists.one_an_identity(drawn, known.labels)[:_MAPS])
+        some = np.array(ranked.one_an_identity(drawn, known.labels)[:_MAPS])
         images, classes = known.store.images[known.index[some]], known.labels[some]
         maps = activation_maps(net, ready(images), classes)
         yield (
             "cam_training.png",
-            activation.draw(images, maps, known.names, True, _trained_on(subject, known)),
+            overlays.draw_activation(images, maps, known.names, True, _trained_on(subject, known)),
         )
 
 
-def _trained_on(subject: Subject, known: Known) -> str:
+def _trained_on(subject: Subject, known: TrainedImages) -> str:
     return f"{subject.network}; images that it was trained on, of {len(known.names):,} identities"
 
 
@@ -224,18 +267,6 @@ def _features(subject: Subject, report: PhaseCallback) -> tuple[Tensor, Tensor]:
         return extract_features(net, images, np.arange(len(images)), settings, partial(report, phase))
 
     return of(subject.query, "query features"), of(subject.gallery, "gallery features")
-
-
-def _counted(report: PhaseCallback) -> Callable[[], None]:
-    """Reports one more picture each time it is called."""
-    done = 0
-
-    def one_more() -> None:
-        nonlocal done
-        report("drawing", done, len(NAMES))
-        done += 1
-
-    return one_more
 
 
 @contextmanager

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
-    """Images whose identities the network's classifiers know.
+class TrainedImages:
+    """Images that a network was trained on.
 
     Attributes:
         store: The images.
@@ -60,7 +60,7 @@ class Subject:
     gallery: ImageStore
     network: str
     images: str
-    known: Known | None = None
+    known: TrainedImages | None = None
     names: list[int] | None = None
     ledger_entry: LedgerEntry | None = None
 
@@ -172,7 +172,8 @@ def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str) -> Su
         f"validation split: {len(query.images):,} queries, {len(gallery.images):,} gallery images (held-out "
         "training identities; test set not opened)"
     )
-    return Subject(trained, query, gallery, name, images, Known(store, data.train, data.labels, names), names)
+    known = TrainedImages(store, data.train, data.labels, names)
+    return Subject(trained, query, gallery, name, images, known, names)
 
 
 def _on_test_set(

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.report.pictures.sheet._COMPRESSION", 1)
+    monkeypatch.setattr("sa_study.report.pictures.figure._COMPRESSION", 1)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def with_a_file_for(train: Path) -> None:
 @pytest.fixture
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sa_study.report.pictures.sheet._COMPRESSION", 1)
+    monkeypatch.setattr("sa_study.report.pictures.figure._COMPRESSION", 1)
     return CommandLine(tmp_path, monkeypatch, capsys)
 
 

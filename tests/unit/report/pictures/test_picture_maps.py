@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from sa_study.model.network import SANet
-from sa_study.report.pictures.attention import attention_overlays, limits, relative
+from sa_study.report.pictures.figure import grey
 from sa_study.report.pictures.maps import activation_maps, attention_maps, has_attention, prepare
-from sa_study.report.pictures.overlay import FOR, evidence, overlay
-from sa_study.report.pictures.sheet import grey
+from sa_study.report.pictures.overlays import FOR, attention_overlays, evidence, limits, overlay, relative
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from sa_study.metrics.distances import rank_features
-from sa_study.report.pictures import failures, lists
-from sa_study.report.pictures.counts import FINE_BINS, DistanceCounts
-from sa_study.report.pictures.ranks import DEPTH, TOPK, Ranking, rank
+from sa_study.report.pictures import ranked
+from sa_study.report.pictures.ranking import DEPTH, FINE_BINS, TOPK, DistanceCounts, Ranking, rank
 
 
 class Case:
@@ -123,7 +122,7 @@ def test_best_and_worst_queries() -> None:
     ranking, pids = case.ranking(), case.query.pids
     precision = ranking.average_precision
     for group, extreme in (("best", np.nanmax(precision)), ("worst", np.nanmin(precision))):
-        chosen = lists.choose(ranking, pids, group, 5, 0)
+        chosen = ranked.choose_queries(ranking, pids, group, 5, 0)
         assert precision[chosen[0]] == extreme
         assert len(set(pids[chosen])) == 5
         order = precision[chosen] if group == "worst" else -precision[chosen]
@@ -136,15 +135,15 @@ def test_best_and_worst_queries() -> None:
 def test_random_queries_are_seeded_and_have_a_match() -> None:
     case = Case()
     ranking, pids = case.ranking(), case.query.pids
-    draws = [lists.choose(ranking, pids, "random", 5, seed) for seed in (0, 0, 1)]
+    draws = [ranked.choose_queries(ranking, pids, "random", 5, seed) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
     assert np.isfinite(ranking.average_precision[draws[0]]).all()
 
 
 def test_an_identity_comes_again_only_when_all_have_come() -> None:
     pids = np.array([5, 5, 7, 7, 7])
-    assert lists.one_an_identity(np.array([4, 0, 2, 1, 3]), pids) == [4, 0, 2, 1, 3]
-    assert lists.one_an_identity(np.array([4, 2, 0, 1]), pids) == [4, 0, 2, 1]
+    assert ranked.one_an_identity(np.array([4, 0, 2, 1, 3]), pids) == [4, 0, 2, 1, 3]
+    assert ranked.one_an_identity(np.array([4, 2, 0, 1]), pids) == [4, 0, 2, 1]
 
 
 def test_failures_are_the_nearest_wrong_ones() -> None:
@@ -156,11 +155,11 @@ def test_failures_are_the_nearest_wrong_ones() -> None:
         first = np.argmin(np.where(junk, np.inf, distances))
         if match.any() and not match[first]:
             wrong[index] = distances[first]
-    chosen = failures.choose(ranking, case.query.pids, 6)
+    chosen = ranked.choose_failures(ranking, case.query.pids, 6)
     assert set(chosen) <= set(wrong)
     assert wrong[chosen[0]] == min(wrong.values())
     assert [wrong[index] for index in chosen] == sorted(wrong[index] for index in chosen)
-    everyone = failures.choose(ranking, case.query.pids, 10**6)
+    everyone = ranked.choose_failures(ranking, case.query.pids, 10**6)
     assert set(everyone) == set(wrong)
 
 
@@ -169,7 +168,7 @@ def test_much_junk_is_only_counted() -> None:
     case.gallery.pids[:30], case.gallery.camids[:30] = 8, 2
     case.query.pids[0], case.query.camids[0] = 8, 2
     entries = case.ranking().lists[0]
-    shown, hidden = lists.shortened(entries)
+    shown, hidden = ranked.shortened(entries)
     junk = [entry for entry in entries if entry.kind == "junk"]
     assert [entry for entry in shown if entry.kind == "junk"] == junk[:3] and hidden == len(junk) - 3 > 0
     assert [entry.rank for entry in shown if entry.rank] == list(range(1, DEPTH + 1))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import same_color
 from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,27 +25,25 @@ from sa_study.report.pictures import (
     NAMES,
     Options,
     Subject,
-    curve,
-    failures,
-    lists,
     make,
     make_pictures,
     of_study,
     of_weights,
+    plots,
+    ranked,
 )
-from sa_study.report.pictures.ranks import Entry, Ranking, rank
-from sa_study.report.pictures.sheet import FRAME, MATCH, WRONG, Box, Caption, Sheet, measure, wrap
+from sa_study.report.pictures.figure import FRAMES, MATCH, WIDTH, WRONG, Caption, ImageGrid, Picture, styled
+from sa_study.report.pictures.ranking import Ranking, rank
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import DataError
-from sa_study.utils.text import visible
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.report.pictures.sheet._COMPRESSION", 1)
+    monkeypatch.setattr("sa_study.report.pictures.figure._COMPRESSION", 1)
 
 
 @pytest.fixture
@@ -75,111 +74,83 @@ def some_ranking(query: ImageStore, gallery: ImageStore) -> Ranking:
     return rank(first, second, query, gallery)
 
 
-class Recorder(Sheet):
-    """Keeps where images and frames were put."""
-
-    made: Recorder
-
-    def __init__(self, *values: Any) -> None:
-        super().__init__(*values)
-        self.images: list[tuple[NDArray[np.uint8], Box]] = []
-        self.frames: list[tuple[Box, str]] = []
-        Recorder.made = self
-
-    def image(self, pixels: NDArray[np.uint8], box: Box) -> None:
-        self.images.append((pixels, box))
-        super().image(pixels, box)
-
-    def frame(self, box: Box, kind: str) -> None:
-        self.frames.append((box, kind))
-        super().frame(box, kind)
+Cell = tuple[int, int, NDArray[np.uint8], str]
 
 
-def shares_of_border(pixels: NDArray[np.uint8], box: Box, wanted: str) -> tuple[float, float]:
-    """Which share of the border's pixels has a colour, and of those within the border."""
-    inside = (slice(box.top, box.bottom), slice(box.left, box.left + box.width))
-    mask = np.zeros(pixels.shape[:2], bool)
-    mask[box.top - FRAME : box.bottom + FRAME, box.left - FRAME : box.left + box.width + FRAME] = True
-    mask[inside] = False
-    found = near(pixels, colour(wanted))
-    return float(found[mask].mean()), float(found[inside].mean())
+@pytest.fixture
+def cells(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+    """Row, column, image and frame of the cells that are drawn."""
+    drawn: list[Cell] = []
+    image = ImageGrid.image
+
+    def noted(grid: ImageGrid, row: int, column: int, pixels: NDArray[np.uint8], **more: Any) -> Any:
+        axes = image(grid, row, column, pixels, **more)
+        frame = more.get("frame", "")
+        if frame:
+            assert same_color(axes.patches[0].get_edgecolor(), FRAMES[frame][0])
+        drawn.append((row, column, pixels, frame))
+        return axes
+
+    monkeypatch.setattr(ImageGrid, "image", noted)
+    return drawn
 
 
 def test_ranked_lists_have_their_images_in_order_and_frames_of_the_right_colour(
-    monkeypatch: pytest.MonkeyPatch,
+    cells: list[Cell], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(lists, "Sheet", Recorder)
     query, gallery = store(4, 1), store(160, 2)
     ranking = some_ranking(query, gallery)
-    chosen = lists.choose(ranking, query.pids, "best", 3, 0)
-    pixels = lists.draw(ranking, query, gallery, chosen, "best", "somewhere").pixels()
-    sheet = Recorder.made
-    places = iter(zip(sheet.images, sheet.frames, strict=True))
-    kinds: set[str] = set()
-    for index in chosen:
-        (image, box), (_, kind) = next(places)
-        assert kind == "query" and (image == query.images[index]).all()
-        left = box.left
-        for entry in lists.shortened(ranking.lists[index])[0]:
-            (image, box), (framed, kind) = next(places)
-            assert framed == box and box.left > left, "in order, from left to right"
-            left = box.left
-            assert kind == entry.kind
-            kinds.add(kind)
-            check_cell(pixels, image, box, entry, gallery)
-    assert kinds == {"match", "wrong", "junk"}
-    assert not list(places)
+    chosen = ranked.choose_queries(ranking, query.pids, "best", 3, 0)
+    ranked.draw_lists(ranking, query, gallery, chosen, "best", "somewhere").save(tmp_path / "p.png")
+    expected = []
+    for row, index in enumerate(chosen):
+        expected.append((row, 0, query.images[index], "query"))
+        for column, entry in enumerate(ranked.shortened(ranking.lists[index])[0], 1):
+            expected.append((row, column, gallery.images[entry.column], entry.kind))
+    assert {kind for *_, kind in expected} == {"query", "match", "wrong", "junk"}
+    assert [(row, column, kind) for row, column, _, kind in cells] == [(r, c, k) for r, c, _, k in expected]
+    for (_, _, image, kind), (_, _, wanted, _) in zip(cells, expected, strict=True):
+        if kind == "junk":
+            assert (image.max(axis=2) == image.min(axis=2)).all(), "greyed"
+        else:
+            np.testing.assert_array_equal(image, wanted)
+    with Image.open(tmp_path / "p.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert all(near(pixels, colour(wanted)).sum() > 500 for wanted in (MATCH, WRONG))
 
 
-def check_cell(
-    pixels: NDArray[np.uint8], image: NDArray[np.uint8], box: Box, entry: Entry, gallery: ImageStore
-) -> None:
-    inside = pixels[box.top : box.bottom, box.left : box.left + box.width].astype(int)
-    resized = Image.fromarray(image).resize((box.width, box.height), Image.Resampling.BICUBIC)
-    np.testing.assert_allclose(inside, np.asarray(resized), atol=1)
-    green, red = (shares_of_border(pixels, box, wanted)[0] for wanted in (MATCH, WRONG))
-    if entry.kind == "junk":
-        assert (inside.max(axis=2) == inside.min(axis=2)).all(), "greyed"
-        assert green == red == 0
-        return
-    assert (image == gallery.images[entry.column]).all()
-    if entry.kind == "match":
-        assert green > 0.99 and red == 0, "a solid line"
-    else:
-        assert 0.5 < red < 0.95 and green == 0, "a dashed line"
-
-
-def test_failures_show_the_query_the_wrong_first_and_the_first_match(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "Sheet", Recorder)
+def test_failures_show_the_query_the_wrong_first_and_the_first_match(cells: list[Cell]) -> None:
     query, gallery = store(12, 1), store(40, 2)
     ranking = some_ranking(query, gallery)
-    chosen = failures.choose(ranking, query.pids, 5)
-    failures.draw(ranking, query, gallery, chosen, "somewhere")
-    shown = [image for image, _ in Recorder.made.images]
-    assert [kind for _, kind in Recorder.made.frames] == ["query", "wrong", "match"] * 5
+    chosen = ranked.choose_failures(ranking, query.pids, 5)
+    ranked.draw_failures(ranking, query, gallery, chosen, "somewhere")
+    assert [kind for *_, kind in cells] == ["query", "wrong", "match"] * 5
+    assert len({(row, column) for row, column, *_ in cells}) == len(cells)
     for number, index in enumerate(chosen):
-        wrong = failures.first_counted(ranking.lists[index]).column
+        wrong = ranked.first_counted(ranking.lists[index]).column
         expected = query.images[index], gallery.images[wrong], gallery.images[ranking.first_column[index]]
-        for image, wanted in zip(shown[3 * number : 3 * number + 3], expected, strict=True):
+        for (_, _, image, _), wanted in zip(cells[3 * number : 3 * number + 3], expected, strict=True):
             np.testing.assert_array_equal(image, wanted)
 
 
-def test_text_is_wrapped_and_never_markup() -> None:
-    text = "a $x^2$ <b> " + "long " * 60 + "w" * 500
-    lines = wrap(text, 600, 6.5)
-    assert all(measure(line, 6.5) <= 600 for line in lines)
-    assert " ".join(lines).startswith("a $x^2$ <b> long") and lines[-1].endswith("…")
-    assert visible("a\x1b[31mb\nc\u202e") == r"a\x1b[31mb\nc\u202e"
-    Sheet(10, Caption("t", "a $\\frac{ $ 人 \\", "$")).pixels()  # no parsing, no missing font
+def test_text_is_wrapped_and_never_markup(tmp_path: Path) -> None:
+    text = "a $x^2$ <b> $\\frac{ $ 人 \\ " + "long " * 60 + "w" * 500
+    picture = styled(Picture)(Caption("t", text, text))
+    picture.save(tmp_path / "p.png")  # no parsing, no missing font
+    with Image.open(tmp_path / "p.png") as image:
+        assert image.width <= 200 * WIDTH + 2 and image.height > 200
 
 
 def test_a_wide_image_and_a_tall_one_fit() -> None:
-    for shape, height in (((5, 400, 100), 300), ((5, 50, 100), 50), ((5, 1, 400), 1)):
-        assert lists.fitted(Box(0, 0, 100, 9), np.zeros((*shape, 3), np.uint8)).height == height
+    for shape, height in (((5, 400, 100), 3), ((5, 50, 100), 0.5), ((5, 1, 400), 1 / 400)):
+        images = np.zeros((*shape, 3), np.uint8)
+        picture = styled(Picture)(Caption("t", "", ""))
+        box = picture.image_grid(1, [0.1], images).axes(0, 1).get_window_extent()
+        assert box.height / box.width == pytest.approx(height)
 
 
-def check_sheet(sheet: Sheet) -> None:
-    """No text lies on another, or leaves the picture."""
+def check_picture(picture: Picture) -> None:
+    """No text lies on another."""
     drawn: list[Text] = []
     with pytest.MonkeyPatch.context() as patch:
         draw = Text.draw
@@ -189,12 +160,9 @@ def check_sheet(sheet: Sheet) -> None:
             draw(self, renderer)
 
         patch.setattr(Text, "draw", noted)
-        sheet.pixels()  # ticks beyond the axes exist, but are not drawn
+        picture.figure.canvas.draw()  # ticks beyond the axes exist, but are not drawn
     boxes = [text.get_window_extent() for text in drawn if text.get_text()]
-    width, height = sheet.figure.canvas.get_width_height()
     assert len(boxes) > 4
-    for box in boxes:
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, "within the picture"
     for first, second in itertools.combinations(boxes, 2):
         across = min(first.x1, second.x1) - max(first.x0, second.x0)
         along = min(first.y1, second.y1) - max(first.y0, second.y0)
@@ -217,26 +185,27 @@ def test_all_pictures_of_a_study(
     missing: set[str],
 ) -> None:
     root = made_study(**more)
-    sheets: list[Sheet] = []
-    save = Sheet.save
+    pictures: list[Picture] = []
+    save = Picture.save
 
-    def noted(self: Sheet, path: Path) -> None:
-        sheets.append(self)
+    def noted(self: Picture, path: Path) -> None:
+        pictures.append(self)
         save(self, path)
 
-    monkeypatch.setattr(Sheet, "save", noted)
+    monkeypatch.setattr(Picture, "save", noted)
     subject = of_study(root, None, test=False)
     made = make_pictures(subject, root / "pictures", Options(reranked=True))
     assert [path.name for path in made.files] == [name for name in NAMES if name not in missing]
     assert sorted(path.name for path in (root / "pictures").iterdir()) == sorted(set(NAMES) - missing)
     assert len(made.left_out) == bool(missing)
-    for sheet in sheets:
-        check_sheet(sheet)
-        assert "study" in sheet.caption.where and "TEST" not in sheet.caption.where
-        assert "mAP" not in sheet.caption.text or "scikit-learn" in sheet.caption.text
+    for picture in pictures:
+        check_picture(picture)
+        assert "study" in picture.caption.where and "TEST" not in picture.caption.where
+        assert "mAP" not in picture.caption.text or "scikit-learn" in picture.caption.text
     for path in made.files:
         with Image.open(path) as image:
             assert image.info["Title"] and image.info["Software"] == "sa_study"
+            assert image.width <= 200 * WIDTH + 2
             assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
 
 
@@ -285,8 +254,8 @@ def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., P
     ranking = rank(*features, query, gallery)
     labels = query.pids, gallery.pids, query.camids, gallery.camids
     assert ranking.metrics.mAP == rank_features(*features, *labels).mAP
-    sheet = curve.draw({"plain": ranking.metrics}, len(gallery.pids), "somewhere")
-    (line,) = sheet.figure.axes[0].get_lines()
+    picture = plots.draw_cmc({"plain": ranking.metrics}, len(gallery.pids), "somewhere")
+    (line,) = picture.figure.axes[0].get_lines()
     expected = 100 * ranking.metrics.cmc[: len(gallery.pids)]
     np.testing.assert_allclose(np.asarray(line.get_ydata()), expected)
     assert np.asarray(line.get_xdata())[0] == 1
@@ -296,7 +265,7 @@ def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., P
 def test_the_same_seed_gives_the_same_pictures_again(
     made_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(make, "_map_sheets", lambda *_: ())
+    monkeypatch.setattr(make, "_overlays", lambda *_: ())
     root = made_study()
     subject = of_study(root, None, test=False)
     kept = []
@@ -330,7 +299,7 @@ def test_a_failure_halfway_leaves_things_as_they_were(
         out.mkdir(parents=True)
         (out / "cmc_curve.png").write_bytes(b"earlier")
     subject = of_study(root, None, test=False)
-    monkeypatch.setattr(curve, "draw", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(plots, "draw_cmc", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
         make_pictures(subject, out, Options())
     if before:

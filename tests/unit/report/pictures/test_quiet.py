@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sa_study.report.pictures.quiet import import_quietly
+from sa_study.report.pictures import import_quietly
 
 # Not even root can make a folder there.
 NOWHERE = "/proc/no-home"

@@ -1,4 +1,4 @@
-"""One pass over the distances, block by block: what every picture of a ranking needs of each query."""
+"""What the pictures of a ranking need, from one pass over the distances, block by block."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from torch import Tensor
 
 from sa_study.metrics.distances import squared_euclidean_blocks
 from sa_study.metrics.neighbours import nearest
-from sa_study.metrics.positions import DISTRACTOR_PID, MatchPositions
+from sa_study.metrics.positions import DISTRACTOR_PID
 from sa_study.metrics.ranking import RankingAccumulator, RankingMetrics
-from sa_study.report.pictures.counts import DistanceCounts
 from sa_study.utils.progress import ProgressCallback
 
 DEPTH = 10
@@ -22,6 +21,10 @@ DEPTH = 10
 
 TOPK = 50
 """Ranks of the CMC curve."""
+
+
+FINE_BINS = 8192
+_COARSE_BINS = 60
 
 
 class Labelled(Protocol):
@@ -34,6 +37,58 @@ class Labelled(Protocol):
     @property
     def camids(self) -> NDArray[np.int64]:
         """Cameras from 0."""
+
+
+@dataclass(eq=False)
+class DistanceCounts:
+    """Histograms of squared distances with bins so fine that any coarser ones can be made of them.
+
+    Attributes:
+        width: Width of a bin; bin i holds distances in [i·width, (i + 1)·width), the last what lies beyond.
+        matches: int64, shape (FINE_BINS,), pairs of the same identity and different cameras.
+        others: The same of all other pairs that count.
+    """
+
+    width: float
+    matches: NDArray[np.int64]
+    others: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, query_features: Tensor, gallery_features: Tensor) -> DistanceCounts:
+        """Counts of nothing yet, with bins up to the greatest distance that the lengths allow."""
+        lengths = [
+            features.float().norm(dim=1).amax().item() for features in (query_features, gallery_features)
+        ]
+        largest = sum(lengths) ** 2
+        width = largest / FINE_BINS if 0 < largest < float("inf") else 1.0
+        return cls(width, *(np.zeros(FINE_BINS, np.int64) for _ in range(2)))
+
+    def add(self, distances: Tensor, match: Tensor, other: Tensor) -> None:
+        """Counts a block of distances by two masks of its shape."""
+        for counts, mask in ((self.matches, match), (self.others, other)):
+            bins = distances[mask].double().div_(self.width).long().clamp_(max=FINE_BINS - 1)
+            counts += torch.bincount(bins, minlength=FINE_BINS).cpu().numpy()
+
+    def median(self, counts: NDArray[np.int64]) -> float:
+        """The median of one of the histograms, to half a bin."""
+        return float((np.searchsorted(np.cumsum(counts), counts.sum() / 2) + 0.5) * self.width)
+
+    def equal_error(self) -> tuple[float, float]:
+        """The distance with as large a share of the non-matches below it as of the matches above, and it."""
+        missed = 1 - np.cumsum(self.matches) / max(1, self.matches.sum())
+        accepted = np.cumsum(self.others) / max(1, self.others.sum())
+        at = int(np.argmax(accepted >= missed))
+        return (at + 1) * self.width, float((missed[at] + accepted[at]) / 2)
+
+    def coarse(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+        """Edges and counts of about 60 bins over the distances that occur."""
+        occupied = np.flatnonzero(self.matches + self.others)
+        first, last = int(occupied[0]), int(occupied[-1])
+        step = max(1, -(-(last - first + 1) // _COARSE_BINS))
+        starts = np.arange(first // step * step, last + 1, step)
+        sums = (np.add.reduceat(counts, starts) for counts in (self.matches, self.others))
+        edges = np.append(starts, starts[-1] + step) * self.width
+        return edges, *(some for some in sums)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -60,22 +115,28 @@ class Ranking:
     Attributes:
         metrics: The figures over all queries, exact.
         counts: How often which distance occurs.
-        average_precision: Mean of k / pos_k of each query, NaN for one without a match, shape (Q,).
         matches: Number of each query's matches.
-        first_match: Rank of the first one from 1, 0 for a query without.
-        first_column: The gallery image of that match; anything for a query without.
+        first_column: The gallery image of the first match; anything for a query without one.
         first_distance: Its distance.
         lists: Each query's first images, junk among them, the nearest first.
     """
 
     metrics: RankingMetrics
     counts: DistanceCounts
-    average_precision: NDArray[np.float64]
     matches: NDArray[np.int64]
-    first_match: NDArray[np.int64]
     first_column: NDArray[np.int64]
     first_distance: NDArray[np.float64]
     lists: list[list[Entry]]
+
+    @property
+    def average_precision(self) -> NDArray[np.float64]:
+        """Average precision of each query, NaN for one without a match; shape (Q,)."""
+        return self.metrics.queries.average_precision
+
+    @property
+    def first_match(self) -> NDArray[np.int64]:
+        """Rank of each query's first match from 1, 0 for a query without one; shape (Q,)."""
+        return self.metrics.queries.first_match
 
 
 def rank(
@@ -98,7 +159,6 @@ def rank(
         DataError: No query has a match, or a feature is not a number.
     """
     accumulator = RankingAccumulator(gallery.pids, gallery.camids, TOPK)
-    positions = MatchPositions(gallery.pids, gallery.camids)
     counts = DistanceCounts.empty(query_features, gallery_features)
     blocks, lists = [], []
     for rows, distances in squared_euclidean_blocks(query_features, gallery_features):
@@ -107,11 +167,10 @@ def rank(
         match, junk = _labels(pids, camids, gallery, distances.device)
         counts.add(distances, match, ~(match | junk))
         lists += _lists(distances, match, junk)
-        found, ranks = positions.find(distances, pids, camids)
-        blocks.append((found, *_precision(found, ranks), *_first(distances, match)))
+        blocks.append((match.sum(dim=1).cpu().numpy(), *_first(distances, match)))
         progress(rows.stop, len(query_features))
-    matches, precision, first, column, distance = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    return Ranking(accumulator.result(), counts, precision, matches, first, column, distance, lists)
+    matches, column, distance = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return Ranking(accumulator.result(), counts, matches, column, distance, lists)
 
 
 def _labels(
@@ -123,15 +182,6 @@ def _labels(
     masks = same & ~same_camera, (same & same_camera) | (gallery.pids < 0)
     match, junk = (torch.from_numpy(mask).to(device) for mask in masks)
     return match, junk
-
-
-def _precision(
-    counts: NDArray[np.int64], ranks: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Average precision and rank of the first match of each query, from the ranks of its matches."""
-    each = np.split(ranks, np.cumsum(counts)[:-1])
-    precision = [np.mean(np.arange(1, len(pos) + 1) / pos) if len(pos) else np.nan for pos in each]
-    return np.array(precision), np.array([pos[0] if len(pos) else 0 for pos in each], np.int64)
 
 
 def _first(distances: Tensor, match: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
