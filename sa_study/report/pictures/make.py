@@ -78,11 +78,7 @@ class PictureFiles:
 
 
 def require_places(out: Path) -> None:
-    """Checks that pictures can be written, and that no folder has the name of one.
-
-    Raises:
-        OSError: They cannot, or one has.
-    """
+    """Raises OSError where pictures cannot be written, or a folder has the name of one."""
     above = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     if above.is_dir():
         require_writable(above / NAMES[0])
@@ -207,9 +203,8 @@ def _plots(
         curves["re-ranked"] = ranking_metrics(rerank_features(*features), *labels, TOPK)
     if subject.ledger_entry:
         again = _rates(curves["re-ranked"]) if reranked else None
-        subject.ledger_entry.complete(
-            {subject.trained.source.name: {**_rates(ranking.metrics), "reranked": again}}
-        )
+        figures = {**_rates(ranking.metrics), "reranked": again}
+        subject.ledger_entry.complete({subject.trained.source.name: figures})
     yield "cmc_curve.png", plots.draw_cmc(curves, len(gallery.pids), subject.where)
 
 
