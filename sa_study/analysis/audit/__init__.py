@@ -8,7 +8,6 @@ from pathlib import Path
 from sa_study.analysis.audit import checks
 from sa_study.analysis.audit.evidence import read_evidence
 from sa_study.analysis.audit.replay import check_stopping
-from sa_study.study.folder import StudyFolder
 
 _CHECKS = (
     checks.check_numbers,
@@ -35,6 +34,6 @@ def audit(root: Path) -> list[str]:
     Raises:
         StudyFolderError: The folder holds no study, or its database or description cannot be read.
     """
-    evidence = read_evidence(StudyFolder.existing(root))
+    evidence = read_evidence(root)
     found = itertools.chain.from_iterable(check(evidence) for check in _CHECKS)
     return [*evidence.unreadable, *found]

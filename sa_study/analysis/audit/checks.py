@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from optuna.trial import FrozenTrial, TrialState
 
-from sa_study.analysis.audit.evidence import Evidence, same
+from sa_study.analysis.audit.evidence import Curves, Evidence, same
 from sa_study.metrics import names
-from sa_study.provenance import count_launches
 from sa_study.settings.run import Settings, completed
 from sa_study.settings.yaml_files import read_yaml
-from sa_study.study.lock import current_driver
-from sa_study.study.records import ENDED, TrialRecord, step_of, trial_settings
+from sa_study.study.records import step_of
 from sa_study.study.result_files import ResultRow
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.training.score import best_epoch
 from sa_study.training.tensorboard.tags import tag_of
@@ -35,80 +33,71 @@ def check_numbers(evidence: Evidence) -> Iterator[str]:
     yield from (f"trial {number}: is there {count} times" for number, count in numbers.items() if count > 1)
     missing = (number for number in range(max(numbers, default=-1)) if number not in numbers)
     yield from (f"trial {number}: is missing" for number in itertools.islice(missing, _MAX_MISSING_NAMED))
-    ended = sum(trial.state in ENDED for trial in evidence.trials)
-    if ended > evidence.config.trials:
-        yield f"{ended} trials have ended, but {evidence.config.trials} were asked for"
+    ended, asked = evidence.study.ended, evidence.study.config.trials
+    if ended > asked:
+        yield f"{ended} trials have ended, but {asked} were asked for"
 
 
 def check_states(evidence: Evidence) -> Iterator[str]:
     """A trial's state and value follow from its record."""
-    running = current_driver(evidence.folder.lock) is not None
-    for trial, record in evidence.records:
-        if trial.state == TrialState.RUNNING:
-            if not running:
-                yield f"trial {trial.number}: is RUNNING, but no driver runs"
-        elif trial.state in ENDED:
-            yield from (f"trial {trial.number}: {line}" for line in _end(trial, record, evidence))
+    for trial in evidence.study.trials:
+        if trial.state == "RUNNING" and not evidence.study.driver:
+            yield f"trial {trial.number}: is RUNNING, but no driver runs"
+        elif trial.ended:
+            yield from (f"trial {trial.number}: {line}" for line in _end(trial))
 
 
-def _end(trial: FrozenTrial, record: TrialRecord, evidence: Evidence) -> Iterator[str]:
-    metric, state = evidence.config.metric, trial.state
-    whole = trial_settings(evidence.config.space, trial.params, record).epochs
+def _end(trial: TrialSummary) -> Iterator[str]:
+    record, state = trial.record, trial.state
     if not record.over:
-        yield f"is {state.name}, but its record does not say that it has ended"
-    elif state != record.final_state:
-        yield f"is {state.name}, but its record says {record.final_state.name}"
-    if (state == TrialState.COMPLETE) != (record.epoch == whole and not record.failure):
-        yield f"is {state.name} after {record.epoch} of {whole} epochs"
-    if state == TrialState.FAIL and not record.failure:
+        yield f"is {state}, but its record does not say that it has ended"
+    elif state != record.final_state.name:
+        yield f"is {state}, but its record says {record.final_state.name}"
+    if trial.complete != (record.epoch == trial.epochs and not record.failure):
+        yield f"is {state} after {record.epoch} of {trial.epochs} epochs"
+    if state == "FAIL" and not record.failure:
         yield "is FAIL without a reason"
-    expected = {
-        TrialState.COMPLETE: record.best.get(metric),
-        TrialState.PRUNED: record.last.get(metric),
-        TrialState.FAIL: None,
-    }[state]
-    value = trial.values[0] if trial.values else None
+    figures = {"COMPLETE": record.best, "PRUNED": record.last, "FAIL": {}}[state]
+    value, expected = next(iter(trial.values), None), figures.get(trial.metric)
     if value != expected:
-        yield f"is {state.name} with the value {value}, its record has {expected}"
+        yield f"is {state} with the value {value}, its record has {expected}"
 
 
 def check_results(evidence: Evidence) -> Iterator[str]:
     """Ray's results, Optuna's intermediate values and the record are the same epochs."""
-    metric, known = evidence.config.metric, {trial.number for trial in evidence.trials}
+    metric, known = evidence.study.config.metric, {trial.number for trial in evidence.study.trials}
     yield from (
         f"trial {number}: has results, but Optuna has no such trial"
         for number in evidence.rows.keys() - known
     )
-    for trial, record in evidence.records:
-        epochs = evidence.epochs(trial.number)
-        name = f"trial {trial.number}"
+    for trial in evidence.study.trials:
+        record, epochs, name = trial.record, evidence.epochs(trial.number), f"trial {trial.number}"
         if sorted(epochs) != list(range(1, record.epoch + 1)):
             yield f"{name}: Ray has results of the epochs {sorted(epochs)}, the record of {record.epoch}"
-        values = {step_of(figures[names.PROGRESS]): figures[metric] for figures in epochs.values()}
-        for step in sorted(values.keys() | trial.intermediate_values.keys()):
-            one, other = trial.intermediate_values.get(step), values.get(step)
-            if one != other:
-                yield f"{name}: at step {step} Optuna has {one}, Ray {other}"
+        in_ray = {step_of(figures[names.PROGRESS]): figures[metric] for figures in epochs.values()}
+        in_optuna = {step_of(progress): value for progress, value in trial.curve}
+        for step in sorted(in_ray.keys() | in_optuna.keys()):
+            if in_optuna.get(step) != in_ray.get(step):
+                yield f"{name}: at step {step} Optuna has {in_optuna.get(step)}, Ray {in_ray.get(step)}"
         for what, figures in (("last", record.last), ("best", record.best)):
             if figures and not same(figures, epochs.get(int(figures[names.EPOCH]), {})):
                 yield f"{name}: its record's {what} epoch is not what Ray has of it"
         if epochs and record.best.get(names.EPOCH) != best_epoch(epochs.values(), metric)[names.EPOCH]:
             yield f"{name}: its record's best epoch is not the best of its results"
-        yield from (
-            f"{name}: {line}" for line in _rows(evidence.rows.get(trial.number, []), record, evidence)
-        )
+        yield from (f"{name}: {line}" for line in _rows(evidence.rows.get(trial.number, []), trial, evidence))
 
 
-def _rows(rows: list[ResultRow], record: TrialRecord, evidence: Evidence) -> Iterator[str]:
+def _rows(rows: list[ResultRow], trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
     """What was written of an epoch more than once is the same; failures are the record's."""
-    seen: dict[int, ResultRow] = {}
+    record = trial.record
+    first: dict[int, ResultRow] = {}
     for row in rows:
         reason = row.values.get(names.FAILURE)
         if reason is not None and reason != record.failure:
             yield f"Ray has the failure {reason!r}, the record {record.failure!r}"
         if not row.epoch:
             continue
-        earlier = seen.setdefault(row.epoch, row)
+        earlier = first.setdefault(row.epoch, row)
         if evidence.exact and not same(earlier.values, row.values):
             yield (f"epoch {row.epoch} in session {row.session} is not as in session {earlier.session}")
     if len([row for row in rows if row.epoch]) < record.epochs_run:
@@ -117,13 +106,13 @@ def _rows(rows: list[ResultRow], record: TrialRecord, evidence: Evidence) -> Ite
 
 def check_curves(evidence: Evidence) -> Iterator[str]:
     """TensorBoard shows each epoch once with Ray's figures, and each ended trial in its HParams table."""
-    for number in evidence.curves.keys() - {trial.number for trial in evidence.trials}:
+    for number in evidence.curves.keys() - {trial.number for trial in evidence.study.trials}:
         yield f"trial {number}: has curves, but Optuna has no such trial"
-    for trial, record in evidence.records:
+    for trial in evidence.study.trials:
         curves, epochs = evidence.curves.get(trial.number), evidence.epochs(trial.number)
         name = f"trial {trial.number}"
         if curves is None:
-            if epochs or trial.state in ENDED:
+            if epochs or trial.ended:
                 yield f"{name}: has no curves"
             continue
         if curves.repeated:
@@ -136,21 +125,20 @@ def check_curves(evidence: Evidence) -> Iterator[str]:
         other = [tag for tag, values in wanted.items() if not _equal(curves.scalars.get(tag, {}), values)]
         if other:
             yield f"{name}: TensorBoard has other values than Ray of {', '.join(other)}"
-        yield from (f"{name}: {line}" for line in _hparams(trial, record, curves.scalars, curves.hparams))
+        yield from (f"{name}: {line}" for line in _hparams(trial, curves))
 
 
-def _hparams(
-    trial: FrozenTrial, record: TrialRecord, scalars: Mapping[str, Mapping[int, float]], there: bool
-) -> Iterator[str]:
-    if trial.state not in ENDED:
+def _hparams(trial: TrialSummary, curves: Curves) -> Iterator[str]:
+    if not trial.ended:
         return
-    if not there:
+    if not curves.hparams:
         yield "is not in TensorBoard's HParams table"
+        return
+    best = trial.record.best
     for name in (names.EPOCH, *names.RANKING):
-        if there and name in record.best:
-            shown = list(scalars.get(f"best/{name}", {}).values())
-            if shown[-1:] != [float(np.float32(record.best[name]))]:
-                yield f"TensorBoard's best/{name} is not the best epoch's"
+        shown = list(curves.scalars.get(f"best/{name}", {}).values())
+        if name in best and shown[-1:] != [float(np.float32(best[name]))]:
+            yield f"TensorBoard's best/{name} is not the best epoch's"
 
 
 def _equal(shown: Mapping[int, float], values: Mapping[int, float]) -> bool:
@@ -160,7 +148,8 @@ def _equal(shown: Mapping[int, float], values: Mapping[int, float]) -> bool:
 
 def check_checkpoints(evidence: Evidence) -> Iterator[str]:
     """Checkpoints that a record refers to load, are of their epoch, and hold the curve up to there."""
-    for trial, record in evidence.records:
+    for trial in evidence.study.trials:
+        record = trial.record
         places = {record.last_checkpoint: record.last, record.best_checkpoint: record.best}
         for path, figures in places.items():
             if not figures:
@@ -175,16 +164,12 @@ def check_checkpoints(evidence: Evidence) -> Iterator[str]:
             elif found.epoch != epoch:
                 yield f"{where} is of epoch {found.epoch}, not {epoch}"
             elif (
-                not _settings_of(trial, record, evidence).items()
+                not _without_parts(evidence.study.settings(trial).to_dict()).items()
                 <= _without_parts(completed(found.settings)).items()
             ):
                 yield f"{where} was made with other settings"
             elif not _holds_curve(found, epoch, evidence.epochs(trial.number)):
                 yield f"{where} has another history than Ray"
-
-
-def _settings_of(trial: FrozenTrial, record: TrialRecord, evidence: Evidence) -> dict[str, Any]:
-    return _without_parts(trial_settings(evidence.config.space, trial.params, record).to_dict())
 
 
 def _without_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,29 +187,26 @@ def _load(evidence: Evidence, path: str) -> Checkpoint | str:
 
 
 def _holds_curve(found: Checkpoint, epoch: int, epochs: Mapping[int, Mapping[str, Any]]) -> bool:
-    told = [epochs.get(number, {}) for number in range(1, epoch + 1)]
-    return len(found.history) == epoch and all(map(same, found.history, told))
+    reported = [epochs.get(number, {}) for number in range(1, epoch + 1)]
+    return len(found.history) == epoch and all(map(same, found.history, reported))
 
 
 def check_best(evidence: Evidence) -> Iterator[str]:
     """`best.yaml` and `best.pt` are the winner's best epoch."""
-    folder, metric = evidence.folder, evidence.config.metric
-    complete = [pair for pair in evidence.records if pair[0].state == TrialState.COMPLETE]
-    there = [path.name for path in (folder.best_settings, folder.best_weights) if path.exists()]
-    if not complete:
-        yield from (f"{name}: is there, but no trial is complete" for name in there)
+    folder, trial = evidence.study.folder, evidence.study.winner
+    if trial is None:
+        left = [path.name for path in (folder.best_settings, folder.best_weights) if path.exists()]
+        yield from (f"{name}: is there, but no trial is complete" for name in left)
         return
-    trial, record = max(complete, key=lambda pair: (pair[1].best.get(metric, 0.0), -pair[0].number))
     try:
         best = load_checkpoint(folder.best_weights)
         settings = Settings.from_mapping(read_yaml(folder.best_settings)).to_dict()
     except (OSError, StudyError) as error:
         yield f"the winner's files cannot be read: {error}"
         return
-    wanted = trial_settings(evidence.config.space, trial.params, record).to_dict()
-    if settings != wanted:
+    if settings != evidence.study.settings(trial).to_dict():
         yield f"best.yaml: is not the settings of trial {trial.number}, the best"
-    original = _load(evidence, record.best_checkpoint)
+    original = _load(evidence, trial.record.best_checkpoint)
     if isinstance(original, str):
         return  # `check_checkpoints` names it
     if (
@@ -242,7 +224,7 @@ def _weights_equal(one: Checkpoint, other: Checkpoint) -> bool:
 
 def check_ray(evidence: Evidence) -> Iterator[str]:
     """Ray's snapshots, which may be some seconds old, know nothing that the database does not."""
-    known = {trial.number: (trial, record) for trial, record in evidence.records}
+    known = {trial.number: trial for trial in evidence.study.trials}
     for session, snapshot in evidence.snapshots.items():
         for ray in snapshot:
             number = ray["config"]["number"]
@@ -250,24 +232,24 @@ def check_ray(evidence: Evidence) -> Iterator[str]:
             if number not in known:
                 yield f"{name} is known to Ray, but not to Optuna"
                 continue
-            yield from (f"{name} {line}" for line in _agrees(ray, *known[number]))
+            yield from (f"{name} {line}" for line in _agrees(ray, known[number]))
 
 
-def _agrees(ray: Mapping[str, Any], trial: FrozenTrial, record: TrialRecord) -> Iterator[str]:
+def _agrees(ray: Mapping[str, Any], trial: TrialSummary) -> Iterator[str]:
     if ray["config"]["suggested"] != trial.params:
         yield f"runs {ray['config']['suggested']} in Ray, {trial.params} in Optuna"
     last = ray.get("last_result") or {}
-    if last.get(names.EPOCH, 0) > record.epoch:
-        yield f"has run {last[names.EPOCH]} epochs in Ray, {record.epoch} in Optuna"
-    if ray["status"] == "ERROR" and trial.state != TrialState.FAIL:
-        yield f"is ERROR in Ray, {trial.state.name} in Optuna"
-    if ray["status"] != "ERROR" and last.get(names.FAILURE) and trial.state != TrialState.FAIL:
-        yield f"failed in Ray, is {trial.state.name} in Optuna"
+    if last.get(names.EPOCH, 0) > trial.record.epoch:
+        yield f"has run {last[names.EPOCH]} epochs in Ray, {trial.record.epoch} in Optuna"
+    if ray["status"] == "ERROR" and trial.state != "FAIL":
+        yield f"is ERROR in Ray, {trial.state} in Optuna"
+    if ray["status"] != "ERROR" and last.get(names.FAILURE) and trial.state != "FAIL":
+        yield f"failed in Ray, is {trial.state} in Optuna"
 
 
 def check_launches(evidence: Evidence) -> Iterator[str]:
     """Each session is that of a launch; one killed before its session began may lack it."""
-    launches = count_launches(evidence.folder.provenance)
+    launches = len(evidence.study.provenance["launches"])
     for session in evidence.sessions:
         if not 1 <= session <= launches:
             yield f"session {session}: is there, but provenance.json tells of {launches} launches"

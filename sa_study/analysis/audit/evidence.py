@@ -7,21 +7,36 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
-from sa_study.analysis.audit.curves import Curves, read_curves, run_number
 from sa_study.metrics import names
-from sa_study.study.config import StudyConfig
-from sa_study.study.database import read_trials, trial_numbers
-from sa_study.study.folder import StudyFolder
+from sa_study.study.database import trial_numbers
 from sa_study.study.record_checks import validate_result
-from sa_study.study.records import TrialRecord, read_record
 from sa_study.study.result_files import ResultFiles, ResultRow, deterministic, is_number
 from sa_study.study.storage import Storage
+from sa_study.study.summary import StudySummary
+from sa_study.training.tensorboard.tags import FORMER_TAGS
 from sa_study.utils.errors import StudyFolderError
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What TensorBoard shows of a trial.
+
+    Attributes:
+        scalars: By tag, the value (rounded to 32 bits) of each step.
+        times: When the driver wrote each epoch, in seconds since 1970.
+        repeated: Tags that have a step twice.
+        hparams: Whether the trial has a line in the HParams table.
+    """
+
+    scalars: dict[str, dict[int, float]]
+    times: dict[int, float]
+    repeated: list[str]
+    hparams: bool
 
 
 @dataclass
@@ -29,9 +44,7 @@ class Evidence:
     """All that a study's folder tells.
 
     Attributes:
-        folder: The study's folder.
-        config: What was asked for.
-        trials: The database's trials, as Optuna shows them.
+        study: Its description and its database, as Optuna shows it.
         numbers: The number of each trial in the database, of which Optuna shows each once.
         sessions: Launches of which Ray has a folder.
         rows: By trial, what Ray wrote in the order of launches.
@@ -40,9 +53,7 @@ class Evidence:
         unreadable: Lines about files that could not be read.
     """
 
-    folder: StudyFolder
-    config: StudyConfig
-    trials: list[FrozenTrial]
+    study: StudySummary
     numbers: list[int]
     sessions: list[int] = field(default_factory=list)
     rows: dict[int, list[ResultRow]] = field(default_factory=dict)
@@ -53,39 +64,35 @@ class Evidence:
     @property
     def storage(self) -> Storage:
         """Where the trials' files lie."""
-        return Storage.of_study(self.folder, self.config.storage_path)
+        return Storage(self.study.storage_uri)
 
     @property
     def exact(self) -> bool:
         """Whether an epoch that was run twice gave the same figures to the last bit."""
-        return self.config.space.fixed.get("device") == "cpu" or not self.config.gpus_per_trial
-
-    @cached_property
-    def records(self) -> list[tuple[FrozenTrial, TrialRecord]]:
-        """The database's trials and what it keeps of each."""
-        return [(trial, read_record(trial)) for trial in self.trials]
+        config = self.study.config
+        return config.space.fixed.get("device") == "cpu" or not config.gpus_per_trial
 
     def epochs(self, number: int) -> dict[int, dict[str, Any]]:
         """A trial's results by epoch; of an epoch that was run again the last one, which counts."""
         return {row.epoch: row.values for row in self.rows.get(number, []) if row.epoch}
 
 
-def read_evidence(folder: StudyFolder) -> Evidence:
+def read_evidence(root: Path) -> Evidence:
     """Reads everything.
 
     Raises:
         StudyFolderError: The folder holds no study, or its database, description or storage cannot be read.
     """
-    config, trials = StudyConfig.read(folder.config), read_trials(folder)
-    evidence = Evidence(folder, config, trials, trial_numbers(folder))
+    study = StudySummary.read(root)
+    evidence = Evidence(study, trial_numbers(study.folder))
     try:
         _read_storage(evidence)
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
-        raise StudyFolderError(f"{evidence.storage.uri}: cannot be read ({line})") from None
-    for run in sorted(folder.tensorboard.glob("trial_*")):
+        raise StudyFolderError(f"{study.storage_uri}: cannot be read ({line})") from None
+    for run in sorted(study.folder.tensorboard.glob("trial_*")):
         try:
-            evidence.curves[run_number(run)] = read_curves(run)
+            evidence.curves[_trial_of(run)] = _read_curves(run)
         except OSError as error:
             evidence.unreadable.append(f"tensorboard/{run.name}: cannot be read ({error.strerror})")
         except ValueError as error:
@@ -95,7 +102,7 @@ def read_evidence(folder: StudyFolder) -> Evidence:
 
 def _read_storage(evidence: Evidence) -> None:
     """Reads what Ray wrote."""
-    files = ResultFiles(evidence.storage.uri)
+    files = ResultFiles(evidence.study.storage_uri)
     evidence.sessions = files.sessions()
     rows: defaultdict[int, list[ResultRow]] = defaultdict(list)
     for session in evidence.sessions:
@@ -110,7 +117,7 @@ def _rows(files: ResultFiles, session: int, number: int, evidence: Evidence) -> 
     for row in files.rows(session, number, evidence.unreadable):
         try:
             if row.epoch:
-                validate_result(row.values, (evidence.config.metric, "timestamp"))
+                validate_result(row.values, (evidence.study.config.metric, "timestamp"))
             yield row
         except ValueError as error:
             evidence.unreadable.append(f"session_{session}/trial_{number:04d}/result.json: {error}")
@@ -128,13 +135,13 @@ def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[d
         return []  # Ray writes it in place, and its driver was killed in the middle
     try:
         pairs: list[tuple[str, str]] = json.loads(text)["trial_data"]
-        return [_told({**json.loads(trial), **json.loads(progress)}) for trial, progress in pairs]
+        return [_snapshot_trial({**json.loads(trial), **json.loads(progress)}) for trial, progress in pairs]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         unreadable.append(f"{path}: is damaged")
         return []
 
 
-def _told(trial: dict[str, Any]) -> dict[str, Any]:
+def _snapshot_trial(trial: dict[str, Any]) -> dict[str, Any]:
     """A trial of a snapshot, which has what is read of it, or an error."""
     config, last, status = trial["config"], trial.get("last_result") or {}, trial["status"]
     if type(config["number"]) is not int or not isinstance(config["suggested"], dict):
@@ -147,3 +154,47 @@ def _told(trial: dict[str, Any]) -> dict[str, Any]:
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two runs of an epoch gave the same figures, leaving out the times they took."""
     return deterministic(one) == deterministic(other)
+
+
+def _trial_of(run: Path) -> int:
+    """The trial whose curves a folder has.
+
+    Raises:
+        ValueError: Its name is none that a trial's has.
+    """
+    digits = run.name.removeprefix("trial_")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
+        raise ValueError("is no trial's folder")
+    return int(digits)
+
+
+def _read_curves(run: Path) -> Curves:
+    """Reads as TensorBoard does, which leaves out what a later launch wrote again.
+
+    Args:
+        run: A trial's folder of event files.
+
+    Raises:
+        OSError: It cannot be read, or is no folder.
+        ValueError: An event file in it is none, or damaged beyond TensorBoard's reading.
+    """
+    events_of = (path for path in sorted(run.iterdir()) if "tfevents" in path.name)
+    if strange := [path.name for path in events_of if not path.is_file()]:
+        raise ValueError(f"{strange[0]!r} is no regular file")
+    try:
+        reader = EventAccumulator(str(run), size_guidance={SCALARS: 0}).Reload()
+    except Exception as error:  # what its parsers raise depends on where a file is damaged
+        raise ValueError(f"cannot be read ({type(error).__name__})") from None
+    events: defaultdict[str, list[Any]] = defaultdict(list)
+    for tag in sorted(reader.Tags()[SCALARS], key=lambda tag: tag not in FORMER_TAGS):
+        events[FORMER_TAGS.get(tag, tag)] += reader.Scalars(tag)
+    return Curves(
+        scalars={tag: {event.step: event.value for event in of_tag} for tag, of_tag in events.items()},
+        times={event.step: event.wall_time for event in events.get("progress", [])},
+        repeated=[
+            tag
+            for tag, of_tag in events.items()
+            if tag.startswith(("train/", "val/")) and len({event.step for event in of_tag}) < len(of_tag)
+        ],
+        hparams="_hparams_/session_start_info" in reader.summary_metadata,
+    )

@@ -25,9 +25,9 @@ Judge = Callable[[int, float, float], str]
 
 def check_stopping(evidence: Evidence) -> Iterator[str]:
     """Yields each trial that was stopped or went on against the rule, by what was known at that moment."""
-    scheduler = evidence.config.space.scheduler
+    scheduler = evidence.study.config.space.scheduler
     judge = JUDGES[scheduler_spec(scheduler).rule](scheduler)
-    stopped = {trial.number: record.epoch for trial, record in evidence.records if record.stopped}
+    stopped = {trial.number: trial.record.epoch for trial in evidence.study.trials if trial.record.stopped}
     for _, number, epoch, progress, value in sorted(_reports(evidence)):
         reason = judge(number, progress, value)
         due = bool(reason) and number != BASELINE and progress < 100
@@ -42,11 +42,11 @@ def _reports(evidence: Evidence) -> Iterator[tuple[float, int, int, float, float
 
     Ray's `timestamp` has whole seconds and is the worker's; TensorBoard's is the driver's and exact.
     """
-    for trial in evidence.trials:
+    for trial in evidence.study.trials:
         curves = evidence.curves.get(trial.number)
         for epoch, figures in evidence.epochs(trial.number).items():
             when = curves.times.get(epoch) if curves else None
-            value = figures[evidence.config.metric]
+            value = figures[evidence.study.config.metric]
             yield when or figures["timestamp"], trial.number, epoch, figures[names.PROGRESS], value
 
 

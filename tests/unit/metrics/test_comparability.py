@@ -41,7 +41,7 @@ APART: dict[str, tuple[dict[str, Any], str]] = {
         "their features were computed in",
     ),
 }
-FP32 = {"feature_precision": "fp32"}
+FP32: dict[str, Any] = {"feature_precision": "fp32"}
 Stated = tuple[bool, str]
 """Whether a place states a difference, and all that it says."""
 
