@@ -93,7 +93,7 @@ def on_gpu(original: OriginalTrial) -> OriginalTrial:
     return dataclasses.replace(original, study=StudySummary(original.study.folder, config), settings=settings)
 
 
-def again(**changes: Any) -> Rerun:
+def make_rerun(**changes: Any) -> Rerun:
     """A rerun, slower than the record; changes are factors on a figure of every epoch from the second on."""
     epochs = {epoch: {**figures(epoch), "seconds": 7.0, "latency": 2.0} for epoch in range(1, EPOCHS + 1)}
     for epoch in range(2, EPOCHS + 1):

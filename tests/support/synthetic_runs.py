@@ -26,13 +26,19 @@ def scores(mean: float, seed: int, fold: int = 1, spread: float = 0.05) -> Query
 
 
 def run(
-    point: Mapping[str, Any], mean: float, seed: int, *, fold: int = 1, failure: str = "", again: float = 0.0
+    point: Mapping[str, Any],
+    mean: float,
+    seed: int,
+    *,
+    fold: int = 1,
+    failure: str = "",
+    rerank_gain: float = 0.0,
 ) -> Run:
-    """Makes a run with a mean score; `again` is what re-ranking adds."""
+    """Makes a run with a mean score; `rerank_gain` is what re-ranking adds."""
     if failure:
         return Run(seed, dict(point), seed, fold, {}, failure)
     plain = scores(mean, seed, fold)
-    gain = again + 0.002 * (plain.pids % 7 - 3)
+    gain = rerank_gain + 0.002 * (plain.pids % 7 - 3)
     better = QueryScores(plain.pids, np.clip(plain.average_precision + gain, 0.01, 1), plain.first_match)
     figures = {name: float(plain.of(name).mean()) for name in ("mAP", "rank1")}
     return Run(seed, dict(point), seed, fold, figures, "", plain, better)

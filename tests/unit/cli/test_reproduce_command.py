@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from command_line import CommandLine
-from original_trial import EPOCHS, again, elsewhere, figures, with_record
+from original_trial import EPOCHS, elsewhere, figures, make_rerun, with_record
 from random_study import make_study
 
 from sa_study.analysis.reproduce.original import RAY, SCORES, OriginalTrial, read_original
@@ -37,13 +37,13 @@ def tool(
     images = SimpleNamespace(train=[1, 2], query=[1], gallery=[1], num_classes=2)
     monkeypatch.setattr("sa_study.analysis.reproduce.original.read_original", lambda *words: original)
     monkeypatch.setattr("sa_study.analysis.reproduce.rerun.load_images", lambda *words: images)
-    rerun_to(monkeypatch, again())
+    rerun_to(monkeypatch, make_rerun())
     return CommandLine(tmp_path, monkeypatch, capsys)
 
 
 def rerun_to(monkeypatch: pytest.MonkeyPatch, rerun: Rerun | BaseException) -> None:
     def run(original: OriginalTrial, data: object, on_epoch: Any) -> Rerun:
-        for of_epoch in again().epochs.values():
+        for of_epoch in make_rerun().epochs.values():
             on_epoch(of_epoch)
         if isinstance(rerun, BaseException):
             raise rerun
@@ -69,7 +69,7 @@ def test_an_equal_rerun_ends_with_0(tool: CommandLine, original: OriginalTrial) 
 def test_a_different_rerun_ends_with_1_and_is_kept(
     tool: CommandLine, original: OriginalTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rerun_to(monkeypatch, again(mAP=1.1, loss=1.1, rank1=1.1, rank5=1.1))
+    rerun_to(monkeypatch, make_rerun(mAP=1.1, loss=1.1, rank1=1.1, rank5=1.1))
     code, said, _ = tool.run("reproduce", "--study", "s", "--quiet")
     assert code == 1 and "DIFFERENT: epoch 4: mAP is 0.43333333333333335 in result.json" in said
     assert "  and 3 more\n" in said and "+4.3" in said
@@ -81,7 +81,7 @@ def test_a_different_rerun_ends_with_1_and_is_kept(
 def test_a_close_rerun_elsewhere_ends_with_0(
     tool: CommandLine, original: OriginalTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rerun_to(monkeypatch, again(mAP=1.01, loss=1.01))
+    rerun_to(monkeypatch, make_rerun(mAP=1.01, loss=1.01))
     monkeypatch.setattr(
         "sa_study.analysis.reproduce.original.read_original", lambda *words: elsewhere(original)
     )
@@ -154,7 +154,7 @@ def test_a_failed_trial_is_run_until_it_fails(
 def test_reproductions_are_added_to(original: OriginalTrial) -> None:
     path = original.study.folder.reproduction
     original.sources[RAY][2]["loss"] = math.nan  # type: ignore[index]
-    found = judge_rerun(original, again(), 1.0)
+    found = judge_rerun(original, make_rerun(), 1.0)
     add_reproduction(path, found.to_dict())
     add_reproduction(path, dataclasses.replace(found, changes=[], tolerance=2.0).to_dict())
     one, other = read_reproductions(path)

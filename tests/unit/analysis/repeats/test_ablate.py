@@ -46,7 +46,7 @@ def mean_of(point: Mapping[str, Any]) -> float:
 def concluded(seeds: int = 3, space: SearchSpace = SPACE) -> dict[str, Any]:
     ablation = plan_ablation(space, seeds)
     runs = [
-        run(cell, mean_of(cell), seed, fold=0, again=0.03)
+        run(cell, mean_of(cell), seed, fold=0, rerank_gain=0.03)
         for seed in ablation.seeds
         for cell in ablation.cells
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from original_trial import CHECKPOINT, EPOCHS, again, elsewhere, figures, on_gpu, with_record
+from original_trial import CHECKPOINT, EPOCHS, elsewhere, figures, make_rerun, on_gpu, with_record
 
 from sa_study.analysis.reproduce.compare_epochs import compare, contradictions
 from sa_study.analysis.reproduce.environment import trial_changes
@@ -34,7 +34,7 @@ def save_weights(original: OriginalTrial, state: dict[str, torch.Tensor], **chan
 
 
 def test_equal_figures_are_equal_whatever_time_they_took(original: OriginalTrial) -> None:
-    verdict = judge_rerun(original, again(), 1.0)
+    verdict = judge_rerun(original, make_rerun(), 1.0)
     assert (verdict.result, verdict.reasons, verdict.differences) == ("equal", [], [])
     [change] = verdict.changes
     assert change.line.startswith("weights: not compared") and not change.explains
@@ -47,7 +47,7 @@ def test_a_recorded_value_changed_in_its_last_bit_is_found(
 ) -> None:
     row = original.sources[RAY][epoch]
     row[name] = float(np.nextafter(row[name], 2.0))  # type: ignore[index]
-    verdict = judge_rerun(original, again(), 1.0)
+    verdict = judge_rerun(original, make_rerun(), 1.0)
     assert verdict.result == "different"
     assert {(d.epoch, d.figure) for d in verdict.differences} == {(epoch, name)}
     assert f"epoch {epoch}: {name} is" in "".join(map(str, verdict.differences))
@@ -57,7 +57,7 @@ def test_a_recorded_value_changed_in_its_last_bit_is_found(
 def test_a_value_changed_in_the_database_alone_is_found(original: OriginalTrial, source: str) -> None:
     changed = {EPOCHS: {**original.sources[source][EPOCHS], "mAP": 0.9}}
     sources = {**original.sources, source: {**original.sources[source], **changed}}
-    verdict = judge_rerun(dataclasses.replace(original, sources=sources), again(), 1.0)
+    verdict = judge_rerun(dataclasses.replace(original, sources=sources), make_rerun(), 1.0)
     assert verdict.result == "different" and verdict.differences[0].source == source
 
 
@@ -73,13 +73,13 @@ def test_figures_that_were_taken_away_or_added_are_found() -> None:
 
 
 def test_another_machine_may_differ_within_the_tolerance(original: OriginalTrial) -> None:
-    drifted = again(loss=1 + 1e-6, mAP=1.01, **{"loss/part1": 1 + 1e-6})
+    drifted = make_rerun(loss=1 + 1e-6, mAP=1.01, **{"loss/part1": 1 + 1e-6})
     there = elsewhere(original)
     by = 100 * abs(drifted.epochs[EPOCHS]["mAP"] - figures(EPOCHS)["mAP"])
     assert judge_rerun(there, drifted, by + 0.001).result == "within tolerance"
     beyond = judge_rerun(there, drifted, by - 0.001)
     assert beyond.result == "different" and "points apart" in beyond.reasons[0]
-    assert judge_rerun(there, again(), 0.0).result == "equal"
+    assert judge_rerun(there, make_rerun(), 0.0).result == "equal"
     # On the machine of the record the same drift is none that may be.
     here = judge_rerun(original, drifted, by + 0.001)
     assert here.result == "different" and "though nothing that figures depend on" in here.reasons[-1]
@@ -100,7 +100,7 @@ def test_what_no_machine_explains_is_no_drift(
     original: OriginalTrial, name: str, epoch: int, factor: float, words: str
 ) -> None:
     original.sources[RAY][epoch][name] *= factor  # type: ignore[index]
-    verdict = judge_rerun(elsewhere(original), again(), 1.0)
+    verdict = judge_rerun(elsewhere(original), make_rerun(), 1.0)
     assert verdict.result == "different" and words in verdict.reasons[0]
 
 
@@ -114,7 +114,7 @@ def test_equal_weights_rank_alike() -> None:
 
 
 def test_a_drift_that_goes_on_contradicts_nothing() -> None:
-    run = again(loss=1.001, mAP=1.2).epochs
+    run = make_rerun(loss=1.001, mAP=1.2).epochs
     differences = compare("x", {e: figures(e) for e in run}, run, whole=True)
     assert differences and contradictions(differences, list(run), 1.0) == []
     # With the last epoch's weights equal they could not have differed before.
@@ -138,12 +138,12 @@ def test_weights_are_compared_bit_by_bit(original: OriginalTrial) -> None:
 
 def test_other_weights_are_no_equal_rerun(original: OriginalTrial) -> None:
     save_weights(original, {"a": torch.ones(3)})
-    other = dataclasses.replace(again(), weights={"a": torch.zeros(3)})
+    other = dataclasses.replace(make_rerun(), weights={"a": torch.zeros(3)})
     assert judge_rerun(original, other, 1.0).result == "different"
     verdict = judge_rerun(elsewhere(original), other, 1.0)
     assert verdict.result == "different" and verdict.reasons[0].endswith("the checkpoint was changed")
     drift = {"loss": 1.001, "loss/part1": 1.001, "mAP": 1.001}
-    drifted = dataclasses.replace(again(**drift), weights={"a": torch.zeros(3)})
+    drifted = dataclasses.replace(make_rerun(**drift), weights={"a": torch.zeros(3)})
     verdict = judge_rerun(elsewhere(original), drifted, 1.0)
     assert (verdict.result, verdict.weights) == ("within tolerance", "different")
 
@@ -170,11 +170,11 @@ DIED = "its process raised or died; see /x"
         (DIED, "", "different", "different"),
     ],
 )
-def test_a_failure_must_come_again(
+def test_a_failure_must_be_reproduced(
     original: OriginalTrial, was: str, is_now: str, here: str, there: str
 ) -> None:
     failed = with_record(original, "FAIL", failure=was)
-    rerun = dataclasses.replace(again(), failure=is_now)
+    rerun = dataclasses.replace(make_rerun(), failure=is_now)
     assert judge_rerun(failed, rerun, 1.0).result == here
     assert judge_rerun(elsewhere(failed), rerun, 1.0).result == there
     assert bool(failure_difference(was, is_now)) == (here != "equal")
@@ -192,7 +192,7 @@ def test_what_forbids_equal_figures_is_said(
     original: OriginalTrial, change: dict[str, Any], line: str
 ) -> None:
     doubtful = dataclasses.replace(original, settings=dataclasses.replace(original.settings, **change))
-    drifted = again(mAP=1.001, loss=1.001, **{"loss/part1": 1.001})
+    drifted = make_rerun(mAP=1.001, loss=1.001, **{"loss/part1": 1.001})
     verdict = judge_rerun(doubtful, drifted, 1.0)
     assert verdict.result == "within tolerance" and verdict.changes[0].line.startswith(line)
 
@@ -208,6 +208,6 @@ def test_a_cluster_and_a_gpu_forbid_them_too(original: OriginalTrial) -> None:
 def test_an_epoch_run_again_on_a_gpu_may_be_recorded_with_both_figures(original: OriginalTrial) -> None:
     gpu = on_gpu(original)
     gpu.sources[RAY][2]["mAP"] += 1e-4  # type: ignore[index]
-    assert judge_rerun(gpu, again(), 1.0).result == "different"
+    assert judge_rerun(gpu, make_rerun(), 1.0).result == "different"
     twice = dataclasses.replace(gpu, rows=[*gpu.rows, gpu.rows[1]])
-    assert twice.varying_epochs == [2] and judge_rerun(twice, again(), 1.0).result == "within tolerance"
+    assert twice.varying_epochs == [2] and judge_rerun(twice, make_rerun(), 1.0).result == "within tolerance"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from original_trial import NOW, again
+from original_trial import NOW, make_rerun
 from torch import Tensor
 
 from sa_study.analysis.reproduce.environment import trial_changes
@@ -107,7 +107,7 @@ def begun_with(original: OriginalTrial, pretrained: str, *backbones: PretrainedB
 
 def test_changed_pretrained_weights_are_named_and_forbid_equal_figures(original: OriginalTrial) -> None:
     trial = begun_with(original, "/w.pth", {(original.settings.backbone, "/w.pth"): STATE})
-    drifted = again(mAP=1.001, loss=1.001, **{"loss/part1": 1.001})
+    drifted = make_rerun(mAP=1.001, loss=1.001, **{"loss/part1": 1.001})
     same = judge_rerun(trial, dataclasses.replace(drifted, backbone_fingerprint=fingerprint(STATE)), 1.0)
     assert same.result == "different" and not any(change.explains for change in same.changes)
     changed = judge_rerun(trial, dataclasses.replace(drifted, backbone_fingerprint=fingerprint(OTHER)), 1.0)
