@@ -195,6 +195,8 @@ class Picture:
         with quietly():
             written = self.figure.text(0, 1 - self._used, text, **style)
             self._used += written.get_window_extent().height / DPI + 0.05
+            # Broken for good: while it is saved, the figure is wider by its margins.
+            written.set(text=getattr(written, "_get_wrapped_text")(), wrap=False)  # noqa: B009
 
     @styled
     def save(self, path: Path) -> None:
