@@ -24,7 +24,7 @@ import numpy as np
 from harness import Table, argument_parser, finish, seconds, table
 from numpy.typing import NDArray
 from simulation.rankings import (
-    MOST_QUERIES,
+    MAX_QUERIES,
     Effects,
     Truth,
     draw_people,
@@ -70,7 +70,7 @@ def one_ranking(repetitions: int, identities: int, level: str, truth: Mapping[st
     """Coverage of the intervals of a single ranking."""
     effects, rng = LEVELS[level], np.random.default_rng([21, identities, list(LEVELS).index(level)])
     held = {(method, figure): 0 for method in METHODS for figure in FIGURES}
-    drawn = Drawn(rng, MOST_QUERIES * identities)
+    drawn = Drawn(rng, MAX_QUERIES * identities)
     widths: dict[str, list[float]] = {figure: [] for figure in FIGURES}
     done = 0
     for size in blocks(repetitions):

@@ -65,7 +65,7 @@ def trial(config: dict[str, Any], data: TrainingData, storage: Storage) -> None:
     run_trial(run, {0: data}, {}, storage, names.MAP)
 
 
-class Meter(tune.Callback):
+class WorkerMemoryMonitor(tune.Callback):
     """Measures all trials' processes once each has ended its second epoch; then ends them."""
 
     def __init__(self, trials: int):
@@ -96,7 +96,7 @@ def memory_of(pid: int) -> dict[str, float]:
 
 def side_by_side(data: TrainingData, trials: int, copies: bool) -> dict[str, Any]:
     """Sums over the worker processes of so many trials at a time, MiB."""
-    meter = Meter(trials)
+    monitor = WorkerMemoryMonitor(trials)
     settings = Settings.from_mapping(SETTINGS).to_dict()
     runs = [
         {"number": number, "settings": settings, "resume_from": [], "copies": copies}
@@ -107,9 +107,9 @@ def side_by_side(data: TrainingData, trials: int, copies: bool) -> dict[str, Any
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1 / 8}),
             param_space={"run": tune.grid_search(runs)},
-            run_config=tune.RunConfig(storage_path=folder, callbacks=[meter], stop=meter.stop, verbose=0),
+            run_config=tune.RunConfig(storage_path=folder, callbacks=[monitor], stop=monitor.stop, verbose=0),
         ).fit()
-    sums = {name: sum(process[name] for process in meter.held) for name in meter.held[0]}
+    sums = {name: sum(process[name] for process in monitor.held) for name in monitor.held[0]}
     return {"trials": trials, "copies": copies, **sums}
 
 

@@ -25,7 +25,7 @@ _PATIENCE = 90.0
 _RAYS_OWN = 90.0
 """Seconds that Ray's agents take at most to notice that the rest of their Ray died while they started."""
 
-_MOST_FAILURES = 2
+MAX_FAILURES = 2
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Campaign:
         """Launches until the study is done; then audits it."""
         result = self._result
         while not self._launch():
-            if len(result.failures) >= _MOST_FAILURES:
+            if len(result.failures) >= MAX_FAILURES:
                 break
         result.missed += self._pending
         for pid in self._drivers:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingAccumulator
 
-CAMERAS, DISTRACTORS, MOST_QUERIES = 6, 24, 6
+CAMERAS, DISTRACTORS, MAX_QUERIES = 6, 24, 6
 ROWS_AT_ONCE = 2**16
 
 Floats = NDArray[np.float32]
@@ -75,7 +75,7 @@ class People:
 def draw_people(rng: np.random.Generator, effects: Effects, identities: int, repetitions: int) -> People:
     """Draws identities with one to six queries each; those with many are a little harder."""
     number = identities * repetitions
-    counts = rng.integers(1, MOST_QUERIES + 1, number)
+    counts = rng.integers(1, MAX_QUERIES + 1, number)
     owner = np.repeat(np.arange(number), counts)
     ability = effects.identity * _normal(rng, number)
     ability -= np.float32(0.1) * (counts - counts.mean()).astype(np.float32)

@@ -31,7 +31,7 @@ _COLUMNS = 3
 
 _MANY = 100
 
-_MOST_SLICES = 12
+MAX_SLICES = 12
 
 _SHARES = (0.25, 0.5, 0.7, 0.85, 0.95)
 """Shares of the trials at which a line's shade changes: the last shade is that of the best twentieth."""
@@ -140,7 +140,7 @@ def _short(text: str) -> str:
 
 def slices(study: PageStudy) -> go.Figure | None:
     """Score by each searched setting."""
-    names = list(UnitCube(study).search)[:_MOST_SLICES]
+    names = list(UnitCube(study).search)[:MAX_SLICES]
     groups = scored(study)
     if not names or not groups:
         return None

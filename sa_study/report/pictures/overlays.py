@@ -28,7 +28,7 @@ _STRONGEST = 0.85
 
 _GAP, _LABELS, _SCALE = 0.06, 0.52, 0.5
 _CLOSE, _STAGE_GAP, _BLOCK_GAP = 0.03, 0.1, 0.22
-"""Inches."""
+"""Distances between images, panels and labels, in inches."""
 
 
 def attention_overlays(

@@ -32,7 +32,7 @@ class Labelled(Protocol):
 
     @property
     def pids(self) -> NDArray[np.int64]:
-        """Identities."""
+        """Identity of the person in each image."""
 
     @property
     def camids(self) -> NDArray[np.int64]:
