@@ -54,9 +54,12 @@ class TrialSummary:
         """Summarises a trial of the database.
 
         Raises:
-            StudyFolderError: Its record is damaged, or its schedule has no length.
+            StudyFolderError: Its record or a setting is damaged, or its schedule has no length.
         """
         params = configuration(trial)
+        for name, value in params.items():
+            if not isinstance(value, bool | int | float | str | None):
+                raise StudyFolderError(f"trial {trial.number}: its {name} is {value!r:.80}, no setting")
         epochs = setting_in(config.space, params, "epochs")
         if type(epochs) is not int:
             raise StudyFolderError(f"trial {trial.number}: its epochs are {epochs!r:.80}, not a number")

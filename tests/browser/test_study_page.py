@@ -62,8 +62,8 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver: Any = webdriver.Chrome(options=options, service=Service(DRIVER))
 
-    def open(self, page: Path, *, dark: bool = False, width: int = 1280) -> float:
-        """Opens a page; returns the seconds until it could be read, before its plots are drawn."""
+    def open(self, page: Path, *, dark: bool = False, width: int = 1280) -> None:
+        """Opens a page and waits until it can be read."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         still = {"name": "prefers-reduced-motion", "value": "reduce"}  # a page that glides cannot be clicked
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme, still]})
@@ -74,7 +74,6 @@ class Browser:
         self.driver.get(page.as_uri())
         timing = "return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
         self.wait(lambda: self.run(timing) > 0)
-        return float(self.run(timing)) / 1000
 
     def run(self, script: str, *words: Any) -> Any:
         return self.driver.execute_script(script, *words)
@@ -128,8 +127,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.mark.parametrize("name", STUDIES)
 def test_it_opens_whole_and_alone(browser: Browser, page: Callable[[str], Path], name: str) -> None:
     path = page(name)
-    seconds = browser.open(path)
-    assert seconds < 2, f"{seconds:.1f} s"
+    browser.open(path)
     assert path.stat().st_size < 8e6
     assert browser.run("return [...document.querySelectorAll('main > section')].map(s => s.id)") == SECTIONS
     browser.wait_for_figures()

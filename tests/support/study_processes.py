@@ -36,7 +36,7 @@ TINY = {
 def run(*words: str | Path, code: int = 0, error: bool = False, **options: Any) -> str:
     """Runs a command to its end; returns its standard output, or with `error` its standard error."""
     command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, **options)
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     return str(done.stderr if error else done.stdout)
 
@@ -84,7 +84,7 @@ class Launch:
 
     def wait(self) -> tuple[int, str]:
         """Waits for the end; returns the exit code, and standard output followed by standard error."""
-        output, complaint = self.process.communicate(timeout=200)
+        output, complaint = self.process.communicate(timeout=600)
         return self.process.returncode, output + complaint
 
 
