@@ -21,8 +21,9 @@ from itertools import product
 from typing import Any, cast
 
 import numpy as np
-from harness import Table, argument_parser, finish, seconds, table
+from harness import argument_parser, finish, seconds
 from numpy.typing import NDArray
+from simulation.coverage_tables import Row, coverage_tables
 from simulation.rankings import (
     MAX_QUERIES,
     Effects,
@@ -62,8 +63,6 @@ nearly all failures: many a sample lacks them."""
 METHODS = "ours", "identities", "queries"
 BOOTSTRAP_DRAWS = 500
 GOAL, FALSE_GOAL = 0.93, 0.05
-
-Row = dict[str, Any]
 
 
 def one_ranking(repetitions: int, identities: int, level: str, truth: Mapping[str, list[Truth]]) -> list[Row]:
@@ -266,74 +265,6 @@ def measure(repetitions: int, true_identities: int) -> Row:
     }
 
 
-def tables(found: Row) -> list[Table]:
-    """Makes the tables."""
-    return [
-        table(
-            "One ranking: how often the 95 % interval holds the truth, %",
-            (
-                "level",
-                "identities",
-                "figure",
-                "truth",
-                "coverage",
-                "bootstrap of ids",
-                "of queries",
-                "width, points",
-            ),
-            [
-                (
-                    row["level"],
-                    row["identities"],
-                    row["figure"],
-                    f"{100 * row['truth']:.2f} ± {100 * row['truth_error']:.2f}",
-                    *(
-                        f"{100 * row[name]:.1f}"
-                        for name in ("coverage", "bootstrap_of_identities", "bootstrap_of_queries", "width")
-                    ),
-                )
-                for row in found["rankings"]
-            ],
-        ),
-        table(
-            f"Differences of two configurations, {FOLD} identities a fold: the same",
-            ("seed noise", "seeds", "folds", "figure", "truth, points", "coverage", "width, points"),
-            [
-                (
-                    "yes" if row["seed_noise"] else "no",
-                    *(row[name] for name in ("seeds", "folds", "figure")),
-                    f"{100 * row['truth']:.2f} ± {100 * row['truth_error']:.2f}",
-                    *(f"{100 * row[name]:.1f}" for name in ("coverage", "width")),
-                )
-                for row in found["differences"]
-            ],
-        ),
-        table(
-            "Confirmation with no real difference, 3 seeds: how often a leader is called better, %",
-            ("leaders", "by 'confirm'", "by the study's best score"),
-            [
-                (
-                    row["leaders"],
-                    *(f"{100 * row[name]:.1f}" for name in ("called_better", "study_says_better")),
-                )
-                for row in found["confirmations"]
-            ],
-        ),
-        table(
-            "Power: 3 leaders of which one is better",
-            ("better by, points", "seeds", "called better, %", "the right one, %"),
-            [
-                (
-                    f"{100 * row['gain']:.1f}",
-                    row["seeds"],
-                    *(f"{100 * row[name]:.1f}" for name in ("called_better", "right_one")),
-                )
-                for row in found["power"]
-            ],
-        ),
-    ]
-
-
 def failures(found: Row) -> list[str]:
     """Returns the rows that miss their goals."""
     covered = [*found["rankings"], *found["differences"]]
@@ -350,7 +281,7 @@ def main() -> None:
     found: Row = {}
     took = seconds(lambda: found.update(measure(arguments.repetitions, TRUE_IDENTITIES)))
     missed = failures(found)
-    finish({**found, "seconds": took, "missed": missed}, arguments.json, *tables(found))
+    finish({**found, "seconds": took, "missed": missed}, arguments.json, *coverage_tables(found, FOLD))
     sys.stdout.write("".join(f"missed: {line}\n" for line in missed) or "every row meets its goal\n")
 
 

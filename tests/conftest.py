@@ -93,3 +93,17 @@ def original(tmp_path: Path) -> OriginalTrial:
     from original_trial import original_trial
 
     return original_trial(tmp_path)
+
+
+@pytest.fixture
+def fast_compression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has pictures compressed less, in a fraction of the time."""
+    monkeypatch.setattr("sa_study.report.pictures.figure._COMPRESSION", 1)
+
+
+@pytest.fixture
+def made_study(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Makes a study whose checkpoints are of untrained networks."""
+    from untrained_study import study_maker
+
+    return study_maker(make_market, tmp_path)

@@ -50,7 +50,7 @@ class SplitReport:
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """What a data set holds and what is wrong with it.
+    """Counts of a data set, and the problems found in it.
 
     Attributes:
         root: The folder that holds the image folders.

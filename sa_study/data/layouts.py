@@ -23,7 +23,7 @@ _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where the images of one split are.
+    """Folder, list or archive that holds the images of one split.
 
     Attributes:
         folder: Their folder, below the data set's.

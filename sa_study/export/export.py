@@ -29,7 +29,7 @@ _FOLDERS = {"trials": "trials", "markdown": "paper"}
 
 @dataclass
 class Exported:
-    """What an export wrote.
+    """Files and warnings of a finished export.
 
     Attributes:
         out: Its folder.

@@ -44,7 +44,7 @@ class StudyDocuments:
 
     @cached_property
     def paper(self) -> Paper:
-        """What a paper says of the study."""
+        """Tables, notes and citations for a paper on the study."""
         from sa_study.export.paper import describe
 
         return describe(self.summary)

@@ -140,7 +140,7 @@ def _label(name: str, trial: TrialSummary | None) -> str:
 
 
 def _notes(study: StudySummary) -> list[str]:
-    """What a reader must know to trust the figures."""
+    """Caveats that a reader of the figures must know."""
     complete = sum(trial.complete for trial in study.trials)
     notes = ["All figures in per cent, of each trial's best epoch; differences in points, before rounding."]
     trapezoid = f"; {_TRAPEZOID}" if study.current_evaluations else ""
@@ -260,7 +260,7 @@ def _software(launch: Mapping[str, Any]) -> str:
 
 
 def _cited(study: StudySummary) -> list[tuple[str, str]]:
-    """What the study used."""
+    """Methods and data that the study used, each with the key of its citation."""
     config, space = study.config, study.config.space
     market = "market-1501" in str(config.data_dir).lower() or any(
         test["queries"] == _MARKET_QUERIES for test in study.current_evaluations.values()

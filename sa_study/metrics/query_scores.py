@@ -50,7 +50,7 @@ class QueryScores:
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """Which queries have a match."""
+        """Whether each query has a match in the gallery."""
         return self.first_match > 0
 
     def of(self, figure: str) -> NDArray[np.float64]:

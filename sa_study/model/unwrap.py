@@ -25,7 +25,7 @@ class NoWeights(ValueError):
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a weights file holds.
+    """State dict of a weights file, and how it was found in it.
 
     Attributes:
         state: The state dict, under the network's own names.

@@ -25,7 +25,7 @@ MAX_NAMED_KEYS = 3
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a load found and what it left aside.
+    """Outcome of loading weights: unused keys, and where in the file the weights were.
 
     Attributes:
         unused: Keys of the file that the network has no place for, in the file's order.

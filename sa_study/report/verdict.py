@@ -71,7 +71,7 @@ def headline(study: StudySummary) -> str:
     if lead is None:
         return f"{text}; the baseline was scored on other identities, so there is no difference to state."
     scored = f"{percent(baseline.score)} %" + ("" if baseline.complete else ", not complete")
-    return f"{text}, {100 * lead:+.1f} points over the paper’s baseline ({scored})."
+    return f"{text}, {100 * lead:+.1f} points over the baseline ({scored})."
 
 
 def judge(study: StudySummary) -> Judgement:
@@ -124,7 +124,7 @@ def epoch_noise(study: StudySummary) -> float | None:
     """How far scores move from one epoch to the next late in the schedule, the median; None if not known."""
     steps = []
     for trial in study.complete:
-        late = [value for share, value in trial.curve if share >= 100 * _LATE - 1e-9]
+        late = [value for share, value in trial.finite_curve if share >= 100 * _LATE - 1e-9]
         steps += [abs(after - before) for before, after in itertools.pairwise(late)]
     return statistics.median(steps) if len(steps) >= _MIN_STEPS else None
 

@@ -69,7 +69,7 @@ class Parameter:
         return int(number) if self.kind == "int" else float(number)
 
     def index(self, value: Any) -> int:
-        """Which of its values this is, but for rounding errors."""
+        """Index of a value among the parameter's values, but for rounding errors."""
         if self.kind == "categorical":
             return self.choices.index(value)
         steps: float = (value - self.low) / float(self._distance)

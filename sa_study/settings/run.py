@@ -224,7 +224,7 @@ STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
 
 
 def study_default(key: str) -> Any:
-    """What a setting is in a study that neither fixes nor searches it."""
+    """Value of a setting in a study that neither fixes nor searches it."""
     return STUDY_DEFAULTS.get(key, default_value(key))
 
 

@@ -36,7 +36,7 @@ _ANOTHER = object()
 
 @dataclass(frozen=True)
 class Scheduler:
-    """How trials are stopped early.
+    """Early stopping of a study's trials: the scheduler and its options.
 
     Attributes:
         name: Its name in `sa_study.tuning.stopping.schedulers`; `none` for no early stopping.
@@ -142,7 +142,7 @@ class SearchSpace:
         }
 
     def _value(self, name: str, values: Mapping[str, Any]) -> Any:
-        """What a setting is in a trial with these suggested values."""
+        """Value of a setting in a trial with these suggested values."""
         return value_of(name, values, value_of(name, self.fixed, study_default(name)))
 
     def _points(self, names: Sequence[str], values: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -115,7 +115,7 @@ def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list
 
 
 def study_attributes(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dict[str, Any]:
-    """What is kept with the study beside its trials.
+    """The study's own attributes, apart from its trials.
 
     Raises:
         StudyFolderError: It holds no study.
@@ -210,7 +210,7 @@ def _recovered(folder: StudyFolder) -> sqlite3.Connection | None:
 
 
 def _damage(folder: StudyFolder, path: Path) -> str:
-    """What is wrong with a database, or empty."""
+    """A description of the damage to a database, or empty."""
     try:
         with closing(_connect(folder, path)) as database:
             found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]

@@ -31,7 +31,7 @@ _CONFIRMATION: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class ConfirmationSummary:
-    """What `confirm` has found.
+    """The checked findings of `confirm`.
 
     Attributes:
         winner: Number of the trial that it found to beat the baseline; None where it found none.

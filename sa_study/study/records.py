@@ -85,7 +85,7 @@ class TrialRecord:
 
     @property
     def checkpoints(self) -> list[str]:
-        """Where the trial can go on from, the latest first."""
+        """Paths of the checkpoints that the trial can be resumed from, the latest first."""
         return list(dict.fromkeys(path for path in (self.last_checkpoint, self.best_checkpoint) if path))
 
     @property

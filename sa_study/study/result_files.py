@@ -59,7 +59,7 @@ class ResultFiles:
         return self._numbered(f"session_{session}", "trial_")
 
     def rows(self, session: int, number: int, unreadable: list[str] | None = None) -> list[ResultRow]:
-        """What a trial reported in a launch.
+        """Rows that a trial reported in a launch.
 
         Args:
             session: The launch.
@@ -73,7 +73,7 @@ class ResultFiles:
         ]
 
     def names(self, folder: str) -> list[str]:
-        """What lies in a folder of the storage, sorted."""
+        """Names of the entries of a folder in the storage, sorted."""
         selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
         return sorted(info.base_name for info in self._filesystem.get_file_info(selector))
 

@@ -28,7 +28,7 @@ from sa_study.utils.errors import ConfigError, StudyFolderError
 
 @dataclass(frozen=True)
 class Cost:
-    """What was paid for, also where it was lost to a fault.
+    """Epochs and time spent on a study, those lost to faults included.
 
     Attributes:
         epochs: Epochs of all trials.
@@ -134,12 +134,12 @@ class StudySummary:
 
     @cached_property
     def cost(self) -> Cost:
-        """What it has cost."""
+        """Epochs and time that the study has cost."""
         return study_cost([trial.record for trial in self.trials], self.attributes)
 
     @property
     def storage_uri(self) -> str:
-        """Where the trials' results and checkpoints lie."""
+        """Folder or URI that holds the trials' results and checkpoints."""
         return self.config.storage_path or str(self.folder.trials)
 
     def value(self, trial: TrialSummary, name: str) -> Any:
@@ -178,7 +178,7 @@ class StudySummary:
 
     @cached_property
     def ledger(self) -> LedgerSummary:
-        """How often the study has looked at its own test set.
+        """The recorded evaluations on the study's own test set.
 
         Raises:
             StudyFolderError: Its ledger is damaged.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LedgerSummary:
-    """How often a study was evaluated on a test set.
+    """How many evaluations of a study on a test set are recorded, and when.
 
     Attributes:
         count: Number of evaluations.
@@ -138,7 +138,7 @@ def require_writable_ledger(folder: StudyFolder) -> None:
 
 
 def ledger_summary(folder: StudyFolder) -> LedgerSummary:
-    """How often a study was evaluated on its own test set; only reads.
+    """Reads the recorded evaluations of a study on its own test set.
 
     Entries of earlier versions do not say whose test set it was: they count unless their images are known to
     be others than the study's own.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -32,7 +33,7 @@ class TrialSummary:
         metric: The study's metric.
         epochs: Epochs of its whole schedule.
         record: What is kept of it beside Optuna's own columns.
-        curve: Progress in per cent of its schedule, and the metric there, where it is finite.
+        curve: Progress in per cent of its schedule, and the value of the metric reported there.
         values: Values of the study's objectives; empty before it has them.
         start: When it began, in this machine's time; None where that is not known.
         end: When it ended; None while it has not.
@@ -71,11 +72,16 @@ class TrialSummary:
             metric=config.metric,
             epochs=epochs,
             record=read_record(trial),
-            curve=tuple((progress_of(step), value) for step, value in reported if math.isfinite(value)),
+            curve=tuple((progress_of(step), value) for step, value in reported),
             values=tuple(trial.values or ()),
             start=trial.datetime_start,
             end=trial.datetime_complete,
         )
+
+    @cached_property
+    def finite_curve(self) -> list[tuple[float, float]]:
+        """The curve without values that are not finite, as plots and estimates need it."""
+        return [(progress, value) for progress, value in self.curve if math.isfinite(value)]
 
     @property
     def baseline(self) -> bool:

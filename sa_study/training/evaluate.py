@@ -63,7 +63,7 @@ class TrainedNetwork:
 
     @property
     def notes(self) -> list[str]:
-        """What a user ought to know of the file, a line each."""
+        """Notes on the file that a user should know, a line each."""
         lines = [f"{self.source}: {self.found}"] if self.found else []
         return lines + ([f"not used of {self.source}: {', '.join(self.unused)}"] if self.unused else [])
 
@@ -86,7 +86,7 @@ class EvaluationImages:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """What identifies the test set: the fingerprints of its two parts."""
+        """Fingerprints of query and gallery, which identify the test set."""
         return {"query": self.query.fingerprint, "gallery": self.gallery.fingerprint}
 
 

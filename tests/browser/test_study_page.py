@@ -61,6 +61,9 @@ class Browser:
             options.add_argument(word)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver: Any = webdriver.Chrome(options=options, service=Service(DRIVER))
+        count = "window.drawnAtFirst = document.querySelectorAll('.plot[data-drawn]').length"
+        count = f"addEventListener('DOMContentLoaded', () => {{ {count} }})"
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": count})
 
     def open(self, page: Path, *, dark: bool = False, width: int = 1280) -> None:
         """Opens a page and waits until it can be read."""
@@ -128,6 +131,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def test_it_opens_whole_and_alone(browser: Browser, page: Callable[[str], Path], name: str) -> None:
     path = page(name)
     browser.open(path)
+    assert browser.run("return window.drawnAtFirst") == 0, "it can be read before any plot is drawn"
     assert path.stat().st_size < 8e6
     assert browser.run("return [...document.querySelectorAll('main > section')].map(s => s.id)") == SECTIONS
     browser.wait_for_figures()

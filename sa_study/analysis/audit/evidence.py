@@ -24,7 +24,7 @@ from sa_study.utils.errors import StudyFolderError
 
 @dataclass(frozen=True)
 class Curves:
-    """What TensorBoard shows of a trial.
+    """Curves and hyperparameters that TensorBoard has of a trial.
 
     Attributes:
         scalars: By tag, the value (rounded to 32 bits) of each step.
@@ -63,7 +63,7 @@ class Evidence:
 
     @property
     def storage(self) -> Storage:
-        """Where the trials' files lie."""
+        """Folder or URI that holds the trials' results and checkpoints."""
         return Storage(self.study.storage_uri)
 
     @property

@@ -50,7 +50,7 @@ class RetrainChoice:
 
 @dataclass(frozen=True)
 class RetrainPlan:
-    """What to train on all identities.
+    """Configurations and seeds to train on all identities, and the study that they come from.
 
     Attributes:
         folder: The study.

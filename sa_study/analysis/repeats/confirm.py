@@ -59,13 +59,13 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What it is called in tables."""
+        """Name of the configuration in tables."""
         return "baseline" if self.trial == BASELINE else f"trial {self.trial}"
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What is to be confirmed, and how.
+    """A plan of `confirm`: its configurations, seeds and folds.
 
     Attributes:
         candidates: The baseline first, then the leaders, the best first.

@@ -114,7 +114,7 @@ def summarise_runs(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def describe_repeats(runs: Sequence[Run], asked: int, seeds: Sequence[int], metric: str) -> dict[str, Any]:
-    """What `confirmation.json` and `ablation.json` both say of a study of repeats.
+    """The entries that `confirmation.json` and `ablation.json` have in common.
 
     Args:
         runs: The runs that have ended.

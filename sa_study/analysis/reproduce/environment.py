@@ -68,7 +68,7 @@ def trial_changes(original: OriginalTrial, device: str, backbone_fingerprint: st
 def launch_changes(
     launches: Mapping[int, object], now: Mapping[str, Any], *, gpu_then: bool, gpu_now: bool
 ) -> list[EnvironmentChange]:
-    """What differs between launches and now, each line once.
+    """Differences between the recorded launches and the present environment, each once.
 
     Args:
         launches: The entry of each launch in `provenance.json`, by its number; anyone can have edited it.

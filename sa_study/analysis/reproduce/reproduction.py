@@ -55,7 +55,7 @@ class Reproduction:
     now: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """What is kept of the reproduction, as plain values."""
+        """The reproduction as plain values, as `reproduction.json` keeps it."""
         original, metric = self.original.summary, self.original.metric
         return {
             "time": self.now["time"],

@@ -25,7 +25,7 @@ Fabric = Colour | Image.Image
 
 @dataclass(frozen=True)
 class Pose:
-    """How one picture shows a person.
+    """Posture and direction of a person in one picture.
 
     Attributes:
         yaw: Turn about the vertical in radians: 0 faces the camera, π/2 walks to the right, π shows the back.

@@ -42,7 +42,7 @@ _PERIOD = 0.09  # of a pattern, in body heights: 10 pixels of a 128-pixel pictur
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same about one identity in every camera.
+    """Appearance of one identity, the same in every camera.
 
     Attributes:
         top: Colour of shirt, jacket or coat.

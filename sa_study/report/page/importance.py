@@ -50,7 +50,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Importance:
-    """What explains the differences between trials.
+    """Importance of each setting for the score, and how well it was estimated.
 
     Attributes:
         sample: What was compared.
@@ -180,10 +180,11 @@ def importance(study: PageStudy, sample: Sample) -> Importance | None:
 
 def _value_at(trial: TrialSummary, progress: float) -> float | None:
     """A trial's metric at a share of its schedule, linear between two epochs; None before that."""
-    if not trial.curve or trial.curve[-1][0] < progress - 1e-9:
+    curve = trial.finite_curve
+    if not curve or curve[-1][0] < progress - 1e-9:
         return None
-    before = trial.curve[0]
-    for point in trial.curve:
+    before = curve[0]
+    for point in curve:
         if point[0] >= progress:
             if point[0] == before[0]:
                 return point[1]

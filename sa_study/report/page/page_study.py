@@ -17,7 +17,7 @@ class PageStudy(StudySummary):
 
     @cached_property
     def trust(self) -> Trust:
-        """What tells how far its figures can be trusted."""
+        """The section on how far the study's figures can be trusted."""
         return self._findings[0]
 
     @property
@@ -36,7 +36,7 @@ class PageStudy(StudySummary):
 
     @property
     def launches(self) -> list[Mapping[str, Any]]:
-        """What is recorded of each launch."""
+        """Entries of `provenance.json`, one for each launch."""
         return [launch for launch in self._provenance.get("launches", []) if isinstance(launch, dict)]
 
     @property

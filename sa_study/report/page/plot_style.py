@@ -88,7 +88,7 @@ def scored(study: PageStudy) -> dict[str, list[TrialSummary]]:
 
 
 def marker(group: str) -> dict[str, Any]:
-    """How a group's points look."""
+    """Marker style of a group's points."""
     special = group in ("winner", "baseline")
     return {
         "color": colour(group),

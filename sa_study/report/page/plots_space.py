@@ -175,7 +175,7 @@ def slices(study: PageStudy) -> go.Figure | None:
 
 
 def _place(parameter: Parameter, value: Any) -> float | None:
-    """Where a value stands on an axis: choices by their index."""
+    """Coordinate of a value on an axis; the index of a choice."""
     if parameter.kind == "categorical":
         choices = list(map(str, parameter.choices))
         return choices.index(str(value)) if str(value) in choices else None

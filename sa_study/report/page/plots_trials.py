@@ -73,7 +73,7 @@ def _baseline_line(figure: go.Figure, study: PageStudy) -> None:
 
 def curves(study: PageStudy) -> go.Figure | None:
     """Learning curves over the share of each trial's own schedule, the rungs, and where trials stopped."""
-    drawn = [trial for trial in study.trials if trial.curve]
+    drawn = [trial for trial in study.trials if trial.finite_curve]
     if not drawn:
         return None
     figure = go.Figure()
@@ -87,8 +87,8 @@ def curves(study: PageStudy) -> go.Figure | None:
     stopped = [trial for trial in drawn if trial.state == "PRUNED"]
     if stopped:
         figure.add_scatter(
-            x=[trial.curve[-1][0] for trial in stopped],
-            y=in_percent(trial.curve[-1][1] for trial in stopped),
+            x=[trial.finite_curve[-1][0] for trial in stopped],
+            y=in_percent(trial.finite_curve[-1][1] for trial in stopped),
             mode="markers",
             marker={"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": colour("PRUNED")}},
             name="stopped here",
@@ -120,10 +120,10 @@ def _curves_of(group: str, trials: Sequence[TrialSummary], metric: str) -> dict[
     y: list[float | None] = []
     about: list[list[int | None]] = []
     for trial in trials:
-        x += [*(share for share, _ in trial.curve), None]
-        y += [*in_percent(value for _, value in trial.curve), None]
+        x += [*(share for share, _ in trial.finite_curve), None]
+        y += [*in_percent(value for _, value in trial.finite_curve), None]
         epochs = trial.epochs or 0
-        about += [[trial.number, round(share * epochs / 100)] for share, _ in trial.curve]
+        about += [[trial.number, round(share * epochs / 100)] for share, _ in trial.finite_curve]
         about.append([None, None])
     special = group in ("winner", "baseline")
     return {
@@ -183,7 +183,7 @@ def front(study: PageStudy) -> go.Figure | None:
 
 
 def timeline(study: PageStudy) -> go.Figure | None:
-    """Which slot ran which trial when."""
+    """A bar for each trial in the row of the slot that ran it, over time."""
     lanes = lay_out(study)
     if not lanes:
         return None

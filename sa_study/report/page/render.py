@@ -116,7 +116,8 @@ def render(study: PageStudy, album: Album | None = None) -> str:
         album: Its pictures, those of its folder if not given.
     """
     album = album if album is not None else read_album(study.folder.root / "pictures")
-    found = [item for sample in samples(study) if (item := importance(study, sample))]
+    sampled, apart = samples(study), why_no_test_gain(study)
+    found = [item for sample in sampled if (item := importance(study, sample))]
     template = _environment().get_template("page.html.j2")
     return template.render(
         study=study,
@@ -134,8 +135,8 @@ def render(study: PageStudy, album: Album | None = None) -> str:
         test_rows=tables.test_rows(study),
         test_current=study.evaluates_winner,
         ap_formula=sentences.AP_FORMULA,
-        test_counts="" if why_no_test_gain(study) else image_counts(study.evaluations),
-        test_apart=why_no_test_gain(study),
+        test_counts="" if apart else image_counts(study.evaluations),
+        test_apart=apart,
         test_intervals=any(one.get("intervals") for one in study.evaluations.values()),
         lead=validation_lead(study),
         trust_rows=trust_table.trust_rows(study),
@@ -144,7 +145,7 @@ def render(study: PageStudy, album: Album | None = None) -> str:
         cost=tables.cost_items(study),
         plots={plot.name: plot for plot in draw_plots(study, found)},
         found=found,
-        samples=samples(study),
+        samples=sampled,
         min_trials=MIN_TRIALS,
         rungs=tables.rung_rows(study),
         contour=(plots_contour.contour_axes(study, found), plots_contour.contour_sample(study)),

@@ -30,7 +30,7 @@ def rung_rows(study: PageStudy) -> list[dict[str, Any]]:
     scheduler = study.config.space.scheduler
     found = {share: {"share": share, "reached": 0, "stopped": 0} for share in rungs(scheduler)}
     for trial in study.trials:
-        progress = trial.curve[-1][0] if trial.curve else 0.0
+        progress = trial.finite_curve[-1][0] if trial.finite_curve else 0.0
         reached = [share for share in rungs_of_trial(scheduler, trial.number) if progress >= share - 1e-9]
         for share in reached:
             found[share]["reached"] += 1
@@ -65,7 +65,7 @@ def _rates(evaluation: Mapping[str, Any]) -> dict[str, str]:
 
 
 def cost_items(study: PageStudy) -> list[tuple[str, str]]:
-    """What the study took: names and values."""
+    """Names and values of the study's cost."""
     cost = study.cost
     items = [("training time", duration(cost.seconds)), ("epochs", f"{cost.epochs:,}")]
     hours = f"{cost.gpu_seconds / 3600:,.2f}" if cost.gpu_seconds else "0 (CPU only)"
@@ -105,7 +105,7 @@ def fixed_rows(study: PageStudy) -> list[tuple[str, str]]:
 
 
 def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
-    """Where the figures come from."""
+    """Names and values of the figures' provenance: code, data, versions, launches."""
     config, space = study.config, study.config.space
     rule = space.scheduler
     stopping = rule.name
@@ -157,7 +157,7 @@ def _launch(launch: Mapping[str, Any]) -> str:
 
 
 def commands(study: PageStudy) -> list[tuple[str, str]]:
-    """What each command does, and the command."""
+    """Next commands to run, each with its purpose."""
     root, data = study.folder.root, study.config.data_dir
     found = []
     if not study.driver and study.ended < study.config.goal:

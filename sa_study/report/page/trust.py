@@ -49,11 +49,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class TrustSection:
-    """What one command found, as the page shows it.
+    """Findings of one command as a table with sentences around it.
 
     Attributes:
         tables: Its tables.
-        differences: TextTable of its forest plot.
+        differences: Rows of its forest plot.
         lines: Sentences.
     """
 

@@ -14,7 +14,7 @@ from sa_study.study.trial_summary import TrialSummary
 
 @dataclass(frozen=True)
 class TrustRow:
-    """How far a number can be trusted.
+    """A number of the study, with its interval, what that covers, and what flatters the number.
 
     Attributes:
         name: What the number is.
@@ -128,7 +128,7 @@ def _final(study: PageStudy, summary: Summary) -> TrustRow:
 
 
 def _looks(study: PageStudy) -> str:
-    """What looking at the test set has done to its figures."""
+    """The row on how often the test set was evaluated."""
     seen = study.trust.seen
     if seen is None:
         return "unknown: the ledger is damaged"

@@ -53,7 +53,7 @@ _LISTS, _MAPS, _FAILURES, _OVERLAYS = 5, 8, 12, 8
 
 @dataclass(frozen=True)
 class Options:
-    """What is drawn.
+    """Choices of what `visualize` draws.
 
     Attributes:
         reranked: Whether the CMC picture shows the re-ranked curve too.

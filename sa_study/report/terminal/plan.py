@@ -20,7 +20,7 @@ _UNSCALED = ("batch_size", "accumulate", "parts", "num_features", "attention", "
 
 
 def plan_table(plan: Plan) -> Table:
-    """What a study will cost, with early stopping and without."""
+    """Table of a study's expected cost, with early stopping and without."""
     rule = plan.config.space.scheduler.name
     table = make_table("What the study will take")
     table.add_column("")
@@ -41,7 +41,7 @@ def plan_table(plan: Plan) -> Table:
 
 
 def plan_notes(plan: Plan) -> Table:
-    """What the expected cost is computed from."""
+    """Notes on the assumptions behind the expected cost."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()

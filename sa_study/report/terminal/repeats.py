@@ -31,7 +31,7 @@ class TextTable:
 
 
 def confirmation_rows(found: Mapping[str, Any]) -> TextTable:
-    """What `confirm` found: a row for each configuration.
+    """Rows of the table of `confirm`, one for each configuration.
 
     Args:
         found: The content of `confirmation.json`.
@@ -67,7 +67,7 @@ def confirmation_rows(found: Mapping[str, Any]) -> TextTable:
 
 
 def confirmation_table(found: Mapping[str, Any]) -> Table:
-    """What `confirm` found, for the terminal."""
+    """Table of the findings of `confirm`."""
     return _table(confirmation_rows(found))
 
 
@@ -86,7 +86,7 @@ def curse_line(found: Mapping[str, Any]) -> str:
 
 
 def effect_rows(found: Mapping[str, Any]) -> TextTable:
-    """What each setting contributes.
+    """Rows of the ablation's effects, one for each setting.
 
     Args:
         found: The content of `ablation.json`.
@@ -135,7 +135,7 @@ def cell_rows(found: Mapping[str, Any]) -> TextTable:
 
 
 def ablation_tables(found: Mapping[str, Any]) -> list[Table]:
-    """What `ablate` found, for the terminal."""
+    """Tables of the findings of `ablate`."""
     return [_table(cell_rows(found)), _table(effect_rows(found))]
 
 

@@ -38,7 +38,7 @@ def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> Tabl
 
 
 def opening_line(original: OriginalTrial, study: object) -> str:
-    """Which trial is rerun, and how far."""
+    """Line that names the rerun trial and its number of epochs."""
     ending = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[original.summary.state]
     launches = ", ".join(map(str, original.launches)) or "of no record"
     goal = f"{original.goal} of {original.settings.epochs} epochs"
@@ -75,7 +75,7 @@ def verdict_lines(found: Reproduction) -> Iterator[str]:
 
 
 def change_lines(found: Reproduction) -> Iterator[str]:
-    """What differs between then and now."""
+    """Lines on the differences between the recorded and the present environment."""
     if not found.changes:
         yield "then and now: the same code, versions, CPU and threads"
         return

@@ -41,7 +41,7 @@ def summary_line(study: StudySummary) -> str:
 
 
 def cost_line(study: StudySummary) -> str:
-    """What the study has cost."""
+    """Line with the study's epochs, time and GPU-hours."""
     cost = study.cost
     parts = [f"{cost.epochs} epochs, {duration(cost.seconds)} of training"]
     if cost.gpu_seconds:

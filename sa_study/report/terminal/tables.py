@@ -166,7 +166,7 @@ def data_table(report: DataReport) -> Table:
 
 
 def settings_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
-    """What `--set` takes."""
+    """Table of all settings with their ranges and defaults."""
     table = make_table("Settings for --set KEY=VALUE")
     for column in ("key", "default", "allowed", "meaning"):
         table.add_column(column, overflow="fold")

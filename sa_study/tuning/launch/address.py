@@ -181,7 +181,7 @@ def _token(address: str, found: str) -> str:
 
 
 def _token_source() -> str:
-    """Where Ray reads its token from; never the token itself."""
+    """Name of the variable or file that Ray reads its token from; never the token itself."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return "RAY_AUTH_TOKEN"
     return os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"

@@ -62,7 +62,7 @@ class DiskNeed:
 
     @property
     def shortage(self) -> str:
-        """What is short, and what helps, in one line."""
+        """A line that says which space is short and how to free it."""
         need, checkpoint, free = map(format_bytes, (self.need, self.checkpoint, self.free or 0))
         what = "temporary files need" if self.temporary else "the trials need"
         remedy = (

@@ -82,7 +82,7 @@ class LaunchObserver(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a launch ended.
+    """Result of a launch: the study's trials, and why it stopped early.
 
     Attributes:
         trials: All trials of the study.

@@ -33,7 +33,7 @@ _NOISE = 0.01  # standard deviation of a learning curve's values
 
 @dataclass(frozen=True)
 class ForecastInputs:
-    """What a forecast takes as given.
+    """Inputs of a forecast: trials, slots and budgets of the study, and measured times.
 
     Attributes:
         trials: Trials in all.

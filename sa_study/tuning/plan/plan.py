@@ -61,7 +61,7 @@ class MemoryNeed:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study will take.
+    """Expected cost of a study: epochs, time, GPU-hours, disk space.
 
     Attributes:
         config: The study, with every setting decided.

@@ -38,7 +38,7 @@ _GPU_STEPS = 4
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a configuration trains.
+    """Measured training speed of a configuration.
 
     Attributes:
         settings: The configuration.

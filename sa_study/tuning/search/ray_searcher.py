@@ -82,7 +82,7 @@ class StudySearcher(Searcher):
         self._interrupted = deque(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     def record(self, trial_id: str) -> TrialRecord:
-        """What a trial of this launch has reached so far."""
+        """Record of a trial of this launch, up to its last report."""
         return self._records[trial_id]
 
     def suggest(self, trial_id: str) -> Any:

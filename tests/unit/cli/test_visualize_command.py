@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import IMAGES, EventAccumulator
-from untrained_study import study_maker
 
 from sa_study.cli import main
 from sa_study.data.dataset import ReidDataset
@@ -27,17 +26,7 @@ from sa_study.training.evaluate import evaluate, load_network, load_test_images
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import StudyFolderError, WeightsError
 
-pytestmark = pytest.mark.usefixtures("quick")
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.report.pictures.figure._COMPRESSION", 1)
-
-
-@pytest.fixture
-def made_study(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    return study_maker(make_market, tmp_path)
+pytestmark = pytest.mark.usefixtures("fast_compression")
 
 
 class Tool:

@@ -12,7 +12,6 @@ import pytest
 import torch
 from command_line import CommandLine
 from synthetic_layouts import make_msmt17
-from untrained_study import study_maker
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
@@ -79,8 +78,8 @@ def test_evaluate_and_visualize(tool: CommandLine, make_market: Callable[..., Pa
 
 
 @pytest.mark.parametrize("harm", [without, with_an_empty, with_a_file_for])
-def test_a_study_on_the_test_set(tmp_path: Path, make_market: Callable[..., Path], harm: Harm) -> None:
-    study = study_maker(make_market, tmp_path)()
+def test_a_study_on_the_test_set(tmp_path: Path, made_study: Callable[..., Path], harm: Harm) -> None:
+    study = made_study()
     harm(tmp_path / "market" / "bounding_box_train")
     assert len(of_study(study, None, test=True).query.images) == 18
     with pytest.raises(DataError, match="bounding_box_train"):

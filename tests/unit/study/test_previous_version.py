@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from checkout import ROOT
 from command_line import CommandLine
 
+from sa_study.analysis.reproduce.original import SCORES, read_original
 from sa_study.data.sample import make_sample_data
+from sa_study.report.json_document import study_document
 from sa_study.study.summary import StudySummary
 
 ARCHIVE = ROOT / "tests" / "data" / "previous_study" / "study.tar.xz"
@@ -86,6 +91,18 @@ def test_its_figures_are_reproduced(folder: Path, study: Path, command_line: Com
     found = json.loads(said)
     assert (code, found["weights"]) == (1, "different"), f"the archive's weights are zero: {error}"
     assert found["rerun"] == pytest.approx(found["recorded"], abs=0.05), "other machines sum otherwise"
+
+
+def test_a_score_that_was_made_no_number_is_read_as_it_is(study: Path) -> None:
+    """`reproduce` and the JSON document see the edit; what is drawn leaves it out."""
+    with closing(sqlite3.connect(study / "optuna.db")) as database, database:
+        database.execute(
+            "UPDATE trial_intermediate_values SET intermediate_value = NULL, intermediate_value_type = 'NAN'"
+        )
+    original = read_original(study, 1)
+    assert math.isnan(original.sources[SCORES][1]["mAP"])
+    assert study_document(original.study)["trials"][1]["curve"] == [None]
+    assert original.summary.finite_curve == []
 
 
 def test_it_is_extended_by_a_trial(folder: Path, study: Path) -> None:

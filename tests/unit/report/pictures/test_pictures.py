@@ -16,7 +16,7 @@ from matplotlib.colors import same_color
 from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
-from untrained_study import SMALL, study_maker
+from untrained_study import SMALL
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import ImageStore, training_data
@@ -38,17 +38,7 @@ from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import DataError
 
-pytestmark = pytest.mark.usefixtures("quick")
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sa_study.report.pictures.figure._COMPRESSION", 1)
-
-
-@pytest.fixture
-def made_study(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    return study_maker(make_market, tmp_path)
+pytestmark = pytest.mark.usefixtures("fast_compression")
 
 
 def colour(text: str) -> NDArray[np.int64]:

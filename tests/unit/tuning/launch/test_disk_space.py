@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_space import SMALL, small_space
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
 from sa_study.settings.run import Settings
-from sa_study.settings.space import SearchSpace
-from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.training.checkpoint import save_checkpoint
@@ -31,25 +30,11 @@ from sa_study.tuning.launch.local_ray import SESSION_BYTES, Session
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import format_bytes
 
-SMALL: dict[str, Any] = {
-    "depth": 18,
-    "pretrained": "none",
-    "height": 32,
-    "width": 16,
-    "parts": 2,
-    "batch_size": 8,
-    "threads": 1,
-    "device": "cpu",
-}
 TWO_SLOTS = Slots(1, 0, 2)
 
 
-def space(**spec: Any) -> SearchSpace:
-    return parse_space({"fixed": SMALL, **spec}, "test")
-
-
 def study(place: Path, trials: int = 40, **options: Any) -> tuple[StudyFolder, StudyConfig]:
-    searched = space(search={"lr": {"type": "float", "low": 0.01, "high": 0.3}})
+    searched = small_space(search={"lr": {"type": "float", "low": 0.01, "high": 0.3}})
     config = StudyConfig(data_dir=place, space=searched, trials=trials, **options)
     return StudyFolder(place / "runs" / "study"), config
 
@@ -92,7 +77,7 @@ class TestFileSizes:
 
     def test_are_of_the_largest_network(self) -> None:
         fixed = {key: value for key, value in SMALL.items() if key not in ("depth", "parts", "height")}
-        searched = space(
+        searched = small_space(
             fixed=fixed,
             search={
                 "depth": {"type": "categorical", "choices": [34, 101, 18]},

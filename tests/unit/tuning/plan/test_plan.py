@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from small_space import SMALL, small_space
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
 from sa_study.report.terminal.plan import plan_table
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
-from sa_study.settings.space_file import parse_space
 from sa_study.training.run import load_training_data
 from sa_study.tuning.budget import Budget
 from sa_study.tuning.launch.cluster import Slots
@@ -26,21 +26,7 @@ from sa_study.tuning.plan.forecast import ForecastInputs, SimulatedRun, simulate
 from sa_study.tuning.plan.plan import MemoryNeed
 from sa_study.tuning.plan.probe import probe
 
-SMALL: dict[str, Any] = {
-    "depth": 18,
-    "pretrained": "none",
-    "height": 32,
-    "width": 16,
-    "parts": 2,
-    "batch_size": 8,
-    "threads": 1,
-    "device": "cpu",
-}
 NONE, ASHA = Scheduler("none"), Scheduler("asha")
-
-
-def space(**spec: Any) -> SearchSpace:
-    return parse_space({"fixed": SMALL, **spec}, "test")
 
 
 @pytest.fixture
@@ -61,10 +47,10 @@ def simulated(
     return simulate_runs(searched, scheduler, given, runs, math.inf)
 
 
-FOUR_EPOCHS = space(
+FOUR_EPOCHS = small_space(
     fixed={**SMALL, "epochs": 4}, search={"lr": {"type": "float", "low": 0.01, "high": 0.3, "log": True}}
 )
-EPOCHS = space(
+EPOCHS = small_space(
     search={
         "epochs": {"type": "int", "low": 40, "high": 120, "step": 20},
         "lr": {"type": "float", "low": 0.01, "high": 0.3},
@@ -86,19 +72,19 @@ def test_epochs_are_drawn_from_the_space() -> None:
 
 
 def test_no_configuration_of_a_finite_space_is_repeated() -> None:
-    few = space(search={"epochs": {"type": "categorical", "choices": [1, 10, 100]}})
+    few = small_space(search={"epochs": {"type": "categorical", "choices": [1, 10, 100]}})
     assert {run.epochs for run in simulated(few, trials=3)} == {111}
     assert {run.epochs for run in simulated(few, trials=2, runs=20)} == {101, 110}
 
 
 def test_a_grid_has_each_of_its_configurations() -> None:
     epochs = {"type": "categorical", "choices": [3, 5, 11]}
-    grid = space(search={"epochs": epochs}, baseline={"epochs": 5}, sampler="grid")
+    grid = small_space(search={"epochs": epochs}, baseline={"epochs": 5}, sampler="grid")
     assert {run.epochs for run in simulated(grid, trials=3)} == {19}
 
 
 def test_one_fixed_configuration_runs_once() -> None:
-    assert {run.epochs for run in simulated(space(fixed={**SMALL, "epochs": 7}), ASHA, trials=1)} == {7}
+    assert {run.epochs for run in simulated(small_space(fixed={**SMALL, "epochs": 7}), ASHA, trials=1)} == {7}
 
 
 def test_asha_stops_about_two_of_three_at_each_rung() -> None:
