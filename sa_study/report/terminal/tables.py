@@ -29,7 +29,11 @@ def evaluation_table(evaluations: Mapping[str, Mapping[str, Any]], seen: str = "
         seen: A sentence on how often the test set was evaluated.
     """
     table = make_table("Test set (query against gallery), per cent")
-    table.add_column("")
+    # Without edges and with a narrow first column the headings keep their words in 80 columns.
+    table.show_edge = False
+    table.add_column(
+        "", max_width=max(map(len, (names.RERANKED, *" ".join(map(visible, evaluations)).split())))
+    )
     for name in names.TEST_FIGURES:
         table.add_column(names.heading(name), justify="right")
     for label, evaluation in evaluations.items():

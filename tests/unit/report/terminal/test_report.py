@@ -64,6 +64,16 @@ def test_the_evaluation_table_says_which_average_precision_it_is() -> None:
     assert "30.0" in text and "40.0" in text and "90.0" in text
 
 
+def test_no_heading_is_cut_in_80_columns() -> None:
+    rates: dict[str, Any] = {name: 0.999 for name in FIGURES}
+    rates["intervals"] = {name: (0.501, 0.999) for name in ("rank1", "mAP")}
+    evaluation = {**rates, "reranked": rates, "queries": 9, "gallery": 20, "seconds": {}}
+    lines = printed(evaluation_table({"best": evaluation, "baseline": evaluation}), 80).splitlines()
+    assert "…" not in "".join(lines) and max(map(len, lines)) <= 80
+    for name in FIGURES:
+        assert all(any(word in line for line in lines) for word in names.heading(name).split())
+
+
 def test_headings_follow_the_table_of_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reordered and renamed, each figure still stands below its own heading."""
     figures = {name: dataclasses.replace(names.FIGURES[name], label=f"<{name}>") for name in names.FIGURES}
