@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -22,8 +24,8 @@ from sa_study.study.folder import StudyFolder
 from sa_study.training.trainer import build_network
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.local_ray import SESSION_BYTES, Session
-from sa_study.utils.errors import StudyFolderError
-from sa_study.utils.files import format_bytes
+from sa_study.utils.errors import RunFailed, StudyFolderError
+from sa_study.utils.files import DISK_FULL_ERRORS, format_bytes
 
 _CHECKPOINTS_KEPT = 2
 """Checkpoints of a trial that stay: its best epoch's and its last."""
@@ -166,3 +168,27 @@ def _existing_folder(uri: str) -> Path | None:
         uri = unquote(parts.path)
     path = Path(uri)
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+@contextmanager
+def name_full_disk(root: Path, session: Session | None) -> Iterator[None]:
+    """Names the disk that is full where the error, of a library, names no file.
+
+    Args:
+        root: The study's folder.
+        session: Ray's folders on this machine; None in a cluster.
+
+    Raises:
+        RunFailed: A disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL_ERRORS or error.filename:
+            raise
+        places = [root, session.folder.parent] if session else [root]
+        full = min(places, key=lambda place: shutil.disk_usage(place).free)
+        raise RunFailed(
+            f"no room for a file in {full} on {platform.node()} ({error.strerror}); make room, then "
+            f"'resume --study {root}'"
+        ) from None

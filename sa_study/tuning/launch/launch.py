@@ -33,7 +33,7 @@ from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.callback import StudyCallback, result_writer
 from sa_study.tuning.launch.changes import StudyChanges
 from sa_study.tuning.launch.cluster import Slots, capacity, connect, divide_into_slots, exit_when_head_is_lost
-from sa_study.tuning.launch.disk_space import measure_disks, require_disk_space
+from sa_study.tuning.launch.disk_space import measure_disks, name_full_disk, require_disk_space
 from sa_study.tuning.launch.local_ray import Session
 from sa_study.tuning.launch.memory import MemoryKills
 from sa_study.tuning.launch.prepare import (
@@ -225,7 +225,7 @@ def _run(
         tune_config=_tune_config(searcher, scheduler, left),
         run_config=_run_config(config, storage, name, callback),
     )
-    with exit_when_head_is_lost(folder.root, observer.fail):
+    with exit_when_head_is_lost(folder.root, observer.fail), name_full_disk(folder.root, session):
         _fit(tuner, tracker, folder)
     if tracker.aborted:
         raise RunFailed(f"{tracker.stop_reason}; make room, then 'resume --study {folder.root}'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,10 +25,11 @@ from sa_study.tuning.launch.disk_space import (
     file_sizes,
     largest,
     measure_disks,
+    name_full_disk,
     require_disk_space,
 )
 from sa_study.tuning.launch.local_ray import SESSION_BYTES, Session
-from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.errors import RunFailed, StudyFolderError
 from sa_study.utils.files import format_bytes
 
 TWO_SLOTS = Slots(1, 0, 2)
@@ -203,3 +205,20 @@ class TestRoom:
     def test_does_not_judge_an_object_store(self, disk: Path, data: TrainingData) -> None:
         folder, config = study(disk, storage_path="s3://bucket/study")
         require_disk_space(measure_disks(folder, config, data, TWO_SLOTS, 10**6, None))
+
+    def test_a_full_disk_is_named_though_a_librarys_error_names_no_file(
+        self, tmp_path: Path, make_disk: Callable[[str, int], Path]
+    ) -> None:
+        """Really filled; an error that names its file, and one of another kind, stay what they are."""
+        small = make_disk("small", 1)
+        folders = Session(small / "ray_1", tmp_path)
+        with (
+            pytest.raises(RunFailed, match=rf"no room for a file in {small} on .*resume --study {tmp_path}'"),
+            name_full_disk(tmp_path, folders),
+            (small / "filler").open("wb", buffering=0) as file,
+        ):
+            while file.write(bytes(65536)):
+                pass
+        for error in (OSError(errno.ENOSPC, "full", "named"), OSError(errno.EIO, "broken")):
+            with pytest.raises(OSError, match=str(error.strerror)), name_full_disk(tmp_path, folders):
+                raise error
