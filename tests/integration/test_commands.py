@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from checkout import ROOT
+from study_processes import run, run_here
 
 from sa_study.data.sample import make_sample_data
 from sa_study.training.checkpoint import load_checkpoint
@@ -26,16 +24,9 @@ SMALL = {
 }
 SETS = [
     word
-    for key, value in {**SMALL, "epochs": 2, "batch_size": 16}.items()
+    for key, value in {**SMALL, "epochs": 2, "batch_size": 32}.items()
     for word in ("--set", f"{key}={value}")
 ]
-
-
-def run(*words: str | Path, code: int = 0) -> str:
-    command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-    return str(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +35,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_explains_itself() -> None:
-    overview = run("--help")
+    overview = run_here("--help")
     for command in (
         "demo",
         "tune",
@@ -58,17 +49,17 @@ def test_every_command_explains_itself() -> None:
         "data",
     ):
         assert re.search(rf"\b{command}\b", overview)
-        assert "--help" in run(command, "--help")
+        assert "--help" in run_here(command, "--help")
 
 
 def test_settings_are_listed() -> None:
-    text = run("settings")
+    text = run_here("settings")
     assert "backbone_lr_factor" in text and "random_erasing" in text
 
 
 def test_data_is_drawn_and_checked(tmp_path: Path) -> None:
-    run("data", "make", tmp_path / "drawn", "--identities", "6", "--seed", "3")
-    output = run("data", "check", tmp_path / "drawn")
+    run_here("data", "make", tmp_path / "drawn", "--identities", "6", "--seed", "3")
+    output = run_here("data", "check", tmp_path / "drawn")
     assert "usable" in output and "junk" in output
 
 
@@ -99,11 +90,11 @@ def test_the_paper_run_trains_on_everyone_and_evaluates_each_seed(sample: Path, 
 
 def test_train_then_evaluate_its_weights(sample: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump({**SMALL, "epochs": 2, "batch_size": 16}))
+    config.write_text(yaml.safe_dump({**SMALL, "epochs": 2, "batch_size": 32}))
     output = run("train", "--config", config, "--data-dir", sample, "--out", tmp_path / "run")
     assert "epoch 2/2" in output and "evaluate --weights" in output
-    run("train", "--config", config, "--data-dir", sample, "--out", tmp_path / "run", "--resume")
+    run_here("train", "--config", config, "--data-dir", sample, "--out", tmp_path / "run", "--resume")
     weights = tmp_path / "run" / "best.pt"
-    run("evaluate", "--weights", weights, "--data-dir", sample, "--out", tmp_path / "figures.json")
+    run_here("evaluate", "--weights", weights, "--data-dir", sample, "--out", tmp_path / "figures.json")
     found = json.loads((tmp_path / "figures.json").read_text())
     assert 0 < found["mAP"] < 1 and found["checkpoint"] == str(weights)

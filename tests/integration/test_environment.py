@@ -21,7 +21,7 @@ from sa_study.data.sample import make_sample_data
 
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.05, "log": True}},
-    "fixed": {**TINY, "height": 32, "width": 16, "batch_size": 8, "val_identities": 2},
+    "fixed": {**TINY, "val_identities": 2},
     "baseline": {"lr": 0.01},
     "scheduler": {"name": "none"},
     "trials": 1,

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from fault_injection.campaign import Campaign, Case, Kill, Result, differences
 from fault_injection.moments import MOMENTS
 
-CASE = Case("tpe", "asha", slots=1, trials=4)
+CASE = Case("tpe", "asha", slots=1, trials=3)
 MOMENT = {moment.name: moment for moment in MOMENTS}
 KILLS = [
     Kill("ctrl-c", MOMENT["new trial"]),
@@ -59,7 +59,7 @@ def test_kills_change_nothing(data: Path, alone: Result, tmp_path: Path) -> None
     [
         ("UPDATE trial_intermediate_values SET intermediate_value = 0.5 WHERE trial_id = 2", "0.5"),
         ("UPDATE trials SET state = 'FAIL' WHERE trial_id = 2", "FAIL"),
-        ("DELETE FROM trials WHERE number = 3", "3 trials, 4 undisturbed"),
+        ("DELETE FROM trials WHERE number = 2", "2 trials, 3 undisturbed"),
     ],
 )
 def test_a_difference_is_told(alone: Result, tmp_path: Path, statement: str, told: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 from control_group import control_group, within
-from study_processes import TINY, run
+from study_processes import TINY, run_here
 
 from sa_study.data.sample import make_sample_data
 
@@ -74,12 +74,12 @@ def tune(data: Path, study: Path, *before: str, **settings: int) -> int:
 
 def require_reason(study: Path, *words: str) -> None:
     """The reason and how much memory there was: in status, JSON and page, after one more try and no third."""
-    (trial,) = json.loads(run("status", "--study", study, "--json"))["trials"]
+    (trial,) = json.loads(run_here("status", "--study", study, "--json"))["trials"]
     assert trial["state"] == "FAIL"
     (note,) = [note for note in trial["notes"][:1] if note.startswith("out of memory")]
-    run("report", "--study", study)
+    run_here("report", "--study", study)
     page = (study / "report.html").read_text()
-    for text in (trial["failure"], note, run("status", "--study", study), page):
+    for text in (trial["failure"], note, run_here("status", "--study", study), page):
         for word in ("out of memory", *words):
             assert word in text
     accounts = (study / "trials/session_1/trial_0000/error.txt").read_text()

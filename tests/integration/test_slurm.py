@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
-    "fixed": {**TINY, "height": 32, "width": 16, "batch_size": 8, "num_features": 8, "val_identities": 2},
+    "fixed": {**TINY, "val_identities": 2},
     "baseline": {"lr": 0.01},
     "scheduler": {"name": "none"},
 }
@@ -101,9 +101,9 @@ def ray_processes(job: Job) -> list[psutil.Process]:
 
 
 def test_a_study_is_stopped_goes_on_and_loses_a_node(slurm: SlurmCluster) -> None:
-    job = Job(slurm, "ada", "study", "--trials 6", "--nodes=2")
+    job = Job(slurm, "ada", "study", "--trials 4", "--nodes=2")
     after = (f"--dependency=afterok:{job.id}", "--export=PATH,HOME")
-    follower = Job(slurm, "ada", "study", "--trials 6", "--nodes=3", *after)
+    follower = Job(slurm, "ada", "study", "--trials 4", "--nodes=3", *after)
     job.says("epoch 1/4")
     address = StudyConfig.read(job.study / "study.yaml").address
     assert address and address.startswith("10.77.0.11:"), "the other node reaches it there"
@@ -117,7 +117,7 @@ def test_a_study_is_stopped_goes_on_and_loses_a_node(slurm: SlurmCluster) -> Non
     slurm.fail("n3")
     assert follower.end() == "COMPLETED 0:0", follower.log.read_text()
     assert "resuming" in follower.log.read_text()
-    assert [trial.state for trial in trials_of(job.study)] == [TrialState.COMPLETE] * 6
+    assert [trial.state for trial in trials_of(job.study)] == [TrialState.COMPLETE] * 4
     [left] = Path("/tmp").glob(f"ray_{follower.id}_*")  # the failed node's
     shutil.rmtree(left)
 
@@ -126,7 +126,7 @@ def test_two_users_share_a_node_and_one_loses_its_head(slurm: SlurmCluster) -> N
     long = ("ada", "long", "--trials 1 --set epochs=1000", "--nodes=1", "--nodelist=n1")
     first = Job(slurm, *long)
     first.says("epoch 1/1000")
-    second = Job(slurm, "ben", "short", "--trials 1", "--nodes=1", "--nodelist=n1")
+    second = Job(slurm, "ben", "short", "--trials 1 --set epochs=1", "--nodes=1", "--nodelist=n1")
     assert second.end() == "COMPLETED 0:0", second.log.read_text()
     require_tidy_end(second)
     assert first.state() == "RUNNING 0:0"

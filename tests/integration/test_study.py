@@ -15,7 +15,17 @@ import torch
 import yaml
 from interrupted_write import kill_during_write
 from optuna.trial import TrialState
-from study_processes import METRIC, TINY, Launch, deterministic, reported, run, trials_of, wait_for_epoch
+from study_processes import (
+    METRIC,
+    TINY,
+    Launch,
+    deterministic,
+    reported,
+    run,
+    run_here,
+    trials_of,
+    wait_for_epoch,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sa_study.analysis.reproduce.original import read_original
@@ -216,7 +226,7 @@ def test_reproduce_finds_every_trial_equal_and_a_changed_record(
 
 
 def test_evaluation_holds_what_it_promises(study: Path) -> None:
-    output = run("evaluate", "--study", study, "--rerank")
+    output = run_here("evaluate", "--study", study, "--rerank")
     assert "trapezoid" in output and "95 % interval" in output
     found = json.loads((study / "evaluation.json").read_text())
     figures = {"rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1", "cmc"}
@@ -238,7 +248,7 @@ def test_evaluation_holds_what_it_promises(study: Path) -> None:
 
 def test_retraining_survives_kill_9_and_is_one_look(study: Path) -> None:
     words = ("evaluate", "--study", study, "--retrain")
-    looks = json.loads(run("status", "--study", study, "--json"))["test_looks"]
+    looks = json.loads(run_here("status", "--study", study, "--json"))["test_looks"]
     with Launch(*words) as launch:
         deadline = time.monotonic() + 120
         while not list(study.glob("final/*/seed_*/last.pt")) and time.monotonic() < deadline:
@@ -246,7 +256,7 @@ def test_retraining_survives_kill_9_and_is_one_look(study: Path) -> None:
         launch.end(signal.SIGKILL)
     [folder] = study.glob("final/*/seed_*")
     assert not (study / "retrained.json").exists()
-    assert json.loads(run("status", "--study", study, "--json"))["test_looks"] == looks, "none was begun"
+    assert json.loads(run_here("status", "--study", study, "--json"))["test_looks"] == looks, "none was begun"
     begun = load_checkpoint(folder / "last.pt")
     times = f"{looks + 1} times" if looks else "once"
     assert f"Test set seen {times}" in " ".join(run(*words).split())
@@ -256,7 +266,7 @@ def test_retraining_survives_kill_9_and_is_one_look(study: Path) -> None:
     [found] = json.loads((study / "retrained.json").read_text())["configurations"]
     assert found["seeds"] == [ended.settings["seed"]] and ended.settings["val_identities"] == 0
     assert found["evaluations"][0]["checkpoint_epoch"] == ended.epoch
-    assert json.loads(run("status", "--study", study, "--json"))["test_looks"] == looks + 1
+    assert json.loads(run_here("status", "--study", study, "--json"))["test_looks"] == looks + 1
 
 
 def test_status_writes_nothing(study: Path) -> None:
@@ -265,9 +275,11 @@ def test_status_writes_nothing(study: Path) -> None:
     assert "COMPLETE" in output and "baseline" in output
     assert "trial 2 failed: epoch 1: " in output and "a lower lr usually helps" in output
     assert "\x1b" not in output and max(map(len, output.splitlines())) <= 80
-    told = json.loads(run("status", "--study", study, "--json"))
+    told = json.loads(run_here("status", "--study", study, "--json"))
     assert [trial["state"] for trial in told["trials"]] == [trial.state.name for trial in trials_of(study)]
-    assert run("status", "--study", study, "--quiet").count("\n") == 2, "the winner, and whether to trust it"
+    assert run_here("status", "--study", study, "--quiet").count("\n") == 2, (
+        "the winner, and whether to trust it"
+    )
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
 
@@ -293,8 +305,8 @@ def test_confirm_survives_kill_9_and_tells_what_its_runs_scored(study: Path) -> 
         assert row["figures"][METRIC]["mean"] == pytest.approx(np.mean([t.value for t in mine]), abs=1e-6)
     assert leader["difference"][METRIC]["low"] < leader["difference"][METRIC]["high"]
     assert found["winner"] in (None, leader["trial"])
-    assert "begun with 1" in run("confirm", "--study", study, "--top", "2", code=2, error=True)
-    assert "sound" in run("audit", "--study", study / "confirm")
+    assert "begun with 1" in run_here("confirm", "--study", study, "--top", "2", code=2, error=True)
+    assert "sound" in run_here("audit", "--study", study / "confirm")
 
 
 def test_ablate_tells_what_a_setting_does(sample: Path, tmp_path: Path) -> None:
@@ -315,7 +327,7 @@ def test_ablate_tells_what_a_setting_does(sample: Path, tmp_path: Path) -> None:
     assert attention["difference"][METRIC]["mean"] == pytest.approx(values[1] - values[0], abs=1e-6)
     assert again["factor"] == "re-ranking" and again["difference"]
     assert "attention: mean → none" in (study / "ablation.md").read_text()
-    assert "begun with" in run(*words, "--set", "lr=0.2", code=2, error=True)
+    assert "begun with" in run_here(*words, "--set", "lr=0.2", code=2, error=True)
 
 
 def test_no_credential_is_anywhere_in_the_study(study: Path) -> None:

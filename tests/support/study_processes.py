@@ -1,20 +1,24 @@
-"""Runs studies in processes of their own, as a user would, and reads what they leave behind."""
+"""Runs commands as a user would, most of them in processes of their own, and reads what they leave behind."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 from checkout import ROOT
 from optuna.trial import FrozenTrial
 
+from sa_study.cli import main
 from sa_study.metrics import names
 
 METRIC = "mAP"
@@ -26,7 +30,7 @@ TINY = {
     "width": 16,
     "parts": 2,
     "num_features": 16,
-    "batch_size": 16,
+    "batch_size": 32,
     "epochs": 4,
     "backbone_lr_factor": 1.0,
 }
@@ -39,6 +43,18 @@ def run(*words: str | Path, code: int = 0, error: bool = False, **options: Any) 
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200, **options)
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     return str(done.stderr if error else done.stdout)
+
+
+def run_here(*words: str | Path, code: int = 0, error: bool = False) -> str:
+    """Like `run`, in this process: for commands that need no Ray, without the seconds that imports take."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(io.StringIO()) as output,
+        redirect_stderr(io.StringIO()) as complaint,
+    ):
+        patch.setattr(sys, "argv", [str(ROOT / "run_study.py"), *map(str, words)])
+        assert main() == code, f"{output.getvalue()}\n{complaint.getvalue()}"
+    return (complaint if error else output).getvalue()
 
 
 def trials_of(study: Path) -> list[FrozenTrial]:
