@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.utils.errors import DataError, StudyFolderError
-from sa_study.utils.files import read_json, write_json
+from sa_study.utils.files import PACKAGE_ROOT, PROJECT_ROOT, read_json, write_json
 from sa_study.utils.machine import usable_cpus
-from sa_study.utils.paths import PACKAGE_ROOT, PROJECT_ROOT
-from sa_study.utils.redaction import redact
+from sa_study.utils.text import redact
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard")
 

@@ -23,8 +23,7 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from sa_study.metrics import names
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search.initial_trials import create_study

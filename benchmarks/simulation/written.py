@@ -12,8 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, create_trial
 
 from sa_study.metrics import names
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage

@@ -94,8 +94,7 @@ def main() -> int:
 
 def _print_error(message: str) -> None:
     """Prints an error in one line: without credentials, control characters, or the middle of a long one."""
-    from sa_study.utils.redaction import redact
-    from sa_study.utils.text import visible
+    from sa_study.utils.text import redact, visible
 
     line = visible(redact(f"error: {message}"))
     if len(line) > _MAX_ERROR_CHARACTERS:

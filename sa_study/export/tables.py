@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from sa_study.export.escaping import csv_text
 from sa_study.metrics import names
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.study.result_files import ResultFiles, is_number
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary

@@ -27,8 +27,7 @@ from sa_study.study.database import open_readonly
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import ConfigError, RunFailed
-from sa_study.utils.files import temporary_folder
-from sa_study.utils.paths import PROJECT_ROOT
+from sa_study.utils.files import PROJECT_ROOT, temporary_folder
 from sa_study.utils.text import visible
 
 HOST = "127.0.0.1"

@@ -6,26 +6,41 @@ that a validation split is held out; `PAPER_VARIANTS` has those of each publishe
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import math
+import operator
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from typing import Any
 
 from sa_study.metrics import names
 from sa_study.model.backbones import BACKBONES, RESNETS
-from sa_study.settings.fields import check_field, describe_range, named_in_errors, setting
-from sa_study.utils.errors import ConfigError
+from sa_study.utils.errors import ConfigError, named_in_errors
+from sa_study.utils.files import expand_home, is_file_name
 
 MAX_EPOCHS = 1000
+
+_LIMITS = {
+    "low": (">=", operator.ge),
+    "above": (">", operator.gt),
+    "high": ("<=", operator.le),
+    "below": ("<", operator.lt),
+}
+
+
+def setting(default: Any, text: str, *, choices: tuple[Any, ...] = (), **limits: float) -> Any:
+    """Declares a field: its default, its documentation, and its choices or its limits by `_LIMITS`."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "limits": limits})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that decides what one training run computes.
 
-    `depth=18` is another spelling of `backbone="resnet18"`, and the one in files, which versions without a
-    choice of backbones can read.
+    `depth=18` is another spelling of `backbone="resnet18"`, and the one in files, for earlier versions.
 
     Raises:
         ConfigError: A value has the wrong type or lies outside its range.
@@ -93,7 +108,7 @@ class Settings:
         low=0,
     )
     metric: str = setting(
-        "mAP", "validation figure whose best epoch is kept", choices=(names.MAP, names.RANK1)
+        names.MAP, "validation figure whose best epoch is kept", choices=names.STUDY_METRICS
     )
     seed: int = setting(0, "seed of initialisation, order, augmentation and dropout", low=0, below=2**31)
 
@@ -129,7 +144,7 @@ class Settings:
         if depth is not None:
             object.__setattr__(self, "backbone", RESNETS[check_value("depth", depth)])
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, check_field(field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, check_value(field.name, getattr(self, field.name)))
         if self.height < 16 * self.parts:
             raise ConfigError(
                 f"height: {self.height} gives stage 4 fewer rows than parts={self.parts}; "
@@ -156,15 +171,7 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "settings") -> Settings:
-        """Builds settings from plain values; keys left out keep their defaults.
-
-        Args:
-            values: Setting names and values, e.g. read from YAML.
-            where: Named in an error, so that the user finds the place.
-
-        Raises:
-            ConfigError: An unknown key, a wrong type or a value out of range.
-        """
+        """Settings of plain values, e.g. of a file, which errors name; keys left out keep their defaults."""
         with named_in_errors(where):
             check_keys(values)
             return cls(**values)
@@ -172,7 +179,7 @@ class Settings:
 
 _DEPTH: dataclasses.Field[int] = setting(50, "another spelling of resnet50 and so on", choices=tuple(RESNETS))
 _DEPTH.name, _DEPTH.type = "depth", "int"
-_FIELDS = {**{field.name: field for field in dataclasses.fields(Settings)}, "depth": _DEPTH}
+FIELDS = {**{field.name: field for field in dataclasses.fields(Settings)}, "depth": _DEPTH}
 """The declarations of all keys that are accepted."""
 
 _DEPTHS = {name: depth for depth, name in RESNETS.items()}
@@ -203,47 +210,20 @@ def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
     depth = _DEPTHS.get(values.get("backbone", ""))
     if depth is None:
         return dict(values)
-    return {
-        "depth" if key == "backbone" else key: depth if key == "backbone" else value
-        for key, value in values.items()
-    }
+    return dict(("depth", depth) if key == "backbone" else (key, value) for key, value in values.items())
 
 
 def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as some file records them, with the default of each that did not exist when it was written."""
+    """Settings as a file records them, with the defaults of those that did not exist when it was written."""
     return merged(Settings().to_dict(), recorded)
 
 
-def default_value(key: str) -> Any:
-    """The default of a setting."""
-    return _FIELDS[key].default
-
-
-STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
-"""What a study changes of the defaults, unless its space fixes it."""
-
-
-def study_default(key: str) -> Any:
-    """Value of a setting in a study that neither fixes nor searches it."""
-    return STUDY_DEFAULTS.get(key, default_value(key))
-
-
-def choices_of(key: str) -> tuple[Any, ...]:
-    """The values that a setting can have; empty where it has a range."""
-    choices: tuple[Any, ...] = _FIELDS[key].metadata["choices"]
-    return choices
-
-
 def check_keys(keys: Iterable[object]) -> None:
-    """Checks that settings of these names exist.
-
-    Raises:
-        ConfigError: One does not, and the nearest is named; or one is there under both spellings.
-    """
+    """Raises ConfigError for a name of no setting, with the nearest, and for two spellings of one."""
     keys = list(keys)
     for key in keys:
-        if key not in _FIELDS:
-            near = difflib.get_close_matches(str(key), _FIELDS, n=1)
+        if key not in FIELDS:
+            near = difflib.get_close_matches(str(key), FIELDS, n=1)
             hint = f"did you mean {near[0]}?" if near else "run_study.py settings lists them all"
             raise ConfigError(f"unknown setting {key!r}; {hint}")
     if "depth" in keys and "backbone" in keys:
@@ -251,30 +231,63 @@ def check_keys(keys: Iterable[object]) -> None:
 
 
 def check_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks settings by name.
-
-    Returns:
-        The values in their settings' types, spelled as files hold them.
-
-    Raises:
-        ConfigError: As `check_keys` and `check_value`.
-    """
+    """The values as `check_value` gives them, spelled as files hold them; raises as `check_keys`, too."""
     check_keys(values)
     return as_stored({key: check_value(key, value) for key, value in values.items()})
 
 
 def check_value(key: str, value: Any) -> Any:
-    """Checks one value of a setting; as `check_field`."""
-    return check_field(_FIELDS[key], value)
+    """The value in its setting's type: a float of an int, and of a text such as 1e-3, as YAML 1.1 reads it.
+
+    Raises:
+        ConfigError: It has the wrong type or is out of range; names key, value and what is allowed.
+    """
+    field = FIELDS[key]
+    choices, limits = field.metadata["choices"], field.metadata["limits"]
+    value = _typed(field, value)
+    if choices and value not in choices:
+        raise ConfigError(f"{key}: {value!r} is not one of {', '.join(map(str, choices))}")
+    if not all(_LIMITS[name][1](value, limit) for name, limit in limits.items()):
+        raise ConfigError(f"{key}: {value} is out of range; allowed: {_allowed(field)}")
+    if key == "pretrained" and ("://" in value or not is_file_name(value)):
+        raise ConfigError("pretrained: is no path of a file; weights are not fetched, so give a local copy")
+    if key == "pretrained" and value not in ("imagenet", "none"):
+        return str(expand_home(value, "pretrained: ").absolute())  # Ray's workers run in other folders
+    return value
+
+
+def _typed(field: dataclasses.Field[Any], value: Any) -> Any:
+    kind = str(field.type)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "float" and (number or isinstance(value, str)):
+        with contextlib.suppress(ValueError, OverflowError):
+            if math.isfinite(float(value)):
+                return float(value)
+    if kind == "int" and number and value == value // 1:
+        return int(value)
+    if (kind == "bool" and isinstance(value, bool)) or (kind == "str" and isinstance(value, str)):
+        return value
+    shown = reprlib.repr(value) if isinstance(value, dict | list | tuple | set) else repr(value)  # any size
+    raise ConfigError(f"{field.name}: {shown} is not valid; allowed: {_allowed(field)}")
+
+
+def _allowed(field: dataclasses.Field[Any]) -> str:
+    """What a setting accepts, in words: its choices, or its type and range."""
+    if choices := field.metadata["choices"]:
+        return " | ".join(map(str, choices))
+    if field.type in ("bool", "str"):
+        return "true | false" if field.type == "bool" else "imagenet | none | FILE"
+    limits = field.metadata["limits"]
+    bounds = [f"{sign} {limits[n]:g}" for n, (sign, _) in _LIMITS.items() if n in limits]
+    return f"{field.type} {', '.join(bounds)}"
 
 
 def describe_settings() -> list[tuple[str, str, str, str]]:
     """Rows of name, default, allowed values and meaning of every setting."""
-    return [(name, str(f.default), describe_range(f), f.metadata["help"]) for name, f in _FIELDS.items()]
+    return [(name, str(f.default), _allowed(f), f.metadata["help"]) for name, f in FIELDS.items()]
 
 
 _PAPER = Settings(val_identities=0, step_epochs=40)
-
 PAPER_VARIANTS = {
     "main": _PAPER,
     "ablation": dataclasses.replace(_PAPER, epochs=60),

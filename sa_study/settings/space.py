@@ -1,7 +1,6 @@
-"""A search space: what is searched, what is fixed, and how.
+"""A search space: the searched settings with their values and conditions, and what is fixed.
 
-Knows nothing of files (`sa_study.settings.space_file` reads and validates them), nor of Optuna or Ray
-(`sa_study.tuning.search.suggest` turns a space into suggestions).
+`space_file` beside it reads and validates one; `sa_study.tuning.search.suggest` turns it into suggestions.
 """
 
 from __future__ import annotations
@@ -11,27 +10,120 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.run import (
-    STUDY_DEFAULTS,
-    Settings,
-    canonical_key,
-    merged,
-    study_default,
-    value_of,
-)
+from sa_study.settings.run import FIELDS, Settings, canonical_key, merged, value_of
 from sa_study.utils.errors import ConfigError
 
 MAX_COMBINATIONS = 100_000
 """Most configurations that are checked one by one."""
 
-_CHECKED_TOGETHER = (("height", "parts"), ("batch_size", "accumulate"))
-"""Settings that `Settings` checks against each other, each at its worst at an end of its range."""
+STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
+"""What a study changes of the settings' defaults, unless its space fixes it."""
 
 _ANOTHER = object()
 """Stands for all values of a setting that no condition names."""
+
+
+def study_default(key: str) -> Any:
+    """Value of a setting in a study that neither fixes nor searches it."""
+    return STUDY_DEFAULTS.get(key, FIELDS[key].default)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One searched setting, in Optuna's terms.
+
+    Attributes:
+        kind: `float`, `int` or `categorical`.
+        low: Lowest value of a number, included.
+        high: Highest value, included.
+        step: Distance between the allowed values, or None for a continuous range.
+        log: Whether to search on a logarithmic scale.
+        choices: The allowed values of a categorical setting.
+        when: Searched only where each of these settings has one of the listed values.
+    """
+
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int | None:
+        """Number of its values, or None for a continuous range."""
+        if self.kind == "categorical":
+            return len(self.choices)
+        if self.kind == "float" and not self.step and self.low < self.high:
+            return None
+        return int((_exact(self.high) - _exact(self.low)) // self._distance) + 1
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Its choices, or its lowest and its highest value."""
+        if self.kind == "categorical":
+            return self.choices
+        return (self.low, self.high) if self.count is None else (self.value(0), self.value(self.count - 1))
+
+    def value(self, index: int) -> Any:
+        """The value of an index below `count`, without the rounding errors of adding up steps."""
+        if self.kind == "categorical":
+            return self.choices[index]
+        number = _exact(self.low) + index * self._distance
+        return int(number) if self.kind == "int" else float(number)
+
+    def index(self, value: Any) -> int:
+        """Index of a value among the parameter's values, but for rounding errors."""
+        if self.kind == "categorical":
+            return self.choices.index(value)
+        steps: float = (value - self.low) / float(self._distance)
+        return round(steps)
+
+    def canonical(self, value: Any) -> Any:
+        """The same value without rounding errors."""
+        return value if self.count is None else self.value(self.index(value))
+
+    def contains(self, value: Any) -> bool:
+        """Whether the sampler could suggest this value."""
+        if self.kind == "categorical":
+            return value in self.choices
+        if not self.low <= value <= self.high:
+            return False
+        return self.count is None or math.isclose(self.canonical(value), value, abs_tol=1e-9)
+
+    def describe(self) -> str:
+        """The allowed values in words, and where the setting is searched."""
+        if self.kind == "categorical":
+            values = " | ".join(map(str, self.choices))
+        else:
+            step = f", step {self.step:g}" if self.step else ""
+            values = f"{self.low:g} … {self.high:g}{step}{', log' if self.log else ''}"
+        conditions = [f"{key} is {' | '.join(map(str, allowed))}" for key, allowed in self.when.items()]
+        return values + (f"; when {' and '.join(conditions)}" if conditions else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The parameter as it stands in a space file."""
+        when = {"when": {key: list(values) for key, values in self.when.items()}} if self.when else {}
+        if self.kind == "categorical":
+            return {"type": self.kind, "choices": list(self.choices), **when}
+        number: type[int] | type[float] = int if self.kind == "int" else float
+        values: dict[str, Any] = {"type": self.kind, "low": number(self.low), "high": number(self.high)}
+        if self.step:
+            values["step"] = number(self.step)
+        return values | ({"log": True} if self.log else {}) | when
+
+    @property
+    def _distance(self) -> Decimal:
+        return _exact(self.step or 1.0)
+
+
+def _exact(number: float) -> Decimal:
+    """The decimal number that was written."""
+    return Decimal(str(number))
 
 
 @dataclass(frozen=True)
@@ -61,7 +153,6 @@ class SearchSpace:
         fixed: Settings that every trial shares.
         baseline: The configuration of trial 0.
         sampler: Its name in `sa_study.tuning.search.samplers`.
-        scheduler: Early stopping.
         trials: Number of trials when the command line names none.
     """
 
@@ -83,19 +174,17 @@ class SearchSpace:
 
     def active(self, name: str, values: Mapping[str, Any]) -> bool:
         """Whether a setting is searched, given the values of those before it."""
-        conditions = self.search[name].when.items()
-        return all(self._value(key, values) in allowed for key, allowed in conditions)
+        return all(self._value(key, values) in allowed for key, allowed in self.search[name].when.items())
 
     def possible(self, name: str) -> list[Any]:
         """The values a setting may have in trials: of a range its ends; with conditions the default too."""
         searched = next((key for key in self.search if canonical_key(key) == canonical_key(name)), None)
         if searched is None:
             return [self._value(name, {})]
-        if searched != name:
-            return [value_of(name, {searched: value}) for value in self.possible(searched)]
-        parameter = self.search[name]
-        default = [self._value(name, {})] if parameter.when else []
-        return list(dict.fromkeys([*parameter.ends, *default]))
+        parameter = self.search[searched]
+        default = [self._value(searched, {})] if parameter.when else []
+        values = dict.fromkeys([*parameter.ends, *default])
+        return [value_of(name, {searched: value}) for value in values]
 
     @property
     def size(self) -> int | None:
@@ -131,15 +220,9 @@ class SearchSpace:
         return tuple((name, p.index(values[name])) for name, p in self.search.items() if name in values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The space as it would stand in a file; `sa_study.settings.space_file.parse_space` reads it back."""
-        return {
-            "search": {key: parameter.to_dict() for key, parameter in self.search.items()},
-            "fixed": dict(self.fixed),
-            "baseline": dict(self.baseline),
-            "sampler": self.sampler,
-            "scheduler": dataclasses.asdict(self.scheduler),
-            "trials": self.trials,
-        }
+        """The space as it would stand in a file; `space_file.parse_space` reads it back."""
+        search = {key: parameter.to_dict() for key, parameter in self.search.items()}
+        return {**dataclasses.asdict(self), "search": search}
 
     def _value(self, name: str, values: Mapping[str, Any]) -> Any:
         """Value of a setting in a trial with these suggested values."""
@@ -156,11 +239,8 @@ class SearchSpace:
                 yield from self._points(names[1:], {**values, names[0]: parameter.value(index)})
 
     def _census(self) -> tuple[int, set[str]]:
-        """Counts the configurations, a continuous range as one value, and finds what is searched in any.
-
-        Configurations are counted together where they agree in all values that conditions name.
-        """
-        named = self.named
+        """Counts the configurations, a continuous range as one value, and finds what is searched in any."""
+        named = self.named  # configurations that agree in all these values are counted together
         counts = Counter({frozenset[tuple[str, Any]](): 1})
         searched = set()
         for name, parameter in self.search.items():
@@ -181,50 +261,43 @@ class SearchSpace:
 
 
 def check_space(space: SearchSpace) -> None:
-    """Checks what no parameter shows by itself, and what a trial would otherwise refuse hours later.
-
-    Raises:
-        ConfigError: A condition never holds, or some configuration is refused.
-    """
+    """Raises ConfigError if a condition never holds, or `Settings` would refuse a trial hours later."""
     if math.prod(1 + len(values) for values in space.named.values()) > MAX_COMBINATIONS:
-        raise ConfigError(
-            f"search: its conditions tell more than {MAX_COMBINATIONS} combinations apart; name fewer"
-        )
+        what = f"tell more than {MAX_COMBINATIONS} combinations apart"
+        raise ConfigError(f"search: its conditions {what}; name fewer")
     for key in space.never_searched:
         raise ConfigError(f"search.{key}.when: never holds ({space.search[key].describe()})")
     space.settings(space.baseline)
-    for keys in _CHECKED_TOGETHER:
+    # What `Settings` checks against each other; each of these is at its worst at an end of its range.
+    for keys in (("height", "parts"), ("batch_size", "accumulate")):
         part = _extremes(space, [key for key in keys if key in space.search])
         if (part.size or 0) > MAX_COMBINATIONS:
-            raise ConfigError(
-                f"search: conditions leave {part.size} ways for {' and '.join(keys)}; name fewer"
-            )
+            ways = f"{part.size} ways for {' and '.join(keys)}"
+            raise ConfigError(f"search: conditions leave {ways}; name fewer")
         others = {key: value for key, value in space.baseline.items() if key not in part.search}
         for point in part.points():
             space.settings({**others, **point})
 
 
 def _extremes(space: SearchSpace, keys: list[str]) -> SearchSpace:
-    """The space of these settings and of those that their conditions name, cut to a few values.
-
-    What is left of a range are its ends, the values that conditions name, and the ends of all other values.
-    """
+    """The space of these settings and of those that their conditions name, cut to a few values."""
     needed = list(keys)
     for key in needed:  # grows while it is gone through
         needed += [other for other in space.search[key].when if other in space.search and other not in needed]
-    search = {}
-    for key, parameter in space.search.items():
-        if key in needed:
-            search[key] = Parameter("categorical", choices=_few(space, key), when=parameter.when)
+    search = {
+        key: Parameter("categorical", choices=_few(space, key), when=parameter.when)
+        for key, parameter in space.search.items()
+        if key in needed
+    }
     return SearchSpace(search, space.fixed, {})
 
 
 def _few(space: SearchSpace, key: str) -> tuple[Any, ...]:
+    """A range's ends, the values that conditions name, and the ends of all other values; all choices."""
     parameter = space.search[key]
     if parameter.kind == "categorical" or parameter.count is None:
         return parameter.ends
-    conditions = [other.when[key] for other in space.search.values() if key in other.when]
-    named = {parameter.index(value) for values in conditions for value in values if parameter.contains(value)}
-    last, most = parameter.count - 1, len(named) + 1
-    near_ends = {index for i in range(min(most, parameter.count)) for index in (i, last - i)}
+    named = {parameter.index(value) for value in space.named.get(key, ()) if parameter.contains(value)}
+    last, most = parameter.count - 1, min(len(named) + 1, parameter.count)
+    near_ends = {index for i in range(most) for index in (i, last - i)}
     return tuple(parameter.value(index) for index in sorted(named | near_ends))

@@ -7,7 +7,7 @@ so that what trains and measures needs no PyYAML.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ MAX_NUMBER_LENGTH = 100
 """Most characters of a value that is no text: Python takes time and memory over numbers of thousands."""
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-
 _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -75,8 +74,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def write_yaml(path: Path, values: Mapping[str, Any], comment: str = "") -> None:
     """Writes YAML atomically, keys in the given order, below a comment of one or more lines."""
     head = "".join(f"# {line}\n" for line in comment.splitlines())
-    text = head + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    write_text(path, text)
+    write_text(path, head + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
 
 def load_yaml(text: str) -> Any:
@@ -88,57 +86,39 @@ def load_yaml(text: str) -> Any:
             something built that is no plain value.
         ValueError: A date or a number is none.
     """
-    loader = _Loader(text)
+    loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return None
-        _count(node, {})
+        for number, part in enumerate(_nodes(node)):
+            if number >= MAX_VALUES:
+                raise _fault(
+                    f"holds more than {MAX_VALUES} values, counting what aliases (*name) repeat", part
+                )
+            _check_scalar(part)
+            _check_keys(part)
         return loader.construct_document(node)
+    except RecursionError:
+        raise yaml.YAMLError("is nested too deeply") from None
     finally:
         loader.dispose()
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that goes no deeper than any file of ours."""
-
-    _depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        self._depth += 1
-        if self._depth > MAX_NESTING:
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-            raise _fault(f"is nested more than {MAX_NESTING} deep", event)
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
+def _nodes(node: yaml.Node, depth: int = 1) -> Iterator[yaml.Node]:
+    """A node and all within it, each alias written out."""
+    if depth > MAX_NESTING:
+        raise _fault(f"is nested more than {MAX_NESTING} deep, or holds itself", node)
+    yield node
+    if not isinstance(node, yaml.ScalarNode):
+        for item in node.value:
+            for part in item if isinstance(item, tuple) else (item,):
+                yield from _nodes(part, depth + 1)
 
 
-def _count(node: Any, counts: dict[int, int]) -> int:
-    """Number of values that a node stands for, each alias written out."""
-    known = counts.get(id(node))
-    if known == 0:
-        raise _fault("a value holds itself", node)
-    if known is not None:
-        return known
-    counts[id(node)] = 0  # on the way
-    if isinstance(node, yaml.MappingNode):
-        _check_keys(node)
-        parts = [part for pair in node.value for part in pair]
-    else:
-        parts = node.value if isinstance(node, yaml.SequenceNode) else []
-    total = 1
-    for part in parts:
-        total += _count(part, counts)
-        if total > MAX_VALUES:
-            raise _fault(f"holds more than {MAX_VALUES} values, counting what aliases (*name) repeat", node)
-    if isinstance(node, yaml.ScalarNode):
-        _check_scalar(node)
-    counts[id(node)] = total
-    return total
-
-
-def _check_scalar(node: yaml.ScalarNode) -> None:
+def _check_scalar(node: yaml.Node) -> None:
+    if not isinstance(node, yaml.ScalarNode):
+        return
     if node.tag != _TEXT and len(node.value) > MAX_NUMBER_LENGTH:
         raise _fault(f"a number or date of {len(node.value)} characters", node)
     if node.tag not in _NUMBERS:
@@ -150,7 +130,9 @@ def _check_scalar(node: yaml.ScalarNode) -> None:
         raise _fault(f"{node.value} is in YAML a number to the base 60; write it in decimal", node)
 
 
-def _check_keys(node: yaml.MappingNode) -> None:
+def _check_keys(node: yaml.Node) -> None:
+    if not isinstance(node, yaml.MappingNode):
+        return
     lines: dict[str, int] = {}
     for key, _ in node.value:
         if key.tag == _MERGE:

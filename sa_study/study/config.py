@@ -13,13 +13,12 @@ from urllib.parse import parse_qs, urlsplit
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import SPLITS, find_dataset
 from sa_study.metrics import names
-from sa_study.settings.fields import is_file_name
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import parse_space
 from sa_study.settings.yaml_files import read_yaml, write_yaml
 from sa_study.utils.errors import ConfigError, DataError, StudyFolderError
-from sa_study.utils.files import expand_home
-from sa_study.utils.redaction import is_secret_name
+from sa_study.utils.files import expand_home, is_file_name
+from sa_study.utils.text import is_secret_name
 
 FORMAT = 2
 

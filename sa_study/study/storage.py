@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sa_study.study.folder import StudyFolder
 from sa_study.study.record_checks import validate_checkpoint_path
 from sa_study.utils.errors import ConfigError, StudyFolderError
-from sa_study.utils.redaction import is_secret_name
+from sa_study.utils.text import is_secret_name
 
 _PATIENCE = 60.0
 """Seconds that a place, or all nodes together, have to answer; a node first fetches the code."""

@@ -12,8 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sa_study.metrics import names
-from sa_study.settings.run import study_default
-from sa_study.settings.space import SearchSpace
+from sa_study.settings.space import SearchSpace, study_default
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, TrialRecord, configuration, progress_of, read_record, step_of
 from sa_study.utils.errors import StudyFolderError

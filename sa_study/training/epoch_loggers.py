@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.training.tensorboard.writer import TensorBoardLogger
 
 

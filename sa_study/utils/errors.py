@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class StudyError(Exception):
     """Base of all expected errors; its text is one line that says how to mend it.
@@ -37,3 +40,12 @@ class RunFailed(StudyError):
 
 class Diverged(RunFailed):
     """Training produced a figure that is not finite."""
+
+
+@contextmanager
+def named_in_errors(where: str) -> Iterator[None]:
+    """Within, a `ConfigError` begins with the place of the mistake, such as the file or the key."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None

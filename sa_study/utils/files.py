@@ -15,6 +15,12 @@ from typing import Any, BinaryIO, NoReturn
 
 from sa_study.utils.errors import ConfigError
 
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+"""The package `sa_study`: what a cluster's nodes are sent, and what a study's source fingerprint covers."""
+
+PROJECT_ROOT = PACKAGE_ROOT.parent
+"""The folder that holds the package: the checkout, which has `search_spaces/` too."""
+
 DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT}
 """Numbers of the system's errors on a full disk or a used-up quota."""
 
@@ -22,16 +28,12 @@ _MAX_JSON_BYTES = 16 * 2**20
 
 
 def expand_home(path: str | os.PathLike[str], where: str = "") -> Path:
-    """A path with a leading `~` or `~user` replaced by that home folder.
+    """A user's path with a leading `~` or `~user` replaced by that home folder.
 
     A shell does so only for a bare path: not in quotes, after `=`, or in a settings file.
 
-    Args:
-        path: The path as the user gave it.
-        where: Start of the error message.
-
     Raises:
-        ConfigError: That home folder is not known.
+        ConfigError: That home folder is not known; `where` is the message's beginning.
     """
     found = os.path.expanduser(path)  # noqa: PTH111 - a Path has forgotten the ./ of ./~name
     if found.startswith("~"):
@@ -43,24 +45,24 @@ def expand_home(path: str | os.PathLike[str], where: str = "") -> Path:
 
 
 def temporary_folder() -> Path:
-    """The folder for temporary files: `TMPDIR`, or the system's.
-
-    Raises:
-        ConfigError: None can be written.
-    """
+    """The folder for temporary files: `TMPDIR`, or the system's; ConfigError if none can be written."""
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError:
-        raise ConfigError(
-            "TMPDIR: no folder for temporary files can be written; set it to one that can"
-        ) from None
+        message = "TMPDIR: no folder for temporary files can be written; set it to one that can"
+        raise ConfigError(message) from None
+
+
+def is_file_name(text: str) -> bool:
+    """Whether the system can have a file of this name: without zero bytes, and text that it can encode."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def require_regular(path: Path) -> int:
-    """Checks that a path is a regular file; reading a pipe could wait for ever, a device never end.
-
-    Returns:
-        Its size in bytes.
+    """The size in bytes of a regular file; reading a pipe could wait for ever, a device never end.
 
     Raises:
         OSError: It is missing, not readable, or not a regular file.
@@ -75,12 +77,8 @@ def require_regular(path: Path) -> int:
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """All bytes of a file.
 
-    Args:
-        path: The file.
-        max_bytes: Its largest allowed size.
-
     Raises:
-        OSError: As `require_regular`, or it is larger.
+        OSError: As `require_regular`, or it is larger than allowed.
     """
     descriptor = _open(path)
     try:
@@ -97,10 +95,9 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def read_json(path: Path, max_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
-    """Reads a file that holds one JSON object.
+    """Reads a file that holds one JSON object; raises OSError as `read_bytes`.
 
     Raises:
-        OSError: As `read_bytes`.
         ValueError: It is not a JSON object, or holds a number that is not finite.
     """
     try:
@@ -116,10 +113,10 @@ def read_json(path: Path, max_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
 _PLAIN = json.JSONEncoder(allow_nan=False)
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a temporary file next to a path and renames it once it is on disk.
 
-    A symbolic link at the path is replaced; its target stays as it is.
+    A symbolic link there is replaced, not followed.
 
     Raises:
         OSError: The disk is full or not writable; an earlier file of that name is left as it was.
@@ -149,11 +146,7 @@ def name_in_errors(path: Path, *, instead_of: Path) -> Iterator[None]:
 
 
 def require_writable(path: Path) -> None:
-    """Checks, before hours of work, that a file can be written.
-
-    Raises:
-        OSError: The path is a folder, or its parent is missing or not writable.
-    """
+    """Raises OSError, before hours of work, if a path is a folder, or its parent is missing or read-only."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not path.parent.is_dir():
@@ -173,11 +166,7 @@ def format_bytes(count: float) -> str:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes indented JSON atomically; lists of plain values take one line.
-
-    Raises:
-        ValueError: A number is not finite.
-    """
+    """Writes indented JSON atomically, lists of plain values in one line; ValueError for NaN and infinity."""
     write_text(path, _indented(values) + "\n")
 
 
@@ -196,11 +185,8 @@ def _indented(value: Any, margin: str = "") -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Writes text atomically in UTF-8; undecodable bytes of file names are kept."""
-
-    def put(file: BinaryIO) -> None:
-        file.write(text.encode("utf-8", "surrogateescape"))
-
-    write_atomically(path, put)
+    content = text.encode("utf-8", "surrogateescape")
+    write_atomically(path, lambda file: file.write(content))
 
 
 def _open(path: Path) -> int:

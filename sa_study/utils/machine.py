@@ -2,7 +2,8 @@
 
 Batch systems and containers give a process a part of a machine: by its CPU affinity (`taskset`, a cpuset), or
 by limits of its control group (Linux's cgroups, versions 1 and 2). Those hold for all processes of a group
-together; of a group's limits and its parents' the least counts.
+together; of a group's limits and its parents' the least counts. The functions' `root` is the folder that
+`/proc` and the control groups are read below.
 """
 
 from __future__ import annotations
@@ -18,39 +19,27 @@ _ROOT = Path("/")
 
 
 def usable_cpus(root: Path = _ROOT) -> int:
-    """The number of CPUs that this process may use, at least 1; a limit of 2.5 CPUs gives 2.
-
-    Args:
-        root: Folder that `/proc` and the control groups are read below.
-    """
+    """The number of CPUs that this process may use, at least 1; a limit of 2.5 CPUs gives 2."""
     return max(1, min([_affinity(), *_cpu_quotas(root)]))
 
 
 def limit_threads() -> None:
     """Limits the threads of PyTorch, OpenMP and BLAS, if imported later, to a CPU quota.
 
-    By themselves they heed the affinity alone. `OMP_NUM_THREADS` is kept if it is set.
+    By themselves they heed the affinity alone. A given `OMP_NUM_THREADS` is kept.
     """
     if usable_cpus() < _affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cpus()))
 
 
 def memory_limit(root: Path = _ROOT) -> int | None:
-    """Bytes that this process's control group may use; None if that is not less than the machine's memory.
-
-    Args:
-        root: Folder that `/proc` and the control groups are read below.
-    """
+    """Bytes that this process's control group may use; None if that is not less than the machine's memory."""
     limit = min(_memory_limits(root), default=None)
     return limit if limit is not None and limit < _physical_memory() else None
 
 
 def usable_memory(root: Path = _ROOT) -> int:
-    """Bytes of memory that this process may use, shared with others of its control group.
-
-    Args:
-        root: Folder that `/proc` and the control groups are read below.
-    """
+    """Bytes of memory that this process may use, shared with others of its control group."""
     return memory_limit(root) or _physical_memory()
 
 
@@ -61,11 +50,7 @@ def peak_memory() -> int:
 
 
 def out_of_memory_kills(root: Path = _ROOT) -> int:
-    """How many processes Linux has killed for lack of memory: of this control group, else of the machine.
-
-    Args:
-        root: Folder that `/proc` and the control groups are read below.
-    """
+    """How many processes Linux has killed for lack of memory: of this control group, else of the machine."""
     counts = [
         group / name
         for group in _control_groups("memory", root)
@@ -106,9 +91,7 @@ def _memory_limits(root: Path) -> Iterator[int]:
 def _control_groups(controller: str, root: Path) -> Iterator[Path]:
     """Folders of this process's control groups and of their parents, each group before its parents.
 
-    Args:
-        controller: `cpu` or `memory`, which have a hierarchy each in version 1 and share one in version 2.
-        root: Folder that `/proc` and the control groups are read below.
+    The controllers `cpu` and `memory` have a hierarchy each in version 1 and share one in version 2.
     """
     groups: dict[str, str] = {}
     for line in _read(root / "proc/self/cgroup").splitlines():

@@ -1,11 +1,46 @@
-"""Text from elsewhere, made harmless wherever it is shown or written."""
+"""Text made harmless before it is shown or written: credentials and invisible characters are replaced."""
 
 from __future__ import annotations
 
+import os
+import re
 import unicodedata
+
+_HIDDEN = "***"
+_MIN_SECRET_CHARACTERS = 8
+"""Shortest value of an environment variable that is replaced; shorter ones are words like `1` or `auto`."""
+
+_PATH_SUFFIXES = ("_PATH", "_FILE", "_DIR")
+"""Endings of variables that say where a credential is kept, not what it is."""
+
+_NAME = r"(?:token|secret|passw(?:or)?d|credential|signature|api_?key|access_?key|account_?key|\bsig\b)"
+_NAMED = re.compile(_NAME, re.IGNORECASE)
+
+# `user:password@` or `token@` in an address; a path joined from one has a single slash.
+_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^/@\s'\"]+@")
+_ASSIGNED = re.compile(rf"([\w-]*{_NAME}[\w-]*[=:]\s*)([^&\s'\"]+)", re.IGNORECASE)
+
+# Tokens of model and code hosts, and of clouds.
+_TOKENS = re.compile(r"\b(?:hf_|gh[opsu]_|github_pat_|glpat-|sk-|AKIA|ASIA|xox[abp]-)[A-Za-z0-9_-]{12,}")
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's categories of control, format and direction marks, and of half or private characters."""
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable or a parameter of this name holds a credential."""
+    return _NAMED.search(name) is not None
+
+
+def redact(text: str) -> str:
+    """A command line or a message with `***` in the place of credentials, also of the environment's."""
+    for name, value in os.environ.items():
+        secret = is_secret_name(name) and not name.upper().endswith(_PATH_SUFFIXES)
+        if secret and len(value) >= _MIN_SECRET_CHARACTERS:
+            text = text.replace(value, _HIDDEN)
+    text = _USER.sub(rf"\1{_HIDDEN}@", text)
+    text = _ASSIGNED.sub(rf"\1{_HIDDEN}", text)
+    return _TOKENS.sub(_HIDDEN, text)
 
 
 def is_invisible(character: str) -> bool:
@@ -18,7 +53,7 @@ def visible(value: object, max_length: int | None = None) -> str:
 
     Args:
         value: What to show; may come from a file or a database that somebody else wrote.
-        max_length: Most characters; a longer text ends in `…`. None for no limit.
+        max_length: Most characters; a longer text ends in `…`.
     """
     text = str(value)
     if not text.isprintable():

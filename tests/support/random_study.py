@@ -15,8 +15,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder

@@ -9,8 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sa_study.metrics import names
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search.initial_trials import create_study

@@ -10,8 +10,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from sa_study.analysis.repeats.runs import without_repeats
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder

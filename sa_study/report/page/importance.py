@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sa_study.metrics import names
 from sa_study.report.page.page_study import PageStudy
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs
 

@@ -16,7 +16,7 @@ from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plot_style import RAMP, axis_title, hover_text
 from sa_study.report.page.plots_space import axis_ticks
 from sa_study.report.page.text import for_plot
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 
 Array = NDArray[np.float64]
 

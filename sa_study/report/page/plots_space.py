@@ -24,7 +24,7 @@ from sa_study.report.page.plot_style import (
 )
 from sa_study.report.page.text import for_plot
 from sa_study.report.text import setting_text
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.study.trial_summary import TrialSummary
 
 _COLUMNS = 3

@@ -10,7 +10,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from sa_study.metrics import names
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 
 STATE = "state"
 _ENDS = ("COMPLETE", "PRUNED", "FAIL")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from sa_study.metrics import names
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.training.tensorboard.hparams import columns, session_end, session_start
 from sa_study.training.tensorboard.tags import tag_of
 

@@ -21,7 +21,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.address import join_address, unset_empty_variables
 from sa_study.tuning.launch.local_ray import Session, local_ray
 from sa_study.utils.errors import ConfigError
-from sa_study.utils.paths import PACKAGE_ROOT
+from sa_study.utils.files import PACKAGE_ROOT
 
 _ROUNDING = 1e-9  # 1 / 0.1 is a little less than 10 in floating point
 

@@ -20,8 +20,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.records import configuration
 from sa_study.tuning.search.sampler_history import in_memory_study, sampler_history
 from sa_study.tuning.search.samplers import MAX_CONFIGURATIONS, sampler_spec

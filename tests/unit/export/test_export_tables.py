@@ -17,7 +17,7 @@ import pytest
 from written_study import SPACE, START, Trial, figures_of, make_study
 
 from sa_study.export.tables import Column, Table, epoch_table, trial_table
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import parse_space
 from sa_study.study.database import read_trials
 from sa_study.study.summary import StudySummary

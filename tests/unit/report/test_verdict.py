@@ -18,7 +18,7 @@ from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.sentences import give_verdict
 from sa_study.report.terminal.study import judgement_line
 from sa_study.report.verdict import epoch_noise, headline, judge, test_gain, validation_lead
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sa_study.settings.parameter import Parameter
 from sa_study.settings.run import Settings
+from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import SPACES, complete, load_space, override, parse_space
 from sa_study.settings.yaml_files import parse_assignments
 from sa_study.utils.errors import ConfigError

@@ -20,8 +20,7 @@ from sa_study.analysis.repeats.confirm import (
     plan_begun_before,
     plan_confirmation,
 )
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary

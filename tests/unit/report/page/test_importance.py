@@ -25,8 +25,7 @@ from sa_study.report.page.importance import (
 )
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plots_contour import fit_surface
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 
 SEARCH = {

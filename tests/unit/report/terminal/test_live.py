@@ -17,7 +17,7 @@ from sa_study.report.terminal.launch_display import LaunchDisplay
 from sa_study.report.terminal.study import trials_table
 from sa_study.report.terminal.study_panel import StudyPanel
 from sa_study.report.terminal.study_snapshot import StudySnapshot, paused
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder

@@ -21,7 +21,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups, plugin_data_pb2
 
 from sa_study.metrics import names
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from sa_study.training.tensorboard.tags import tag_of
 from sa_study.training.tensorboard.writer import TensorBoardLogger, write_images
 

@@ -13,8 +13,7 @@ from optuna.trial import TrialState
 from searcher_driver import SPACE, SearcherDriver, figures
 
 from sa_study.metrics import names
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import BASELINE, read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search.initial_trials import create_study

@@ -9,8 +9,7 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.tuning.search.sampler_history import sampler_history
 from sa_study.tuning.search.suggest import ask
 

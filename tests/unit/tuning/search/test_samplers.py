@@ -8,8 +8,7 @@ import pytest
 from checkout import ROOT
 
 from sa_study.export.documents import bibliography
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.tuning.search.samplers import SAMPLERS, check_sampler
 from sa_study.tuning.stopping.schedulers import SCHEDULERS
 from sa_study.utils.errors import ConfigError

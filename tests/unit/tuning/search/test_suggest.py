@@ -21,8 +21,7 @@ from checkout import SEARCH_PATH
 from optuna.trial import Trial, TrialState
 from sqlalchemy import event
 
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import SearchSpace
+from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.tuning.search.suggest import ask, draw_untried, reseed, suggest
 
 NAMES = ("tpe", "random", "gp", "cmaes")

@@ -11,8 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.metrics import names
-from sa_study.settings.parameter import Parameter
-from sa_study.settings.space import Scheduler, SearchSpace
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search import ray_searcher
