@@ -24,7 +24,7 @@ from torch import Tensor
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.sample import make_sample_data
-from sa_study.data.store import ImageStore, TrainingData, test_data, training_data
+from sa_study.data.store import ImageStore, TrainingData, load_training_data, test_data
 from sa_study.metrics.distances import rank_features
 from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace
@@ -150,9 +150,8 @@ def measure(space: SearchSpace, root: Path) -> dict[str, Any]:
     dataset = ReidDataset(make_sample_data(root / "data"))
     drawing = time.process_time() - start
     config = settings()
-    size = (config.height, config.width)
-    data = training_data(dataset, config.val_identities, config.split_seed, size)
-    test = TestSplit(*test_data(dataset, size))
+    data = load_training_data(dataset, config)
+    test = TestSplit(*test_data(dataset, (config.height, config.width)))
     images = len(data.store.pids) + len(test.query.pids) + len(test.gallery.pids)
     images += dataset.folders["gallery"].junk
     by_rate = train_all("learning rates", [settings(lr=lr) for lr in learning_rates(space)])

@@ -27,8 +27,7 @@ from harness import Table, alternating_seconds, argument_parser, finish, ratio, 
 from torch.utils.flop_counter import FlopCounterMode
 
 from sa_study.data.store import ImageStore, TrainingData
-from sa_study.model.loss import total_loss
-from sa_study.model.network import SANet
+from sa_study.model.network import SANet, total_loss
 from sa_study.settings.run import Settings
 from sa_study.training.precision import float32_products
 from sa_study.training.trainer import Trainer

@@ -27,13 +27,14 @@ def paper(
 ) -> None:
     """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
     from sa_study.data.dataset import ReidDataset
+    from sa_study.data.store import load_training_data
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.tables import evaluation_table, seeds_table
     from sa_study.report.terminal.training import evaluate_runs, train_with_progress
     from sa_study.settings.run import PAPER_VARIANTS
     from sa_study.settings.yaml_files import parse_assignments
     from sa_study.training.evaluate import load_test_images, summarise
-    from sa_study.training.run import RunFolder, load_training_data
+    from sa_study.training.run import RunFolder
     from sa_study.utils.files import write_json
 
     if variant not in PAPER_VARIANTS:

@@ -20,13 +20,14 @@ def train(
 ) -> None:
     """Train one fixed configuration in this process, without Ray."""
     from sa_study.data.dataset import ReidDataset
+    from sa_study.data.store import load_training_data
     from sa_study.metrics import names
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.training import train_with_progress
     from sa_study.report.text import command, interval, percent
     from sa_study.settings.run import Settings, merged
     from sa_study.settings.yaml_files import parse_assignments, read_yaml
-    from sa_study.training.run import RunFolder, load_training_data
+    from sa_study.training.run import RunFolder
 
     values = merged(read_yaml(config), parse_assignments(overrides or []))
     run = Settings.from_mapping(values, str(config))

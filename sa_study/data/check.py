@@ -102,7 +102,7 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
     layout = recognise_kind(layout, folders)
     train, query, gallery = (folders[split].records for split in SPLITS)
     images = train + query + gallery
-    outcomes = for_each_image(_size_or_fault, images, None, progress)
+    outcomes = for_each_image(_size_or_fault, images, progress)
     faults = {
         record.path: found for record, found in zip(images, outcomes, strict=True) if isinstance(found, str)
     }

@@ -73,28 +73,19 @@ def _reason(error: Exception) -> object:
 
 
 def for_each_image(
-    function: Callable[[T], R], items: Sequence[T], threads: int | None, progress: ProgressCallback | None
+    function: Callable[[T], R], items: Sequence[T], progress: ProgressCallback | None
 ) -> list[R]:
-    """Calls `function`, which reads images, for every item in a pool of threads (Pillow releases the GIL).
+    """A function's results for every item, computed in several threads: Pillow releases Python's lock.
 
-    Oversized images ("decompression bombs") are errors within, also where Pillow would only warn.
-
-    Args:
-        function: What to do with one item; the first error in the order of the items is raised.
-        items: Its arguments.
-        threads: Number of threads; None for one per usable CPU, up to four.
-        progress: Told of each item, in order, once its chunk is done.
-
-    Returns:
-        The results in the order of the items.
+    The first error in the order of the items is raised, and progress told in that order. Oversized images
+    ("decompression bombs") are errors within, also where Pillow would only warn.
     """
     results: list[R] = []
 
     def work(start: int) -> list[R]:
         return [function(item) for item in items[start : start + _CHUNK]]
 
-    threads = threads or min(usable_cpus(), MAX_THREADS)
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(usable_cpus(), MAX_THREADS)) as pool:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for chunk in pool.map(work, range(0, len(items), _CHUNK)):
             for result in chunk:

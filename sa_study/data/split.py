@@ -39,7 +39,7 @@ def validation_split(
     Args:
         records: Training images in any order; the split depends on their file names only.
         identities: How many identities to hold out; 0 for none (query and gallery are empty then).
-        seed: Seed of the draws.
+        seed: Seed of the order and of the queries.
         fold: Which run of the ordered identities to hold out, from 0.
 
     Raises:
@@ -50,7 +50,9 @@ def validation_split(
     if identities == 0:
         nothing = np.empty(0, np.int64)
         return ValidationSplit(np.array(order, np.int64), nothing, nothing)
-    images = _by_identity_and_camera(records, order)
+    images: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index in order:
+        images[records[index].pid][records[index].camid].append(index)
     rng = np.random.default_rng(derived_seed(seed, "split"))
     held_out = _draw_identities(images, identities, fold, rng)
     query: list[int] = []
@@ -69,25 +71,14 @@ def validation_split(
     return ValidationSplit(*(np.array(part, np.int64) for part in (train, query, gallery)))
 
 
-def limit_identities(
-    records: Sequence[ImageRecord], identities: int | None, seed: int
-) -> tuple[ImageRecord, ...]:
-    """Keeps the images of so many identities, drawn at random, in their order; None keeps all."""
-    if identities is None:
+def limit_identities(records: Sequence[ImageRecord], identities: int, seed: int) -> tuple[ImageRecord, ...]:
+    """Keeps the images of so many identities, drawn at random, in their order; 0 keeps all."""
+    if not identities:
         return tuple(records)
     pids = sorted({record.pid for record in records})
     drawn = np.random.default_rng(derived_seed(seed, "subset")).permutation(pids)[:identities]
     kept = set(drawn.tolist())
     return tuple(record for record in records if record.pid in kept)
-
-
-def _by_identity_and_camera(
-    records: Sequence[ImageRecord], order: Sequence[int]
-) -> dict[int, dict[int, list[int]]]:
-    images: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index in order:
-        images[records[index].pid][records[index].camid].append(index)
-    return images
 
 
 def _draw_identities(

@@ -15,7 +15,8 @@ from PIL import Image
 from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.images import MAX_IMAGE_BYTES, for_each_image, read_image
 from sa_study.data.split import ValidationSplit, limit_identities, validation_split
-from sa_study.utils.errors import DataError
+from sa_study.settings.run import Settings
+from sa_study.utils.errors import ConfigError, DataError
 from sa_study.utils.files import read_bytes
 from sa_study.utils.progress import ProgressCallback
 
@@ -39,14 +40,14 @@ class ImageStore:
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The data of a run: images to train on and held-out ones to validate with, as indices into a store.
+    """The data of a run: images to train on and held-out ones to validate with, by int64 indices.
 
     Attributes:
         store: The images of the training folder.
-        train: int64, indices of the images to train on.
-        labels: int64, the class of each training image, from 0 to num_classes - 1.
-        query: int64, indices of the validation queries.
-        gallery: int64, indices of the validation gallery.
+        train: The images to train on.
+        labels: int64, the class of each of these, from 0 to num_classes - 1.
+        query: The validation queries.
+        gallery: The validation gallery.
         num_classes: Number of training identities.
     """
 
@@ -69,7 +70,6 @@ class _SizesDifferError(DataError):
 def decode(
     records: Sequence[ImageRecord],
     size: tuple[int, int] | None = None,
-    threads: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> ImageStore:
     """Decodes images into one array.
@@ -78,7 +78,6 @@ def decode(
         records: The images, at least one.
         size: Height and width in pixels that images which differ in size are brought to (Pillow's bilinear);
             otherwise they keep the one they have.
-        threads: Number of decoding threads; None for one per usable CPU, up to four.
         progress: Told the number of images done and in all; starts anew once sizes are found to differ.
 
     Raises:
@@ -88,53 +87,37 @@ def decode(
         raise DataError("no images to decode")
     first, _ = read_image(records[0].path)
     try:
-        return _decode(records, (first.height, first.width), False, threads, progress)
+        return _decode(records, (first.height, first.width), False, progress)
     except _SizesDifferError:
         if size is None:
             raise
-    return _decode(records, size, True, threads, progress)
+    return _decode(records, size, True, progress)
 
 
-def training_data(
-    dataset: ReidDataset,
-    val_identities: int,
-    split_seed: int,
-    size: tuple[int, int],
-    max_identities: int | None = None,
-    progress: ProgressCallback | None = None,
-    fold: int = 0,
+def load_training_data(
+    dataset: ReidDataset, settings: Settings, progress: ProgressCallback | None = None
 ) -> TrainingData:
-    """Decodes the training folder and holds out part of it; no test image is opened.
+    """As `load_folds`, for the settings' own fold."""
+    return load_folds(dataset, settings, [settings.fold], progress)[settings.fold]
 
-    Args:
-        dataset: The data set.
-        val_identities: How many training identities to hold out for validation; 0 trains on all.
-        split_seed: Seed of the split and of the draw of `max_identities`.
-        size: Height and width in pixels for images that differ in size.
-        max_identities: Use only so many identities, drawn at random, for small runs; None for all.
-        progress: Told the number of images done and in all.
-        fold: Which of the disjoint sets of identities to hold out.
+
+def load_folds(
+    dataset: ReidDataset, settings: Settings, folds: Sequence[int], progress: ProgressCallback | None = None
+) -> DataByFold:
+    """Decodes what the settings train and validate on, once for several folds; no test image is opened.
 
     Raises:
         DataError: See `decode` and `validation_split`; or training and test folders share an identity.
+        ConfigError: There are fewer training images than a batch.
     """
-    return training_folds(dataset, val_identities, split_seed, size, [fold], max_identities, progress)[fold]
-
-
-def training_folds(
-    dataset: ReidDataset,
-    val_identities: int,
-    split_seed: int,
-    size: tuple[int, int],
-    folds: Sequence[int],
-    max_identities: int | None = None,
-    progress: ProgressCallback | None = None,
-) -> DataByFold:
-    """As `training_data`, for several folds: their images are decoded once, and are one array."""
     dataset.require_disjoint()
-    records = limit_identities(dataset.train, max_identities, split_seed)
-    splits = {fold: validation_split(records, val_identities, split_seed, fold) for fold in folds}
-    store = decode(records, size, progress=progress)
+    seed = settings.split_seed
+    records = limit_identities(dataset.train, settings.identities, seed)
+    splits = {fold: validation_split(records, settings.val_identities, seed, fold) for fold in folds}
+    fewest = min(len(split.train) for split in splits.values())
+    if settings.batch_size > fewest:
+        raise ConfigError(f"batch_size: {settings.batch_size}, but only {fewest} images are trained on")
+    store = decode(records, (settings.height, settings.width), progress=progress)
     return {fold: _indexed(store, split) for fold, split in splits.items()}
 
 
@@ -151,26 +134,13 @@ def _indexed(store: ImageStore, split: ValidationSplit) -> TrainingData:
 def test_data(
     dataset: ReidDataset, size: tuple[int, int], progress: ProgressCallback | None = None
 ) -> tuple[ImageStore, ImageStore]:
-    """Decodes the query and the gallery images of the final evaluation, in this order.
-
-    Args:
-        dataset: The data set.
-        size: Height and width in pixels for images that differ in size.
-        progress: Told the number of images done and in all, first for the queries, then for the gallery.
-
-    Raises:
-        DataError: See `decode`.
-    """
+    """Decodes the query images of the final evaluation, then those of the gallery; see `decode`."""
     query = decode(dataset.query, size, progress=progress)
     return query, decode(dataset.gallery, size, progress=progress)
 
 
 def fingerprint(records: Sequence[ImageRecord], progress: ProgressCallback | None = None) -> str:
     """The fingerprint that a store of these images has, from the files alone: nothing is decoded.
-
-    Args:
-        records: The images.
-        progress: Called with the number of images done and in all.
 
     Raises:
         OSError: A file cannot be read.
@@ -179,7 +149,7 @@ def fingerprint(records: Sequence[ImageRecord], progress: ProgressCallback | Non
     def digest(record: ImageRecord) -> bytes:
         return _digest(record.path, read_bytes(record.path, MAX_IMAGE_BYTES))
 
-    return _combined(for_each_image(digest, records, None, progress))
+    return _combined(for_each_image(digest, records, progress))
 
 
 def _digest(path: Path, content: bytes) -> bytes:
@@ -194,7 +164,6 @@ def _decode(
     records: Sequence[ImageRecord],
     size: tuple[int, int],
     resize: bool,
-    threads: int | None,
     progress: ProgressCallback | None,
 ) -> ImageStore:
     height, width = size
@@ -213,7 +182,7 @@ def _decode(
         images[index] = np.asarray(image)
         return _digest(path, content)
 
-    digests = for_each_image(fill, range(len(records)), threads, progress)
+    digests = for_each_image(fill, range(len(records)), progress)
     images.flags.writeable = False
     return ImageStore(
         images,

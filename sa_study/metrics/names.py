@@ -97,3 +97,23 @@ def heading(name: str, split: str = "", *, reranked: bool = False) -> str:
         reranked: Whether the figure is of re-ranked distances.
     """
     return f"{split} {FIGURES[name].label}".strip() + (f", {RERANKED}" if reranked else "")
+
+
+_TAGS = {
+    LOSS: "train/loss",
+    TRAIN_ACCURACY: "train/accuracy",
+    LR: "train/lr",
+    IMAGES_PER_SECOND: "speed/images_per_second",
+    SECONDS: "speed/seconds",
+    LATENCY: "speed/milliseconds_per_image",
+    PROGRESS: "progress",
+    **{name: f"val/{name}" for name in RANKING},
+}
+
+FORMER_TAGS = {"train/loss/sum": "train/loss", "speed/seconds_per_epoch": "speed/seconds"}
+"""TensorBoard's tags in studies begun with earlier versions, and what they are now."""
+
+
+def tag_of(name: str) -> str | None:
+    """TensorBoard's tag of a figure that a run reports, or None for one that is no curve."""
+    return _TAGS.get(name) or (f"train/{name}" if name.startswith(f"{LOSS}/") else None)

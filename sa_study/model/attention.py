@@ -32,30 +32,19 @@ def spatial_attention(x: Tensor, kind: str) -> Tensor:
 
 
 def attention_weights(x: Tensor, kind: str) -> Tensor:
-    """The weights that `spatial_attention` multiplies a map by.
-
-    Args:
-        x: See `spatial_attention`.
-        kind: `mean` or `softmax`.
+    """The weights that `spatial_attention` multiplies a map by; raises ConfigError for another kind.
 
     Returns:
         N×1×H×W, float32 at least; each map's add up to 1, or are all 0 for a map of zeros.
-
-    Raises:
-        ConfigError: The kind has no weights.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
     if kind == "mean":
-        return _share(x.mean(dim=1, keepdim=True, dtype=wide))
+        m = x.mean(dim=1, keepdim=True, dtype=wide)
+        total = m.sum(dim=(2, 3), keepdim=True)
+        # Dividing by infinity instead of by nothing makes both the weights and every gradient 0. Below the
+        # smallest normal number 1 / total would overflow in the gradient: such a map counts as zero too.
+        return m / total.masked_fill(total.abs() < torch.finfo(m.dtype).tiny, torch.inf)
     if kind == "softmax":
         total = x.sum(dim=1, keepdim=True, dtype=wide)
         return total.flatten(1).softmax(dim=1).view_as(total)
     raise ConfigError(f"attention: {kind!r} is not one of {', '.join(ATTENTION_KINDS)}")
-
-
-def _share(m: Tensor) -> Tensor:
-    """Divides an N×1×H×W map by its sum over the positions."""
-    total = m.sum(dim=(2, 3), keepdim=True)
-    # Dividing by infinity instead of by nothing makes both the weights and every gradient 0. Below the
-    # smallest normal number 1 / total would overflow in the gradient, so such a map counts as zero too.
-    return m / total.masked_fill(total.abs() < torch.finfo(m.dtype).tiny, torch.inf)

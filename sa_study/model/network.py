@@ -1,4 +1,4 @@
-"""The SA network: a ResNet with spatial attention, deep supervision and a part-based head."""
+"""The SA network: a ResNet with spatial attention, deep supervision and a part-based head; and its loss."""
 
 from __future__ import annotations
 
@@ -107,8 +107,7 @@ class SANet(nn.Module):
         stripes = pool_stripes(last, self.parts, images.shape[2])
         if self.attention_stage4:
             stripes = spatial_attention(stripes, self.attention)
-        features = matching_features(stripes)
-        logits = self._stripe_logits(stripes)
+        features, logits = matching_features(stripes), self._stripe_logits(stripes)
         if self.deep_supervision:
             for stage, x in zip(SUPERVISED_STAGES, early, strict=True):
                 logits[f"stage{stage}"] = self._stage_logits(stage, x)
@@ -130,12 +129,8 @@ class SANet(nn.Module):
         stages = [f"stage{stage}" for stage in SUPERVISED_STAGES] if self.deep_supervision else []
         return (*parts, "global", *stages)
 
-    def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that ImageNet weights exist for."""
-        return self.base.parameters()
-
     def new_parameters(self) -> Iterator[nn.Parameter]:
-        """All other parameters: the reductions, their batch norm and the classifiers."""
+        """All parameters but the backbone's: the reductions, their batch norm and the classifiers."""
         return (p for name, p in self.named_parameters() if not name.startswith("base."))
 
     def _stripe_logits(self, stripes: Tensor) -> dict[str, Tensor]:
@@ -175,11 +170,7 @@ class SANet(nn.Module):
 
 
 class FeatureNetwork(nn.Module):
-    """The part of a trained network that computes matching features: no dropout, reductions or classifiers.
-
-    Args:
-        net: The network; its backbone is shared, not copied.
-    """
+    """The part of a trained network that computes matching features; it shares the network's backbone."""
 
     def __init__(self, net: SANet) -> None:
         super().__init__()
@@ -191,6 +182,24 @@ class FeatureNetwork(nn.Module):
         """N×3×H×W, normalised, to the features of `SANet.forward`."""
         stripes = pool_stripes(self.base(images), self.parts, images.shape[2])
         return matching_features(spatial_attention(stripes, self._attention))
+
+
+def total_loss(logits: Mapping[str, Tensor], labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Adds up the cross entropies of all branches, unweighted.
+
+    Args:
+        logits: N×classes by branch, as `SANet` returns them; half precisions are raised to float32.
+        labels: N class indices, int64.
+
+    Returns:
+        The sum, a scalar to call `backward` on, and each branch's mean cross entropy, detached.
+    """
+    scores = torch.stack(list(logits.values()))
+    wide = scores.to(torch.promote_types(scores.dtype, torch.float32)).flatten(0, 1)
+    # One call for all branches: many small ones would keep a GPU waiting for the CPU.
+    of_image = F.cross_entropy(wide, labels.repeat(len(scores)), reduction="none")
+    losses = of_image.view(len(scores), -1).mean(1)
+    return losses.sum(), dict(zip(logits, losses.detach().unbind(), strict=True))
 
 
 def pool_stripes(x: Tensor, parts: int, input_height: int) -> Tensor:

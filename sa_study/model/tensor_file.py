@@ -1,4 +1,4 @@
-"""Files of `torch.save`, read without running, unpacking or believing what they hold."""
+"""Files of `torch.save`, read without running, unpacking or believing what they hold; state dicts in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,31 @@ from sa_study.utils.files import require_regular
 MAX_SCANNED_BYTES = 2**20
 """Most bytes of a pickle that are searched for what it would import."""
 
-_PLAIN = (str, int, float, bool, type(None))
+MAX_NESTING = 8
+"""Most dicts within one another that are searched for a state dict."""
+
+_HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network")
+"""Keys under which training programs keep a network's state dict, also one in another."""
+
+_WRAPPERS = ("module", "_orig_mod")
+"""What DataParallel and torch.compile put into the names of the network, or of the part, that they wrap."""
+
+_NO_STATE_DICT = "expected tensors by name, as state_dict() gives them"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """State dict of a weights file, and how it was found in it.
+
+    Attributes:
+        state: The state dict, under the network's own names.
+        beside: What lies beside it, such as `epoch`.
+        found: Where it was found and what was taken off its names, in words; empty for a plain one.
+    """
+
+    state: dict[str, Tensor]
+    beside: dict[str, Any] = field(default_factory=dict)
+    found: str = ""
 
 
 def load_tensors(path: Path, what: str) -> Any:
@@ -71,6 +96,83 @@ def reason(error: Exception) -> str:
     return "it is empty or ends early" if isinstance(error, EOFError) else type(error).__name__
 
 
+def unwrap(content: object, source: str) -> WeightsFile:
+    """Finds the state dict in what other programs put around it: dicts that hold it, prefixes of its names.
+
+    Args:
+        content: What the file holds.
+        source: The file, for errors.
+
+    Raises:
+        WeightsError: There is none, there are several, or two of its names are the same without wrappers.
+    """
+    held: Any = content
+    beside: dict[str, Any] = {}
+    under: list[str] = []
+    while len(under) < MAX_NESTING and (holders := _holders(held)):
+        if len(holders) > 1:
+            raise WeightsError(f"{source}: holds weights under {' and '.join(holders)}; keep one of them")
+        beside |= {key: value for key, value in held.items() if key != holders[0]}
+        under.append(holders[0])
+        held = held[holders[0]]
+    if fault := state_dict_fault(held):
+        raise WeightsError(f"{source}: is not a weights file ({fault})")
+    names, taken_off = _plain_names(held)
+    state: dict[str, Tensor] = {}
+    for key, name in names.items():
+        if name in state:
+            first = next(other for other in names if names[other] == name)
+            raise WeightsError(f"{source}: holds {name} twice, as {first} and as {key}; keep one of them")
+        state[name] = held[key]
+    found = []
+    if taken_off or under not in ([], ["state_dict"]):
+        found.append(f"weights found under {'.'.join(under)}" if under else "weights found")
+    if taken_off:
+        found.append(f"their names read without {' and '.join(f'{name}.' for name in taken_off)}")
+    return WeightsFile(state, beside, ", ".join(found))
+
+
+def state_dict_fault(state: object) -> str:
+    """Why a value is no state dict whose numbers are all there; empty for one that is."""
+    if not isinstance(state, dict) or not state:
+        return _NO_STATE_DICT
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            return _NO_STATE_DICT
+        if fault := _tensor_fault(value):
+            return f"{name} {fault}"
+    return ""
+
+
+def plain_values_fault(values: object) -> str:
+    """Why a value is no mapping of names to plain values, without showing it; empty for one that is."""
+    if not isinstance(values, dict):
+        return f"is of type {type(values).__name__}, not names and values"
+    for name, value in values.items():
+        if not isinstance(name, str):
+            return f"has a name of type {type(name).__name__}"
+        if type(value) not in (str, int, float, bool, type(None)):
+            return f"has {name} of type {type(value).__name__}"
+    return ""
+
+
+def is_count(value: object, least: int = 0) -> bool:
+    """Whether a value is a whole number from `least` to 2³¹."""
+    return type(value) is int and least <= value <= 2**31
+
+
+def shape_faults(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
+    """What a state dict lacks of a network's, and where its shapes differ, in words."""
+    # Files from before PyTorch 0.4.1 lack the counter, which nothing here uses.
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    differing = [
+        f"{key} ({_shape(state[key])} in the file, {_shape(value)} in the network)"
+        for key, value in own.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    return missing, differing
+
+
 def _would_run(name: str) -> str:
     return f"it refers to {name}; only tensors and plain values are read, nothing is run"
 
@@ -89,45 +191,37 @@ def _named_in_pickle(path: Path) -> str:
     return ""
 
 
-def state_dict_fault(state: object) -> str:
-    """Why a value is no state dict whose numbers are all there; empty for one that is."""
-    if not isinstance(state, dict) or not state:
-        return "expected tensors by name, as state_dict() gives them"
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            return "expected tensors by name, as state_dict() gives them"
-        if fault := _tensor_fault(value):
-            return f"{name} {fault}"
-    return ""
-
-
-def plain_values_fault(values: object) -> str:
-    """Why a value is no mapping of names to plain values, without showing it; empty for one that is."""
-    if not isinstance(values, dict):
-        return f"is of type {type(values).__name__}, not names and values"
-    for name, value in values.items():
-        if not isinstance(name, str):
-            return f"has a name of type {type(name).__name__}"
-        if type(value) not in _PLAIN:
-            return f"has {name} of type {type(value).__name__}"
-    return ""
-
-
-def is_count(value: object, least: int = 0, most: int = 2**31) -> bool:
-    """Whether a value is a whole number in a range."""
-    return type(value) is int and least <= value <= most
-
-
-def shape_faults(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
-    """What a state dict lacks of a network's, and where its shapes differ, in words."""
-    # Files from before PyTorch 0.4.1 lack the counter, which nothing here uses.
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    differing = [
-        f"{key} ({_shape(state[key])} in the file, {_shape(value)} in the network)"
-        for key, value in own.items()
-        if key in state and state[key].shape != value.shape
+def _holders(values: object, depth: int = 0) -> list[str]:
+    """The keys of a dict under which there is a state dict, perhaps deeper; a damaged one may hold itself."""
+    if not isinstance(values, dict) or depth == MAX_NESTING:
+        return []
+    inner = {name: values[name] for name in _HOLDERS if isinstance(values.get(name), dict)}
+    return [
+        name
+        for name, held in inner.items()
+        if any(isinstance(value, Tensor) for value in held.values()) or _holders(held, depth + 1)
     ]
-    return missing, differing
+
+
+def _plain_names(state: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """The network's own name of each of a state dict's, and what was taken off them."""
+    taken_off: dict[str, None] = {}
+    names = {}
+    for key in state:
+        *parents, last = key.split(".")
+        taken_off |= dict.fromkeys(name for name in parents if name in _WRAPPERS)
+        names[key] = [*(name for name in parents if name not in _WRAPPERS), last]
+    # Lightning and others keep the network as a part of theirs.
+    while (outer := _common_outer(names.values())) in _HOLDERS:
+        taken_off[outer] = None
+        names = {key: parts[1:] for key, parts in names.items()}
+    return {key: ".".join(parts) for key, parts in names.items()}, list(taken_off)
+
+
+def _common_outer(names: Iterable[list[str]]) -> str:
+    """The first part of all names, where they have more than one and it is the same; else empty."""
+    first = {parts[0] if len(parts) > 1 else "" for parts in names}
+    return first.pop() if len(first) == 1 else ""
 
 
 def _tensor_fault(value: Tensor) -> str:
@@ -135,9 +229,8 @@ def _tensor_fault(value: Tensor) -> str:
     if type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided or value.is_nested:
         return "is no plain tensor"
     if value.device.type != "cpu" or value.is_quantized or value.is_complex():
-        return (
-            f"is a tensor of {str(value.dtype).removeprefix('torch.')} on {value.device}, not plain numbers"
-        )
+        kind = str(value.dtype).removeprefix("torch.")
+        return f"is a tensor of {kind} on {value.device}, not plain numbers"
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         return f"claims to be {_shape(value)}, but the file holds fewer numbers"
     return ""
@@ -154,9 +247,8 @@ def _require_stored(path: Path, size: int) -> None:
     except Exception:  # as of Pillow and torch: a damaged one can raise anything
         raise RuntimeError("it is a damaged zip archive") from None
     if claimed > size:
-        raise WeightsError(
-            f"{path}: its entries unpack to {claimed} bytes, but it has {size}; torch.save packs nothing"
-        )
+        unpacked = f"its entries unpack to {claimed} bytes, but it has {size}"
+        raise WeightsError(f"{path}: {unpacked}; torch.save packs nothing")
 
 
 def _shape(tensor: Tensor) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sa_study.model.backbones import BACKBONES
-from sa_study.model.tensor_file import load_tensors, reason, shape_faults
-from sa_study.model.unwrap import NoWeights, WeightsFile, unwrap
+from sa_study.model.tensor_file import WeightsFile, load_tensors, reason, shape_faults, unwrap
 from sa_study.utils.errors import WeightsError
 from sa_study.utils.files import expand_home
 
@@ -25,36 +23,19 @@ MAX_NAMED_KEYS = 3
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Outcome of loading weights: unused keys, and where in the file the weights were.
+    """Outcome of loading weights.
 
     Attributes:
         unused: Keys of the file that the network has no place for, in the file's order.
         found: Where in the file the weights were, and what was taken off their names; empty for plain ones.
     """
 
-    unused: tuple[str, ...]
+    unused: tuple[str, ...] = ()
     found: str = ""
 
 
-def read_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads a weights file without running anything that it holds.
-
-    Args:
-        path: As for `read_weights`.
-
-    Returns:
-        The state dict on the CPU, under the network's own names, and what lay beside it (such as `epoch` and
-        `best_top1` in the published file).
-
-    Raises:
-        WeightsError: As `read_weights`.
-    """
-    file = read_weights(path)
-    return file.state, file.beside
-
-
 def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
-    """Reads a weights file without running anything that it holds.
+    """Reads a weights file onto the CPU without running anything that it holds.
 
     Args:
         path: A file of `torch.save` in either format, also one written by Python 2: a state dict, or dicts
@@ -68,11 +49,9 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
     """
     path = expand_home(path)
     try:
-        return unwrap(load_tensors(path, "a weights file"))
+        return unwrap(load_tensors(path, "a weights file"), str(path))
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({reason(error)})") from error
-    except NoWeights as error:
-        raise WeightsError(f"{path}: {error}") from None
 
 
 def pretrained_note(pretrained: str) -> str:
@@ -91,60 +70,34 @@ def pretrained_note(pretrained: str) -> str:
 
 
 def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
-    """Loads a weights file of an SA network, ours or the published one.
+    """Loads a weights file of an SA network, ours or the published one; see `read_weights`.
 
-    Args:
-        net: The network; left as it is on any error.
-        path: See `read_weights`.
-
-    Returns:
-        The keys that were not used, such as `base.fc.weight` and `fusion_conv.weight` of the published file.
+    Unused keys are such as `base.fc.weight` and `fusion_conv.weight` of the published file.
 
     Raises:
-        WeightsError: As `read_weights`, or a key is missing, or a shape differs.
+        WeightsError: As `read_weights`, or a key is missing, or a shape differs; the network is as before.
     """
-    file = read_weights(path)
-    report = load_state(net, file.state, str(path))
-    return dataclasses.replace(report, found=file.found)
+    return load_file(net, read_weights(path), str(path))
 
 
-def load_state(net: nn.Module, state: Mapping[str, Tensor], source: str) -> LoadReport:
-    """Loads a state dict that `read_state_dict` has read. Raises and returns what `load_weights` does.
-
-    Args:
-        net: The network; left as it is on any error.
-        state: The state dict.
-        source: The file that it is of.
-    """
-    return _fill(net, state, source, _advice(state))
+def load_file(net: nn.Module, file: WeightsFile, source: str) -> LoadReport:
+    """Does what `load_weights` does with a file that is read already; errors call it `source`."""
+    return _fill(net, file, source, _advice(file.state))
 
 
-def require_fitting(net: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Checks whether `load_state` would do; the network may lie on the meta device.
+def require_fitting(net: nn.Module, file: WeightsFile, source: str) -> None:
+    """Raises what `load_file` would; the network may lie on the meta device."""
+    _require_fit(net.state_dict(), file.state, source, _advice(file.state))
+
+
+def load_backbone(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
+    """Loads a torchvision ResNet's state dict (ImageNet weights, say) into `net.base`; `fc.*` is not used.
 
     Raises:
         WeightsError: As `load_weights`.
     """
-    _require_fit(net.state_dict(), state, source, _advice(state))
-
-
-def load_backbone(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
-    """Loads a torchvision ResNet's state dict (ImageNet weights, say) into `net.base`.
-
-    Args:
-        net: The network; left as it is on any error.
-        path: See `read_weights`; `fc.*` is not used.
-
-    Returns:
-        The keys that were not used.
-
-    Raises:
-        WeightsError: As `read_weights`, or a key is missing, or a shape differs.
-    """
-    file = read_weights(path)
     advice = "give torchvision's weights of the same backbone"
-    report = _fill(net.get_submodule("base"), file.state, str(path), advice)
-    return dataclasses.replace(report, found=file.found)
+    return _fill(net.get_submodule("base"), read_weights(path), str(path), advice)
 
 
 def load_imagenet(net: nn.Module, backbone: str) -> LoadReport:
@@ -153,9 +106,6 @@ def load_imagenet(net: nn.Module, backbone: str) -> LoadReport:
     Args:
         net: The network; left as it is on any error.
         backbone: A key of `BACKBONES`.
-
-    Returns:
-        The keys that were not used.
 
     Raises:
         WeightsError: They cannot be had; names the two ways out.
@@ -173,7 +123,8 @@ def load_imagenet(net: nn.Module, backbone: str) -> LoadReport:
             f"pretrained: ImageNet weights of {backbone} cannot be had from {cached} or {weights.url} "
             f"({reason(error)}); {ways_out}"
         ) from error
-    return _fill(net.get_submodule("base"), state, str(cached), f"remove that file, or {ways_out}")
+    advice = f"remove that file, or {ways_out}"
+    return _fill(net.get_submodule("base"), WeightsFile(state), str(cached), advice)
 
 
 def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -191,13 +142,13 @@ def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """
     base = {name.removeprefix("base.") for name in state if name.startswith("base.")}
     backbone = next((name for name, known in BACKBONES.items() if known.recognises(base)), None)
-    parts = max(_numbers(r"instance(\d+)\.weight", state), default=0)
+    numbers = [int(found[1]) for name in state if (found := re.fullmatch(r"instance(\d+)\.weight", name))]
+    parts = max(numbers, default=0)
     classifier = state.get(f"instance{parts}.weight")
     if not backbone or parts < 1 or classifier is None or classifier.ndim != 2 or not classifier.numel():
         raise WeightsError(
             f"not the weights of an SA network: expected base.layer1 … base.layer4 of {'/'.join(BACKBONES)} "
-            "and classifiers instance0 …; "
-            f"found {_listed(list(state))}"
+            f"and classifiers instance0 …; found {_listed(list(state))}"
         )
     num_classes, num_features = classifier.shape
     return {
@@ -233,16 +184,11 @@ def _require_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source:
         )
 
 
-def _fill(module: nn.Module, state: Mapping[str, Tensor], source: str, advice: str) -> LoadReport:
-    own = module.state_dict()
+def _fill(module: nn.Module, file: WeightsFile, source: str, advice: str) -> LoadReport:
+    own, state = module.state_dict(), file.state
     _require_fit(own, state, source, advice)
     module.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
-    return LoadReport(unused=tuple(key for key in state if key not in own))
-
-
-def _numbers(pattern: str, names: Iterable[str]) -> set[int]:
-    """The numbers that a pattern's one group takes over the names that it matches in full."""
-    return {int(found[1]) for name in names if (found := re.fullmatch(pattern, name))}
+    return LoadReport(tuple(key for key in state if key not in own), file.found)
 
 
 def _listed(items: list[str]) -> str:

@@ -22,8 +22,7 @@ MAX_COMBINATIONS = 100_000
 STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
 """What a study changes of the settings' defaults, unless its space fixes it."""
 
-_ANOTHER = object()
-"""Stands for all values of a setting that no condition names."""
+_ANOTHER = object()  # stands for all values of a setting that no condition names
 
 
 def study_default(key: str) -> Any:
@@ -204,8 +203,7 @@ class SearchSpace:
     @property
     def never_searched(self) -> list[str]:
         """Settings whose conditions never hold."""
-        searched = self._census()[1]
-        return [name for name in self.search if name not in searched]
+        return [name for name in self.search if name not in self._census()[1]]
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Every configuration once, in the order of the settings and their values; only of a finite space."""

@@ -48,7 +48,7 @@ def is_own_test_set(
     settings = config.space.settings(config.space.baseline)
     try:  # a test set can be evaluated without training images
         train = ReidDataset(dataset.root, ("train",)).train
-        records = limit_identities(train, settings.identities or None, settings.split_seed)
+        records = limit_identities(train, settings.identities, settings.split_seed)
         found = fingerprint(records, partial(report, "training images"))
     except (DataError, OSError):
         found = None

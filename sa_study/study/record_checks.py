@@ -8,7 +8,6 @@ from typing import Any
 
 from sa_study.metrics import names
 from sa_study.settings.run import MAX_EPOCHS
-from sa_study.training.tensorboard.tags import tag_of
 
 _CHECKPOINT_PATH = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _FIGURES = ("last", "best")
@@ -65,7 +64,7 @@ def validate_result(values: Mapping[str, Any], needed: Iterable[str] = ()) -> No
         if not isinstance(values.get(figure), int | float):
             raise ValueError(f"{name}: {figure} is {_printable(values.get(figure))}, not a number")
     for figure, value in values.items():
-        if tag_of(figure) and not isinstance(value, float) and not _is_number(value):
+        if names.tag_of(figure) and not isinstance(value, float) and not _is_number(value):
             raise ValueError(f"{name}: {figure} is {_printable(value)}, not a number")
     _validate_figures(f"{name}:", values)
 

@@ -56,9 +56,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: The disk is full or not writable; an earlier file of that name is left as it was.
     """
-    values = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
     try:
-        write_atomically(path, lambda file: torch.save(values, file))
+        write_atomically(path, lambda file: torch.save(dict(vars(checkpoint)), file))
     except RuntimeError as error:
         # PyTorch, closing a file to which it could not write, complains of its length.
         if isinstance(error.__context__, OSError):
@@ -78,8 +77,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise WeightsError(f"{path}: no such checkpoint") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None
-    names = {field.name for field in dataclasses.fields(Checkpoint)}
-    if not isinstance(values, dict) or set(values) != names:
+    fields = {field.name for field in dataclasses.fields(Checkpoint)}
+    if not isinstance(values, dict) or set(values) != fields:
         raise WeightsError(f"{path}: is not a checkpoint written by sa_study")
     written = values["format"]
     if not is_count(written) or written != _FORMAT:

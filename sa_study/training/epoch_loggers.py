@@ -1,7 +1,6 @@
-"""What hears of every epoch of a run: TensorBoard, and whatever other experiment tracker is added here.
+"""What hears of every epoch of a run, single or a trial: TensorBoard, and other experiment trackers.
 
-Another tracker is a class with the methods of `EpochLogger`, in a file of its own, and an entry in
-`EPOCH_LOGGERS`. Single runs and the trials of a study then write to it alike.
+Another tracker is a class with the methods of `EpochLogger`, in a file of its own, and in `EPOCH_LOGGERS`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sa_study.settings.space import Parameter
-from sa_study.training.tensorboard.writer import TensorBoardLogger
+from sa_study.training.tensorboard import TensorBoardLogger
 
 
 class EpochLogger(Protocol):
@@ -27,18 +26,12 @@ class EpochLogger(Protocol):
 
     @staticmethod
     def start_study(folder: Path, search: Mapping[str, Parameter]) -> None:
-        """Logs what all trials of a study share; called once a launch, before any trial runs.
-
-        Args:
-            folder: Folder of the study.
-            search: The searched settings.
-        """
+        """Logs what all trials of the study in a folder share; called once a launch, before any trial."""
 
     def log_epoch(self, figures: Mapping[str, Any]) -> None:
-        """Logs an epoch; an epoch that was run again replaces its first run and what came after it.
+        """Logs an epoch; one that was run again replaces its first run and what came after it.
 
-        Args:
-            figures: By the names in `sa_study.metrics.names`; a trial's may hold others, to be left out.
+        The figures have the names in `sa_study.metrics.names`; others are to be left out.
         """
 
     def close(self, settings: Mapping[str, Any], best: Mapping[str, float], state: str) -> None:
@@ -47,7 +40,7 @@ class EpochLogger(Protocol):
         Args:
             settings: The searched settings of the run.
             best: The best epoch's figures; empty when there is none.
-            state: How the run ended: `COMPLETE`, `PRUNED` or `FAIL`.
+            state: How it ended: `COMPLETE`, `PRUNED` or `FAIL`.
         """
 
 

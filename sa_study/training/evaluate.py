@@ -26,7 +26,7 @@ from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
 from sa_study.model.network import SANet
 from sa_study.model.tensor_file import is_count, plain_values_fault
-from sa_study.model.weights import infer_architecture, load_state, read_weights, require_fitting
+from sa_study.model.weights import LoadReport, infer_architecture, load_file, read_weights, require_fitting
 from sa_study.settings.run import Settings, merged
 from sa_study.training.features import extract_features
 from sa_study.training.precision import feature_precision, memory_format, prepare_device
@@ -50,22 +50,21 @@ class TrainedNetwork:
         settings: What it was trained with, or what its shapes and the defaults say.
         source: The weights file.
         epoch: The epoch that the weights are of, or None where the file does not say.
-        unused: Keys of the file that the network has no place for.
-        found: Where in the file the weights were, and what was taken off their names; empty for plain ones.
+        loaded: What of the file was used.
     """
 
     net: SANet
     settings: Settings
     source: Path
     epoch: int | None
-    unused: tuple[str, ...]
-    found: str = ""
+    loaded: LoadReport
 
     @property
     def notes(self) -> list[str]:
         """Notes on the file that a user should know, a line each."""
-        lines = [f"{self.source}: {self.found}"] if self.found else []
-        return lines + ([f"not used of {self.source}: {', '.join(self.unused)}"] if self.unused else [])
+        found, unused = self.loaded.found, self.loaded.unused
+        notes = [f"{self.source}: {found}"] if found else []
+        return notes + ([f"not used of {self.source}: {', '.join(unused)}"] if unused else [])
 
 
 @dataclass(frozen=True)
@@ -102,13 +101,12 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
         ConfigError: The overrides do not go with it.
     """
     file = read_weights(path)
-    state, beside = file.state, file.beside
     try:
-        found = infer_architecture(state)
+        found = infer_architecture(file.state)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     num_classes = found.pop("num_classes")
-    values, epoch = beside.get("settings", {**PUBLISHED, **found}), beside.get("epoch")
+    values, epoch = file.beside.get("settings", {**PUBLISHED, **found}), file.beside.get("epoch")
     if fault := plain_values_fault(values):
         raise WeightsError(f"{path}: its settings: {fault}")
     if epoch is not None and not is_count(epoch):
@@ -117,10 +115,9 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
     values = {**merged(values, overrides), "device": overrides.get("device", "auto"), "pretrained": "none"}
     settings = Settings.from_mapping(values, str(path))
     with torch.device("meta"):  # without memory, of which a hostile file's settings may want any amount
-        require_fitting(build_network(settings, num_classes), state, str(path))
+        require_fitting(build_network(settings, num_classes), file, str(path))
     net = build_network(settings, num_classes)
-    report = load_state(net, state, str(path))
-    return TrainedNetwork(net, settings, path, epoch, report.unused, file.found)
+    return TrainedNetwork(net, settings, path, epoch, load_file(net, file, str(path)))
 
 
 def load_test_images(
@@ -137,11 +134,9 @@ def load_test_images(
         DataError: An image cannot be read, or no query has a match.
     """
     dataset.require_matches()
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "decode"):
-        size = (settings.height, settings.width)
-        query, gallery = test_data(dataset, size, progress=partial(report, "decode"))
-    return EvaluationImages(dataset.root, query, gallery, seconds["decode"])
+    start = time.perf_counter()
+    query, gallery = test_data(dataset, (settings.height, settings.width), partial(report, "decode"))
+    return EvaluationImages(dataset.root, query, gallery, time.perf_counter() - start)
 
 
 def evaluate(
@@ -197,10 +192,7 @@ def evaluation_file(path: Path, images: EvaluationImages, *, own: bool) -> Path:
     Args:
         path: The file of the figures on the study's own test set, such as `evaluation.json`.
         images: The test images.
-        own: Whether they are the study's own.
-
-    Returns:
-        The same path; for other data with a name such as `evaluation-1a2b3c4d.json`, of their fingerprints.
+        own: Whether they are the study's own; others give a name such as `evaluation-1a2b3c4d.json`.
     """
     if own:
         return path
@@ -225,14 +217,12 @@ def _features(
 
 def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation (n - 1; 0 for one run) of each figure over several evaluations."""
-    columns = {
-        name: np.array([evaluation[name] for evaluation in evaluations]) for name in names.TEST_FIGURES
-    }
-    several = len(evaluations) > 1
-    return {
-        name: {"mean": float(column.mean()), "std": float(column.std(ddof=1)) if several else 0.0}
-        for name, column in columns.items()
-    }
+    freedom = 1 if len(evaluations) > 1 else 0
+    summary = {}
+    for name in names.TEST_FIGURES:
+        column = np.array([evaluation[name] for evaluation in evaluations])
+        summary[name] = {"mean": float(column.mean()), "std": float(column.std(ddof=freedom))}
+    return summary
 
 
 def _figures(metrics: RankingMetrics) -> dict[str, Any]:

@@ -25,9 +25,7 @@ def extract_features(
     settings: Settings,
     progress: ProgressCallback | None = None,
 ) -> Tensor:
-    """The matching features of stored images.
-
-    Where the device's memory is too small for a batch, it goes on with batches half as large.
+    """The matching features of stored images, with batches half as large where the memory is too small.
 
     Args:
         net: The network, on the images' device; it is left in evaluation mode.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import DataByFold, TrainingData, training_folds
+from sa_study.data.store import TrainingData
 from sa_study.provenance import append_launch
 from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml, write_yaml
@@ -15,15 +14,10 @@ from sa_study.training.epoch_loggers import start_loggers
 from sa_study.training.score import best_epoch
 from sa_study.training.trainer import Trainer
 from sa_study.utils.errors import ConfigError, StudyFolderError, WeightsError
-from sa_study.utils.progress import ProgressCallback
 
 
 class RunFolder:
-    """Paths inside the folder of one training run.
-
-    Attributes:
-        root: The folder.
-    """
+    """Paths inside the folder `root` of one training run."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -33,10 +27,6 @@ class RunFolder:
         self.best = root / "best.pt"
         self.evaluation = root / "evaluation.json"
 
-    def _is_foreign(self, path: Path) -> bool:
-        """Whether a file is none that a run killed while it wrote its settings leaves behind."""
-        return not (path.name.startswith(f".{self.config.name}.") and path.is_file())
-
     def check(self, settings: Settings, resume: bool) -> None:
         """Checks that a run of these settings may begin here, or be resumed.
 
@@ -45,9 +35,12 @@ class RunFolder:
             ConfigError: The run that is to be resumed has other settings.
         """
         if not self.config.is_file():
-            if self.root.exists() and (
-                not self.root.is_dir() or any(map(self._is_foreign, self.root.iterdir()))
-            ):
+            found = list(self.root.iterdir()) if self.root.is_dir() else []
+            # A run that was killed while it wrote its settings leaves a temporary file behind.
+            killed = [
+                path for path in found if path.name.startswith(f".{self.config.name}.") and path.is_file()
+            ]
+            if len(found) > len(killed) or (self.root.exists() and not self.root.is_dir()):
                 raise StudyFolderError(f"{self.root}: holds something, but no run; choose another --out")
             return
         if not resume:
@@ -57,45 +50,8 @@ class RunFolder:
         before = Settings.from_mapping(read_yaml(self.config), str(self.config)).to_dict()
         for name, value in settings.to_dict().items():
             if before[name] != value:
-                raise ConfigError(
-                    f"{name}: the run was begun with {before[name]!r}, not {value!r}; give the same"
-                )
-
-
-def load_training_data(
-    dataset: ReidDataset, settings: Settings, progress: ProgressCallback | None = None
-) -> TrainingData:
-    """Decodes what the settings train and validate on.
-
-    Raises:
-        DataError: The images cannot be used.
-        ConfigError: There are fewer training images than a batch.
-    """
-    return load_folds(dataset, settings, [settings.fold], progress)[settings.fold]
-
-
-def load_folds(
-    dataset: ReidDataset, settings: Settings, folds: Sequence[int], progress: ProgressCallback | None = None
-) -> DataByFold:
-    """Decodes what the settings train and validate on, for several folds in the place of their own.
-
-    Raises:
-        DataError: The images cannot be used.
-        ConfigError: There are fewer training images than a batch.
-    """
-    data = training_folds(
-        dataset,
-        val_identities=settings.val_identities,
-        split_seed=settings.split_seed,
-        folds=folds,
-        size=(settings.height, settings.width),
-        max_identities=settings.identities or None,
-        progress=progress,
-    )
-    fewest = min(len(part.train) for part in data.values())
-    if settings.batch_size > fewest:
-        raise ConfigError(f"batch_size: {settings.batch_size}, but only {fewest} images are trained on")
-    return data
+                was = f"the run was begun with {before[name]!r}"
+                raise ConfigError(f"{name}: {was}, not {value!r}; give the same")
 
 
 def train(
@@ -106,9 +62,7 @@ def train(
     resume: bool = False,
     on_epoch: Callable[[Mapping[str, float]], None] = lambda figures: None,
 ) -> Mapping[str, float]:
-    """Trains to the last epoch, keeping `last.pt` to resume from and `best.pt` to use.
-
-    `best.pt` is of the epoch that is best by `settings.metric`; of the last where nothing is held out.
+    """Trains to the last epoch, keeping `last.pt` to resume from and `best.pt`, of the best epoch, to use.
 
     Args:
         settings: The run's settings.
@@ -118,7 +72,7 @@ def train(
         on_epoch: Called with each epoch's figures.
 
     Returns:
-        The figures of the epoch that `best.pt` is of.
+        The figures of the best epoch.
 
     Raises:
         StudyError: Bad input, or the loss is not finite.

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from sa_study.metrics import names
-from sa_study.model.loss import total_loss
-from sa_study.model.network import SANet
+from sa_study.model.network import SANet, total_loss
 from sa_study.settings.run import Settings
 from sa_study.training.precision import autocast, memory_format
 from sa_study.utils.errors import ConfigError
@@ -40,7 +39,7 @@ class TrainingStep:
         self._forward = _compiled(partial(_forward, net, settings, device), settings)
         self.figures = (names.LOSS, names.TRAIN_ACCURACY, *(f"{names.LOSS}/{name}" for name in net.branches))
         self.optimizer = torch.optim.SGD(
-            [{"params": list(net.backbone_parameters())}, {"params": list(net.new_parameters())}],
+            [{"params": list(net.base.parameters())}, {"params": list(net.new_parameters())}],
             lr=settings.lr,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,

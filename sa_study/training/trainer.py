@@ -38,7 +38,6 @@ class Trainer:
         backbone: State dict of the pretrained backbone, or None to load it as `settings.pretrained` says.
 
     Attributes:
-        settings: The run's settings.
         device: Device to train on.
         history: The figures of every completed epoch.
         step: Takes an optimiser step on a batch.
@@ -106,16 +105,9 @@ class Trainer:
             WeightsError: It does not fit; the trainer cannot be used any more.
         """
         own = self.settings.to_dict()
-        differing = [
-            name
-            for name, value in checkpoint.settings.items()
-            if own.get(name) != value and name != "accumulate"
-        ]
-        if differing:
-            name = differing[0]
-            raise ConfigError(
-                f"{name}: the checkpoint was made with {checkpoint.settings[name]!r}, not {own.get(name)!r}"
-            )
+        for name, value in checkpoint.settings.items():
+            if own.get(name) != value and name != "accumulate":
+                raise ConfigError(f"{name}: the checkpoint was made with {value!r}, not {own.get(name)!r}")
         if checkpoint.optimizer is None or checkpoint.rng is None:
             raise ConfigError("the checkpoint holds weights only; training cannot go on from it")
         if len(checkpoint.history) != checkpoint.epoch:
@@ -176,7 +168,8 @@ class Trainer:
         query, gallery = (
             extract_features(self._net, self._images, index, settings) for index in (data.query, data.gallery)
         )
-        self._synchronize()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # the time measured is that of the work
         latency = 1000 * (time.perf_counter() - start) / (len(query) + len(gallery))
         if not (query.isfinite().all() and gallery.isfinite().all()):
             raise self._diverged("a validation feature", math.nan)
@@ -186,11 +179,6 @@ class Trainer:
         )
         figures = {name: float(getattr(ranking, name)) for name in names.RANKING}
         return {**figures, **interval_bounds(ranking.queries), names.LATENCY: latency}
-
-    def _synchronize(self) -> None:
-        """Waits until the device has finished its work, so that times can be measured."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     def _diverged(self, name: str, value: float) -> Diverged:
         return Diverged(f"epoch {self.epoch + 1}: {name} is {value}; a lower lr usually helps")

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from sa_study.training.tensorboard.writer import TensorBoardLogger
+from sa_study.training.tensorboard import TensorBoardLogger
 
 METRIC = "mAP"
 COMPLETE, PRUNED, FAIL = 0, 1, 2

@@ -14,7 +14,7 @@ from written_study import Trial, keep_network, make_study
 
 from sa_study.analysis.final.evaluate_study import evaluate_study
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import training_data
+from sa_study.data.store import decode
 from sa_study.provenance import describe_run
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
@@ -41,8 +41,8 @@ def sound_study(root: Path) -> StudyFolder:
     study.set_user_attr("launch:session_1", {"slot_seconds": 9.0, "training_seconds": 8.0})
     for number in (0, 1):
         keep_network(folder, number, TRIALS[number])
-    data = training_data(ReidDataset(config.data_dir), 2, 0, (32, 16))
-    write_json(folder.provenance, {"data_fingerprint": data.store.fingerprint, "launches": [describe_run()]})
+    images = decode(ReidDataset(config.data_dir).train)
+    write_json(folder.provenance, {"data_fingerprint": images.fingerprint, "launches": [describe_run()]})
     evaluate_study(folder.root, None, reranked=False, baseline=True, report=lambda *_: None)
     return folder
 

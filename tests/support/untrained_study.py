@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import training_data
+from sa_study.data.store import load_training_data
 from sa_study.provenance import append_launch
 from sa_study.settings.run import Settings
 from sa_study.settings.space_file import parse_space
@@ -43,7 +43,7 @@ def study_maker(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..
         StudyConfig(data_dir=data, space=space, trials=1).write(root / "study.yaml")
         (root / "optuna.db").touch()
         settings = Settings.from_mapping(values)
-        found = training_data(ReidDataset(data), settings.val_identities, 0, (32, 16))
+        found = load_training_data(ReidDataset(data), settings)
         append_launch(root / "provenance.json", found.store.fingerprint)
         if weights:
             torch.manual_seed(0)

@@ -20,7 +20,6 @@ from sa_study.study.result_files import ResultRow
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.training.score import best_epoch
-from sa_study.training.tensorboard.tags import tag_of
 from sa_study.utils.errors import StudyError
 
 _MAX_MISSING_NAMED = 1000
@@ -120,7 +119,7 @@ def check_curves(evidence: Evidence) -> Iterator[str]:
         wanted: dict[str, dict[int, float]] = {}
         for epoch, figures in epochs.items():
             for figure, value in figures.items():
-                if tag := tag_of(figure):
+                if tag := names.tag_of(figure):
                     wanted.setdefault(tag, {})[epoch] = value
         other = [tag for tag, values in wanted.items() if not _equal(curves.scalars.get(tag, {}), values)]
         if other:

@@ -18,7 +18,6 @@ from sa_study.study.record_checks import validate_result
 from sa_study.study.result_files import ResultFiles, ResultRow, deterministic, is_number
 from sa_study.study.storage import Storage
 from sa_study.study.summary import StudySummary
-from sa_study.training.tensorboard.tags import FORMER_TAGS
 from sa_study.utils.errors import StudyFolderError
 
 
@@ -186,8 +185,8 @@ def _read_curves(run: Path) -> Curves:
     except Exception as error:  # what its parsers raise depends on where a file is damaged
         raise ValueError(f"cannot be read ({type(error).__name__})") from None
     events: defaultdict[str, list[Any]] = defaultdict(list)
-    for tag in sorted(reader.Tags()[SCALARS], key=lambda tag: tag not in FORMER_TAGS):
-        events[FORMER_TAGS.get(tag, tag)] += reader.Scalars(tag)
+    for tag in sorted(reader.Tags()[SCALARS], key=lambda tag: tag not in names.FORMER_TAGS):
+        events[names.FORMER_TAGS.get(tag, tag)] += reader.Scalars(tag)
     return Curves(
         scalars={tag: {event.step: event.value for event in of_tag} for tag, of_tag in events.items()},
         times={event.step: event.wall_time for event in events.get("progress", [])},

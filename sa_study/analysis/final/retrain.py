@@ -10,7 +10,7 @@ from typing import Any
 
 from sa_study.analysis.compare import evaluated_runs, figure_differences
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import TrainingData
+from sa_study.data.store import TrainingData, load_training_data
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.provenance import read_provenance
 from sa_study.settings.run import Settings
@@ -19,7 +19,7 @@ from sa_study.study.records import BASELINE, TrialRecord, trial_settings
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.training.evaluate import summarise
-from sa_study.training.run import RunFolder, load_training_data
+from sa_study.training.run import RunFolder
 from sa_study.utils.errors import ConfigError, DataError, RunFailed, StudyFolderError
 from sa_study.utils.files import write_json
 from sa_study.utils.progress import ProgressCallback

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from sa_study.analysis.reproduce.compare_epochs import DIFFERENT, EQUAL, NOT_COMPARED
 from sa_study.analysis.reproduce.original import OriginalTrial
-from sa_study.data.store import TrainingData
+from sa_study.data.store import TrainingData, load_training_data
 from sa_study.study.winner import best_checkpoint_file, checkpoint_mismatch
 from sa_study.training.checkpoint import load_checkpoint
-from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer, pretrained_backbone
 from sa_study.tuning.launch.pretrained import fingerprint
 from sa_study.utils.errors import DataError, Diverged, StudyError

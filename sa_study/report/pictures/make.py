@@ -152,7 +152,7 @@ def make_study_pictures(
     files = make_pictures(subject, out or root / "pictures", options, report)
     if out is None:
         # TensorBoard's writer takes a second to import.
-        from sa_study.training.tensorboard.writer import write_images
+        from sa_study.training.tensorboard import write_images
 
         settings = subject.trained.settings
         images = subject.query.images[:: max(1, len(subject.query.images) // _OVERLAYS)][:_OVERLAYS]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import SPLITS, TEST_SPLITS
-from sa_study.data.store import ImageStore, TrainingData, training_data
+from sa_study.data.store import ImageStore, TrainingData, load_training_data
 from sa_study.training.evaluate import TrainedNetwork, load_network, load_test_images
 from sa_study.utils.errors import DataError, StudyFolderError, WeightsError
 from sa_study.utils.progress import PhaseCallback
@@ -116,7 +116,7 @@ def of_study(
     name = f"Best trial of study {folder.root.name}, epoch {trained.epoch}"
     if test:
         return _on_test_set(trained, dataset, name, folder, reranked, report)
-    data = _training_data(trained, dataset, report)
+    data = load_training_data(dataset, trained.settings, partial(report, "decode"))
     if data.store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
         raise DataError(f"{dataset.root}: the training images are not those that {root} was begun with")
     return _on_validation(trained, data, name)
@@ -143,19 +143,6 @@ def of_weights(
     trained = load_network(path, overrides)
     epoch = "" if trained.epoch is None else f", epoch {trained.epoch}"
     return _on_test_set(trained, dataset, f"{path.name}{epoch}", study_containing(path), reranked, report)
-
-
-def _training_data(trained: TrainedNetwork, dataset: ReidDataset, report: PhaseCallback) -> TrainingData:
-    settings = trained.settings
-    return training_data(
-        dataset,
-        val_identities=settings.val_identities,
-        split_seed=settings.split_seed,
-        fold=settings.fold,
-        size=(settings.height, settings.width),
-        max_identities=settings.identities or None,
-        progress=partial(report, "decode"),
-    )
 
 
 def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str) -> Subject:

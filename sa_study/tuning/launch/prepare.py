@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import DataByFold, any_fold
+from sa_study.data.store import DataByFold, any_fold, load_folds
 from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.space_file import complete, override
 from sa_study.study.config import StudyConfig
@@ -18,7 +18,6 @@ from sa_study.study.database import open_storage, study_attributes
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.storage import Storage
-from sa_study.training.run import load_folds
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.local_ray import session_parent
 from sa_study.tuning.launch.pretrained import (

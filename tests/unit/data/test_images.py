@@ -106,21 +106,28 @@ def test_decompression_bombs_are_errors(
     path = draw_image(tmp_path / "a.jpg")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(DataError, match="decompression bomb"):
-        for_each_image(read_image, [path], None, None)
+        for_each_image(read_image, [path], None)
 
 
+@pytest.fixture
+def four_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sa_study.data.images.usable_cpus", lambda: 4)
+
+
+@pytest.mark.usefixtures("four_threads")
 def test_results_and_progress_come_in_order() -> None:
     seen: list[tuple[int, int]] = []
-    results = for_each_image(lambda x: x * x, range(50), 4, lambda done, total: seen.append((done, total)))
+    results = for_each_image(lambda x: x * x, range(50), lambda done, total: seen.append((done, total)))
     assert results == [x * x for x in range(50)]
     assert seen == [(done, 50) for done in range(1, 51)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 100])
 def test_no_item_is_left_out(count: int) -> None:
-    assert for_each_image(str, range(count), None, None) == [str(item) for item in range(count)]
+    assert for_each_image(str, range(count), None) == [str(item) for item in range(count)]
 
 
+@pytest.mark.usefixtures("four_threads")
 def test_the_first_error_in_order_is_raised() -> None:
     def fail_from_40(item: int) -> int:
         if item >= 40:
@@ -129,4 +136,4 @@ def test_the_first_error_in_order_is_raised() -> None:
         return item
 
     with pytest.raises(DataError, match="item 40"):
-        for_each_image(fail_from_40, range(200), 4, None)
+        for_each_image(fail_from_40, range(200), None)

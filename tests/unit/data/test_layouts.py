@@ -13,9 +13,10 @@ from sa_study import cli
 from sa_study.data.check import check_dataset
 from sa_study.data.dataset import ImageRecord, ReidDataset
 from sa_study.data.layouts import CUHK03_NP, DUKE, LAYOUTS, MARKET, Layout
+from sa_study.data.store import load_training_data
 from sa_study.settings.run import Settings
 from sa_study.training.evaluate import evaluate, load_network, load_test_images
-from sa_study.training.run import RunFolder, load_training_data, train
+from sa_study.training.run import RunFolder, train
 from sa_study.utils.errors import DataError
 
 Draw = Callable[..., Path]

@@ -9,9 +9,9 @@ import pytest
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.split import limit_identities
+from sa_study.data.store import load_training_data
 from sa_study.data.store import test_data as load_test_data
 from sa_study.settings.run import Settings
-from sa_study.training.run import load_training_data
 
 SETTINGS = Settings(depth=18, pretrained="none", val_identities=3, split_seed=5, batch_size=16)
 

@@ -11,17 +11,27 @@ from PIL import Image
 
 from sa_study.data import store as store_module
 from sa_study.data.dataset import ImageRecord, ReidDataset
-from sa_study.data.store import decode, training_data
+from sa_study.data.store import decode, load_training_data
+from sa_study.settings.run import Settings
 from sa_study.utils.errors import DataError
 
 MakeMarket = Callable[..., Path]
 DrawImage = Callable[..., Path]
 
 
-@pytest.mark.parametrize("threads", [1, 4, None])
-def test_pixels_ids_and_cameras(make_market: MakeMarket, threads: int | None) -> None:
+def settings(**changed: int) -> Settings:
+    return Settings.from_mapping(
+        {"height": 64, "width": 32, "parts": 2, "batch_size": 8, "val_identities": 1, **changed}
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_pixels_ids_and_cameras(
+    make_market: MakeMarket, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sa_study.data.images.usable_cpus", lambda: threads)
     records = ReidDataset(make_market()).train
-    store = decode(records, threads=threads)
+    store = decode(records)
     assert store.images.shape == (40, 64, 32, 3)
     for pixels, record in zip(store.images, records, strict=True):
         assert np.array_equal(pixels, np.asarray(Image.open(record.path)))
@@ -88,7 +98,7 @@ def test_fingerprint(make_market: MakeMarket) -> None:
 
 def test_training_data(make_market: MakeMarket) -> None:
     dataset = ReidDataset(make_market(train_ids=range(100, 130), cameras=2, images=3))
-    data = training_data(dataset, 4, 0, (64, 32))
+    data = load_training_data(dataset, settings(val_identities=4))
     pids = data.store.pids
     assert len(data.store.images) == 180
     assert data.num_classes == 26
@@ -101,14 +111,16 @@ def test_training_data(make_market: MakeMarket) -> None:
 
 
 def test_training_on_all_identities(make_market: MakeMarket) -> None:
-    data = training_data(ReidDataset(make_market()), 0, 0, (64, 32))
+    data = load_training_data(ReidDataset(make_market()), settings(val_identities=0))
     assert (data.num_classes, len(data.train), len(data.query), len(data.gallery)) == (10, 40, 0, 0)
 
 
 def test_limited_training_data_decodes_no_more(make_market: MakeMarket) -> None:
     dataset = ReidDataset(make_market(train_ids=range(100, 130)))
     seen: list[tuple[int, int]] = []
-    data = training_data(dataset, 2, 0, (64, 32), 10, lambda done, total: seen.append((done, total)))
+    data = load_training_data(
+        dataset, settings(val_identities=2, identities=10), lambda done, total: seen.append((done, total))
+    )
     assert (data.num_classes, len(np.unique(data.store.pids)), seen[-1]) == (8, 10, (40, 40))
 
 
@@ -116,13 +128,13 @@ def test_training_opens_no_test_image(make_market: MakeMarket) -> None:
     dataset = ReidDataset(make_market())
     for record in dataset.query + dataset.gallery:
         record.path.unlink()
-    assert training_data(dataset, 1, 0, (64, 32)).num_classes == 9
+    assert load_training_data(dataset, settings()).num_classes == 9
 
 
 def test_training_refuses_identities_of_the_test_set(make_market: MakeMarket) -> None:
     dataset = ReidDataset(make_market(train_ids=range(1, 11), test_ids=[10, 11]))
     with pytest.raises(DataError, match="1 identities are in both"):
-        training_data(dataset, 1, 0, (64, 32))
+        load_training_data(dataset, settings())
 
 
 def test_query_and_gallery(make_market: MakeMarket) -> None:
@@ -133,7 +145,7 @@ def test_query_and_gallery(make_market: MakeMarket) -> None:
 
 
 def test_pickling_shares_the_images(make_market: MakeMarket) -> None:
-    data = training_data(ReidDataset(make_market()), 1, 0, (64, 32))
+    data = load_training_data(ReidDataset(make_market()), settings())
     buffers: list[pickle.PickleBuffer] = []
     payload = pickle.dumps(data, protocol=5, buffer_callback=buffers.append)
     assert len(payload) < 2000

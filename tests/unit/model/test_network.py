@@ -10,8 +10,7 @@ from network_reference import BLOCKS, CLASSES, FEATURES, Reference, published_sh
 from torch import Tensor
 from torch.nn import functional as F
 
-from sa_study.model.loss import total_loss
-from sa_study.model.network import SANet
+from sa_study.model.network import SANet, total_loss
 from sa_study.utils.errors import ConfigError
 
 
@@ -78,7 +77,7 @@ def test_a_step_of_sgd(depth: int, settings: dict[str, Any]) -> None:
     images, labels = make_batch(4, 96, 32)
     lr, decay, momentum = 0.1, 5e-4, 0.9
     groups: list[dict[str, Any]] = [
-        {"params": net.backbone_parameters(), "lr": lr / 10},
+        {"params": net.base.parameters(), "lr": lr / 10},
         {"params": net.new_parameters()},
     ]
     optimizer = torch.optim.SGD(groups, lr=lr, momentum=momentum, weight_decay=decay, nesterov=True)
@@ -174,7 +173,7 @@ def test_parameters_split_into_backbone_and_new_ones() -> None:
     def names(parameters: Callable[[], Iterator[Tensor]]) -> list[str]:
         return [by_id[id(parameter)] for parameter in parameters()]
 
-    backbone, new = names(net.backbone_parameters), names(net.new_parameters)
+    backbone, new = names(net.base.parameters), names(net.new_parameters)
     assert all(name.startswith("base.") for name in backbone)
     assert not any(name.startswith("base.") for name in new)
     assert sorted(backbone + new) == sorted(by_id.values())

@@ -105,7 +105,7 @@ def test_a_published_file_needs_only_what_its_shapes_do_not_tell(
 ) -> None:
     images = images_of(make_market())
     trained = load_network(published, {"height": 32, "width": 16})
-    assert trained.unused == ("base.fc.weight", "fusion_conv.weight") and trained.epoch == 100
+    assert trained.loaded.unused == ("base.fc.weight", "fusion_conv.weight") and trained.epoch == 100
     assert trained.settings.backbone == "resnet18" and trained.settings.parts == 2
     theirs, mine = evaluate(trained, images), evaluate(load_network(ours, {}), images)
     assert theirs["mAP"] == pytest.approx(mine["mAP"], abs=1e-6)

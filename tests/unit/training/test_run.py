@@ -13,11 +13,12 @@ import torch
 import yaml
 
 from sa_study.data.dataset import ReidDataset
+from sa_study.data.store import load_training_data
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Parameter
 from sa_study.training import epoch_loggers
 from sa_study.training.checkpoint import load_checkpoint
-from sa_study.training.run import RunFolder, load_training_data, train
+from sa_study.training.run import RunFolder, train
 from sa_study.utils.errors import ConfigError, DataError, StudyFolderError
 
 SETTINGS = Settings(

@@ -56,7 +56,7 @@ def stepped(net: SANet, count: int, **changed: Any) -> list[Tensor]:
 def plainly_stepped(net: SANet, count: int) -> list[list[float]]:
     """The same with one cross entropy a branch and PyTorch's plainest SGD."""
     groups = [
-        {"params": list(net.backbone_parameters()), "lr": 0.001},
+        {"params": list(net.base.parameters()), "lr": 0.001},
         {"params": list(net.new_parameters()), "lr": 0.01},
     ]
     optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=5e-4, nesterov=True, foreach=False)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import TrainingData, training_data
+from sa_study.data.store import TrainingData, load_training_data
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.training.score import best_epoch
@@ -38,7 +38,7 @@ def settings(**changed: Any) -> Settings:
 
 @pytest.fixture
 def data(make_market: Callable[..., Path]) -> TrainingData:
-    return training_data(ReidDataset(make_market()), 2, 0, (64, 32))
+    return load_training_data(ReidDataset(make_market()), settings(val_identities=2))
 
 
 def without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -132,7 +132,7 @@ def test_learning_rates_decay_by_the_epoch_and_the_backbone_has_its_share(data: 
 
 
 def test_without_held_out_identities_nothing_is_validated(make_market: Callable[..., Path]) -> None:
-    data = training_data(ReidDataset(make_market()), 0, 0, (64, 32))
+    data = load_training_data(ReidDataset(make_market()), settings(val_identities=0))
     trainer = run(Trainer(settings(), data), 2)
     assert not set(names.RANKING) & set(trainer.history[0])
     assert best_epoch(trainer.history, names.MAP) is trainer.history[-1]

@@ -20,7 +20,7 @@ from sa_study.analysis.audit import audit
 from sa_study.data.sample import make_sample_data
 from sa_study.study.lock import driver_lock
 from sa_study.training.checkpoint import load_checkpoint, save_checkpoint
-from sa_study.training.tensorboard.writer import write_images
+from sa_study.training.tensorboard import write_images
 
 SPACE = {
     "search": {"lr": {"type": "categorical", "choices": [0.003, 1.0e-6, 100.0]}},

@@ -17,12 +17,13 @@ from untrained_study import SMALL
 
 from sa_study.analysis.final.retrain import load_retraining_data, plan_retraining, write_retrained
 from sa_study.data.dataset import ReidDataset
+from sa_study.data.store import load_training_data
 from sa_study.report.terminal.tables import retrained_tables
 from sa_study.settings.run import Settings
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.summary import StudySummary
-from sa_study.training.run import RunFolder, load_training_data
+from sa_study.training.run import RunFolder
 from sa_study.utils.errors import RunFailed, StudyFolderError
 
 

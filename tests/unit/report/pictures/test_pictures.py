@@ -19,7 +19,7 @@ from PIL import Image
 from untrained_study import SMALL
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import ImageStore, training_data
+from sa_study.data.store import ImageStore, load_training_data
 from sa_study.metrics.distances import rank_features
 from sa_study.report.pictures import (
     NAMES,
@@ -207,8 +207,7 @@ def test_a_study_is_shown_on_its_validation_split_and_opens_no_test_image(
         for path in (root.parent / "market" / folder).iterdir():
             path.write_bytes(b"no image")
     subject = of_study(root, None, test=False)
-    settings = subject.trained.settings
-    data = training_data(ReidDataset(root.parent / "market"), 2, settings.split_seed, (32, 16))
+    data = load_training_data(ReidDataset(root.parent / "market"), subject.trained.settings)
     np.testing.assert_array_equal(subject.query.images, data.store.images[data.query])
     np.testing.assert_array_equal(subject.gallery.pids, data.store.pids[data.gallery])
     assert "validation split" in subject.where and "test set not opened" in subject.where
@@ -310,4 +309,4 @@ def test_few_images(make_market: Callable[..., Path]) -> None:
 def make_trained(net: Any, settings: Settings) -> Any:
     from sa_study.training.evaluate import TrainedNetwork
 
-    return TrainedNetwork(net, settings, Path("w.pt"), 1, ())
+    return TrainedNetwork(net, settings, Path("w.pt"), 1, LoadReport())

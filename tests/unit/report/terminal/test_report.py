@@ -22,7 +22,6 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialEvent, TrialRecord
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
-from sa_study.training.tensorboard.tags import tag_of
 
 FIGURES = names.TEST_FIGURES
 
@@ -173,9 +172,9 @@ def test_small_things() -> None:
     assert [clock(seconds) for seconds in (4.4, 819, 3723)] == ["0:04", "13:39", "1:02:03"]
     assert percent(0.12345) == "12.3" and percent(None) == "–"
     assert (
-        tag_of("mAP") == "val/mAP"
-        and tag_of("loss/part1") == "train/loss/part1"
-        and tag_of("time_total_s") is None
+        names.tag_of("mAP") == "val/mAP"
+        and names.tag_of("loss/part1") == "train/loss/part1"
+        and names.tag_of("time_total_s") is None
     )
 
 

@@ -13,12 +13,11 @@ import pytest
 from small_space import SMALL, small_space
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import TrainingData
+from sa_study.data.store import TrainingData, load_training_data
 from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.training.checkpoint import save_checkpoint
-from sa_study.training.run import load_training_data
 from sa_study.training.trainer import Trainer
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.disk_space import (

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import TrainingData, training_data
+from sa_study.data.store import TrainingData, load_training_data
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.storage import Storage
@@ -57,7 +57,7 @@ class Trial:
 
 @pytest.fixture
 def trial(make_market: Callable[..., Path], tmp_path: Path) -> Trial:
-    return Trial(tmp_path / "trials", training_data(ReidDataset(make_market()), 2, 0, (64, 32)))
+    return Trial(tmp_path / "trials", load_training_data(ReidDataset(make_market()), SETTINGS))
 
 
 def test_it_goes_on_from_the_last_checkpoint_that_is_whole(trial: Trial) -> None:

@@ -15,11 +15,10 @@ from rich.console import Console
 from small_space import SMALL, small_space
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import TrainingData
+from sa_study.data.store import TrainingData, load_training_data
 from sa_study.report.terminal.plan import plan_table
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
-from sa_study.training.run import load_training_data
 from sa_study.tuning.budget import Budget
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.plan.forecast import ForecastInputs, SimulatedRun, simulate_runs

@@ -22,8 +22,7 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter
-from sa_study.training.tensorboard.tags import tag_of
-from sa_study.training.tensorboard.writer import TensorBoardLogger, write_images
+from sa_study.training.tensorboard import TensorBoardLogger, write_images
 
 SEARCH = {
     "lr": Parameter("float", 0.01, 0.3, log=True),
@@ -80,7 +79,7 @@ def test_the_tags_are_tidy(tmp_path: Path) -> None:
         "speed/milliseconds_per_image",
         "progress",
     }
-    assert tag_of("time_total_s") is None
+    assert names.tag_of("time_total_s") is None
 
 
 @pytest.mark.parametrize("kind", [float, np.float32, np.float64, torch.tensor])
@@ -172,7 +171,7 @@ def test_the_overview_has_hparams_columns_and_a_layout(tmp_path: Path) -> None:
     assert columns["attention_stage4"].type == api_pb2.DATA_TYPE_BOOL
     assert columns["attention"].type == api_pb2.DATA_TYPE_STRING
     assert list(columns["batch_size"].domain_discrete) == [16, 32]
-    assert list(columns["state"].domain_discrete) == ["COMPLETE", "PRUNED", "FAIL"]
+    assert list(columns["state"].domain_discrete) == ["COMPLETE", "FAIL", "PRUNED"]
     tags = [info.name.tag for info in experiment.metric_infos]
     assert tags == ["best/mAP", "best/rank1", "best/rank5", "best/rank10", "best/epoch"]
     tensor = events.Tensors("custom_scalars__config__")[0].tensor_proto

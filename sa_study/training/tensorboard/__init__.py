@@ -1,1 +1,0 @@
-"""TensorBoard files: curves, hyperparameters and the tags of both."""
