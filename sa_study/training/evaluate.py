@@ -57,7 +57,7 @@ class TrainedNetwork:
     settings: Settings
     source: Path
     epoch: int | None
-    loaded: LoadReport
+    loaded: LoadReport = LoadReport()
 
     @property
     def notes(self) -> list[str]:

@@ -21,7 +21,7 @@ from sa_study.cli.options import parse_duration
 from sa_study.data.layouts import MARKET
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
-from sa_study.model.weights import read_state_dict
+from sa_study.model.weights import read_weights
 from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import load_space, parse_space
@@ -244,7 +244,7 @@ def test_a_checkpoint_whose_members_are_changed_or_exchanged(
 
 
 def read_or_refuse(path: Path) -> None:
-    for read in (load_checkpoint, read_state_dict):
+    for read in (load_checkpoint, read_weights):
         try:
             read(path)
         except WeightsError as error:

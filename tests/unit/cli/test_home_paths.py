@@ -15,7 +15,7 @@ from command_line import CommandLine
 from sa_study import ReidDataset, SANet, load_weights
 from sa_study.cli import app
 from sa_study.data.check import check_dataset
-from sa_study.model.weights import read_state_dict
+from sa_study.model.weights import read_weights
 from sa_study.settings.run import Settings
 from sa_study.settings.space_file import load_space
 from sa_study.settings.yaml_files import parse_assignments
@@ -101,7 +101,7 @@ def test_python(home: Path, make_market: Callable[..., Path]) -> None:
     backbone = {name: value for name, value in net.base.state_dict().items()}
     torch.save(backbone, home / "backbone.pth")
     SANet(depth=18, num_features=8, pretrained="~/backbone.pth")
-    for use in (ReidDataset, read_state_dict, lambda path: SANet(depth=18, pretrained=path)):
+    for use in (ReidDataset, read_weights, lambda path: SANet(depth=18, pretrained=path)):
         with pytest.raises(StudyError, match=UNKNOWN):
             use(UNKNOWN)
 

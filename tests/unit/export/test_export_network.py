@@ -112,7 +112,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SANet, dict
     net, settings = build()
     place = tmp_path_factory.mktemp("export") / "network"
     source = {"study": "<b>*x*</b> [a](http://b)\x1b[31m", "trial": 6, "epoch": None}
-    trained = TrainedNetwork(net, settings, Path("best.pt"), 3, LoadReport())
+    trained = TrainedNetwork(net, settings, Path("best.pt"), 3)
     found = write_networks(trained, source, ["onnx", "torch"], place, lambda *_: None)
     return place, net, found
 
@@ -219,7 +219,7 @@ def test_the_formats_that_are_not_asked_for_are_not_written(
 ) -> None:
     monkeypatch.setattr(network_files, "NETWORKS", {"features_uint8.pt2": ("torch", "uint8")})
     net, settings = build()
-    trained = TrainedNetwork(net, settings, Path("best.pt"), 3, LoadReport())
+    trained = TrainedNetwork(net, settings, Path("best.pt"), 3)
     write_networks(trained, {"trial": 1}, ["torch"], tmp_path / "network", lambda *_: None)
     assert {path.name for path in (tmp_path / "network").iterdir()} == {
         "README.md",

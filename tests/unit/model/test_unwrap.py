@@ -12,8 +12,8 @@ import torchvision
 from torch import Tensor, nn
 
 from sa_study import SANet, load_weights
-from sa_study.model.unwrap import NoWeights, unwrap
-from sa_study.model.weights import pretrained_note, read_state_dict, read_weights
+from sa_study.model.tensor_file import unwrap
+from sa_study.model.weights import pretrained_note, read_weights
 from sa_study.training.evaluate import load_network
 from sa_study.utils.errors import WeightsError
 
@@ -54,7 +54,7 @@ def named(prefix: str) -> State:
     ],
 )
 def test_the_state_dict_is_found_and_it_is_said_where(content: Any, found: str) -> None:
-    file = unwrap(content)
+    file = unwrap(content, "file")
     assert list(file.state) == list(STATE)
     assert all(file.state[name] is value for name, value in STATE.items())
     assert file.found == found
@@ -62,12 +62,12 @@ def test_the_state_dict_is_found_and_it_is_said_where(content: Any, found: str) 
 
 def test_a_part_of_the_network_that_was_wrapped() -> None:
     state = {"base._orig_mod.conv1.weight": torch.ones(2), "base.module.bn.weight": torch.ones(1)}
-    assert list(unwrap(state).state) == ["base.conv1.weight", "base.bn.weight"]
+    assert list(unwrap(state, "file").state) == ["base.conv1.weight", "base.bn.weight"]
 
 
 def test_what_lies_beside_is_kept_from_every_level() -> None:
     content = {"epoch": 3, "model": {"state_dict": STATE, "settings": {"depth": 18}}}
-    assert unwrap(content).beside == {"epoch": 3, "settings": {"depth": 18}}
+    assert unwrap(content, "file").beside == {"epoch": 3, "settings": {"depth": 18}}
 
 
 def endless() -> dict[str, Any]:
@@ -89,15 +89,15 @@ def endless() -> dict[str, Any]:
     ],
 )
 def test_what_is_none_or_ambiguous_is_refused(content: Any, reason: str) -> None:
-    with pytest.raises(NoWeights, match=reason):
-        unwrap(content)
+    with pytest.raises(WeightsError, match=reason):
+        unwrap(content, "file")
 
 
 def test_refusals_name_the_file(tmp_path: Path) -> None:
     path = tmp_path / "two.pt"
     torch.save({"model": STATE, "net": STATE}, path)
     with pytest.raises(WeightsError, match=f"^{path}: holds weights under model and net"):
-        read_state_dict(path)
+        read_weights(path)
 
 
 def compiled(net: nn.Module) -> State:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sa_study.model.backbones import BACKBONES
 from sa_study.model.network import SANet
-from sa_study.model.weights import infer_architecture, load_backbone, load_weights, read_state_dict
+from sa_study.model.weights import infer_architecture, load_backbone, load_weights, read_weights
 from sa_study.utils.errors import WeightsError
 
 SETTINGS: dict[str, Any] = {"depth": 18, "num_classes": 5, "num_features": 8}
@@ -75,20 +75,20 @@ def published(net: SANet) -> dict[str, Any]:
 def test_reads_bare_and_wrapped_state_dicts(tmp_path: Path, legacy: bool, prefix: str) -> None:
     state = {"a.weight": torch.randn(3, 4), "b": torch.arange(3)}
     named = {prefix + name: value for name, value in state.items()}
-    bare, nothing = read_state_dict(save(tmp_path / "bare.pt", named, legacy))
-    assert_same(bare, state)
-    assert nothing == {}
+    bare = read_weights(save(tmp_path / "bare.pt", named, legacy))
+    assert_same(bare.state, state)
+    assert bare.beside == {}
     path = save(tmp_path / "wrapped.pt", {"state_dict": named, "epoch": 3}, legacy)
-    wrapped, beside = read_state_dict(path)
-    assert_same(wrapped, state)
-    assert beside == {"epoch": 3}
+    wrapped = read_weights(path)
+    assert_same(wrapped.state, state)
+    assert wrapped.beside == {"epoch": 3}
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
 def test_reads_numpy_scalars(tmp_path: Path, kind: Callable[[int], Any], legacy: bool) -> None:
     content = {"state_dict": {"a": torch.ones(2)}, "best_top1": kind(3)}
-    assert read_state_dict(save(tmp_path / "file.pt", content, legacy))[1] == {"best_top1": kind(3)}
+    assert read_weights(save(tmp_path / "file.pt", content, legacy)).beside == {"best_top1": kind(3)}
 
 
 def test_reads_files_of_python_2_and_numpy_1(tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_reads_files_of_python_2_and_numpy_1(tmp_path: Path) -> None:
     data = data.replace(call[0], b"U\x08" + value.tobytes())
     data = re.sub(rb"X(.)\0\0\0", rb"U\1", data, flags=re.DOTALL)
     path.write_bytes(data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
-    state, beside = read_state_dict(path)
-    assert_same(state, {"a": torch.ones(2)})
-    assert beside == {"best_top1": value}
+    file = read_weights(path)
+    assert_same(file.state, {"a": torch.ones(2)})
+    assert file.beside == {"best_top1": value}
 
 
 class Intruder:
@@ -130,7 +130,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path, kind: str) -> None:
     assert trace.exists(), "the file is harmless, so the test would show nothing"
     trace.unlink()
     with pytest.raises(WeightsError, match=r"getattr|pathlib") as error:
-        read_state_dict(path)
+        read_weights(path)
     assert one_line(error).startswith(f"{path}: ")
     assert not trace.exists()
 
@@ -160,15 +160,15 @@ def test_what_is_no_weights_file_is_named_with_the_reason(tmp_path: Path, data: 
     path = tmp_path / "file.pt"
     path.write_bytes(data)
     with pytest.raises(WeightsError, match=reason) as error:
-        read_state_dict(path)
+        read_weights(path)
     assert one_line(error).startswith(f"{path}: ")
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"none\.pt: cannot be read \(No such file or directory\)$"):
-        read_state_dict(tmp_path / "none.pt")
+        read_weights(tmp_path / "none.pt")
     with pytest.raises(WeightsError, match=r"cannot be read \(Is a directory\)$"):
-        read_state_dict(tmp_path)
+        read_weights(tmp_path)
 
 
 def test_the_published_file_loads_and_its_unused_keys_are_named(tmp_path: Path, source: SANet) -> None:
@@ -176,7 +176,7 @@ def test_the_published_file_loads_and_its_unused_keys_are_named(tmp_path: Path, 
     net = SANet(**SETTINGS)
     assert load_weights(net, path).unused == ("base.fc.weight", "base.fc.bias", "fusion_conv.weight")
     assert_same(net.state_dict(), source.state_dict())
-    assert read_state_dict(path)[1] == {"epoch": 149, "best_top1": 0.931}
+    assert read_weights(path).beside == {"epoch": 149, "best_top1": 0.931}
 
 
 def drop(state: dict[str, Tensor]) -> dict[str, Tensor]:

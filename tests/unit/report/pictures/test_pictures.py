@@ -309,4 +309,4 @@ def test_few_images(make_market: Callable[..., Path]) -> None:
 def make_trained(net: Any, settings: Settings) -> Any:
     from sa_study.training.evaluate import TrainedNetwork
 
-    return TrainedNetwork(net, settings, Path("w.pt"), 1, LoadReport())
+    return TrainedNetwork(net, settings, Path("w.pt"), 1)
