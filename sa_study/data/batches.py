@@ -1,7 +1,8 @@
 """Turns stored images into what the network takes: resized, augmented, normalised float batches.
 
-Order, flips, erased boxes and their noise come from streams keyed by seed, purpose and epoch: they are the
-same on every device, and an epoch needs nothing of the one before it.
+Order, flips, erased boxes and their noise come from streams keyed by seed, purpose and epoch, are drawn on the
+CPU and applied to whole batches: they are the same on every device, and an epoch needs nothing of the one
+before it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sa_study.data.augmentation import ErasingNoise, erasing_boxes, mirror
 from sa_study.data.device_images import DeviceImages, to_device
 from sa_study.data.store import TrainingData
 from sa_study.utils.errors import ConfigError
@@ -23,6 +23,13 @@ from sa_study.utils.randomness import generator
 # ImageNet's, of RGB in [0, 1]: https://docs.pytorch.org/vision/stable/models.html
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+
+ERASED_AREA = (0.02, 0.2)
+ERASED_ASPECT = (0.3, 1 / 0.3)
+_ERASING_ATTEMPTS = 100
+
+_NOISE_WINDOWS = 2**20
+"""Places in an epoch's strip of noise at which an image's noise can begin."""
 
 
 def training_batches(
@@ -46,8 +53,8 @@ def training_batches(
         images: The images of its store.
         epoch: Which epoch's random choices to make, from 0 or 1 as the caller counts.
         batch_size: Images in a batch.
-        height: Height of the images in pixels.
-        width: Width of the images in pixels.
+        height: Height of the batches' images in pixels.
+        width: Their width in pixels.
         flip: Probability that an image is mirrored.
         random_erasing: Probability that a box of an image is replaced by noise, see `erasing_boxes`.
         seed: Seed of the run.
@@ -75,12 +82,11 @@ def training_batches(
         noise = ErasingNoise(height, width, random, device)
         chosen += [boxes, noise.places(len(order), random)]
     drawn = [to_device(values, device).split(batch_size) for values in chosen]
-    return _batches(
-        images.batches(data.train[order], batch_size), drawn, Normaliser(height, width, device), noise
-    )
+    stored = images.batches(data.train[order], batch_size)
+    return _augmented(stored, drawn, Normaliser(height, width, device), noise)
 
 
-def _batches(
+def _augmented(
     stored: Iterator[Tensor],
     drawn: Sequence[Sequence[Tensor]],
     normalise: Normaliser,
@@ -88,7 +94,8 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Applies to each batch what was drawn for it: labels, mirrored images and erased boxes."""
     for pixels, labels, mirrored, *erasing in zip(stored, *drawn, strict=True):
-        batch = normalise(mirror(pixels, mirrored))
+        flipped = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(2), pixels)
+        batch = normalise(flipped)
         yield noise.erase(batch, *erasing) if noise else batch, labels
 
 
@@ -96,13 +103,6 @@ def evaluation_batches(
     images: DeviceImages, index: npt.NDArray[np.int64], *, batch_size: int, height: int, width: int
 ) -> Iterator[Tensor]:
     """Yields the images of `index` in order; the last batch may be smaller.
-
-    Args:
-        images: The stored images.
-        index: int64, the images to take.
-        batch_size: Images in a batch.
-        height: Height of the images in pixels.
-        width: Width of the images in pixels.
 
     Yields:
         float32 B×3×H×W in channels_last memory format, on the device of `images`.
@@ -115,25 +115,14 @@ def evaluation_batches(
 def resize(images: Tensor, height: int, width: int) -> Tensor:
     """Resizes as Pillow does with `Image.resize(..., BILINEAR)`: antialiased when it shrinks.
 
-    Args:
-        images: B×3×h×w, values 0 to 255; uint8 on the CPU, or floats on any device.
-        height: Height of the result in pixels.
-        width: Width of the result in pixels.
-
-    Returns:
-        B×3×H×W of the same type; bytes equal Pillow's, floats differ by its rounding.
+    Takes B×3×h×w, values 0 to 255, uint8 on the CPU or floats on any device; the result is of the same type.
+    Bytes equal Pillow's, floats differ by its rounding.
     """
     return F.interpolate(images, size=(height, width), mode="bilinear", antialias=True)
 
 
 class Normaliser:
-    """Brings stored bytes to the network's input size and range.
-
-    Args:
-        height: Height of the result in pixels.
-        width: Width of the result in pixels.
-        device: Device of the images.
-    """
+    """Brings stored bytes on a device to the network's input size in pixels, and to its range."""
 
     def __init__(self, height: int, width: int, device: torch.device):
         self._size = height, width
@@ -148,3 +137,77 @@ class Normaliser:
         if images.device.type != "cpu":
             images = images.float()
         return resize(images, *self._size).float().sub_(self._mean).div_(self._std)
+
+
+def erasing_boxes(count: int, height: int, width: int, probability: float, random: torch.Generator) -> Tensor:
+    """Draws the boxes of random erasing (Zhong et al., AAAI 2020) as the published code does.
+
+    An image is erased with the given probability. Its box has an area uniform in `ERASED_AREA` (a share of
+    the image's) and a ratio of height to width uniform in `ERASED_ASPECT`. Both are drawn anew until the
+    rounded box is smaller than the image in both directions, at most 100 times; the image stays whole if none
+    is. The place is uniform among all that the box fits. Every round draws for all images that still lack a
+    box, which gives the same distribution as one image after the other.
+
+    Args:
+        count: Number of images.
+        height: Their height in pixels.
+        width: Their width in pixels.
+        probability: Probability that an image is erased.
+        random: Source of the draws, on the CPU.
+
+    Returns:
+        int64, count×4: top, left, bottom, right, the last two exclusive; all 0 where nothing is erased.
+    """
+    boxes = torch.zeros(count, 4, dtype=torch.int64)
+    pending = torch.nonzero(torch.rand(count, generator=random) < probability).squeeze(1)
+    for _ in range(_ERASING_ATTEMPTS):
+        if not len(pending):
+            break
+        draws = torch.rand(4, len(pending), generator=random, dtype=torch.float64)
+        area = height * width * _between(ERASED_AREA, draws[0])
+        aspect = _between(ERASED_ASPECT, draws[1])
+        tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+        top, left = (draws[2] * (height - tall + 1)).floor(), (draws[3] * (width - wide + 1)).floor()
+        fits = (tall < height) & (wide < width)
+        boxes[pending[fits]] = torch.stack([top, left, top + tall, left + wide], 1)[fits].long()
+        pending = pending[~fits]
+    return boxes
+
+
+class ErasingNoise:
+    """Standard normal noise for one epoch's boxes: a long strip, of which every image takes a random window.
+
+    Drawing it anew for each image would be slow, and give other numbers on each kind of device.
+    """
+
+    def __init__(self, height: int, width: int, random: torch.Generator, device: torch.device):
+        self._shape = (height, width, 3)
+        pixels = 3 * height * width
+        strip = to_device(torch.randn(_NOISE_WINDOWS + pixels - 1, generator=random), device)
+        self._windows = strip.unfold(0, pixels, 1)
+
+    @staticmethod
+    def places(count: int, random: torch.Generator) -> Tensor:
+        """Draws where each image's noise begins: int64, count, on the CPU."""
+        return torch.randint(_NOISE_WINDOWS, (count,), generator=random)
+
+    def erase(self, images: Tensor, boxes: Tensor, places: Tensor) -> Tensor:
+        """Fills a box of each image with noise, all on one device; the result is channels_last.
+
+        Args:
+            images: float32, B×3×H×W.
+            boxes: int64, B×4, as `erasing_boxes` gives them.
+            places: int64, B, as `places` gives them.
+        """
+        height, width, _ = self._shape
+        top, left, bottom, right = boxes.view(-1, 4, 1, 1, 1).unbind(1)
+        rows = torch.arange(height, device=images.device).view(-1, 1)
+        columns = torch.arange(width, device=images.device)
+        inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+        noise = self._windows[places].view(-1, *self._shape).permute(0, 3, 1, 2)
+        return torch.where(inside, noise, images)
+
+
+def _between(bounds: tuple[float, float], share: Tensor) -> Tensor:
+    low, high = bounds
+    return low + (high - low) * share

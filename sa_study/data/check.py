@@ -30,7 +30,7 @@ class SplitReport:
     """Counts of one folder, or of all three.
 
     Attributes:
-        images: Images that are used, distractors included, junk not.
+        images: Images that are used, distractors (id 0) included, junk (id -1) not.
         ids: Identities; distractors are none.
         cameras: Cameras.
         distractors: Images with id 0.
@@ -85,20 +85,26 @@ class DataReport:
 
 
 def check_dataset(root: Path | str, progress: ProgressCallback | None = None) -> DataReport:
-    """Checks all of a data set; every image that is used is decoded.
+    """Checks all of a data set; every image that is used is decoded, and all faults are collected.
 
     Args:
         root: The data set or its parent.
         progress: Called with the number of checked images and that of all.
 
-    Returns:
-        The report. Faults are collected in it, so that all of them are known at once.
-
     Raises:
         DataError: There is no data set at `root` at all.
     """
     root, layout = find_dataset(root)
-    folders, errors = _read_folders(root, layout)
+    folders, errors = {}, []
+    for split in SPLITS:
+        folders[split] = SplitFolder(
+            root / layout.parts[split].folder, layout.example
+        )  # of one that cannot be read
+        try:
+            folders[split] = read_split(root, layout, split)
+            folders[split].require_images()
+        except DataError as error:
+            errors.append(str(error))
     layout = recognise_kind(layout, folders)
     train, query, gallery = (folders[split].records for split in SPLITS)
     images = train + query + gallery
@@ -148,19 +154,6 @@ def _memory(folders: dict[str, SplitFolder], sizes: int) -> list[str]:
     ]
 
 
-def _read_folders(root: Path, layout: Layout) -> tuple[dict[str, SplitFolder], list[str]]:
-    """Reads what can be read; a folder that cannot be is empty."""
-    folders, errors = {}, []
-    for split in SPLITS:
-        folders[split] = SplitFolder(root / layout.parts[split].folder)
-        try:
-            folders[split] = read_split(root, layout, split)
-            folders[split].require_images()
-        except DataError as error:
-            errors.append(str(error))
-    return folders, errors
-
-
 def _size_or_fault(record: ImageRecord) -> tuple[int, int] | str:
     try:
         image, _ = read_image(record.path)
@@ -190,17 +183,12 @@ def _warnings(folders: dict[str, SplitFolder], matchless: Sequence[Path], sizes:
             f"{folder.path.parent}: {lines.count} lines of list files left out, {why}: {lines.example}"
             for why, lines in folder.skipped.items()
         ]
-        misnamed = [name for name in folder.stray if is_image_name(name)]
-        if misnamed:
-            warnings.append(
-                f"{folder.path}: {len(misnamed)} images left out for their names: {a_few(misnamed)}"
-            )
-    for split in ("train", "query"):
-        distractors = sum(record.pid == DISTRACTOR for record in folders[split].records)
-        if distractors:
-            warnings.append(
-                f"{folders[split].path}: {distractors} images with id 0, which means a distractor"
-            )
+        if misnamed := [name for name in folder.stray if is_image_name(name)]:
+            left_out = f"{len(misnamed)} images left out for their names"
+            warnings.append(f"{folder.path}: {left_out}: {a_few(misnamed)}")
+    for folder in (folders["train"], folders["query"]):
+        if distractors := sum(record.pid == DISTRACTOR for record in folder.records):
+            warnings.append(f"{folder.path}: {distractors} images with id 0, which means a distractor")
     train = _count([folders["train"]])
     if train.single_camera_ids:
         warnings.append(
@@ -218,16 +206,14 @@ def _warnings(folders: dict[str, SplitFolder], matchless: Sequence[Path], sizes:
 
 
 def _explain(root: Path, layout: Layout, folders: Mapping[str, SplitFolder]) -> tuple[str, ...]:
-    """What a data set was taken for, what each part was read from and what counts how; a line each.
-
-    Args:
-        root: The data set.
-        layout: What it was taken for.
-        folders: What was found, by split.
-    """
-    there = [name for name in layout.content if (root / name).exists()]
+    """What a data set was taken for, what each part was read from and what counts how; a line each."""
+    there = joined([name for name in layout.content if (root / name).exists()])
+    found = [record.path.name for folder in folders.values() for record in folder.records[:1]]
+    names = f"are like {layout.example}"
+    if layout.kinds:
+        names = f"begin with id and camera, as in {(found or [layout.example])[0]}"
     return (
-        f"taken for {layout.name}: it holds {joined(there)}; {_describe_names(layout, folders)}",
+        f"taken for {layout.name}: it holds {there}; names {names}",
         *(f"{split}: {_source(layout, split, folder)}" for split, folder in folders.items()),
         f"ids: {_ids(layout)}",
         *layout.notes,
@@ -235,20 +221,10 @@ def _explain(root: Path, layout: Layout, folders: Mapping[str, SplitFolder]) -> 
     )
 
 
-def _describe_names(layout: Layout, folders: Mapping[str, SplitFolder]) -> str:
-    found = [record.path.name for folder in folders.values() for record in folder.records[:1]]
-    if layout.kinds:
-        return f"names begin with id and camera, as in {(found or [layout.example])[0]}"
-    return f"names are like {layout.example}"
-
-
 def _source(layout: Layout, split: str, folder: SplitFolder) -> str:
-    part = layout.parts[split]
-    images = f"{len(folder.records):,} images"
-    if folder.used:
-        named = joined([f"{name} ({used:,})" for name, used in folder.used.items()])
-        return f"{images} of {part.folder}, listed in {named}"
-    return f"{images} of {part.folder}"
+    named = joined([f"{name} ({used:,})" for name, used in folder.used.items()])
+    images = f"{len(folder.records):,} images of {layout.parts[split].folder}"
+    return f"{images}, listed in {named}" if named else images
 
 
 def _ids(layout: Layout) -> str:

@@ -44,10 +44,6 @@ class DeviceImages:
     def batches(self, index: npt.NDArray[np.int64], size: int) -> Iterator[Tensor]:
         """Yields the images of `index` in its order, `size` at a time; the last batch may be smaller.
 
-        Args:
-            index: int64, the images to take.
-            size: Images per batch.
-
         Yields:
             uint8, B×h×w×3, on the device.
         """

@@ -23,7 +23,7 @@ _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Folder, list or archive that holds the images of one split.
+    """The folder and lists of one split's images.
 
     Attributes:
         folder: Their folder, below the data set's.
@@ -65,11 +65,8 @@ class Layout:
     @property
     def content(self) -> list[str]:
         """Names of the folders and list files that make up a data set."""
-        parts = self.parts.values()
-        return [
-            *dict.fromkeys(part.folder for part in parts),
-            *(name for part in parts for name in part.lists),
-        ]
+        lists = [name for part in self.parts.values() for name in part.lists]
+        return [*dict.fromkeys(part.folder for part in self.parts.values()), *lists]
 
     def fits(self, root: Path) -> bool:
         """Whether a folder holds what marks this layout; `query` alone is too common a name for that."""
@@ -83,12 +80,6 @@ class Layout:
         """The id and the camera (from 0) that an image's name tells; None for any other name."""
         match = self.names.match(name) if is_image_name(name) else None
         return (int(match[1]), int(match[2]) - 1) if match else None
-
-    def kind(self, names: Iterable[str]) -> Layout:
-        """The first of `kinds` that all of these image names fit; this layout if none does."""
-        names = list(names)
-        kinds = (kind for kind in self.kinds if all(kind.parse(name) is not None for name in names))
-        return next(kinds, self)
 
 
 def is_image_name(name: str) -> bool:
@@ -205,9 +196,8 @@ def find_dataset(root: Path | str) -> tuple[Path, Layout]:
     if layouts_of(root.parent):
         raise DataError(f"{root}: is a folder of a data set, not all of it; name {root.parent}")
     if deeper := _two_levels_below(root, names):
-        raise DataError(
-            f"{root}: holds data sets two levels below it only ({a_few(deeper)}); name one of them"
-        )
+        found = f"holds data sets two levels below it only ({a_few(deeper)})"
+        raise DataError(f"{root}: {found}; name one of them")
     raise DataError(f"{root}: no data set; found {a_few(names)}; expected {_expected()}")
 
 

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class TrainedNetwork:
     settings: Settings
     source: Path
     epoch: int | None
-    loaded: LoadReport = LoadReport()
+    loaded: LoadReport = field(default_factory=LoadReport)
 
     @property
     def notes(self) -> list[str]:

@@ -12,10 +12,10 @@ from PIL import Image, ImageOps
 from scipy.stats import ks_2samp
 from torch import Tensor
 
-from sa_study.data.augmentation import erasing_boxes
 from sa_study.data.batches import (
     MEAN,
     STD,
+    erasing_boxes,
     evaluation_batches,
     resize,
     training_batches,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sa_study.data.dataset import ImageRecord, ReidDataset, read_folder
+from sa_study.data.dataset import ImageRecord, ReidDataset, SplitFolder, read_split
+from sa_study.data.layouts import MARKET
 from sa_study.utils.errors import DataError
 
 MakeMarket = Callable[..., Path]
@@ -14,6 +15,13 @@ MakeMarket = Callable[..., Path]
 
 def names(records: tuple[ImageRecord, ...]) -> list[str]:
     return [record.path.name for record in records]
+
+
+def queries_of(root: Path, name: str) -> SplitFolder:
+    """What is read from a folder that holds one file."""
+    (root / "query").mkdir()
+    (root / "query" / name).touch()
+    return read_split(root, MARKET, "query")
 
 
 def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
@@ -59,8 +67,8 @@ def test_junk_is_left_out_and_distractors_stay(make_market: MakeMarket) -> None:
     ],
 )
 def test_names_that_parse(tmp_path: Path, name: str, pid: int, camid: int) -> None:
-    (tmp_path / name).touch()
-    assert read_folder(tmp_path).records == (ImageRecord(tmp_path / name, pid, camid),)
+    folder = queries_of(tmp_path, name)
+    assert folder.records == (ImageRecord(folder.path / name, pid, camid),)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +91,7 @@ def test_names_that_parse(tmp_path: Path, name: str, pid: int, camid: int) -> No
     ],
 )
 def test_names_that_are_stray(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).touch()
-    folder = read_folder(tmp_path)
+    folder = queries_of(tmp_path, name)
     assert (folder.records, folder.junk, folder.stray) == ((), 0, (name,))
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from synthetic_layouts import make_msmt17
 
-from sa_study.data import lists
+from sa_study.data import dataset
 from sa_study.data.check import check_dataset
-from sa_study.data.dataset import ReidDataset, read_split
+from sa_study.data.dataset import MALFORMED, MISNAMED, OTHER_ID, OUTSIDE, TWICE, ReidDataset, read_split
 from sa_study.data.layouts import LAYOUTS
-from sa_study.data.lists import MALFORMED, MISNAMED, OTHER_ID, OUTSIDE, TWICE
 from sa_study.utils.errors import DataError
 
 Draw = Callable[..., Path]
@@ -181,10 +180,12 @@ def test_a_list_that_is_a_folder_or_a_pipe(root: Path) -> None:
 
 
 def test_a_list_that_is_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(dataset, "MAX_LIST_BYTES", 2**20)
     path = root / "list_gallery.txt"
     path.write_bytes(b"\n" * (2**20 + 1))
-    assert refused(root) == f"{path}: has more than 1 MB; is this a list of images?"
+    assert refused(root) == (
+        f"{path}: has {2**20 + 1} bytes, more than {2**20}; is this a list of the data set's images?"
+    )
 
 
 def test_ten_megabytes_are_read_in_seconds(root: Path) -> None:
