@@ -1,7 +1,7 @@
 """Turns stored images into what the network takes: resized, augmented, normalised float batches.
 
-Order, flips, erased boxes and their noise come from streams keyed by seed, purpose and epoch, are drawn on the
-CPU and applied to whole batches: they are the same on every device, and an epoch needs nothing of the one
+Order, flips, erased boxes and their noise come from streams keyed by seed, purpose and epoch, are drawn on
+the CPU and applied to whole batches: they are the same on every device, and an epoch needs nothing of the one
 before it.
 """
 

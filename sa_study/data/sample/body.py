@@ -152,22 +152,12 @@ class Body:
         for side in (-1, 1):
             swing = -0.38 * math.sin(self.phase) * side
             shoulder = (0.105 * self.person.build * side, 0.198, 0.0)
-            elbow = (
-                shoulder[0] + 0.022 * side,
-                0.198 + 0.155 * math.cos(swing),
-                0.155 * math.sin(swing) - 0.005,
-            )
-            wrist = (
-                elbow[0],
-                elbow[1] + 0.135 * math.cos(swing + 0.35),
-                elbow[2] + 0.135 * math.sin(swing + 0.35),
-            )
-            bare = self.person.sleeves == "short"
-            forearm: Fabric = self.person.skin if bare else self.cloth
-            lift = 0.021
-            parts.append(
-                self._oval((wrist[0], wrist[1] + 0.012, wrist[2]), (0.019, 0.024), self.person.skin, lift)
-            )
+            x, bend = shoulder[0] + 0.022 * side, swing + 0.35
+            elbow = (x, 0.198 + 0.155 * math.cos(swing), 0.155 * math.sin(swing) - 0.005)
+            wrist = (x, elbow[1] + 0.135 * math.cos(bend), elbow[2] + 0.135 * math.sin(bend))
+            forearm: Fabric = self.person.skin if self.person.sleeves == "short" else self.cloth
+            lift, hand = 0.021, (x, wrist[1] + 0.012, wrist[2])
+            parts.append(self._oval(hand, (0.019, 0.024), self.person.skin, lift))
             parts.append(self._limb((elbow, wrist), (0.025, 0.02), forearm, lift + 0.001))
             parts.append(self._limb((shoulder, elbow), (0.036, 0.029), self.cloth, lift + 0.002))
             if side == 1 and self.person.carried == "handbag":
@@ -199,9 +189,9 @@ class Body:
         angles = np.linspace(math.pi, 2 * math.pi, 13)
         rx, ry = 0.054 * scale * self.unit, 0.069 * scale * self.unit
         outline = [(cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in angles]
-        for across, facing in ((1.0, self.sin), (0.55, 0.5 * self.sin + 0.8 * self.cos), (0.0, self.cos)):
-            outline.append((cx + rx * across * 0.98, self.top + (low - 0.032 * facing) * self.unit))
-        for across, facing in ((-0.55, -0.5 * self.sin + 0.8 * self.cos), (-1.0, -self.sin)):
+        right, left = 0.5 * self.sin + 0.8 * self.cos, -0.5 * self.sin + 0.8 * self.cos
+        brim = ((1.0, self.sin), (0.55, right), (0.0, self.cos), (-0.55, left), (-1.0, -self.sin))
+        for across, facing in brim:
             outline.append((cx + rx * across * 0.98, self.top + (low - 0.032 * facing) * self.unit))
         return Part(0.0, lift, outline, colour)
 
@@ -237,12 +227,9 @@ class Body:
         return []
 
     def _handbag(self, wrist: tuple[float, float, float]) -> list[Part]:
-        x, y, z = wrist
-        handle = self._limb(((x, y + 0.01, z), (x, y + 0.07, z)), (0.01, 0.026), self.person.bag, 0.0)
-        return [
-            handle,
-            self._slab((x - 0.025, y + 0.055), (x + 0.025, y + 0.165), z + 0.075, z - 0.075, self.person.bag),
-        ]
+        (x, y, z), bag = wrist, self.person.bag
+        handle = self._limb(((x, y + 0.01, z), (x, y + 0.07, z)), (0.01, 0.026), bag, 0.0)
+        return [handle, self._slab((x - 0.025, y + 0.055), (x + 0.025, y + 0.165), z + 0.075, z - 0.075, bag)]
 
     def _slab(
         self, first: Point, last: Point, front: float, back: float, fabric: Fabric, lift: float = 0.022
@@ -259,15 +246,7 @@ class Body:
 
 
 def draw_figure(person: Person, pose: Pose) -> Image.Image:
-    """Draws a person.
-
-    Args:
-        person: The person to draw.
-        pose: The side they are seen from, their step, and their place in the picture.
-
-    Returns:
-        An RGBA image of 64×128 pixels, transparent around the figure.
-    """
+    """Draws a person: an RGBA image of 64×128 pixels, transparent around the figure."""
     body = Body(person, pose)
     canvas = Image.new("RGBA", CANVAS)
     pen = ImageDraw.Draw(canvas)

@@ -96,15 +96,12 @@ class Camera:
         self.panorama = paint_panorama(optics.scene, rng)
 
     def photograph(self, people: list[Person], rng: np.random.Generator, jitter: float = 1.0) -> Image.Image:
-        """Takes one picture.
+        """Takes one picture: RGB, 64×128 pixels.
 
         Args:
             people: The person in the middle first, then passers-by at the edges; may be empty.
             rng: Decides everything that varies between two pictures.
             jitter: Factor of the camera's box jitter.
-
-        Returns:
-            An RGB image of 64×128 pixels.
         """
         picture = self._background(rng)
         for number, person in reversed(list(enumerate(people))):

@@ -16,9 +16,6 @@ from sa_study.utils.errors import ConfigError, DataError
 from sa_study.utils.progress import ProgressCallback
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
-DEFAULT_IDENTITIES = 60
-DEFAULT_IMAGES_PER_CAMERA = 2
-
 _MAX_IDENTITIES = 5000
 _FEWEST_CAMERAS = 4
 _TRAIN_PER_TEST = 3
@@ -49,9 +46,9 @@ class _Shot:
 def make_sample_data(
     root: Path,
     *,
-    identities: int = DEFAULT_IDENTITIES,
+    identities: int = 60,
     seed: int = 0,
-    images_per_camera: int = DEFAULT_IMAGES_PER_CAMERA,
+    images_per_camera: int = 2,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Draws a data set of walking people in Market-1501's layout and names.
@@ -69,9 +66,6 @@ def make_sample_data(
         images_per_camera: Pictures of one identity by one camera that sees it, at least 2.
         progress: Called after each picture with the number done and the total.
 
-    Returns:
-        `root`.
-
     Raises:
         ConfigError: An argument is out of range.
         DataError: `root` exists already or cannot be written.
@@ -81,9 +75,8 @@ def make_sample_data(
     _check_range("seed", seed, 0, 2**31 - 1)
     root = Path(root)
     if root.exists():
-        raise DataError(
-            f"{root}: exists already; name a folder that does not exist, or delete this one first"
-        )
+        advice = "name a folder that does not exist, or delete this one first"
+        raise DataError(f"{root}: exists already; {advice}")
     partial = root.with_name(f".{root.name}.{os.getpid()}.partial")
     try:
         for folder in (TRAIN, QUERY, GALLERY):
@@ -91,9 +84,8 @@ def make_sample_data(
         _write(partial, _shots(identities, images_per_camera, seed), identities, seed, progress)
         partial.rename(root)
     except OSError as error:
-        raise DataError(
-            f"{root}: cannot be written ({error.strerror}); name a folder you may write to"
-        ) from error
+        why = f"cannot be written ({error.strerror})"
+        raise DataError(f"{root}: {why}; name a folder you may write to") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return root

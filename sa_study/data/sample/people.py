@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -23,43 +24,36 @@ OUTFITS: tuple[tuple[Colour, Colour, Colour], ...] = (
     (BLACK, RED, DENIM),
 )
 """Colours of the top, its pattern and the legwear."""
-BAGS: tuple[Colour, ...] = ((48, 44, 46), (150, 62, 48))
-HAIRS: tuple[Colour, ...] = ((32, 26, 24), (84, 56, 36))
-HATS: tuple[Colour, ...] = ((44, 50, 74), (206, 198, 178))
-SKINS: tuple[Colour, ...] = ((236, 200, 172), (214, 168, 132))
-SHOES: tuple[Colour, ...] = ((36, 34, 36), (122, 82, 54))
-
-PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "logo", "yoke")
-SLEEVES = ("long", "short")
 HEMS = {"shirt": 0.52, "jacket": 0.58, "coat": 0.70}
-LEGWEAR = ("trousers", "shorts", "skirt")
-HAIRCUTS = ("short", "long", "bun", "ponytail", "bald")
-HEADWEAR = ("none", "none", "none", "cap", "beanie", "sunhat")
-CARRIED = ("none", "backpack", "handbag", "satchel")
+"""Where each cut of a top ends, in body heights from the crown."""
+
+_WARDROBE: dict[str, tuple[Any, ...]] = {
+    "pattern": ("plain", "hoops", "stripes", "checks", "dots", "logo", "yoke"),
+    "sleeves": ("long", "short"),
+    "cut": tuple(HEMS),
+    "legwear": ("trousers", "shorts", "skirt"),
+    "carried": ("none", "backpack", "handbag", "satchel"),
+    "bag": ((48, 44, 46), (150, 62, 48)),
+    "haircut": ("short", "long", "bun", "ponytail", "bald"),
+    "hair": ((32, 26, 24), (84, 56, 36)),
+    "headwear": ("none", "none", "none", "cap", "beanie", "sunhat"),
+    "hat": ((44, 50, 74), (206, 198, 178)),
+    "skin": ((236, 200, 172), (214, 168, 132)),
+    "shoes": ((36, 34, 36), (122, 82, 54)),
+}
+"""What each of a person's other traits is drawn from, in this order."""
 
 _PERIOD = 0.09  # of a pattern, in body heights: 10 pixels of a 128-pixel picture, 5 at half that size
 
 
 @dataclass(frozen=True)
 class Person:
-    """Appearance of one identity, the same in every camera.
+    """Appearance of one identity, the same in every camera: what `OUTFITS` and `_WARDROBE` offer.
 
     Attributes:
         top: Colour of shirt, jacket or coat.
         accent: Second colour of the top, used by every pattern but "plain".
-        pattern: One of `PATTERNS`.
-        sleeves: One of `SLEEVES`.
-        cut: A key of `HEMS`, where the top ends.
-        legwear: One of `LEGWEAR`.
         bottom: Colour of the legwear.
-        carried: One of `CARRIED`.
-        bag: Colour of what is carried.
-        haircut: One of `HAIRCUTS`.
-        hair: Hair colour.
-        headwear: One of `HEADWEAR`.
-        hat: Colour of the headwear.
-        skin: Skin colour.
-        shoes: Colour of the shoes.
         stature: Height relative to the average.
         build: Breadth relative to the average.
     """
@@ -84,14 +78,9 @@ class Person:
 
 
 def draw_people(count: int, seed: int) -> list[Person]:
-    """Draws people, no two of whom wear the same things.
+    """Draws people, no two of whom wear and carry the same, though clothes' colours repeat.
 
-    Args:
-        count: How many.
-        seed: The same seed gives the same people, and a larger count only appends to them.
-
-    Returns:
-        The people. Clothes colours repeat, but no two agree in everything that they wear and carry.
+    The same seed gives the same people, and a larger count only appends to them.
     """
     people: list[Person] = []
     worn: set[tuple[object, ...]] = set()
@@ -106,38 +95,16 @@ def draw_people(count: int, seed: int) -> list[Person]:
 
 
 def _draw_person(rng: np.random.Generator) -> Person:
-    def colour(palette: tuple[Colour, ...]) -> Colour:
-        return palette[rng.integers(len(palette))]
-
-    def kind(names: tuple[str, ...]) -> str:
-        return names[rng.integers(len(names))]
-
     top, accent, bottom = OUTFITS[rng.integers(len(OUTFITS))]
-    return Person(
-        top=top,
-        accent=accent,
-        pattern=kind(PATTERNS),
-        sleeves=kind(SLEEVES),
-        cut=kind(tuple(HEMS)),
-        legwear=kind(LEGWEAR),
-        bottom=bottom,
-        carried=kind(CARRIED),
-        bag=colour(BAGS),
-        haircut=kind(HAIRCUTS),
-        hair=colour(HAIRS),
-        headwear=kind(HEADWEAR),
-        hat=colour(HATS),
-        skin=colour(SKINS),
-        shoes=colour(SHOES),
-        stature=float(rng.uniform(0.90, 1.06)),
-        build=float(rng.uniform(0.95, 1.40)),
-    )
+    drawn = {trait: options[rng.integers(len(options))] for trait, options in _WARDROBE.items()}
+    stature, build = float(rng.uniform(0.90, 1.06)), float(rng.uniform(0.95, 1.40))
+    return Person(top=top, accent=accent, bottom=bottom, stature=stature, build=build, **drawn)
 
 
 def weave(
     person: Person, size: tuple[int, int], centre: float, crown: float, unit: float, yaw: float
 ) -> Colour | Image.Image:
-    """Returns the cloth of a person's top.
+    """Returns the cloth of a person's top: a colour where it is plain, else an RGB image of the canvas.
 
     Args:
         person: Whose top.
@@ -146,9 +113,6 @@ def weave(
         crown: Vertical position of the top of the head in pixels.
         unit: Body height in pixels.
         yaw: Turn of the body in radians; vertical patterns move with it, and a logo is on the chest only.
-
-    Returns:
-        A colour where the cloth is plain, else an RGB image of `size` that is right where the body is.
     """
     if person.pattern == "plain":
         return person.top
@@ -157,15 +121,19 @@ def weave(
     shoulder, step = crown + 0.16 * unit, _PERIOD * unit
     middle = centre + 0.35 * step * math.sin(yaw)
     if person.pattern == "dots":
-        for x, y in _lattice(middle, shoulder, step):
-            pen.ellipse(
-                (x - 0.27 * step, y - 0.27 * step, x + 0.27 * step, y + 0.27 * step), fill=person.accent
-            )
+        radius = 0.27 * step
+        for row in range(8):
+            for column in range(-4, 5):
+                x, y = middle + (column + 0.5 * (row % 2)) * step, shoulder + (row + 0.6) * step
+                pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=person.accent)
         return cloth
     for box in _boxes(person.pattern, middle, shoulder, unit, yaw):
         pen.rectangle(box, fill=person.accent)
     if person.pattern == "checks":
-        return Image.blend(cloth, _crossed(person, size, middle, shoulder, unit), 0.5)
+        hoops = Image.new("RGB", size, person.top)
+        for box in _boxes("hoops", middle, shoulder, unit, 0.0):
+            ImageDraw.Draw(hoops).rectangle(box, fill=person.accent)
+        return Image.blend(cloth, hoops, 0.5)
     return cloth
 
 
@@ -184,23 +152,6 @@ def _boxes(pattern: str, middle: float, shoulder: float, unit: float, yaw: float
     elif pattern == "logo" and math.cos(yaw) > 0.2:
         x, half = middle + 0.06 * unit * math.sin(yaw), 0.055 * unit * math.cos(yaw)
         yield x - half, shoulder + 0.075 * unit, x + half, shoulder + 0.17 * unit
-
-
-def _crossed(
-    person: Person, size: tuple[int, int], middle: float, shoulder: float, unit: float
-) -> Image.Image:
-    """The horizontal half of a check."""
-    cloth = Image.new("RGB", size, person.top)
-    pen = ImageDraw.Draw(cloth)
-    for box in _boxes("hoops", middle, shoulder, unit, 0.0):
-        pen.rectangle(box, fill=person.accent)
-    return cloth
-
-
-def _lattice(middle: float, shoulder: float, step: float) -> Iterator[tuple[float, float]]:
-    for row in range(8):
-        for column in range(-4, 5):
-            yield middle + (column + 0.5 * (row % 2)) * step, shoulder + (row + 0.6) * step
 
 
 def shaded(colour: Colour, factor: float) -> Colour:

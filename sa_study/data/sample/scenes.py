@@ -20,15 +20,7 @@ Pen = ImageDraw.ImageDraw
 
 
 def paint_panorama(scene: str, rng: np.random.Generator) -> Image.Image:
-    """Paints the background of a camera.
-
-    Args:
-        scene: A key of `SCENES`.
-        rng: Places the details.
-
-    Returns:
-        An RGB image of `PANORAMA` size.
-    """
+    """Paints the background of a camera, a key of `SCENES`: an RGB image of `PANORAMA` size."""
     image = Image.new("RGB", (_WIDE, _HIGH))
     SCENES[scene](ImageDraw.Draw(image), rng)
     grain = rng.normal(0, 5, (_HIGH, _WIDE, 1))
@@ -55,10 +47,9 @@ def _tree(pen: Pen, rng: np.random.Generator, x: float, ground: float, leaf: Col
 
 
 def _car(pen: Pen, x: float, ground: float, colour: Colour) -> None:
-    pen.polygon(
-        [(x + 30, ground - 60), (x + 60, ground - 100), (x + 150, ground - 100), (x + 185, ground - 60)],
-        shaded(colour, 0.6),
-    )
+    low, roof = ground - 60, ground - 100
+    windows = [(x + 30, low), (x + 60, roof), (x + 150, roof), (x + 185, low)]
+    pen.polygon(windows, shaded(colour, 0.6))
     pen.rounded_rectangle((x, ground - 66, x + 220, ground - 14), 18, fill=colour)
     for wheel in (x + 30, x + 150):
         pen.ellipse((wheel, ground - 36, wheel + 40, ground + 4), fill=(30, 30, 34))
@@ -66,15 +57,12 @@ def _car(pen: Pen, x: float, ground: float, colour: Colour) -> None:
 
 
 def _bicycle(pen: Pen, x: float, ground: float, colour: Colour) -> None:
-    for hub in (x, x + 70):
-        pen.ellipse((hub, ground - 52, hub + 52, ground), outline=(44, 44, 48), width=4)
-    pen.line(
-        [(x + 26, ground - 26), (x + 46, ground - 66), (x + 84, ground - 66), (x + 96, ground - 26)],
-        colour,
-        5,
-    )
-    pen.line([(x + 46, ground - 66), (x + 60, ground - 26), (x + 84, ground - 66)], colour, 5)
-    pen.line([(x + 84, ground - 66), (x + 82, ground - 80), (x + 94, ground - 82)], (44, 44, 48), 4)
+    for wheel in (x, x + 70):
+        pen.ellipse((wheel, ground - 52, wheel + 52, ground), outline=(44, 44, 48), width=4)
+    hub, bar = ground - 26, ground - 66
+    pen.line([(x + 26, hub), (x + 46, bar), (x + 84, bar), (x + 96, hub)], colour, 5)
+    pen.line([(x + 46, bar), (x + 60, hub), (x + 84, bar)], colour, 5)
+    pen.line([(x + 84, bar), (x + 82, ground - 80), (x + 94, ground - 82)], (44, 44, 48), 4)
 
 
 def _plaza(pen: Pen, rng: np.random.Generator) -> None:
@@ -111,10 +99,8 @@ def _lawn(pen: Pen, rng: np.random.Generator) -> None:
     pen.rectangle((0, 0, _WIDE, 130), fill=(160, 186, 176))
     for x in range(-20, _WIDE, 46):
         radius = float(rng.uniform(40, 64))
-        pen.ellipse(
-            (x, 110 - radius, x + 1.6 * radius, 110 + radius),
-            fill=shaded((78, 112, 66), rng.uniform(0.8, 1.15)),
-        )
+        hedge = shaded((78, 112, 66), rng.uniform(0.8, 1.15))
+        pen.ellipse((x, 110 - radius, x + 1.6 * radius, 110 + radius), fill=hedge)
     pen.rectangle((0, 130, _WIDE, _HIGH), fill=(116, 146, 82))
     for _ in range(1500):
         root, y = rng.uniform(0, _WIDE), rng.uniform(132, _HIGH)
@@ -160,12 +146,8 @@ def _stand(pen: Pen, rng: np.random.Generator) -> None:
     _tiles(pen, 190, (132, 134, 134))
     colours = [(44, 104, 150), (178, 62, 52), (66, 122, 82), (206, 172, 70)]
     for slot, x in enumerate(range(-20, _WIDE, 112)):
-        _bicycle(
-            pen,
-            x + float(rng.uniform(0, 24)),
-            214,
-            colours[int(rng.integers(4))] if slot % 3 else (60, 60, 66),
-        )
+        place = x + float(rng.uniform(0, 24))
+        _bicycle(pen, place, 214, colours[int(rng.integers(4))] if slot % 3 else (60, 60, 66))
 
 
 SCENES: dict[str, Callable[[Pen, np.random.Generator], None]] = {
@@ -179,15 +161,7 @@ SCENES: dict[str, Callable[[Pen, np.random.Generator], None]] = {
 
 
 def draw_occluder(kind: str, rng: np.random.Generator) -> Image.Image:
-    """Draws something that hides a part of a picture.
-
-    Args:
-        kind: A key of `OCCLUDERS`.
-        rng: Decides its place and size.
-
-    Returns:
-        An RGBA image of 64×128 pixels, transparent elsewhere.
-    """
+    """Draws what hides a part of a picture, a key of `OCCLUDERS`: RGBA, 64×128, transparent elsewhere."""
     canvas = Image.new("RGBA", CANVAS)
     OCCLUDERS[kind](ImageDraw.Draw(canvas), rng)
     return canvas.convert("RGBa").reduce(SUPERSAMPLING).convert("RGBA")
@@ -219,10 +193,9 @@ def _railing(pen: Pen, rng: np.random.Generator) -> None:
 def _bonnet(pen: Pen, rng: np.random.Generator) -> None:
     top, left = rng.uniform(0.70, 0.85) * _CANVAS_HEIGHT, rng.uniform(-0.5, 0.3) * _CANVAS_WIDTH
     colour = ((196, 198, 202), (62, 68, 82), (150, 54, 50))[rng.integers(3)]
-    pen.rounded_rectangle((left, top, left + 1.3 * _CANVAS_WIDTH, _CANVAS_HEIGHT + 60), 36, fill=colour)
-    pen.rounded_rectangle(
-        (left + 12, top + 8, left + 1.3 * _CANVAS_WIDTH - 12, top + 24), 8, fill=shaded(colour, 1.25)
-    )
+    right, edge = left + 1.3 * _CANVAS_WIDTH, shaded(colour, 1.25)
+    pen.rounded_rectangle((left, top, right, _CANVAS_HEIGHT + 60), 36, fill=colour)
+    pen.rounded_rectangle((left + 12, top + 8, right - 12, top + 24), 8, fill=edge)
 
 
 def _crate(pen: Pen, rng: np.random.Generator) -> None:
