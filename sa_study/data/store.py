@@ -161,10 +161,7 @@ def _combined(digests: Sequence[bytes]) -> str:
 
 
 def _decode(
-    records: Sequence[ImageRecord],
-    size: tuple[int, int],
-    resize: bool,
-    progress: ProgressCallback | None,
+    records: Sequence[ImageRecord], size: tuple[int, int], resize: bool, progress: ProgressCallback | None
 ) -> ImageStore:
     height, width = size
     images = np.empty((len(records), height, width, 3), np.uint8)

@@ -34,10 +34,7 @@ _CHARTS = {
         "whole image": r"^train/loss/global$",
         "deep supervision": r"^train/loss/stage\d+$",
     },
-    "Schedule and speed": {
-        "learning rate": r"^train/lr$",
-        "images a second": r"^speed/images_per_second$",
-    },
+    "Schedule and speed": {"learning rate": r"^train/lr$", "images a second": r"^speed/images_per_second$"},
 }
 """Charts of TensorBoard's Custom Scalars tab, each with the tags it takes as a regular expression."""
 

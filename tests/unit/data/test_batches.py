@@ -12,14 +12,7 @@ from PIL import Image, ImageOps
 from scipy.stats import ks_2samp
 from torch import Tensor
 
-from sa_study.data.batches import (
-    MEAN,
-    STD,
-    erasing_boxes,
-    evaluation_batches,
-    resize,
-    training_batches,
-)
+from sa_study.data.batches import MEAN, STD, erasing_boxes, evaluation_batches, resize, training_batches
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, TrainingData
 from sa_study.utils.errors import ConfigError

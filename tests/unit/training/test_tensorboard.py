@@ -88,10 +88,7 @@ def test_any_kind_of_number_is_a_point(tmp_path: Path, kind: Any) -> None:
     writer.log_epoch(figures(np.int64(1), kind(0.25)))
     writer.log_epoch(figures(np.int64(2), kind(0.5)))
     writer.close({}, BEST, "COMPLETE")
-    assert [(event.step, event.value) for event in read(tmp_path).Scalars("val/mAP")] == [
-        (1, 0.25),
-        (2, 0.5),
-    ]
+    assert [(event.step, event.value) for event in read(tmp_path).Scalars("val/mAP")] == [(1, 0.25), (2, 0.5)]
 
 
 def test_an_epoch_that_is_run_again_takes_the_place_of_what_came_after(tmp_path: Path) -> None:
