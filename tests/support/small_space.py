@@ -1,7 +1,8 @@
-"""A search space whose trials are small enough to be trained within a unit test."""
+"""Settings, and a search space, of runs that are small enough to be trained within a unit test."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from sa_study.settings.space import SearchSpace
@@ -17,6 +18,16 @@ SMALL: dict[str, Any] = {
     "threads": 1,
     "device": "cpu",
 }
+
+
+def changed(spec: dict[str, Any], place: list[str], value: Any) -> dict[str, Any]:
+    """A copy of a space file's content with another value at a place."""
+    copied = copy.deepcopy(spec)
+    inner = copied
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return copied
 
 
 def small_space(**spec: Any) -> SearchSpace:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_space import SMALL
 from synthetic_layouts import make_cuhk03, make_duke, make_msmt17
 
 from sa_study import cli
@@ -23,18 +24,7 @@ Draw = Callable[..., Path]
 MakeMarket = Callable[..., Path]
 
 V1, V2 = LAYOUTS[1:]
-SETTINGS = Settings(
-    depth=18,
-    pretrained="none",
-    height=32,
-    width=16,
-    parts=2,
-    num_features=8,
-    epochs=1,
-    batch_size=8,
-    val_identities=2,
-    device="cpu",
-)
+SETTINGS = Settings(**SMALL, num_features=8, epochs=1, val_identities=2)
 
 
 def told(records: tuple[ImageRecord, ...]) -> set[tuple[int, int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_space import SMALL
 
 from sa_study.data import store as store_module
 from sa_study.data.dataset import ImageRecord, ReidDataset
@@ -20,9 +21,7 @@ DrawImage = Callable[..., Path]
 
 
 def settings(**changed: int) -> Settings:
-    return Settings.from_mapping(
-        {"height": 64, "width": 32, "parts": 2, "batch_size": 8, "val_identities": 1, **changed}
-    )
+    return Settings.from_mapping({**SMALL, "height": 64, "width": 32, "val_identities": 1, **changed})
 
 
 @pytest.mark.parametrize("threads", [1, 4])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from typing import Any
 
 import pytest
+from small_space import changed
 
 from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace
@@ -32,15 +32,6 @@ CONDITIONAL: dict[str, Any] = {
     },
     "fixed": {"depth": 18},
 }
-
-
-def changed(spec: dict[str, Any], place: list[str], value: Any) -> dict[str, Any]:
-    copied = copy.deepcopy(spec)
-    inner = copied
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
-    return copied
 
 
 def distinct(space: SearchSpace) -> set[tuple[tuple[str, Any], ...]]:

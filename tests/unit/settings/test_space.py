@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_space import changed
 
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Parameter
@@ -50,15 +50,6 @@ def test_the_grid_holds_every_combination_once_and_the_baseline_first() -> None:
     points = space.grid()
     assert points[0] == {"attention": "mean", "deep_supervision": True, "parts": 6, "random_erasing": 0.0}
     assert len(points) == len({tuple(sorted(point.items())) for point in points}) == 24
-
-
-def changed(spec: dict[str, Any], place: list[str], value: Any) -> dict[str, Any]:
-    copied = copy.deepcopy(spec)
-    inner = copied
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
-    return copied
 
 
 @pytest.mark.parametrize(

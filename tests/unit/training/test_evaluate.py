@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from sklearn.metrics import average_precision_score
+from small_space import SMALL
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.model.network import SANet
@@ -20,15 +20,7 @@ from sa_study.training.evaluate import EvaluationImages, evaluate, load_network,
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import ConfigError, DataError, WeightsError
 
-SMALL: dict[str, Any] = {
-    "depth": 18,
-    "height": 32,
-    "width": 16,
-    "parts": 2,
-    "num_features": 8,
-    "eval_batch_size": 7,
-}
-SETTINGS = Settings.from_mapping({**SMALL, "pretrained": "none"})
+SETTINGS = Settings(**SMALL, num_features=8, eval_batch_size=7)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_space import SMALL
 from torch import Tensor
 
 from sa_study.data.device_images import DeviceImages
@@ -14,14 +15,7 @@ from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
 from sa_study.training.features import extract_features
 
-SETTINGS: dict[str, Any] = {
-    "depth": 18,
-    "pretrained": "none",
-    "height": 32,
-    "width": 16,
-    "parts": 2,
-    "eval_batch_size": 8,
-}
+SETTINGS = {**SMALL, "eval_batch_size": 8}
 COUNT = 21
 
 

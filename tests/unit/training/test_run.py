@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import yaml
+from small_space import SMALL
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import load_training_data
@@ -21,19 +22,7 @@ from sa_study.training.checkpoint import load_checkpoint
 from sa_study.training.run import RunFolder, train
 from sa_study.utils.errors import ConfigError, DataError, StudyFolderError
 
-SETTINGS = Settings(
-    depth=18,
-    pretrained="none",
-    height=32,
-    width=16,
-    parts=2,
-    num_features=8,
-    batch_size=8,
-    epochs=3,
-    lr=0.02,
-    val_identities=2,
-    threads=1,
-)
+SETTINGS = Settings(**SMALL, num_features=8, epochs=3, lr=0.02, val_identities=2)
 
 
 @pytest.fixture

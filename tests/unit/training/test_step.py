@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from shallow_network import make_shallow
+from small_space import SMALL
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -20,17 +21,7 @@ from sa_study.training.step import TrainingStep
 from sa_study.utils.errors import ConfigError
 
 CLASSES = 5
-SETTINGS: dict[str, Any] = {
-    "depth": 18,
-    "pretrained": "none",
-    "height": 32,
-    "width": 16,
-    "parts": 2,
-    "num_features": 8,
-    "batch_size": 8,
-    "dropout": 0.0,
-    "lr": 0.01,
-}
+SETTINGS = {**SMALL, "num_features": 8, "dropout": 0.0, "lr": 0.01}
 
 
 def network() -> SANet:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_space import SMALL
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, load_training_data
@@ -17,18 +18,7 @@ from sa_study.training.score import best_epoch
 from sa_study.training.trainer import Trainer
 from sa_study.utils.errors import ConfigError, Diverged
 
-FAST: dict[str, Any] = {
-    "depth": 18,
-    "pretrained": "none",
-    "height": 32,
-    "width": 16,
-    "parts": 2,
-    "num_features": 8,
-    "batch_size": 8,
-    "epochs": 3,
-    "lr": 0.02,
-    "threads": 1,
-}
+FAST = {**SMALL, "num_features": 8, "epochs": 3, "lr": 0.02}
 TIMES = {names.SECONDS, names.IMAGES_PER_SECOND, names.LATENCY}
 
 
