@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from sa_study.data.device_images import DeviceImages, to_device
 from sa_study.data.store import TrainingData
-from sa_study.utils.errors import ConfigError
 from sa_study.utils.randomness import generator
 
 # ImageNet's, of RGB in [0, 1]: https://docs.pytorch.org/vision/stable/models.html
@@ -51,7 +50,7 @@ def training_batches(
     Args:
         data: Indices and labels of the training images.
         images: The images of its store.
-        epoch: Which epoch's random choices to make, from 0 or 1 as the caller counts.
+        epoch: Which epoch's random choices to make.
         batch_size: Images in a batch.
         height: Height of the batches' images in pixels.
         width: Their width in pixels.
@@ -62,13 +61,8 @@ def training_batches(
     Returns:
         An iterator of (images, labels): float32 B×3×H×W in channels_last memory format, and int64 B, both on
         the device of `images`.
-
-    Raises:
-        ConfigError: There are fewer images than one batch holds.
     """
     count, device = len(data.train), images.device
-    if count < batch_size:
-        raise ConfigError(f"batch_size={batch_size}: only {count} training images; use at most {count}")
     order = torch.randperm(count, generator=generator(seed, "order", epoch)).numpy()
     order = order[: count // batch_size * batch_size]
     augmentation = generator(seed, "augmentation", epoch)

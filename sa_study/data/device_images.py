@@ -38,9 +38,6 @@ class DeviceImages:
         self.resident = _fits(images.nbytes, device) if resident is None else resident
         self._on_device = self._upload() if self.resident else None
 
-    def __len__(self) -> int:
-        return len(self._images)
-
     def batches(self, index: npt.NDArray[np.int64], size: int) -> Iterator[Tensor]:
         """Yields the images of `index` in its order, `size` at a time; the last batch may be smaller.
 

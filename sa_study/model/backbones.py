@@ -1,7 +1,4 @@
-"""The backbones by name, and all that the program knows of each. A new one is an entry of `BACKBONES`.
-
-Importing this takes no PyTorch: the settings list the names.
-"""
+"""The backbones by name, and all that the program knows of each; settings list them without PyTorch."""
 
 from __future__ import annotations
 
@@ -36,12 +33,8 @@ class Backbone:
 def _resnet(depth: int, blocks: tuple[int, int, int, int], expansion: int) -> Backbone:
     """A ResNet as torchvision has it, without its head, `layer4` at the resolution of `layer3`.
 
-    Its initialisation is torchvision's: convolutions Kaiming normal (fan_out), batch norm 1 and 0.
-
-    Args:
-        depth: Layers.
-        blocks: Residual blocks of each stage.
-        expansion: Output channels to each channel of a block's 3×3 convolution.
+    Its initialisation is torchvision's: convolutions Kaiming normal (fan_out), batch norm 1 and 0. It has so
+    many blocks in each stage; `expansion` is output channels to each channel of a block's 3×3 convolution.
     """
 
     def build() -> nn.Sequential:

@@ -29,9 +29,9 @@ class SANet(nn.Module):
     generator.
 
     Args:
-        backbone: A key of `BACKBONES`.
+        backbone: A key of `BACKBONES`; it is the module `base`.
         num_classes: Training identities.
-        num_features: Channels F of the reduced vectors that the classifiers see.
+        num_features: Channels of the reduced vectors that the classifiers see.
         dropout: Probability of dropping an element of the pooled stripes, in [0, 1).
         attention: Spatial attention before the pooling of stages 1-3: mean, softmax or none.
         deep_supervision: Whether stages 1-3 have classifiers; nothing else of them is attended to.
@@ -40,9 +40,6 @@ class SANet(nn.Module):
             state dict, the state dict of such a base itself, False for a random start.
         attention_stage4: Whether the same attention also acts on the pooled stripes (the paper's SA1).
         depth: Layers of the ResNet, in the place of `backbone`: 50 for resnet50.
-
-    Attributes:
-        base: The backbone.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -92,8 +89,7 @@ class SANet(nn.Module):
         """Computes the matching features and the logits of every branch.
 
         Args:
-            images: N×3×H×W, normalised with ImageNet's mean and standard deviation; any H with at least
-                `parts` rows at stage 4.
+            images: N×3×H×W, normalised with ImageNet's mean and standard deviation.
 
         Returns:
             Features N×(parts·C), float32 at least: stripe by stripe, top to bottom, the C pooled channels of
@@ -101,7 +97,7 @@ class SANet(nn.Module):
             where parts is 1), global, stage1 … stage3 (with deep supervision).
 
         Raises:
-            ConfigError: The images are too low for the number of parts.
+            ConfigError: Stage 4 has fewer rows than parts.
         """
         *early, last = self.stage_maps(images)
         stripes = pool_stripes(last, self.parts, images.shape[2])
@@ -203,11 +199,7 @@ def total_loss(logits: Mapping[str, Tensor], labels: Tensor) -> tuple[Tensor, di
 
 
 def pool_stripes(x: Tensor, parts: int, input_height: int) -> Tensor:
-    """Averages stripes over the full width: N×C×H×W to N×C×parts×1; overlapping where need be.
-
-    Raises:
-        ConfigError: The map has fewer rows than there are parts; `input_height` is named.
-    """
+    """Averages stripes over the full width: N×C×H×W to N×C×parts×1; overlapping where need be."""
     rows, columns = x.shape[2:]
     if rows < parts:
         raise ConfigError(

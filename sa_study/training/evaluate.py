@@ -37,9 +37,6 @@ from sa_study.utils.progress import PhaseCallback
 PUBLISHED = {"val_identities": 0, "pretrained": "none"}
 """Settings assumed for a weights file that carries none, beside those that its shapes show."""
 
-_FINGERPRINT_DIGITS = 8
-"""Digits of a test set's fingerprint in a file name."""
-
 
 @dataclass(frozen=True)
 class TrainedNetwork:
@@ -90,10 +87,10 @@ class EvaluationImages:
 
 
 def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
-    """Builds the network that a weights file is of, and loads it.
+    """Builds the network that a weights file is of, a checkpoint of ours or the published file, and loads it.
 
     Args:
-        path: A checkpoint of ours, or a published weights file.
+        path: The file.
         overrides: Settings to change, such as the attention that a published file was trained with.
 
     Raises:
@@ -196,7 +193,7 @@ def evaluation_file(path: Path, images: EvaluationImages, *, own: bool) -> Path:
     """
     if own:
         return path
-    name = hashlib.sha256("".join(images.fingerprints.values()).encode()).hexdigest()[:_FINGERPRINT_DIGITS]
+    name = hashlib.sha256("".join(images.fingerprints.values()).encode()).hexdigest()[:8]
     return path.with_name(f"{path.stem}-{name}{path.suffix}")
 
 

@@ -53,11 +53,7 @@ class TrainingStep:
             group["lr"] = lr * factor
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One step of the optimiser.
-
-        Args:
-            images: float32, B×3×H×W, normalised.
-            labels: int64, B.
+        """One step of the optimiser on images, float32, B×3×H×W, normalised, and labels, int64, B.
 
         Returns:
             Means over the batch in the order of `figures`, on the device.

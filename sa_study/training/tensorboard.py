@@ -107,13 +107,7 @@ def write_images(folder: Path, images: Mapping[str, NDArray[np.uint8]], step: in
         folder: The run's folder, e.g. that of a study's best trial; earlier pictures of it are replaced.
         images: By tag (`samples/gallery`; a slash groups): uint8, height × width × 3, RGB.
         step: Their place on the slider, e.g. the epoch of the weights.
-
-    Raises:
-        ValueError: An image has another shape or type; nothing is written.
     """
-    for tag, image in images.items():
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"{tag}: {image.dtype} {image.shape} is not uint8, height × width × 3")
     target = folder / "pictures"
     earlier = list(target.glob(_EVENT_FILES))
     with SummaryWriter(str(target)) as writer:
@@ -124,10 +118,7 @@ def write_images(folder: Path, images: Mapping[str, NDArray[np.uint8]], step: in
 
 
 def _columns(search: Mapping[str, Parameter]) -> Summary:
-    """HParams' columns: the searched settings with ranges, the trial's end, the best epoch's figures.
-
-    It belongs into the runs' common folder, once: without it TensorBoard guesses the columns.
-    """
+    """HParams' columns, which TensorBoard would else guess: settings with ranges, end, best epoch's figures."""
     settings = [
         HParam(
             name,

@@ -187,12 +187,7 @@ class Trainer:
 def build_network(
     settings: Settings, num_classes: int, backbone: Mapping[str, Tensor] | None = None
 ) -> SANet:
-    """The network that the settings describe, on the CPU, with its initial weights.
-
-    Args:
-        settings: The run's settings.
-        num_classes: Identities that the classifiers tell apart.
-        backbone: State dict of the pretrained backbone, where it is at hand.
+    """The network that the settings describe, on the CPU, with its initial weights; `backbone` as in `Trainer`.
 
     Raises:
         WeightsError: The pretrained weights cannot be had.

@@ -15,7 +15,6 @@ from torch import Tensor
 from sa_study.data.batches import MEAN, STD, erasing_boxes, evaluation_batches, resize, training_batches
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, TrainingData
-from sa_study.utils.errors import ConfigError
 
 CPU = torch.device("cpu")
 SIZE: dict[str, Any] = {"height": 64, "width": 32}
@@ -141,12 +140,6 @@ def test_batches_have_the_type_and_layout_that_networks_take(erasing: float) -> 
 def test_the_last_incomplete_batch_is_dropped(count: int, batches: int) -> None:
     images, _ = epoch_of(make_data(count))
     assert len(images) == batches * 4
-
-
-def test_fewer_images_than_a_batch() -> None:
-    data = make_data(3)
-    with pytest.raises(ConfigError, match="batch_size=4: only 3 training images; use at most 3"):
-        training_batches(data, on_cpu(data.store), epoch=0, batch_size=4, seed=0, **SIZE)
 
 
 @pytest.mark.parametrize("settings", [{"flip": 0.5}, {"random_erasing": 0.5}, {}])

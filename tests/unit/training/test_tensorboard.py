@@ -225,18 +225,3 @@ def test_images_come_back_and_take_the_place_of_earlier_ones(tmp_path: Path) -> 
     assert found.step == 7 and (found.height, found.width) == (6, 4)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(found.encoded_image_string))), picture)
     assert len(read(tmp_path).Scalars("val/mAP")) == 1
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((4, 4, 3)),
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((0, 4, 3), np.uint8),
-    ],
-)
-def test_what_is_no_picture_is_refused(tmp_path: Path, image: Any) -> None:
-    with pytest.raises(ValueError, match=r"samples/x: .* is not uint8"):
-        write_images(tmp_path, {"samples/x": image})
-    assert not list(tmp_path.iterdir())
