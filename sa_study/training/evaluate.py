@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, test_data
 from sa_study.metrics import names
 from sa_study.metrics.comparability import FEATURE_PRECISION
@@ -28,8 +27,8 @@ from sa_study.model.network import SANet
 from sa_study.model.tensor_file import is_count, plain_values_fault
 from sa_study.model.weights import LoadReport, infer_architecture, load_file, read_weights, require_fitting
 from sa_study.settings.run import Settings, merged
-from sa_study.training.features import extract_features
-from sa_study.training.precision import feature_precision, memory_format, prepare_device
+from sa_study.training.features import features_of
+from sa_study.training.precision import feature_precision
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import WeightsError
 from sa_study.utils.progress import PhaseCallback
@@ -158,7 +157,7 @@ def evaluate(
     settings, query, gallery = trained.settings, images.query, images.gallery
     seconds = {"decode": images.seconds}
     with _timed(seconds, "features"):
-        query_features, gallery_features = _features(trained, images, report)
+        query_features, gallery_features = query_and_gallery_features(trained, query, gallery, report)
     labels = query.pids, gallery.pids, query.camids, gallery.camids
     with _timed(seconds, "ranking"):
         plain = rank_features(query_features, gallery_features, *labels)
@@ -183,6 +182,15 @@ def evaluate(
     }
 
 
+def query_and_gallery_features(
+    trained: TrainedNetwork, query: ImageStore, gallery: ImageStore, report: PhaseCallback
+) -> tuple[Tensor, Tensor]:
+    """The matching features of a network for queries and gallery, on the settings' device."""
+    net, settings = trained.net, trained.settings
+    queries = features_of(net, settings, query.images, progress=partial(report, "query features"))
+    return queries, features_of(net, settings, gallery.images, progress=partial(report, "gallery features"))
+
+
 def evaluation_file(path: Path, images: EvaluationImages, *, own: bool) -> Path:
     """Where figures on these images are kept: those on other data lie beside a study's own, never over them.
 
@@ -195,21 +203,6 @@ def evaluation_file(path: Path, images: EvaluationImages, *, own: bool) -> Path:
         return path
     name = hashlib.sha256("".join(images.fingerprints.values()).encode()).hexdigest()[:8]
     return path.with_name(f"{path.stem}-{name}{path.suffix}")
-
-
-def _features(
-    trained: TrainedNetwork, images: EvaluationImages, report: PhaseCallback
-) -> tuple[Tensor, Tensor]:
-    """The features of the queries and of the gallery, on the settings' device."""
-    settings = trained.settings
-    device = prepare_device(settings)
-    net = trained.net.to(device).to(memory_format=memory_format(settings))
-
-    def features(store: ImageStore, phase: str) -> Tensor:
-        once = DeviceImages(store.images, device, resident=False)  # each image is needed once
-        return extract_features(net, once, np.arange(len(store.images)), settings, partial(report, phase))
-
-    return features(images.query, "query features"), features(images.gallery, "gallery features")
 
 
 def summarise(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -13,7 +13,13 @@ from sa_study.data.batches import evaluation_batches
 from sa_study.data.device_images import DeviceImages
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
-from sa_study.training.precision import autocast, feature_precision, float32_products, memory_format
+from sa_study.training.precision import (
+    autocast,
+    feature_precision,
+    float32_products,
+    memory_format,
+    prepare_device,
+)
 from sa_study.utils.progress import ProgressCallback
 
 
@@ -60,6 +66,23 @@ def extract_features(
             break
         torch.cuda.empty_cache()  # only now the error and the tensors of its frames are freed
     return features
+
+
+def features_of(
+    net: SANet,
+    settings: Settings,
+    images: NDArray[np.uint8],
+    index: NDArray[np.int64] | None = None,
+    progress: ProgressCallback | None = None,
+) -> Tensor:
+    """As `extract_features`, of images that are needed once: all, or those of `index`.
+
+    The network is moved to the settings' device and memory layout.
+    """
+    device = prepare_device(settings)
+    net.to(device).to(memory_format=memory_format(settings))
+    index = np.arange(len(images)) if index is None else index
+    return extract_features(net, DeviceImages(images, device, resident=False), index, settings, progress)
 
 
 def _feature_batches(

@@ -118,7 +118,7 @@ def write_images(folder: Path, images: Mapping[str, NDArray[np.uint8]], step: in
 
 
 def _columns(search: Mapping[str, Parameter]) -> Summary:
-    """HParams' columns, which TensorBoard would else guess: settings with ranges, end, best epoch's figures."""
+    """HParams' columns, which TensorBoard would else guess: settings, end, the best epoch's figures."""
     settings = [
         HParam(
             name,

@@ -187,7 +187,7 @@ class Trainer:
 def build_network(
     settings: Settings, num_classes: int, backbone: Mapping[str, Tensor] | None = None
 ) -> SANet:
-    """The network that the settings describe, on the CPU, with its initial weights; `backbone` as in `Trainer`.
+    """The network that the settings describe, on the CPU; `backbone` is a state dict as in `Trainer`.
 
     Raises:
         WeightsError: The pretrained weights cannot be had.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.analysis.repeats.runs import Run, ended_runs
-from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import DataByFold, TrainingData, any_fold
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.query_scores import QueryScores
@@ -18,8 +17,7 @@ from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.study.winner import best_checkpoint_file
 from sa_study.training.evaluate import TrainedNetwork, load_network
-from sa_study.training.features import extract_features
-from sa_study.training.precision import memory_format, prepare_device
+from sa_study.training.features import features_of
 from sa_study.tuning.launch.prepare import load_data
 from sa_study.utils.errors import DataError, RunFailed
 from sa_study.utils.files import read_json, write_json
@@ -98,11 +96,8 @@ def _score(study: StudySummary, trial: TrialSummary, data: TrainingData, reranke
 def _rank(
     network: TrainedNetwork, data: TrainingData, reranked: bool
 ) -> tuple[RankingMetrics, RankingMetrics | None]:
-    settings = network.settings
-    device = prepare_device(settings)
-    net = network.net.to(device).to(memory_format=memory_format(settings))
-    images = DeviceImages(data.store.images, device, resident=False)
-    query, gallery = (extract_features(net, images, part, settings) for part in (data.query, data.gallery))
+    net, settings, images = network.net, network.settings, data.store.images
+    query, gallery = (features_of(net, settings, images, part) for part in (data.query, data.gallery))
     pids, camids = data.store.pids, data.store.camids
     labels = pids[data.query], pids[data.gallery], camids[data.query], camids[data.gallery]
     plain = rank_features(query, gallery, *labels)

@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sa_study.data.device_images import DeviceImages
-from sa_study.data.store import ImageStore
 from sa_study.metrics import names
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
@@ -28,8 +26,7 @@ from sa_study.report.pictures.maps import activation_maps, attention_maps, has_a
 from sa_study.report.pictures.ranking import TOPK, Ranking, rank
 from sa_study.report.pictures.subject import Subject, TrainedImages, of_study
 from sa_study.study.folder import StudyFolder
-from sa_study.training.features import extract_features
-from sa_study.training.precision import memory_format, prepare_device
+from sa_study.training.evaluate import query_and_gallery_features
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import name_in_errors, require_writable
 from sa_study.utils.progress import PhaseCallback
@@ -165,7 +162,7 @@ def _pictures(
     subject: Subject, options: Options, report: PhaseCallback, left_out: list[str]
 ) -> Iterator[tuple[str, Picture]]:
     """Names and pictures one by one, so that one at a time is in memory."""
-    features = _features(subject, report)
+    features = query_and_gallery_features(subject.trained, subject.query, subject.gallery, report)
     ranking = rank(*features, subject.query, subject.gallery, partial(report, "ranking"))
     seed = derived_seed(options.seed, "pictures")
     drawn = itertools.chain(
@@ -250,18 +247,6 @@ def _overlays(
 
 def _trained_on(subject: Subject, known: TrainedImages) -> str:
     return f"{subject.network}; images that it was trained on, of {len(known.names):,} identities"
-
-
-def _features(subject: Subject, report: PhaseCallback) -> tuple[Tensor, Tensor]:
-    settings = subject.trained.settings
-    device = prepare_device(settings)
-    net = subject.trained.net.to(device).to(memory_format=memory_format(settings))
-
-    def of(store: ImageStore, phase: str) -> Tensor:
-        images = DeviceImages(store.images, device, resident=False)  # each is needed once
-        return extract_features(net, images, np.arange(len(images)), settings, partial(report, phase))
-
-    return of(subject.query, "query features"), of(subject.gallery, "gallery features")
 
 
 @contextmanager
