@@ -35,6 +35,7 @@ from sa_study.report.pictures import (
 from sa_study.report.pictures.figure import FRAMES, MATCH, WIDTH, WRONG, Caption, ImageGrid, Picture, styled
 from sa_study.report.pictures.ranking import Ranking, rank
 from sa_study.settings.run import Settings
+from sa_study.training.evaluate import query_and_gallery_features
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import DataError
 
@@ -238,7 +239,7 @@ def test_the_test_set_is_named_in_every_caption(made_study: Callable[..., Path])
 def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., Path]) -> None:
     root = made_study()
     subject = of_study(root, None, test=False)
-    features = make._features(subject, lambda *_: None)
+    features = query_and_gallery_features(subject.trained, subject.query, subject.gallery, lambda *_: None)
     query, gallery = subject.query, subject.gallery
     ranking = rank(*features, query, gallery)
     labels = query.pids, gallery.pids, query.camids, gallery.camids
