@@ -19,10 +19,11 @@ from sa_study.data.dataset import (
     shared_identities,
 )
 from sa_study.data.images import for_each_image, read_image
-from sa_study.data.layouts import SPLITS, Layout, a_few, find_dataset, is_image_name, joined
+from sa_study.data.layouts import SPLITS, Layout, find_dataset, is_image_name
 from sa_study.settings.run import Settings
 from sa_study.utils.errors import DataError
 from sa_study.utils.progress import ProgressCallback
+from sa_study.utils.text import a_few, joined
 
 
 @dataclass(frozen=True, slots=True)

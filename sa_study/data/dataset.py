@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sa_study.data.layouts import SPLITS, Layout, Part, a_few, find_dataset, names_in, require_folder
+from sa_study.data.layouts import SPLITS, Layout, Part, find_dataset, names_in, require_folder
 from sa_study.utils.errors import DataError
 from sa_study.utils.files import read_bytes
+from sa_study.utils.text import a_few
 
 DISTRACTOR = 0
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sa_study.utils.errors import DataError
 from sa_study.utils.files import expand_home
+from sa_study.utils.text import a_few, joined
 
 SPLITS = ("train", "query", "gallery")
 TEST_SPLITS = ("query", "gallery")
@@ -157,11 +158,6 @@ def layouts_of(path: Path) -> list[Layout]:
         return []
 
 
-def joined(words: Sequence[str]) -> str:
-    """Words as they are listed in a sentence."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def _expected() -> str:
     """The folders and files that mark a data set, for an error message."""
     expected = []
@@ -220,13 +216,6 @@ def names_in(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror}; expected {_expected()}") from error
-
-
-def a_few(names: Iterable[str], limit: int = 3) -> str:
-    """Returns the first names and how many more there are, for messages."""
-    names = list(names)
-    shown = ", ".join(names[:limit]) or "nothing"
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
 def _only(root: Path, layouts: Sequence[Layout]) -> Layout:

@@ -16,9 +16,7 @@ from sa_study.model.backbones import BACKBONES
 from sa_study.model.tensor_file import WeightsFile, load_tensors, reason, shape_faults, unwrap
 from sa_study.utils.errors import WeightsError
 from sa_study.utils.files import expand_home
-
-MAX_NAMED_KEYS = 3
-"""Most keys that an error lists; it counts the others."""
+from sa_study.utils.text import a_few
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
     if not backbone or parts < 1 or classifier is None or classifier.ndim != 2 or not classifier.numel():
         raise WeightsError(
             f"not the weights of an SA network: expected base.layer1 … base.layer4 of {'/'.join(BACKBONES)} "
-            f"and classifiers instance0 …; found {_listed(list(state))}"
+            f"and classifiers instance0 …; found {a_few(state)}"
         )
     num_classes, num_features = classifier.shape
     return {
@@ -172,14 +170,14 @@ def _require_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source:
     """Checks that a state dict has all of a network's keys and shapes, and finite numbers only."""
     missing, differing = shape_faults(own, state)
     faults = [
-        f"{fault} {_listed(keys)}" for fault, keys in (("lacks", missing), ("differs in", differing)) if keys
+        f"{fault} {a_few(keys)}" for fault, keys in (("lacks", missing), ("differs in", differing)) if keys
     ]
     if faults:
         raise WeightsError(f"{source}: {' and '.join(faults)}; {advice}")
     broken = [key for key in own if key in state and not state[key].isfinite().all()]
     if broken:
         raise WeightsError(
-            f"{source}: holds numbers that are not finite in {_listed(broken)}; give the file of a run that "
+            f"{source}: holds numbers that are not finite in {a_few(broken)}; give the file of a run that "
             "did not diverge"
         )
 
@@ -189,8 +187,3 @@ def _fill(module: nn.Module, file: WeightsFile, source: str, advice: str) -> Loa
     _require_fit(own, state, source, advice)
     module.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
     return LoadReport(tuple(key for key in state if key not in own), file.found)
-
-
-def _listed(items: list[str]) -> str:
-    rest = len(items) - MAX_NAMED_KEYS
-    return ", ".join(items[:MAX_NAMED_KEYS]) + (f" and {rest} more" if rest > 0 else "")

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sa_study.study.folder import StudyFolder
 from sa_study.study.record_checks import validate_checkpoint_path
 from sa_study.utils.errors import ConfigError, StudyFolderError
-from sa_study.utils.text import is_secret_name
+from sa_study.utils.text import a_few, is_secret_name
 
 _PATIENCE = 60.0
 """Seconds that a place, or all nodes together, have to answer; a node first fetches the code."""
@@ -28,9 +28,6 @@ _PROBE = b"sa_study"
 
 _OWNER = "sa_study_owner"
 """File in a storage outside of its study's folder: the study's id."""
-
-_NAMED = 3
-"""Most nodes that an error names."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +121,9 @@ class Storage:
         except OSError as error:
             raise ConfigError(f"--storage-path {self.uri}: cannot be written ({_line(error)})") from None
         if wrong:
-            rest = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
             raise ConfigError(
                 f"--storage-path {self.uri}: {len(wrong)} of {len(nodes)} nodes cannot keep trials' files "
-                f"there: {', '.join(wrong[:_NAMED])}{rest}; give --storage-path a folder that all nodes "
+                f"there: {a_few(wrong)}; give --storage-path a folder that all nodes "
                 "share, or s3://…"
             )
 

@@ -1,10 +1,11 @@
-"""Text made harmless before it is shown or written: credentials and invisible characters are replaced."""
+"""Text for people: lists in words; credentials and invisible characters are replaced."""
 
 from __future__ import annotations
 
 import os
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 
 _HIDDEN = "***"
 _MIN_SECRET_CHARACTERS = 8
@@ -25,6 +26,18 @@ _TOKENS = re.compile(r"\b(?:hf_|gh[opsu]_|github_pat_|glpat-|sk-|AKIA|ASIA|xox[a
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's categories of control, format and direction marks, and of half or private characters."""
+
+
+def a_few(names: Iterable[str], limit: int = 3) -> str:
+    """Returns the first names and how many more there are, for messages."""
+    names = list(names)
+    shown = ", ".join(names[:limit]) or "nothing"
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Words as they are listed in a sentence."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def is_secret_name(name: str) -> bool:

@@ -15,7 +15,7 @@ from sa_study.report.terminal.console import make_table, safe
 from sa_study.report.terminal.repeats import points
 from sa_study.report.text import duration, interval, percent
 from sa_study.utils.files import format_bytes
-from sa_study.utils.text import visible
+from sa_study.utils.text import a_few, visible
 
 _MAX_SIZES = 5
 """Sizes of images that are listed; of cut-out people there may be thousands."""
@@ -160,11 +160,10 @@ def data_table(report: DataReport) -> Table:
         )
         table.add_row(name, *(f"{count:,}" for count in counts), end_section=name == "gallery")
     shown = [f"{height}×{width} ({count:,})" for (height, width), count in report.sizes.items()]
-    more = f" and {len(shown) - _MAX_SIZES} more" if len(shown) > _MAX_SIZES else ""
-    sizes = ", ".join(shown[:_MAX_SIZES]) + more
+    sizes = a_few(shown, _MAX_SIZES) if shown else "–"
     table.caption = (
         f"unreadable images: {len(report.unreadable)}; ids in both train and test: {len(report.overlap)}; "
-        f"queries without a match: {len(report.queries_without_match)}\nheight×width: {sizes or '–'}"
+        f"queries without a match: {len(report.queries_without_match)}\nheight×width: {sizes}"
     )
     return table
 
