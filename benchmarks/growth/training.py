@@ -62,16 +62,9 @@ def _images(records: Sequence[ImageRecord]) -> dict[str, float]:
 
 def _epoch(store: ImageStore) -> None:
     """Makes every batch once."""
-    for _ in training_batches(
-        _all_of(store, len(store.images)),
-        DeviceImages(store.images, torch.device("cpu")),
-        epoch=1,
-        batch_size=BATCH,
-        height=HEIGHT,
-        width=WIDTH,
-        random_erasing=0.5,
-        seed=0,
-    ):
+    settings = Settings(height=HEIGHT, width=WIDTH, parts=1, batch_size=BATCH, random_erasing=0.5)
+    images = DeviceImages(store.images, torch.device("cpu"))
+    for _ in training_batches(_all_of(store, len(store.images)), images, settings, 1):
         pass
 
 

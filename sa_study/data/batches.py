@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from sa_study.data.device_images import DeviceImages, to_device
 from sa_study.data.store import TrainingData
+from sa_study.settings.run import Settings
 from sa_study.utils.randomness import generator
 
 # ImageNet's, of RGB in [0, 1]: https://docs.pytorch.org/vision/stable/models.html
@@ -32,16 +33,7 @@ _NOISE_WINDOWS = 2**20
 
 
 def training_batches(
-    data: TrainingData,
-    images: DeviceImages,
-    *,
-    epoch: int,
-    batch_size: int,
-    height: int,
-    width: int,
-    flip: float = 0.5,
-    random_erasing: float = 0.0,
-    seed: int,
+    data: TrainingData, images: DeviceImages, settings: Settings, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Returns one epoch of shuffled, augmented batches; the last incomplete one is dropped.
 
@@ -50,28 +42,24 @@ def training_batches(
     Args:
         data: Indices and labels of the training images.
         images: The images of its store.
+        settings: Give size, batch size, augmentation and seed.
         epoch: Which epoch's random choices to make.
-        batch_size: Images in a batch.
-        height: Height of the batches' images in pixels.
-        width: Their width in pixels.
-        flip: Probability that an image is mirrored.
-        random_erasing: Probability that a box of an image is replaced by noise, see `erasing_boxes`.
-        seed: Seed of the run.
 
     Returns:
         An iterator of (images, labels): float32 B×3×H×W in channels_last memory format, and int64 B, both on
         the device of `images`.
     """
-    count, device = len(data.train), images.device
+    count, device, batch_size = len(data.train), images.device, settings.batch_size
+    height, width, seed = settings.height, settings.width, settings.seed
     order = torch.randperm(count, generator=generator(seed, "order", epoch)).numpy()
     order = order[: count // batch_size * batch_size]
     augmentation = generator(seed, "augmentation", epoch)
     labels = torch.from_numpy(data.labels[order])
-    mirrored = (torch.rand(count, generator=augmentation) < flip)[: len(order)]
+    mirrored = (torch.rand(count, generator=augmentation) < settings.flip)[: len(order)]
     chosen = [labels, mirrored]
     noise = None
-    if random_erasing:
-        boxes = erasing_boxes(count, height, width, random_erasing, augmentation)[: len(order)]
+    if settings.random_erasing:
+        boxes = erasing_boxes(count, height, width, settings.random_erasing, augmentation)[: len(order)]
         random = generator(seed, "erasing-noise", epoch)
         noise = ErasingNoise(height, width, random, device)
         chosen += [boxes, noise.places(len(order), random)]

@@ -125,18 +125,7 @@ class Trainer:
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of the next epoch: images and labels on the device."""
-        settings = self.settings
-        return training_batches(
-            self._data,
-            self._images,
-            epoch=self.epoch,
-            batch_size=settings.batch_size,
-            height=settings.height,
-            width=settings.width,
-            flip=settings.flip,
-            random_erasing=settings.random_erasing,
-            seed=settings.seed,
-        )
+        return training_batches(self._data, self._images, self.settings, self.epoch)
 
     def _train_epoch(self) -> dict[str, float]:
         settings, start = self.settings, time.perf_counter()

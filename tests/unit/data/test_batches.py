@@ -15,6 +15,7 @@ from torch import Tensor
 from sa_study.data.batches import MEAN, STD, erasing_boxes, evaluation_batches, resize, training_batches
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, TrainingData
+from sa_study.settings.run import Settings
 
 CPU = torch.device("cpu")
 SIZE: dict[str, Any] = {"height": 64, "width": 32}
@@ -39,10 +40,14 @@ def on_cpu(store: ImageStore) -> DeviceImages:
     return DeviceImages(store.images, CPU)
 
 
-def epoch_of(data: TrainingData, **changes: Any) -> tuple[Tensor, Tensor]:
+def settings(**changes: Any) -> Settings:
+    return Settings(**{"parts": 1, "batch_size": 4, "flip": 0.0, **SIZE, **changes})
+
+
+def epoch_of(data: TrainingData, epoch: int = 0, **changes: Any) -> tuple[Tensor, Tensor]:
     """All of an epoch's images and labels."""
-    settings = {"epoch": 0, "batch_size": 4, "flip": 0.0, "seed": 0, **SIZE, **changes}
-    images, labels = zip(*training_batches(data, on_cpu(data.store), **settings), strict=True)
+    batches = training_batches(data, on_cpu(data.store), settings(**changes), epoch)
+    images, labels = zip(*batches, strict=True)
     return torch.cat(images), torch.cat(labels)
 
 
@@ -111,11 +116,11 @@ def test_batches_are_what_pillow_and_numpy_make_of_the_same_images(size: tuple[i
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_gpu_makes_the_same_choices(resident: bool) -> None:
     data = make_data(40)
-    settings: dict[str, Any] = {"epoch": 2, "batch_size": 8, "random_erasing": 0.5, "seed": 0, **SIZE}
+    erasing = settings(batch_size=8, flip=0.5, random_erasing=0.5)
     there = DeviceImages(data.store.images, torch.device("cuda"), resident=resident)
     pairs = zip(
-        training_batches(data, there, **settings),
-        training_batches(data, on_cpu(data.store), **settings),
+        training_batches(data, there, erasing, 2),
+        training_batches(data, on_cpu(data.store), erasing, 2),
         strict=True,
     )
     for (images, labels), (expected, wanted) in pairs:
@@ -126,12 +131,7 @@ def test_a_gpu_makes_the_same_choices(resident: bool) -> None:
 @pytest.mark.parametrize("erasing", [0.0, 1.0])
 def test_batches_have_the_type_and_layout_that_networks_take(erasing: float) -> None:
     data = make_data(4)
-    size = {"height": 96, "width": 48}
-    images, labels = next(
-        training_batches(
-            data, on_cpu(data.store), epoch=0, batch_size=4, seed=0, random_erasing=erasing, **size
-        )
-    )
+    images, labels = epoch_of(data, height=96, width=48, random_erasing=erasing)
     assert (images.shape, images.dtype, labels.dtype) == ((4, 3, 96, 48), torch.float32, torch.int64)
     assert images.is_contiguous(memory_format=torch.channels_last)
 
