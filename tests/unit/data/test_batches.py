@@ -143,7 +143,7 @@ def test_the_last_incomplete_batch_is_dropped(count: int, batches: int) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"flip": 0.5}, {"random_erasing": 0.5}, {}])
-def test_epochs_repeat_by_seed_and_number_and_differ_otherwise(settings: dict[str, float]) -> None:
+def test_epochs_repeat_by_seed_and_number_and_differ_otherwise(settings: dict[str, Any]) -> None:
     data = make_data(40)
     images, labels = epoch_of(data, epoch=3, seed=5, **settings)
     again, labels_again = epoch_of(data, epoch=3, seed=5, **settings)
