@@ -35,7 +35,6 @@ from selenium.webdriver.support.wait import WebDriverWait
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sa_study.report.terminal.study_panel import StudyPanel
-from sa_study.report.terminal.study_snapshot import StudySnapshot
 from sa_study.report.verdict import headline
 from sa_study.study.summary import StudySummary
 
@@ -84,7 +83,7 @@ def terminal(study: Path) -> str:
     """What `status` shows of a study, as SVG."""
     summary = StudySummary.read(study)
     console = Console(record=True, file=io.StringIO(), force_terminal=True, width=COLUMNS)
-    console.print(StudyPanel(StudySnapshot.of(summary, str(study)), None))
+    console.print(StudyPanel.of(summary, str(study)))
     console.print()
     console.print(headline(summary), style="bold", highlight=False)
     return console.export_svg(title=f"python run_study.py status --study {study}")

@@ -33,7 +33,7 @@ def ablate(
     from sa_study.export.documents import ablation_markdown
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.launch import run_repeats_with_live_view, show_stop
-    from sa_study.report.terminal.repeats import ablation_tables
+    from sa_study.report.terminal.repeats import cells_table, effects_table
     from sa_study.tuning.launch.changes import StudyChanges
     from sa_study.utils.files import write_text
 
@@ -56,8 +56,7 @@ def ablate(
         found = finish_ablation(ablation, repeats, partial(report, "scoring"))
     table_file = repeats.folder.ablation.with_suffix(".md")
     write_text(table_file, ablation_markdown(found))
-    for table in ablation_tables(found):
-        output.end.print(table)
+    output.end.print(cells_table(found), effects_table(found))
     output.say(f"written: {study / 'ablation.json'} and {table_file.name}")
     output.document(found)
     return 0

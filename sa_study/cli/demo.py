@@ -47,7 +47,8 @@ def demo(
     output.end.print(evaluation_table(found.evaluations, found.ledger.sentence))
     with phases(output.console) as report:
         make_study_pictures(study, report=report)
-    output.say(f"everything is in {study}; begin with its page: {write_page(study, None).path}")
+    page, _ = write_page(study, None)
+    output.say(f"everything is in {study}; begin with its page: {page}")
     output.say(f"live and in the browser: {command('dashboard', '--study', study)}")
     document = study_document(StudySummary.read(study))
     output.document({**document, "evaluations": found.evaluations})

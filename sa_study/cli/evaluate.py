@@ -99,7 +99,7 @@ def _retrain(
     output: Output, study: Path, data_dir: Path | None, seeds: int, rerank: bool, baseline: bool
 ) -> None:
     from sa_study.analysis.final.retrain import plan_retraining
-    from sa_study.report.terminal.tables import retrained_tables
+    from sa_study.report.terminal.repeats import retrained_tables
     from sa_study.report.terminal.training import retrain_with_progress
 
     plan = plan_retraining(study, data_dir, seeds=seeds, baseline=baseline)

@@ -22,6 +22,6 @@ def report(
     from sa_study.report.terminal.console import say
 
     console = Console()
-    written = write_page(study, out)
-    say(console, written.verdict)
-    say(console, f"written: {written.path} ({written.size / 1e6:.1f} MB)")
+    path, verdict = write_page(study, out)
+    say(console, verdict)
+    say(console, f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -65,7 +65,7 @@ def _rerun(output: Output, original: OriginalTrial, study: Path, data_dir: Path 
     from sa_study.analysis.reproduce.rerun import load_images, rerun_trial
     from sa_study.metrics import names
     from sa_study.report.terminal.console import phases
-    from sa_study.report.terminal.reproduction import opening_line
+    from sa_study.report.terminal.repeats import opening_line
     from sa_study.report.terminal.training import data_line, epoch_line
 
     output.say(opening_line(original, study))
@@ -86,7 +86,7 @@ def _conclude(output: Output, found: Reproduction, study: Path, path: Path) -> i
     """Prints a reproduction and keeps it; returns the exit code."""
     from sa_study.analysis.reproduce.compare_epochs import DIFFERENT
     from sa_study.analysis.reproduce.reproduction import add_reproduction
-    from sa_study.report.terminal.reproduction import change_lines, figures_table, verdict_lines
+    from sa_study.report.terminal.repeats import change_lines, figures_table, verdict_lines
 
     trial, document = found.original.summary, found.to_dict()
     if trial.best_epoch in found.rerun.epochs:

@@ -40,7 +40,6 @@ def status(
     from sa_study.report.terminal.console import Output, can_redraw
     from sa_study.report.terminal.study import front_table, judgement_line
     from sa_study.report.terminal.study_panel import StudyPanel
-    from sa_study.report.terminal.study_snapshot import StudySnapshot
     from sa_study.report.verdict import headline
     from sa_study.study.summary import StudySummary
 
@@ -51,9 +50,8 @@ def status(
     if as_json:
         output.document({**study_document(summary), "test_looks": summary.ledger.count})
         return
-    output.console.print(
-        StudyPanel(StudySnapshot.of(summary, str(study)), None if every else _MAX_TRIALS_LISTED)
-    )
+    limit = None if every else _MAX_TRIALS_LISTED
+    output.console.print(StudyPanel.of(summary, str(study), limit=limit))
     output.console.print()
     if summary.config.minimize:
         output.console.print(front_table(summary))
@@ -69,7 +67,6 @@ def _watch(output: Output, root: Path) -> StudySummary:
     from rich.live import Live
 
     from sa_study.report.terminal.study_panel import StudyPanel
-    from sa_study.report.terminal.study_snapshot import StudySnapshot
     from sa_study.study.summary import StudySummary
 
     console, study = output.console, StudySummary.read(root)
@@ -78,7 +75,7 @@ def _watch(output: Output, root: Path) -> StudySummary:
         Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live,
     ):
         while study.driver:
-            live.update(StudyPanel(StudySnapshot.of(study, str(root)), height=console.height), refresh=True)
+            live.update(StudyPanel.of(study, str(root), height=console.height), refresh=True)
             time.sleep(_SECONDS_BETWEEN_READS)
             study = StudySummary.read(root)
     return study

@@ -32,7 +32,7 @@ def ablation_markdown(found: Mapping[str, Any]) -> str:
         found: The content of `ablation.json`.
     """
     # A network's page needs none of these.
-    from sa_study.report.terminal.repeats import cell_rows, effect_rows
+    from sa_study.report.terminal.repeats import cells_table, effects_table
     from sa_study.report.text import settings_text
 
     runs, seeds = found["runs"], ", ".join(map(str, found["seeds"]))
@@ -41,7 +41,7 @@ def ablation_markdown(found: Mapping[str, Any]) -> str:
         "scored by its best epoch on held-out training identities; the test set was not opened. Changes "
         f"begin from: {settings_text(found['reference'])}."
     )
-    return render("ablation.md.j2", summary=summary, sections=[effect_rows(found), cell_rows(found)])
+    return render("ablation.md.j2", summary=summary, sections=[effects_table(found), cells_table(found)])
 
 
 def bibtex(keys: Iterable[str]) -> str:

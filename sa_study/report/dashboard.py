@@ -1,25 +1,17 @@
-"""optuna-dashboard and TensorBoard as child processes on this machine, until Ctrl-C or a signal.
-
-`python -m sa_study.report.dashboard DIR PORT` is the child that serves optuna-dashboard.
-"""
+"""optuna-dashboard and TensorBoard on this machine, until Ctrl-C or a signal."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import importlib.util
 import os
+import queue
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import IO
+from wsgiref.simple_server import make_server
 
 from rich.console import Console
 
@@ -27,86 +19,12 @@ from sa_study.study.database import open_readonly
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import ConfigError, RunFailed
-from sa_study.utils.files import PROJECT_ROOT, temporary_folder
-from sa_study.utils.text import visible
 
 HOST = "127.0.0.1"
-_MAX_START_SECONDS = 90.0
-_MAX_STOP_SECONDS = 5.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class _Signalled(BaseException):
-    """A signal asked for the end; no `Exception`, so that nothing on the way catches it."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
-
-
-@dataclass
-class Server:
-    """A child process that serves HTTP.
-
-    Attributes:
-        name: What it serves.
-        port: Port on this machine.
-        process: The process, the leader of its own group.
-        output: What it has printed.
-    """
-
-    name: str
-    port: int
-    process: subprocess.Popen[bytes]
-    output: IO[bytes]
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://{HOST}:{self.port}/"
-
-    def last_line(self) -> str:
-        """The last line that it printed."""
-        self.output.seek(0)
-        lines = self.output.read().decode(errors="replace").split("\n")
-        printed = [line.strip() for line in lines if line.strip()]
-        return visible(printed[-1], 200) if printed else "it printed nothing"
-
-    def answers(self) -> bool:
-        """Whether it answers a request."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().status < 500
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-
-    def wait(self) -> None:
-        """Waits until it answers.
-
-        Raises:
-            RunFailed: It has ended, or does not answer in time.
-        """
-        deadline = time.monotonic() + _MAX_START_SECONDS
-        while True:
-            if self.process.poll() is not None:
-                raise RunFailed(f"{self.name} did not start: {self.last_line()}")
-            if self.answers():
-                return
-            if time.monotonic() > deadline:
-                raise RunFailed(f"{self.name} does not answer at {self.url}: {self.last_line()}")
-            time.sleep(0.1)
-
-    def send(self, number: signal.Signals) -> None:
-        """Sends a signal to it and all that it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)
 
 
 def serve(root: Path, port: int | None, tensorboard_port: int | None, console: Console) -> int:
-    """Starts both servers, prints their addresses once they answer, and waits for Ctrl-C.
+    """Starts both servers in threads, prints their addresses, and waits for Ctrl-C.
 
     optuna-dashboard reads the study's own database, opened so that nothing can be written to it: it shows a
     running study as it goes, and cannot change one.
@@ -123,7 +41,7 @@ def serve(root: Path, port: int | None, tensorboard_port: int | None, console: C
     Raises:
         StudyFolderError: There is no study there, or it is damaged.
         ConfigError: A port that was asked for is taken, or optuna-dashboard is not installed.
-        RunFailed: A server does not start, or ended by itself.
+        RunFailed: A server does not start.
     """
     folder = StudyFolder.existing(root)
     StudySummary.read(folder.root)
@@ -131,26 +49,17 @@ def serve(root: Path, port: int | None, tensorboard_port: int | None, console: C
         raise ConfigError("dashboard: optuna-dashboard is not installed; pip install -r requirements.txt")
     first = choose_port("--port", port, 8080)
     second = choose_port("--tensorboard-port", tensorboard_port, 6006, avoid=first)
-    tensorboard = ["--logdir", str(folder.tensorboard), "--host", HOST, "--port", str(second)]
-    servers: list[Server] = []
-    with _signals_raise():
-        try:
-            servers.append(_start("optuna-dashboard", first, [__name__, str(folder.root), str(first)]))
-            servers.append(_start("TensorBoard", second, ["tensorboard.main", *tensorboard]))
-            for server in servers:
-                server.wait()
-                line = f"{server.name + ':':<18}{server.url}"
-                console.print(line, highlight=False, markup=False, soft_wrap=True)
-            console.print("Ctrl-C ends both", highlight=False)
-            while True:
-                for server in servers:
-                    if server.process.poll() is not None:
-                        raise RunFailed(f"{server.name} has ended by itself: {server.last_line()}")
-                time.sleep(0.3)
-        except _Signalled as signalled:
-            return 128 + signalled.number
-        finally:
-            _stop(servers)
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    with _silent_stderr():
+        _start_optuna_dashboard(folder, first)
+        _start_tensorboard(folder, second)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda received, frame: signals.put(received))
+        for name, its_port in (("optuna-dashboard:", first), ("TensorBoard:", second)):
+            line = f"{name:<18}http://{HOST}:{its_port}/"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print("Ctrl-C ends both", highlight=False)
+        return 128 + signals.get()
 
 
 def choose_port(option: str, asked: int | None, usual: int, avoid: int | None = None) -> int:
@@ -176,73 +85,44 @@ def choose_port(option: str, asked: int | None, usual: int, avoid: int | None = 
 
 def _why_refused(port: int) -> str | None:
     """Why nothing can listen at a port; None where it is free."""
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((HOST, port))
-            tried.listen(1)
-        except OSError as error:
-            return (error.strerror or str(error)).lower()
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        return os.strerror(error.errno).lower() if error.errno else str(error)
     return None
 
 
-def _start(name: str, port: int, module: Sequence[str]) -> Server:
-    output = tempfile.TemporaryFile(dir=temporary_folder())  # noqa: SIM115
-    paths = [str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *module],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        # TensorBoard asks a process of its own on this machine, which no proxy reaches.
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "no_grpc_proxy": "localhost"},
-        start_new_session=True,  # a terminal's Ctrl-C is for this process, which ends the group
-        preexec_fn=_die_with_parent,
-    )
-    return Server(name, port, process, output)
+def _start_optuna_dashboard(folder: StudyFolder, port: int) -> None:
+    import optuna_dashboard
+
+    try:
+        server = make_server(HOST, port, optuna_dashboard.wsgi(open_readonly(folder)))
+    except OSError as error:
+        raise RunFailed(f"optuna-dashboard did not start: {error}") from None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def _die_with_parent() -> None:
-    """Has Linux end this child when its parent dies, even by kill -9."""
-    if sys.platform == "linux":
-        import ctypes
+def _start_tensorboard(folder: StudyFolder, port: int) -> None:
+    from tensorboard.program import TensorBoard, TensorBoardServerException
 
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-
-
-def _stop(servers: Sequence[Server]) -> None:
-    """Ends every server and what it started; waits until all are gone."""
-    for server in servers:
-        server.send(signal.SIGTERM)
-    deadline = time.monotonic() + _MAX_STOP_SECONDS
-    for server in servers:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.process.wait(max(deadline - time.monotonic(), 0.1))
-        server.send(signal.SIGKILL)
-        server.process.wait()
-        server.output.close()
+    # TensorBoard asks a process of its own on this machine, which no proxy reaches; it ends with this one.
+    os.environ["no_grpc_proxy"] = "localhost"  # noqa: SIM112
+    server = TensorBoard()
+    server.configure(["", "--logdir", str(folder.tensorboard), "--host", HOST, "--port", str(port)])
+    try:
+        server.launch()
+    except TensorBoardServerException as error:
+        raise RunFailed(f"TensorBoard did not start: {error.msg}") from None
 
 
 @contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Turns the first signal into an exception, and ignores further ones while the servers end."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        raise _Signalled(number)
-
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+def _silent_stderr() -> Iterator[None]:
+    """Discards what the servers, and TensorBoard's own process, log for each request."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-if __name__ == "__main__":
-    import optuna_dashboard
-
-    optuna_dashboard.run_server(
-        open_readonly(StudyFolder.existing(Path(sys.argv[1]))), HOST, int(sys.argv[2])
-    )
+        os.dup2(kept, 2)
+        os.close(kept)

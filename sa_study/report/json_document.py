@@ -14,11 +14,7 @@ from sa_study.study.trial_summary import TrialSummary
 
 
 def study_document(study: StudySummary, *, stopped: str = "") -> dict[str, Any]:
-    """Everything that a study's end and `status` tell.
-
-    Args:
-        study: The study.
-        stopped: Why the launch ended before all trials had.
+    """Everything that a study's end and `status` tell; `stopped` is why a launch ended before its trials.
 
     Returns:
         Values that JSON has; rates are fractions, times seconds, figures that are not finite None.

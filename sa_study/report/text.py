@@ -26,10 +26,28 @@ def interval(low: float, high: float) -> str:
     return f"{percent(low)}–{percent(high)}"
 
 
+def mean_and_std(found: Mapping[str, float] | None) -> str:
+    """The `mean` and `std` of a fraction over several runs, in per cent; a dash where there are none."""
+    return f"{percent(found['mean'])} ± {percent(found['std'])}" if found else "–"
+
+
+def points(found: Mapping[str, float]) -> str:
+    """A difference of fractions, `mean`, with its interval from `low` to `high`, in points of per cent."""
+    mean, low, high = (f"{100 * found[name]:+.1f}" for name in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things, such as `1 seed` and `3 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """A duration in its two leading units."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
+    hours, minutes, rest = _hours_minutes_seconds(seconds)
+    if hours >= 24:
+        days, hours = divmod(round(seconds / 3600), 24)
+        return f"{days} d {hours} h"
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
@@ -37,9 +55,13 @@ def duration(seconds: float) -> str:
 
 def clock(seconds: float) -> str:
     """A duration as minutes and seconds, with hours where there are any."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
+    hours, minutes, rest = _hours_minutes_seconds(seconds)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _hours_minutes_seconds(seconds: float) -> tuple[int, int, int]:
+    minutes, rest = divmod(round(seconds), 60)
+    return *divmod(minutes, 60), rest
 
 
 def setting_text(value: Any) -> str:
@@ -47,6 +69,11 @@ def setting_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:.4g}" if isinstance(value, float) else visible(value)
+
+
+def short(value: object, max_length: int = 400) -> str:
+    """Printable text, not too long for a table."""
+    return visible(value, max_length)
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
@@ -79,13 +106,9 @@ def _shell_escape(character: str) -> str:
 
 
 def sparkline(values: Sequence[float], width: int, low: float, high: float) -> str:
-    """A curve as blocks, the latest values last.
+    """A curve as blocks, the lowest for `low` and the highest for `high`, in at most `width` characters.
 
-    Args:
-        values: By epoch.
-        width: Most characters; a longer curve is thinned out, and keeps its first and last value.
-        low: Value of the lowest block.
-        high: Value of the highest block.
+    A longer curve is thinned out, and keeps its first and last value.
     """
     if len(values) > width > 1:
         last = len(values) - 1

@@ -18,7 +18,7 @@ from sa_study.study.evaluations import ConfirmationSummary
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 
-FEW_TRIALS = 5
+_FEW_TRIALS = 5
 """With fewer complete trials even a large gain rests on little."""
 
 _MIN_TRIALS = 2
@@ -76,13 +76,17 @@ def headline(study: StudySummary) -> str:
 
 def judge(study: StudySummary) -> Judgement:
     """Judges a study's gain over its baseline."""
-    if study.winner is None or study.winner.score is None:
+    winner = study.winner
+    if winner is None or winner.score is None:
         return Judgement("There is nothing to trust yet", "unknown")
     if study.confirmation is not None:
-        return _by_confirmation(study.winner, study.confirmation)
-    if study.winner.baseline:
+        return _by_confirmation(winner, study.confirmation)
+    if winner.baseline:
         return Judgement("The search has found nothing better than the baseline", "fair")
-    return _by_test_set(study) or _by_chance(study, study.winner)
+    gain = test_gain(study)
+    if gain is not None and gain.mean <= 0:
+        return Judgement("The test set does not confirm the gain over the baseline", "poor")
+    return _by_chance(study, winner, gain)
 
 
 def validation_lead(study: StudySummary) -> float | None:
@@ -163,18 +167,13 @@ def _by_confirmation(winner: TrialSummary, found: ConfirmationSummary) -> Judgem
     return Judgement(f"Confirmed: {said}", "good")
 
 
-def _by_test_set(study: StudySummary) -> Judgement | None:
-    """What the test set says against the gain; None where it says nothing against it."""
-    gain = test_gain(study)
-    if gain is None or gain.mean > 0:
-        return None
-    return Judgement("The test set does not confirm the gain over the baseline", "poor")
-
-
-def _by_chance(study: StudySummary, winner: TrialSummary) -> Judgement:
-    lead, chance, few = validation_lead(study), lead_by_chance(study), len(study.complete) < FEW_TRIALS
+def _by_chance(study: StudySummary, winner: TrialSummary, gain: Gain | None) -> Judgement:
+    """What the study's own noise says, and a gain on the test set that does not contradict it."""
+    lead, chance, few = validation_lead(study), lead_by_chance(study), len(study.complete) < _FEW_TRIALS
     if lead is None:
-        return Judgement(f"The gain cannot be judged: {_no_lead(study, winner)}", "unknown")
+        scored = study.baseline is not None and study.baseline.score is not None
+        reason = "was scored on other identities" if scored else "has no score"
+        return Judgement(f"The gain cannot be judged: the baseline {reason}", "unknown")
     if chance is None:
         return Judgement("The gain cannot be judged: how far scores move by chance is not known", "unknown")
     if lead < chance:
@@ -189,19 +188,11 @@ def _by_chance(study: StudySummary, winner: TrialSummary) -> Judgement:
         return Judgement("The gain is more than chance would give, but not by much", "fair")
     if few:
         return Judgement("The gain is large against chance, but rests on few complete trials", "fair")
-    gain = test_gain(study)
     if gain is None:
         return Judgement("The gain is clear on validation; the test set has not been asked", "fair")
     if gain.low is not None and gain.low > 0:
         return Judgement("The gain over the baseline is clear, and the test set confirms it", "good")
     return Judgement("The gain is clear on validation; the test set does not settle it", "fair")
-
-
-def _no_lead(study: StudySummary, winner: TrialSummary) -> str:
-    baseline = study.baseline
-    if baseline is None or baseline.score is None:
-        return "the baseline has no score"
-    return "the baseline was scored on other identities"
 
 
 def _intervals_overlap_widely(study: StudySummary, winner: TrialSummary) -> bool:

@@ -17,8 +17,11 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.records import BASELINE, TrialRecord, configuration, progress_of, read_record, step_of
 from sa_study.utils.errors import StudyFolderError
 
-STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
-"""Optuna's states of a trial, in the order in which they are listed."""
+PAUSED = "PAUSED"
+"""State of a trial that waits for `resume`; to Optuna it is running."""
+
+STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", PAUSED, "WAITING")
+"""States of a trial, Optuna's names but for one, in the order in which they are listed."""
 
 
 @dataclass(frozen=True)

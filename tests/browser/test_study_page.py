@@ -121,7 +121,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
                 (root / "pictures").mkdir()
                 noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
                 Image.fromarray(noise).save(root / "pictures" / "ranked_best.png")
-            made[name] = write_page(root, None).path
+            made[name], _ = write_page(root, None)
         return made[name]
 
     return write

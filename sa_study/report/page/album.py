@@ -6,13 +6,13 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from sa_study.report.page.text import short
+from sa_study.report.text import short
 
 MAX_BYTES = 4_000_000
 """Bytes of all pictures together, as they stand in the page."""
@@ -39,13 +39,15 @@ class Picture:
 
     Attributes:
         name: Its file's name.
-        caption: That name in words.
+        group: Title of the pictures that it stands among.
+        caption: Its name in words.
         uri: The image as a `data:` address.
         width: Pixels.
         height: Pixels.
     """
 
     name: str
+    group: str
     caption: str
     uri: str
     width: int
@@ -61,8 +63,8 @@ class Album:
         notices: What was left out, and why.
     """
 
-    groups: tuple[tuple[str, tuple[Picture, ...]], ...]
-    notices: tuple[str, ...]
+    groups: Mapping[str, Sequence[Picture]]
+    notices: Sequence[str]
 
 
 def read_album(folder: Path, max_bytes: int = MAX_BYTES) -> Album:
@@ -71,9 +73,8 @@ def read_album(folder: Path, max_bytes: int = MAX_BYTES) -> Album:
     A file that is no picture is left out with a notice, and so are the last ones where even the smallest
     size is too much.
     """
-    paths = sorted(path for path in folder.rglob("*.png") if path.is_file()) if folder.is_dir() else []
     images, notices = [], []
-    for path in paths:
+    for path in sorted(folder.rglob("*.png")):
         try:
             with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG",)) as image:
                 if image.width * image.height > _MAX_PIXELS:
@@ -82,28 +83,32 @@ def read_album(folder: Path, max_bytes: int = MAX_BYTES) -> Album:
                 images.append((path, image.convert("RGBA" if "A" in image.getbands() else "RGB")))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             notices.append(f"{short(path.name)} is left out: it is no picture that can be read")
-    encoded = _fitting(images, max_bytes)
-    if len(encoded) < len(images):
-        notices.append(
-            f"{len(images) - len(encoded)} of {len(images)} pictures are left out: they would be too much"
-        )
-    return Album(tuple(_grouped(encoded)), tuple(notices))
+    pictures = _fitting(images, max_bytes)
+    if left_out := len(images) - len(pictures):
+        notices.append(f"{left_out} of {len(images)} pictures are left out: they would be too much")
+    order = list(dict.fromkeys(_TITLES.values()))
+    titles = {picture.group for picture in pictures}
+    groups = {
+        title: [picture for picture in pictures if picture.group == title]
+        for title in sorted(titles, key=lambda title: (order.index(title) if title in order else 99, title))
+    }
+    return Album(groups, notices)
 
 
-def _fitting(images: Sequence[tuple[Path, Image.Image]], max_bytes: int) -> list[tuple[Path, Picture]]:
+def _fitting(images: Sequence[tuple[Path, Image.Image]], max_bytes: int) -> list[Picture]:
     """The pictures in the largest size in which all fit; in the smallest, as many as fit."""
-    encoded: list[tuple[Path, Picture]] = []
+    pictures: list[Picture] = []
     for side in _SIDES:
-        encoded, total = [], 0
+        pictures, total = [], 0
         for path, image in images:
             picture = _encode(path, image, side)
             total += len(picture.uri)
             if total > max_bytes:
                 break
-            encoded.append((path, picture))
-        if len(encoded) == len(images):
+            pictures.append(picture)
+        if len(pictures) == len(images):
             break
-    return encoded
+    return pictures
 
 
 def _encode(path: Path, image: Image.Image, side: int) -> Picture:
@@ -112,16 +117,7 @@ def _encode(path: Path, image: Image.Image, side: int) -> Picture:
     file = io.BytesIO()
     small.save(file, "WEBP", quality=88, method=4)
     uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    prefix = re.split(r"[_\-. 0-9]", path.stem, maxsplit=1)[0].lower()
+    group = _TITLES.get(prefix) or short(prefix).capitalize() or "Other"
     caption = short(path.stem).replace("_", " ").replace("-", " ")
-    return Picture(short(path.name), caption, uri, small.width, small.height)
-
-
-def _grouped(encoded: Sequence[tuple[Path, Picture]]) -> Iterator[tuple[str, tuple[Picture, ...]]]:
-    groups: dict[str, list[Picture]] = {}
-    for path, picture in encoded:
-        prefix = re.split(r"[_\-. 0-9]", path.stem, maxsplit=1)[0].lower()
-        title = _TITLES.get(prefix) or short(prefix).capitalize() or "Other"
-        groups.setdefault(title, []).append(picture)
-    order = list(dict.fromkeys(_TITLES.values()))
-    for title in sorted(groups, key=lambda title: (order.index(title) if title in order else 99, title)):
-        yield title, tuple(groups[title])
+    return Picture(short(path.name), group, caption, uri, small.width, small.height)

@@ -1,15 +1,116 @@
-"""A study with what its page shows beside it."""
+"""A study as its page shows it, with what `confirm`, `ablate`, `evaluate --retrain` and `reproduce` found.
+
+Their files may have been edited, or be of another version: what cannot be shown whole is left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from sa_study.report.page.text import short
-from sa_study.report.page.trust import Trust, read_trust
+from sa_study.metrics import names
+from sa_study.report.terminal.repeats import (
+    cells_table,
+    confirmation_table,
+    curse_line,
+    effects_table,
+    retrained_table,
+)
+from sa_study.report.terminal.text_table import TextTable
+from sa_study.report.text import percent, short
+from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
+from sa_study.study.test_ledger import LedgerSummary, ledger_summary
 from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.files import read_json
+
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference with its interval, in points.
+
+    Attributes:
+        label: What is compared with the baseline, or which setting changes.
+        mean: The difference.
+        low: The lower end.
+        high: The upper end.
+    """
+
+    label: str
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The test mAP of a retrained choice: its mean and standard deviation over the seeds."""
+
+    name: str
+    seeds: int
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class TrustSection:
+    """Findings of one command as tables with sentences around them.
+
+    Attributes:
+        tables: Its tables.
+        differences: Rows of its forest plot.
+        lines: Sentences.
+        lead: What is left of the study winner's lead over the baseline, from `confirm`.
+        summaries: The test mAP of each retrained choice.
+    """
+
+    tables: tuple[TextTable, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    lines: tuple[str, ...] = ()
+    lead: Difference | None = None
+    summaries: tuple[Summary, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trust:
+    """All that tells how far a study's figures can be trusted.
+
+    Attributes:
+        confirmation: What `confirm` found; None where it was not run, as below.
+        ablation: What `ablate` found.
+        retrained: The final answer.
+        reproduced: What `reproduce` found, the latest first.
+        seen: How often the test set was evaluated; None where the ledger is damaged.
+    """
+
+    confirmation: TrustSection | None
+    ablation: TrustSection | None
+    retrained: TrustSection | None
+    reproduced: TrustSection | None
+    seen: LedgerSummary | None
+
+    @property
+    def lead(self) -> Difference | None:
+        """What is left of the study winner's lead over the baseline; None where that is not known."""
+        return self.confirmation.lead if self.confirmation else None
+
+    @property
+    def summaries(self) -> tuple[Summary, ...]:
+        """The test mAP of each retrained choice."""
+        return self.retrained.summaries if self.retrained else ()
+
+    @property
+    def seen_line(self) -> str:
+        """How often the test set was seen, safe to show; empty before the first time."""
+        if self.seen is None:
+            return "Nothing tells how often the test set was seen: its ledger is damaged."
+        return short(self.seen.sentence)
 
 
 class PageStudy(StudySummary):
@@ -61,3 +162,122 @@ class PageStudy(StudySummary):
     def _findings(self) -> tuple[Trust, list[str]]:
         notices: list[str] = []
         return read_trust(self.folder, notices), notices
+
+
+def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
+    """Reads what the commands that check a study have left in its folder.
+
+    Args:
+        folder: The study's folder.
+        notices: Gets a line about each file that is left out.
+    """
+
+    def section(path: Path, build: Callable[[Mapping[str, Any]], TrustSection]) -> TrustSection | None:
+        try:
+            return build(read_json(path))
+        except FileNotFoundError:
+            pass
+        except (OSError, *_DAMAGED):
+            notices.append(f"{short(path.name)} is left out: it is damaged or of another version")
+        return None
+
+    ledger: LedgerSummary | None
+    try:
+        ledger = ledger_summary(folder)
+    except StudyFolderError:
+        notices.append(f"{folder.ledger.name} is damaged: nothing tells how often the test set was seen")
+        ledger = None
+    return Trust(
+        confirmation=section(folder.confirmation, _confirmation),
+        ablation=section(folder.ablation, _ablation),
+        retrained=section(folder.retrained, _retrained),
+        reproduced=section(folder.reproduction, _reproduced),
+        seen=ledger,
+    )
+
+
+def _confirmation(found: Mapping[str, Any]) -> TrustSection:
+    metric, figures = found["metric"], names.STUDY_METRICS
+    if metric not in figures or not isinstance(found["verdict"], str) or "winner" not in found:
+        raise ValueError(metric)
+    if not all(isinstance(row["trial"], int) for row in found["configurations"]):
+        raise TypeError("trial")
+    runs = TextTable(
+        "Single runs, validation, per cent",
+        ("", "seed", "fold", *map(names.heading, figures)),
+        [
+            (row["name"], str(one["seed"]), str(one["fold"]), *(_rate(one[name]) for name in figures))
+            for row in found["configurations"]
+            for one in row["scores"]
+        ],
+    )
+    differences = tuple(
+        _difference(row["name"], row["difference"][metric])
+        for row in found["configurations"]
+        if row["difference"]
+    )
+    curse = found["curse"] or {}
+    lead = next((one for one in differences if one.label == f"trial {curse.get('trial')}"), None)
+    lines = tuple(short(line) for line in (found["verdict"], curse_line(found)) if line)
+    return TrustSection((confirmation_table(found), runs), differences, lines, lead)
+
+
+def _ablation(found: Mapping[str, Any]) -> TrustSection:
+    differences = tuple(
+        _difference(
+            f"{effect['factor']}: {effect['from']} → {effect['to']}", effect["difference"][found["metric"]]
+        )
+        for effect in found["effects"]
+        if effect["difference"]
+    )
+    ended, asked, failed = (int(found["runs"][name]) for name in ("ended", "asked", "failed"))
+    line = f"{ended} of {asked} runs have ended, {failed} of them failed."
+    return TrustSection((effects_table(found), cells_table(found)), differences, (line,))
+
+
+def _retrained(found: Mapping[str, Any]) -> TrustSection:
+    for choice in found["configurations"]:
+        for name in names.STUDY_METRICS:
+            for rates in (choice["summary"][name].values(), [one[name] for one in choice["evaluations"]]):
+                list(map(_rate, rates))
+    reason = short(found["reason"]).capitalize() + "."
+    summaries = tuple(map(_summary, found["configurations"]))
+    return TrustSection((retrained_table(found, runs=True),), lines=(reason,), summaries=summaries)
+
+
+def _reproduced(found: Mapping[str, Any]) -> TrustSection:
+    lines = []
+    reruns: Any = found["reproductions"]
+    if not isinstance(reruns, list):
+        raise TypeError(reruns)
+    for one in reversed(reruns):
+        differs = "; ".join(map(str, one["differs"])) or "nothing else differed"
+        lines.append(
+            f"{one['time']}: trial {int(one['trial'])} was rerun over {int(one['epochs'])} epochs: "
+            f"{one['result']} (best {names.heading(one['metric'])} {_rate(one['recorded'])} recorded, "
+            f"{_rate(one['rerun'])} rerun; {differs})."
+        )
+    return TrustSection(lines=tuple(map(short, lines)))
+
+
+def _summary(choice: Mapping[str, Any]) -> Summary:
+    mean, std = (float(choice["summary"][names.MAP][name]) for name in ("mean", "std"))
+    if not 0 <= mean <= 1 or not 0 <= std <= 1:
+        raise ValueError(choice)
+    return Summary(short(choice["name"], 80), len(choice["seeds"]), mean, std)
+
+
+def _rate(value: Any) -> str:
+    if value is None:
+        return "–"
+    rate = float(value)
+    if not 0 <= rate <= 1:
+        raise ValueError(value)
+    return percent(rate)
+
+
+def _difference(label: Any, found: Mapping[str, Any]) -> Difference:
+    mean, low, high = (100 * float(found[name]) for name in ("mean", "low", "high"))
+    if not all(map(math.isfinite, (mean, low, high))) or not low <= mean <= high:
+        raise ValueError(found)
+    return Difference(short(label, 80), mean, low, high)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import html
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sa_study.metrics import names
 from sa_study.report.page.page_study import PageStudy
-from sa_study.report.page.text import for_plot
-from sa_study.report.text import setting_text
+from sa_study.report.text import setting_text, short
 from sa_study.study.trial_summary import TrialSummary
 
 PALETTE = {
@@ -47,7 +47,28 @@ def colour(name: str) -> str:
     return PALETTE[name][0]
 
 
-_SYMBOLS = {"COMPLETE": "circle", "PRUNED": "circle-open", "RUNNING": "diamond-open"}
+_SYMBOLS = {
+    "winner": "star",
+    "baseline": "square",
+    "PRUNED": "circle-open",
+    "FAIL": "x",
+    "RUNNING": "diamond-open",
+}
+_SIZES = {"winner": 13, "baseline": 10}
+
+
+def marker(group: str) -> dict[str, Any]:
+    """Marker style of a group's points."""
+    return {
+        "color": colour(group),
+        "symbol": _SYMBOLS.get(group, "circle"),
+        "size": _SIZES.get(group, 7),
+    }
+
+
+def thin_line(dash: str, name: str = "line") -> dict[str, Any]:
+    """Style of a line that marks a place."""
+    return {"color": colour(name), "width": 1, "dash": dash}
 
 
 def in_percent(values: Iterable[float | None]) -> list[float | None]:
@@ -58,6 +79,11 @@ def in_percent(values: Iterable[float | None]) -> list[float | None]:
 def axis_title(study: PageStudy, split: str = "") -> str:
     """The title of an axis of the study's metric."""
     return f"{names.heading(study.config.metric, split)}, %"
+
+
+def for_plot(value: Any) -> str:
+    """Text for a label or hover text of plotly, which reads some markup in it."""
+    return html.escape(short(value), quote=False)
 
 
 def hover_text(study: PageStudy, trial: TrialSummary) -> str:
@@ -74,26 +100,33 @@ def hover_text(study: PageStudy, trial: TrialSummary) -> str:
     return "<br>".join(lines)
 
 
-def scored(study: PageStudy) -> dict[str, list[TrialSummary]]:
-    """Trials with a score by state, the winner and the baseline apart; empty ones left out."""
-    known = [trial for trial in study.trials if trial.score is not None]
-    rest = [trial for trial in known if not trial.baseline and trial is not study.winner]
-    groups = {
-        state: [trial for trial in rest if trial.state == state]
-        for state in ("PRUNED", "FAIL", "RUNNING", "COMPLETE")
+def by_group(study: PageStudy, trials: Iterable[TrialSummary]) -> dict[str, list[TrialSummary]]:
+    """Trials by state, the winner and the baseline apart, in the order in which they are drawn."""
+    groups: dict[str, list[TrialSummary]] = {
+        name: [] for name in ("PRUNED", "FAIL", "WAITING", "RUNNING", "COMPLETE", "baseline", "winner")
     }
-    groups["baseline"] = [trial for trial in known if trial.baseline and trial is not study.winner]
-    groups["winner"] = [trial for trial in known if trial is study.winner]
-    return {name: trials for name, trials in groups.items() if trials}
+    for trial in trials:
+        winner = trial is study.winner
+        groups["winner" if winner else "baseline" if trial.baseline else trial.state].append(trial)
+    return {name: members for name, members in groups.items() if members}
 
 
-def marker(group: str) -> dict[str, Any]:
-    """Marker style of a group's points."""
-    special = group in ("winner", "baseline")
+def scored(study: PageStudy) -> dict[str, list[TrialSummary]]:
+    """The trials with a score, by group."""
+    return by_group(study, [trial for trial in study.trials if trial.score is not None])
+
+
+def trial_points(
+    study: PageStudy, group: str, trials: Sequence[TrialSummary], x: Sequence[Any], **changes: Any
+) -> dict[str, Any]:
+    """Options of a scatter plot with a point at each trial's score, and the trial under the pointer."""
     return {
-        "color": colour(group),
-        "symbol": {"winner": "star", "baseline": "square", "FAIL": "x"}.get(
-            group, _SYMBOLS.get(group, "circle")
-        ),
-        "size": 13 if group == "winner" else 10 if special else 7,
+        "x": x,
+        "y": in_percent(trial.score for trial in trials),
+        "mode": "markers",
+        "marker": marker(group),
+        "name": STATES.get(group, group),
+        "text": [hover_text(study, trial) for trial in trials],
+        "hovertemplate": "%{text}<extra></extra>",
+        **changes,
     }

@@ -10,33 +10,22 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from sa_study.report.page import plot_style as style
 from sa_study.report.page.importance import UnitCube, unit_position
 from sa_study.report.page.page_study import PageStudy
-from sa_study.report.page.plot_style import (
-    RAMP,
-    STATES,
-    axis_title,
-    colour,
-    hover_text,
-    in_percent,
-    marker,
-    scored,
-)
-from sa_study.report.page.text import for_plot
-from sa_study.report.text import setting_text
+from sa_study.report.text import setting_text, short
 from sa_study.settings.space import Parameter
 from sa_study.study.trial_summary import TrialSummary
 
 _COLUMNS = 3
-
 _MANY = 100
-
 MAX_SLICES = 12
 
 _SHARES = (0.25, 0.5, 0.7, 0.85, 0.95)
 """Shares of the trials at which a line's shade changes: the last shade is that of the best twentieth."""
 
-_SHORT = 16
+_MAX_LABEL = 16
+"""Characters of a choice beside an axis."""
 
 
 def parallel(study: PageStudy) -> go.Figure | None:
@@ -53,24 +42,16 @@ def parallel(study: PageStudy) -> go.Figure | None:
     ranks = np.argsort(np.argsort(scores, kind="stable"), kind="stable") / (len(scores) - 1)
     levels = np.searchsorted(_SHARES, ranks, side="right")
     # The best are drawn last, on top.
-    for level, shade in enumerate(RAMP):
+    for level, shade in enumerate(style.RAMP):
         picked = [int(index) for index in np.flatnonzero(levels == level)]
         if picked:
             figure.add_scatter(**_lines(study, trials, rows, picked, shade, level))
     for place, name in enumerate([*cube.search, ""]):
-        figure.add_vline(x=place, line={"color": colour("line"), "width": 1})
-        ticks = axis_ticks(cube.search[name]) if name else _score_ticks(low, high)
-        for height, text in ticks:
-            figure.add_annotation(
-                x=place,
-                y=height,
-                text=for_plot(text),
-                showarrow=False,
-                xanchor="left",
-                xshift=5,
-                font_size=11,
-            )
-    names = [*map(for_plot, cube.search), axis_title(study)]
+        figure.add_vline(x=place, line={"color": style.colour("line"), "width": 1})
+        for height, text in axis_ticks(cube.search[name]) if name else _score_ticks(low, high):
+            label = {"showarrow": False, "xanchor": "left", "xshift": 5, "font_size": 11}
+            figure.add_annotation(x=place, y=height, text=style.for_plot(text), **label)
+    names = [*map(style.for_plot, cube.search), style.axis_title(study)]
     figure.update_layout(
         xaxis={
             "tickmode": "array",
@@ -100,7 +81,7 @@ def _lines(
         x += [*range(width), None]
         y += [*(round(float(value), 4) for value in rows[index]), None]
         numbers += [trials[index].number] * width + [None]
-        texts += [hover_text(study, trials[index])] * width + [""]
+        texts += [style.hover_text(study, trials[index])] * width + [""]
     return {
         "x": x,
         "y": y,
@@ -118,13 +99,15 @@ def axis_ticks(parameter: Parameter) -> list[tuple[float, str]]:
     """Heights and texts of a setting's axis."""
     if parameter.kind == "categorical":
         count = len(parameter.choices)
-        return [((i + 0.5) / count, _short(setting_text(v))) for i, v in enumerate(parameter.choices)]
+        return [
+            ((i + 0.5) / count, short(setting_text(v), _MAX_LABEL)) for i, v in enumerate(parameter.choices)
+        ]
     if parameter.count is not None and parameter.count <= 9:
         values = [parameter.value(index) for index in range(parameter.count)]
     elif parameter.log:
-        values = [float(v) for v in np.geomspace(parameter.low, parameter.high, 5)]
+        values = np.geomspace(parameter.low, parameter.high, 5).tolist()
     else:
-        values = [float(v) for v in np.linspace(parameter.low, parameter.high, 5)]
+        values = np.linspace(parameter.low, parameter.high, 5).tolist()
     return [(unit_position(parameter, value), f"{value:.3g}") for value in values]
 
 
@@ -134,14 +117,10 @@ def _score_ticks(low: float, high: float) -> list[tuple[float, str]]:
     return [(part, f"{100 * (low + part * (high - low)):.1f}") for part in (0, 0.25, 0.5, 0.75, 1)]
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
-
-
 def slices(study: PageStudy) -> go.Figure | None:
     """Score by each searched setting."""
     names = list(UnitCube(study).search)[:MAX_SLICES]
-    groups = scored(study)
+    groups = style.scored(study)
     if not names or not groups:
         return None
     columns = min(_COLUMNS, len(names))
@@ -154,22 +133,13 @@ def slices(study: PageStudy) -> go.Figure | None:
         parameter = study.config.space.search[name]
         for group, members in groups.items():
             trials = [trial for trial in members if name in trial.params]
-            figure.add_scatter(
-                x=[_place(parameter, trial.params[name]) for trial in trials],
-                y=in_percent(trial.score for trial in trials),
-                mode="markers",
-                marker=marker(group),
-                name=STATES.get(group, group),
-                legendgroup=group,
-                showlegend=index == 0,
-                text=[hover_text(study, trial) for trial in trials],
-                hovertemplate="%{text}<extra></extra>",
-                row=row + 1,
-                col=column + 1,
-            )
+            x = [_place(parameter, trial.params[name]) for trial in trials]
+            legend = {"legendgroup": group, "showlegend": index == 0}
+            points = style.trial_points(study, group, trials, x, **legend)
+            figure.add_scatter(**points, row=row + 1, col=column + 1)
         figure.update_xaxes(**_axis(name, parameter), row=row + 1, col=column + 1)
         if column == 0:
-            figure.update_yaxes(title=axis_title(study), row=row + 1, col=1)
+            figure.update_yaxes(title=style.axis_title(study), row=row + 1, col=1)
     figure.update_layout(height=120 + 260 * lines)
     return figure
 
@@ -183,13 +153,9 @@ def _place(parameter: Parameter, value: Any) -> float | None:
 
 
 def _axis(name: str, parameter: Parameter) -> dict[str, Any]:
-    axis: dict[str, Any] = {"title": for_plot(name)}
+    axis: dict[str, Any] = {"title": style.for_plot(name)}
     if parameter.kind == "categorical":
-        texts = [for_plot(_short(setting_text(choice))) for choice in parameter.choices]
-        return axis | {
-            "tickmode": "array",
-            "tickvals": list(range(len(texts))),
-            "ticktext": texts,
-            "range": [-0.5, len(texts) - 0.5],
-        }
+        texts = [style.for_plot(short(setting_text(choice), _MAX_LABEL)) for choice in parameter.choices]
+        ticks = {"tickmode": "array", "tickvals": list(range(len(texts))), "ticktext": texts}
+        return axis | ticks | {"range": [-0.5, len(texts) - 0.5]}
     return axis | ({"type": "log", "dtick": "D2", "minor": {}} if parameter.log else {})

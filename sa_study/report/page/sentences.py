@@ -1,13 +1,13 @@
-"""What the page says of a study: which trial won, whether to believe it, and why."""
+"""What the page says of a study: which trial won, whether to believe it and why, and how far each number."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from sa_study.metrics import names
-from sa_study.report.page.page_study import PageStudy
-from sa_study.report.page.text import short
-from sa_study.report.text import percent
+from sa_study.report.page.page_study import PageStudy, Summary
+from sa_study.report.terminal.text_table import TextTable
+from sa_study.report.text import interval, percent, short
 from sa_study.report.verdict import (
     epoch_noise,
     headline,
@@ -18,12 +18,6 @@ from sa_study.report.verdict import (
     why_no_test_gain,
 )
 from sa_study.study.trial_summary import TrialSummary
-
-AP_FORMULA = (
-    f"{names.heading(names.MAP)}: mean of k/position over a query's matches, as scikit-learn; "
-    f"{names.heading(names.MAP_TRAPEZOID)}: as the data set's own script, usually different by up to a few "
-    "points. Compare figures of the same formula only."
-)
 
 _MAX_CLOSE_DIFFERENCE = 0.01
 """Scores that are at most this much below the winner's are called close."""
@@ -115,10 +109,9 @@ def _noise(study: PageStudy) -> list[str]:
 def _seeds(study: PageStudy) -> list[str]:
     if "seed" in study.config.space.search or study.confirmation is not None:
         return []
-    seed = study.value(study.trials[0], "seed")
+    seed = short(study.value(study.trials[0], "seed"))
     return [
-        f"Every trial ran with one seed only (seed {short(seed)}); how much another would change was not "
-        "measured."
+        f"Every trial ran with one seed only (seed {seed}); how much another would change was not measured."
     ]
 
 
@@ -164,3 +157,97 @@ def standing(study: PageStudy) -> str:
     if study.ended >= study.config.goal:
         return "finished"
     return "not running; “resume” continues it"
+
+
+def trust_table(study: PageStudy) -> TextTable:
+    """The study's main numbers with their intervals, what these cover, and what flatters a number."""
+    rows = _validation(study)
+    best = "the winner" if study.evaluates_winner else "an earlier winner"
+    for name, label in (("best", best), ("baseline", "the baseline")):
+        if name in study.evaluations:
+            rows.append(_test_row(study, name, label))
+    rows += [_retrained_row(study, summary) for summary in study.trust.summaries]
+    headings = ("number", "value", "95 % interval", "the interval covers", "what biases it")
+    title = "The study’s main numbers"
+    return TextTable(title, (*headings, "what would tell more"), rows, words=(0, 3, 4, 5))
+
+
+def score_interval(trial: TrialSummary | None, figure: str) -> str:
+    """The interval of a trial's figure as text; empty where none was recorded."""
+    ends = trial.interval_of(figure) if trial else None
+    return interval(*ends) if ends else ""
+
+
+def _validation(study: PageStudy) -> list[tuple[str, ...]]:
+    best, metric, lead = study.winner, study.config.metric, study.trust.lead
+    if best is None or best.score is None:
+        return []
+    # A confirmation of other trials tells nothing of this one.
+    confirmed = study.confirmation and best.number in study.confirmation.trials
+    more = "see the confirmation below" if confirmed else "confirm"
+    rows: list[tuple[str, ...]] = [
+        (
+            f"{names.heading(metric, names.VALIDATION)} of trial {best.number}",
+            f"{percent(best.score)} %",
+            score_interval(best, metric) or "not recorded",
+            "other identities",
+            f"the best of {len(study.complete)} complete trials, and of its {best.record.epoch} epochs",
+            more,
+        )
+    ]
+    if not best.baseline and (ahead := validation_lead(study)) is not None:
+        rows.append(
+            (
+                f"lead of trial {best.number} in the study",
+                f"{100 * ahead:+.1f} points",
+                "not computed",
+                "nothing: one seed each",
+                "the trial was chosen for it",
+                more,
+            )
+        )
+    if lead:
+        rows.append(
+            (
+                f"lead of {lead.label}, confirmed",
+                f"{lead.mean:+.1f} points",
+                f"{lead.low:+.1f} to {lead.high:+.1f}",
+                "other identities and other seeds",
+                "best of its epochs, as is the baseline’s",
+                "more --seeds, more --folds",
+            )
+        )
+    return rows
+
+
+def _test_row(study: PageStudy, name: str, label: str) -> tuple[str, ...]:
+    found = study.evaluations[name]
+    ends = (found.get("intervals") or {}).get(names.MAP)
+    return (
+        f"{names.heading(names.MAP, names.TEST)} of {label}",
+        f"{percent(found[names.MAP])} %",
+        interval(*ends) if ends else "not recorded: evaluate again",
+        "other identities; one seed",
+        _looks(study),
+        "evaluate --retrain --seeds 3" if study.trust.retrained is None else "final answer below",
+    )
+
+
+def _retrained_row(study: PageStudy, summary: Summary) -> tuple[str, ...]:
+    several = summary.seeds > 1
+    return (
+        f"{names.heading(names.MAP, names.TEST)} of {summary.name}, retrained",
+        f"{percent(summary.mean)}{f' ± {percent(summary.std)}' if several else ''} %",
+        "not computed over seeds" if several else "see the final answer",
+        f"other seeds ({summary.seeds} were run)" if several else "other identities; one seed",
+        _looks(study),
+        "evaluate --retrain with more --seeds",
+    )
+
+
+def _looks(study: PageStudy) -> str:
+    """The row on how often the test set was evaluated."""
+    seen = study.trust.seen
+    if seen is None:
+        return "unknown: the ledger is damaged"
+    return "none known: test set seen once" if seen.count < 2 else f"test set seen {seen.count} times"

@@ -3,99 +3,70 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.page.page_study import PageStudy
-from sa_study.report.page.text import short
-from sa_study.report.text import duration, interval, percent, setting_text
+from sa_study.report.terminal.tables import evaluation_table
+from sa_study.report.terminal.text_table import TextTable
+from sa_study.report.text import duration, percent, setting_text, short
 from sa_study.report.verdict import why_no_test_gain
-from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial, scheduler_spec
 
 
-def ranked_trials(study: PageStudy) -> list[TrialSummary]:
-    """Trials as the leaderboard begins: complete ones by score, then the others by score."""
-    return sorted(
-        study.trials,
-        key=lambda trial: (not trial.complete, trial.score is None, -(trial.score or 0.0), trial.number),
-    )
-
-
-def rung_rows(study: PageStudy) -> list[dict[str, Any]]:
-    """For each rung how many trials were compared there, and how many were stopped at it."""
+def rung_rows(study: PageStudy) -> list[tuple[float, int, int]]:
+    """Each rung, how many trials were compared there, and how many were stopped at it."""
     scheduler = study.config.space.scheduler
-    found = {share: {"share": share, "reached": 0, "stopped": 0} for share in rungs(scheduler)}
+    reached, stopped = Counter[float](), Counter[float]()
     for trial in study.trials:
         progress = trial.finite_curve[-1][0] if trial.finite_curve else 0.0
-        reached = [share for share in rungs_of_trial(scheduler, trial.number) if progress >= share - 1e-9]
-        for share in reached:
-            found[share]["reached"] += 1
-        if reached and trial.state == "PRUNED":
-            found[reached[-1]]["stopped"] += 1
-    return list(found.values())
+        passed = [share for share in rungs_of_trial(scheduler, trial.number) if progress >= share - 1e-9]
+        reached.update(passed)
+        if passed and trial.state == "PRUNED":
+            stopped[passed[-1]] += 1
+    return [(share, reached[share], stopped[share]) for share in rungs(scheduler)]
 
 
-def test_rows(study: PageStudy) -> list[tuple[str, dict[str, str]]]:
-    """Rows of the test figures by name, in per cent; re-ranked ones behind.
-
-    Rows that cannot be compared name the images that each is of.
-    """
-    rows, apart = [], why_no_test_gain(study)
+def test_table(study: PageStudy) -> TextTable:
+    """The test figures of the winner and the baseline; rows that cannot be compared name their images."""
+    apart, evaluations = why_no_test_gain(study), {}
     for name, label in (("best", "winner"), ("baseline", "baseline")):
-        evaluation = study.evaluations.get(name)
-        if evaluation is None:
-            continue
-        label += f" ({short(image_counts({name: evaluation}))})" if apart else ""
-        rows.append((label, _rates(evaluation)))
-        if again := evaluation.get("reranked"):
-            rows.append((f"{label}, {names.RERANKED}", _rates(again)))
-    return rows
-
-
-def _rates(evaluation: Mapping[str, Any]) -> dict[str, str]:
-    ends = evaluation.get("intervals") or {}
-    return {
-        figure: percent(evaluation.get(figure)) + (f" ({interval(*ends[figure])})" if figure in ends else "")
-        for figure in names.TEST_FIGURES
-    }
+        if evaluation := study.evaluations.get(name):
+            images = f" ({image_counts({name: evaluation})})" if apart else ""
+            evaluations[label + images] = evaluation
+    return evaluation_table(evaluations, one_line=True)
 
 
 def cost_items(study: PageStudy) -> list[tuple[str, str]]:
     """Names and values of the study's cost."""
     cost = study.cost
-    items = [("training time", duration(cost.seconds)), ("epochs", f"{cost.epochs:,}")]
-    hours = f"{cost.gpu_seconds / 3600:,.2f}" if cost.gpu_seconds else "0 (CPU only)"
-    items.insert(0, ("GPU-hours", hours))
-    if (span := wall_clock(study)) is not None:
-        items.append(("from first start to last end", duration(span)))
+    items = [
+        ("GPU-hours", f"{cost.gpu_seconds / 3600:,.2f}" if cost.gpu_seconds else "0 (CPU only)"),
+        ("training time", duration(cost.seconds)),
+        ("epochs", f"{cost.epochs:,}"),
+    ]
+    begun = [trial.start.timestamp() for trial in study.trials if trial.start]
+    ended = [trial.end.timestamp() for trial in study.trials if trial.end]
+    if begun and ended:  # pauses included
+        items.append(("from first start to last end", duration(max(ended) - min(begun))))
     if cost.training_share is not None:
         items.append(("share of the slots’ time spent training", f"{percent(cost.training_share)} %"))
     return items
 
 
-def wall_clock(study: PageStudy) -> float | None:
-    """Seconds from the first trial's begin to the last one's end, pauses included; None before the first."""
-    begun = [trial.start.timestamp() for trial in study.trials if trial.start]
-    ended = [trial.end.timestamp() for trial in study.trials if trial.end]
-    return max(ended) - min(begun) if begun and ended else None
-
-
-def searched_rows(study: PageStudy) -> list[tuple[str, str, str, str]]:
+def searched_rows(study: PageStudy) -> list[tuple[str, ...]]:
     """Name of each searched setting, its range, the winner's value and the baseline's."""
-    search, best, base = study.config.space.search, study.winner, study.baseline
+    ranges = {name: parameter.describe() for name, parameter in study.config.space.search.items()}
 
-    def of(trial: TrialSummary | None, name: str) -> str:
-        return "–" if trial is None else short_setting(study.value(trial, name))
+    def row(name: str) -> tuple[str, ...]:
+        both = (study.winner, study.baseline)
+        values = ("–" if trial is None else short_setting(study.value(trial, name)) for trial in both)
+        return short(name), short(ranges.get(name, "not in study.yaml")), *values
 
-    ranges = {name: parameter.describe() for name, parameter in search.items()}
-    return [
-        (short(name), short(ranges.get(name, "not in study.yaml")), of(best, name), of(base, name))
-        for name in study.params
-    ]
+    return list(map(row, study.params))
 
 
 def fixed_rows(study: PageStudy) -> list[tuple[str, str]]:
@@ -113,22 +84,19 @@ def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
         stopping += f", first compares trials at {rule.grace_period:g} % of the schedule"
     if scheduler_spec(rule).rule == "halving":
         stopping += f", one trial in {rule.reduction_factor:g} is kept"
-    rows = [
+    maximised = names.heading(config.metric, names.VALIDATION)
+    minimised = f", minimised {names.heading(config.minimize)}" if config.minimize else ""
+    launches = [(f"launch {index}", _launch(one)) for index, one in enumerate(study.launches, start=1)]
+    return [
         ("study", short(study.folder.root)),
         ("data set", short(config.data_dir)),
         ("training images (SHA-256)", study.fingerprint or "not recorded"),
-        (
-            "maximised",
-            names.heading(config.metric, names.VALIDATION)
-            + (f", minimised {names.heading(config.minimize)}" if config.minimize else ""),
-        ),
+        ("maximised", maximised + minimised),
         ("sampler", f"{short(space.sampler)}, seed {config.seed}"),
         ("early stopping", stopping),
         ("trials’ files", short(config.storage_path or "in the study’s folder")),
+        *launches,
     ]
-    for index, launch in enumerate(study.launches, start=1):
-        rows.append((f"launch {index}", _launch(launch)))
-    return rows
 
 
 def short_setting(value: Any) -> str:
@@ -158,35 +126,35 @@ def _launch(launch: Mapping[str, Any]) -> str:
 
 def commands(study: PageStudy) -> list[tuple[str, str]]:
     """Next commands to run, each with its purpose."""
-    root, data = study.folder.root, study.config.data_dir
-    found = []
+    root, best = study.folder.root, study.folder.best_settings
+    train = ("train", "--config", best, "--data-dir", study.config.data_dir, "--out")
+    found: list[tuple[str, tuple[object, ...]]] = []
     if not study.driver and study.ended < study.config.goal:
-        found.append(("Resume it where it stopped", _run("resume", "--study", root)))
+        found.append(("Resume it where it stopped", ("resume", "--study", root)))
     elif not study.driver:
-        more = str(max(study.config.trials, 1) * 2)
-        found.append(("Double its number of trials", _run("resume", "--study", root, "--trials", more)))
+        more = max(study.config.trials, 1) * 2
+        found.append(("Double its number of trials", ("resume", "--study", root, "--trials", more)))
     if study.winner is not None:
-        best = root / "best.yaml"
-        again = _run("train", "--config", best, "--data-dir", data, "--out", "runs/again")
-        other = _run("train", "--config", best, "--data-dir", data, "--out", "runs/seed1", "--set", "seed=1")
-        evaluate = _run("evaluate", "--study", root, "--rerank", "--baseline")
-        final = _run("evaluate", "--study", root, "--retrain", "--seeds", "3", "--baseline")
+        evaluate = ("evaluate", "--study", root)
         found += [
-            ("Check whether any leader is really better than the baseline", _run("confirm", "--study", root)),
-            ("Train the chosen configuration on all identities and evaluate it once", final),
-            ("Rerun the winner from its record and compare the figures", _run("reproduce", "--study", root)),
-            ("Evaluate the winner and the baseline on the test set", evaluate),
-            ("Train the winner once more, without Ray", again),
-            ("Train it with another seed, to see how much the score changes", other),
-            ("Make the pictures of the winner", _run("visualize", "--study", root)),
+            ("Check whether any leader is really better than the baseline", ("confirm", "--study", root)),
+            (
+                "Train the chosen configuration on all identities and evaluate it once",
+                (*evaluate, "--retrain", "--seeds", 3, "--baseline"),
+            ),
+            ("Rerun the winner from its record and compare the figures", ("reproduce", "--study", root)),
+            ("Evaluate the winner and the baseline on the test set", (*evaluate, "--rerank", "--baseline")),
+            ("Train the winner once more, without Ray", (*train, "runs/again")),
+            (
+                "Train it with another seed, to see how much the score changes",
+                (*train, "runs/seed1", "--set", "seed=1"),
+            ),
+            ("Make the pictures of the winner", ("visualize", "--study", root)),
         ]
     found += [
-        ("Check that database, results, curves and checkpoints agree", _run("audit", "--study", root)),
-        ("Explore it in optuna-dashboard and TensorBoard", _run("dashboard", "--study", root)),
-        ("Write this page again", _run("report", "--study", root)),
+        ("Check that database, results, curves and checkpoints agree", ("audit", "--study", root)),
+        ("Explore it in optuna-dashboard and TensorBoard", ("dashboard", "--study", root)),
+        ("Write this page again", ("report", "--study", root)),
     ]
-    return found
-
-
-def _run(*words: str | Path) -> str:
-    return short("python run_study.py " + shlex.join(map(str, words)), 2000)
+    program = ("python", "run_study.py")
+    return [(label, short(shlex.join(map(str, (*program, *words))), 2000)) for label, words in found]

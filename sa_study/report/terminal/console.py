@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from sa_study.report.text import clock
@@ -78,12 +77,6 @@ def safe(text: object, style: str = "") -> Text:
     return Text(visible(text), style)
 
 
-def make_table(title: str) -> Table:
-    """An empty table in the program's style, narrow enough for 80 columns."""
-    style: Any = {"title_style": "bold", "box": SIMPLE_HEAD, "pad_edge": False, "collapse_padding": True}
-    return Table(title=title, title_justify="left", caption_justify="left", **style)
-
-
 @contextlib.contextmanager
 def phases(console: Console) -> Iterator[PhaseCallback]:
     """A progress bar for each phase of a job, as it is reported; nothing where no bar can be drawn.
@@ -134,10 +127,10 @@ def capture_stray_output(console: Console) -> Iterator[None]:
         try:
             yield
         finally:
-            stream.close_line()
+            stream.write("\n")  # ends an unfinished line
 
 
-class _StrayOutput:
+class _StrayOutput(io.TextIOBase):
     """A text stream that prints whole lines on a console, or on another stream where the console is quiet."""
 
     encoding = "utf-8"
@@ -151,30 +144,14 @@ class _StrayOutput:
         """Adds a text; whole lines are printed."""
         *lines, self._text = (self._text + text).split("\n")
         for line in lines:
-            self._print(line)
+            if _RAY_WORKER_DIED in line or not line.strip():
+                continue
+            if self._console.quiet:
+                self._beside.write(f"{line}\n")
+            else:
+                say(self._console, line)
         return len(text)
-
-    def flush(self) -> None:
-        """Does nothing: a line is printed when it is whole."""
-
-    def isatty(self) -> bool:
-        """False, so that nothing is drawn here."""
-        return False
 
     def fileno(self) -> int:
         """That of the other stream: a process that crashes writes there."""
         return self._beside.fileno()
-
-    def close_line(self) -> None:
-        """Prints what is left of an unfinished line."""
-        if self._text:
-            self._print(self._text)
-        self._text = ""
-
-    def _print(self, line: str) -> None:
-        if _RAY_WORKER_DIED in line or not line.strip():
-            return
-        if self._console.quiet:
-            self._beside.write(f"{line}\n")
-        else:
-            say(self._console, line)

@@ -16,9 +16,9 @@ from sa_study.report.terminal.study import (
     interval_line,
     judgement_line,
     summary_line,
-    trials_table,
 )
-from sa_study.report.text import command
+from sa_study.report.terminal.study_panel import StudyPanel
+from sa_study.report.text import command, plural
 from sa_study.report.verdict import headline
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -53,25 +53,18 @@ def run_repeats_with_live_view(output: Output, repeats: RepeatStudy, changes: St
 
 
 def show_end(output: Output, study: Path, outcome: Outcome, *, evaluated: bool = False) -> int:
-    """Shows how a launch ended, and the commands to continue with.
-
-    Args:
-        output: Where to print.
-        study: The study's folder, as the user named it.
-        outcome: How the launch ended.
-        evaluated: Whether the test set is evaluated next, so that neither hints nor JSON are printed here.
+    """Shows how a launch ended and how to continue; no hints and no JSON where it is `evaluated` next.
 
     Returns:
         The exit code: 130 after Ctrl-C, 1 where all trials have run and none is complete, else 0.
     """
     summary = StudySummary.read(study)
-    output.console.print(trials_table(summary, limit=_MAX_TRIALS_LISTED))
+    output.console.print(StudyPanel.of(summary, limit=_MAX_TRIALS_LISTED, trials_only=True))
     if summary.config.minimize:
         output.console.print(front_table(summary))
-    output.say(summary_line(summary))
-    output.say(cost_line(summary))
-    if line := interval_line(summary):
-        output.say(line)
+    for line in (summary_line(summary), cost_line(summary), interval_line(summary)):
+        if line:
+            output.say(line)
     output.conclude(headline(summary), "bold")
     if line := judgement_line(summary):
         output.conclude(line)
@@ -89,13 +82,7 @@ def show_end(output: Output, study: Path, outcome: Outcome, *, evaluated: bool =
 
 
 def show_stop(output: Output, study: Path, outcome: Outcome, go_on: str = "") -> int:
-    """Shows what is saved of a launch that was stopped before all its trials had ended.
-
-    Args:
-        output: Where to print.
-        study: The study's folder, as the user named it.
-        outcome: How the launch ended.
-        go_on: The command that resumes it; by default the one that this process was started with.
+    """Shows what is saved of a launch that was stopped, and the command to go on with: by default this one.
 
     Returns:
         The exit code: 130 after Ctrl-C, else 1.
@@ -107,7 +94,7 @@ def show_stop(output: Output, study: Path, outcome: Outcome, go_on: str = "") ->
 
 def _saved_line(study: Path) -> str:
     summary = StudySummary.read(study)
-    parts = [f"{summary.ended} ended trial{'' if summary.ended == 1 else 's'}"]
+    parts = [plural(summary.ended, "ended trial")]
     for trial in summary.trials:
         if trial.state == "RUNNING":
             epoch = trial.record.epoch

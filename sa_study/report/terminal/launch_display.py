@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -17,12 +19,13 @@ from rich.text import Text
 
 from sa_study.metrics import names
 from sa_study.report.terminal.console import can_redraw, capture_stray_output, say
-from sa_study.report.terminal.study_panel import StudyPanel
-from sa_study.report.terminal.study_snapshot import PAUSED, STYLES, StudySnapshot, paused
+from sa_study.report.terminal.study_panel import STYLES, StudyPanel, paused
 from sa_study.report.text import duration, percent, settings_text
 from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialEvent
-from sa_study.study.trial_summary import TrialSummary
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import PAUSED, TrialSummary
 from sa_study.utils.text import visible
 
 _FRAMES_A_SECOND = 2
@@ -31,15 +34,10 @@ _STOPPING = ("stopping; each trial keeps its last epoch", 0, 0)
 
 
 class LaunchDisplay:
-    """Shows a launch while it runs.
+    """Shows a launch while it runs; `name` is the study's folder.
 
     In a terminal a panel of the study stands below a line for each trial that has ended. Elsewhere there is
     a line for each trial that begins, epoch, and trial that ends; a console that is quiet shows nothing.
-
-    Args:
-        console: Where to print.
-        config: The study's description.
-        name: The study's folder, as text.
     """
 
     def __init__(self, console: Console, config: StudyConfig, name: str = ""):
@@ -62,7 +60,7 @@ class LaunchDisplay:
             self._open.enter_context(
                 Live(
                     console=self._console,
-                    get_renderable=self._panel,
+                    get_renderable=self.panel,
                     refresh_per_second=_FRAMES_A_SECOND,
                     transient=True,
                     redirect_stdout=False,
@@ -86,9 +84,8 @@ class LaunchDisplay:
         """Takes over the trials of earlier launches, and the slots of this one."""
         with self._lock:
             self._config, self._slots, self._phase = config, slots, None
-            self._rows = {
-                one.number: one for one in paused(TrialSummary.of(trial, config) for trial in trials)
-            }
+            earlier = paused(TrialSummary.of(trial, config) for trial in trials)
+            self._rows = {trial.number: trial for trial in earlier}
 
     def announce(self, event: TrialEvent) -> None:
         """Shows what happened to a trial."""
@@ -98,12 +95,10 @@ class LaunchDisplay:
             row = self._rows[event.number] = self._row(event)
         if event.kind == "note":
             self.say(f"trial {event.number}: {event.note}")
-        elif event.kind == "start":
-            self._print(None if self._live else _started_line(row))
-        elif event.kind == "epoch":
-            self._print(None if self._live else _epoch_line(row))
-        else:
-            self._print(_ended_line(row, self._config.metric))
+        elif event.kind not in ("start", "epoch"):
+            self._print(_ended_line(row))
+        elif not self._live:
+            self._print(_started_line(row) if event.kind == "start" else _epoch_line(row))
 
     def _answer_interrupts(self) -> None:
         """Answers Ctrl-C at once in the panel; Tune ends the launch some seconds later, and is silent.
@@ -131,35 +126,38 @@ class LaunchDisplay:
         sys.stderr.write(f"error: {visible(text)}\n")
         sys.stderr.flush()
 
-    def snapshot(self) -> StudySnapshot:
+    def panel(self) -> StudyPanel:
         """The study at this moment."""
         with self._lock:
-            rows = [row for _, row in sorted(self._rows.items())]
-            elapsed = time.monotonic() - self._begun
-            return StudySnapshot(self._name, self._config, rows, self._slots, elapsed, phase=self._phase)
-
-    def _panel(self) -> StudyPanel:
-        return StudyPanel(self.snapshot(), height=self._console.height)
+            trials = tuple(trial for _, trial in sorted(self._rows.items()))
+            study = StudySummary(StudyFolder(Path(self._name)), self._config, trials)
+            elapsed, height = time.monotonic() - self._begun, self._console.height
+            return StudyPanel(study, self._name, self._slots, elapsed, self._phase, height=height)
 
     def _row(self, event: TrialEvent) -> TrialSummary:
-        states = {"start": "RUNNING", "epoch": "RUNNING", "paused": PAUSED}
-        before = self._rows.get(event.number)
-        state = states.get(event.kind, event.kind)
+        """A trial after an event."""
+        config, number, params = self._config, event.number, event.suggested
+        before = self._rows.get(number)
+        if before is None:
+            epochs = config.space.settings(params).epochs
+            before = TrialSummary(number, "RUNNING", params, config.metric, epochs)
+        state, curve = event.kind, before.curve
         if event.kind == "note":
-            state = before.state if before else "RUNNING"
-        curve = before.curve if before else ()
+            state = before.state
+        elif event.kind in ("start", "epoch"):
+            state = "RUNNING"
+        elif event.kind == "paused":
+            state = PAUSED
         if event.kind == "epoch":
             # An epoch that is run again takes the place of the first time.
             last = event.record.last
-            curve = (*curve[: event.record.epoch - 1], (last[names.PROGRESS], last[self._config.metric]))
-        epochs = before.epochs if before else self._config.space.settings(event.suggested).epochs
-        metric = self._config.metric
-        return TrialSummary(event.number, state, event.suggested, metric, epochs, event.record, curve)
+            curve = (*curve[: event.record.epoch - 1], (last[names.PROGRESS], last[config.metric]))
+        return dataclasses.replace(before, state=state, params=params, record=event.record, curve=curve)
 
-    def _print(self, line: Text | None) -> None:
-        if line is not None and self._live:
+    def _print(self, line: Text) -> None:
+        if self._live:
             self._console.print(line, no_wrap=True, overflow="ellipsis")
-        elif line is not None:
+        else:
             self._console.print(line, soft_wrap=True)
 
 
@@ -181,8 +179,8 @@ def _epoch_line(row: TrialSummary) -> Text:
     return Text("  ".join(parts))
 
 
-def _ended_line(row: TrialSummary, metric: str) -> Text:
-    record = row.record
+def _ended_line(row: TrialSummary) -> Text:
+    record, metric = row.record, row.metric
     if row.state == PAUSED:
         return Text(f"{_name(row)}  paused after epoch {record.epoch}")
     text = visible(record.failure)

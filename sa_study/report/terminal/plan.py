@@ -6,28 +6,24 @@ from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
-from sa_study.report.terminal.console import make_table
+from sa_study.report.terminal.console import safe
+from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import duration
 from sa_study.tuning.plan.plan import Plan
 from sa_study.utils.files import format_bytes
 
-_DAY = 86400.0
 _SCALED = ("backbone", "depth", "height", "width")
 _UNSCALED = ("batch_size", "accumulate", "parts", "num_features", "attention", "deep_supervision")
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: Plan) -> TextTable:
     """Table of a study's expected cost, with early stopping and without."""
     rule = plan.config.space.scheduler.name
-    table = make_table("What the study will take")
-    table.add_column("")
-    table.add_column("expected" if rule == "none" else f"with {rule}", justify="right")
-    table.add_column("10–90 %", justify="right")
-    if rule != "none":
-        table.add_column("no early stopping", justify="right")
+    headings = ["", "expected" if rule == "none" else f"with {rule}", "10–90 %"]
+    headings += [] if rule == "none" else ["no early stopping"]
+    rows = []
     for name, attribute, text in _ROWS:
         if name == "GPU-hours" and not plan.slots.gpus:
             continue
@@ -36,8 +32,8 @@ def plan_table(plan: Plan) -> Table:
         )
         low, high = (text(decile) for decile in np.quantile(expected, [0.1, 0.9]))
         row = [name, text(np.mean(expected)), "" if low == high else f"{low} – {high}"]
-        table.add_row(*row, *([] if rule == "none" else [text(np.mean(unstopped))]))
-    return table
+        rows.append(row + ([] if rule == "none" else [text(np.mean(unstopped))]))
+    return TextTable("What the study will take", headings, rows)
 
 
 def plan_notes(plan: Plan) -> Table:
@@ -45,35 +41,25 @@ def plan_notes(plan: Plan) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
-    for name, text in (
+    notes = [
         ("slots", _slots(plan)),
         ("one epoch", _epoch(plan)),
         ("disk", _disk(plan)),
         ("memory", _memory(plan)),
         ("stopping", "simulated with random settings and learning curves"),
-    ):
-        table.add_row(name, escape(text))
-    runs, reasons = len(plan.expected), Counter(run.stop_reason for run in plan.expected)
+    ]
+    runs, reasons = len(plan.expected), Counter(run.stop_reason for run in plan.expected if run.stop_reason)
     for reason, count in reasons.most_common():
-        if reason:
-            ends = (
-                f"before all {plan.config.goal} trials end, in {100 * count / runs:.0f} % of the simulations"
-            )
-            table.add_row("budget", f"{reason} {ends}")
+        share = f"in {100 * count / runs:.0f} % of the simulations"
+        notes.append(("budget", f"{reason} before all {plan.config.goal} trials end, {share}"))
+    for name, text in notes:
+        table.add_row(name, safe(text))
     if not plan.memory.suffices:
-        table.add_row("", "[red]trials may be killed for lack of memory; give fewer --max-concurrent[/]")
+        table.add_row("", safe("trials may be killed for lack of memory; give fewer --max-concurrent", "red"))
     for disk in plan.disks:
         if not disk.suffices:
-            table.add_row("", f"[red]'tune' would refuse: {escape(disk.shortage)}[/]")
+            table.add_row("", safe(f"'tune' would refuse: {disk.shortage}", "red"))
     return table
-
-
-def span(seconds: float) -> str:
-    """A duration in its two leading units, days included."""
-    if seconds < _DAY:
-        return duration(seconds)
-    days, hours = divmod(round(seconds / 3600), 24)
-    return f"{days} d {hours} h"
 
 
 def _slots(plan: Plan) -> str:
@@ -88,7 +74,7 @@ def _epoch(plan: Plan) -> str:
     """How long an epoch of the baseline takes, and how that is scaled to other configurations."""
     speed, searched = plan.speed, plan.config.space.search
     text = (
-        f"{span(speed.epoch_seconds)} of the baseline, by a few steps measured here: "
+        f"{duration(speed.epoch_seconds)} of the baseline, by a few steps measured here: "
         f"{speed.images_per_second:.3g} images/s on the {speed.device.upper()}, alone; trials side by side "
         "may be slower"
     )
@@ -118,18 +104,10 @@ def _memory(plan: Plan) -> str:
     return f"{text}; {format_bytes(memory.usable)} may be used"
 
 
-def _whole(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def _hours(value: float) -> str:
-    return f"{value:,.1f}"
-
-
 _ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("trials", "trials", _whole),
-    ("epochs", "epochs", _whole),
-    ("time", "seconds", span),
-    ("GPU-hours", "gpu_hours", _hours),
+    ("trials", "trials", "{:,.0f}".format),
+    ("epochs", "epochs", "{:,.0f}".format),
+    ("time", "seconds", duration),
+    ("GPU-hours", "gpu_hours", "{:,.1f}".format),
 )
 """Rows of the table: a name, an attribute of `SimulatedRun`, and what writes a value of it."""

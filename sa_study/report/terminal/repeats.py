@@ -1,74 +1,60 @@
-"""Confirmations and ablations as tables of text, for the terminal, the page and Markdown."""
+"""Runs that repeat others, as tables and lines: confirmation, ablation, retraining, reproduction."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from rich.table import Table
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from sa_study.metrics import names
-from sa_study.report.terminal.console import make_table, safe
-from sa_study.report.text import percent, setting_text, settings_text
+from sa_study.report.terminal.tables import evaluation_table
+from sa_study.report.terminal.text_table import TextTable
+from sa_study.report.text import (
+    interval,
+    mean_and_std,
+    percent,
+    plural,
+    points,
+    setting_text,
+    settings_text,
+)
+from sa_study.study.result_files import is_number
+
+if TYPE_CHECKING:
+    from sa_study.analysis.reproduce.original import OriginalTrial
+    from sa_study.analysis.reproduce.reproduction import Reproduction
+
+_MAX_FAILURE_LENGTH = 200
+_MAX_DIFFERENCES = 8
+"""Differences that are listed; reproduction.json has the largest of each figure."""
 
 
-@dataclass(frozen=True)
-class TextTable:
-    """A table of text.
-
-    Attributes:
-        title: Its title.
-        headings: Column headings; the first column is text, the others figures.
-        rows: Cells, as read from a study: not safe to show as they are.
-        notes: What must be known to read it.
-    """
-
-    title: str
-    headings: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    notes: tuple[str, ...] = ()
-
-
-def confirmation_rows(found: Mapping[str, Any]) -> TextTable:
-    """Rows of the table of `confirm`, one for each configuration.
-
-    Args:
-        found: The content of `confirmation.json`.
-    """
-    metric = found["metric"]
+def confirmation_table(found: Mapping[str, Any]) -> TextTable:
+    """The findings of `confirm`, `confirmation.json`: a row for each configuration."""
+    metric, figures = found["metric"], names.STUDY_METRICS
     rows = [
         (
             row["name"],
             f"{row['runs'] - row['failed']} of {row['runs']}",
-            *(_mean(row["figures"], figure) for figure in names.STUDY_METRICS),
-            _difference(row["difference"], metric),
+            *_means(row["figures"]),
+            _points(row["difference"], metric),
             _confidence(row["difference"], metric),
         )
         for row in found["configurations"]
     ]
+    folds = len(found["folds"])
+    identities = "other identities" if folds == 1 else f"{folds} sets of other identities"
     several = found["comparisons"] > 1
     together = f" that hold for all {found['comparisons']} together" if several else ""
+    means = (f"{names.heading(figure)} ± std" for figure in figures)
     return TextTable(
-        f"Retrained with {len(found['seeds'])} new seeds on {_folds(found)}, validation, per cent",
-        (
-            "",
-            "runs",
-            *(f"{names.heading(figure)} ± std" for figure in names.STUDY_METRICS),
-            f"{names.heading(metric)} − baseline",
-            "P(better)",
-        ),
+        f"Retrained with {len(found['seeds'])} new seeds on {identities}, validation, per cent",
+        ("", "runs", *means, f"{names.heading(metric)} − baseline", "P(better)"),
         rows,
         (
             f"± standard deviation of the runs; differences in points, paired by query, with "
             f"{100 * found['level']:.0f} % intervals{together}, over identities and seeds.",
         ),
     )
-
-
-def confirmation_table(found: Mapping[str, Any]) -> Table:
-    """Table of the findings of `confirm`."""
-    return _table(confirmation_rows(found))
 
 
 def curse_line(found: Mapping[str, Any]) -> str:
@@ -85,29 +71,26 @@ def curse_line(found: Mapping[str, Any]) -> str:
     )
 
 
-def effect_rows(found: Mapping[str, Any]) -> TextTable:
-    """Rows of the ablation's effects, one for each setting.
-
-    Args:
-        found: The content of `ablation.json`.
-    """
+def effects_table(found: Mapping[str, Any]) -> TextTable:
+    """The effects in `ablation.json`, a row for each setting."""
+    figures = names.STUDY_METRICS
     rows = [
         (
             f"{effect['factor']}: {setting_text(effect['from'])} → {setting_text(effect['to'])}",
-            *(_difference(effect["difference"], figure) for figure in names.STUDY_METRICS),
+            *(_points(effect["difference"], figure) for figure in figures),
             _confidence(effect["difference"], found["metric"]),
         )
         for effect in found["effects"]
     ]
-    seeds = len(found["seeds"])
+    seeds = plural(len(found["seeds"]), "seed")
     pairs = min((effect["cells"] for effect in found["effects"] if effect["difference"]), default=1)
     spread = (
         "one seed: the pairs' spread stands for the seeds'" if pairs > 1 else "other seeds are not covered"
     )
-    over = f"and {seeds} seeds" if seeds > 1 else f"({spread})"
+    over = f"and {seeds}" if len(found["seeds"]) > 1 else f"({spread})"
     return TextTable(
-        f"What a change does, validation, points; {seeds} seed{'s' if seeds > 1 else ''}",
-        ("change", *(names.heading(figure) for figure in names.STUDY_METRICS), "P(better)"),
+        f"What a change does, validation, points; {seeds}",
+        ("change", *map(names.heading, figures), "P(better)"),
         rows,
         (
             "Mean over all pairs of cells that differ in this alone, with its 95 % interval over identities "
@@ -118,14 +101,14 @@ def effect_rows(found: Mapping[str, Any]) -> TextTable:
     )
 
 
-def cell_rows(found: Mapping[str, Any]) -> TextTable:
-    """Every cell of the grid."""
+def cells_table(found: Mapping[str, Any]) -> TextTable:
+    """Every cell of the ablation's grid."""
     rows = [
         (
             settings_text(cell["settings"]),
             f"{cell['runs'] - cell['failed']}/{cell['runs']}",
-            *(_mean(cell["figures"], figure) for figure in names.STUDY_METRICS),
-            " / ".join(_rate(cell["reranked"], figure) for figure in names.STUDY_METRICS),
+            *_means(cell["figures"]),
+            " / ".join(_mean(cell["reranked"], figure) for figure in names.STUDY_METRICS),
         )
         for cell in found["cells"]
     ]
@@ -134,45 +117,113 @@ def cell_rows(found: Mapping[str, Any]) -> TextTable:
     return TextTable("Every cell, validation, per cent ± std", headings, rows)
 
 
-def ablation_tables(found: Mapping[str, Any]) -> list[Table]:
-    """Tables of the findings of `ablate`."""
-    return [_table(cell_rows(found)), _table(effect_rows(found))]
+def retrained_tables(
+    found: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, Any]], seen: str
+) -> Iterator[TextTable]:
+    """Every run's test figures, and what `retrained.json` makes of them; `seen` tells how often they were."""
+    yield evaluation_table(evaluations, seen)
+    if len(found["configurations"][0]["seeds"]) > 1 or found["difference"] or found["not_compared"]:
+        yield retrained_table(found, runs=False)
 
 
-def _table(rows: TextTable) -> Table:
-    table = make_table(rows.title)
-    for index, head in enumerate(rows.headings):
-        # A figure stays on one line, and the words before it are folded.
-        table.add_column(head, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
-    for row in rows.rows:
-        table.add_row(*map(safe, row))
-    table.caption = "\n".join(rows.notes) or None
-    return table
+def retrained_table(found: Mapping[str, Any], *, runs: bool) -> TextTable:
+    """Test figures of retrained configurations: of single `runs`, their mean, and the difference."""
+    rows, figures = [], names.STUDY_METRICS
+    seeds = min(len(choice["seeds"]) for choice in found["configurations"])
+    for choice in found["configurations"]:
+        if runs:
+            for seed, one in zip(choice["seeds"], choice["evaluations"], strict=True):
+                rows.append(
+                    (f"{choice['name']}, seed {seed}", *(_with_interval(one, name) for name in figures))
+                )
+        means = f"{choice['name']}, mean ± std of {len(choice['seeds'])}"
+        rows.append((means, *_means(choice["summary"])))
+    notes = ["In brackets 95 % intervals of single runs over identities."] if runs else []
+    if difference := found["difference"]:
+        rows.append(("best − baseline, points", *(points(difference[name]) for name in figures)))
+        covers = "and seeds" if seeds > 1 else "only: what other seeds would change takes --seeds 3 to tell"
+        notes.append(f"Paired by query; 95 % intervals over identities {covers}.")
+    if reason := found.get("not_compared"):
+        notes.append(f"No difference is stated: {reason}.")
+    title = f"Retrained on all identities, {plural(seeds, 'seed')}, test set, per cent"
+    return TextTable(title, ("", *map(names.heading, figures)), rows, notes)
 
 
-def _folds(found: Mapping[str, Any]) -> str:
-    count = len(found["folds"])
-    return "other identities" if count == 1 else f"{count} sets of other identities"
+def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> TextTable:
+    """The best epoch's figures then and now, with all their digits."""
+    rows = []
+    for name in (*names.RANKING, names.LOSS):
+        was: Any = recorded.get(name)
+        is_now: Any = rerun.get(name)
+        factor = 1 if name == names.LOSS else 100
+        if is_number(was) and is_number(is_now):
+            apart = "0" if was == is_now else f"{factor * (is_now - was):+.2g}"
+            rows.append((names.heading(name), f"{factor * was:.6f}", f"{factor * is_now:.6f}", apart))
+    title = f"Epoch {recorded[names.EPOCH]:.0f}, the best: per cent"
+    return TextTable(title, ("", "recorded", "rerun", "difference"), rows)
 
 
-def _rate(figures: Mapping[str, Any] | None, figure: str) -> str:
-    return percent(figures[figure]["mean"]) if figures else "–"
+def opening_line(original: OriginalTrial, study: object) -> str:
+    """Line that names the rerun trial and its number of epochs."""
+    ending = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[original.summary.state]
+    launches = ", ".join(map(str, original.launches)) or "of no record"
+    goal = f"{original.goal} of {original.settings.epochs} epochs"
+    failure = original.failure[:_MAX_FAILURE_LENGTH]
+    after = f", the last of which failed ({failure})" if failure else ""
+    return (
+        f"trial {original.summary.number} of {study}, {ending} in launch {launches}: {goal} are rerun{after}"
+    )
+
+
+def verdict_lines(found: Reproduction) -> Iterator[str]:
+    """The result and its reasons, the result first."""
+    weights = {
+        "equal": "the best epoch's weights are equal",
+        "different": "the best epoch's weights differ",
+        "not compared": "no weights were compared",
+    }[found.weights]
+    if found.result == "equal":
+        epochs = plural(len(found.rerun.epochs), "epoch")
+        failure = "; the failure was reproduced" if found.original.failure else ""
+        yield f"EQUAL: every recorded figure of {epochs} is the same to the last bit; {weights}{failure}"
+        return
+    reasons = list(found.reasons)
+    if found.result == "within tolerance":
+        metric = names.heading(found.original.metric)
+        yield f"WITHIN TOLERANCE: {metric} at the best epoch is within {found.tolerance:g} points; {weights}"
+    else:
+        yield f"DIFFERENT: {reasons.pop(0)}"
+    explained = " ".join(found.reasons)
+    listed = [*reasons, *(line for line in map(str, found.differences) if line not in explained)]
+    yield from (f"  {line}" for line in listed[:_MAX_DIFFERENCES])
+    if len(listed) > _MAX_DIFFERENCES:
+        yield f"  and {len(listed) - _MAX_DIFFERENCES} more"
+
+
+def change_lines(found: Reproduction) -> Iterator[str]:
+    """Lines on the differences between the recorded and the present environment."""
+    if not found.changes:
+        yield "then and now: the same code, versions, CPU and threads"
+        return
+    yield "then and now:"
+    yield from (f"  {change.line}" for change in found.changes)
 
 
 def _mean(figures: Mapping[str, Any] | None, figure: str) -> str:
-    if not figures:
-        return "–"
-    return f"{percent(figures[figure]['mean'])} ± {percent(figures[figure]['std'])}"
+    return percent(figures[figure]["mean"]) if figures else "–"
 
 
-def _difference(found: Mapping[str, Any] | None, figure: str) -> str:
+def _means(figures: Mapping[str, Any] | None) -> list[str]:
+    return [mean_and_std(figures and figures[figure]) for figure in names.STUDY_METRICS]
+
+
+def _with_interval(found: Mapping[str, Any], figure: str) -> str:
+    ends = (found.get("intervals") or {}).get(figure)
+    return percent(found[figure]) + (f" ({interval(*ends)})" if ends else "")
+
+
+def _points(found: Mapping[str, Any] | None, figure: str) -> str:
     return points(found[figure]) if found else "–"
-
-
-def points(found: Mapping[str, Any]) -> str:
-    """A difference with its interval, in points."""
-    mean, low, high = (f"{100 * found[name]:+.1f}" for name in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
 
 
 def _confidence(found: Mapping[str, Any] | None, figure: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -12,15 +15,26 @@ from rich.table import Table
 from rich.text import Text
 
 from sa_study.metrics import names
+from sa_study.provenance import last_slots
 from sa_study.report.terminal.console import safe
-from sa_study.report.terminal.fitted_table import Column, fit_table
-from sa_study.report.terminal.study_snapshot import STYLES, StudySnapshot
-from sa_study.report.text import clock, duration, percent, setting_text, settings_text, sparkline
+from sa_study.report.terminal.study import cost_parts, remaining_seconds
+from sa_study.report.terminal.text_table import Column, fit_table
+from sa_study.report.text import clock, percent, setting_text, settings_text, sparkline
 from sa_study.settings.space import Scheduler
-from sa_study.study.records import BASELINE, same_validation
-from sa_study.study.trial_summary import TrialSummary
+from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import PAUSED, TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial
 from sa_study.utils.text import visible
+
+STYLES = {
+    "COMPLETE": "green",
+    "PRUNED": "yellow",
+    "FAIL": "red",
+    "RUNNING": "cyan",
+    PAUSED: "magenta",
+    "WAITING": "dim",
+}
+"""Colours of a trial's states."""
 
 _CURVE_WIDTH = 10
 _BAR_WIDTH = 10
@@ -29,174 +43,190 @@ _FIXED_LINES = 11
 """Lines of the panel beside its trials, where none runs."""
 
 
+@dataclass(frozen=True)
 class StudyPanel:
-    """A snapshot of a study for rich to print; lines are cut, never broken.
+    """A study for rich to print; lines are cut, never broken.
 
-    Args:
-        snapshot: The study.
+    Attributes:
+        study: The study.
+        name: The study's folder, as the user named it.
+        slots: How many trials may run at a time; None where that is not known yet.
+        elapsed: Seconds since this launch began; None while none goes on.
+        phase: What is done before the trials: a phase, how much of it is done, and how much there is; 0 where
+            that is not known.
         limit: Most trials among the leaders; None for all.
         height: Most lines in all, of a panel that is drawn again and again; None for no limit.
         trials_only: Show the leaders alone.
     """
 
-    def __init__(
-        self,
-        snapshot: StudySnapshot,
-        limit: int | None = None,
-        height: int | None = None,
-        *,
-        trials_only: bool = False,
-    ):
-        self._study = snapshot
-        self._limit = limit
-        self._height = height
-        self._trials_only = trials_only
+    study: StudySummary
+    name: str = ""
+    slots: int | None = None
+    elapsed: float | None = None
+    phase: tuple[str, int, int] | None = None
+    limit: int | None = None
+    height: int | None = None
+    trials_only: bool = False
+
+    @classmethod
+    def of(cls, study: StudySummary, name: str = "", **options: Any) -> StudyPanel:
+        """A study on disk at the moment it was read; trials that no driver runs are paused."""
+        driver = study.driver
+        if driver is None:
+            return cls(dataclasses.replace(study, trials=paused(study.trials)), name, **options)
+        elapsed = max(time.time() - driver.since, 0.0)
+        return cls(study, name, last_slots(study.folder.provenance), elapsed, **options)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The parts of the panel, from top to bottom."""
-        width, study = options.max_width, self._study
+        width, study = options.max_width, self.study
         running, leaders = self._fitting_trials()
-        if not self._trials_only:
-            yield from (_line(part) for part in self._head(width, options.ascii_only))
-            yield from _wrapped(list(self._usage()), width)
-            if study.phase:
-                yield from _phase(study, width)
+        if not self.trials_only:
+            yield from map(_line, self._head(width, options.ascii_only))
+            yield from _wrapped(self._usage(), width)
+            if self.phase:
+                yield _phase(*self.phase, width)
             if study.trials:
                 yield Text()
                 yield self._comparison(width)
             if running:
                 yield Text()
-                yield _title("Running", len(running), len(study.running))
-                yield self._trials(running, width, options, running=True)
+                yield _title("Running", len(running), len(self._running))
+                yield self._trials(running, options, running=True)
         if leaders:
             yield Text()
-            yield _title("Trials" if self._trials_only else "Leaders", len(leaders), len(study.trials))
-            yield self._trials(leaders, width, options, running=False)
+            yield _title("Trials" if self.trials_only else "Leaders", len(leaders), len(study.trials))
+            yield self._trials(leaders, options, running=False)
+
+    @property
+    def _running(self) -> list[TrialSummary]:
+        return [trial for trial in self.study.trials if trial.state == "RUNNING"]
 
     def _fitting_trials(self) -> tuple[list[TrialSummary], list[TrialSummary]]:
         """The trials that fit: those that run, and the leaders."""
-        running, leaders = self._study.running, self._study.leaders()
-        if self._height is not None:
-            beside = _FIXED_LINES + (3 if running else 0) + bool(self._study.phase)
-            lines = max(2, self._height - beside)
+        running, leaders = self._running, ranked(self.study.trials)
+        if self.height is not None:
+            beside = _FIXED_LINES + (3 if running else 0) + bool(self.phase)
+            lines = max(2, self.height - beside)
             running = running[: max(1, lines // 2)]
             leaders = leaders[: max(1, lines - len(running))]
-        return running, leaders[: self._limit]
+        return running, leaders[: self.limit]
 
     def _head(self, width: int, ascii_only: bool) -> Iterator[Text]:
-        study, config = self._study, self._study.config
-        goal, metric = max(1, config.goal), names.heading(config.metric, names.VALIDATION)
+        study, config = self.study, self.study.config
+        metric = names.heading(config.metric, names.VALIDATION)
         rule = "" if config.space.scheduler.name == "none" else f" with {config.space.scheduler.name}"
-        yield Text.assemble(
-            ("study ", "dim"),
-            (visible(study.name), "bold"),
-            (f"  maximising {metric}, {config.space.sampler}{rule}", "dim"),
-        )
-        share = min(1.0, study.ended / goal)
-        counts = [(f"  {count} {state}", STYLES[state]) for state, count in study.counts().items()]
+        about = f"  maximising {metric}, {config.space.sampler}{rule}"
+        yield Text.assemble(("study ", "dim"), (visible(self.name), "bold"), (about, "dim"))
+        counts = [(f"  {count} {state}", STYLES[state]) for state, count in study.states.items()]
+        share = min(1.0, study.ended / max(1, config.goal))
         bar = _bar(share, max(10, min(40, width - 60)), ascii_only)
         yield Text.assemble(bar, f" {study.ended} of {config.goal} trials", *counts)
 
     def _usage(self) -> Iterator[str]:
         """Time, slots and cost."""
-        study = self._study
-        if study.elapsed is not None:
-            yield f"elapsed {clock(study.elapsed)}"
-        remaining = study.remaining()
-        if remaining is not None:
-            yield f"about {clock(remaining)} left"
-        if study.slots is not None:
-            running = len(study.running)
-            yield f"{running} of {max(running, study.slots)} slots"  # a cluster may have grown since
-        records = [row.record for row in study.trials]
-        yield f"{sum(record.epochs_run for record in records)} epochs"
-        yield f"{duration(sum(record.seconds for record in records))} of training"
-        if gpu := sum(record.gpu_seconds for record in records):
-            yield f"{gpu / 3600:.2f} GPU-hours"
-        if study.training is not None:
-            yield f"{percent(study.training)} % of the slots' time"
+        if self.elapsed is not None:
+            yield f"elapsed {clock(self.elapsed)}"
+            if (remaining := remaining_seconds(self.study, self.slots, self.elapsed)) is not None:
+                yield f"about {clock(remaining)} left"
+        if self.slots is not None:
+            running = len(self._running)
+            yield f"{running} of {max(running, self.slots)} slots"  # a cluster may have grown since
+        yield from cost_parts(self.study)
 
     def _comparison(self, width: int) -> RenderableType:
         """The leader above the baseline, and by how much."""
-        study = self._study
-        leader, baseline = study.leader(), study.baseline
-        if leader is None:
+        study, first = self.study, leader(self.study.trials)
+        if first is None:
             return Text("no trial has a score yet", "dim")
-        compared = [("leader", leader, "bold green")]
-        if leader.number == BASELINE:
-            compared = [("leader: the baseline", leader, "bold green")]
-        elif baseline is not None:
-            compared.append(("baseline", baseline, ""))
+        compared, labels = [first], ["leader: the baseline" if first.baseline else "leader"]
+        if not first.baseline and study.baseline is not None:
+            compared.append(study.baseline)
+            labels.append("baseline")
         columns = [
-            Column("", lambda i: Text(compared[i][0], compared[i][2]), justify="left"),
-            Column("trial", lambda i: str(compared[i][1].number)),
-            *_figure_columns([row for _, row, _ in compared], optional=False),
+            Column("", [Text(labels[0], "bold green"), *labels[1:]], justify="left"),
+            Column("trial", [str(trial.number) for trial in compared]),
+            *_figure_columns(compared),
         ]
-        if (
-            len(compared) > 1
-            and compared[1][1].record.best
-            and same_validation(study.config.space, leader.params, compared[1][1].params)
-        ):
-            ahead = Text(_lead(leader, compared[1][1]), "bold")
-            columns.append(Column("over the baseline", lambda i: Text() if i else ahead, justify="left"))
-        line = Column("", lambda i: _how_far(compared[i][1]), justify="left")
-        return fit_table(len(compared), columns, [], line, width)
+        other = compared[-1]
+        if other is not first and other.record.best and study.same_identities(first, other):
+            columns.append(
+                Column("over the baseline", [Text(_lead(first, other), "bold"), ""], justify="left")
+            )
+        line = Column("", list(map(_how_far, compared)), justify="left")
+        return fit_table(columns, [], line, width)
 
     def _trials(
-        self, rows: Sequence[TrialSummary], width: int, options: ConsoleOptions, *, running: bool
+        self, trials: Sequence[TrialSummary], options: ConsoleOptions, *, running: bool
     ) -> RenderableType:
-        config, ascii_only = self._study.config, options.ascii_only
-        low, high = self._range()
-        scheduler = config.space.scheduler
-
-        def text(make: Callable[[TrialSummary], str | Text]) -> Callable[[int], str | Text]:
-            return lambda index: make(rows[index])
-
-        columns = [Column("trial", text(_name))]
+        space, ascii_only = self.study.config.space, options.ascii_only
+        columns = [Column("trial", list(map(_name, trials)))]
         if running:
-            columns.append(
-                Column("", text(lambda row: _bar(row.progress / 100, _BAR_WIDTH, ascii_only)), 3, "left")
-            )
+            bars = [_bar(trial.progress / 100, _BAR_WIDTH, ascii_only) for trial in trials]
+            columns.append(Column("", bars, 3, "left"))
         else:
-            columns.append(
-                Column("state", text(lambda row: Text(row.state, STYLES[row.state])), justify="left")
-            )
-        columns.append(Column("epoch", text(lambda row: f"{row.record.epoch}/{row.epochs}")))
-        if rungs(scheduler):
-            columns.append(Column("rung", text(lambda row: _rung(row, scheduler)), 4))
-        columns += _figure_columns(rows, optional=True)
+            states = [Text(trial.state, STYLES[trial.state]) for trial in trials]
+            columns.append(Column("state", states, justify="left"))
+        columns.append(Column("epoch", [f"{trial.record.epoch}/{trial.epochs}" for trial in trials]))
+        if rungs(space.scheduler):
+            columns.append(Column("rung", [_rung(trial, space.scheduler) for trial in trials], 4))
+        columns += _figure_columns(trials, drop_order=1)
         if not ascii_only:
-            curve = text(lambda row: sparkline([value for _, value in row.curve], _CURVE_WIDTH, low, high))
-            columns.append(Column("by epoch", curve, 2, "left"))
+            columns.append(Column("by epoch", self._curves(trials), 2, "left"))
         if not running:
-            columns.append(Column("best", text(_best_epoch), 6))
-            columns.append(Column("time", text(lambda row: clock(row.record.seconds)), 7))
-        settings = [Column(visible(name), text(_setting(name))) for name in config.space.search]
-        line = Column(
-            "settings", text(lambda row: _failure(row) or settings_text(row.params)), justify="left"
-        )
-        note = Column("why", text(_failure), justify="left") if any(map(_failure, rows)) else None
-        return fit_table(len(rows), columns, settings, line, width, note)
+            columns.append(Column("best", list(map(_best_epoch, trials)), 6))
+            columns.append(Column("time", [clock(trial.record.seconds) for trial in trials], 7))
+        settings = [
+            Column(visible(name), [_setting(trial, name) for trial in trials]) for name in space.search
+        ]
+        failures = [visible(trial.record.failure) for trial in trials]
+        lines = [
+            failure or settings_text(trial.params) for failure, trial in zip(failures, trials, strict=True)
+        ]
+        why = Column("why", failures, justify="left") if any(failures) else None
+        line = Column("settings", lines, justify="left")
+        return fit_table(columns, settings, line, options.max_width, why)
 
-    def _range(self) -> tuple[float, float]:
-        """The least and the greatest value of all curves, so that these compare."""
-        values = [value for row in self._study.trials for _, value in row.curve if math.isfinite(value)]
-        return min(values, default=0.0), max(values, default=1.0)
+    def _curves(self, trials: Sequence[TrialSummary]) -> list[str]:
+        """Curves between the least and the greatest value of all trials, so that they compare."""
+        values = [value for trial in self.study.trials for _, value in trial.finite_curve]
+        low, high = min(values, default=0.0), max(values, default=1.0)
+        return [sparkline([v for _, v in trial.curve], _CURVE_WIDTH, low, high) for trial in trials]
 
 
-def _phase(study: StudySnapshot, width: int) -> Iterator[RenderableType]:
-    assert study.phase is not None
-    phase, done, total = study.phase
+def paused(trials: Iterable[TrialSummary]) -> tuple[TrialSummary, ...]:
+    """The trials of a study that no driver runs: those that have not ended wait for one."""
+    return tuple(
+        dataclasses.replace(trial, state=PAUSED) if trial.state == "RUNNING" else trial for trial in trials
+    )
+
+
+def ranked(trials: Iterable[TrialSummary]) -> list[TrialSummary]:
+    """Trials by score, those that can still win or have first, those without a score last."""
+
+    def rank(trial: TrialSummary) -> tuple[bool, bool, float, int]:
+        out = trial.state in ("PRUNED", "FAIL")
+        return trial.score is None, out, -(trial.score or 0.0), trial.number
+
+    return sorted(trials, key=rank)
+
+
+def leader(trials: Iterable[TrialSummary]) -> TrialSummary | None:
+    """The trial with the greatest score of those that can win; None before the first epoch."""
+    can_win = [trial for trial in trials if trial.score is not None and trial.state not in ("PRUNED", "FAIL")]
+    return next(iter(ranked(can_win)), None)
+
+
+def _phase(phase: str, done: int, total: int, width: int) -> RenderableType:
     if not total:
-        yield _line(safe(f"{phase} …"))
-        return
+        return _line(safe(f"{phase} …"))
     grid = Table.grid(padding=(0, 1))
     bar = ProgressBar(total, done, width=max(10, min(40, width - 40)))
     grid.add_row(safe(phase), bar, f"{done:,} of {total:,}")
-    yield grid
+    return grid
 
 
-def _wrapped(parts: Sequence[str], width: int) -> Iterator[Text]:
+def _wrapped(parts: Iterable[str], width: int) -> Iterator[Text]:
     """Parts in as many lines as they need."""
     line = ""
     for part in parts:
@@ -223,48 +253,42 @@ def _bar(share: float, width: int, ascii_only: bool) -> Text:
     return Text.assemble((done * full, "cyan"), (rest * (width - full), "dim"))
 
 
-def _name(row: TrialSummary) -> Text:
-    """A trial's number; the baseline's is marked."""
-    return Text("baseline" if row.number == BASELINE else str(row.number), "bold")
+def _name(trial: TrialSummary) -> Text:
+    return Text("baseline" if trial.baseline else str(trial.number), "bold")
 
 
-def _best_epoch(row: TrialSummary) -> str:
-    return _NONE if row.best_epoch is None else str(row.best_epoch)
+def _best_epoch(trial: TrialSummary) -> str:
+    return _NONE if trial.best_epoch is None else str(trial.best_epoch)
 
 
-def _rung(row: TrialSummary, scheduler: Scheduler) -> str:
-    shares = rungs_of_trial(scheduler, row.number)
-    return f"{sum(row.progress >= share - 1e-9 for share in shares)}/{len(shares)}"
+def _rung(trial: TrialSummary, scheduler: Scheduler) -> str:
+    shares = rungs_of_trial(scheduler, trial.number)
+    return f"{sum(trial.progress >= share - 1e-9 for share in shares)}/{len(shares)}"
 
 
-def _how_far(row: TrialSummary) -> str:
-    if not row.record.best:
-        return row.state
-    return f"{row.state}, epoch {_best_epoch(row)} of {row.epochs}"
+def _how_far(trial: TrialSummary) -> str:
+    epoch = f", epoch {_best_epoch(trial)} of {trial.epochs}" if trial.record.best else ""
+    return f"{trial.state}{epoch}"
 
 
-def _lead(leader: TrialSummary, other: TrialSummary) -> str:
+def _lead(first: TrialSummary, other: TrialSummary) -> str:
     """By how many points the leader is ahead."""
-    best, beaten = leader.record.best, other.record.best
+    best, beaten = first.record.best, other.record.best
     shared = [name for name in names.STUDY_METRICS if name in best and name in beaten]
     return " / ".join(f"{100 * (best[name] - beaten[name]):+.1f}" for name in shared) + " points"
 
 
-def _figure_columns(rows: Sequence[TrialSummary], *, optional: bool) -> list[Column]:
-    """A column for each figure of the best epoch; `optional` ones but the first may be left out."""
-
-    def cell(name: str) -> Callable[[int], str]:
-        return lambda index: percent(rows[index].record.best.get(name))
-
+def _figure_columns(trials: Sequence[TrialSummary], drop_order: int = 0) -> list[Column]:
+    """A column for each figure of the best epoch; `drop_order` is that of all but the first."""
     return [
-        Column(names.heading(name), cell(name), int(optional and place > 0))
+        Column(
+            names.heading(name),
+            [percent(trial.record.best.get(name)) for trial in trials],
+            drop_order if place else 0,
+        )
         for place, name in enumerate(names.STUDY_METRICS)
     ]
 
 
-def _setting(name: str) -> Callable[[TrialSummary], str]:
-    return lambda row: setting_text(row.params[name]) if name in row.params else _NONE
-
-
-def _failure(row: TrialSummary) -> str:
-    return visible(row.record.failure)
+def _setting(trial: TrialSummary, name: str) -> str:
+    return setting_text(trial.params[name]) if name in trial.params else _NONE

@@ -15,7 +15,7 @@ from sa_study.data.store import TrainingData
 from sa_study.metrics import names
 from sa_study.model.weights import pretrained_note
 from sa_study.report.terminal.console import Output, phases
-from sa_study.report.text import command, percent
+from sa_study.report.text import command, percent, plural
 from sa_study.settings.run import Settings
 from sa_study.study.lock import driver_lock
 from sa_study.study.own_images import is_own_test_set
@@ -47,21 +47,14 @@ def train_with_progress(
     resume: bool,
     more_options: Sequence[str] = ("--resume",),
 ) -> Mapping[str, float]:
-    """Trains one configuration to its last epoch and prints a line for each.
-
-    Args:
-        output: Where to print.
-        settings: The configuration.
-        data: Images to train and validate on.
-        folder: Folder of the run.
-        resume: Whether to resume the run that the folder may hold.
-        more_options: Options that this process's command needs in addition to resume after Ctrl-C.
+    """Trains one configuration to its last epoch, a line for each, or resumes the run in its folder.
 
     Returns:
         The figures of the epoch whose weights are kept.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the last epoch is saved and the command that resumes it is printed.
+        KeyboardInterrupt: Ctrl-C; the last epoch is saved and the command that resumes it is printed: that of
+            this process with `more_options`.
     """
     output.say(data_line(data))
     if note := pretrained_note(settings.pretrained):
@@ -88,13 +81,16 @@ def train_with_progress(
 
 def epoch_line(figures: Mapping[str, float], epochs: int) -> str:
     """One line for an epoch of a run in this process."""
-    parts = [f"epoch {figures[names.EPOCH]:.0f}/{epochs}", f"loss {figures[names.LOSS]:.3f}"]
-    parts.append(f"train accuracy {percent(figures[names.TRAIN_ACCURACY])} %")
-    if names.MAP in figures:
-        parts += [f"{names.heading(name)} {percent(figures[name])} %" for name in names.STUDY_METRICS]
-    parts.append(f"lr {figures[names.LR]:.2g}")
-    parts.append(f"{figures[names.IMAGES_PER_SECOND]:.0f} images/s")
-    return "  ".join(parts)
+    rates = [names.TRAIN_ACCURACY, *(names.STUDY_METRICS if names.MAP in figures else ())]
+    return "  ".join(
+        [
+            f"epoch {figures[names.EPOCH]:.0f}/{epochs}",
+            f"loss {figures[names.LOSS]:.3f}",
+            *(f"{names.heading(name)} {percent(figures[name])} %" for name in rates),
+            f"lr {figures[names.LR]:.2g}",
+            f"{figures[names.IMAGES_PER_SECOND]:.0f} images/s",
+        ]
+    )
 
 
 def evaluate_runs(
@@ -107,15 +103,8 @@ def evaluate_runs(
 ) -> dict[str, dict[str, Any]]:
     """Evaluates trained runs on a test set and writes each evaluation into the run's folder.
 
-    Args:
-        output: Where to print.
-        folders: The folder of each run.
-        images: The test images.
-        reranked: Whether to compute the re-ranked figures too.
-        own: Whether the images are the test set of the data that the runs were trained on.
-
     Returns:
-        The evaluations by seed.
+        The evaluations by seed; those of other data than the runs' own (not `own`) have files of their own.
     """
     evaluations = {}
     for settings, folder in folders.items():
@@ -148,11 +137,6 @@ class Retrained:
 def retrain_with_progress(output: Output, plan: RetrainPlan, *, reranked: bool) -> Retrained:
     """Trains configurations on all identities and evaluates all runs as one entry of the test ledger.
 
-    Args:
-        output: Where to print.
-        plan: What to train.
-        reranked: Whether to compute the re-ranked figures too.
-
     Raises:
         StudyError: A file or an image cannot be used.
         KeyboardInterrupt: Ctrl-C; the last epoch is saved and the command that resumes it is printed.
@@ -161,8 +145,7 @@ def retrain_with_progress(output: Output, plan: RetrainPlan, *, reranked: bool) 
     study.require_own_files()
     require_writable(study.retrained)
     trained = " and ".join(f"{choice.name} (trial {choice.trial})" for choice in plan.choices)
-    seeds = len(plan.choices[0].folders)
-    what = f"{trained}, {seeds} seed{'s' if seeds > 1 else ''}"
+    what = f"{trained}, {plural(len(plan.choices[0].folders), 'seed')}"
     output.say(f"{plan.reason}: {what} on all training identities")
     with phases(output.console) as report:
         dataset = ReidDataset(plan.data_dir)

@@ -19,10 +19,11 @@ from sa_study.analysis.final.retrain import RetrainChoice, RetrainPlan, write_re
 from sa_study.export.documents import paper_document
 from sa_study.export.paper import describe
 from sa_study.metrics.comparability import image_counts, why_not_comparable
+from sa_study.report.page.page_study import read_trust
 from sa_study.report.page.sentences import give_verdict
-from sa_study.report.page.tables import test_rows as rows_of_test_figures
-from sa_study.report.page.trust import read_trust
-from sa_study.report.terminal.tables import evaluation_table, retrained_tables
+from sa_study.report.page.tables import test_table as table_of_test_figures
+from sa_study.report.terminal.repeats import retrained_tables
+from sa_study.report.terminal.tables import evaluation_table
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
@@ -50,7 +51,7 @@ def on_page(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Sta
     config = StudyConfig(data_dir=folder, space=SPACE, trials=2)
     trials = [trial_summary(0, score=0.4), trial_summary(1, score=0.5)]
     study = study_summary(config, trials, {"best": best, "baseline": baseline})
-    labels = [label for label, _ in rows_of_test_figures(study)]
+    labels = [row[0] for row in table_of_test_figures(study).rows]
     said = f"{give_verdict(study).reasons[-1]} {labels}"
     return "the winner’s mAP is the baseline’s +" in said, said
 
@@ -102,7 +103,7 @@ def after_retraining(folder: Path, best: dict[str, Any], baseline: dict[str, Any
     assert page is not None
     said, [shown] = captured.get(), page.tables
     stated = any("best − baseline" in row[0] for row in shown.rows)
-    assert stated == (found["difference"] is not None) == ("difference  " in said)
+    assert stated == (found["difference"] is not None) == ("best − baseline" in said)
     assert stated or f"No difference is stated: {found['not_compared']}." in shown.notes
     return stated, " ".join(said.split())
 

@@ -98,8 +98,9 @@ def test_both_answer_and_both_end(study: Path, taken: int, how: signal.Signals, 
     dashboard = Dashboard("--study", study)
     try:
         first, second = dashboard.urls()
-        servers = children(dashboard.process.pid)
-        assert len(servers) == 2
+        own = children(dashboard.process.pid)
+        for url in (first, second):
+            assert read(url)
         if how == signal.SIGINT:
             summary = json.loads(read(f"{first}api/studies"))["study_summaries"]
             assert summary[0]["study_name"] == "sa_study"
@@ -112,7 +113,10 @@ def test_both_answer_and_both_end(study: Path, taken: int, how: signal.Signals, 
             assert (study / "optuna.db").read_bytes() == before, "what looks on cannot write"
     finally:
         assert dashboard.end(how) == code
-    assert gone(servers)
+    assert gone(own)
+    for url in (first, second):
+        with pytest.raises(OSError, match="refused"):
+            read(url)
 
 
 def test_a_port_that_is_taken(study: Path, taken: int) -> None:

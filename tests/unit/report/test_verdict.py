@@ -98,9 +98,6 @@ def test_the_test_set_confirms_only_with_an_interval_above_zero(forty: PageStudy
     assert "95 % interval +" in give_verdict(confirmed).reasons[-1]
     assert "does not settle it" in judge(of(evaluation(0.505), evaluation(0.504))).text
     older = {name: value for name, value in best.items() if name != "per_query"}
-    close = of(evaluation(0.505), evaluation(0.504))
-    assert "does not settle it" in judge(close).text
-    older = {name: value for name, value in best.items() if name != "per_query"}
     assert "does not settle it" in judge(of(older, baseline)).text, "no interval is known"
     assert "does not confirm" in judge(of(best, evaluation(0.7))).text
     for changes in ({"data": {**DATA, "gallery": "c"}}, {"data": None}, {"gallery": 31}):

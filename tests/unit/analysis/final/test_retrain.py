@@ -18,7 +18,7 @@ from untrained_study import SMALL
 from sa_study.analysis.final.retrain import load_retraining_data, plan_retraining, write_retrained
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import load_training_data
-from sa_study.report.terminal.tables import retrained_tables
+from sa_study.report.terminal.repeats import retrained_tables
 from sa_study.settings.run import Settings
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
@@ -117,7 +117,7 @@ def test_what_is_kept_and_shown(folder: StudyFolder, seeds: int) -> None:
         for table in retrained_tables(found, named, "Test set seen 2 times."):
             console.print(table)
     text = captured.get()
-    assert "Test set seen 2 times." in text and "difference" in text
+    assert "Test set seen 2 times." in text and "best − baseline" in text
     assert ("identities and seeds" in text) == (seeds > 1) and max(map(len, text.splitlines())) <= 80
 
 

@@ -14,7 +14,7 @@ from synthetic_runs import run
 
 from sa_study.analysis.repeats.ablate import ABLATES, conclude_ablation, plan_ablation, require_same_ablation
 from sa_study.export.documents import ablation_markdown
-from sa_study.report.terminal.repeats import ablation_tables
+from sa_study.report.terminal.repeats import cells_table, effects_table
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import load_space, parse_space
 from sa_study.study.config import StudyConfig
@@ -144,8 +144,7 @@ def test_tables_show_every_cell_in_80_columns_and_nothing_in_them_is_obeyed() ->
     found["cells"][0]["settings"]["attention"] = "[red]|<b>\x1b[31m"
     console = Console(width=80)
     with console.capture() as captured:
-        for table in ablation_tables(found):
-            console.print(table)
+        console.print(cells_table(found), effects_table(found))
     text = captured.get()
     assert "\x1b[31m" not in text and "[red]" in text and "deep_supervision:" in text
     assert max(map(len, text.splitlines())) <= 80

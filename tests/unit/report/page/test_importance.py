@@ -12,19 +12,20 @@ import numpy as np
 import optuna
 import pytest
 from random_study import distributions
+from sklearn.tree import DecisionTreeRegressor
 from summaries import study_summary, trial_summary
 
 from sa_study.report.page.importance import (
     MIN_TRIALS,
     Importance,
     Sample,
-    grow_tree,
     importance,
+    leaves,
     samples,
     unit_position,
 )
 from sa_study.report.page.page_study import PageStudy
-from sa_study.report.page.plots_contour import fit_surface
+from sa_study.report.page.plots_effects import fit_surface
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 
@@ -160,10 +161,15 @@ def test_stopped_trials_are_compared_where_all_have_come() -> None:
 def test_a_tree_is_its_leaves() -> None:
     rng = np.random.default_rng(0)
     points, values = rng.random((80, 3)), rng.random(80)
-    tree = grow_tree(points, values, 1)
-    assert (tree.high - tree.low).prod(axis=1).sum() == pytest.approx(1)
-    assert tree.predict(points) == pytest.approx(values)
-    sizes = [len(np.unique(grow_tree(points, values, least).value)) for least in (1, 5, 100)]
+    sizes = []
+    for min_leaf in (1, 5, 80):
+        tree = DecisionTreeRegressor(min_samples_leaf=min_leaf, random_state=0).fit(points, values)
+        low, high, value = leaves(tree.tree_)
+        assert (high - low).prod(axis=1).sum() == pytest.approx(1)
+        sizes.append(len(value))
+        inside = ((points[:, None] >= low) & (points[:, None] < high)).all(axis=2)
+        assert (inside.sum(axis=1) == 1).all(), "the leaves do not overlap"
+        assert value[inside.argmax(axis=1)] == pytest.approx(tree.predict(points))
     assert sizes[0] == 80 > sizes[1] > sizes[2] == 1
 
 
@@ -182,8 +188,9 @@ def test_a_surface_follows_the_points_and_ends_where_there_are_none() -> None:
     points = rng.random((60, 2)) * [0.5, 1.0]
     surface = fit_surface(points, 50 + 20 * points[:, 0])
     assert surface is not None
-    near, far = surface.values[20, 10], surface.values[20, -1]
-    assert near == pytest.approx(50 + 20 * surface.places[10], abs=1)
-    assert far != pytest.approx(70, abs=0.5)
-    assert np.isnan(fit_surface(points * [0.2, 0.2], points[:, 0]).values[-1, -1])  # type: ignore[union-attr]
+    places, values = surface
+    assert values[20, 10] == pytest.approx(50 + 20 * places[10], abs=1)
+    assert values[20, -1] != pytest.approx(70, abs=0.5)
+    corner = fit_surface(points * [0.2, 0.2], points[:, 0])
+    assert corner is not None and np.isnan(corner[1][-1, -1])
     assert fit_surface(points[:5], points[:5, 0]) is None

@@ -15,8 +15,7 @@ from sa_study.analysis.repeats.confirm import conclude_confirmation, plan_confir
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plots_effects import forest_plot
 from sa_study.report.page.render import render
-from sa_study.report.page.sentences import give_verdict
-from sa_study.report.page.trust_table import trust_rows
+from sa_study.report.page.sentences import give_verdict, trust_table
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.test_ledger import add_ledger_entry
@@ -80,10 +79,15 @@ def evaluate(folder: StudyFolder, **changes: Any) -> None:
     write(folder.evaluation, evaluation_of(study, study.winner, 0.5, **changes))
 
 
+def trust_rows(study: PageStudy) -> list[dict[str, Any]]:
+    table = trust_table(study)
+    return [dict(zip(table.headings, row, strict=True)) for row in table.rows]
+
+
 def test_nothing_is_claimed_of_a_study_that_was_only_run(folder: StudyFolder) -> None:
     study = PageStudy.read(folder.root)
     assert study.confirmation is None and not study.notices
-    assert [row.interval for row in trust_rows(study)] == ["not recorded", "not computed"]
+    assert [row["95 % interval"] for row in trust_rows(study)] == ["not recorded", "not computed"]
     page = render(study)
     for command in ("confirm --study", "--retrain --seeds 3", "reproduce --study"):
         assert command in page
@@ -99,7 +103,7 @@ def test_a_confirmation_is_the_verdict(folder: StudyFolder, gain: float, tone: s
     assert verdict.tone == tone and found["verdict"].rstrip(".") in verdict.judgement
     lead = study.trust.lead
     assert lead and lead.mean == pytest.approx(100 * found["curse"]["lead"])
-    assert any(row.covers == "other identities and other seeds" for row in trust_rows(study))
+    assert any(row["the interval covers"] == "other identities and other seeds" for row in trust_rows(study))
     figure = forest_plot(study.trust.confirmation, "points")
     assert figure and sorted(x for trace in figure.data for x in trace.x) == pytest.approx(
         sorted(100 * row["difference"]["mAP"]["mean"] for row in found["configurations"][1:]), abs=1e-3
@@ -116,10 +120,12 @@ def test_intervals_stand_beside_what_has_them_and_nowhere_else(folder: StudyFold
     add_ledger_entry(folder, "best")
     add_ledger_entry(folder, "best")
     study = PageStudy.read(folder.root)
-    rows = {row.name: row for row in trust_rows(study)}
-    assert rows["test mAP of the winner"].interval == "45.0–55.0"
-    assert rows["test mAP of the baseline"].interval == "not recorded: evaluate again"
-    assert rows["test mAP of the winner"].bias == "test set seen 3 times", "the file itself tells of a look"
+    rows = {row["number"]: row for row in trust_rows(study)}
+    assert rows["test mAP of the winner"]["95 % interval"] == "45.0–55.0"
+    assert rows["test mAP of the baseline"]["95 % interval"] == "not recorded: evaluate again"
+    assert rows["test mAP of the winner"]["what biases it"] == "test set seen 3 times", (
+        "the file tells of one"
+    )
     page = render(study)
     assert "50.0 (40.0–60.0)" in page and page.count("Test set seen 3 times") >= 2
 
@@ -201,7 +207,7 @@ def test_a_confirmation_of_other_trials_says_nothing_of_a_later_winner(folder: S
     verdict = give_verdict(study)
     assert verdict.tone == "poor" and verdict.judgement.startswith(f"Trial {winner.number} is not confirmed")
     assert "confirmed: +" not in render(study), "the tile is of the winner of now"
-    assert trust_rows(study)[0].better == "confirm"
+    assert trust_rows(study)[0]["what would tell more"] == "confirm"
 
 
 def test_half_the_runs_confirm_nothing_yet(folder: StudyFolder) -> None:
@@ -218,20 +224,22 @@ def test_a_final_answer_alone_is_a_look_at_the_test_set(folder: StudyFolder) -> 
     page = render(study)
     for claim in ("The test set has not been opened", "no figure on this page comes from the test set"):
         assert claim not in page
-    row = next(row for row in trust_rows(study) if row.name == "test mAP of best, retrained")
-    assert (row.value, row.covers) == ("50.0 ± 1.0 %", "other seeds (2 were run)")
-    assert row.interval == "not computed over seeds"
+    row = next(row for row in trust_rows(study) if row["number"] == "test mAP of best, retrained")
+    assert (row["value"], row["the interval covers"]) == ("50.0 ± 1.0 %", "other seeds (2 were run)")
+    assert row["95 % interval"] == "not computed over seeds"
 
 
 def test_a_test_figure_of_an_earlier_winner_is_called_that(folder: StudyFolder) -> None:
     evaluate(folder, settings={"lr": 123.0})
-    assert "test mAP of an earlier winner" in [row.name for row in trust_rows(PageStudy.read(folder.root))]
+    study = PageStudy.read(folder.root)
+    assert "test mAP of an earlier winner" in [row["number"] for row in trust_rows(study)]
 
 
 def test_a_damaged_ledger_does_not_clear_a_figure(folder: StudyFolder) -> None:
     evaluate(folder)
     folder.ledger.write_text("{")
-    assert trust_rows(PageStudy.read(folder.root))[-1].bias == "unknown: the ledger is damaged"
+    [*_, last] = trust_rows(PageStudy.read(folder.root))
+    assert last["what biases it"] == "unknown: the ledger is damaged"
 
 
 def test_a_forest_plot_shows_its_line_of_no_difference(folder: StudyFolder) -> None:

@@ -14,9 +14,8 @@ from rich.console import Console
 
 from sa_study.report.terminal.console import can_redraw, make_console, phases
 from sa_study.report.terminal.launch_display import LaunchDisplay
-from sa_study.report.terminal.study import trials_table
-from sa_study.report.terminal.study_panel import StudyPanel
-from sa_study.report.terminal.study_snapshot import StudySnapshot, paused
+from sa_study.report.terminal.study import remaining_seconds
+from sa_study.report.terminal.study_panel import StudyPanel, leader, paused
 from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
@@ -77,6 +76,18 @@ def lines(content: Any, width: int, **options: Any) -> list[str]:
     return console.export_text().splitlines()
 
 
+def panel(
+    config: StudyConfig,
+    rows: list[TrialSummary],
+    slots: int | None = 2,
+    elapsed: float | None = 60.0,
+    name: str = "s",
+    **options: Any,
+) -> StudyPanel:
+    study = StudySummary(StudyFolder(Path("s")), config, tuple(rows))
+    return StudyPanel(study, name, slots, elapsed, **options)
+
+
 STUDIES: dict[str, list[TrialSummary]] = {
     "0": [],
     "1": [row(0)],
@@ -92,7 +103,7 @@ STUDIES: dict[str, list[TrialSummary]] = {
 def test_no_line_is_broken(config: StudyConfig, name: str, width: int) -> None:
     """As many lines at any width: a table's row is one, whatever is left out of it."""
     rows = STUDIES[name]
-    shown = lines(StudyPanel(StudySnapshot("runs/study", config, rows, 2, 60.0), limit=20), width)
+    shown = lines(panel(config, rows, limit=20), width)
     assert max(map(cell_len, shown)) <= width
     assert sum(
         bool(re.match(r"^ *(\d+|baseline) +(COMPLETE|PRUNED|FAIL|RUNNING)", line)) for line in shown
@@ -107,10 +118,9 @@ def test_nothing_in_a_study_is_markup_or_reaches_the_terminal(config: StudyConfi
     hostile = dataclasses.replace(config, space=dataclasses.replace(config.space, search=search))
     failed = dataclasses.replace(row(1, "FAIL", None).record, failure=HOSTILE)
     rows = [row(0, pretrained=HOSTILE), summary(1, "FAIL", {"pretrained": HOSTILE}, failed)]
-    snapshot = StudySnapshot(HOSTILE, hostile, rows, 2, 60.0, phase=(HOSTILE, 1, 2))
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")
-    console.print(StudyPanel(snapshot))
-    console.print(trials_table(StudySummary(StudyFolder(Path("s")), hostile)))
+    console.print(panel(hostile, rows, name=HOSTILE, phase=(HOSTILE, 1, 2)))
+    console.print(panel(hostile, [], trials_only=True))
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[red]" in written, "it is shown as it is"
     without_colours = re.sub(r"\x1b\[[\d;]*m", "", written)
@@ -121,7 +131,7 @@ def test_nothing_in_a_study_is_markup_or_reaches_the_terminal(config: StudyConfi
 def test_wide_terminals_show_more(config: StudyConfig) -> None:
     heads = {}
     for width in WIDTHS:
-        shown = lines(StudyPanel(StudySnapshot("s", config, STUDIES["40"], 2, 60.0)), width)
+        shown = lines(panel(config, STUDIES["40"]), width)
         [heads[width]] = [line.split() for line in shown if line.lstrip().startswith("trial  state")]
     assert {"epoch", "mAP", "lr", "dropout", "epochs"} <= set(heads[60])
     assert set(heads[60]) < set(heads[80]) < set(heads[200])
@@ -132,28 +142,28 @@ def test_settings_that_do_not_fit_are_one_column(config: StudyConfig) -> None:
     params: dict[str, Any] = {f"setting_{n}": 0.123456 for n in range(12)}
     search = {name: Parameter("float", 0.0, 1.0) for name in params}
     wide = dataclasses.replace(config, space=dataclasses.replace(config.space, search=search))
-    shown = lines(StudyPanel(StudySnapshot("s", wide, [row(0, **params)], 2, 60.0)), 80)
+    shown = lines(panel(wide, [row(0, **params)]), 80)
     assert any("setting_0=0.1235" in line and line.rstrip().endswith("…") for line in shown)
 
 
 def test_the_leader_stands_above_the_baseline(config: StudyConfig) -> None:
     rows = [row(0, value=0.5), row(1, "PRUNED", 0.9, 3), row(2, "RUNNING", 0.7, 4), row(3, value=0.6)]
-    shown = lines(StudyPanel(StudySnapshot("s", config, rows, 2, 60.0)), 80)
+    shown = lines(panel(config, rows), 80)
     start = next(i for i, line in enumerate(shown) if line.startswith("leader"))
     assert shown[start].split()[:6] == ["leader", "2", "70.0", "80.0", "+20.0", "/"]
     assert shown[start + 1].split()[:4] == ["baseline", "0", "50.0", "60.0"]
-    assert "the baseline" in "\n".join(lines(StudyPanel(StudySnapshot("s", config, rows[:1], 2, 60.0)), 80))
+    assert "the baseline" in "\n".join(lines(panel(config, rows[:1]), 80))
 
 
 def test_a_leader_can_win(config: StudyConfig) -> None:
     stopped = [row(0, "FAIL", 0.9), row(1, "PRUNED", 0.8)]
-    assert StudySnapshot("s", config, stopped).leader() is None
-    assert "no trial has a score yet" in "\n".join(lines(StudyPanel(StudySnapshot("s", config, stopped)), 80))
+    assert leader(stopped) is None
+    assert "no trial has a score yet" in "\n".join(lines(panel(config, stopped), 80))
 
 
 def test_the_head_tells_states_slots_time_and_cost(config: StudyConfig) -> None:
     rows = [row(0), row(1, "PRUNED", 0.4, 3), row(2, "FAIL", None), row(3, "RUNNING", 0.3, 2)]
-    text = " ".join(" ".join(lines(StudyPanel(StudySnapshot("runs/a", config, rows, 2, 75.0)), 200)).split())
+    text = " ".join(" ".join(lines(panel(config, rows, elapsed=75.0, name="runs/a"), 200)).split())
     for words in (
         "study runs/a maximising validation mAP, tpe with asha",
         "3 of 40 trials 1 COMPLETE 1 PRUNED 1 FAIL 1 RUNNING",
@@ -168,7 +178,7 @@ def test_the_head_tells_states_slots_time_and_cost(config: StudyConfig) -> None:
 def test_a_panel_is_no_higher_than_its_terminal(config: StudyConfig) -> None:
     rows = [row(n, "RUNNING" if n < 64 else "COMPLETE", n / 500) for n in range(500)]
     for height in (16, 30, 60):
-        shown = lines(StudyPanel(StudySnapshot("s", config, rows, 64, 60.0), height=height), 80)
+        shown = lines(panel(config, rows, 64, height=height), 80)
         assert len(shown) <= height and "more not shown" in "\n".join(shown)
 
 
@@ -177,7 +187,7 @@ def test_a_terminal_without_unicode_gets_no_curves(config: StudyConfig) -> None:
         encoding = "ascii"
 
     console = Console(file=Ascii(), width=80, record=True)
-    console.print(StudyPanel(StudySnapshot("s", config, STUDIES["40"], 2, 60.0), limit=5))
+    console.print(panel(config, STUDIES["40"], limit=5))
     assert not set("▁▂▃▄▅▆▇█━") & set(console.export_text())
 
 
@@ -194,10 +204,9 @@ def test_a_terminal_without_unicode_gets_no_curves(config: StudyConfig) -> None:
 def test_what_is_left_is_estimated(
     config: StudyConfig, rows: list[TrialSummary], seconds: float | None
 ) -> None:
-    assert StudySnapshot("s", config, rows, 2, 10.0).remaining() == seconds
-    assert StudySnapshot("s", config, rows).remaining() is None, (
-        "without a launch there is nothing to wait for"
-    )
+    assert remaining_seconds(panel(config, rows).study, 2, 10.0) == seconds
+    shown = " ".join(lines(panel(config, rows, elapsed=None), 80))
+    assert " left" not in shown, "without a launch there is nothing to wait for"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +215,7 @@ def test_what_is_left_is_estimated(
 )
 def test_budgets_end_it_earlier(config: StudyConfig, budget: dict[str, Any], seconds: float) -> None:
     limited = dataclasses.replace(config, gpus_per_trial=1.0, **budget)
-    assert StudySnapshot("s", limited, [row(0)], 2, 10.0).remaining() == pytest.approx(seconds)
+    assert remaining_seconds(panel(limited, [row(0)]).study, 2, 10.0) == pytest.approx(seconds)
 
 
 def record_of(epoch: int, value: float, **changes: Any) -> TrialRecord:
@@ -226,14 +235,13 @@ def follow(live: LaunchDisplay, config: StudyConfig) -> None:
 def test_the_panel_follows_the_events(config: StudyConfig) -> None:
     live = LaunchDisplay(Console(quiet=True), config)
     follow(live, config)
-    snapshot = live.snapshot()
-    assert snapshot.slots == 2
-    [one] = snapshot.trials
+    assert live.panel().slots == 2
+    [one] = live.panel().study.trials
     assert (one.state, one.epochs, one.curve) == ("RUNNING", 10, ((10.0, 0.2), (20.0, 0.3))), (
         "an epoch run again counts once"
     )
     live.announce(TrialEvent(0, "paused", {"lr": 0.1}, record_of(2, 0.3)))
-    assert live.snapshot().counts() == {"PAUSED": 1}
+    assert live.panel().study.states == {"PAUSED": 1}
 
 
 def test_a_terminal_shows_the_panel_and_clears_it(config: StudyConfig) -> None:
@@ -241,8 +249,7 @@ def test_a_terminal_shows_the_panel_and_clears_it(config: StudyConfig) -> None:
     console = Console(file=file, width=80, height=30, force_terminal=True)
     with LaunchDisplay(console, config, "runs/a") as live:
         follow(live, config)
-        live._open  # noqa: B018
-        console.print(live._panel())
+        console.print(live.panel())
         print("(raylet) A worker died or was killed while executing a task")
         print("something else")
     written = file.getvalue()

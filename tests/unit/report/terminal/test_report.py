@@ -12,7 +12,8 @@ from rich.console import Console
 from sa_study.cli.options import parse_duration
 from sa_study.metrics import names
 from sa_study.report.terminal.launch_display import LaunchDisplay
-from sa_study.report.terminal.study import summary_line, trials_table
+from sa_study.report.terminal.study import summary_line
+from sa_study.report.terminal.study_panel import StudyPanel
 from sa_study.report.terminal.tables import evaluation_table
 from sa_study.report.text import clock, duration, percent
 from sa_study.report.verdict import headline
@@ -81,9 +82,9 @@ def test_headings_follow_the_table_of_figures(monkeypatch: pytest.MonkeyPatch) -
     evaluation: dict[str, Any] = {name: index / 100 for index, name in enumerate(FIGURES)}
     evaluation |= {"reranked": None, "queries": 9, "gallery": 20, "seconds": {}}
     table = evaluation_table({"best": evaluation})
-    shown = {column.header: list(column.cells) for column in table.columns[1:]}
-    assert shown == {f"<{name}>": [f"{index}.0"] for index, name in enumerate(FIGURES)}
-    assert [column.header for column in table.columns[1:]] == [f"<{name}>" for name in FIGURES[::-1]]
+    shown = dict(zip(table.headings[1:], table.rows[0][1:], strict=True))
+    assert shown == {f"<{name}>": f"{index}.0" for index, name in enumerate(FIGURES)}
+    assert list(table.headings[1:]) == [f"<{name}>" for name in FIGURES[::-1]]
 
 
 @pytest.mark.parametrize("width", [80, 200])
@@ -94,7 +95,7 @@ def test_the_trials_table_fits(config: StudyConfig, width: int) -> None:
         trial(2, "FAIL", lr=0.3, dropout=0.0, epochs=40),
         trial(3, "WAITING"),
     ]
-    lines = printed(trials_table(study(config, *trials)), width).splitlines()
+    lines = printed(StudyPanel.of(study(config, *trials), trials_only=True), width).splitlines()
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert text.index("COMPLETE") < text.index("PRUNED") < text.index("FAIL"), "a complete trial comes first"
@@ -155,7 +156,8 @@ def test_a_launch_is_told_in_lines_where_there_is_no_terminal(config: StudyConfi
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.42, "0.4 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (7322, "2 h 2 min")]
+    ("seconds", "text"),
+    [(0.42, "0.4 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (7322, "2 h 2 min"), (93600, "1 d 2 h")],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
