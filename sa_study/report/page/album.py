@@ -21,15 +21,11 @@ _MAX_PIXELS = 20_000_000
 _SIDES = (1800, 1400, 1000, 700, 450, 300)
 _TITLES = {
     "ranked": "Ranked galleries",
-    "gallery": "Ranked galleries",
     "attention": "Attention maps",
-    "activation": "Class-activation maps",
     "cam": "Class-activation maps",
     "cmc": "CMC curve",
-    "distance": "Distances of matches and non-matches",
     "distances": "Distances of matches and non-matches",
     "failures": "Failures",
-    "failure": "Failures",
 }
 
 
