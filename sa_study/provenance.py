@@ -127,6 +127,26 @@ def read_provenance(path: Path) -> dict[str, Any]:
         raise StudyFolderError(f"{path}: is missing or damaged, so nothing can go on from it") from None
 
 
+def require_same_images(path: Path, fingerprint: str, data_dir: Path) -> None:
+    """Checks that training images are those that a study was begun with.
+
+    Args:
+        path: The study's `provenance.json`.
+        fingerprint: That of the images.
+        data_dir: Folder of the data set.
+
+    Raises:
+        DataError: They are others.
+        StudyFolderError: The file is missing or damaged.
+    """
+    expected = read_provenance(path)["data_fingerprint"]
+    if fingerprint != expected:
+        raise DataError(
+            f"{data_dir}: the training images are not those that the study was begun with (fingerprint "
+            f"{fingerprint:.12}, not {expected:.12}); give the same by --data-dir"
+        )
+
+
 def is_launch(entry: object) -> bool:
     """Whether an entry has the structure that `describe_run` gives it, as far as it is read."""
     if not isinstance(entry, dict):

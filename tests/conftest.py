@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
+    from command_line import CommandLine
+
     from sa_study.analysis.reproduce.original import OriginalTrial
 
 # Sums depend on the number of threads, and two of them only get in each other's way at the tests' sizes.
@@ -77,6 +79,14 @@ def make_market(tmp_path: Path, draw_image: Callable[..., Path]) -> Callable[...
         return root
 
     return make
+
+
+@pytest.fixture
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """The command line, in this process."""
+    from command_line import CommandLine
+
+    return CommandLine(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture

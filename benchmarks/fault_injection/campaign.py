@@ -13,7 +13,7 @@ import yaml
 
 from fault_injection.driver import Driver, left_behind
 from fault_injection.moments import Moment, Watch, ended_trials, recorded_epochs, wait_for
-from sa_study.analysis.audit import audit
+from sa_study.analysis.audit.checks import audit
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 

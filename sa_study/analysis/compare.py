@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +18,12 @@ from sa_study.utils.files import read_json
 _FILE = "evaluation.json"
 
 
-@dataclass(frozen=True)
-class EvaluatedRuns:
-    """The test evaluations of one configuration, one for each run (training) of it.
-
-    Attributes:
-        name: The path that the user gave.
-        files: The evaluation files.
-        evaluations: Their contents.
-    """
-
-    name: str
-    files: tuple[Path, ...]
-    evaluations: tuple[Mapping[str, Any], ...]
-
-
-def read_evaluations(path: Path) -> EvaluatedRuns:
-    """Reads an evaluation file, or those of a folder: `evaluation.json`, else one in each `seed_…`.
-
-    Raises:
-        DataError: There is none, or one is damaged or too old to have the scores of single queries.
-    """
-    files = [path]
-    if path.is_dir():
-        files = [path / _FILE] if (path / _FILE).is_file() else sorted(path.glob(f"seed_*/{_FILE}"))
-    if not files or not path.exists():
-        raise DataError(f"{path}: no {_FILE} there; 'evaluate' writes one, or give a file")
-    return EvaluatedRuns(str(path), tuple(files), tuple(map(_read, files)))
-
-
-def compare_evaluations(first: EvaluatedRuns, second: EvaluatedRuns) -> dict[str, Any]:
+def compare_evaluations(first: Path, second: Path) -> dict[str, Any]:
     """Compares two configurations on the same test images.
+
+    Args:
+        first: An evaluation file, or a folder that holds `evaluation.json` or one in each `seed_…`.
+        second: The same of the other configuration.
 
     Returns:
         For `plain` figures (and `reranked` ones where all evaluations have them) and each of rank-1 and mAP:
@@ -58,25 +32,28 @@ def compare_evaluations(first: EvaluatedRuns, second: EvaluatedRuns) -> dict[str
         cover what other seeds would change.
 
     Raises:
-        DataError: The evaluations cannot be compared; see `why_not_comparable`.
+        DataError: There is no evaluation, one is damaged or of an earlier version, or they cannot be
+            compared; see `why_not_comparable`.
     """
-    sides = (first, second)
+    sides = [{file: _read(file) for file in _files(path)} for path in (first, second)]
+    reference, reference_evaluation = next(iter(sides[0].items()))
     for side in sides:
-        for path, evaluation in zip(side.files, side.evaluations, strict=True):
-            if reason := why_not_comparable(first.evaluations[0], evaluation):
-                raise DataError(f"{path}: cannot be compared with {first.files[0]}: {reason}")
-    found: dict[str, Any] = {"plain": _compare(first.evaluations, second.evaluations)}
-    if all(evaluation.get("reranked") for side in sides for evaluation in side.evaluations):
-        found["reranked"] = _compare(*([one["reranked"] for one in side.evaluations] for side in sides))
-    runs = [len(side.evaluations) for side in sides]
-    return {"first": first.name, "second": second.name, "runs": runs, "seeds": min(runs) > 1, **found}
+        for path, evaluation in side.items():
+            if reason := why_not_comparable(reference_evaluation, evaluation):
+                raise DataError(f"{path}: cannot be compared with {reference}: {reason}")
+    before, after = (list(side.values()) for side in sides)
+    found: dict[str, Any] = {"plain": _compare(before, after)}
+    if all(evaluation.get("reranked") for evaluation in before + after):
+        found["reranked"] = _compare(*([one["reranked"] for one in side] for side in (before, after)))
+    runs = [len(before), len(after)]
+    return {"first": str(first), "second": str(second), "runs": runs, "seeds": min(runs) > 1, **found}
 
 
 def paired_difference(first: Mapping[str, Any], second: Mapping[str, Any], figure: str) -> Estimate | None:
     """The second evaluation's figure less the first's, with its 95 % interval over identities.
 
     Returns:
-        None where the two cannot be compared, or hold no scores of single queries, as earlier versions' do.
+        None where the two cannot be compared, or an earlier version wrote no scores of single queries.
     """
     if why_not_comparable(first, second):
         return None
@@ -131,6 +108,15 @@ def _compare_figure(before: Sequence[Stratum], after: Sequence[Stratum], figure:
         "worse": int((change < 0).sum()),
         "queries": int(change.size),
     }
+
+
+def _files(path: Path) -> list[Path]:
+    files = [path]
+    if path.is_dir():
+        files = [path / _FILE] if (path / _FILE).is_file() else sorted(path.glob(f"seed_*/{_FILE}"))
+    if not files or not path.exists():
+        raise DataError(f"{path}: no {_FILE} there; 'evaluate' writes one, or give a file")
+    return files
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ def audit(study: Study) -> int:
 
     For a study whose trials have all ended; reads every checkpoint. Exit code 1 when they do not agree.
     """
-    from sa_study.analysis.audit import audit as find_contradictions
+    from sa_study.analysis.audit.checks import audit as find_contradictions
     from sa_study.report.terminal.console import make_console, say
 
     console = make_console()

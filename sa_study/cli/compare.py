@@ -17,12 +17,12 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Test whether B is really better than A on the test set: a paired test over identities, and seeds."""
-    from sa_study.analysis.compare import compare_evaluations, read_evaluations
+    from sa_study.analysis.compare import compare_evaluations
     from sa_study.report.terminal.console import Output
     from sa_study.report.terminal.tables import comparison_table, conclusion
 
     output = Output(as_json=as_json)
-    found = compare_evaluations(read_evaluations(first), read_evaluations(second))
+    found = compare_evaluations(first, second)
     output.end.print(comparison_table(found))
     output.conclude(conclusion(found), "bold")
     output.document(found)

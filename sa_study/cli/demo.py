@@ -22,7 +22,7 @@ def demo(
 
     Needs no GPU, no network and no data; takes a few minutes. Run again, it resumes where it was stopped.
     """
-    from sa_study.analysis.final.evaluate_study import evaluate_study
+    from sa_study.analysis.final.evaluate import evaluate_study
     from sa_study.report.json_document import study_document
     from sa_study.report.page.render import write_page
     from sa_study.report.pictures import make_study_pictures

@@ -73,7 +73,7 @@ def evaluate(
 
 
 def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: bool, baseline: bool) -> None:
-    from sa_study.analysis.final.evaluate_study import evaluate_study
+    from sa_study.analysis.final.evaluate import evaluate_study
     from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.tables import evaluation_table
 
@@ -116,7 +116,7 @@ def _retrain(
 def _evaluate_weights(
     output: Output, weights: Path, data_dir: Path, rerank: bool, out: Path | None, values: dict[str, Any]
 ) -> None:
-    from sa_study.analysis.final.evaluate_weights import evaluate_weights
+    from sa_study.analysis.final.evaluate import evaluate_weights
     from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.tables import evaluation_table
     from sa_study.utils.files import require_writable, write_json
@@ -129,10 +129,9 @@ def _evaluate_weights(
         found = evaluate_weights(weights, data_dir, values, reranked=rerank, report=report)
     for note in found.notes:
         output.say(note)
-    evaluations = {weights.name: found.evaluation}
-    output.end.print(evaluation_table(evaluations, found.ledger.sentence if found.ledger else ""))
+    output.end.print(evaluation_table(found.evaluations, found.ledger.sentence))
     if out:
-        write_json(out, found.evaluation)
+        write_json(out, found.evaluations[weights.name])
         output.say(f"written: {out}")
-    looks = {"test_looks": found.ledger.count} if found.ledger else {}
-    output.document({"weights": str(weights.absolute()), "evaluations": evaluations, **looks})
+    looks = {"test_looks": found.ledger.count} if found.ledger.count else {}
+    output.document({"weights": str(weights.absolute()), "evaluations": found.evaluations, **looks})

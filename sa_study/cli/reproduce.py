@@ -15,8 +15,7 @@ from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from sa_study.analysis.reproduce.original import OriginalTrial
-    from sa_study.analysis.reproduce.reproduction import Reproduction
-    from sa_study.analysis.reproduce.rerun import Rerun
+    from sa_study.analysis.reproduce.reproduction import Reproduction, Rerun
     from sa_study.report.terminal.console import Output
 
 
@@ -62,7 +61,7 @@ def reproduce(
 
 
 def _rerun(output: Output, original: OriginalTrial, study: Path, data_dir: Path | None) -> Rerun:
-    from sa_study.analysis.reproduce.rerun import load_images, rerun_trial
+    from sa_study.analysis.reproduce.reproduction import load_images, rerun_trial
     from sa_study.metrics import names
     from sa_study.report.terminal.console import phases
     from sa_study.report.terminal.repeats import opening_line
@@ -84,8 +83,7 @@ def _rerun(output: Output, original: OriginalTrial, study: Path, data_dir: Path 
 
 def _conclude(output: Output, found: Reproduction, study: Path, path: Path) -> int:
     """Prints a reproduction and keeps it; returns the exit code."""
-    from sa_study.analysis.reproduce.compare_epochs import DIFFERENT
-    from sa_study.analysis.reproduce.reproduction import add_reproduction
+    from sa_study.analysis.reproduce.reproduction import DIFFERENT, add_reproduction
     from sa_study.report.terminal.repeats import change_lines, figures_table, verdict_lines
 
     trial, document = found.original.summary, found.to_dict()

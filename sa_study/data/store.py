@@ -37,6 +37,10 @@ class ImageStore:
     camids: npt.NDArray[np.int64]
     fingerprint: str
 
+    def part(self, index: npt.NDArray[np.int64]) -> ImageStore:
+        """The images of these indices; the fingerprint stays that of all."""
+        return ImageStore(self.images[index], self.pids[index], self.camids[index], self.fingerprint)
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:

@@ -19,6 +19,7 @@ from sa_study.settings.space import Parameter
 from sa_study.study.result_files import ResultFiles, is_number
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
+from sa_study.utils.errors import one_line
 
 TYPES: dict[str, pa.DataType] = {
     "integer": pa.int64(),
@@ -260,7 +261,7 @@ def _read_epochs(study: StudySummary) -> tuple[dict[tuple[int, int], dict[str, f
                             (name, float(value)) for name, value in row.values.items() if is_number(value)
                         )
     except (OSError, ValueError) as error:
-        return epochs, f"{place}: cannot be read ({' '.join(str(error).split())[:200]})"
+        return epochs, f"{place}: cannot be read ({one_line(error)})"
     return epochs, "" if epochs else f"{place}: holds no results"
 
 

@@ -1,13 +1,12 @@
-"""What a study was asked to do: `study.yaml`; of it, `resume` changes the number of trials alone."""
+"""The description of a study: what it was asked to do, kept in its `study.yaml`."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 from urllib.parse import parse_qs, urlsplit
 
 from sa_study.data.dataset import ReidDataset
@@ -24,25 +23,6 @@ FORMAT = 2
 
 _MAX_NUMBER = 10**15
 """No number of trials or epochs is so large; those that are cannot even be shown as a float."""
-
-_NUMBER, _NOTHING = (int, float), type(None)
-_KINDS: dict[str, tuple[type, ...]] = {
-    "data_dir": (Path,),
-    "metric": (str,),
-    "trials": (int,),
-    "time_budget": (*_NUMBER, _NOTHING),
-    "epoch_budget": (int, _NOTHING),
-    "gpu_hours": (*_NUMBER, _NOTHING),
-    "minimize": (str, _NOTHING),
-    "cpus_per_trial": _NUMBER,
-    "gpus_per_trial": (*_NUMBER, _NOTHING),
-    "max_concurrent": (int, _NOTHING),
-    "address": (str, _NOTHING),
-    "storage_path": (str, _NOTHING),
-    "seed": (int,),
-    "format": (int,),
-}
-"""What `study.yaml` may hold, which anyone can edit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +42,7 @@ class StudyConfig:
         gpus_per_trial: GPUs reserved for a trial; a fraction shares one; None = 1 where there is any.
         max_concurrent: Most trials at a time; None = as many as the cluster holds.
         address: A running Ray cluster, or None for this machine alone.
-        storage_path: Folder or URI for the trials' files that all nodes reach; None = in the study's folder.
+        storage_path: Folder or URI of the trials' files, which all nodes reach; None = in the study's folder.
         seed: Seed of the search.
         format: Version of this file's layout.
     """
@@ -122,17 +102,24 @@ class StudyConfig:
             raise ConfigError(f"--minimize {self.minimize}: needs every trial's end; give --scheduler none")
 
     def _check_types(self) -> None:
-        for name, kinds in _KINDS.items():
+        """Checks what a type checker would, but that anyone may have written into `study.yaml`."""
+        for name, kind in get_type_hints(StudyConfig).items():
             value = getattr(self, name)
-            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            whole_number = isinstance(value, int) and isinstance(0.0, kind)
+            if not (isinstance(value, kind) or whole_number) or isinstance(value, bool):
                 raise ConfigError(f"{name}: a value of type {type(value).__name__} is not valid")
             if isinstance(value, int) and abs(value) >= _MAX_NUMBER:
                 raise ConfigError(f"{name}: {value} is out of range")
-        place = urlsplit(self.storage_path or "")
-        if place.password or any(map(is_secret_name, parse_qs(place.query, keep_blank_values=True))):
-            where = f"{place.scheme}://{place.hostname}{place.path}"
+        storage = urlsplit(self.storage_path or "")
+        if (
+            storage.username not in (None, "anonymous")  # Google's file system takes `gs://anonymous@bucket`
+            or storage.password
+            or any(map(is_secret_name, parse_qs(storage.query, keep_blank_values=True)))
+        ):
             raise ConfigError(
-                f"--storage-path {where}: was given with credentials; leave them to the environment"
+                f"--storage-path {storage.scheme}://{storage.hostname}{storage.path}: was given with "
+                "credentials; leave them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a "
+                "credentials file, on every node"
             )
         if "@" in (self.address or ""):
             raise ConfigError("--address: holds a user or a token; give HOST:PORT and set RAY_AUTH_TOKEN")
@@ -141,8 +128,7 @@ class StudyConfig:
 
     def write(self, path: Path) -> None:
         """Writes `study.yaml`."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values |= {"data_dir": str(self.data_dir), "space": self.space.to_dict()}
+        values = {**vars(self), "data_dir": str(self.data_dir), "space": self.space.to_dict()}
         write_yaml(
             path, values, "All settings of the study, as resolved when it was launched; resume reads them."
         )
@@ -158,19 +144,16 @@ class StudyConfig:
         return ("maximize", "minimize") if self.minimize else ("maximize",)
 
     def unchangeable(self) -> dict[str, Any]:
-        """What decides the study's figures, as plain values: it must not change while the study lives."""
+        """The settings that decide the study's figures, as plain values; no launch may change them."""
         space = self.space.to_dict()
         del space["trials"]
         return {"space": space, "metric": self.metric, "minimize": self.minimize, "seed": self.seed}
 
     def require_unchanged(self, before: object) -> None:
-        """Checks that nothing that decides the figures was changed.
-
-        Args:
-            before: What `unchangeable` gave when the study was made.
+        """Checks that `unchangeable` is what it was before, when the study was made.
 
         Raises:
-            ConfigError: Something was; says what.
+            ConfigError: It is not; names the setting.
         """
         if not isinstance(before, Mapping):
             raise ConfigError("the study's database does not tell what the study was begun with")
@@ -183,11 +166,11 @@ class StudyConfig:
                 )
 
     def dataset(self, data_dir: Path | None = None, splits: Sequence[str] = SPLITS) -> ReidDataset:
-        """Lists the data set of a study that was launched.
+        """Lists these parts of the data set of a study that was launched.
 
         Args:
-            data_dir: Where the same data lie now; None for where they lay then.
-            splits: The parts that are needed.
+            data_dir: Where the same data set is now; None for where it was then.
+            splits: The parts.
 
         Raises:
             DataError: It cannot be used.
@@ -198,11 +181,7 @@ class StudyConfig:
         return ReidDataset(self.data_dir, splits)
 
     def require_data(self) -> None:
-        """Checks that the data set is still where it was when the study was launched.
-
-        Raises:
-            DataError: It is not.
-        """
+        """Raises a `DataError` unless the data set is still where it was when the study was launched."""
         try:
             find_dataset(self.data_dir)
         except DataError as error:
@@ -238,7 +217,7 @@ class StudyConfig:
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, its names joined by dots."""
+    """Nested mappings as a flat one, the names joined by dots."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,7 @@
-"""The study's database: SQLite, written by the driver alone, with a copy that is known to be good."""
+"""A study's database: SQLite, written by the study's driver alone, with a copy that is known to be good.
+
+Every function raises a `StudyFolderError` for a database that is damaged, or another program's.
+"""
 
 from __future__ import annotations
 
@@ -18,90 +21,51 @@ from optuna.trial import FrozenTrial
 
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import has_locks
-from sa_study.study.record_checks import validate_launch
-from sa_study.study.records import LAUNCH, STUDY_NAME, read_record
+from sa_study.study.records import LAUNCH, STUDY_NAME, read_record, validate_launch
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import read_bytes
 
-_TIMEOUT = 60
-_MAX_COPIED = 2**28
-"""Bytes of a database, or of what SQLite keeps beside it, that are copied to be read."""
-
-_UNREADABLE = (
-    sqlalchemy.exc.SQLAlchemyError,
-    optuna.exceptions.OptunaError,
-    sqlite3.Error,
-    LookupError,
-    ArithmeticError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    RecursionError,
-    OSError,
-)
-"""What reading a database that another program wrote can end in."""
+_TIMEOUT_SECONDS = 60
+_MAX_COPIED_BYTES = 2**28
+"""Largest database, or file that SQLite keeps beside it, that is copied to be read."""
 
 
 def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:
-    """The study's database, for the driver: only the driver writes it.
-
-    Raises:
-        StudyFolderError: It cannot be opened.
-    """
-    with _named(folder):
-        if folder.database.exists():  # else it is being made
+    """Opens the study's database to write it, which only the study's driver does."""
+    with _named_in_errors(folder):
+        if folder.database.exists():  # else it is made now
             with closing(_connect(folder, folder.database)) as database:
-                _require_plain(database)
+                _require_only_tables(database)
     return _open(folder, lambda: _connect(folder, folder.database))
 
 
 def read_trials(folder: StudyFolder) -> list[FrozenTrial]:
-    """All trials, by number, read without writing, also while the study runs.
-
-    Raises:
-        StudyFolderError: The database is damaged, or a write to it was cut off.
-    """
+    """All trials, by number, read without writing, also while the study runs."""
     return trials_in(open_readonly(folder), folder)
 
 
 def open_readonly(folder: StudyFolder) -> optuna.storages.RDBStorage:
-    """The study's database, for whoever looks on; the folder need not be writable.
+    """Opens the study's database to read it; the folder need not be writable.
 
-    Where a write was cut off, what is read is a copy in memory, in which that write is taken back.
-
-    Raises:
-        StudyFolderError: It is damaged.
+    Where a write was cut off, what is opened is a copy in memory in which that write is undone.
     """
-    memory = _recovered(folder)
+    memory = _recovered_copy(folder)
     if memory is None:
         return _open(folder, lambda: _connect(folder, folder.database, "ro"))
     return _open(folder, lambda: memory, sqlalchemy.pool.StaticPool)
 
 
 def trial_numbers(folder: StudyFolder) -> list[int]:
-    """The number of each trial in the database, of which Optuna shows each once.
-
-    Raises:
-        StudyFolderError: It is damaged.
-    """
-    with _named(folder), closing(_recovered(folder) or _connect(folder, folder.database, "ro")) as database:
+    """The number of each trial in the database; Optuna would show one that is there twice once."""
+    memory = _recovered_copy(folder)
+    with _named_in_errors(folder), closing(memory or _connect(folder, folder.database, "ro")) as database:
         return [number for (number,) in database.execute("SELECT number FROM trials")]
 
 
 def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list[FrozenTrial]:
-    """All trials of an open database, by number.
-
-    Raises:
-        StudyFolderError: It holds no study.
-    """
-    try:
-        with _named(folder):
-            trials = optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
-    except (ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise StudyFolderError(
-            f"{folder.database}: holds values that are no study's ({type(error).__name__} in Optuna)"
-        ) from None
+    """All trials of an open database, by number."""
+    with _named_in_errors(folder):
+        trials = optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
     for trial in trials:
         try:
             read_record(trial)
@@ -115,24 +79,20 @@ def trials_in(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> list
 
 
 def study_attributes(storage: optuna.storages.BaseStorage, folder: StudyFolder) -> dict[str, Any]:
-    """The study's own attributes, apart from its trials.
-
-    Raises:
-        StudyFolderError: It holds no study.
-    """
-    with _named(folder):
-        about = dict(optuna.load_study(study_name=STUDY_NAME, storage=storage).user_attrs)
-    for name, value in about.items():
+    """The attributes of the study itself, beside its trials."""
+    with _named_in_errors(folder):
+        attributes = dict(optuna.load_study(study_name=STUDY_NAME, storage=storage).user_attrs)
+    for name, value in attributes.items():
         try:
             if name.startswith(LAUNCH):
                 validate_launch(value)
         except ValueError as error:
             raise StudyFolderError(f"{folder.database}: {name} {error}") from None
-    return about
+    return attributes
 
 
 def back_up_database(folder: StudyFolder) -> None:
-    """Copies the database as it stands; a damaged one never takes a good copy's place."""
+    """Copies the database as it is now; a damaged one never replaces a good copy."""
     temporary = folder.database_copy.with_suffix(".tmp")
     _copy(folder, folder.database, temporary)
     if _damage(folder, temporary):
@@ -142,10 +102,10 @@ def back_up_database(folder: StudyFolder) -> None:
 
 
 def repair(folder: StudyFolder) -> str:
-    """Puts the copy in the place of a damaged database, which is kept beside it.
+    """Replaces a damaged database by its copy and keeps the damaged one beside it.
 
     Returns:
-        What was done, in words; empty for a database that is whole.
+        What was done, in words; empty for an undamaged database.
 
     Raises:
         StudyFolderError: The database is damaged, and there is no good copy.
@@ -167,10 +127,10 @@ def repair(folder: StudyFolder) -> str:
 
 
 def _connect(folder: StudyFolder, path: Path, mode: str = "rwc") -> sqlite3.Connection:
-    # Without locks SQLite opens nothing unless it is told so; `driver_lock` keeps a second writer away.
+    # On a file system without locks SQLite must be told so; `driver_lock` keeps a second writer away.
     locks = "" if has_locks(folder.config if folder.config.exists() else folder.provenance) else "&nolock=1"
     uri = f"file:{quote(str(path))}?mode={mode}{locks}"
-    return sqlite3.connect(uri, uri=True, timeout=_TIMEOUT, check_same_thread=False)  # one of a pool
+    return sqlite3.connect(uri, uri=True, timeout=_TIMEOUT_SECONDS, check_same_thread=False)  # one of a pool
 
 
 def _copy(folder: StudyFolder, source: Path, target: Path) -> None:
@@ -178,19 +138,16 @@ def _copy(folder: StudyFolder, source: Path, target: Path) -> None:
         there.backup(here)
 
 
-def _recovered(folder: StudyFolder) -> sqlite3.Connection | None:
-    """A copy in memory of a database that SQLite would have to write before it could be read.
+def _recovered_copy(folder: StudyFolder) -> sqlite3.Connection | None:
+    """A copy in memory of a database that SQLite would have to write to; None where it can be read as it is.
 
-    That is so where a driver was killed amid a write, and in a folder that cannot be written where another
-    program has set the database to write-ahead logging.
-
-    Returns:
-        The copy, or None where the database can be read in its place.
+    SQLite would where a driver was killed amid a write, and where another program has set the database to
+    write-ahead logging in a folder that cannot be written.
     """
-    with _named(folder):
+    with _named_in_errors(folder):
         try:
             with closing(_connect(folder, folder.database, "ro")) as database:
-                _require_plain(database)
+                _require_only_tables(database)
             return None
         except sqlite3.OperationalError as error:
             if not error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
@@ -200,12 +157,12 @@ def _recovered(folder: StudyFolder) -> sqlite3.Connection | None:
             for ending in ("", "-journal", "-wal"):
                 source = folder.database.with_name(folder.database.name + ending)
                 if ending == "" or source.exists():
-                    content = read_bytes(source, _MAX_COPIED)
+                    content = read_bytes(source, _MAX_COPIED_BYTES)
                     Path(scratch, folder.database.name + ending).write_bytes(content)
             with closing(_connect(folder, Path(scratch, folder.database.name))) as copy:
-                copy.execute("PRAGMA journal_mode = DELETE")  # one in memory has no write-ahead log
+                copy.execute("PRAGMA journal_mode = DELETE")  # a database in memory has no write-ahead log
                 copy.backup(memory)
-        _require_plain(memory)
+        _require_only_tables(memory)
         return memory
 
 
@@ -226,12 +183,12 @@ def _open(
     pool: type[sqlalchemy.pool.Pool] = sqlalchemy.pool.QueuePool,
 ) -> optuna.storages.RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with _named(folder):
+    with _named_in_errors(folder):
         return optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": pool})
 
 
-def _require_plain(database: sqlite3.Connection) -> None:
-    """A database with code of its own could answer for ever, or change what is written to it."""
+def _require_only_tables(database: sqlite3.Connection) -> None:
+    """Refuses views and triggers: a query of them might never end, or change what is written."""
     found = database.execute(
         "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE "
         "'CREATE VIRTUAL%' LIMIT 1"
@@ -241,13 +198,13 @@ def _require_plain(database: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _named(folder: StudyFolder) -> Iterator[None]:
-    """Turns a database's errors into one line that names it."""
+def _named_in_errors(folder: StudyFolder) -> Iterator[None]:
+    """Turns errors of reading the database into one line that names it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Optuna, about values of kinds that no study of ours has
+            warnings.simplefilter("ignore")  # Optuna's, about kinds of values that no study of ours has
             yield
-    except _UNREADABLE as error:
+    except Exception as error:  # what SQLAlchemy and Optuna raise depends on what another program wrote
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         mended = f"; 'resume --study {folder.root}' mends it from its copy"
         copied = mended if folder.database_copy.is_file() else ""

@@ -1,4 +1,4 @@
-"""The study folder: where everything lies."""
+"""The folder of a study: the paths of all its files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StudyFolder:
 
     @property
     def evaluation_files(self) -> dict[str, Path]:
-        """Where the evaluations on the study's own test set lie: `best` and `baseline`."""
+        """Files of the evaluations on the study's own test set, `best` and `baseline`."""
         return {"best": self.evaluation, "baseline": self.baseline_evaluation}
 
     @classmethod
@@ -50,7 +50,7 @@ class StudyFolder:
         """A folder in which a new study can be made; nothing is written yet.
 
         Raises:
-            StudyFolderError: Something stands there already.
+            StudyFolderError: It exists already and is not empty.
         """
         folder = cls(root)
         if folder.config.exists():
@@ -69,7 +69,7 @@ class StudyFolder:
         return path.name.lstrip(".").startswith(tuple(file.name for file in mine)) and path.is_file()
 
     def clear_leftovers(self) -> None:
-        """Removes half-written files of a driver that was killed; to be called while the study is held."""
+        """Removes half-written files of a driver that was killed; to be called while the study is locked."""
         for path in (*self.root.glob(".*.tmp"), self.database_copy.with_suffix(".tmp")):
             path.unlink(missing_ok=True)
 
@@ -93,17 +93,17 @@ class StudyFolder:
         return folder
 
     def require_own_files(self) -> None:
-        """Checks that no link leads out of the folder, before anything below it is written or cleared away.
+        """Checks, before anything below the folder is written or removed, that it holds no link.
 
         Raises:
-            StudyFolderError: One does.
+            StudyFolderError: It does.
         """
         for root, folders, files in os.walk(self.root):
             _refuse_links(Path(root, name) for name in (*folders, *files))
 
 
 def _refuse_links(paths: Iterable[Path]) -> None:
-    """What is written, locked or cleared away behind a link would be another folder's."""
+    """Raises for a link: what is written, locked or removed behind it would be another folder's."""
     for path in paths:
         if path.is_symlink():
             raise StudyFolderError(

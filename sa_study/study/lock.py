@@ -1,9 +1,9 @@
-"""One driver a study: a lock that says who holds it, since when, and that a dead driver does not keep.
+"""One driver a study: a lock file that names its holder, and that outlives no driver for long.
 
-Two things tell that a driver lives. The operating system's lock on the file ends with its process. The
-heartbeat, the holder touching the file every few seconds, counts where such locks do not: between machines,
-which they may not reach, and on file systems that have none. It is judged by whether it goes on while it is
-watched, by this process's monotonic clock: the clock that dates the file may be wrong.
+Two things show that a driver is alive. The operating system's lock on the file ends with its process. The
+heartbeat, the driver touching the file every few seconds, counts where such locks do not: between machines,
+which they may not reach, and on file systems without locks. A driver is alive if its heartbeat goes on while
+the file is watched; how old the file is does not count, as the clock that dates it may be wrong.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from typing import IO
 
 from sa_study.utils.errors import StudyFolderError
 
-_HEARTBEAT = 2.0
-_SILENCE = 120.0
-"""Seconds without a heartbeat after which a driver counts as dead, and another may take its study."""
+_HEARTBEAT_SECONDS = 2.0
+_MAX_SILENCE_SECONDS = 120.0
+"""Time without a heartbeat after which a driver counts as dead, and another may take over its study."""
 
-_SHORT_SILENCE = 8.0
-"""The same for who only reads the study: nothing is lost where a slow heartbeat is missed."""
+_MAX_SILENCE_SECONDS_TO_READ = 8.0
+"""The same for a process that only reads the study, which loses nothing if it misses a slow heartbeat."""
 
-_POLL = 0.2
-_TRIES = 5
+_POLL_SECONDS = 0.2
+_MAX_TRIES = 5
 _NO_LOCK_FILE = {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR}
 _LOCKED = {errno.EWOULDBLOCK, errno.EACCES}
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MAX_FILE_BYTES = 4096
-_MAX_BEGIN_SECONDS = 1e11
+_MAX_UNIX_TIME = 1e11
 """No driver begins so many seconds after 1970."""
 
 
@@ -49,11 +49,11 @@ class StudyInUse(StudyFolderError):
 
 @dataclass(frozen=True)
 class Driver:
-    """A driver that holds a study, or held it.
+    """The process that runs a study, or ran it.
 
     Attributes:
-        host: Its machine.
-        pid: Its process there.
+        host: Name of its machine.
+        pid: Its process number there.
         since: When it began, in seconds since 1970 by its machine's clock.
     """
 
@@ -73,17 +73,17 @@ class Driver:
 
 @contextmanager
 def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[Driver | None]:
-    """Holds a study for this process.
+    """Locks a study for this process.
 
-    Where the file was left by another machine's driver, or on a file system without locks, it is watched for
+    A file that another machine's driver has left, or that lies on a file system without locks, is watched for
     a heartbeat first, for up to two minutes.
 
     Args:
-        path: The lock file, which is there while a driver lives, or has died.
-        say: Told what takes time, and that the file system has no locks.
+        path: The lock file; it exists while a driver runs, and after one was killed.
+        say: Called with a line where this takes time, or the file system has no locks.
 
     Yields:
-        The driver that died with the lock in its hands, or None.
+        The driver that was killed while it held the lock, or None.
 
     Raises:
         StudyInUse: Another driver holds it.
@@ -105,10 +105,7 @@ def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> I
 
 
 def current_driver(path: Path) -> Driver | None:
-    """The driver that holds a study now, or None; writes nothing.
-
-    Takes up to eight seconds where only the heartbeat tells.
-    """
+    """The driver that holds a study now, or None; writes nothing, and may watch a heartbeat for 8 seconds."""
     try:
         with open(path, opener=_opener) as file:
             owner, locked = _read(file), _try_lock(file, fcntl.LOCK_SH)
@@ -116,27 +113,24 @@ def current_driver(path: Path) -> Driver | None:
         return None
     if owner is None or locked is False:
         return owner
-    return owner if _needs_watching(locked, owner) and _beats(path, _SHORT_SILENCE) else None
+    return owner if _needs_watching(locked, owner) and _beats(path, _MAX_SILENCE_SECONDS_TO_READ) else None
 
 
 def has_locks(path: Path) -> bool:
-    """Whether the system can lock a file as SQLite locks its own; taken for granted of a missing one."""
-    try:
-        with open(path, opener=_opener) as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError as error:
-                return error.errno in _LOCKED
-    except OSError:
-        pass
+    """Whether the system can lock a file as SQLite locks its own; true of a file that cannot be opened."""
+    with suppress(OSError), open(path, opener=_opener) as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in _LOCKED
     return True
 
 
 @contextmanager
 def change_lock(folder: Path, fallback: str) -> Iterator[None]:
-    """Holds a folder while a file in it is changed; waits for another process that does so.
+    """Locks a folder while a file in it is changed; waits for another process that holds it.
 
-    Where the file system has no locks, a file of the name `fallback` in the folder is held instead.
+    Where the file system has no locks, a lock file of the name `fallback` in the folder is held instead.
     """
     with ExitStack() as stack:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -144,59 +138,58 @@ def change_lock(folder: Path, fallback: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:
-            _wait_for(folder / fallback, stack)
+            while True:
+                try:
+                    stack.enter_context(driver_lock(folder / fallback))
+                    break
+                except StudyInUse:
+                    time.sleep(_POLL_SECONDS)
         yield
-
-
-def _wait_for(path: Path, stack: ExitStack) -> None:
-    while True:
-        try:
-            stack.enter_context(driver_lock(path))
-            return
-        except StudyInUse:
-            time.sleep(_POLL)
 
 
 def _acquire(path: Path, say: Callable[[str], None]) -> tuple[IO[str], Driver | None]:
     """Opens and locks the file; returns it and the dead driver that it named."""
     dead = owner = None
-    for _ in range(_TRIES):
+    for _ in range(_MAX_TRIES):
         with ExitStack() as stack:
             file, is_new = _open(path)
             stack.enter_context(file)
             locked, owner = _try_lock(file, fcntl.LOCK_EX), _read(file)
             if locked is False:
-                time.sleep(0.1)  # `holder` has it for a moment
+                time.sleep(0.1)  # `current_driver` has it for a moment
                 continue
             if not is_new:
                 dead = owner
                 if _needs_watching(locked, owner):
                     who = owner or "another process"
-                    say(f"{path}: left by {who}; watching for up to {_SILENCE:.0f} s whether that still runs")
-                    if _beats(path, _SILENCE):
-                        raise _held(path, owner)
+                    seconds = _MAX_SILENCE_SECONDS
+                    say(f"{path}: left by {who}; watching for up to {seconds:.0f} s whether that still runs")
+                    if _beats(path, seconds):
+                        break
                     _remove(path, file)
                     continue
-            if _is_at(path, file):
+            if _is_at(path, file):  # else its holder has just removed it
                 stack.pop_all()
                 if locked is None:
                     say(
                         f"{path.parent}: its file system has no locks; the heartbeat in {path.name} stands in"
                     )
                 return file, dead
-            # Its holder has just removed it.
-    raise _held(path, owner)
+    raise StudyInUse(
+        f"{path.parent}: is being run by {owner or 'another process'}, which holds {path.name}; stop it "
+        "first, or wait for its end"
+    )
 
 
 def _open(path: Path) -> tuple[IO[str], bool]:
     """Opens the file; returns it and whether this process has made it, of several at once the only one."""
     try:
         try:
-            return open(path, "r+", opener=_opener), False
-        except FileNotFoundError:
             return open(path, "x+", opener=_opener), True
-    except FileExistsError:
-        return _open(path)
+        except FileExistsError:
+            with suppress(FileNotFoundError):  # its holder has just removed it
+                return open(path, "r+", opener=_opener), False
+            return _open(path)
     except OSError as error:
         if error.errno in _NO_LOCK_FILE:
             raise StudyFolderError(f"{path}: is no lock file, but a link or a pipe; remove it") from None
@@ -208,7 +201,7 @@ def _open(path: Path) -> tuple[IO[str], bool]:
 
 
 def _remove(path: Path, file: IO[str]) -> None:
-    """Removes a dead driver's file, but none that another process has made in its place meanwhile."""
+    """Removes a dead driver's file, unless another process has put its own in its place by now."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     with suppress(FileNotFoundError):  # another process has removed it
         path.rename(aside)
@@ -218,7 +211,7 @@ def _remove(path: Path, file: IO[str]) -> None:
 
 
 def _opener(path: str, flags: int) -> int:
-    """Opens a file, and nothing else: what a link points to would be overwritten, a pipe never answers."""
+    """Opens regular files only: behind a link another file would be overwritten, and a pipe never answers."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
@@ -227,7 +220,7 @@ def _opener(path: str, flags: int) -> int:
 
 
 def _try_lock(file: IO[str], kind: int) -> bool | None:
-    """Whether a lock was had; None where the file system has none (`ENOSYS`, `ENOLCK` and others say so)."""
+    """Whether the file is locked now; None on a file system without locks (`ENOSYS`, `ENOLCK` and others)."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except OSError as error:
@@ -236,19 +229,12 @@ def _try_lock(file: IO[str], kind: int) -> bool | None:
 
 
 def _needs_watching(locked: bool | None, owner: Driver | None) -> bool:
-    """Whether only the heartbeat tells if an owner is dead, as the lock was not of this machine."""
+    """Whether only the heartbeat tells if a driver is alive, as no lock of this machine does."""
     return locked is None or (owner is not None and owner.host != socket.gethostname())
 
 
-def _held(path: Path, owner: Driver | None) -> StudyInUse:
-    who = str(owner) if owner else "another process"
-    return StudyInUse(
-        f"{path.parent}: is being run by {who}, which holds {path.name}; stop it first, or wait for its end"
-    )
-
-
 def _is_at(path: Path, file: IO[str]) -> bool:
-    """Whether an open file is the one that is there now."""
+    """Whether an open file is still the one at this path."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -269,14 +255,14 @@ def _read(file: IO[str]) -> Driver | None:
     except (ValueError, TypeError, RecursionError):
         return None
     sound = isinstance(owner.host, str) and type(owner.pid) is int and isinstance(owner.since, int | float)
-    return owner if sound and 0 <= owner.since < _MAX_BEGIN_SECONDS else None
+    return owner if sound and 0 <= owner.since < _MAX_UNIX_TIME else None
 
 
 def _beats(path: Path, seconds: float) -> bool:
-    """Whether a file is touched while it is watched; false as soon as it is gone."""
+    """Whether a file is touched while it is watched for these seconds; false as soon as it is gone."""
     end, first = time.monotonic() + seconds, _stamp(path)
     while first and time.monotonic() < end:
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
         if (stamp := _stamp(path)) != first:
             return stamp is not None
     return False
@@ -293,8 +279,8 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _beat(descriptor: int, stop: threading.Event) -> None:
-    while not stop.wait(_HEARTBEAT):
+    while not stop.wait(_HEARTBEAT_SECONDS):
         try:
             os.utime(descriptor)
-        except OSError:  # a full or vanished folder is the study's trouble, not the lock's
+        except OSError:  # of a full or missing folder others will complain
             continue

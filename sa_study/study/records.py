@@ -1,31 +1,33 @@
-"""What stands in a study: its trials' records, scores and states."""
+"""What a study's database keeps of its trials and launches, checked when it is read: anyone can edit it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.metrics import names
-from sa_study.settings.run import Settings
+from sa_study.settings.run import MAX_EPOCHS, Settings
 from sa_study.settings.space import SearchSpace, study_default
-from sa_study.study.record_checks import validate_record
 from sa_study.training.score import is_new_best
 from sa_study.utils.errors import StudyFolderError
 
 STUDY_NAME = "sa_study"
 LAUNCH = "launch:"
-"""What the study's attributes begin with that tell what a launch has used."""
+"""Start of the names of the study's attributes that tell what a launch has used."""
 
 BASELINE = 0
 """Number of the trial that runs the space's baseline."""
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _ATTRIBUTE = "record"
+_CHECKPOINT_PATH = re.compile(r"([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?")
+_MAX_NUMBER = 1e15
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class TrialRecord:
     Attributes:
         last: Figures of the last epoch; empty before the first.
         best: Figures of the best epoch.
-        last_checkpoint: Where the last epoch's checkpoint lies, relative to the trials' storage.
-        best_checkpoint: Where the best epoch's lies.
-        epochs_run: Epochs paid for, also those run again after a fault.
+        last_checkpoint: The last epoch's checkpoint, a path relative to the trials' storage.
+        best_checkpoint: The best epoch's.
+        epochs_run: Epochs that were trained, also those trained again after a fault.
         seconds: Time spent in them.
         gpu_seconds: The same times the trial's GPUs.
-        latency: Least milliseconds an image that an epoch's validation took, 0 before the first.
+        latency: Least milliseconds an image that an epoch's validation took; 0 before the first.
         accumulate: Parts in which a batch's gradient is computed, more than asked once GPU memory was full; 0
             before the first epoch.
         notes: What happened to the trial on its way.
@@ -73,7 +75,7 @@ class TrialRecord:
 
     @property
     def over(self) -> bool:
-        """Whether the trial's end is decided."""
+        """Whether the trial has ended, or will without another epoch."""
         return bool(self.failure) or self.stopped or self.finished
 
     @property
@@ -112,6 +114,9 @@ class TrialRecord:
         )
 
 
+_FIELD_TYPES = {field.name: str(field.type) for field in dataclasses.fields(TrialRecord)}
+
+
 @dataclass(frozen=True)
 class TrialEvent:
     """Something that happened to a trial.
@@ -133,11 +138,7 @@ class TrialEvent:
 
 
 def step_of(progress: float) -> int:
-    """Optuna's step of an epoch: thousandths of the trial's own schedule, so that schedules compare.
-
-    Args:
-        progress: Share of the schedule in per cent.
-    """
+    """Optuna's step for a progress in per cent: thousandths of the schedule, so that all trials compare."""
     return round(10 * progress)
 
 
@@ -159,7 +160,7 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
     """
     values = trial.user_attrs.get(_ATTRIBUTE, {})
     try:
-        validate_record(values)
+        _validate_record(values)
     except ValueError as error:
         raise StudyFolderError(f"trial {trial.number}: its record in the study's database {error}") from None
     return TrialRecord(**values)
@@ -182,13 +183,7 @@ def trial_settings(space: SearchSpace, suggested: Mapping[str, Any], record: Tri
 
 
 def same_validation(space: SearchSpace, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two configurations were scored on the same held-out identities, so that their scores compare.
-
-    Args:
-        space: The study's.
-        one: A configuration's searched settings.
-        other: Another one's.
-    """
+    """Whether two configurations of a space are scored on the same held-out identities, and so compare."""
     fold = space.fixed.get("fold", study_default("fold"))
     return bool(one.get("fold", fold) == other.get("fold", fold))
 
@@ -197,3 +192,81 @@ def objectives(record: TrialRecord, metric: str, minimize: str | None) -> list[f
     """A trial's values for Optuna: its score, and the second objective where there is one."""
     second = {names.COST: record.cost, names.LATENCY: record.latency}
     return [record.best[metric], *([second[minimize]] if minimize else [])]
+
+
+def validate_result(values: Mapping[str, Any], needed: Iterable[str]) -> None:
+    """Checks an epoch's line in Ray's result file, which must have the progress and these figures.
+
+    Raises:
+        ValueError: It is none that a trial reports; says why.
+    """
+    name = f"epoch {_printable(values.get(names.EPOCH))}"
+    for figure in (names.PROGRESS, *needed, *filter(names.tag_of, values)):
+        value = values.get(figure)
+        if not isinstance(value, float) and not _is_number(value):
+            raise ValueError(f"{name}: {figure} is {_printable(value)}, not a number")
+    _validate_figures(f"{name}:", values)
+
+
+def validate_launch(used: object) -> None:
+    """Checks the attribute that tells what a launch has used.
+
+    Raises:
+        ValueError: It is none that this program writes; says why.
+    """
+    if not isinstance(used, Mapping) or not {"slot_seconds", "training_seconds"} <= used.keys():
+        raise ValueError("does not tell what it has used")
+    for name, value in used.items():
+        _validate_amount(name, value)
+
+
+def _validate_record(values: object) -> None:
+    """Checks that values are those of a `TrialRecord`, by the type of each field."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"is of type {type(values).__name__}")
+    for name, value in values.items():
+        kind = _FIELD_TYPES.get(name)
+        if kind is None:
+            raise ValueError(f"has {name!r}, which none has")
+        if kind in ("int", "float"):
+            _validate_amount(name, value, whole=kind == "int")
+        elif kind.startswith("dict"):
+            _validate_figures(f"is wrong: {name}", value)
+        elif kind.startswith("list"):
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise ValueError(f"has {name} that are no texts")
+        elif not isinstance(value, bool if kind == "bool" else str):
+            raise ValueError(f"has a wrong {name}: {_printable(value)}")
+        elif name.endswith("_checkpoint") and not _CHECKPOINT_PATH.fullmatch(str(value)):
+            raise ValueError(f"has a wrong {name}: {value!r} leaves the trials' storage")
+
+
+def _validate_amount(name: str, value: object, *, whole: bool = False) -> None:
+    if not _is_number(value) or value < 0 or (whole and not isinstance(value, int)):
+        raise ValueError(f"has a wrong {name}: {_printable(value)}")
+
+
+def _validate_figures(which: str, figures: object) -> None:
+    if not isinstance(figures, Mapping):
+        raise ValueError(f"{which} is {_printable(figures)}, not figures by name")
+    bounds = [name for ends in names.INTERVALS.values() for name in ends]
+    for name in (*names.RANKING, *bounds, names.SECONDS, names.LATENCY, names.EPOCH, names.PROGRESS):
+        value = figures.get(name, 1)
+        # A ranking figure that is not finite is kept as such; it never wins.
+        if not _is_number(value) and not (isinstance(value, float) and name in names.RANKING):
+            raise ValueError(f"{which} {name} is no number ({_printable(value)})")
+    if not figures:
+        return
+    epoch, progress = figures.get(names.EPOCH), figures.get(names.PROGRESS, 0.0)
+    if epoch is None or epoch != int(epoch) or not 1 <= epoch <= MAX_EPOCHS:
+        raise ValueError(f"{which} epoch is {_printable(epoch)}, not one of 1 to {MAX_EPOCHS}")
+    if not 0 <= progress <= 100 + 1e-6:
+        raise ValueError(f"{which} progress is {_printable(progress)}, not per cent")
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_NUMBER
+
+
+def _printable(value: object) -> str:
+    return repr(value)[:80] if isinstance(value, str | int | float | None) else type(value).__name__

@@ -1,10 +1,10 @@
-"""What trials reported, read from Ray's result files wherever they lie; needs neither Ray nor PyTorch."""
+"""What trials reported, read from Ray's result files; needs neither Ray nor PyTorch."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ _MAX_FILE_BYTES = 2**28
 
 @dataclass(frozen=True)
 class ResultRow:
-    """A line that Ray wrote of a trial: an epoch's figures, or why it ended.
+    """A line of a trial's result file: an epoch's figures, or why the trial ended.
 
     Attributes:
         session: Number of the launch.
@@ -30,50 +30,57 @@ class ResultRow:
 
     @property
     def epoch(self) -> int:
-        """The epoch it tells of; 0 for none."""
+        """Number of the epoch; 0 where the line has none."""
         epoch: Any = self.values.get(names.EPOCH)
         return int(epoch) if is_number(epoch) and abs(epoch) < 2**31 else 0
 
 
 class ResultFiles:
-    """The files of a study's trials.
+    """The files that Ray wrote of a study's trials.
 
     Args:
-        place: Path or URI of the trials' storage.
+        uri: Path or URI of the trials' storage.
 
     Raises:
-        OSError: It cannot be reached; so do the methods.
-        ValueError: It is no place that can be read.
+        OSError: It cannot be reached; the methods raise this too.
+        ValueError: It is neither a path nor a URI.
     """
 
-    def __init__(self, place: str):
-        self._filesystem, base = pyarrow.fs.FileSystem.from_uri(place)
+    def __init__(self, uri: str):
+        self._filesystem, base = pyarrow.fs.FileSystem.from_uri(uri)
         self._base = base.rstrip("/")
 
     def sessions(self) -> list[int]:
-        """Launches of which Ray has a folder."""
+        """Numbers of the launches of which there is a folder."""
         return self._numbered("", "session_")
 
     def trials(self, session: int) -> list[int]:
-        """Trials that ran in a launch."""
+        """Numbers of the trials that ran in a launch."""
         return self._numbered(f"session_{session}", "trial_")
 
     def rows(self, session: int, number: int, unreadable: list[str] | None = None) -> list[ResultRow]:
-        """Rows that a trial reported in a launch.
+        """The lines that a trial reported in a launch; a killed driver may have left half of a last one.
 
         Args:
             session: The launch.
             number: The trial.
-            unreadable: Takes a line about each line that is damaged.
+            unreadable: A note on each damaged line is appended to this list.
         """
-        path = f"session_{session}/trial_{number:04d}/result.json"
-        return [
-            ResultRow(session, values)
-            for values in self._lines(path, [] if unreadable is None else unreadable)
-        ]
+        path, rows = f"session_{session}/trial_{number:04d}/result.json", []
+        lines = self.text(path).split("\n")
+        for line_number, line in enumerate(lines, start=1):
+            try:
+                values = json.loads(line or "{}")
+            except (ValueError, RecursionError):
+                values = None
+            if isinstance(values, dict):
+                rows += [ResultRow(session, values)] if line else []
+            elif line_number < len(lines) and unreadable is not None:
+                unreadable.append(f"{path}: line {line_number} is damaged")
+        return rows
 
     def names(self, folder: str) -> list[str]:
-        """Names of the entries of a folder in the storage, sorted."""
+        """Sorted names of the entries of a folder in the storage."""
         selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
         return sorted(info.base_name for info in self._filesystem.get_file_info(selector))
 
@@ -81,7 +88,7 @@ class ResultFiles:
         """A file's text; empty where there is none.
 
         Raises:
-            ValueError: It has more bytes than any that Ray writes of a trial.
+            ValueError: It is larger than any file that Ray writes of a trial.
         """
         whole = f"{self._base}/{path}"
         found = self._filesystem.get_file_info(whole)
@@ -96,20 +103,6 @@ class ResultFiles:
         found = [re.fullmatch(rf"{prefix}(\d+)", name) for name in self.names(folder)]
         return sorted(int(match[1]) for match in found if match)
 
-    def _lines(self, path: str, unreadable: list[str]) -> Iterator[dict[str, Any]]:
-        """The lines that are whole; a driver that was killed may leave half of a last one."""
-        lines = self.text(path).split("\n")
-        for number, line in enumerate(lines, start=1):
-            try:
-                values = json.loads(line) if line else {}
-            except (ValueError, RecursionError):
-                values = None
-            if isinstance(values, dict):
-                if line:
-                    yield values
-            elif number < len(lines):
-                unreadable.append(f"{path}: line {number} is damaged")
-
 
 def is_number(value: Any) -> bool:
     """Whether a value is a number, finite or not, that a float can hold."""
@@ -117,7 +110,7 @@ def is_number(value: Any) -> bool:
 
 
 def deterministic(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of an epoch that are the same whenever it is run, without the times that it took."""
+    """The figures of an epoch that are the same whenever it is trained: all but the times."""
     repeatable = {names.EPOCH, names.PROGRESS, names.TRAIN_ACCURACY, names.LR, names.LOSS, *names.RANKING}
     return {
         name: value

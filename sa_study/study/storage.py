@@ -1,4 +1,4 @@
-"""Where Ray keeps the trials' files: in the study's folder, or a place that all nodes reach."""
+"""Where Ray keeps the trials' files: in the study's folder, or a folder or URI that all nodes reach."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pyarrow.fs
 import ray
@@ -17,12 +16,11 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sa_study.study.folder import StudyFolder
-from sa_study.study.record_checks import validate_checkpoint_path
-from sa_study.utils.errors import ConfigError, StudyFolderError
-from sa_study.utils.text import a_few, is_secret_name
+from sa_study.utils.errors import ConfigError, StudyFolderError, one_line
+from sa_study.utils.text import a_few
 
 _PATIENCE = 60.0
-"""Seconds that a place, or all nodes together, have to answer; a node first fetches the code."""
+"""Seconds that a storage, or all nodes together, have to answer; a node first fetches the code."""
 
 _PROBE = b"sa_study"
 
@@ -36,26 +34,9 @@ class Storage:
 
     Attributes:
         uri: Absolute path, or a URI such as `s3://bucket/studies/one?region=eu-central-1`.
-
-    Raises:
-        ConfigError: The URI holds credentials, which would end up in the study's folder.
     """
 
     uri: str
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.uri)
-        # Google's file system takes `gs://anonymous@bucket`.
-        if parts.scheme and (
-            parts.username not in (None, "anonymous")
-            or parts.password
-            or any(map(is_secret_name, parse_qs(parts.query, keep_blank_values=True)))
-        ):
-            raise ConfigError(
-                f"--storage-path {parts.scheme}://{parts.hostname}{parts.path}: was given with credentials; "
-                "leave them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a credentials "
-                "file, on every node"
-            )
 
     @classmethod
     def of_study(cls, folder: StudyFolder, storage_path: str | None) -> Storage:
@@ -63,33 +44,24 @@ class Storage:
         return cls(storage_path or str(folder.trials))
 
     def require_free(self) -> None:
-        """Makes the folder, so that a place that will not do is named before any trial starts.
+        """Makes the folder, so that one that cannot be used is named before any trial starts.
 
         Raises:
             ConfigError: It cannot be reached or written, or holds something already.
         """
-        try:
+        with self._named_in_errors():
             taken = _within_patience(self.uri) if "://" in self.uri else _make(self.uri)
-        except multiprocessing.TimeoutError:
-            raise ConfigError(
-                f"--storage-path {self.uri}: gives no answer within {_PATIENCE:.0f} s"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"--storage-path {self.uri}: cannot be written ({_line(error)})") from None
         if taken:
             raise ConfigError(f"--storage-path {self.uri}: is not empty; give each study a folder of its own")
 
     def claim(self, owner: object) -> None:
-        """Marks the folder as a study's, or checks that it is: what no trial refers to is cleared away there.
-
-        Args:
-            owner: The study's id.
+        """Marks the folder with a study's id, or checks that it is: a launch removes checkpoints there.
 
         Raises:
             StudyFolderError: It holds something, but not this study's mark.
             ConfigError: It cannot be reached or written.
         """
-        try:
+        with self._named_in_errors():
             filesystem, path = self._open()
             mark, wanted = f"{path}/{_OWNER}", str(owner).encode()
             if _holds(filesystem, mark, wanted):
@@ -101,8 +73,6 @@ class Storage:
                 )
             filesystem.create_dir(path, recursive=True)
             _write(filesystem, mark, wanted)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"--storage-path {self.uri}: cannot be written ({_line(error)})") from None
 
     def require_reachable(self) -> None:
         """Has every node that can run a trial read what this process writes here, and write beside it.
@@ -112,44 +82,33 @@ class Storage:
         Raises:
             ConfigError: Some nodes cannot, or do not answer.
         """
-        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        if sum(node["Alive"] for node in ray.nodes()) == 1:
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        if len(alive) == 1:
             return
-        try:
-            with self._probe() as probe:
-                wrong = _ask(nodes, probe)
-        except OSError as error:
-            raise ConfigError(f"--storage-path {self.uri}: cannot be written ({_line(error)})") from None
+        nodes = [node for node in alive if node["Resources"].get("CPU")]
+        with self._named_in_errors(), self._probe() as probe:
+            wrong = _ask(nodes, probe)
         if wrong:
             raise ConfigError(
                 f"--storage-path {self.uri}: {len(wrong)} of {len(nodes)} nodes cannot keep trials' files "
-                f"there: {a_few(wrong)}; give --storage-path a folder that all nodes "
-                "share, or s3://…"
+                f"there: {a_few(wrong)}; give --storage-path a folder that all nodes share, or s3://…"
             )
 
     def checkpoint(self, relative: str) -> tune.Checkpoint:
         """A checkpoint folder by its path inside the storage.
 
         Raises:
-            StudyFolderError: The path leaves the storage, as it is written or by a link.
+            StudyFolderError: The path leads out of the storage, by itself or by a link.
         """
         filesystem, path = self._open()
-        try:
-            validate_checkpoint_path(relative)
-            outside = not relative or _leaves(filesystem, path, relative)
-        except ValueError:
-            outside = True
-        if outside:
+        if not relative or _leads_out(filesystem, path, relative):
             raise StudyFolderError(
                 f"the checkpoint {relative!r} lies outside of the trials' storage; it is not read"
             )
         return tune.Checkpoint(f"{path}/{relative}", filesystem)
 
     def prune(self, keep: Set[str]) -> int:
-        """Removes checkpoints that nothing refers to any more.
-
-        Args:
-            keep: Those to keep, as `session_1/trial_0003/checkpoint_000002`.
+        """Removes all checkpoints but these paths, such as `session_1/trial_0003/checkpoint_000002`.
 
         Returns:
             How many were removed.
@@ -159,20 +118,18 @@ class Storage:
         found = (info.path.removeprefix(f"{path}/") for info in filesystem.get_file_info(here))
         dropped = {relative for relative in found if _is_checkpoint(relative) and relative not in keep}
         for relative in dropped:
-            if _leaves(filesystem, path, relative):
-                continue
-            filesystem.delete_dir(f"{path}/{relative}")
+            if not _leads_out(filesystem, path, relative):
+                filesystem.delete_dir(f"{path}/{relative}")
         return len(dropped)
 
     @contextmanager
     def _probe(self) -> Iterator[Storage]:
-        """A folder of its own in the storage, with a file of the driver; leaves nothing behind."""
-        probe = Storage(_below(self.uri, f".probe_{uuid.uuid4().hex}"))
+        """A new folder in the storage, with a file of this process; both are removed afterwards."""
+        path, mark, query = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
+        probe = Storage(f"{path.rstrip('/')}/.probe_{uuid.uuid4().hex}{mark}{query}")
         filesystem, path = probe._open()
-        there = Path(path).parent
-        new = (
-            [] if "://" in self.uri else [folder for folder in (there, *there.parents) if not folder.exists()]
-        )
+        parents = [] if "://" in self.uri else Path(path).parents
+        new = [folder for folder in parents if not folder.exists()]
         try:
             filesystem.create_dir(path, recursive=True)
             _write(filesystem, f"{path}/driver")
@@ -184,6 +141,18 @@ class Storage:
                 with suppress(OSError):  # never made, or in use by now
                     folder.rmdir()
 
+    @contextmanager
+    def _named_in_errors(self) -> Iterator[None]:
+        """Turns errors of the file system into one line that names the storage."""
+        try:
+            yield
+        except multiprocessing.TimeoutError:
+            raise ConfigError(
+                f"--storage-path {self.uri}: gives no answer within {_PATIENCE:.0f} s"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"--storage-path {self.uri}: cannot be written ({one_line(error)})") from None
+
     def _open(self) -> tuple[pyarrow.fs.FileSystem, str]:
         """The file system, and the folder's path in it."""
         filesystem, path = pyarrow.fs.FileSystem.from_uri(self.uri)
@@ -191,12 +160,12 @@ class Storage:
 
 
 def _make(uri: str) -> bool:
-    """Makes a folder and tries it; returns whether it held anything."""
-    filesystem, path = pyarrow.fs.FileSystem.from_uri(uri)
+    """Makes a folder and writes and reads a file in it; returns whether it held anything before."""
+    filesystem, path = Storage(uri)._open()
     filesystem.create_dir(path, recursive=True)
     if filesystem.get_file_info(pyarrow.fs.FileSelector(path)):
         return True
-    probe = f"{path.rstrip('/')}/.probe"
+    probe = f"{path}/.probe"
     _write(filesystem, probe)
     try:
         if not _holds(filesystem, probe):
@@ -212,14 +181,8 @@ def _within_patience(uri: str) -> bool:
         return pool.apply_async(_make, (uri,)).get(_PATIENCE)
 
 
-def _below(uri: str, name: str) -> str:
-    """The same place's folder of this name."""
-    path, mark, query = uri.partition("?") if "://" in uri else (uri, "", "")
-    return f"{path.rstrip('/')}/{name}{mark}{query}"
-
-
-def _leaves(filesystem: pyarrow.fs.FileSystem, path: str, relative: str) -> bool:
-    """Whether a link leads from inside a folder out of it; object stores have none."""
+def _leads_out(filesystem: pyarrow.fs.FileSystem, path: str, relative: str) -> bool:
+    """Whether a path below a folder leads out of it, by itself or by a link; object stores have no links."""
     if not isinstance(filesystem, pyarrow.fs.LocalFileSystem):
         return False
     return not Path(path, relative).resolve().is_relative_to(Path(path).resolve())
@@ -244,7 +207,7 @@ def _holds(filesystem: pyarrow.fs.FileSystem, path: str, content: bytes = _PROBE
 
 
 def _ask(nodes: list[dict[str, Any]], probe: Storage) -> list[str]:
-    """Has nodes visit a folder; returns those that cannot, with the reason."""
+    """Runs `_visit` on nodes; returns those that cannot use the folder, with the reason."""
     visit = ray.remote(num_cpus=0, max_retries=0)(_visit)
     asked = {
         visit.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
@@ -257,12 +220,12 @@ def _ask(nodes: list[dict[str, Any]], probe: Storage) -> list[str]:
     for answer, name in asked.items():
         if answer in silent:
             ray.cancel(answer, force=True)
-            wrong.append(f"{name}: no answer within {_PATIENCE:.0f} s")
-            continue
-        try:
-            reason = ray.get(answer)
-        except ray.exceptions.RayError as error:
-            reason = _line(error)
+            reason = f"no answer within {_PATIENCE:.0f} s"
+        else:
+            try:
+                reason = ray.get(answer)
+            except ray.exceptions.RayError as error:
+                reason = one_line(error)
         if reason:
             wrong.append(f"{name}: {reason}")
     return wrong
@@ -278,9 +241,5 @@ def _visit(probe: Storage, node: str) -> str:
         if not _holds(filesystem, f"{path}/{node}"):
             return "does not find what it wrote"
     except (OSError, ValueError) as error:
-        return _line(error)
+        return one_line(error)
     return ""
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -1,11 +1,14 @@
-"""The one read model of a study on disk: terminal, page, JSON, exports, audit and reproduction share it.
+"""A study on disk as it stands: the one read model of terminal, page, JSON, exports, audit and reproduction.
 
-Reading writes nothing, also while the study runs. What lies beside the database is read when it is asked for.
+Reading writes nothing, also while the study runs. Files beside the database are read when they are asked for,
+and checked: anyone can edit them.
 """
 
 from __future__ import annotations
 
+import operator
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,29 +16,44 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from sa_study.metrics import names
 from sa_study.provenance import read_provenance
-from sa_study.settings.run import Settings
+from sa_study.settings.run import Settings, completed
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, study_attributes, trials_in
-from sa_study.study.evaluations import ConfirmationSummary, read_confirmation, read_evaluation, same_settings
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import Driver, current_driver
-from sa_study.study.records import LAUNCH, TrialRecord, same_validation, trial_settings
+from sa_study.study.records import LAUNCH, same_validation, trial_settings
 from sa_study.study.test_ledger import LedgerSummary, ledger_summary
 from sa_study.study.trial_summary import STATES, TrialSummary, pareto_front, setting_in
 from sa_study.utils.errors import ConfigError, StudyFolderError
+from sa_study.utils.files import read_json
+
+_SET_BY_EVALUATION = ("device", "pretrained", names.ACCUMULATE)
+"""Settings that may differ between a trial and the evaluation of its checkpoint."""
+
+_CONFIRMATION: dict[str, tuple[type, ...]] = {
+    "metric": (str,),
+    "seeds": (list,),
+    "folds": (list,),
+    "comparisons": (int,),
+    "configurations": (list,),
+    "winner": (int, type(None)),
+    "verdict": (str,),
+    "curse": (dict, type(None)),
+}
+"""Keys of `confirmation.json` that are read, and the types of their values."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Epochs and time spent on a study, those lost to faults included.
+    """What a study has cost, epochs lost to faults included.
 
     Attributes:
         epochs: Epochs of all trials.
         seconds: Time spent in them.
         gpu_seconds: The same times the trials' GPUs, a shared GPU by its share.
-        training_share: Of the time that slots were held, the share in which a trial was training; None before
-            the first epoch.
+        training_share: The share of the slots' time in which a trial was training; None before the first.
     """
 
     epochs: int
@@ -44,22 +62,21 @@ class Cost:
     training_share: float | None
 
 
-def study_cost(records: Sequence[TrialRecord], attributes: Mapping[str, Any]) -> Cost:
-    """Adds up what a study has cost.
+@dataclass(frozen=True)
+class ConfirmationSummary:
+    """The checked findings of `confirm`.
 
-    Args:
-        records: Those of its trials.
-        attributes: What the database keeps of the study; its launches are among it.
+    Attributes:
+        winner: Number of the trial that it found to beat the baseline; None where it found none.
+        trials: Numbers of the trials that it retrained, the baseline among them.
+        ended: Whether all of its runs have ended.
+        verdict: Its verdict, in words.
     """
-    launches = [used for name, used in attributes.items() if name.startswith(LAUNCH)]
-    held = sum(used["slot_seconds"] for used in launches)
-    training = sum(used["training_seconds"] for used in launches)
-    return Cost(
-        epochs=sum(record.epochs_run for record in records),
-        seconds=sum(record.seconds for record in records),
-        gpu_seconds=sum(record.gpu_seconds for record in records),
-        training_share=training / held if held else None,
-    )
+
+    winner: int | None
+    trials: tuple[int, ...]
+    ended: bool
+    verdict: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +110,9 @@ class StudySummary:
         config, database = StudyConfig.read(folder.config), open_readonly(folder)
         # Before the trials: a driver that ends in between would leave some that run without one.
         driver = current_driver(folder.lock)
+        stored = trials_in(database, folder)
         try:
-            trials = tuple(TrialSummary.of(trial, config) for trial in trials_in(database, folder))
+            trials = tuple(TrialSummary.of(trial, config) for trial in stored)
         except StudyFolderError as error:
             raise StudyFolderError(f"{folder.database}: {error}") from None
         return cls(folder, config, trials, study_attributes(database, folder), driver)
@@ -102,7 +120,7 @@ class StudySummary:
     @cached_property
     def winner(self) -> TrialSummary | None:
         """The complete trial with the greatest score, the earlier of equals; None while none is complete."""
-        return next(iter(self.complete), None)
+        return self.complete[0] if self.complete else None
 
     @property
     def baseline(self) -> TrialSummary | None:
@@ -112,9 +130,8 @@ class StudySummary:
     @cached_property
     def complete(self) -> list[TrialSummary]:
         """Complete trials, the best first."""
-        scored = [(trial.score, trial) for trial in self.trials if trial.complete]
-        found = [(-score, trial.number, trial) for score, trial in scored if score is not None]
-        return [trial for *_, trial in sorted(found, key=lambda item: item[:2])]
+        scored = [trial for trial in self.trials if trial.complete and trial.score is not None]
+        return sorted(scored, key=lambda trial: (-(trial.score or 0.0), trial.number))
 
     @cached_property
     def front(self) -> list[TrialSummary]:
@@ -129,13 +146,21 @@ class StudySummary:
     @property
     def states(self) -> dict[str, int]:
         """Number of trials in each state that occurs."""
-        found = [trial.state for trial in self.trials]
-        return {state: found.count(state) for state in STATES if state in found}
+        found = Counter(trial.state for trial in self.trials)
+        return {state: found[state] for state in STATES if state in found}
 
     @cached_property
     def cost(self) -> Cost:
         """Epochs and time that the study has cost."""
-        return study_cost([trial.record for trial in self.trials], self.attributes)
+        launches = [used for name, used in self.attributes.items() if name.startswith(LAUNCH)]
+        held = sum(used["slot_seconds"] for used in launches)
+        training = sum(used["training_seconds"] for used in launches)
+        return Cost(
+            epochs=sum(trial.record.epochs_run for trial in self.trials),
+            seconds=sum(trial.record.seconds for trial in self.trials),
+            gpu_seconds=sum(trial.record.gpu_seconds for trial in self.trials),
+            training_share=training / held if held else None,
+        )
 
     @property
     def storage_uri(self) -> str:
@@ -162,7 +187,7 @@ class StudySummary:
             ) from None
 
     def require_whole(self) -> None:
-        """Checks all that was read beside the trials' figures, where nothing may be left out.
+        """Checks everything that is skipped elsewhere where it is damaged, for exports that need all of it.
 
         Raises:
             StudyFolderError: A trial is not of the study's space, or a file beside the database is damaged.
@@ -178,20 +203,12 @@ class StudySummary:
 
     @cached_property
     def ledger(self) -> LedgerSummary:
-        """The recorded evaluations on the study's own test set.
-
-        Raises:
-            StudyFolderError: Its ledger is damaged.
-        """
+        """The recorded evaluations on the study's own test set; raises where the ledger is damaged."""
         return ledger_summary(self.folder)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """The fingerprint of its training images under `data_fingerprint`, and its `launches`.
-
-        Raises:
-            StudyFolderError: The file is missing or damaged.
-        """
+        """Its `data_fingerprint`, of the training images, and its `launches`; raises where it is damaged."""
         return read_provenance(self.folder.provenance)
 
     @property
@@ -206,7 +223,7 @@ class StudySummary:
 
     @cached_property
     def current_evaluations(self) -> Mapping[str, Mapping[str, Any]]:
-        """Those of the trial that wins now and of the baseline; one evaluation is both where it won."""
+        """The evaluations of the trial that wins now and of the baseline; the same one where that wins."""
         trials = {"best": self.winner, "baseline": self.baseline}
         found = {name: one for name, one in self.evaluations.items() if self._is_of(one, trials[name])}
         if "best" in found and self.winner is self.baseline:
@@ -215,24 +232,69 @@ class StudySummary:
 
     @cached_property
     def confirmation(self) -> ConfirmationSummary | None:
-        """What `confirm` has found; None where it was not asked, or its file is damaged."""
-        return read_confirmation(self.folder.confirmation)
+        """What `confirm` has found; None where it was not run, or its file is damaged."""
+        try:
+            found = read_json(self.folder.confirmation)
+            if any(type(found[name]) not in types for name, types in _CONFIRMATION.items()):
+                raise TypeError
+            trials = tuple(operator.index(row["trial"]) for row in found["configurations"])
+            if found["curse"] is not None:
+                operator.index(found["curse"]["trial"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        ended = found.get("complete", True) is True
+        return ConfirmationSummary(found["winner"], trials, ended, found["verdict"])
 
     @cached_property
     def _evaluations(self) -> tuple[dict[str, dict[str, Any]], list[Path]]:
         found: dict[str, dict[str, Any]] = {}
         damaged = []
         for name, path in self.folder.evaluation_files.items():
-            with suppress(FileNotFoundError):
-                if (evaluation := read_evaluation(path)) is None:
-                    damaged.append(path)
-                else:
-                    found[name] = evaluation
+            try:
+                found[name] = read_evaluation(path)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError):
+                damaged.append(path)
         return found, damaged
 
     def _is_of(self, evaluation: Mapping[str, Any], trial: TrialSummary | None) -> bool:
+        """Whether an evaluation is of a trial's best epoch."""
         if trial is None or evaluation.get("checkpoint_epoch") != trial.best_epoch:
             return False
+        ignored = dict.fromkeys(_SET_BY_EVALUATION)
         with suppress(StudyFolderError):
-            return same_settings(evaluation["settings"], self.settings(trial).to_dict())
+            settings = self.settings(trial).to_dict()
+            return {**completed(evaluation["settings"]), **ignored} == {**settings, **ignored}
         return False
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """The content of an evaluation file, with those of its intervals that are some.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError, KeyError, TypeError: It is damaged.
+    """
+    found = read_json(path)
+    again = found.get("reranked")
+    for figures in (found, again) if again else (found,):
+        for name in names.TEST_FIGURES:
+            if name not in figures and name not in names.STUDY_METRICS:
+                continue  # a figure that is younger than the file
+            if isinstance(figures[name], str | bool) or not 0 <= figures[name] <= 1:
+                raise ValueError(name)
+    for name, kind in (("queries", int), ("gallery", int), ("settings", dict)):
+        if type(found[name]) is not kind:
+            raise ValueError(name)
+    reranked = {**again, "intervals": _intervals(again)} if again else None
+    return {**found, "intervals": _intervals(found), "reranked": reranked}
+
+
+def _intervals(figures: Mapping[str, Any]) -> dict[str, list[float]]:
+    content = figures.get("intervals")
+    return {
+        str(name): ends
+        for name, ends in (content.items() if isinstance(content, dict) else ())
+        if isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends)
+    }

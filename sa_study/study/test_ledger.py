@@ -1,7 +1,10 @@
-"""The test ledger: every time a study was evaluated on test images, so that nobody can look twice and forget.
+"""The test ledger: every evaluation of a study on test images, so that nobody can look twice and forget.
 
 An entry is written before its figures are computed: neither Ctrl-C nor kill -9 hides it. Entries are counted
-by test set: an evaluation on other data does not count for the study's own.
+by test set. A study's own is that of the data set with whose training images it was begun, wherever that is
+now; figures on other data are kept in files of their own.
+
+Every function raises a `StudyFolderError` where the ledger is damaged.
 """
 
 from __future__ import annotations
@@ -12,15 +15,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sa_study.data.dataset import ReidDataset
 from sa_study.metrics import names
-from sa_study.provenance import command_line, utc_now
+from sa_study.metrics.comparability import ranked_images
+from sa_study.provenance import command_line, read_provenance, utc_now
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import change_lock
-from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.errors import DataError, StudyFolderError
 from sa_study.utils.files import read_json, require_writable, write_json
+from sa_study.utils.progress import PhaseCallback
 
 if TYPE_CHECKING:
     from sa_study.training.evaluate import EvaluationImages
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LedgerSummary:
-    """How many evaluations of a study on a test set are recorded, and when.
+    """How often a study was evaluated on a test set, and when.
 
     Attributes:
         count: Number of evaluations.
@@ -44,7 +51,7 @@ class LedgerSummary:
 
     @property
     def sentence(self) -> str:
-        """What every table and page of test figures has to say; empty before the first evaluation."""
+        """The sentence that goes with every table of test figures; empty before the first evaluation."""
         name = "Test set" if self.own else "Another test set"
         if self.count < 2:
             return f"{name} seen once, on {self.first[:10]}." if self.count else ""
@@ -54,29 +61,24 @@ class LedgerSummary:
 class LedgerEntry:
     """One entry of a study's test ledger."""
 
-    def __init__(self, folder: StudyFolder, name: str):
+    def __init__(self, folder: StudyFolder, identifier: str):
         self._folder = folder
-        self._name = name
+        self._id = identifier
 
     @property
     def summary(self) -> LedgerSummary:
         """How often the study was evaluated on this entry's images by now, this time included."""
         entries = _read(self._folder)
-        mine = next((entry for entry in entries if entry.get("id") == self._name), {})
+        mine = next((entry for entry in entries if entry.get("id") == self._id), {})
         if mine.get("own") is not False:
             return ledger_summary(self._folder)
         return _summary([entry for entry in entries if entry.get("data") == mine.get("data")], own=False)
 
     def complete(self, evaluations: Mapping[str, Mapping[str, Any]]) -> LedgerSummary:
-        """Adds the figures to the entry.
-
-        Args:
-            evaluations: Rank-1, mAP and, under `reranked`, the same or None, by name; such as
-                `sa_study.training.evaluate.evaluate` returns.
-        """
+        """Adds each network's figures, which `sa_study.training.evaluate.evaluate` returns, to the entry."""
         with _locked_entries(self._folder) as entries:
             for entry in entries:
-                if entry.get("id") == self._name:
+                if entry.get("id") == self._id:
                     entry["figures"] = {name: _figures(found) for name, found in evaluations.items()}
         return self.summary
 
@@ -97,37 +99,28 @@ def add_ledger_entry(
         images: The test images; None where they are not described.
         own: Whether they are the study's own test set; see `is_own_test_set`.
         reranked: Whether re-ranked figures are computed too.
-
-    Raises:
-        StudyFolderError: The ledger is damaged.
     """
-    name = uuid.uuid4().hex
-    described: dict[str, Any] = {}
-    if images:
-        described = {
-            "queries": len(images.query.images),
-            "gallery": len(images.gallery.images),
-            "data": images.fingerprints,
-        }
-    entry = {
-        "id": name,
+    entry: dict[str, Any] = {
+        "id": uuid.uuid4().hex,
         "time": utc_now(),
         "command": command_line(),
         "what": what,
         "own": own,
         "reranked": reranked,
     }
+    if images:
+        entry |= {
+            "queries": len(images.query.images),
+            "gallery": len(images.gallery.images),
+            "data": images.fingerprints,
+        }
     with _locked_entries(folder) as entries:
-        entries.append({**entry, **described, "figures": None})
-    return LedgerEntry(folder, name)
+        entries.append({**entry, "figures": None})
+    return LedgerEntry(folder, entry["id"])
 
 
 def require_writable_ledger(folder: StudyFolder) -> None:
-    """Checks, before any test image is opened, that the ledger can be written.
-
-    Raises:
-        StudyFolderError: It cannot.
-    """
+    """Raises a `StudyFolderError`, before any test image is opened, if the ledger cannot be written."""
     try:
         require_writable(folder.ledger)
     except OSError as error:
@@ -142,9 +135,6 @@ def ledger_summary(folder: StudyFolder) -> LedgerSummary:
 
     Entries of earlier versions do not say whose test set it was: they count unless their images are known to
     be others than the study's own.
-
-    Raises:
-        StudyFolderError: The ledger is damaged.
     """
     entries = _read(folder)
     known = _own_images(entries)
@@ -157,17 +147,62 @@ def ledger_summary(folder: StudyFolder) -> LedgerSummary:
     return _summary([entry for entry in entries if is_own(entry)])
 
 
-def own_test_images(folder: StudyFolder) -> Mapping[str, str] | None:
-    """The fingerprints of a study's own test set; None before it was first evaluated on it.
+def is_own_test_set(
+    folder: StudyFolder,
+    dataset: ReidDataset,
+    images: EvaluationImages,
+    report: PhaseCallback = lambda *_: None,
+) -> bool:
+    """Whether the test images of a data set are a study's own.
 
-    Raises:
-        StudyFolderError: The ledger is damaged.
+    Once it was evaluated on its own test set, the fingerprints tell; before that the training images do.
+
+    Args:
+        folder: The study.
+        dataset: The data set.
+        images: Its test images.
+        report: Called with a phase, what is done of it, and how much there is in all.
     """
-    return _own_images(_read(folder))
+    # Imported here: a table of what was evaluated needs neither PyTorch nor PyYAML.
+    from sa_study.data.split import limit_identities
+    from sa_study.data.store import fingerprint
+    from sa_study.study.config import StudyConfig
+
+    if known := _own_images(_read(folder)):
+        return known == images.fingerprints
+    config = StudyConfig.read(folder.config)
+    if earlier := _evaluated_by_earlier_version(folder, config.data_dir):
+        return earlier == images.fingerprints
+    settings = config.space.settings(config.space.baseline)
+    try:
+        train = ReidDataset(dataset.root, ("train",)).train
+        records = limit_identities(train, settings.identities, settings.split_seed)
+        found = fingerprint(records, partial(report, "training images"))
+    except (DataError, OSError):  # a data set can be evaluated without training images
+        return _is_inside(dataset.root, config.data_dir)
+    return bool(found == read_provenance(folder.provenance)["data_fingerprint"])
+
+
+def _evaluated_by_earlier_version(folder: StudyFolder, data_dir: Path) -> dict[str, str]:
+    """The test images of the study's data folder that its evaluations tell of; empty where none does."""
+    for path in folder.evaluation_files.values():
+        try:
+            found = read_json(path)
+            images = ranked_images(found)
+            if len(images) == 2 and _is_inside(Path(found["data"]["root"]), data_dir):
+                return images
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return {}
+
+
+def _is_inside(root: Path, data_dir: Path) -> bool:
+    """Whether a data set's folder is the one that was named, or lies in it."""
+    return root.resolve().is_relative_to(data_dir.resolve())
 
 
 def study_containing(path: Path) -> StudyFolder | None:
-    """The study in whose folder a file lies, or None; evaluating the file evaluates the study."""
+    """The study in whose folder a file lies, or None; to evaluate the file is to evaluate the study."""
     for parent in path.resolve().parents:
         folder = StudyFolder(parent)
         if folder.config.is_file() and folder.database.is_file():
@@ -177,7 +212,8 @@ def study_containing(path: Path) -> StudyFolder | None:
 
 
 def _own_images(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, str] | None:
-    found = (entry["data"] for entry in entries if entry.get("own") is True and "data" in entry)
+    """The fingerprints of the study's own test set; None before it was first evaluated on it."""
+    found = (entry.get("data") for entry in entries if entry.get("own") is True)
     return next((images for images in found if isinstance(images, dict)), None)
 
 
@@ -202,7 +238,7 @@ def _locked_entries(folder: StudyFolder) -> Iterator[list[dict[str, Any]]]:
 
 
 def _entry_before_ledgers(folder: StudyFolder) -> list[dict[str, Any]]:
-    """The entry of a study that was evaluated when there was no ledger yet."""
+    """The entry of a study that a version without ledgers has evaluated."""
     if not folder.evaluation.is_file():
         return []
     changed = min(max(folder.evaluation.stat().st_mtime, 0), time.time())  # a file can claim any time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,8 +35,8 @@ class TrialSummary:
         params: Its searched settings, also while it is queued.
         metric: The study's metric.
         epochs: Epochs of its whole schedule.
-        record: What is kept of it beside Optuna's own columns.
-        curve: Progress in per cent of its schedule, and the value of the metric reported there.
+        record: What the database keeps of it beside Optuna's own columns.
+        curve: The metric after each epoch, as pairs of progress in per cent of its schedule and value.
         values: Values of the study's objectives; empty before it has them.
         start: When it began, in this machine's time; None where that is not known.
         end: When it ended; None while it has not.
@@ -102,23 +103,20 @@ class TrialSummary:
 
     @property
     def progress(self) -> float:
-        """The share of its schedule that is run, in per cent."""
+        """The share of its schedule that it has run, in per cent."""
         return self.record.last.get(names.PROGRESS, 0.0)
 
     @property
     def figures(self) -> dict[str, float]:
         """The validation figures of its best epoch, with their intervals, as far as they are finite."""
-        bounds = [name for ends in names.INTERVALS.values() for name in ends]
+        wanted = (*names.RANKING, *itertools.chain.from_iterable(names.INTERVALS.values()))
         best = self.record.best
-        return {
-            name: best[name] for name in (*names.RANKING, *bounds) if math.isfinite(best.get(name, math.nan))
-        }
+        return {name: best[name] for name in wanted if math.isfinite(best.get(name, math.nan))}
 
     @property
     def score(self) -> float | None:
         """Its best epoch's metric; None before its first epoch."""
-        value = self.record.best.get(self.metric)
-        return value if value is not None and math.isfinite(value) else None
+        return self.figures.get(self.metric)
 
     def score_after(self, epoch: int) -> float | None:
         """Its metric after an epoch; None where the database does not have it."""
@@ -127,7 +125,7 @@ class TrialSummary:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch whose figures and checkpoint count; None before the first."""
+        """The epoch with its best score, whose checkpoint counts; None before the first."""
         return int(self.record.best[names.EPOCH]) if self.record.best else None
 
     @property
@@ -141,7 +139,7 @@ class TrialSummary:
         return self.interval_of(self.metric)
 
     def interval_of(self, figure: str) -> tuple[float, float] | None:
-        """The same of another figure that has one."""
+        """The interval of another figure, one of `names.INTERVALS`."""
         low, high = (self.figures.get(name) for name in names.INTERVALS[figure])
         return None if low is None or high is None else (low, high)
 

@@ -1,10 +1,13 @@
-"""The winner of a study: its settings and weights, ready to be used without Ray."""
+"""The winner of a study: its settings and weights, copied to files that can be used without Ray."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from sa_study.metrics import names
 from sa_study.settings.run import Settings, completed
@@ -24,32 +27,39 @@ def best_checkpoint_file(study: StudySummary, trial: TrialSummary) -> Iterator[P
         RunFailed: It cannot be read.
         StudyFolderError: The trial's record names a file outside of the storage.
     """
-    place = trial.record.best_checkpoint
+    path = trial.record.best_checkpoint
     try:
-        with Storage(study.storage_uri).checkpoint(place).as_directory() as folder:
+        with Storage(study.storage_uri).checkpoint(path).as_directory() as folder:
             yield Path(folder) / FILE_NAME
     except OSError as error:
-        raise RunFailed(f"trial {trial.number}: {place} cannot be read ({error})") from None
+        raise RunFailed(f"trial {trial.number}: {path} cannot be read ({error})") from None
 
 
-def checkpoint_mismatch(checkpoint: Checkpoint, trial: TrialSummary, expected: Settings) -> str:
-    """Why a checkpoint is not that of a trial's best epoch, to follow on its name; empty where it is.
+def checkpoint_mismatch(
+    checkpoint: Checkpoint, trial: TrialSummary, figures: Mapping[str, float], expected: Settings
+) -> str:
+    """How a checkpoint differs from a trial's settings, and the figures that its record has of that epoch.
 
-    Args:
-        checkpoint: The checkpoint.
-        trial: The trial.
-        expected: The trial's settings.
+    Returns:
+        The difference, to follow on the checkpoint's name; empty if there is none.
     """
-    if checkpoint.epoch != trial.best_epoch:
-        return f"is of epoch {checkpoint.epoch}, not of the best, {trial.best_epoch}"
+    if checkpoint.epoch != figures[names.EPOCH]:
+        return f"is of epoch {checkpoint.epoch}, not {figures[names.EPOCH]:.0f}"
     settings = completed(checkpoint.settings)
     for name, value in expected.to_dict().items():
-        # The best epoch may lie before the one in which the GPU memory was full.
+        # A later epoch may have been the first in which the GPU memory was full.
         if name != names.ACCUMULATE and settings.get(name) != value:
             return f"was made with another {name}"
-    if checkpoint.history[-1].get(trial.metric) != trial.record.best[trial.metric]:
+    if checkpoint.history[-1].get(trial.metric) != figures[trial.metric]:
         return f"has another {trial.metric} than the trial's record"
     return ""
+
+
+def same_weights(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether two state dicts are equal in every bit."""
+    return one.keys() == other.keys() and all(
+        value.dtype == other[name].dtype and torch.equal(value, other[name]) for name, value in one.items()
+    )
 
 
 def save_trial_weights(study: StudySummary, trial: TrialSummary, path: Path) -> None:
@@ -59,13 +69,13 @@ def save_trial_weights(study: StudySummary, trial: TrialSummary, path: Path) -> 
         RunFailed: The checkpoint is gone, or not that of the trial's best epoch.
         WeightsError: It is damaged.
     """
-    settings = study.settings(trial)
+    best, settings = trial.record.best, study.settings(trial)
     with suppress(WeightsError):  # missing, or damaged: written again
-        if not checkpoint_mismatch(load_checkpoint(path), trial, settings):
+        if not checkpoint_mismatch(load_checkpoint(path), trial, best, settings):
             return
     with best_checkpoint_file(study, trial) as file:
         checkpoint = load_checkpoint(file)
-    if mismatch := checkpoint_mismatch(checkpoint, trial, settings):
+    if mismatch := checkpoint_mismatch(checkpoint, trial, best, settings):
         raise RunFailed(f"trial {trial.number}: {trial.record.best_checkpoint} {mismatch}")
     save_checkpoint(path, checkpoint.weights_only())
 

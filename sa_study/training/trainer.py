@@ -21,7 +21,7 @@ from sa_study.training.checkpoint import Checkpoint, restore_rng, rng_state
 from sa_study.training.features import extract_features
 from sa_study.training.precision import float32_products, prepare_device
 from sa_study.training.step import TrainingStep
-from sa_study.utils.errors import ConfigError, Diverged, WeightsError
+from sa_study.utils.errors import ConfigError, Diverged, WeightsError, one_line
 from sa_study.utils.randomness import derived_seed
 
 
@@ -119,8 +119,9 @@ class Trainer:
             self.step.optimizer.load_state_dict(checkpoint.optimizer)
             restore_rng(checkpoint.rng)
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise WeightsError(f"the checkpoint is not of this network and optimiser ({reason})") from None
+            raise WeightsError(
+                f"the checkpoint is not of this network and optimiser ({one_line(error)})"
+            ) from None
         self.history = [dict(figures) for figures in checkpoint.history]
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_MAX_CHARACTERS = 200
+
 
 class StudyError(Exception):
     """Base of all expected errors; its text is one line that says how to mend it.
@@ -49,3 +51,8 @@ def named_in_errors(where: str) -> Iterator[None]:
         yield
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def one_line(error: Exception) -> str:
+    """An error's text on one line, cut to a readable length."""
+    return " ".join(str(error).split())[:_MAX_CHARACTERS]

@@ -29,8 +29,7 @@ from study_processes import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sa_study.analysis.reproduce.original import read_original
-from sa_study.analysis.reproduce.reproduction import judge_rerun
-from sa_study.analysis.reproduce.rerun import load_images, rerun_trial
+from sa_study.analysis.reproduce.reproduction import judge_rerun, load_images, rerun_trial
 from sa_study.data.sample import make_sample_data
 from sa_study.metrics import names
 from sa_study.settings.run import Settings

@@ -65,6 +65,10 @@ def change_yaml(path: Path, **changes: Any) -> None:
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}, sort_keys=False))
 
 
+def change_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
 def change_snapshot(
     study: Path, number: int, change: Callable[[dict[str, Any], dict[str, Any]], None]
 ) -> None:
@@ -95,9 +99,8 @@ def repeat_epoch(study: Path, number: int, **changes: Any) -> None:
     path = result_file(study, number, session=2)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(results(study, number)[-1] | changes) + "\n")
-    provenance = json.loads((study / "provenance.json").read_text())
-    provenance["launches"] *= 2
-    (study / "provenance.json").write_text(json.dumps(provenance))
+    launches = json.loads((study / "provenance.json").read_text())["launches"]
+    change_json(study / "provenance.json", launches=launches * 2)
 
 
 Damage = Callable[[Path], object]

@@ -10,7 +10,7 @@ from typing import Any
 from random_study import SPACE
 
 from sa_study.analysis.reproduce.original import BEST, LAST, RAY, SCORES, OriginalTrial
-from sa_study.analysis.reproduce.rerun import Rerun
+from sa_study.analysis.reproduce.reproduction import Rerun
 from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder

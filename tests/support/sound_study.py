@@ -12,7 +12,7 @@ import optuna
 from PIL import Image
 from written_study import Trial, keep_network, make_study
 
-from sa_study.analysis.final.evaluate_study import evaluate_study
+from sa_study.analysis.final.evaluate import evaluate_study
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import decode
 from sa_study.provenance import describe_run

@@ -1,4 +1,4 @@
-"""One function a kind of contradiction; each yields a line for everything that it finds."""
+"""The checks of `audit`: one function for each kind of contradiction, which yields a line for every one."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from sa_study.analysis.audit.evidence import Curves, Evidence, same
+from sa_study.analysis.audit.evidence import Curves, Evidence, read_evidence, same
+from sa_study.analysis.audit.replay import check_stopping
 from sa_study.metrics import names
-from sa_study.settings.run import Settings, completed
+from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.study.records import step_of
 from sa_study.study.result_files import ResultRow
+from sa_study.study.storage import Storage
 from sa_study.study.trial_summary import TrialSummary
+from sa_study.study.winner import checkpoint_mismatch, same_weights
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.training.score import best_epoch
 from sa_study.utils.errors import StudyError
 
 _MAX_MISSING_NAMED = 1000
-"""Missing trials that are named."""
+"""Most missing trials that are named."""
 
 
 def check_numbers(evidence: Evidence) -> Iterator[str]:
@@ -43,10 +45,10 @@ def check_states(evidence: Evidence) -> Iterator[str]:
         if trial.state == "RUNNING" and not evidence.study.driver:
             yield f"trial {trial.number}: is RUNNING, but no driver runs"
         elif trial.ended:
-            yield from (f"trial {trial.number}: {line}" for line in _end(trial))
+            yield from (f"trial {trial.number}: {line}" for line in _check_end(trial))
 
 
-def _end(trial: TrialSummary) -> Iterator[str]:
+def _check_end(trial: TrialSummary) -> Iterator[str]:
     record, state = trial.record, trial.state
     if not record.over:
         yield f"is {state}, but its record does not say that it has ended"
@@ -83,12 +85,12 @@ def check_results(evidence: Evidence) -> Iterator[str]:
                 yield f"{name}: its record's {what} epoch is not what Ray has of it"
         if epochs and record.best.get(names.EPOCH) != best_epoch(epochs.values(), metric)[names.EPOCH]:
             yield f"{name}: its record's best epoch is not the best of its results"
-        yield from (f"{name}: {line}" for line in _rows(evidence.rows.get(trial.number, []), trial, evidence))
+        yield from (f"{name}: {line}" for line in _check_rows(trial, evidence))
 
 
-def _rows(rows: list[ResultRow], trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
+def _check_rows(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
     """What was written of an epoch more than once is the same; failures are the record's."""
-    record = trial.record
+    record, rows = trial.record, evidence.rows.get(trial.number, [])
     first: dict[int, ResultRow] = {}
     for row in rows:
         reason = row.values.get(names.FAILURE)
@@ -98,8 +100,8 @@ def _rows(rows: list[ResultRow], trial: TrialSummary, evidence: Evidence) -> Ite
             continue
         earlier = first.setdefault(row.epoch, row)
         if evidence.exact and not same(earlier.values, row.values):
-            yield (f"epoch {row.epoch} in session {row.session} is not as in session {earlier.session}")
-    if len([row for row in rows if row.epoch]) < record.epochs_run:
+            yield f"epoch {row.epoch} in session {row.session} is not as in session {earlier.session}"
+    if sum(row.epoch > 0 for row in rows) < record.epochs_run:
         yield f"{record.epochs_run} epochs were paid for, Ray has results of fewer"
 
 
@@ -121,15 +123,19 @@ def check_curves(evidence: Evidence) -> Iterator[str]:
             for figure, value in figures.items():
                 if tag := names.tag_of(figure):
                     wanted.setdefault(tag, {})[epoch] = value
-        other = [tag for tag, values in wanted.items() if not _equal(curves.scalars.get(tag, {}), values)]
+        # TensorBoard keeps 32 bits of a value.
+        other = [
+            tag
+            for tag, values in wanted.items()
+            if curves.scalars.get(tag, {}) != {epoch: float(np.float32(v)) for epoch, v in values.items()}
+        ]
         if other:
             yield f"{name}: TensorBoard has other values than Ray of {', '.join(other)}"
-        yield from (f"{name}: {line}" for line in _hparams(trial, curves))
+        if trial.ended:
+            yield from (f"{name}: {line}" for line in _check_hparams(trial, curves))
 
 
-def _hparams(trial: TrialSummary, curves: Curves) -> Iterator[str]:
-    if not trial.ended:
-        return
+def _check_hparams(trial: TrialSummary, curves: Curves) -> Iterator[str]:
     if not curves.hparams:
         yield "is not in TensorBoard's HParams table"
         return
@@ -140,13 +146,8 @@ def _hparams(trial: TrialSummary, curves: Curves) -> Iterator[str]:
             yield f"TensorBoard's best/{name} is not the best epoch's"
 
 
-def _equal(shown: Mapping[int, float], values: Mapping[int, float]) -> bool:
-    """Whether a curve has these values, which TensorBoard keeps in 32 bits."""
-    return dict(shown) == {step: float(np.float32(value)) for step, value in values.items()}
-
-
 def check_checkpoints(evidence: Evidence) -> Iterator[str]:
-    """Checkpoints that a record refers to load, are of their epoch, and hold the curve up to there."""
+    """The checkpoints of a record can be loaded, are of their epochs and settings, and have Ray's history."""
     for trial in evidence.study.trials:
         record = trial.record
         places = {record.last_checkpoint: record.last, record.best_checkpoint: record.best}
@@ -156,38 +157,29 @@ def check_checkpoints(evidence: Evidence) -> Iterator[str]:
             if not path:
                 yield f"trial {trial.number}: has epochs, but no checkpoint"
                 continue
-            epoch, found = int(figures[names.EPOCH]), _load(evidence, path)
-            where = f"trial {trial.number}: the checkpoint {path}"
+            where, found = f"trial {trial.number}: the checkpoint {path}", _load(evidence, path)
             if isinstance(found, str):
                 yield f"{where} cannot be used ({found})"
-            elif found.epoch != epoch:
-                yield f"{where} is of epoch {found.epoch}, not {epoch}"
-            elif (
-                not _without_parts(evidence.study.settings(trial).to_dict()).items()
-                <= _without_parts(completed(found.settings)).items()
-            ):
-                yield f"{where} was made with other settings"
-            elif not _holds_curve(found, epoch, evidence.epochs(trial.number)):
+            elif mismatch := checkpoint_mismatch(found, trial, figures, evidence.study.settings(trial)):
+                yield f"{where} {mismatch}"
+            elif not _has_history(found, evidence.epochs(trial.number)):
                 yield f"{where} has another history than Ray"
-
-
-def _without_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings less the number of parts a batch, which a full GPU memory may change on the way."""
-    return {name: value for name, value in settings.items() if name != names.ACCUMULATE}
 
 
 def _load(evidence: Evidence, path: str) -> Checkpoint | str:
     """A checkpoint of the trials' storage, or why it cannot be used."""
     try:
-        with evidence.storage.checkpoint(path).as_directory() as folder:
+        with Storage(evidence.study.storage_uri).checkpoint(path).as_directory() as folder:
             return load_checkpoint(Path(folder) / FILE_NAME)
     except (OSError, StudyError) as error:
         return str(error)
 
 
-def _holds_curve(found: Checkpoint, epoch: int, epochs: Mapping[int, Mapping[str, Any]]) -> bool:
-    reported = [epochs.get(number, {}) for number in range(1, epoch + 1)]
-    return len(found.history) == epoch and all(map(same, found.history, reported))
+def _has_history(found: Checkpoint, epochs: Mapping[int, Mapping[str, Any]]) -> bool:
+    """Whether a checkpoint has the same figures of each epoch up to its own as Ray."""
+    return len(found.history) == found.epoch and all(
+        same(figures, epochs.get(number, {})) for number, figures in enumerate(found.history, start=1)
+    )
 
 
 def check_best(evidence: Evidence) -> Iterator[str]:
@@ -208,17 +200,9 @@ def check_best(evidence: Evidence) -> Iterator[str]:
     original = _load(evidence, trial.record.best_checkpoint)
     if isinstance(original, str):
         return  # `check_checkpoints` names it
-    if (
-        best.epoch != original.epoch
-        or best.settings != original.settings
-        or not _weights_equal(best, original)
-    ):
+    same_file = (best.epoch, best.settings) == (original.epoch, original.settings)
+    if not (same_file and same_weights(best.state_dict, original.state_dict)):
         yield f"best.pt: is not epoch {original.epoch} of trial {trial.number}, the best"
-
-
-def _weights_equal(one: Checkpoint, other: Checkpoint) -> bool:
-    mine, theirs = one.state_dict, other.state_dict
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
 def check_ray(evidence: Evidence) -> Iterator[str]:
@@ -231,10 +215,10 @@ def check_ray(evidence: Evidence) -> Iterator[str]:
             if number not in known:
                 yield f"{name} is known to Ray, but not to Optuna"
                 continue
-            yield from (f"{name} {line}" for line in _agrees(ray, known[number]))
+            yield from (f"{name} {line}" for line in _check_snapshot(ray, known[number]))
 
 
-def _agrees(ray: Mapping[str, Any], trial: TrialSummary) -> Iterator[str]:
+def _check_snapshot(ray: Mapping[str, Any], trial: TrialSummary) -> Iterator[str]:
     if ray["config"]["suggested"] != trial.params:
         yield f"runs {ray['config']['suggested']} in Ray, {trial.params} in Optuna"
     last = ray.get("last_result") or {}
@@ -249,6 +233,33 @@ def _agrees(ray: Mapping[str, Any], trial: TrialSummary) -> Iterator[str]:
 def check_launches(evidence: Evidence) -> Iterator[str]:
     """Each session is that of a launch; one killed before its session began may lack it."""
     launches = len(evidence.study.provenance["launches"])
-    for session in evidence.sessions:
+    for session in evidence.snapshots:
         if not 1 <= session <= launches:
             yield f"session {session}: is there, but provenance.json tells of {launches} launches"
+
+
+_CHECKS = (
+    check_numbers,
+    check_states,
+    check_results,
+    check_curves,
+    check_checkpoints,
+    check_best,
+    check_ray,
+    check_launches,
+    check_stopping,
+)
+
+
+def audit(root: Path) -> list[str]:
+    """Looks for contradictions in a study whose trials have all ended; writes nothing.
+
+    Returns:
+        A line for each contradiction.
+
+    Raises:
+        StudyFolderError: The folder holds no study, or its database or description cannot be read.
+    """
+    evidence = read_evidence(root)
+    found = itertools.chain.from_iterable(check(evidence) for check in _CHECKS)
+    return [*evidence.unreadable, *found]

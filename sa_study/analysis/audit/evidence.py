@@ -1,4 +1,4 @@
-"""What a study left behind, read once and changed nowhere: the database, Ray's files, TensorBoard's files."""
+"""What a study's folder holds of its trials: the database, Ray's files and TensorBoard's, read once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import SCALARS, Even
 
 from sa_study.metrics import names
 from sa_study.study.database import trial_numbers
-from sa_study.study.record_checks import validate_result
+from sa_study.study.records import validate_result
 from sa_study.study.result_files import ResultFiles, ResultRow, deterministic, is_number
-from sa_study.study.storage import Storage
 from sa_study.study.summary import StudySummary
-from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.errors import StudyFolderError, one_line
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Curves:
         scalars: By tag, the value (rounded to 32 bits) of each step.
         times: When the driver wrote each epoch, in seconds since 1970.
         repeated: Tags that have a step twice.
-        hparams: Whether the trial has a line in the HParams table.
+        hparams: Whether the trial is in the HParams table.
     """
 
     scalars: dict[str, dict[int, float]]
@@ -40,30 +39,24 @@ class Curves:
 
 @dataclass
 class Evidence:
-    """All that a study's folder tells.
+    """All that a study's folder holds of its trials.
 
     Attributes:
         study: Its description and its database, as Optuna shows it.
-        numbers: The number of each trial in the database, of which Optuna shows each once.
-        sessions: Launches of which Ray has a folder.
+        numbers: The number of each trial in the database; Optuna shows one that is there twice once.
         rows: By trial, what Ray wrote in the order of launches.
-        snapshots: By launch, the trials in Ray's last snapshot; none where it was killed before the first.
+        snapshots: By launch of which Ray has a folder, the trials in its last snapshot; none where it was
+            killed before the first.
         curves: By trial, what TensorBoard shows.
         unreadable: Lines about files that could not be read.
     """
 
     study: StudySummary
     numbers: list[int]
-    sessions: list[int] = field(default_factory=list)
     rows: dict[int, list[ResultRow]] = field(default_factory=dict)
     snapshots: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     curves: dict[int, Curves] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
-
-    @property
-    def storage(self) -> Storage:
-        """Folder or URI that holds the trials' results and checkpoints."""
-        return Storage(self.study.storage_uri)
 
     @property
     def exact(self) -> bool:
@@ -77,7 +70,7 @@ class Evidence:
 
 
 def read_evidence(root: Path) -> Evidence:
-    """Reads everything.
+    """Reads everything that a study's folder holds of its trials; writes nothing.
 
     Raises:
         StudyFolderError: The folder holds no study, or its database, description or storage cannot be read.
@@ -85,10 +78,14 @@ def read_evidence(root: Path) -> Evidence:
     study = StudySummary.read(root)
     evidence = Evidence(study, trial_numbers(study.folder))
     try:
-        _read_storage(evidence)
+        files = ResultFiles(study.storage_uri)
+        for session in files.sessions():
+            for number in files.trials(session):
+                rows = evidence.rows.setdefault(number, [])
+                rows += _valid_rows(files, session, number, evidence)
+            evidence.snapshots[session] = _snapshot(files, session, evidence.unreadable)
     except (OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise StudyFolderError(f"{study.storage_uri}: cannot be read ({line})") from None
+        raise StudyFolderError(f"{study.storage_uri}: cannot be read ({one_line(error)})") from None
     for run in sorted(study.folder.tensorboard.glob("trial_*")):
         try:
             evidence.curves[_trial_of(run)] = _read_curves(run)
@@ -99,20 +96,8 @@ def read_evidence(root: Path) -> Evidence:
     return evidence
 
 
-def _read_storage(evidence: Evidence) -> None:
-    """Reads what Ray wrote."""
-    files = ResultFiles(evidence.study.storage_uri)
-    evidence.sessions = files.sessions()
-    rows: defaultdict[int, list[ResultRow]] = defaultdict(list)
-    for session in evidence.sessions:
-        for number in files.trials(session):
-            rows[number] += _rows(files, session, number, evidence)
-        evidence.snapshots[session] = _snapshot(files, session, evidence.unreadable)
-    evidence.rows = dict(rows)
-
-
-def _rows(files: ResultFiles, session: int, number: int, evidence: Evidence) -> Iterator[ResultRow]:
-    """The rows that a trial can have reported; the others are named, as anyone can edit the file."""
+def _valid_rows(files: ResultFiles, session: int, number: int, evidence: Evidence) -> Iterator[ResultRow]:
+    """The rows that a trial can have reported; the others are noted, as anyone can edit the file."""
     for row in files.rows(session, number, evidence.unreadable):
         try:
             if row.epoch:
@@ -126,12 +111,10 @@ def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[d
     """The trials of Ray's last snapshot, each with `status`, `config` and `last_result`."""
     folder = f"session_{session}"
     snapshots = [name for name in files.names(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]
-    if not snapshots:
-        return []
-    path = f"{folder}/{snapshots[-1]}"
-    text = files.text(path)
+    path = f"{folder}/{snapshots[-1]}" if snapshots else ""
+    text = files.text(path) if path else ""
     if not text or (text.startswith("{") and not text.rstrip().endswith("}")):
-        return []  # Ray writes it in place, and its driver was killed in the middle
+        return []  # Ray writes it in place, and its driver was killed before or in the middle
     try:
         pairs: list[tuple[str, str]] = json.loads(text)["trial_data"]
         return [_snapshot_trial({**json.loads(trial), **json.loads(progress)}) for trial, progress in pairs]
@@ -141,7 +124,11 @@ def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[d
 
 
 def _snapshot_trial(trial: dict[str, Any]) -> dict[str, Any]:
-    """A trial of a snapshot, which has what is read of it, or an error."""
+    """What is read of a trial in a snapshot.
+
+    Raises:
+        KeyError, TypeError: It is none that Ray writes of a trial.
+    """
     config, last, status = trial["config"], trial.get("last_result") or {}, trial["status"]
     if type(config["number"]) is not int or not isinstance(config["suggested"], dict):
         raise TypeError("config")
@@ -156,30 +143,23 @@ def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _trial_of(run: Path) -> int:
-    """The trial whose curves a folder has.
-
-    Raises:
-        ValueError: Its name is none that a trial's has.
-    """
-    digits = run.name.removeprefix("trial_")
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
+    """The trial whose curves a folder has; raises a `ValueError` where its name is no trial's."""
+    name = re.fullmatch(r"trial_(\d{1,9})", run.name, re.ASCII)
+    if not name:
         raise ValueError("is no trial's folder")
-    return int(digits)
+    return int(name[1])
 
 
 def _read_curves(run: Path) -> Curves:
-    """Reads as TensorBoard does, which leaves out what a later launch wrote again.
-
-    Args:
-        run: A trial's folder of event files.
+    """Reads a trial's event files as TensorBoard does, which leaves out what a later launch wrote again.
 
     Raises:
-        OSError: It cannot be read, or is no folder.
-        ValueError: An event file in it is none, or damaged beyond TensorBoard's reading.
+        OSError: The folder cannot be read.
+        ValueError: An event file is no file, or damaged beyond TensorBoard's reading.
     """
-    events_of = (path for path in sorted(run.iterdir()) if "tfevents" in path.name)
-    if strange := [path.name for path in events_of if not path.is_file()]:
-        raise ValueError(f"{strange[0]!r} is no regular file")
+    for path in sorted(run.iterdir()):
+        if "tfevents" in path.name and not path.is_file():
+            raise ValueError(f"{path.name!r} is no regular file")
     try:
         reader = EventAccumulator(str(run), size_guidance={SCALARS: 0}).Reload()
     except Exception as error:  # what its parsers raise depends on where a file is damaged

@@ -1,7 +1,7 @@
-"""Every stopping decision again, in plain loops: as if the study had run in one launch.
+"""Takes every stopping decision of a study again, as if it had run in one launch.
 
-Written without `sa_study.tuning.stopping.rules` and without Ray, so that an error there shows here;
-the rungs, which are the same here and there, are held against Ray's by a test.
+Written in plain loops, without `sa_study.tuning.stopping.rules` and without Ray, so that an error there shows
+here; the rungs, which both share, are compared with Ray's by a test.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from sa_study.study.records import BASELINE
 from sa_study.tuning.stopping.schedulers import bracket_count, bracket_of, rungs, scheduler_spec
 
 Judge = Callable[[int, float, float], str]
-"""Takes a trial's number, progress and metric; says why the trial is to stop, or nothing."""
+"""Takes a trial's number, progress and metric; returns why the trial has to stop, or nothing."""
 
 
 def check_stopping(evidence: Evidence) -> Iterator[str]:
-    """Yields each trial that was stopped or went on against the rule, by what was known at that moment."""
+    """Each trial was stopped, or went on, by the scheduler's rule and what was known at that moment."""
     scheduler = evidence.study.config.space.scheduler
     judge = JUDGES[scheduler_spec(scheduler).rule](scheduler)
     stopped = {trial.number: trial.record.epoch for trial in evidence.study.trials if trial.record.stopped}
@@ -38,9 +38,9 @@ def check_stopping(evidence: Evidence) -> Iterator[str]:
 
 
 def _reports(evidence: Evidence) -> Iterator[tuple[float, int, int, float, float]]:
-    """Every epoch: when, trial, epoch, progress, metric.
+    """Every epoch: time, trial, epoch, progress, metric.
 
-    Ray's `timestamp` has whole seconds and is the worker's; TensorBoard's is the driver's and exact.
+    TensorBoard's time is the driver's and exact; Ray's `timestamp` is the worker's, in whole seconds.
     """
     for trial in evidence.study.trials:
         curves = evidence.curves.get(trial.number)
@@ -74,24 +74,24 @@ def _halving(scheduler: Scheduler) -> Judge:
 
 
 def _median(scheduler: Scheduler) -> Judge:
-    told: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+    reported: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
 
     def judge(number: int, progress: float, value: float) -> str:
-        told[number].append((progress, value))
-        others = [other for key, other in told.items() if key != number and other[-1][0] >= progress]
+        reported[number].append((progress, value))
+        others = [other for key, other in reported.items() if key != number and other[-1][0] >= progress]
         spans = [[v for p, v in other if scheduler.grace_period <= p <= progress] for other in others]
         means = [statistics.fmean(span) for span in spans if span]
         if progress < scheduler.grace_period or len(means) < 3:
             return ""
-        best, middle = max(v for _, v in told[number]), statistics.median(means)
+        best, middle = max(v for _, v in reported[number]), statistics.median(means)
         return f"its best {best:.6f} is below the median {middle:.6f} of the others" if best < middle else ""
 
     return judge
 
 
-def _none(scheduler: Scheduler) -> Judge:
-    return lambda number, progress, value: ""
-
-
-JUDGES = {"halving": _halving, "median": _median, "none": _none}
+JUDGES: dict[str, Callable[[Scheduler], Judge]] = {
+    "halving": _halving,
+    "median": _median,
+    "none": lambda scheduler: lambda number, progress, value: "",
+}
 """By the rule of a scheduler (`SchedulerSpec.rule`), what makes its judge."""

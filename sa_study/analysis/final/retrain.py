@@ -1,8 +1,9 @@
-"""Retraining: the chosen configuration trained on all training identities, with several seeds."""
+"""Retraining: the configuration that was chosen, trained on all training identities with several seeds."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from sa_study.analysis.compare import evaluated_runs, figure_differences
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, load_training_data
 from sa_study.metrics.comparability import why_not_comparable
-from sa_study.provenance import read_provenance
+from sa_study.provenance import require_same_images
 from sa_study.settings.run import Settings
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import BASELINE, TrialRecord, trial_settings
@@ -20,15 +21,15 @@ from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.training.evaluate import summarise
 from sa_study.training.run import RunFolder
-from sa_study.utils.errors import ConfigError, DataError, RunFailed, StudyFolderError
+from sa_study.utils.errors import ConfigError, RunFailed, StudyFolderError
 from sa_study.utils.files import write_json
 from sa_study.utils.progress import ProgressCallback
 
-_OVERRIDES = {"val_identities": 0, "fold": 0, "device": "auto", "threads": 0}
+_CHANGED_SETTINGS = {"val_identities": 0, "fold": 0, "device": "auto", "threads": 0}
 """No identity is held out; device and threads are this machine's."""
 
 _DATA_SETTINGS = ("height", "width", "identities", "split_seed", "batch_size")
-"""Settings that decide which images are decoded, to which size, and whether they are enough for a batch."""
+"""Settings that the decoding of the images depends on, or the check that there are enough for a batch."""
 
 
 @dataclass(frozen=True)
@@ -76,75 +77,63 @@ def plan_retraining(root: Path, data_dir: Path | None, *, seeds: int, baseline: 
 
     Raises:
         RunFailed: No trial is complete.
-        DataError: The data set is not where it was when the study was launched.
+        DataError: The data set is gone.
         StudyFolderError: A folder holds the training of another configuration.
     """
     study = StudySummary.read(root)
     _ = study.ledger  # a damaged one is named before anything is trained
     if study.winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
-    best, reason = _confirmed(study, study.winner) or (
-        study.winner,
-        f"trial {study.winner.number} won the study",
-    )
+    best, reason = _confirmed(study, study.winner)
     chosen = {} if best.baseline else {"best": best}
     if baseline or not chosen:
         if study.baseline is None:
             raise StudyFolderError(f"{study.folder.database}: has no trial {BASELINE}")
         chosen["baseline"] = study.baseline
     choices = tuple(_choice(study, trial, name, seeds) for name, trial in chosen.items())
-    config = study.config
     if data_dir is None:
-        config.require_data()
-    return RetrainPlan(study.folder, data_dir or config.data_dir, choices, reason)
+        study.config.require_data()
+    return RetrainPlan(study.folder, data_dir or study.config.data_dir, choices, reason)
 
 
 def load_retraining_data(
     plan: RetrainPlan, dataset: ReidDataset, progress: ProgressCallback
 ) -> dict[str, TrainingData]:
-    """Decodes the training images of each configuration, once where they need the same.
-
-    Returns:
-        The images by the configuration's name.
+    """The training images by each configuration's name, decoded once where two need the same.
 
     Raises:
         DataError: They are not those that the study was begun with.
         ConfigError: There are fewer than a batch.
     """
-    fingerprint = read_provenance(plan.folder.provenance)["data_fingerprint"]
     decoded: dict[tuple[Any, ...], TrainingData] = {}
     found = {}
     for choice in plan.choices:
         settings = next(iter(choice.folders))
         needed = tuple(getattr(settings, name) for name in _DATA_SETTINGS)
         if needed not in decoded:
-            decoded[needed] = load_training_data(dataset, settings, progress)
+            data = decoded[needed] = load_training_data(dataset, settings, progress)
+            require_same_images(plan.folder.provenance, data.store.fingerprint, dataset.root)
         found[choice.name] = decoded[needed]
-        if found[choice.name].store.fingerprint != fingerprint:
-            raise DataError(
-                f"{dataset.root}: the training images are not those that {plan.folder.root} was begun with; "
-                "the configuration was chosen for these"
-            )
     return found
 
 
 def write_retrained(
     plan: RetrainPlan, evaluations: Mapping[str, Mapping[str, Any]], looks: int, path: Path | None = None
 ) -> dict[str, Any]:
-    """Writes `retrained.json`.
+    """Writes `retrained.json`, or another file for figures on other data than the study's own.
 
     Args:
         plan: What was trained.
         evaluations: Each configuration's evaluations by seed.
         looks: How often the study has been evaluated on the test set.
-        path: Another file, for figures on other data than the study's own.
+        path: The other file.
 
     Returns:
         Its content. `difference` is the best less the baseline, paired by query; None where there is one
         configuration, or the two cannot be compared; `not_compared` says why.
     """
     by_name = {choice.name: list(evaluations[choice.name].values()) for choice in plan.choices}
-    first, *others = (evaluation for of_choice in by_name.values() for evaluation in of_choice)
+    first, *others = itertools.chain.from_iterable(by_name.values())
     reason = next(filter(None, (why_not_comparable(first, other) for other in others)), "")
     difference = None
     if len(by_name) > 1 and not reason:
@@ -170,13 +159,13 @@ def write_retrained(
     return found
 
 
-def _confirmed(study: StudySummary, winner: TrialSummary) -> tuple[TrialSummary, str] | None:
-    """The trial that `confirm` found to be the best, and why; None where nothing was confirmed."""
+def _confirmed(study: StudySummary, winner: TrialSummary) -> tuple[TrialSummary, str]:
+    """The trial that `confirm` found to be the best, or the study's winner where it was not run; and why."""
     path, found = study.folder.confirmation, study.confirmation
     if found is None:
         if path.exists():
             raise StudyFolderError(f"{path}: is damaged; confirm again")
-        return None
+        return winner, f"trial {winner.number} won the study"
     later = winner.number not in found.trials
     since = f", but did not try trial {winner.number}, which leads the study since" if later else ""
     number = BASELINE if found.winner is None else found.winner
@@ -190,7 +179,7 @@ def _confirmed(study: StudySummary, winner: TrialSummary) -> tuple[TrialSummary,
 
 def _choice(study: StudySummary, trial: TrialSummary, name: str, seeds: int) -> RetrainChoice:
     folder, own = study.folder, trial_settings(study.config.space, trial.params, TrialRecord())
-    settings = Settings.from_mapping({**own.to_dict(), **_OVERRIDES}, f"trial {trial.number}")
+    settings = Settings.from_mapping({**own.to_dict(), **_CHANGED_SETTINGS}, f"trial {trial.number}")
     runs = [dataclasses.replace(settings, seed=settings.seed + number) for number in range(seeds)]
     folders = {run: RunFolder(folder.final / name / f"seed_{run.seed}") for run in runs}
     for run, run_folder in folders.items():

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.analysis.compare import figure_differences
-from sa_study.analysis.repeats.repeat_study import RepeatStudy, repeat_points, repeat_space
 from sa_study.analysis.repeats.runs import (
     Configuration,
+    RepeatStudy,
     Run,
     describe_repeats,
     figure_statistics,
+    repeat_points,
+    repeat_space,
     runs_of,
+    scored_runs,
     strata_of,
     summarise_runs,
 )
-from sa_study.analysis.repeats.scoring import scored_runs
 from sa_study.metrics.confidence import Stratum
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
@@ -31,17 +33,17 @@ from sa_study.utils.files import write_json
 from sa_study.utils.progress import ProgressCallback
 
 ABLATES = "ablates"
-"""Attribute of the database that marks the study of an ablation."""
+"""Attribute in the database of an ablation's study."""
 
 _MAX_RUNS = 100_000
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A grid and its seeds.
+    """A plan of `ablate`: its grid and seeds.
 
     Attributes:
-        space: The grid; effects are counted from its baseline.
+        space: The grid; effects are changes from its baseline.
         seeds: Seeds of every cell.
     """
 
@@ -59,7 +61,7 @@ class Ablation:
         return InitialTrials(repeat_points(self.cells, self.seeds, None), {ABLATES: True})
 
     def study(self, asked: StudyConfig) -> StudyConfig:
-        """The study that trains these runs; `asked` has what else the user asked of it."""
+        """The study that trains these runs, with all other settings of the one that was asked for."""
         space = repeat_space(self.space, self.seeds[0], None)
         return dataclasses.replace(asked, space=space, trials=len(self.initial_trials.configurations))
 
@@ -98,15 +100,10 @@ def prepare_ablation(root: Path, asked: StudyConfig, seeds: int) -> tuple[Ablati
 
 
 def require_same_ablation(folder: StudyFolder, attributes: Mapping[str, Any], asked: StudyConfig) -> None:
-    """Checks that the study in a folder is the ablation that is asked for, perhaps with fewer seeds.
-
-    Args:
-        folder: The folder.
-        attributes: The study's attributes in the database.
-        asked: The ablation's study.
+    """Checks that the study in a folder, of these attributes, is the ablation that is asked for.
 
     Raises:
-        ConfigError: It is another one.
+        ConfigError: It differs in more than its seeds.
     """
     if not attributes.get(ABLATES):
         raise ConfigError(f"{folder.root}: holds a study that 'ablate' did not make; choose another --study")
@@ -150,9 +147,9 @@ def conclude_ablation(ablation: Ablation, runs: Sequence[Run], metric: str) -> d
 
 
 def _cell(cell: Configuration, runs: Sequence[Run]) -> dict[str, Any]:
-    mine = runs_of(cell, runs)
-    reranked = figure_statistics(strata_of(mine, reranked=True))
-    return {"settings": cell, **summarise_runs(mine), "reranked": reranked}
+    of_cell = runs_of(cell, runs)
+    reranked = figure_statistics(strata_of(of_cell, reranked=True))
+    return {"settings": cell, **summarise_runs(of_cell), "reranked": reranked}
 
 
 def _effects(ablation: Ablation, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
@@ -163,17 +160,14 @@ def _effects(ablation: Ablation, runs: Sequence[Run]) -> Iterator[dict[str, Any]
         for value in map(parameter.value, range(parameter.count or 0)):
             if base is not None and value != base:
                 pairs = [(cell, {**cell, factor: value}) for cell in cells if cell.get(factor) == base]
-                yield _effect(factor, base, value, [pair for pair in pairs if pair[1] in cells], runs)
+                used, difference = _paired_difference([pair for pair in pairs if pair[1] in cells], runs)
+                yield {"factor": factor, "from": base, "to": value, "cells": used, "difference": difference}
 
 
-def _effect(
-    factor: str,
-    base: Any,
-    value: Any,
-    pairs: Sequence[tuple[Configuration, Configuration]],
-    runs: Sequence[Run],
-) -> dict[str, Any]:
-    """The effect of one change, by the pairs of cells of which both sides have runs on the same folds."""
+def _paired_difference(
+    pairs: Sequence[tuple[Configuration, Configuration]], runs: Sequence[Run]
+) -> tuple[int, dict[str, dict[str, float]] | None]:
+    """How many pairs of cells have runs on the same folds on both sides, and their mean difference."""
     before: list[Stratum] = []
     after: list[Stratum] = []
     used = 0
@@ -183,8 +177,7 @@ def _effect(
             before += one
             after += other
             used += 1
-    found = {"factor": factor, "from": base, "to": value, "cells": used}
-    return {**found, "difference": figure_differences(after, before)}
+    return used, figure_differences(after, before)
 
 
 def _reranking_effect(cells: Sequence[Configuration], runs: Sequence[Run]) -> dict[str, Any]:

@@ -15,17 +15,20 @@ from typing import Any
 
 from sa_study.analysis.compare import figure_differences
 from sa_study.analysis.repeats.ablate import ABLATES
-from sa_study.analysis.repeats.repeat_study import RepeatStudy, repeat_points, repeat_space
 from sa_study.analysis.repeats.runs import (
     Configuration,
+    RepeatStudy,
     Run,
     describe_repeats,
+    repeat_points,
+    repeat_space,
     runs_of,
+    scored_runs,
     strata_of,
     summarise_runs,
     without_repeats,
 )
-from sa_study.analysis.repeats.scoring import scored_runs
+from sa_study.metrics import names
 from sa_study.metrics.confidence import LEVEL, simultaneous
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -37,7 +40,7 @@ from sa_study.utils.files import require_writable, write_json
 from sa_study.utils.progress import ProgressCallback
 
 CONFIRMS = "confirms"
-"""Attribute of the database under which a study of repeats keeps what it confirms."""
+"""Attribute in the database of a confirmation's study: its configurations, folds and first seed."""
 
 MAX_FOLDS = 4
 """Folds beside the study's own: five folds of at most a fifth of the identities each."""
@@ -45,7 +48,7 @@ MAX_FOLDS = 4
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration to train again; the field names are kept in the database.
+    """A configuration to train again; its fields are stored in the database by their names.
 
     Attributes:
         trial: The study's trial that ran it.
@@ -102,13 +105,7 @@ class Confirmation:
 
 
 def plan_confirmation(study: StudySummary, *, top: int, seeds: int, folds: int) -> Confirmation:
-    """Chooses a study's leaders, and seeds and folds that it did not use.
-
-    Args:
-        study: The study.
-        top: How many leading configurations, beside the baseline.
-        seeds: How many seeds.
-        folds: How many folds.
+    """Chooses a study's baseline and this many leaders, seeds and folds that it did not use.
 
     Raises:
         ConfigError: A number is out of range.
@@ -226,7 +223,7 @@ def conclude_confirmation(plan: Confirmation, runs: Sequence[Run], metric: str) 
                 "settings": candidate.point,
                 "study_score": candidate.score,
                 "study_lead": _lead(candidate, candidates[0]),
-                "scores": [run.to_dict() for run in mine],
+                "scores": [_scores(run) for run in mine],
                 **summarise_runs(mine),
                 "difference": figure_differences(strata_of(mine), baseline, level) if rows else None,
             }
@@ -281,6 +278,11 @@ def _winners_curse(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, 
     left = winner["difference"][metric]
     of_study = {name: winner[name] for name in ("trial", "study_lead")}
     return {**of_study, "lead": left["mean"], "low": left["low"], "high": left["high"]}
+
+
+def _scores(run: Run) -> dict[str, Any]:
+    metrics = {name: run.figures.get(name) for name in names.STUDY_METRICS}
+    return {"seed": run.seed, "fold": run.fold, **metrics}
 
 
 def _lead(candidate: Candidate, baseline: Candidate) -> float | None:

@@ -1,25 +1,117 @@
-"""The runs of given configurations, each with several seeds and folds, and their statistics."""
+"""Configurations trained with several seeds and folds: the study that trains them, scores, statistics."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from optuna.trial import TrialState
 
+from sa_study.data.store import DataByFold, TrainingData, any_fold
 from sa_study.metrics import names
 from sa_study.metrics.confidence import LEVEL, Stratum, estimate
 from sa_study.metrics.query_scores import QueryScores
-from sa_study.provenance import utc_now
+from sa_study.provenance import require_same_images, utc_now
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import read_trials
+from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
-
-REPEATED_SETTINGS = ("seed", "fold")
-"""Settings in which the runs of one configuration differ."""
+from sa_study.study.winner import best_checkpoint_file
+from sa_study.training.evaluate import EvaluationImages, evaluate, load_network
+from sa_study.tuning.launch.changes import StudyChanges
+from sa_study.tuning.launch.launch import LaunchObserver, Outcome, launch, resume
+from sa_study.tuning.launch.prepare import load_data
+from sa_study.tuning.search.initial_trials import InitialTrials
+from sa_study.utils.errors import ConfigError, DataError, RunFailed
+from sa_study.utils.files import read_json, write_json
+from sa_study.utils.progress import ProgressCallback
 
 Configuration = dict[str, Any]
 """A value of each searched setting, but for seed and fold."""
+
+_REPEATED_SETTINGS = ("seed", "fold")
+"""Settings in which the runs of one configuration differ."""
+
+_MAX_SEED = 2**31 - 1
+_MAX_DIFFERENCE = 0.005
+"""Largest difference, a fraction, between a metric recorded by a worker and the same computed here: the
+devices may differ."""
+
+
+@dataclass(frozen=True)
+class RepeatStudy:
+    """A study of repeats, launched or still to be launched.
+
+    Attributes:
+        folder: Its folder.
+        config: Its description, where it is new.
+        initial_trials: All its configurations, with seed and fold.
+    """
+
+    folder: StudyFolder
+    config: StudyConfig
+    initial_trials: InitialTrials
+
+    def run(self, observer: LaunchObserver, changes: StudyChanges) -> Outcome:
+        """Launches the study, or resumes it with these changes and the configurations that it lacks.
+
+        Raises:
+            StudyError: Bad input; nothing was written, or the study is as it was.
+        """
+        root, asked = self.folder.root, len(self.initial_trials.configurations)
+        if not self.folder.config.exists():
+            return launch(root, self.config, observer, self.initial_trials)
+        begun = sum(trial.state != TrialState.WAITING for trial in read_trials(self.folder))
+        if begun > asked:
+            raise ConfigError(f"--seeds: {root} has begun {begun} runs, more than these {asked}; give more")
+        return resume(root, dataclasses.replace(changes, trials=asked), observer, self.initial_trials)
+
+
+def repeat_space(space: SearchSpace, seed: int, folds: Sequence[int] | None) -> SearchSpace:
+    """A space whose trials differ in their seed (from this one up) and fold too; none is stopped early.
+
+    If `folds` is None, they all have the fold that the space fixes.
+    """
+    added = {"seed": Parameter("int", 0, _MAX_SEED)}
+    first = {"seed": seed}
+    if folds is not None:
+        added["fold"] = Parameter("categorical", choices=tuple(folds))
+        first["fold"] = folds[0]
+    return dataclasses.replace(
+        space,
+        search={**without_repeats(space.search), **added},
+        fixed={name: value for name, value in space.fixed.items() if name not in added},
+        baseline={**without_repeats(space.baseline), **first},
+        sampler="random",  # never asked: every configuration is given
+        scheduler=Scheduler("none"),
+    )
+
+
+def repeat_points(
+    configurations: Sequence[Configuration], seeds: Sequence[int], folds: Sequence[int] | None
+) -> tuple[Configuration, ...]:
+    """Every configuration with every seed on every fold.
+
+    Seeds vary slowest: a study that is stopped early has about as many runs of each configuration.
+    """
+    of_folds: list[Configuration] = [{}] if folds is None else [{"fold": fold} for fold in folds]
+    return tuple(
+        {**configuration, "seed": seed, **of_fold}
+        for seed in seeds
+        for of_fold in of_folds
+        for configuration in configurations
+    )
+
+
+def without_repeats(settings: Mapping[str, Any]) -> Configuration:
+    """The configuration to which a run's searched settings belong."""
+    return {name: value for name, value in settings.items() if name not in _REPEATED_SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -46,34 +138,96 @@ class Run:
     scores: QueryScores | None = None
     reranked: QueryScores | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The run's seed, fold and validation metrics as plain values."""
-        metrics = {name: self.figures.get(name) for name in names.STUDY_METRICS}
-        return {"seed": self.seed, "fold": self.fold, **metrics}
 
+def scored_runs(
+    folder: StudyFolder,
+    *,
+    reranked: bool = False,
+    report: ProgressCallback = lambda done, total: None,
+) -> list[Run]:
+    """The runs that have ended, with their queries' scores, which are kept in the folder for the next time.
 
-def without_repeats(settings: Mapping[str, Any]) -> Configuration:
-    """The configuration that a run's searched settings are of."""
-    return {name: value for name, value in settings.items() if name not in REPEATED_SETTINGS}
+    Args:
+        folder: The study of the repeats.
+        reranked: Whether to compute the scores after re-ranking too.
+        report: Called with the number of scored runs and that of all.
 
-
-def ended_runs(study: StudySummary) -> list[tuple[TrialSummary, Run]]:
-    """The trials of a study of repeats that have ended, as runs that lack their queries' scores."""
-    return [
-        (
-            trial,
+    Raises:
+        RunFailed: A checkpoint is gone, or does not give the figures that were recorded.
+        DataError: The images cannot be read.
+    """
+    study = StudySummary.read(folder.root)
+    ended = [trial for trial in study.trials if trial.state in ("COMPLETE", "FAIL")]
+    images: DataByFold | None = None  # decoded once a run is to be scored
+    runs = []
+    for done, trial in enumerate(ended):
+        report(done, len(ended))
+        fold, record = study.value(trial, "fold"), trial.record
+        scores: dict[str, QueryScores] = {}
+        if not record.failure:
+            kept = folder.root / "scores" / f"trial_{trial.number:04d}.json"
+            scores = _read_scores(kept, record.best_checkpoint)
+            if "plain" not in scores or (reranked and "reranked" not in scores):
+                images = images or _load_images(study)
+                scores = _score(study, trial, images[fold], reranked)
+                _write_scores(kept, record.best_checkpoint, scores)
+        runs.append(
             Run(
                 trial.number,
                 without_repeats(trial.params),
                 trial.params["seed"],
-                study.value(trial, "fold"),
-                trial.record.best,
-                trial.record.failure,
-            ),
+                fold,
+                record.best,
+                record.failure,
+                scores.get("plain"),
+                scores.get("reranked"),
+            )
         )
-        for trial in study.trials
-        if trial.state in ("COMPLETE", "FAIL")
-    ]
+    report(len(ended), len(ended))
+    return runs
+
+
+def _load_images(study: StudySummary) -> DataByFold:
+    """The images that the runs were trained on and validated with, by fold."""
+    data = load_data(study.config, None)
+    require_same_images(study.folder.provenance, any_fold(data).store.fingerprint, study.config.data_dir)
+    return data
+
+
+def _score(
+    study: StudySummary, trial: TrialSummary, data: TrainingData, reranked: bool
+) -> dict[str, QueryScores]:
+    """The scores of a trial's best epoch, `plain` and, where they are asked for, `reranked`."""
+    with best_checkpoint_file(study, trial) as path:
+        network = load_network(path, {})
+    query, gallery = data.store.part(data.query), data.store.part(data.gallery)
+    images = EvaluationImages(study.config.data_dir, query, gallery, seconds=0.0)
+    found = evaluate(network, images, reranked=reranked)
+    now, then = found[trial.metric], trial.record.best[trial.metric]
+    if abs(now - then) > _MAX_DIFFERENCE:
+        raise RunFailed(
+            f"trial {trial.number}: its checkpoint gives {trial.metric} {now:.4f}, but {then:.4f} was "
+            f"recorded; 'audit --study {study.folder.root}' tells what is wrong"
+        )
+    parts = {"plain": found, "reranked": found["reranked"]}
+    return {name: QueryScores.from_dict(part["per_query"], name) for name, part in parts.items() if part}
+
+
+def _write_scores(path: Path, checkpoint: str, scores: Mapping[str, QueryScores]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    parts = {name: scores[name].to_dict() if name in scores else None for name in ("plain", "reranked")}
+    write_json(path, {"checkpoint": checkpoint, **parts})
+
+
+def _read_scores(path: Path, checkpoint: str) -> dict[str, QueryScores]:
+    """The scores that were kept of this checkpoint; empty where there are none, or the file is damaged."""
+    try:
+        values = read_json(path)
+        if values.pop("checkpoint") != checkpoint:
+            return {}
+        return {name: QueryScores.from_dict(part, str(path)) for name, part in values.items() if part}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
+        return {}
 
 
 def runs_of(configuration: Configuration, runs: Sequence[Run]) -> list[Run]:
@@ -114,14 +268,7 @@ def summarise_runs(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def describe_repeats(runs: Sequence[Run], asked: int, seeds: Sequence[int], metric: str) -> dict[str, Any]:
-    """The entries that `confirmation.json` and `ablation.json` have in common.
-
-    Args:
-        runs: The runs that have ended.
-        asked: How many runs there should be.
-        seeds: The seeds of every configuration.
-        metric: The study's metric.
-    """
+    """The entries that `confirmation.json` and `ablation.json` share, of the ended runs out of `asked`."""
     failed = sum(bool(run.failure) for run in runs)
     return {
         "time": utc_now(),

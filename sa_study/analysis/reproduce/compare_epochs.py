@@ -13,9 +13,6 @@ from sa_study.study.result_files import deterministic, is_number
 Epochs = Mapping[int, Mapping[str, Any]]
 """Figures by epoch."""
 
-EQUAL, WITHIN, DIFFERENT = "equal", "within tolerance", "different"
-NOT_COMPARED = "not compared"
-
 _SCHEDULE = (names.EPOCH, names.PROGRESS, names.LR)
 """Figures that follow from the settings, whatever computes them."""
 
@@ -56,13 +53,9 @@ class FigureDifference:
 
 
 def compare(source: str, recorded: Epochs, rerun: Epochs, *, whole: bool) -> list[FigureDifference]:
-    """Lists every deterministic figure that differs in any bit.
+    """Every deterministic figure that differs in any bit from what a source has recorded.
 
-    Args:
-        source: Where the figures were recorded.
-        recorded: The recorded figures.
-        rerun: The rerun's figures.
-        whole: Whether the source keeps all figures of an epoch, so that one it lacks must have been removed.
+    If `whole`, the source keeps all figures of an epoch, so that one that it lacks must have been removed.
     """
     found = []
     for epoch in sorted(recorded):
@@ -126,12 +119,7 @@ def contradictions(
 
 
 def disagreements(sources: Mapping[str, Epochs], without: Collection[int] = ()) -> list[str]:
-    """Figures that two places have recorded differently, in words.
-
-    Args:
-        sources: Figures by epoch, by the place where they are recorded.
-        without: Epochs for which that proves nothing.
-    """
+    """Figures that two sources have recorded differently, in words, leaving out these epochs."""
     first: dict[tuple[int, str], tuple[str, Any]] = {}
     found = []
     for source, epochs in sources.items():

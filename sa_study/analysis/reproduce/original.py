@@ -1,24 +1,29 @@
-"""A trial as its study recorded it: settings, figures and launches."""
+"""A trial as its study recorded it, and what has changed since that may explain other figures in a rerun."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sa_study.metrics import names
+from sa_study.provenance import code_of, is_launch
 from sa_study.settings.run import Settings
-from sa_study.study.result_files import ResultFiles, ResultRow
+from sa_study.study.result_files import ResultFiles, ResultRow, is_number
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
-from sa_study.utils.errors import ConfigError, StudyFolderError
+from sa_study.tuning.launch.pretrained import recorded_fingerprint
+from sa_study.utils.errors import ConfigError, StudyFolderError, one_line
 
 RAY, SCORES, BEST, LAST = "result.json", "optuna.db", "optuna.db (best epoch)", "optuna.db (last epoch)"
 """The places in which figures are recorded."""
 
 NOT_RECORDED = "not recorded"
+_MAX_CHARACTERS = 120
+_MAX_LINES = 40
+"""Most changes that are listed; only an edited file has more."""
 
 
 @dataclass(frozen=True)
@@ -91,26 +96,18 @@ def read_original(root: Path, number: int | None) -> OriginalTrial:
     if "lasting" in study.attributes:
         study.config.require_unchanged(study.attributes["lasting"])
     trial = _choose(study, number)
-    record, settings, unread = trial.record, study.settings(trial), list[str]()
+    record, unread = trial.record, list[str]()
     rows = _rows(study.storage_uri, trial.number, record.epoch, unread)
     scores = {epoch: trial.score_after(epoch) for epoch in range(1, record.epoch + 1)}
-    return OriginalTrial(
-        study,
-        trial,
-        settings,
-        launches=_launches(rows, study.provenance["launches"]),
-        rows=rows,
-        sources={
-            # Of an epoch that was run again the last row counts.
-            RAY: {row.epoch: row.values for row in rows if 0 < row.epoch <= record.epoch},
-            SCORES: {epoch: {trial.metric: score} for epoch, score in scores.items() if score is not None},
-            **{
-                name: {int(figures[names.EPOCH]): figures} if figures else {}
-                for name, figures in ((BEST, record.best), (LAST, record.last))
-            },
-        },
-        unread=unread,
-    )
+    sources: dict[str, dict[int, Mapping[str, Any]]] = {
+        # Of an epoch that was run again the last row counts.
+        RAY: {row.epoch: row.values for row in rows if 0 < row.epoch <= record.epoch},
+        SCORES: {epoch: {trial.metric: value} for epoch, value in scores.items() if value is not None},
+    }
+    for name, figures in ((BEST, record.best), (LAST, record.last)):
+        sources[name] = {int(figures[names.EPOCH]): figures} if figures else {}
+    launches = _launches(rows, study.provenance["launches"])
+    return OriginalTrial(study, trial, study.settings(trial), launches, rows, sources, unread)
 
 
 def _choose(study: StudySummary, number: int | None) -> TrialSummary:
@@ -139,7 +136,7 @@ def _rows(storage: str, number: int, epochs: int, unread: list[str]) -> list[Res
         files = ResultFiles(storage)
         rows = [row for session in files.sessions() for row in files.rows(session, number, unread)]
     except (OSError, ValueError) as error:
-        unread.append(f"{storage}: cannot be read ({' '.join(str(error).split())[:200]})")
+        unread.append(f"{storage}: cannot be read ({one_line(error)})")
         rows = []
     if missing := set(range(1, epochs + 1)) - {row.epoch for row in rows}:
         unread.append(f"all figures but the score of {len(missing)} epochs: {NOT_RECORDED}")
@@ -151,3 +148,131 @@ def _launches(rows: list[ResultRow], launches: list[Any]) -> dict[int, object]:
     last = {row.epoch: row.session for row in rows}
     numbers = sorted(set(last.values())) or range(1, len(launches) + 1)
     return {number: launches[number - 1] if 0 < number <= len(launches) else None for number in numbers}
+
+
+@dataclass(frozen=True)
+class EnvironmentChange:
+    """Something that differs between then and now, or might.
+
+    Attributes:
+        line: What, in words.
+        explains: Whether figures may differ because of it.
+    """
+
+    line: str
+    explains: bool = True
+
+
+def trial_changes(original: OriginalTrial, device: str, backbone_fingerprint: str) -> list[EnvironmentChange]:
+    """What is particular to the trial and keeps a rerun from being equal, or might.
+
+    Of the rerun it takes the type of its device, and the fingerprint of its pretrained backbone or nothing.
+    """
+    settings, lines = original.settings, []
+    epochs = [row.values for row in original.rows if row.epoch]
+    accumulated = {value for row in epochs if is_number(value := row.get(names.ACCUMULATE))}
+    if len(accumulated | {settings.accumulate}) > 1:
+        lines.append(
+            f"accumulate changed while the trial ran and is {settings.accumulate} now: it cannot be bit-equal"
+        )
+    if not settings.threads:
+        lines.append(f"threads: left to PyTorch then, so {NOT_RECORDED}")
+    if original.on_gpu and device != "cpu":
+        lines.append("a GPU adds some sums in varying order: it need not be bit-equal")
+    hosts = sorted({str(row.get("hostname"))[:60] for row in epochs})
+    if len(hosts) > 1 or original.study.config.address:
+        lines.append(f"ran on {', '.join(hosts) or 'a node'} of a cluster, whose CPU is {NOT_RECORDED}")
+    changes = [*map(EnvironmentChange, lines), *_backbone_changes(original, backbone_fingerprint)]
+    return [*changes, *(EnvironmentChange(line, explains=False) for line in original.unread)]
+
+
+def launch_changes(
+    launches: Mapping[int, object], now: Mapping[str, Any], *, gpu_then: bool, gpu_now: bool
+) -> list[EnvironmentChange]:
+    """Differences between the recorded launches and the present environment, each once.
+
+    Args:
+        launches: The entry of each launch in `provenance.json`, by its number; anyone can have edited it.
+        now: What `describe_run` returns.
+        gpu_then: Whether the trial had a GPU.
+        gpu_now: Whether the rerun has one.
+    """
+    launches_of: dict[EnvironmentChange, list[int]] = {}
+    for number, launch in launches.items():
+        for change in _launch_changes(launch, now, gpu_then, gpu_now):
+            launches_of.setdefault(change, []).append(number)
+    found = []
+    for change, numbers in launches_of.items():
+        of_launches = "" if len(numbers) == len(launches) else f" (launch {', '.join(map(str, numbers))})"
+        found.append(EnvironmentChange(change.line + of_launches, change.explains))
+    more = len(found) - _MAX_LINES
+    return found if more <= 0 else [*found[:_MAX_LINES], EnvironmentChange(f"and {more} more")]
+
+
+def _backbone_changes(original: OriginalTrial, fingerprint: str) -> Iterator[EnvironmentChange]:
+    """Whether the trial began with the same pretrained weights; later launches resumed from checkpoints."""
+    backbone, name = original.settings.backbone, original.settings.pretrained
+    if name == "none":
+        return
+    first = sorted(original.launches)[:1] if original.rows else original.launches
+    recorded = {recorded_fingerprint(original.launches[launch], backbone, name) for launch in first}
+    if not recorded or None in recorded:
+        # ImageNet's are checked against the hash in their file's name when they are downloaded.
+        yield EnvironmentChange(f"pretrained: what {name} held then: {NOT_RECORDED}", name != "imagenet")
+    elif others := sorted(f"{other:.12}" for other in recorded if other and other != fingerprint):
+        yield EnvironmentChange(
+            f"pretrained: {name} held other weights then ({', '.join(others)}, {fingerprint:.12} now)"
+        )
+
+
+def _launch_changes(
+    launch: object, now: Mapping[str, Any], gpu_then: bool, gpu_now: bool
+) -> Iterator[EnvironmentChange]:
+    if not isinstance(launch, Mapping) or not is_launch(launch):
+        yield EnvironmentChange(f"what the study ran with: {NOT_RECORDED}")
+        return
+    missing = dict.fromkeys([*launch.get("packages", {}), *now["packages"]], "not there")
+    then = {**missing, **launch.get("packages", {}), **_machine(launch, gpu_then)}
+    today = {**missing, **now["packages"], **_machine(now, gpu_now)}
+    for name, was in then.items():
+        if was != today[name]:
+            before = f": {NOT_RECORDED}" if was is None else f" was {_short(was)}"
+            line = f"{_short(name)}{before}, is {_short(today[name])} now"
+            yield EnvironmentChange(line, explains=name != "platform")
+    yield from _code_changes(launch, now)
+
+
+def _machine(launch: Mapping[str, Any], gpu: bool) -> dict[str, Any]:
+    """Python and the machine of a launch; None for what is not known."""
+    hardware = launch.get("hardware", {})
+    gpus = hardware.get("gpus")
+    known = (", ".join(sorted(set(map(_short, gpus)))) or "a GPU") if isinstance(gpus, list) else None
+    return {
+        "python": launch.get("python"),
+        "CPU": hardware.get("cpu"),
+        "CPU instruction set": hardware.get("instruction_set"),
+        "platform": hardware.get("platform"),
+        "device": known if gpu else "the CPU",
+    }
+
+
+def _code_changes(launch: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[EnvironmentChange]:
+    """The hash of the program's own files decides; where it was not recorded, a clean commit does."""
+    was, is_now = code_of(launch), code_of(now)
+    if launch.get("sources") is None:
+        if was != is_now:
+            yield EnvironmentChange(f"code was {_short(was)}, is {is_now} now")
+        elif not now["git"] or now["git"]["dirty"]:
+            yield EnvironmentChange(f"code: {is_now} then and now; whether the same changes: {NOT_RECORDED}")
+        return
+    same_files = launch["sources"] == now["sources"]
+    if was != is_now:
+        files = ", with the same program files" if same_files else ""
+        yield EnvironmentChange(f"code was {_short(was)}, is {is_now} now{files}", not same_files)
+    elif not same_files:
+        yield EnvironmentChange(f"code was {_short(was)} then too, with other changes")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"

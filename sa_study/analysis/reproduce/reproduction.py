@@ -1,31 +1,108 @@
-"""Judges whether a rerun reproduces a trial, and keeps the outcome in `reproduction.json`."""
+"""Trains a trial again in this process and judges whether that reproduces it; kept in `reproduction.json`."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from sa_study.analysis.reproduce.compare_epochs import (
-    DIFFERENT,
-    EQUAL,
-    WITHIN,
     FigureDifference,
     compare,
     contradictions,
     disagreements,
     largest_differences,
 )
-from sa_study.analysis.reproduce.environment import EnvironmentChange, environment_changes
-from sa_study.analysis.reproduce.original import RAY, OriginalTrial
-from sa_study.analysis.reproduce.rerun import Rerun, compare_weights
-from sa_study.provenance import describe_run
-from sa_study.utils.errors import StudyFolderError
+from sa_study.analysis.reproduce.original import (
+    RAY,
+    EnvironmentChange,
+    OriginalTrial,
+    launch_changes,
+    trial_changes,
+)
+from sa_study.data.store import TrainingData, load_training_data
+from sa_study.provenance import describe_run, require_same_images
+from sa_study.study.winner import best_checkpoint_file, checkpoint_mismatch, same_weights
+from sa_study.training.checkpoint import load_checkpoint
+from sa_study.training.trainer import Trainer, pretrained_backbone
+from sa_study.tuning.launch.pretrained import fingerprint
+from sa_study.utils.errors import Diverged, StudyError, StudyFolderError, one_line
 from sa_study.utils.files import read_json, write_json
+from sa_study.utils.progress import ProgressCallback
 
+EQUAL, WITHIN, DIFFERENT = "equal", "within tolerance", "different"
+_NOT_COMPARED = "not compared"
 _REPRODUCTIONS = "reproductions"
+
+
+@dataclass
+class Rerun:
+    """The outcome of training a trial again.
+
+    Attributes:
+        epochs: Figures by epoch.
+        weights: The network's state at the recorded best epoch; None where training did not reach it.
+        failure: Why training could not go on, or empty.
+        device: The type of the device.
+        backbone_fingerprint: That of the pretrained backbone it started from; empty for random weights.
+    """
+
+    epochs: dict[int, dict[str, float]] = field(default_factory=dict)
+    weights: dict[str, Tensor] | None = None
+    failure: str = ""
+    device: str = "cpu"
+    backbone_fingerprint: str = ""
+
+
+def load_images(original: OriginalTrial, data_dir: Path | None, progress: ProgressCallback) -> TrainingData:
+    """Decodes the images that the trial was trained on and validated with.
+
+    Raises:
+        DataError: The images cannot be used, or are not those of the study.
+    """
+    study = original.study
+    data = load_training_data(study.config.dataset(data_dir), original.settings, progress)
+    require_same_images(study.folder.provenance, data.store.fingerprint, data_dir or study.config.data_dir)
+    return data
+
+
+def rerun_trial(
+    original: OriginalTrial, data: TrainingData, on_epoch: Callable[[Mapping[str, float]], None]
+) -> Rerun:
+    """Trains with a trial's settings up to its last epoch; where it failed, until training fails.
+
+    Raises:
+        StudyError: The settings cannot be used on this machine.
+    """
+    settings = original.settings
+    if settings.device == "cuda":  # where there is no GPU, the CPU may still come within the tolerance
+        settings = dataclasses.replace(settings, device="auto")
+    start = pretrained_backbone(settings.backbone, settings.pretrained)
+    trainer = Trainer(settings, data, start)
+    rerun = Rerun(device=trainer.device.type, backbone_fingerprint=fingerprint(start) if start else "")
+    while trainer.epoch < original.goal:
+        try:
+            figures = trainer.run_epoch()
+        except Diverged as error:
+            rerun.failure = str(error)
+            break
+        except (RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
+            if not original.failure and not isinstance(error, torch.OutOfMemoryError):
+                raise  # a fault of this program
+            rerun.failure = f"epoch {trainer.epoch + 1}: {one_line(error)}"
+            break
+        rerun.epochs[trainer.epoch] = figures
+        if trainer.epoch == original.summary.best_epoch:
+            state = trainer.checkpoint().state_dict
+            rerun.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
+        on_epoch(figures)
+    return rerun
 
 
 @dataclass(frozen=True)
@@ -77,15 +154,12 @@ def judge_rerun(original: OriginalTrial, rerun: Rerun, tolerance: float) -> Repr
     """Judges whether a rerun reproduces a trial.
 
     Where nothing that figures depend on has changed, all of them must be equal. Elsewhere the study's metric
-    at the best epoch must be within the tolerance, and the record must not contradict itself.
-
-    Args:
-        original: The trial.
-        rerun: Its rerun.
-        tolerance: In points of the study's metric.
+    at the best epoch must be within the tolerance, in points, and the record must not contradict itself.
     """
     now = describe_run()
-    changes = environment_changes(original, now, rerun.device, rerun.backbone_fingerprint)
+    changes = trial_changes(original, rerun.device, rerun.backbone_fingerprint)
+    gpus = {"gpu_then": original.on_gpu, "gpu_now": rerun.device != "cpu"}
+    changes += launch_changes(original.launches, now, **gpus)
     weights, why_not_compared = compare_weights(original, rerun.weights)
     if why_not_compared:
         changes.append(EnvironmentChange(why_not_compared, explains=False))
@@ -106,6 +180,27 @@ def judge_rerun(original: OriginalTrial, rerun: Rerun, tolerance: float) -> Repr
     if result == WITHIN and failure:
         reasons = [failure]
     return Reproduction(original, rerun, tolerance, result, reasons, differences, weights, changes, now)
+
+
+def compare_weights(original: OriginalTrial, weights: Mapping[str, Tensor] | None) -> tuple[str, str]:
+    """Compares the weights of the best epoch with those of the best checkpoint, bit by bit.
+
+    Returns:
+        `equal`, `different` or `not compared`, and in words why they were not compared.
+    """
+    if not original.summary.best_epoch:
+        return _NOT_COMPARED, ""
+    if weights is None:
+        return _NOT_COMPARED, "weights: not compared, as the rerun did not come to the best epoch"
+    try:
+        with best_checkpoint_file(original.study, original.summary) as path:
+            checkpoint = load_checkpoint(path)
+    except StudyError as error:
+        return _NOT_COMPARED, f"weights: not compared ({one_line(error)})"
+    best = original.summary.record.best
+    if mismatch := checkpoint_mismatch(checkpoint, original.summary, best, original.settings):
+        return _NOT_COMPARED, f"weights: not compared, as the best checkpoint {mismatch}"
+    return EQUAL if same_weights(checkpoint.state_dict, weights) else DIFFERENT, ""
 
 
 def failure_difference(recorded: str, rerun: str) -> str:

@@ -15,7 +15,7 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import SPLITS, TEST_SPLITS
 from sa_study.data.store import ImageStore, TrainingData, load_training_data
 from sa_study.training.evaluate import TrainedNetwork, load_network, load_test_images
-from sa_study.utils.errors import DataError, StudyFolderError, WeightsError
+from sa_study.utils.errors import StudyFolderError, WeightsError
 from sa_study.utils.progress import PhaseCallback
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def of_study(
         WeightsError: The weights are damaged, or not of these images.
     """
     # Reading a study's description takes PyYAML, which a weights file alone does not need.
-    from sa_study.provenance import read_provenance
+    from sa_study.provenance import require_same_images
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
     from sa_study.study.lock import current_driver
@@ -117,8 +117,7 @@ def of_study(
     if test:
         return _on_test_set(trained, dataset, name, folder, reranked, report)
     data = load_training_data(dataset, trained.settings, partial(report, "decode"))
-    if data.store.fingerprint != read_provenance(folder.provenance)["data_fingerprint"]:
-        raise DataError(f"{dataset.root}: the training images are not those that {root} was begun with")
+    require_same_images(folder.provenance, data.store.fingerprint, dataset.root)
     return _on_validation(trained, data, name)
 
 
@@ -154,7 +153,7 @@ def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str) -> Su
             f"{trained.source}: tells {classes} identities apart, but the study trains on {len(names)}; "
             "it is not this study's"
         )
-    query, gallery = (_part(store, index) for index in (data.query, data.gallery))
+    query, gallery = store.part(data.query), store.part(data.gallery)
     images = (
         f"validation split: {len(query.images):,} queries, {len(gallery.images):,} gallery images (held-out "
         "training identities; test set not opened)"
@@ -172,14 +171,12 @@ def _on_test_set(
     report: PhaseCallback,
 ) -> Subject:
     if study:
-        from sa_study.study.test_ledger import add_ledger_entry, require_writable_ledger
+        from sa_study.study.test_ledger import add_ledger_entry, is_own_test_set, require_writable_ledger
 
         require_writable_ledger(study)
     images = load_test_images(dataset, trained.settings, report)
     entry, seen = None, ""
     if study:
-        from sa_study.study.own_images import is_own_test_set
-
         own = is_own_test_set(study, dataset, images, report)
         entry = add_ledger_entry(
             study, f"pictures of {trained.source.name}", images, own=own, reranked=reranked
@@ -190,7 +187,3 @@ def _on_test_set(
     return Subject(
         trained, images.query, images.gallery, name, f"TEST SET{seen}: {sizes}", ledger_entry=entry
     )
-
-
-def _part(store: ImageStore, index: NDArray[np.int64]) -> ImageStore:
-    return ImageStore(store.images[index], store.pids[index], store.camids[index], store.fingerprint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sa_study.analysis.repeats.repeat_study import RepeatStudy
+from sa_study.analysis.repeats.runs import RepeatStudy
 from sa_study.metrics import names
 from sa_study.report.json_document import study_document
 from sa_study.report.terminal.console import Output

@@ -16,8 +16,7 @@ Compare = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
-    tool = CommandLine(tmp_path, monkeypatch, capsys)
+def compare(tool: CommandLine) -> Compare:
     return lambda *words: tool.run("compare", *words)
 
 

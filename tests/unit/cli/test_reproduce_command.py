@@ -16,8 +16,13 @@ from original_trial import EPOCHS, elsewhere, figures, make_rerun, with_record
 from random_study import make_study
 
 from sa_study.analysis.reproduce.original import RAY, SCORES, OriginalTrial, read_original
-from sa_study.analysis.reproduce.reproduction import add_reproduction, judge_rerun, read_reproductions
-from sa_study.analysis.reproduce.rerun import Rerun, rerun_trial
+from sa_study.analysis.reproduce.reproduction import (
+    Rerun,
+    add_reproduction,
+    judge_rerun,
+    read_reproductions,
+    rerun_trial,
+)
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.result_files import ResultFiles
@@ -36,7 +41,7 @@ def tool(
     """The command line, which reads the original trial whatever the study, and runs it again at once."""
     images = SimpleNamespace(train=[1, 2], query=[1], gallery=[1], num_classes=2)
     monkeypatch.setattr("sa_study.analysis.reproduce.original.read_original", lambda *words: original)
-    monkeypatch.setattr("sa_study.analysis.reproduce.rerun.load_images", lambda *words: images)
+    monkeypatch.setattr("sa_study.analysis.reproduce.reproduction.load_images", lambda *words: images)
     rerun_to(monkeypatch, make_rerun())
     return CommandLine(tmp_path, monkeypatch, capsys)
 
@@ -49,7 +54,7 @@ def rerun_to(monkeypatch: pytest.MonkeyPatch, rerun: Rerun | BaseException) -> N
             raise rerun
         return rerun
 
-    monkeypatch.setattr("sa_study.analysis.reproduce.rerun.rerun_trial", run)
+    monkeypatch.setattr("sa_study.analysis.reproduce.reproduction.rerun_trial", run)
 
 
 def test_an_equal_rerun_ends_with_0(tool: CommandLine, original: OriginalTrial) -> None:
@@ -135,7 +140,7 @@ class FakeTrainer:
 def test_a_failed_trial_is_run_until_it_fails(
     original: OriginalTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sa_study.analysis.reproduce.rerun.Trainer", FakeTrainer)
+    monkeypatch.setattr("sa_study.analysis.reproduce.reproduction.Trainer", FakeTrainer)
     last = figures(EPOCHS - 1)
     failed = with_record(original, "FAIL", last=last, best=figures(2), failure="its process died")
     seen: list[float] = []

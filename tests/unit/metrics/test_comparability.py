@@ -14,7 +14,7 @@ from summaries import study_summary, trial_summary
 from synthetic_runs import DATA, evaluation
 from written_study import Trial, evaluate, make_study
 
-from sa_study.analysis.compare import compare_evaluations, read_evaluations
+from sa_study.analysis.compare import compare_evaluations
 from sa_study.analysis.final.retrain import RetrainChoice, RetrainPlan, write_retrained
 from sa_study.export.documents import paper_document
 from sa_study.export.paper import describe
@@ -79,7 +79,7 @@ def in_compare(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> 
     for name, content in (("best", best), ("baseline", baseline)):
         (folder / name).write_text(json.dumps(content))
     try:
-        found = compare_evaluations(read_evaluations(folder / "baseline"), read_evaluations(folder / "best"))
+        found = compare_evaluations(folder / "baseline", folder / "best")
     except DataError as error:
         return False, str(error)
     return True, str(found)

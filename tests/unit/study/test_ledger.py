@@ -21,9 +21,9 @@ from sa_study.provenance import utc_now
 from sa_study.study.folder import StudyFolder
 from sa_study.study.test_ledger import (
     LedgerSummary,
+    _own_images,
     add_ledger_entry,
     ledger_summary,
-    own_test_images,
     study_containing,
 )
 from sa_study.training.evaluate import EvaluationImages
@@ -60,13 +60,13 @@ def images(name: str) -> EvaluationImages:
 def test_looks_are_counted_by_what_was_looked_at(folder: StudyFolder) -> None:
     own, other, third = images("a"), images("b"), images("c")
     assert add_ledger_entry(folder, "best", other, own=False).summary == seen_of(1, own=False)
-    assert ledger_summary(folder).count == 0 and own_test_images(folder) is None, (
+    assert ledger_summary(folder).count == 0 and _own_images(looks(folder)) is None, (
         "the study's own was not looked at"
     )
     assert add_ledger_entry(folder, "best", own, own=True).summary == seen_of(1)
     assert add_ledger_entry(folder, "best", other, own=False).complete(FIGURES) == seen_of(2, own=False)
     assert add_ledger_entry(folder, "best", third, own=False).summary == seen_of(1, own=False)
-    assert ledger_summary(folder) == seen_of(1) and own_test_images(folder) == own.fingerprints
+    assert ledger_summary(folder) == seen_of(1) and _own_images(looks(folder)) == own.fingerprints
     assert len(looks(folder)) == 4, "all are on record"
 
 

@@ -88,7 +88,7 @@ def beating(path: Path, clock: float) -> Iterator[None]:
 
 @pytest.fixture
 def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_SILENCE", "_SHORT_SILENCE"):
+    for name in ("_MAX_SILENCE_SECONDS", "_MAX_SILENCE_SECONDS_TO_READ"):
         monkeypatch.setattr(lock, name, 1.0)
 
 
@@ -128,7 +128,7 @@ def test_a_dead_driver_of_another_machine_is_recognised_whatever_its_clock_was(
 
 
 def test_the_heartbeat_can_be_seen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "_HEARTBEAT", 0.1)
+    monkeypatch.setattr(lock, "_HEARTBEAT_SECONDS", 0.1)
     with driver_lock(path):
         first = path.stat().st_mtime_ns
         deadline = time.monotonic() + 60

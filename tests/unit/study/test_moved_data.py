@@ -32,32 +32,19 @@ LINES = (
 @pytest.mark.parametrize("emptied", [False, True], ids=["gone", "emptied, as where a disk is not mounted"])
 @pytest.mark.parametrize("line", LINES)
 def test_the_line_suggests_data_dir(
-    line: str,
-    emptied: bool,
-    sound: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    line: str, emptied: bool, sound: Path, tmp_path: Path, tool: CommandLine
 ) -> None:
     study = copy(sound / "study", tmp_path / "study")
     (sound / "market").mkdir() if emptied else shutil.rmtree(sound / "market", ignore_errors=True)
-    tool = CommandLine(tmp_path, monkeypatch, capsys)
     tool.refuses(*line.format(study=study).split(), naming=[str(sound / "market"), "--data-dir NEW"])
 
 
-def test_a_first_launch_is_not_told_that_its_data_have_moved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ("tune", "--study", tmp_path / "study", "--data-dir", tmp_path / "nowhere")
-    _, complaint = CommandLine(tmp_path, monkeypatch, capsys)(*words)
+def test_a_first_launch_is_not_told_that_its_data_have_moved(tmp_path: Path, tool: CommandLine) -> None:
+    _, complaint = tool("tune", "--study", tmp_path / "study", "--data-dir", tmp_path / "nowhere")
     assert "nowhere" in complaint and "NEW" not in complaint
 
 
-def test_the_same_data_elsewhere_are_taken(
-    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_same_data_elsewhere_are_taken(sound: Path, tmp_path: Path, tool: CommandLine) -> None:
     study = copy(sound / "study", tmp_path / "study")
-    code, complaint = CommandLine(tmp_path, monkeypatch, capsys)(
-        "evaluate", "--study", study, "--data-dir", sound / "moved"
-    )
+    code, complaint = tool("evaluate", "--study", study, "--data-dir", sound / "moved")
     assert code == 0, complaint

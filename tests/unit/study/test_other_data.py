@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from command_line import CommandLine
+from damage import change_json
 from PIL import Image
 from sound_study import copy, sound_study
 
-from sa_study.analysis.repeats.scoring import _load_images
+from sa_study.analysis.repeats.runs import _load_images
 from sa_study.report.pictures.subject import of_weights
 from sa_study.report.verdict import test_gain as gain_on_test
 from sa_study.study.folder import StudyFolder
@@ -31,11 +32,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(sound: Path, tmp_path: Path) -> StudyFolder:
     return StudyFolder(copy(sound / "study", tmp_path / "study"))
-
-
-@pytest.fixture
-def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capsys)
 
 
 def other_data(sound: Path, root: Path, *parts: str) -> Path:
@@ -120,9 +116,8 @@ def test_data_that_were_replaced_in_their_place_are_other_data(
 def test_runs_are_scored_on_the_images_that_they_were_validated_with(folder: StudyFolder) -> None:
     """A confirmation that goes on where it was stopped never mixes scores on two data sets."""
     assert len(_load_images(StudySummary.read(folder.root))[0].query)
-    about = json.loads(folder.provenance.read_text())
-    folder.provenance.write_text(json.dumps({**about, "data_fingerprint": "c" * 64}))
-    with pytest.raises(DataError, match=r"its images are not those that .* was begun with"):
+    change_json(folder.provenance, data_fingerprint="c" * 64)
+    with pytest.raises(DataError, match="training images are not those that the study was begun with"):
         _load_images(StudySummary.read(folder.root))
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +14,8 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 from command_line import CommandLine
+from sound_study import copy
+from study_processes import run
 
 from sa_study.analysis.reproduce.original import SCORES, read_original
 from sa_study.data.sample import make_sample_data
@@ -38,21 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def study(folder: Path, tmp_path: Path) -> Iterator[Path]:
-    """A copy; large files are links, which are replaced, never written."""
-
-    def link(source: str, target: str) -> None:
-        (os.link if source.endswith(".pt") else shutil.copy2)(source, target)
-
-    yield Path(shutil.copytree(folder / "study", tmp_path / "study", copy_function=link))
-    shutil.rmtree(tmp_path / "study")
-
-
-@pytest.fixture
-def command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capsys)
+def study(folder: Path, tmp_path: Path) -> Path:
+    return copy(folder / "study", tmp_path / "study")
 
 
 def test_it_is_read_whole(study: Path) -> None:
@@ -68,26 +54,26 @@ def test_it_is_read_whole(study: Path) -> None:
     assert summary.cost.epochs == 2 and len(summary.provenance["launches"]) == 1
 
 
-def test_it_is_shown_audited_and_exported(study: Path, tmp_path: Path, command_line: CommandLine) -> None:
-    def run(*words: object) -> str:
-        code, said, error = command_line.run(*words, "--study", study)
+def test_it_is_shown_audited_and_exported(study: Path, tmp_path: Path, tool: CommandLine) -> None:
+    def show(*words: object) -> str:
+        code, said, error = tool.run(*words, "--study", study)
         assert code == 0, said + error
         return " ".join(said.split())
 
-    assert "The baseline won: validation mAP 64.0 %" in run("status")
-    document = json.loads(run("status", "--json"))
+    assert "The baseline won: validation mAP 64.0 %" in show("status")
+    document = json.loads(show("status", "--json"))
     assert (document["winner"], document["test_looks"], len(document["trials"])) == (0, 1, 2)
-    assert run("audit") == "sound"
-    assert "The baseline won" in run("report", "--out", tmp_path / "page.html")
-    run("export", "--formats", "trials,markdown", "--out", tmp_path / "export")
+    assert show("audit") == "sound"
+    assert "The baseline won" in show("report", "--out", tmp_path / "page.html")
+    show("export", "--formats", "trials,markdown", "--out", tmp_path / "export")
     assert "best = baseline (trial 0) | 54.5 | 64.0 | 21.1 | 26.8" in (
         (tmp_path / "export" / "paper" / "table.md").read_text().replace("**", "")
     )
 
 
-def test_its_figures_are_reproduced(folder: Path, study: Path, command_line: CommandLine) -> None:
+def test_its_figures_are_reproduced(folder: Path, study: Path, tool: CommandLine) -> None:
     words = ("reproduce", "--study", study, "--trial", 1, "--data-dir", folder / "data", "--json")
-    code, said, error = command_line.run(*words)
+    code, said, error = tool.run(*words)
     found = json.loads(said)
     assert (code, found["weights"]) == (1, "different"), f"the archive's weights are zero: {error}"
     assert found["rerun"] == pytest.approx(found["recorded"], abs=0.05), "other machines sum otherwise"
@@ -106,12 +92,5 @@ def test_a_score_that_was_made_no_number_is_read_as_it_is(study: Path) -> None:
 
 
 def test_it_is_extended_by_a_trial(folder: Path, study: Path) -> None:
-    words = ["resume", "--study", study, "--trials", "3", "--data-dir", folder / "data", "--json"]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run_study.py"), *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [trial["state"] for trial in json.loads(done.stdout)["trials"]] == ["COMPLETE"] * 3
+    said = run("resume", "--study", study, "--trials", "3", "--data-dir", folder / "data", "--json")
+    assert [trial["state"] for trial in json.loads(said)["trials"]] == ["COMPLETE"] * 3

@@ -20,6 +20,7 @@ from interrupted_write import kill_during_write
 from root_privileges import without_root_privileges
 from sound_study import copy, sound_study
 
+from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 
 
@@ -109,17 +110,14 @@ def test_it_can_be_looked_at(
     sound: Path,
     forbid: Callable[[Path], None],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tool: CommandLine,
 ) -> None:
     if before:
         before(study)
     forbid(study)
     there = tree(study)
     with without_root_privileges():
-        code, printed, complaint = CommandLine(tmp_path, monkeypatch, capsys).run(
-            *words_of(line, study, sound, tmp_path / "out")
-        )
+        code, printed, complaint = tool.run(*words_of(line, study, sound, tmp_path / "out"))
     assert not complaint and printed and (code == 0 or line.startswith("audit")), complaint
     assert tree(study) == there
 
@@ -131,15 +129,12 @@ def test_what_cannot_be_written_is_named_before_any_work(
     sound: Path,
     forbid: Callable[[Path], None],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tool: CommandLine,
 ) -> None:
     forbid(study)
     there = tree(study)
     with without_root_privileges():
-        code, _, complaint = CommandLine(tmp_path, monkeypatch, capsys).run(
-            *words_of(line, study, sound, tmp_path / "out")
-        )
+        code, complaint = tool(*words_of(line, study, sound, tmp_path / "out"))
     assert_names(code, complaint, study)
     assert tree(study) == there
 
@@ -188,8 +183,6 @@ def test_so_it_is_on_a_file_system_that_is_mounted_to_be_read(
 
 
 def test_a_log_that_is_not_in_the_database_yet_is_read(study: Path, forbid: Callable[[Path], None]) -> None:
-    from sa_study.study.database import read_trials
-
     with closing(sqlite3.connect(study / "optuna.db")) as database:
         assert database.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
         database.execute("UPDATE trials SET state = 'FAIL' WHERE number = 1")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 import random
+from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
+from random_study import SPACE
 
 from sa_study.metrics import names
+from sa_study.study.config import StudyConfig
+from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialRecord, objectives
-from sa_study.study.summary import study_cost
+from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary, pareto_front
 
 
@@ -56,16 +59,19 @@ def test_the_front_is_what_no_other_trial_beats() -> None:
 
 
 def test_what_a_study_cost() -> None:
-    records = [
+    records = (
         TrialRecord(epochs_run=3, seconds=30.0, gpu_seconds=15.0),
         TrialRecord(epochs_run=1, seconds=9.0),
-    ]
+    )
+    trials = [TrialSummary(0, "RUNNING", {}, "mAP", 10, record) for record in records]
     launches = {
         "launch:session_1": {"slot_seconds": 40.0, "training_seconds": 30.0},
         "launch:session_2": {"slot_seconds": 20.0, "training_seconds": 9.0},
         "lasting": {},
     }
-    cost = study_cost(records, launches)
+    config = StudyConfig(data_dir=Path("/data"), space=SPACE, trials=2)
+    cost = StudySummary(StudyFolder(Path("/study")), config, tuple(trials), launches).cost
     assert (cost.epochs, cost.seconds, cost.gpu_seconds) == (4, 39.0, 15.0)
     assert cost.training_share == pytest.approx(39 / 60)
-    assert study_cost([], {}).training_share is None and math.isfinite(study_cost([], {}).seconds)
+    nothing = StudySummary(StudyFolder(Path("/study")), config).cost
+    assert nothing.training_share is None and nothing.seconds == 0

@@ -6,9 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+from random_study import SPACE
 
+from sa_study.study.config import StudyConfig
 from sa_study.study.storage import Storage
 from sa_study.utils.errors import ConfigError, StudyFolderError
+
+
+def config(storage_path: str) -> StudyConfig:
+    return StudyConfig(data_dir=Path("/data"), space=SPACE, trials=2, storage_path=storage_path)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +30,7 @@ from sa_study.utils.errors import ConfigError, StudyFolderError
 )
 def test_credentials_are_refused_and_not_repeated(uri: str) -> None:
     with pytest.raises(ConfigError, match="was given with credentials") as caught:
-        Storage(uri)
+        config(uri)
     assert "HIDDEN" not in str(caught.value) and "KEY:" not in str(caught.value)
     assert f"{uri[:2]}://bucket/studies" in str(caught.value)
 
@@ -35,7 +41,7 @@ def test_places_without_credentials_are_taken() -> None:
         "gs://anonymous@bucket/a",
         "/a b/c@d",
     ):
-        assert Storage(uri).uri == uri
+        assert config(uri).storage_path == uri
 
 
 @pytest.mark.parametrize(

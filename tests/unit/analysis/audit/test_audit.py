@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sound_study
 import yaml
-from checkout import ROOT
 from damage import COMPLETE, DATABASE, FILES, PRUNED, change_yaml, query, repeat_epoch, result_file
+from study_processes import run
 
-from sa_study.analysis.audit import audit
+from sa_study.analysis.audit.checks import audit
 from sa_study.data.sample import make_sample_data
 from sa_study.study.lock import driver_lock
 from sa_study.training.checkpoint import load_checkpoint, save_checkpoint
@@ -49,11 +45,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audit")
     data = make_sample_data(folder / "data", identities=10, images_per_camera=2)
     (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
-    words = ["tune", "--data-dir", data, "--study", folder / "study", "--space", folder / "space.yaml"]
-    command = [sys.executable, ROOT / "run_study.py", *words, "--max-concurrent", "1", "--json"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
+    words = ("tune", "--data-dir", data, "--study", folder / "study", "--space", folder / "space.yaml")
+    told = json.loads(run(*words, "--max-concurrent", "1", "--json"))
     assert [trial["state"] for trial in told["trials"]] == ["COMPLETE", "PRUNED", "FAIL"]
     assert (told["winner"], told["difference"], told["stopped"]) == (0, 0.0, "")
     states = [state for (state,) in query(folder / "study", "SELECT state FROM trials ORDER BY number")]
@@ -62,14 +55,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copy(study: Path, tmp_path: Path) -> Iterator[Path]:
-    """A copy to damage; large files are links, which are replaced, never written."""
-
-    def link(source: str, target: str) -> None:
-        (os.link if source.endswith(".pt") else shutil.copy2)(source, target)
-
-    yield Path(shutil.copytree(study, tmp_path / "study", copy_function=link))
-    shutil.rmtree(tmp_path / "study")
+def copy(study: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return sound_study.copy(study, tmp_path / "study")
 
 
 def test_a_sound_study_is_clean_and_left_as_it_was(copy: Path) -> None:

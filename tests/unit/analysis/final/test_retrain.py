@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from command_line import CommandLine
+from damage import change_json
 from random_study import SPACE, make_study
 from rich.console import Console
 from synthetic_runs import evaluation
@@ -20,6 +21,7 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import load_training_data
 from sa_study.report.terminal.repeats import retrained_tables
 from sa_study.settings.run import Settings
+from sa_study.settings.yaml_files import write_yaml
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.summary import StudySummary
@@ -87,8 +89,6 @@ def test_another_configurations_training_is_not_gone_on_with(folder: StudyFolder
     first = plan_retraining(folder.root, None, seeds=1, baseline=False).choices[0]
     [(run, place)] = first.folders.items()
     place.root.mkdir(parents=True)
-    from sa_study.settings.yaml_files import write_yaml
-
     write_yaml(place.config, run.to_dict())
     plan_retraining(folder.root, None, seeds=1, baseline=False)  # its own is
     confirmed(folder, 1 if first.trial != 1 else 2)
@@ -133,16 +133,14 @@ def small(make_market: Callable[..., Path], tmp_path: Path) -> StudyFolder:
     )
     folder = StudyFolder(make_study(tmp_path / "study", 2, space=space, data_dir=data))
     images = load_training_data(ReidDataset(data), space.settings({})).store.fingerprint
-    about = json.loads(folder.provenance.read_text())
-    folder.provenance.write_text(json.dumps({**about, "data_fingerprint": images}))
+    change_json(folder.provenance, data_fingerprint=images)
     return folder
 
 
 def test_the_command_trains_evaluates_in_one_look_and_goes_on(
-    small: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small: StudyFolder, tmp_path: Path, tool: CommandLine
 ) -> None:
     confirmed(small, None)
-    tool = CommandLine(tmp_path, monkeypatch, capsys)
     words = ("evaluate", "--study", small.root, "--retrain", "--seeds", "2", "--json")
     code, said, _ = tool.run(*words)
     found = json.loads(said)
@@ -168,10 +166,7 @@ def test_the_command_trains_evaluates_in_one_look_and_goes_on(
     assert code == 0 and json.loads(said)["test_looks"] == 3
 
 
-def test_what_retraining_refuses(
-    small: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tool = CommandLine(tmp_path, monkeypatch, capsys)
+def test_what_retraining_refuses(small: StudyFolder, tmp_path: Path, tool: CommandLine) -> None:
     words = ("evaluate", "--study", small.root)
     tool.refuses(*words, "--seeds", "2", naming=["--retrain"])
     small.final.mkdir()

@@ -10,8 +10,7 @@ import torch
 from original_trial import NOW, make_rerun
 from torch import Tensor
 
-from sa_study.analysis.reproduce.environment import trial_changes
-from sa_study.analysis.reproduce.original import OriginalTrial
+from sa_study.analysis.reproduce.original import OriginalTrial, trial_changes
 from sa_study.analysis.reproduce.reproduction import judge_rerun
 from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.run import Settings

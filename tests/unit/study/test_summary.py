@@ -9,7 +9,7 @@ import pytest
 
 from sa_study.metrics import names
 from sa_study.report.terminal.tables import evaluation_table
-from sa_study.study.evaluations import read_evaluation
+from sa_study.study.summary import read_evaluation
 
 
 @pytest.mark.parametrize(("missing", "readable"), [("mINP", True), ("mAP", False)])
@@ -17,9 +17,11 @@ def test_a_file_without_a_figure(tmp_path: Path, missing: str, readable: bool) -
     figures = {name: 0.5 for name in names.TEST_FIGURES if name != missing}
     path = tmp_path / "evaluation.json"
     path.write_text(json.dumps({**figures, "queries": 9, "gallery": 20, "settings": {}}))
-    found = read_evaluation(path)
-    assert (found is not None) == readable
-    if found:
+    if not readable:
+        with pytest.raises(KeyError, match=missing):
+            read_evaluation(path)
+    else:
+        found = read_evaluation(path)
         table = evaluation_table({"best": {**found, "seconds": {}}})
         shown = dict(zip(table.headings, table.rows[0], strict=True))
         assert shown[names.heading(missing)] == "–" and shown["mAP"] == "50.0"

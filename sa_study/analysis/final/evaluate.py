@@ -1,19 +1,26 @@
-"""Evaluates a study's winner on the test set, which nothing before has opened."""
+"""Evaluates a study's winner, or a weights file, on a test set; searching and training never open one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.own_images import is_own_test_set
 from sa_study.study.records import BASELINE
 from sa_study.study.summary import StudySummary
-from sa_study.study.test_ledger import LedgerSummary, add_ledger_entry, ledger_summary
+from sa_study.study.test_ledger import (
+    LedgerSummary,
+    add_ledger_entry,
+    is_own_test_set,
+    ledger_summary,
+    require_writable_ledger,
+    study_containing,
+)
 from sa_study.study.winner import save_trial_weights, save_winner
 from sa_study.training.evaluate import evaluate, evaluation_file, load_network, load_test_images
 from sa_study.utils.errors import RunFailed
@@ -22,25 +29,27 @@ from sa_study.utils.progress import PhaseCallback
 
 
 @dataclass(frozen=True)
-class StudyEvaluation:
-    """Figures of a study's networks on one test set.
+class TestFigures:
+    """Figures of networks on one test set.
 
     Attributes:
-        evaluations: Contents of the evaluation files, by network: `best`, and `baseline` if asked for.
-        files: The files, by the same names.
+        evaluations: Contents of the evaluation files, by network.
+        ledger: How often their study has been evaluated on this test set; empty for a file of no study.
         own: Whether the test set is the study's own.
-        ledger: How often the study has been evaluated on this test set.
+        files: The files that were written, by network.
+        notes: What is to be known of a weights file.
     """
 
     evaluations: Mapping[str, Mapping[str, Any]]
-    files: Mapping[str, Path]
-    own: bool
     ledger: LedgerSummary
+    own: bool = True
+    files: Mapping[str, Path] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def evaluate_study(
     root: Path, data_dir: Path | None, *, reranked: bool, baseline: bool, report: PhaseCallback
-) -> StudyEvaluation:
+) -> TestFigures:
     """Evaluates a study's best checkpoint, and enters that in the study's test ledger.
 
     Figures on other data than the study's own are written beside those on its own test set, never over them.
@@ -57,7 +66,7 @@ def evaluate_study(
     """
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
-    for path in (folder.evaluation, folder.baseline_evaluation):
+    for path in folder.evaluation_files.values():
         require_writable(path)
     ledger_summary(folder)  # a damaged ledger is named before anything is written
     dataset = config.dataset(data_dir, TEST_SPLITS)
@@ -65,22 +74,51 @@ def evaluate_study(
     winner = save_winner(study)
     if winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
-    files, networks = {"best": folder.evaluation}, {"best": load_network(folder.best_weights, {})}
+    networks = {"best": load_network(folder.best_weights, {})}
     if baseline:
         if study.baseline is None or not study.baseline.record.best:
             raise RunFailed(f"{root}: the baseline (trial {BASELINE}) has no checkpoint to evaluate")
         save_trial_weights(study, study.baseline, folder.baseline_weights)
-        files["baseline"] = folder.baseline_evaluation
         networks["baseline"] = load_network(folder.baseline_weights, {})
     images = load_test_images(dataset, config.space.settings(winner.params), report)
     own = is_own_test_set(folder, dataset, images, report)
-    files = {name: evaluation_file(path, images, own=own) for name, path in files.items()}
+    files = {name: evaluation_file(folder.evaluation_files[name], images, own=own) for name in networks}
     for path in files.values():
         require_writable(path)
     what = f"best (trial {winner.number})" + (" and baseline" if baseline else "")
     entry = add_ledger_entry(folder, what, images, own=own, reranked=reranked)
     evaluations = {}
-    for name, path in files.items():
-        evaluations[name] = evaluate(networks[name], images, reranked=reranked, report=report)
-        write_json(path, evaluations[name])
-    return StudyEvaluation(evaluations, files, own, entry.complete(evaluations))
+    for name, network in networks.items():
+        evaluations[name] = evaluate(network, images, reranked=reranked, report=report)
+        write_json(files[name], evaluations[name])
+    return TestFigures(evaluations, entry.complete(evaluations), own, files)
+
+
+def evaluate_weights(
+    weights: Path, data_dir: Path, overrides: Mapping[str, Any], *, reranked: bool, report: PhaseCallback
+) -> TestFigures:
+    """Evaluates a weights file; one inside a study's folder is entered in the study's test ledger.
+
+    Args:
+        weights: The file, by whose name the figures are returned.
+        data_dir: The data set.
+        overrides: Settings that the file does not hold.
+        reranked: Whether to compute the re-ranked figures too.
+        report: Called with the progress.
+
+    Raises:
+        StudyError: The file or the data set cannot be used.
+    """
+    dataset = ReidDataset(data_dir, TEST_SPLITS)
+    network = load_network(weights, overrides)
+    study = study_containing(weights)
+    if study:
+        require_writable_ledger(study)
+    images = load_test_images(dataset, network.settings, report)
+    entry = None
+    if study:
+        own = is_own_test_set(study, dataset, images, report)
+        entry = add_ledger_entry(study, str(weights), images, own=own, reranked=reranked)
+    evaluations = {weights.name: evaluate(network, images, reranked=reranked, report=report)}
+    ledger = entry.complete(evaluations) if entry else LedgerSummary()
+    return TestFigures(evaluations, ledger, notes=network.notes)

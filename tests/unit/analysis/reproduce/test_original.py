@@ -11,7 +11,7 @@ import torch
 from original_trial import NOW
 
 from sa_study import provenance
-from sa_study.analysis.reproduce.environment import launch_changes
+from sa_study.analysis.reproduce.original import launch_changes
 from sa_study.provenance import describe_run
 
 
