@@ -65,15 +65,6 @@ def append_launch(path: Path, data_fingerprint: str, **more: Any) -> None:
     write_json(path, {**before, "launches": [*before["launches"], {**describe_run(), **more}]})
 
 
-def count_launches(path: Path) -> int:
-    """How many launches a `provenance.json` holds.
-
-    Raises:
-        StudyFolderError: The file is missing or damaged.
-    """
-    return len(read_provenance(path)["launches"])
-
-
 def last_slots(path: Path) -> int | None:
     """How many trials a folder's last launch runs at a time; None if `provenance.json` does not hold that.
 

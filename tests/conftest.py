@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 import os
-import zlib
-from collections.abc import Callable, Iterable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 if TYPE_CHECKING:
     from command_line import CommandLine
@@ -34,51 +32,42 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def draw_image() -> Callable[..., Path]:
-    """Writes an image of coloured blocks that depend on its file name: `draw_image(path, size=(64, 32))`."""
+    """Writes an image: `draw_image(path, size=(64, 32))`."""
+    from synthetic_layouts import draw_image
 
-    def draw(path: Path, size: tuple[int, int] = (64, 32)) -> Path:
-        rng = np.random.default_rng(zlib.crc32(path.name.encode()))
-        blocks = Image.fromarray(rng.integers(0, 256, (8, 4, 3), dtype=np.uint8))
-        blocks.resize((size[1], size[0]), Image.Resampling.BILINEAR).save(path)
-        return path
-
-    return draw
+    return draw_image
 
 
 @pytest.fixture
-def make_market(tmp_path: Path, draw_image: Callable[..., Path]) -> Callable[..., Path]:
-    """Writes a tiny data set in Market-1501's layout and returns its folder.
+def make_market(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a tiny data set in Market-1501's layout and returns its folder: `make_market(name, …)`."""
+    from synthetic_layouts import make_market
 
-    Every identity has `images` images in each of `cameras` cameras; in the test folders one of them is the
-    query and the gallery holds the rest, and a distractor and a junk image too.
-    """
-
-    def make(
-        folder: str = "market",
-        train_ids: Iterable[int] = range(11, 21),
-        test_ids: Iterable[int] = (1, 2),
-        cameras: int = 2,
-        images: int = 2,
-        size: tuple[int, int] = (64, 32),
-    ) -> Path:
-        root = tmp_path / folder
-        for name in ("bounding_box_train", "query", "bounding_box_test"):
-            (root / name).mkdir(parents=True)
-
-        def write(name: str, person: str, camera: int, number: int) -> None:
-            draw_image(root / name / f"{person}_c{camera}s1_{number:06}_01.jpg", size)
-
-        for camera in range(1, cameras + 1):
-            for number in range(images):
-                for pid in train_ids:
-                    write("bounding_box_train", f"{pid:04}", camera, number)
-                for pid in test_ids:
-                    write("bounding_box_test" if number else "query", f"{pid:04}", camera, number)
-        write("bounding_box_test", "0000", 1, 0)
-        write("bounding_box_test", "-1", 1, 0)
-        return root
+    def make(folder: str = "market", **more: Any) -> Path:
+        return make_market(tmp_path / folder, **more)
 
     return make
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[Callable[[str | Path, int], Path]]:
+    """Mounts a file system of so many megabytes: `make_disk(name, megabytes)`."""
+    made: list[Path] = []
+
+    def make(name: str | Path, megabytes: int) -> Path:
+        place = tmp_path / name
+        place.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}M", "tmpfs", str(place)]
+        try:
+            subprocess.run(mount, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("mounting is not permitted")
+        made.append(place)
+        return place
+
+    yield make
+    for place in made:
+        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from sa_study.cli.options import MAX_SEEDS, Json, Quiet, Study, StudyOptions, accepts_study_options
+from sa_study.cli.options import MAX_SEEDS, Json, Quiet, Study, StudyOptions, expand_options
 
 
 @partial(
-    accepts_study_options,
+    expand_options,
     without=("trials", "sampler", "scheduler", "minimize", "seed"),
     space=Path("ablation"),
 )
@@ -34,22 +34,12 @@ def ablate(
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.launch import run_repeats_with_live_view, show_stop
     from sa_study.report.terminal.repeats import cells_table, effects_table
-    from sa_study.tuning.launch.changes import StudyChanges
     from sa_study.utils.files import write_text
 
-    asked = options.config()
-    ablation, repeats = prepare_ablation(study, asked, seeds)
+    ablation, repeats = prepare_ablation(study, options.config(), seeds)
     output, config = Output(quiet, as_json), repeats.config
     output.say(f"ablation {study}: {len(ablation.cells)} cells, {config.trials} runs")
-    changes = StudyChanges(
-        time_budget=asked.time_budget,
-        epoch_budget=asked.epoch_budget,
-        gpu_hours=asked.gpu_hours,
-        max_concurrent=asked.max_concurrent,
-        address=asked.address,
-        data_dir=asked.data_dir,
-    )
-    outcome = run_repeats_with_live_view(output, repeats, changes)
+    outcome = run_repeats_with_live_view(output, repeats, options.changes())
     if outcome.stopped:
         return show_stop(output, study, outcome)
     with phases(output.console) as report:

@@ -7,19 +7,12 @@ from typing import Annotated
 
 import typer
 
-from sa_study.cli.options import (
-    MAX_SEEDS,
-    Address,
-    Json,
-    MaxConcurrent,
-    OtherDataDir,
-    Quiet,
-    Study,
-    TimeBudget,
-)
+from sa_study.cli.options import MAX_SEEDS, Json, Quiet, ResumeOptions, Study, expand_options
 
 
+@partial(expand_options, without=("trials", "epoch_budget", "gpu_hours"))
 def confirm(
+    options: ResumeOptions,
     study: Study,
     top: Annotated[int, typer.Option("--top", help="How many of the leading configurations.", min=1)] = 3,
     seeds: Annotated[
@@ -31,10 +24,6 @@ def confirm(
             "--folds", help="Sets of held-out identities, none of them the study's, with every seed.", min=1
         ),
     ] = 1,
-    data_dir: OtherDataDir = None,
-    time_budget: TimeBudget = None,
-    max_concurrent: MaxConcurrent = None,
-    address: Address = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
@@ -46,20 +35,13 @@ def confirm(
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.launch import run_repeats_with_live_view, show_stop
     from sa_study.report.terminal.repeats import confirmation_table, curse_line
-    from sa_study.tuning.launch.changes import StudyChanges
 
     output = Output(quiet, as_json)
-    plan, repeats = prepare_confirmation(study, top=top, seeds=seeds, folds=folds, data_dir=data_dir)
-    changes = StudyChanges(
-        time_budget=time_budget,
-        max_concurrent=max_concurrent,
-        address=address,
-        data_dir=data_dir.absolute() if data_dir else None,
-    )
+    plan, repeats = prepare_confirmation(study, top=top, seeds=seeds, folds=folds, data_dir=options.data_dir)
     root, config = repeats.folder.root, repeats.config
     names = ", ".join(candidate.name for candidate in plan.candidates)
     output.say(f"confirming {study}: {names}; {config.trials} runs in {root}")
-    outcome = run_repeats_with_live_view(output, repeats, changes)
+    outcome = run_repeats_with_live_view(output, repeats, options.changes())
     if outcome.stopped:
         return show_stop(output, root, outcome)
     with phases(output.console) as report:

@@ -32,7 +32,7 @@ def demo(
     from sa_study.report.text import command
     from sa_study.study.folder import StudyFolder
     from sa_study.study.summary import StudySummary
-    from sa_study.tuning.launch.changes import StudyChanges
+    from sa_study.tuning.launch.prepare import StudyChanges
 
     output = Output(quiet, as_json)
     if StudyFolder(study).config.exists():

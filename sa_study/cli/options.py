@@ -24,6 +24,7 @@ _PATH = "<path>"
 if TYPE_CHECKING:
     from sa_study.settings.space import SearchSpace
     from sa_study.study.config import StudyConfig
+    from sa_study.tuning.launch.prepare import StudyChanges
 
 
 def path_option(*names: str, **more: Any) -> Any:
@@ -89,49 +90,58 @@ Rerank = Annotated[bool, typer.Option("--rerank", help="Compute figures after k-
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print only one JSON document, at the end.")]
-Trials = Annotated[
-    int | None, typer.Option("--trials", help="Total number of trials.", show_default="the space's")
-]
-TimeBudget = Annotated[
-    float | None,
-    typer.Option(
-        "--time-budget",
-        help="End the launch after this time, e.g. 90s, 45m, 2h, 1h30m.",
-        parser=parse_duration,
-        metavar="<time>",
-    ),
-]
-EpochBudget = Annotated[
-    int | None, typer.Option("--epoch-budget", help="End the study after this many epochs over all trials.")
-]
-GpuHours = Annotated[
-    float | None, typer.Option("--gpu-hours", help="End the study after this many GPU-hours of training.")
-]
-MaxConcurrent = Annotated[
-    int | None,
-    typer.Option("--max-concurrent", help="Most trials that run at a time.", show_default="as many as fit"),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--address", help="Address of a running Ray cluster, e.g. auto.", show_default="this machine alone"
-    ),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyOptions:
+class ResumeOptions:
+    """What can be changed in a study that is resumed; each field is an option."""
+
+    data_dir: Annotated[
+        Path | None,
+        path_option(help="Folder that the same data set is in now.", show_default="as before"),
+    ] = None
+    trials: Annotated[
+        int | None, typer.Option(help="Total number of trials.", show_default="the space's, or as before")
+    ] = None
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            help="End the launch after this time, e.g. 90s, 45m, 2h, 1h30m.",
+            parser=parse_duration,
+            metavar="<time>",
+        ),
+    ] = None
+    epoch_budget: Annotated[
+        int | None, typer.Option(help="End the study after this many epochs over all trials.")
+    ] = None
+    gpu_hours: Annotated[
+        float | None, typer.Option(help="End the study after this many GPU-hours of training.")
+    ] = None
+    max_concurrent: Annotated[
+        int | None, typer.Option(help="Most trials that run at a time.", show_default="as many as fit")
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(help="Address of a running Ray cluster, e.g. auto.", show_default="this machine alone"),
+    ] = None
+
+    def changes(self) -> StudyChanges:
+        """The changes that are asked of a study."""
+        from sa_study.tuning.launch.prepare import StudyChanges
+
+        asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(ResumeOptions)}
+        return StudyChanges(**{**asked, "data_dir": self.data_dir.absolute() if self.data_dir else None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(ResumeOptions):
     """The description of a new study on the command line; each field is an option."""
 
-    data_dir: DataDir
+    data_dir: DataDir = dataclasses.field()  # needed here
     space: Annotated[
         Path,
         path_option(help="Search-space file, or the name of one in search_spaces: default, wide, …"),
     ] = Path("default")
-    trials: Trials = None
-    time_budget: TimeBudget = None
-    epoch_budget: EpochBudget = None
-    gpu_hours: GpuHours = None
     metric: Annotated[str, typer.Option(help="Validation figure to maximise: mAP or rank1.")] = "mAP"
     minimize: Annotated[
         str | None,
@@ -165,8 +175,6 @@ class StudyOptions:
             "hour than few of several."
         ),
     ] = 1.0
-    max_concurrent: MaxConcurrent = None
-    address: Address = None
     storage_path: Annotated[
         str | None,
         typer.Option(
@@ -191,22 +199,10 @@ class StudyOptions:
 
         space = override(load_space(self.space), parse_assignments(self.overrides or []))
         space = self._searched_by(space)
-        return StudyConfig(
-            data_dir=self.data_dir.absolute(),
-            space=space,
-            metric=self.metric,
-            trials=space.trials if self.trials is None else self.trials,
-            time_budget=self.time_budget,
-            epoch_budget=self.epoch_budget,
-            gpu_hours=self.gpu_hours,
-            minimize=self.minimize,
-            cpus_per_trial=self.cpus_per_trial,
-            gpus_per_trial=self.gpus_per_trial,
-            max_concurrent=self.max_concurrent,
-            address=self.address,
-            storage_path=self.storage_path,
-            seed=self.seed,
-        )
+        trials = space.trials if self.trials is None else self.trials
+        values = {**vars(self), "data_dir": self.data_dir.absolute(), "space": space, "trials": trials}
+        known = {field.name for field in dataclasses.fields(StudyConfig)}
+        return StudyConfig(**{name: value for name, value in values.items() if name in known})
 
     def _searched_by(self, space: SearchSpace) -> SearchSpace:
         """The space with the sampler and the scheduler that are asked for, whose names are checked."""
@@ -225,39 +221,39 @@ class StudyOptions:
         return space
 
 
-def accepts_study_options(
+def expand_options(
     command: Callable[..., int | None], *, without: Collection[str] = (), **defaults: Any
 ) -> Callable[..., int | None]:
-    """Gives a command, whose first parameter is a `StudyOptions`, an option for each of its fields.
+    """Gives a command an option for each field of its first parameter: `StudyOptions` or `ResumeOptions`.
 
-    Typer reads options from a function's signature, so this builds one: the first field, the command's own
-    parameters, the other fields.
+    Typer reads options from a function's signature, so this builds one.
 
     Args:
         command: The command.
         without: Fields for which this command has no option.
         defaults: Defaults of fields that differ from the fields' own.
     """
-    hints = {
-        **get_type_hints(StudyOptions, include_extras=True),
-        **get_type_hints(command, include_extras=True),
-    }
-    options = inspect.signature(StudyOptions).parameters.values()
+    first, *own = inspect.signature(command).parameters.values()
+    hints = get_type_hints(command, include_extras=True)
+    described = hints[first.name]
+    hints |= get_type_hints(described, include_extras=True)
     fields = [
         option.replace(default=defaults.get(option.name, option.default))
-        for option in options
+        for option in inspect.signature(described).parameters.values()
         if option.name not in without
     ]
-    _, *own = inspect.signature(command).parameters.values()
+    # In the order of --help: what a command needs, the fields, what else it has.
+    own.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+    needed = sum(parameter.default is inspect.Parameter.empty for parameter in own)
     parameters = [
         parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in (fields[0], *own, *fields[1:])
+        for parameter in (*own[:needed], *fields, *own[needed:])
     ]
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> int | None:
-        described = {field.name: values.pop(field.name) for field in fields}
-        return command(StudyOptions(**described), **values)
+        options = described(**{field.name: values.pop(field.name) for field in fields})
+        return command(options, **values)
 
     signed: Any = wrapper
     signed.__signature__ = inspect.Signature(parameters)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from sa_study.cli.options import StudyOptions, accepts_study_options, path_option
+from sa_study.cli.options import StudyOptions, expand_options, path_option
 
 
-@accepts_study_options
+@expand_options
 def plan(
     options: StudyOptions,
     study: Annotated[

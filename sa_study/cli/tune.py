@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from sa_study.cli.options import Json, Quiet, Study, StudyOptions, accepts_study_options, given_options
+from sa_study.cli.options import Json, Quiet, Study, StudyOptions, expand_options, given_options
 
 
-@accepts_study_options
+@expand_options
 def tune(
     options: StudyOptions,
     context: typer.Context,
@@ -33,7 +33,7 @@ def tune(
     from sa_study.report.terminal.launch import launch_with_live_view, resume_with_live_view, show_end
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
-    from sa_study.tuning.launch.changes import changes_from_options
+    from sa_study.tuning.launch.prepare import changes_from_options
 
     config, output = options.config(), Output(quiet, as_json)
     if resume and (description := StudyFolder(study).config).exists():

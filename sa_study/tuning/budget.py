@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialRecord
 
 
@@ -23,6 +24,11 @@ class Budget:
     seconds: float | None = None
     epochs: int | None = None
     gpu_hours: float | None = None
+
+    @classmethod
+    def of(cls, config: StudyConfig) -> Budget:
+        """The budgets that a study was given."""
+        return cls(config.time_budget, config.epoch_budget, config.gpu_hours)
 
 
 class BudgetTracker:

@@ -30,11 +30,15 @@ class CommandLine:
         said = self._capsys.readouterr()
         return code, said.out, said.err
 
-    def refuses(self, *words: object, naming: Sequence[str]) -> None:
-        before = sorted(self.folder.rglob("*"))
-        code, error = self(*words)
-        assert code == 2, error
+    def refuses(self, *words: object, naming: Sequence[str], code: int = 2) -> None:
+        before = self.contents()
+        found, error = self(*words)
+        assert found == code, error
         assert error.startswith("error: ") and error.count("\n") == 1, error
         for word in naming:
             assert word in error, error
-        assert sorted(self.folder.rglob("*")) == before
+        assert self.contents() == before
+
+    def contents(self) -> dict[Path, bytes | None]:
+        """Every file of the folder, by its path; None for folders."""
+        return {path: path.read_bytes() if path.is_file() else None for path in self.folder.rglob("*")}

@@ -105,153 +105,104 @@ def repeat_epoch(study: Path, number: int, **changes: Any) -> None:
 
 Damage = Callable[[Path], object]
 
+
+def sql(statement: str) -> Damage:
+    return lambda study: query(study, statement)
+
+
+def record(number: int, **changes: Any) -> Damage:
+    return lambda study: change_record(study, number, **changes)
+
+
+def scalar(number: int, tag: str, step: int) -> Damage:
+    """Adds a value of 0.5 to a trial's curves."""
+    return lambda study: SummaryWriter(str(events(study, number))).add_scalar(tag, 0.5, step)
+
+
+def own(change: Callable[[dict[str, Any]], None]) -> Damage:
+    """Changes Ray's description of the complete trial."""
+    return lambda study: change_snapshot(study, COMPLETE, lambda trial, _: change(trial))
+
+
 DATABASE: dict[str, tuple[Damage, str]] = {
-    "running trial": (
-        lambda s: query(s, "INSERT INTO trials (number, study_id, state) VALUES (3, 1, 'RUNNING')"),
-        "trial 3: is RUNNING, but no driver runs",
-    ),
-    "duplicate": (
-        lambda s: query(s, "UPDATE trials SET number = 0 WHERE number = 1"),
-        "trial 0: is there 2 times",
-    ),
-    "gap": (lambda s: query(s, "UPDATE trials SET number = 5 WHERE number = 1"), "trial 1: is missing"),
-    "too many": (
-        lambda s: change_yaml(s / "study.yaml", trials=2),
-        "3 trials have ended, but 2 were asked for",
-    ),
-    "wrong state": (
-        lambda s: query(s, "UPDATE trials SET state = 'PRUNED' WHERE number = 0"),
-        "trial 0: is PRUNED, but its record says COMPLETE",
-    ),
-    "complete too early": (
-        lambda s: query(s, "UPDATE trials SET state = 'COMPLETE' WHERE number = 1"),
-        "trial 1: is COMPLETE after 1 of 3 epochs",
-    ),
-    "undecided": (
-        lambda s: change_record(s, PRUNED, stopped=False),
-        "trial 1: is PRUNED, but its record does not say that it has ended",
-    ),
-    "no reason": (lambda s: change_record(s, FAIL, failure=""), "trial 2: is FAIL without a reason"),
-    "other reason": (lambda s: change_record(s, FAIL, failure="bad luck"), "the record 'bad luck'"),
-    "wrong value": (
-        lambda s: query(s, "UPDATE trial_values SET value = 0.99"),
-        "trial 0: is COMPLETE with the value 0.99",
-    ),
-    "curve with a hole": (
-        lambda s: query(s, "DELETE FROM trial_intermediate_values WHERE step = 667"),
-        "trial 0: at step 667 Optuna has None",
-    ),
+    "running trial": (sql("INSERT INTO trials (number, study_id, state) VALUES (3, 1, 'RUNNING')"),
+                      "trial 3: is RUNNING, but no driver runs"),
+    "duplicate": (sql("UPDATE trials SET number = 0 WHERE number = 1"), "trial 0: is there 2 times"),
+    "gap": (sql("UPDATE trials SET number = 5 WHERE number = 1"), "trial 1: is missing"),
+    "too many": (lambda s: change_yaml(s / "study.yaml", trials=2),
+                 "3 trials have ended, but 2 were asked for"),
+    "wrong state": (sql("UPDATE trials SET state = 'PRUNED' WHERE number = 0"),
+                    "trial 0: is PRUNED, but its record says COMPLETE"),
+    "complete too early": (sql("UPDATE trials SET state = 'COMPLETE' WHERE number = 1"),
+                           "trial 1: is COMPLETE after 1 of 3 epochs"),
+    "undecided": (record(PRUNED, stopped=False),
+                  "trial 1: is PRUNED, but its record does not say that it has ended"),
+    "no reason": (record(FAIL, failure=""), "trial 2: is FAIL without a reason"),
+    "other reason": (record(FAIL, failure="bad luck"), "the record 'bad luck'"),
+    "wrong value": (sql("UPDATE trial_values SET value = 0.99"),
+                    "trial 0: is COMPLETE with the value 0.99"),
+    "curve with a hole": (sql("DELETE FROM trial_intermediate_values WHERE step = 667"),
+                          "trial 0: at step 667 Optuna has None"),
     "other value": (
-        lambda s: query(s, "UPDATE trial_intermediate_values SET intermediate_value = 0.5 WHERE step = 667"),
-        "trial 0: at step 667 Optuna has 0.5",
-    ),
-    "lost epochs": (
-        lambda s: change_record(s, COMPLETE, last=results(s, COMPLETE)[1]),
-        "trial 0: Ray has results of the epochs [1, 2, 3], the record of 2",
-    ),
+        sql("UPDATE trial_intermediate_values SET intermediate_value = 0.5 WHERE step = 667"),
+        "trial 0: at step 667 Optuna has 0.5"),
+    "lost epochs": (lambda s: change_record(s, COMPLETE, last=results(s, COMPLETE)[1]),
+                    "trial 0: Ray has results of the epochs [1, 2, 3], the record of 2"),
     "other figures": (
         lambda s: change_record(s, COMPLETE, last={**results(s, COMPLETE)[2], "rank1": 0.123}),
-        "trial 0: its record's last epoch is not what Ray has of it",
-    ),
+        "trial 0: its record's last epoch is not what Ray has of it"),
     "worse best": (
         lambda s: change_record(s, COMPLETE, best=min(results(s, COMPLETE), key=lambda r: float(r[METRIC]))),
-        "trial 0: its record's best epoch is not the best of its results",
-    ),
-    "lost cost": (lambda s: change_record(s, COMPLETE, epochs_run=9), "9 epochs were paid for"),
-    "unknown to Optuna": (
-        lambda s: query(s, "DELETE FROM trials WHERE number = 2"),
-        "trial 2: has results, but Optuna has no such trial",
-    ),
-}
+        "trial 0: its record's best epoch is not the best of its results"),
+    "lost cost": (record(COMPLETE, epochs_run=9), "9 epochs were paid for"),
+    "unknown to Optuna": (sql("DELETE FROM trials WHERE number = 2"),
+                          "trial 2: has results, but Optuna has no such trial"),
+}  # fmt: skip
 
 FILES: dict[str, tuple[Damage, str]] = {
-    "altered result": (
-        lambda s: change_result(s, COMPLETE, 2, mAP=0.5),
-        "trial 0: at step 667 Optuna has",
-    ),
+    "altered result": (lambda s: change_result(s, COMPLETE, 2, mAP=0.5), "trial 0: at step 667 Optuna has"),
     "damaged result": (
         lambda s: result_file(s, COMPLETE).write_text("{\n" + result_file(s, COMPLETE).read_text()),
-        "trial_0000/result.json: line 1 is damaged",
-    ),
-    "lost results": (
-        lambda s: result_file(s, COMPLETE).unlink(),
-        "trial 0: Ray has results of the epochs [], the record of 3",
-    ),
-    "not repeatable": (
-        lambda s: repeat_epoch(s, COMPLETE, loss=0.5),
-        "trial 0: epoch 3 in session 2 is not as in session 1",
-    ),
+        "trial_0000/result.json: line 1 is damaged"),
+    "lost results": (lambda s: result_file(s, COMPLETE).unlink(),
+                     "trial 0: Ray has results of the epochs [], the record of 3"),
+    "not repeatable": (lambda s: repeat_epoch(s, COMPLETE, loss=0.5),
+                       "trial 0: epoch 3 in session 2 is not as in session 1"),
     "no curves": (lambda s: shutil.rmtree(events(s, PRUNED)), "trial 1: has no curves"),
-    "strange curves": (
-        lambda s: shutil.copytree(events(s, 1), events(s, 7)),
-        "trial 7: has curves, but Optuna",
-    ),
-    "other curve": (
-        lambda s: rewrite_curves(s, COMPLETE, mAP=0.5),
-        "trial 0: TensorBoard has other values than Ray of val/mAP",
-    ),
+    "strange curves": (lambda s: shutil.copytree(events(s, 1), events(s, 7)),
+                       "trial 7: has curves, but Optuna"),
+    "other curve": (lambda s: rewrite_curves(s, COMPLETE, mAP=0.5),
+                    "trial 0: TensorBoard has other values than Ray of val/mAP"),
     "no hparams": (lambda s: rewrite_curves(s, COMPLETE), "trial 0: is not in TensorBoard's HParams table"),
-    "repeated step": (
-        lambda s: SummaryWriter(str(events(s, PRUNED))).add_scalar("val/mAP", 0.5, 1),
-        "trial 1: TensorBoard has steps twice of val/mAP",
-    ),
-    "other best figures": (
-        lambda s: SummaryWriter(str(events(s, COMPLETE))).add_scalar("best/mAP", 0.5, 0),
-        "trial 0: TensorBoard's best/mAP is not the best epoch's",
-    ),
+    "repeated step": (scalar(PRUNED, "val/mAP", 1), "trial 1: TensorBoard has steps twice of val/mAP"),
+    "other best figures": (scalar(COMPLETE, "best/mAP", 0),
+                           "trial 0: TensorBoard's best/mAP is not the best epoch's"),
     "no checkpoint": (lambda s: checkpoints(s, PRUNED)[0].unlink(), "checkpoint_000000 cannot be used"),
-    "cut checkpoint": (
-        lambda s: cut(checkpoints(s, PRUNED)[0]),
-        "checkpoint_000000 cannot be used",
-    ),
-    "other epoch": (
-        lambda s: swap(checkpoints(s, PRUNED)[0], checkpoints(s, COMPLETE)[-1]),
-        "checkpoint_000000 is of epoch 3, not 1",
-    ),
-    "no place": (
-        lambda s: change_record(s, PRUNED, last_checkpoint=""),
-        "trial 1: has epochs, but no checkpoint",
-    ),
+    "cut checkpoint": (lambda s: cut(checkpoints(s, PRUNED)[0]), "checkpoint_000000 cannot be used"),
+    "other epoch": (lambda s: swap(checkpoints(s, PRUNED)[0], checkpoints(s, COMPLETE)[-1]),
+                    "checkpoint_000000 is of epoch 3, not 1"),
+    "no place": (record(PRUNED, last_checkpoint=""), "trial 1: has epochs, but no checkpoint"),
     "best of another": (lambda s: swap(s / "best.pt", checkpoints(s, PRUNED)[0]), "best.pt: is not epoch"),
     "no best": (lambda s: (s / "best.pt").unlink(), "the winner's files cannot be read"),
-    "best settings": (
-        lambda s: change_yaml(s / "best.yaml", lr=0.5),
-        "best.yaml: is not the settings of trial 0",
-    ),
-    "best of none": (
-        lambda s: query(s, "UPDATE trials SET state = 'FAIL' WHERE number = 0"),
-        "best.pt: is there, but no trial is complete",
-    ),
-    "Ray's own trial": (
-        lambda s: change_snapshot(s, 0, lambda trial, _: trial["config"].update(number=9)),
-        "session 1: trial 9 is known to Ray, but not to Optuna",
-    ),
-    "Ray's settings": (
-        lambda s: change_snapshot(s, 0, lambda trial, _: trial["config"].update(suggested={"lr": 1})),
-        "session 1: trial 0 runs {'lr': 1} in Ray",
-    ),
-    "Ray's state": (
-        lambda s: change_snapshot(s, 0, lambda trial, _: trial.update(status="ERROR")),
-        "session 1: trial 0 is ERROR in Ray, COMPLETE in Optuna",
-    ),
+    "best settings": (lambda s: change_yaml(s / "best.yaml", lr=0.5),
+                      "best.yaml: is not the settings of trial 0"),
+    "best of none": (sql("UPDATE trials SET state = 'FAIL' WHERE number = 0"),
+                     "best.pt: is there, but no trial is complete"),
+    "Ray's own trial": (own(lambda trial: trial["config"].update(number=9)),
+                        "session 1: trial 9 is known to Ray, but not to Optuna"),
+    "Ray's settings": (own(lambda trial: trial["config"].update(suggested={"lr": 1})),
+                       "session 1: trial 0 runs {'lr': 1} in Ray"),
+    "Ray's state": (own(lambda trial: trial.update(status="ERROR")),
+                    "session 1: trial 0 is ERROR in Ray, COMPLETE in Optuna"),
     "Ray's epochs": (
         lambda s: change_snapshot(s, 1, lambda _, progress: progress["last_result"].update(epoch=2)),
-        "session 1: trial 1 has run 2 epochs in Ray, 1 in Optuna",
-    ),
-    "Ray's failure": (
-        lambda s: query(s, "UPDATE trials SET state = 'PRUNED' WHERE number = 2"),
-        "session 1: trial 2 failed in Ray, is PRUNED in Optuna",
-    ),
+        "session 1: trial 1 has run 2 epochs in Ray, 1 in Optuna"),
+    "Ray's failure": (sql("UPDATE trials SET state = 'PRUNED' WHERE number = 2"),
+                      "session 1: trial 2 failed in Ray, is PRUNED in Optuna"),
     "no launch": (
         lambda s: (s / "provenance.json").write_text('{"data_fingerprint": "", "launches": []}'),
-        "session 1: is there, but provenance.json tells of 0 launches",
-    ),
-    "stopped though good": (
-        lambda s: change_result(s, PRUNED, 1, mAP=0.99),
-        "trial 1: stopped at epoch 1, where the asha rule lets it go on",
-    ),
-    "not stopped": (
-        lambda s: change_record(s, PRUNED, stopped=False),
-        "trial 1: went on after epoch 1, but its",
-    ),
-}
+        "session 1: is there, but provenance.json tells of 0 launches"),
+    "stopped though good": (lambda s: change_result(s, PRUNED, 1, mAP=0.99),
+                            "trial 1: stopped at epoch 1, where the asha rule lets it go on"),
+    "not stopped": (record(PRUNED, stopped=False), "trial 1: went on after epoch 1, but its"),
+}  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import sqlite3
@@ -28,13 +29,11 @@ class Place:
     Attributes:
         folder: Where the command runs; all of it is compared before and after.
         market: A small data set in it.
-        ran: A file that only code inside of the input would make; outside of the folder.
         make_study: Puts a finished study of the data into the folder.
     """
 
     folder: Path
     market: Path
-    ran: Path
     make_study: Callable[[], Path]
 
     def image(self) -> Path:
@@ -64,20 +63,43 @@ class Case:
         return f"{self.kind}: {self.name}"
 
 
-def cases_of(kind: str, rows: Sequence[tuple[Any, ...]], run: Callable[..., Words]) -> list[Case]:
-    """Cases that share a command: rows of name, content, then words to name and, for some, how it ends."""
+def cases_of(
+    kind: str,
+    rows: Sequence[tuple[Any, ...]],
+    run: Callable[..., Words],
+    ends: str = REFUSED,
+    naming: tuple[str, ...] = (),
+) -> list[Case]:
+    """Cases that share a command: rows of name, content, then words to name and, for some, how it ends.
+
+    Args:
+        kind: As a case's.
+        rows: The cases; words are a tuple, or a text for one.
+        run: Makes the input of a place and a content; returns the command.
+        ends: How those end that do not say so themselves.
+        naming: Words that the line of every case must have.
+    """
     return [
-        Case(kind, name, functools.partial(_run, run, content), *_ends(rest)) for name, content, *rest in rows
+        Case(
+            kind,
+            name,
+            functools.partial(run, content=content),
+            own_end[0] if own_end else ends,
+            (*naming, *((words,) if isinstance(words, str) else words)),
+        )
+        for name, content, words, *own_end in rows
     ]
 
 
-def _run(run: Callable[..., Words], content: object, place: Place) -> Words:
-    return run(place, content)
-
-
-def _ends(rest: list[Any]) -> tuple[str, tuple[str, ...]]:
-    naming, ends = rest[0], rest[1] if len(rest) > 1 else REFUSED
-    return ends, naming
+SPECIAL: list[tuple[str, Callable[[Path], object], str]] = [
+    ("a pipe", lambda path: pipe(path), "no regular file"),
+    ("a folder", lambda path: folder(path), "directory"),
+    ("one that may not be read", lambda path: closed(put(path, "x")), "denied"),
+    ("a device that never ends", lambda path: link(path, "/dev/zero"), "no regular file"),
+    ("a link to nothing", lambda path: link(path, "gone"), "No such file"),
+    ("a link to itself", lambda path: link(path, path.name), ""),
+]
+"""What may stand in the place of a file: rows for `cases_of`."""
 
 
 def put(path: Path, content: bytes | str) -> Path:
@@ -129,9 +151,20 @@ def sql(study: Path, statement: str, *values: object) -> None:
 
 
 def edit(path: Path, **changes: Any) -> None:
-    """Changes keys of a YAML mapping; None drops one."""
-    values = {**yaml.safe_load(path.read_text()), **changes}
-    put(path, yaml.safe_dump({name: value for name, value in values.items() if value is not None}))
+    """Changes keys of a YAML or JSON mapping; None drops one."""
+    load, dump = (json.loads, json.dumps) if path.suffix == ".json" else (yaml.safe_load, yaml.safe_dump)
+    values = {**load(path.read_text()), **changes}
+    put(path, dump({name: value for name, value in values.items() if value is not None}))
+
+
+def written(name: str, content: bytes | str) -> Callable[[Path], object]:
+    """Writes a file of a study."""
+    return lambda study: put(study / name, content)
+
+
+def made(make: Callable[[Path], object], name: str) -> Callable[[Path], object]:
+    """Has something else stand in the place of a study's file."""
+    return lambda study: make(study / name)
 
 
 def tree(root: Path) -> dict[str, tuple[object, ...]]:

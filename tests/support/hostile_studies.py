@@ -9,45 +9,36 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hostile import REFUSED, Case, Place, Words, edit, link, put, remove, sql
+from hostile import Case, Place, Words, cases_of, edit, link, put, remove, sql, written
 from hostile_yaml import BOMB
 
 Change = Callable[[Path], object]
-Row = tuple[str, Change, tuple[str, ...]]
+Row = tuple[str, Change, str | tuple[str, ...]]
 DEEP = "[" * 100_000
-ALL = ("status", "resume", "evaluate", "audit", "report", "export", "visualize")
 SEEN = ("status", "evaluate", "audit", "report", "export")
 
 
-def _run(command: str, change: Change, place: Place) -> Words:
+def _run(place: Place, content: tuple[str, Change]) -> Words:
+    command, change = content
     study = place.make_study()
     change(study)
-    words: list[object] = [command, "--study", study]
-    if command == "export":
-        words += ["--formats", "trials,markdown"]
-    return words
+    more = ("--formats", "trials,markdown") if command == "export" else ()
+    return command, "--study", study, *more
 
 
-def cases(kind: str, commands: Sequence[str], rows: Sequence[Row], ends: str = REFUSED) -> list[Case]:
+def cases(kind: str, commands: Sequence[str], rows: Sequence[Row]) -> list[Case]:
     """Each change by two of the commands in turn: what they share reads a study for all of them."""
-    return [
-        Case(kind, f"{name}, by {command}", functools.partial(_run, command, change), ends, words)
+    by_command = [
+        (f"{name}, by {command}", (command, change), words)
         for index, (name, change, words) in enumerate(rows)
         for command in sorted({commands[index % len(commands)], commands[(index + 1) % len(commands)]})
     ]
+    return cases_of(kind, by_command, _run)
 
 
 def described(**changes: Any) -> Change:
     """Changes `study.yaml`."""
     return lambda study: edit(study / "study.yaml", **changes)
-
-
-def written(name: str, content: bytes | str) -> Change:
-    return lambda study: put(study / name, content)
-
-
-def made(make: Callable[[Path], object], name: str) -> Change:
-    return lambda study: make(study / name)
 
 
 def _endless_rungs(study: Path) -> None:
@@ -56,8 +47,8 @@ def _endless_rungs(study: Path) -> None:
     put(study / "study.yaml", yaml.safe_dump(values))
 
 
-def _add(path: Path, text: str) -> None:
-    put(path, path.read_text() + text)
+def _add(study: Path) -> None:
+    put(study / "study.yaml", (study / "study.yaml").read_text() + "seed: 1\n")
 
 
 YAML: list[Row] = [
@@ -70,20 +61,16 @@ YAML: list[Row] = [
     ("trials beyond every float", described(trials=10**90), ("study.yaml", "trials")),
     ("a budget that is not a number", described(time_budget=float("nan")), ("study.yaml", "time-budget")),
     ("infinitely many cores", described(cpus_per_trial="inf"), ("study.yaml", "cpus_per_trial")),
-    ("a data folder that is a number", described(data_dir=5), ("study.yaml",)),
+    ("a data folder that is a number", described(data_dir=5), "study.yaml"),
     ("rungs without end", _endless_rungs, ("study.yaml", "grace_period")),
-    ("a data folder that no system can name", described(data_dir="\ud800"), ("study.yaml",)),
-    ("a data folder with a zero byte", described(data_dir="a\0b"), ("study.yaml",)),
-    ("storage with a password", described(storage_path="s3://me:s3cretpw@b/x"), ("credentials",)),
-    ("cut off", lambda s: put(s / "study.yaml", (s / "study.yaml").read_bytes()[:40]), ("study.yaml",)),
+    ("a data folder that no system can name", described(data_dir="\ud800"), "study.yaml"),
+    ("a data folder with a zero byte", described(data_dir="a\0b"), "study.yaml"),
+    ("storage with a password", described(storage_path="s3://me:s3cretpw@b/x"), "credentials"),
+    ("cut off", lambda s: put(s / "study.yaml", (s / "study.yaml").read_bytes()[:40]), "study.yaml"),
     ("an alias bomb", written("study.yaml", BOMB + "format: *a39\n"), ("study.yaml", "alias")),
-    ("0 bytes", written("study.yaml", b""), ("study.yaml",)),
+    ("0 bytes", written("study.yaml", b""), "study.yaml"),
     ("no text", written("study.yaml", b"\xff\xfe\0\1"), ("study.yaml", "YAML")),
-    (
-        "a key twice",
-        lambda s: put(s / "study.yaml", (s / "study.yaml").read_text() + "seed: 1\n"),
-        ("'seed'", "twice"),
-    ),
+    ("a key twice", _add, ("'seed'", "twice")),
 ]
 
 
@@ -111,13 +98,13 @@ SETS: list[tuple[str, str, tuple[str, ...]]] = [
     ("attributes nested 100,000 deep", "trial_user_attributes SET value_json = ?", (DEEP,)),
 ]
 DATABASES: list[Row] = [
-    ("text", written("optuna.db", "no database"), ("optuna.db",)),
-    ("0 bytes", written("optuna.db", b""), ("optuna.db",)),
-    ("another program's", lambda s: _other_database(s), ("optuna.db",)),
+    ("text", written("optuna.db", "no database"), "optuna.db"),
+    ("0 bytes", written("optuna.db", b""), "optuna.db"),
+    ("another program's", lambda s: _other_database(s), "optuna.db"),
     ("a trigger", stated(TRIGGER), ("optuna.db", "trigger")),
     ("a view that never ends", lambda s: _endless(s), ("optuna.db", "view")),
-    ("cut off", lambda s: put(s / "optuna.db", (s / "optuna.db").read_bytes()[:9000]), ("optuna.db",)),
-    *((name, stated(f"UPDATE {text}", *values), ("optuna.db",)) for name, text, values in SETS),
+    ("cut off", lambda s: put(s / "optuna.db", (s / "optuna.db").read_bytes()[:9000]), "optuna.db"),
+    *((name, stated(f"UPDATE {text}", *values), "optuna.db") for name, text, values in SETS),
     ("choices of kinds that there are not", stated("UPDATE trial_params SET distribution_json = ?", ODD), ()),
     ("a trial queued with a number", stated(QUEUED, "fixed_params", "5"), ("optuna.db", "trial 1")),
 ]
@@ -140,26 +127,15 @@ def _endless(study: Path) -> None:
 
 def record(**changes: Any) -> Change:
     """Changes the record that is kept with trial 1, the winner."""
-
-    def change(study: Path) -> None:
-        merged = json.dumps(changes)
-        sql(
-            study,
-            "UPDATE trial_user_attributes SET value_json = json_patch(value_json, ?) WHERE key = 'record' "
-            "AND trial_id = (SELECT trial_id FROM trials WHERE number = 1)",
-            merged,
-        )
-
-    return change
+    return stated(
+        "UPDATE trial_user_attributes SET value_json = json_patch(value_json, ?) WHERE key = 'record' "
+        "AND trial_id = (SELECT trial_id FROM trials WHERE number = 1)",
+        json.dumps(changes),
+    )
 
 
 def whole_record(text: str) -> Change:
-    return lambda s: sql(s, "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'record'", text)
-
-
-def value_of(name: str, value: object) -> Change:
-    """Changes a searched setting of all trials, behind Optuna's back."""
-    return lambda s: sql(s, "UPDATE trial_params SET param_value = ? WHERE param_name = ?", value, name)
+    return stated("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'record'", text)
 
 
 RECORDS: list[Row] = [

@@ -7,9 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import optuna
-from PIL import Image
+from synthetic_layouts import make_market
 from written_study import Trial, keep_network, make_study
 
 from sa_study.analysis.final.evaluate import evaluate_study
@@ -32,7 +31,7 @@ TRIALS = (
 
 def sound_study(root: Path) -> StudyFolder:
     """Draws `market`, and writes `study`: four trials, evaluated."""
-    _market(root / "market")
+    make_market(root / "market")
     folder = make_study(root / "study", TRIALS, data_dir=root / "market")
     config = dataclasses.replace(StudyConfig.read(folder.config), trials=len(TRIALS))
     config.write(folder.config)
@@ -55,23 +54,3 @@ def copy(source: Path, target: Path) -> Path:
 
     shutil.copytree(source, target, copy_function=share)
     return target
-
-
-def _market(root: Path) -> None:
-    for name in ("bounding_box_train", "query", "bounding_box_test"):
-        (root / name).mkdir(parents=True)
-    for camera in (1, 2):
-        for number in (0, 1):
-            for pid in range(11, 21):
-                _draw(root / "bounding_box_train", f"{pid:04}", camera, number)
-            for pid in (1, 2):
-                _draw(root / ("bounding_box_test" if number else "query"), f"{pid:04}", camera, number)
-    _draw(root / "bounding_box_test", "0000", 1, 0)
-    _draw(root / "bounding_box_test", "-1", 1, 0)
-
-
-def _draw(folder: Path, person: str, camera: int, number: int) -> None:
-    path = folder / f"{person}_c{camera}s1_{number:06}_01.jpg"
-    rng = np.random.default_rng([int(person) + 1, camera, number])
-    blocks = Image.fromarray(rng.integers(0, 256, (8, 4, 3), dtype=np.uint8))
-    blocks.resize((32, 64), Image.Resampling.BILINEAR).save(path)

@@ -1,13 +1,54 @@
-"""Tiny data sets as the distributors of DukeMTMC-reID, CUHK03-NP and MSMT17 lay theirs out."""
+"""Tiny data sets as the distributors of Market-1501, DukeMTMC-reID, CUHK03-NP and MSMT17 lay theirs out."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 Draw = Callable[..., Path]
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
+
+
+def draw_image(path: Path, size: tuple[int, int] = (64, 32)) -> Path:
+    """Writes an image of coloured blocks that depend on its file name."""
+    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    blocks = Image.fromarray(rng.integers(0, 256, (8, 4, 3), dtype=np.uint8))
+    blocks.resize((size[1], size[0]), Image.Resampling.BILINEAR).save(path)
+    return path
+
+
+def make_market(
+    root: Path,
+    train_ids: Iterable[int] = range(11, 21),
+    test_ids: Iterable[int] = (1, 2),
+    cameras: int = 2,
+    images: int = 2,
+    size: tuple[int, int] = (64, 32),
+) -> Path:
+    """Market-1501: every identity has so many images in each camera.
+
+    Of a test identity's one is the query, and the gallery holds the rest, and a distractor and a junk image.
+    """
+    for split in (TRAIN, QUERY, GALLERY):
+        (root / split).mkdir(parents=True)
+
+    def write(split: str, person: str, camera: int, number: int) -> None:
+        draw_image(root / split / f"{person}_c{camera}s1_{number:06}_01.jpg", size)
+
+    for camera in range(1, cameras + 1):
+        for number in range(images):
+            for pid in train_ids:
+                write(TRAIN, f"{pid:04}", camera, number)
+            for pid in test_ids:
+                write(GALLERY if number else QUERY, f"{pid:04}", camera, number)
+    write(GALLERY, "0000", 1, 0)
+    write(GALLERY, "-1", 1, 0)
+    return root
 
 
 def make_duke(

@@ -11,20 +11,11 @@ import pytest
 import yaml
 from checkout import ROOT
 from random_study import make_study
+from small_space import SMALL
 
 from sa_study.data.sample import make_sample_data
 
-SETTINGS = {
-    "depth": 18,
-    "pretrained": "none",
-    "height": 32,
-    "width": 16,
-    "parts": 2,
-    "num_features": 8,
-    "batch_size": 8,
-    "epochs": 1,
-    "val_identities": 2,
-}
+SETTINGS = {**SMALL, "num_features": 8, "epochs": 1, "val_identities": 2}
 LACKING = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support" / "macos"), "HIDE_PROC": "1"}
 
 
@@ -36,17 +27,9 @@ def test_functions_and_constants_exist_there(tmp_path: Path) -> None:
     """By mypy's knowledge of the standard library; the rest, which is not read for speed, is not judged."""
     words = ["--platform=darwin", "--config-file=", "--follow-imports=skip", "--ignore-missing-imports"]
     (tmp_path / "wrong.py").write_text("import os\nprint(os.sched_getaffinity(0))\n")
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        *words,
-        "--check-untyped-defs",
-        f"--cache-dir={tmp_path / 'cache'}",
-    ]
-    done = subprocess.run(
-        [*command, "sa_study", tmp_path / "wrong.py"], cwd=ROOT, capture_output=True, text=True
-    )
+    words += ["--check-untyped-defs", f"--cache-dir={tmp_path / 'cache'}", "sa_study"]
+    command = [sys.executable, "-m", "mypy", *words, tmp_path / "wrong.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     (lacking,) = [line for line in done.stdout.splitlines() if "Module has no attribute" in line]
     assert "wrong.py" in lacking and "sched_getaffinity" in lacking
 

@@ -23,8 +23,8 @@ from sa_study.report.verdict import headline
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
-from sa_study.tuning.launch.changes import StudyChanges
 from sa_study.tuning.launch.launch import Outcome, launch, resume
+from sa_study.tuning.launch.prepare import StudyChanges
 
 _MAX_TRIALS_LISTED = 10
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
 from typing import Any
 
 import grpc
 import ray
 from ray import _raylet
-from ray._common.tls_utils import load_certs_from_env
 from ray._private import services
+from ray._private.grpc_utils import init_grpc_channel
 from ray._private.ray_constants import GLOBAL_GRPC_OPTIONS
 from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
 
@@ -31,11 +30,8 @@ _AUTH_MODE = "RAY_AUTH_MODE"
 AUTH_VARIABLES = (_AUTH_MODE, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_K8S_TOKEN_AUTH")
 """Ray's environment variables for the authentication of nodes and drivers."""
 
-Metadata = Sequence[tuple[str, str]]
-
 # Compiled, or generated at import: mypy cannot read them.
 _messages: Any = gcs_service_pb2
-_nodes: Any = gcs_pb2
 _compiled: Any = _raylet
 _services: Any = services
 
@@ -72,145 +68,118 @@ def join_address(address: str) -> str:
     Raises:
         ConfigError: There is no cluster, it does not accept this driver, or it runs other versions.
     """
-    found = _resolve(address)
-    with _channel(found) as channel:
-        try:
-            headers = _authenticate(address, found, channel)
-            _require_same_versions(address, channel, headers)
-            _require_node_here(address, found, channel, headers)
-        except grpc.RpcError as error:
-            raise ConfigError(f"--address {address}: {_reason(found, error)}") from None
-    return found
-
-
-def _resolve(address: str) -> str:
-    """The `HOST:PORT` of an address."""
     if address == "auto":
-        elsewhere = os.environ.get("RAY_ADDRESS", "auto") or "auto"  # Ray sets it in submitted jobs
-        return _local_cluster() if elsewhere == "auto" else _resolve(elsewhere)
-    if address.startswith("ray://"):
-        # Behind Ray Client, Tune runs on the head node, but a study's folder and database are the driver's.
-        raise ConfigError(
-            f"--address {address}: a study's driver runs on a node of the cluster; log in to one and give "
-            "--address auto, or use 'ray job submit'"
-        )
+        address = os.environ.get("RAY_ADDRESS") or address  # Ray sets it in submitted jobs
     if "@" in address:
         raise ConfigError(
             "--address: holds a user or a token; give HOST:PORT, and the token in RAY_AUTH_TOKEN"
         )
+    try:
+        found = _host_and_port(address)
+        try:
+            _authenticate(found)
+            with _channel(found) as channel:
+                _require_same_versions(channel)
+                _require_node_here(found, channel)
+        except grpc.RpcError as error:
+            raise ConfigError(_reason(found, error)) from None
+    except ConfigError as error:
+        raise ConfigError(f"--address {address}: {error}") from None
+    return found
+
+
+def _host_and_port(address: str) -> str:
+    """The `HOST:PORT` of an address; for `auto`, of several clusters here that of the last `ray start`."""
+    if address.startswith("ray://"):
+        # Behind Ray Client, Tune runs on the head node, but a study's folder and database are the driver's.
+        raise ConfigError(
+            "a study's driver runs on a node of the cluster; log in to one and give --address auto, or use "
+            "'ray job submit'"
+        )
     host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdigit():
-        raise ConfigError(f"--address {address}: expected auto or HOST:PORT")
-    return address
-
-
-def _local_cluster() -> str:
-    """The address of the cluster that this machine is a node of; of several, that of the last `ray start`."""
+    if host and "/" not in host and port.isdigit():
+        return address
+    if address != "auto":
+        raise ConfigError("expected auto or HOST:PORT")
     _services.find_gcs_addresses.cache_clear()
     running: set[str] = set(_services.find_gcs_addresses())
     last: str | None = _services.find_bootstrap_address(None)
     if not running:
         raise ConfigError(
-            "--address auto: no Ray cluster runs on this machine; begin one with 'ray start --head', "
-            "or leave --address out"
+            "no Ray cluster runs on this machine; begin one with 'ray start --head', or leave --address out"
         )
     if len(running) > 1 and last not in running:
         listed = ", ".join(sorted(running))
-        raise ConfigError(f"--address auto: several Ray clusters run on this machine; give one of {listed}")
+        raise ConfigError(f"several Ray clusters run on this machine; give one of {listed}")
     return last if last in running else running.pop()
 
 
-def _channel(address: str) -> grpc.Channel:
-    """A connection with Ray's own options, which bypass the proxies that the environment names."""
-    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
-        return grpc.insecure_channel(address, options=GLOBAL_GRPC_OPTIONS)
-    try:
-        chain, key, root = load_certs_from_env()
-    except (OSError, RuntimeError) as error:
-        raise ConfigError(f"RAY_USE_TLS: the certificates cannot be used ({error})") from None
-    credentials = grpc.ssl_channel_credentials(root, key, chain)
-    return grpc.secure_channel(address, credentials, options=GLOBAL_GRPC_OPTIONS)
-
-
-def _authenticate(address: str, found: str, channel: grpc.Channel) -> Metadata:
-    """The headers of every request: none for an open cluster, else the token."""
-    if _accepts(channel, ()):
-        if os.environ.get(_AUTH_MODE, "").lower() == "token":
+def _authenticate(found: str) -> None:
+    """Gives this process the cluster's authentication mode, and checks its token against the cluster's."""
+    asked_for = os.environ.get(_AUTH_MODE, "").lower()
+    if _accepts(found, "disabled"):
+        if asked_for == "token":
             raise ConfigError(
-                f"--address {address}: {found} is open to anyone, but {_AUTH_MODE}=token is set here; begin "
-                f"the cluster with {_AUTH_MODE}=token on every node, or unset it here"
+                f"{found} is open to anyone, but {_AUTH_MODE}=token is set here; begin the cluster with "
+                f"{_AUTH_MODE}=token on every node, or unset it here"
             )
-        return ()
-    headers = (("authorization", f"Bearer {_token(address, found)}"),)
-    if not _accepts(channel, headers):
-        raise ConfigError(
-            f"--address {address}: {found} refuses the token of {_token_source()}; give the cluster's in "
-            "RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH"
-        )
-    os.environ[_AUTH_MODE] = "token"
+        return
+    source = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        source = "RAY_AUTH_TOKEN"
+    advice = "give the cluster's in RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH"
+    if not _compiled.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+        raise ConfigError(f"{found} wants a token and {source} holds none; {advice}")
+    if not _accepts(found, "token"):
+        raise ConfigError(f"{found} refuses the token of {source}; {advice}")
+
+
+def _accepts(found: str, mode: str) -> bool:
+    """Whether the cluster answers a process of this authentication mode, which this process then has."""
+    os.environ[_AUTH_MODE] = mode
     reload_authentication()
-    return headers
-
-
-def _accepts(channel: grpc.Channel, headers: Metadata) -> bool:
-    stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-    try:
-        stub.GetClusterId(
-            _messages.GetClusterIdRequest(), timeout=_TIMEOUT_SECONDS, wait_for_ready=True, metadata=headers
-        )
-    except grpc.RpcError as error:
-        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-            return False
-        raise
+    with _channel(found) as channel:
+        stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+        request = _messages.GetClusterIdRequest()
+        try:
+            stub.GetClusterId(request, timeout=_TIMEOUT_SECONDS, wait_for_ready=True)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                return False
+            raise
     return True
 
 
-def _token(address: str, found: str) -> str:
-    """The token that Ray would send."""
-    loader = _compiled.AuthenticationTokenLoader.instance()
+def _channel(found: str) -> grpc.Channel:
+    """A connection with Ray's own options, which bypass the proxies that the environment names."""
     try:
-        token = loader.get_raw_token(ignore_auth_mode=True)
-    except ray.exceptions.AuthenticationError:  # a file that is missing or empty
-        token = None
-    if not token:
-        raise ConfigError(
-            f"--address {address}: {found} wants a token and {_token_source()} holds none; give the "
-            "cluster's in RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH"
-        )
-    return str(token)
+        return init_grpc_channel(found, GLOBAL_GRPC_OPTIONS)
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"RAY_USE_TLS: the certificates cannot be used ({error})") from None
 
 
-def _token_source() -> str:
-    """Name of the variable or file that Ray reads its token from; never the token itself."""
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        return "RAY_AUTH_TOKEN"
-    return os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
-
-
-def _require_same_versions(address: str, channel: grpc.Channel, headers: Metadata) -> None:
+def _require_same_versions(channel: grpc.Channel) -> None:
     stub = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel)
     request = _messages.InternalKVGetRequest(namespace=b"cluster", key=b"CLUSTER_METADATA")
-    metadata = json.loads(
-        stub.InternalKVGet(request, timeout=_TIMEOUT_SECONDS, metadata=headers).value or b"{}"
-    )
+    metadata = json.loads(stub.InternalKVGet(request, timeout=_TIMEOUT_SECONDS).value or b"{}")
     ours = (ray.__version__, platform.python_version())
     theirs = (metadata.get("ray_version", ours[0]), metadata.get("python_version", ours[1]))
     if ours != theirs:
         raise ConfigError(
-            f"--address {address}: the cluster runs Ray {theirs[0]} on Python {theirs[1]}, this driver Ray "
-            f"{ours[0]} on Python {ours[1]}; make them the same"
+            f"the cluster runs Ray {theirs[0]} on Python {theirs[1]}, this driver Ray {ours[0]} on Python "
+            f"{ours[1]}; make them the same"
         )
 
 
-def _require_node_here(address: str, found: str, channel: grpc.Channel, headers: Metadata) -> None:
+def _require_node_here(found: str, channel: grpc.Channel) -> None:
     """Checks that this machine is a node of the cluster; a driver shares memory with that node."""
     stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-    request = _messages.GetAllNodeInfoRequest(state_filter=_nodes.GcsNodeInfo.ALIVE)
-    alive = stub.GetAllNodeInfo(request, timeout=_TIMEOUT_SECONDS, metadata=headers).node_info_list
+    request = _messages.GetAllNodeInfoRequest(state_filter=gcs_pb2.GcsNodeInfo.ALIVE)
+    alive = stub.GetAllNodeInfo(request, timeout=_TIMEOUT_SECONDS).node_info_list
     if _services.find_node_ids().isdisjoint(node.node_id.hex() for node in alive):
         raise ConfigError(
-            f"--address {address}: this machine is no node of the cluster at {found}; launch on one of its "
-            f"nodes, or make it one with 'ray start --address={found}'"
+            f"this machine is no node of the cluster at {found}; launch on one of its nodes, or make it one "
+            f"with 'ray start --address={found}'"
         )
 
 

@@ -124,19 +124,20 @@ def _join(address: str, options: dict[str, Any]) -> None:
 
 
 def capacity(cpus: float, gpus: float) -> int:
-    """How many trials of this size the connected cluster's living nodes hold, busy or not.
-
-    Args:
-        cpus: CPU cores of a trial.
-        gpus: GPUs of a trial.
-    """
+    """How many trials of so many CPU cores and GPUs the connected cluster holds, busy or not."""
     return sum(_trials_that_fit(node, cpus, gpus) for node in _resources_of_nodes())
+
+
+def slots_now(config: StudyConfig, cpus: float, gpus: float) -> int:
+    """How many of the study's trials may run at a time while the cluster is as it is now."""
+    if config.address and config.max_concurrent:
+        return config.max_concurrent  # trials that wait make an autoscaling cluster grow
+    fit = capacity(cpus, gpus)
+    return min(config.max_concurrent or fit, fit)
 
 
 def divide_into_slots(config: StudyConfig) -> Slots:
     """Divides the connected cluster into slots for trials.
-
-    On a joined cluster `max_concurrent` is not limited to what fits: waiting trials make a cluster grow.
 
     Raises:
         ConfigError: A trial asks for more than any one machine has.
@@ -145,8 +146,9 @@ def divide_into_slots(config: StudyConfig) -> Slots:
     most = {kind: max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in ("CPU", "GPU")}
     cpus = config.cpus_per_trial
     gpus = float(most["GPU"] > 0) if config.gpus_per_trial is None else config.gpus_per_trial
+    slots = Slots(cpus, gpus, slots_now(config, cpus, gpus))
     if config.address and config.max_concurrent:
-        return Slots(cpus, gpus, config.max_concurrent)
+        return slots
     growing = "; one that grows on demand needs --max-concurrent" if config.address else ""
     for option, kind, want in (("cpus", "CPU", cpus), ("gpus", "GPU", gpus)):
         if want > most[kind]:
@@ -154,10 +156,9 @@ def divide_into_slots(config: StudyConfig) -> Slots:
                 f"--{option}-per-trial: {want:g} asked, but only {most[kind]:g} may be used on one machine"
                 f"{growing}"
             )
-    fit = capacity(cpus, gpus)
-    if not fit:
+    if not slots.concurrent:
         raise ConfigError(f"--cpus-per-trial {cpus:g}: no one machine has these beside {gpus:g} GPUs")
-    return Slots(cpus, gpus, min(config.max_concurrent or fit, fit))
+    return slots
 
 
 def _resources_of_nodes() -> list[dict[str, float]]:

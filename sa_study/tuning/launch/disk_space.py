@@ -66,15 +66,12 @@ class DiskNeed:
     def shortage(self) -> str:
         """A line that says which space is short and how to free it."""
         need, checkpoint, free = map(format_bytes, (self.need, self.checkpoint, self.free or 0))
-        what = "temporary files need" if self.temporary else "the trials need"
-        remedy = (
-            "a smaller --max-concurrent or another folder by TMPDIR"
-            if self.temporary
-            else "fewer --trials or another --storage-path"
-        )
+        what, remedy = "the trials", "fewer --trials or another --storage-path"
+        if self.temporary:
+            what, remedy = "temporary files", "a smaller --max-concurrent or another folder by TMPDIR"
         return (
-            f"{self.folder}: {what} {need} ({checkpoint} a checkpoint), but {free} are free; make room, give "
-            f"{remedy}"
+            f"{self.folder}: {what} need {need} ({checkpoint} a checkpoint), but {free} are free; make room, "
+            f"give {remedy}"
         )
 
 

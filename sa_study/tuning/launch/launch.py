@@ -12,12 +12,11 @@ from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
 from sa_study.data.store import DataByFold, any_fold
-from sa_study.provenance import count_launches, differences
+from sa_study.provenance import differences, read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import (
     back_up_database,
     open_storage,
-    read_trials,
     repair,
     study_attributes,
     trials_in,
@@ -31,12 +30,18 @@ from sa_study.study.winner import save_winner
 from sa_study.training.epoch_loggers import EPOCH_LOGGERS
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.callback import StudyCallback, result_writer
-from sa_study.tuning.launch.changes import StudyChanges
-from sa_study.tuning.launch.cluster import Slots, capacity, connect, divide_into_slots, exit_when_head_is_lost
+from sa_study.tuning.launch.cluster import (
+    Slots,
+    connect,
+    divide_into_slots,
+    exit_when_head_is_lost,
+    slots_now,
+)
 from sa_study.tuning.launch.disk_space import measure_disks, name_full_disk, require_disk_space
 from sa_study.tuning.launch.local_ray import Session
 from sa_study.tuning.launch.memory import MemoryKills
 from sa_study.tuning.launch.prepare import (
+    StudyChanges,
     check_slots,
     claim_storage,
     load_data,
@@ -49,7 +54,7 @@ from sa_study.tuning.launch.trainable import run_trial
 from sa_study.tuning.search.initial_trials import InitialTrials, enqueue_trials
 from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
 from sa_study.tuning.search.samplers import check_sampler
-from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
+from sa_study.tuning.stopping.rules import StudyScheduler
 from sa_study.utils.errors import ConfigError, RunFailed
 
 _MAX_RESTARTS = 3
@@ -82,14 +87,12 @@ class LaunchObserver(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a launch: the study's trials, and why it stopped early.
+    """How a launch ended.
 
     Attributes:
-        trials: All trials of the study.
         stopped: Why it ended before all its trials had, or empty; `INTERRUPTED` after Ctrl-C.
     """
 
-    trials: list[FrozenTrial]
     stopped: str
 
     @property
@@ -156,11 +159,16 @@ def resume(
             observer.say(mended)
         database = open_storage(folder)
         config.require_unchanged(study_attributes(database, folder).get("lasting"))
-        _require_enough(config, trials_in(database, folder))
+        begun = sum(trial.state != TrialState.WAITING for trial in trials_in(database, folder))
+        if config.trials < begun:
+            raise ConfigError(
+                f"--trials: {config.trials}, but {begun} trials have begun already; give as many or more"
+            )
         finish_decided_trials(database, config.metric, config.minimize)
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
-            return _outcome(folder, "")
+            save_winner(StudySummary.read(root))
+            return Outcome("")
         data = load_data(config, observer.decoded, recorded=not changes.data_dir)
         backbones = load_backbones(config, observer.say)
         for difference in differences(folder.provenance):
@@ -177,14 +185,6 @@ def resume(
             return _run(folder, config, data, backbones, slots, session, observer)
 
 
-def _require_enough(config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:
-    begun = sum(trial.state != TrialState.WAITING for trial in trials)
-    if config.trials < begun:
-        raise ConfigError(
-            f"--trials: {config.trials}, but {begun} trials have begun already; give as many or more"
-        )
-
-
 def _run(
     folder: StudyFolder,
     config: StudyConfig,
@@ -199,8 +199,9 @@ def _run(
     earlier = trials_in(database, folder)
     storage.prune({path for trial in earlier for path in read_record(trial).checkpoints})
     left = config.goal - _ended(earlier)
-    tracker = _tracker(config, slots, earlier)
-    name = f"session_{count_launches(folder.provenance)}"
+    capacity = partial(slots_now, config, slots.cpus, slots.gpus)
+    tracker = BudgetTracker(Budget.of(config), map(read_record, earlier), capacity, slots.gpus)
+    name = f"session_{len(read_provenance(folder.provenance)['launches'])}"
     searcher = StudySearcher(
         space=config.space,
         metric=config.metric,
@@ -227,28 +228,9 @@ def _run(
     )
     with exit_when_head_is_lost(folder.root, observer.fail), name_full_disk(folder.root, session):
         _fit(tuner, tracker, folder)
-    if tracker.aborted:
-        raise RunFailed(f"{tracker.stop_reason}; make room, then 'resume --study {folder.root}'")
-    ended = _ended(trials_in(database, folder)) - _ended(earlier)
-    return _outcome(folder, "" if ended >= left else tracker.stop_reason or INTERRUPTED)
-
-
-def _tracker(config: StudyConfig, slots: Slots, earlier: Sequence[FrozenTrial]) -> BudgetTracker:
-    most = config.max_concurrent
-
-    def slots_now() -> int:
-        if most and config.address:
-            return most  # trials that wait make an autoscaling cluster grow
-        fit = capacity(slots.cpus, slots.gpus)
-        return min(most or fit, fit)
-
-    budget = Budget(config.time_budget, config.epoch_budget, config.gpu_hours)
-    return BudgetTracker(budget, map(read_record, earlier), slots_now, slots.gpus)
-
-
-def _outcome(folder: StudyFolder, stopped: str) -> Outcome:
     save_winner(StudySummary.read(folder.root))
-    return Outcome(read_trials(folder), stopped)
+    all_ended = _ended(trials_in(database, folder)) >= config.goal
+    return Outcome("" if all_ended else tracker.stop_reason or INTERRUPTED)
 
 
 def _ended(trials: Sequence[FrozenTrial]) -> int:
@@ -265,6 +247,8 @@ def _fit(tuner: tune.Tuner, tracker: BudgetTracker, folder: StudyFolder) -> None
         if not said:
             raise
         tracker.abort(f"{folder.root}: the disk is full" if _DISK_FULL[0] in said[-1] else said[-1])
+    if tracker.aborted:
+        raise RunFailed(f"{tracker.stop_reason}; make room, then 'resume --study {folder.root}'")
 
 
 def _tune_config(searcher: StudySearcher, scheduler: StudyScheduler, left: int) -> tune.TuneConfig:

@@ -61,9 +61,8 @@ def local_ray(options: dict[str, Any]) -> Iterator[Session]:
         options: More arguments of `ray.init`.
 
     Raises:
-        ConfigError: No folder can hold Ray's sockets.
-        StudyFolderError: The folder for temporary files is full.
         RunFailed: Ray did not start, tried twice.
+        StudyError: As `session_folders`.
     """
     with session_folders() as session, _closed_to_others():
         try:
@@ -87,11 +86,8 @@ def session_folders() -> Iterator[Session]:
             f"{parent}: is full ({free / 1e6:.1f} MB free), and Ray keeps its own files there; make room, or "
             "set TMPDIR to another folder"
         )
-    with (
-        _new_folder(_PREFIX, parent) as folder,
-        _new_folder("checkpoints_", temporary_folder()) as checkpoints,
-    ):
-        yield Session(folder, checkpoints)
+    with _new_folder(_PREFIX, parent) as folder, _new_folder("checkpoints_", temporary_folder()) as other:
+        yield Session(folder, checkpoints=other)
 
 
 @contextmanager
@@ -154,14 +150,10 @@ def _closed_to_others() -> Iterator[None]:
 
 
 def _start(session: Session, options: dict[str, Any]) -> None:
-    """Starts Ray; a start that timed out is tried once more.
-
-    Raises:
-        RunFailed: Both timed out.
-    """
+    """Starts Ray; a start that timed out is tried once more."""
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(_START_TIMEOUT_SECONDS))
     options = {**options, **_limits(), "include_dashboard": False, "_temp_dir": str(session.folder)}
-    for attempts_left in (1, 0):
+    for _ in range(2):
         try:
             ray.init(address="local", **options)
             return
@@ -169,12 +161,10 @@ def _start(session: Session, options: dict[str, Any]) -> None:
             if "timed out" not in str(error):  # such as what becomes of Ctrl-C in Ray's client
                 raise
             ray.shutdown()
-            if not attempts_left:
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise RunFailed(
-                    f"Ray did not start on this machine, tried twice ({reason.rstrip('.')}); "
-                    "try again when it is less busy"
-                ) from error
+            reason = str(error).splitlines()[0].rstrip(".")
+    raise RunFailed(
+        f"Ray did not start on this machine, tried twice ({reason}); try again when it is less busy"
+    )
 
 
 def _limits() -> dict[str, Any]:

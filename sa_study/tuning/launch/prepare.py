@@ -1,19 +1,22 @@
-"""What a launch does before any trial runs: read images, fix the settings, write the study's files."""
+"""What a launch does before any trial runs: apply changes, read images, fix the settings, write the files."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import DataByFold, any_fold, load_folds
 from sa_study.provenance import append_launch, read_provenance
+from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import complete, override
-from sa_study.study.config import StudyConfig
+from sa_study.study.config import StudyConfig, flattened
 from sa_study.study.database import open_storage, study_attributes
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
@@ -28,6 +31,76 @@ from sa_study.tuning.launch.pretrained import (
 from sa_study.tuning.search.initial_trials import InitialTrials, create_study, enqueue_trials
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import ProgressCallback
+
+
+@dataclass(frozen=True)
+class StudyChanges:
+    """What can be changed in a study when it is resumed; None leaves a field as it is.
+
+    Attributes:
+        trials: Number of trials in all.
+        time_budget: Seconds of this launch; never the earlier launch's, so None means no limit.
+        epoch_budget: Epochs of the whole study.
+        gpu_hours: GPU-hours of the whole study.
+        max_concurrent: Most trials at a time.
+        address: A running Ray cluster.
+        data_dir: The folder that the same data set is in now.
+    """
+
+    trials: int | None = None
+    time_budget: float | None = None
+    epoch_budget: int | None = None
+    gpu_hours: float | None = None
+    max_concurrent: int | None = None
+    address: str | None = None
+    data_dir: Path | None = None
+
+    def apply(self, config: StudyConfig) -> StudyConfig:
+        """The study's description with these changes.
+
+        Raises:
+            ConfigError: One is out of range.
+        """
+        asked = {name: value for name, value in vars(self).items() if value is not None}
+        return dataclasses.replace(config, **{"time_budget": None, **asked})
+
+
+_CHANGEABLE = {field.name for field in dataclasses.fields(StudyChanges)}
+_SPACE_OPTIONS = {"space", "sampler", "scheduler", "overrides"}
+
+
+def changes_from_options(study: StudyConfig, asked: StudyConfig, given: Collection[str]) -> StudyChanges:
+    """Compares a study with the options of `tune --resume`.
+
+    Args:
+        study: The study's own description.
+        asked: The study that the options describe.
+        given: Names of the options that were given; the others leave the study as it is.
+
+    Raises:
+        ConfigError: An option differs that cannot be changed in a study.
+    """
+    fixed = [name for name in vars(study) if name in given and name not in _CHANGEABLE | _SPACE_OPTIONS]
+    values = {name: (getattr(study, name), getattr(asked, name)) for name in fixed}
+    if not _SPACE_OPTIONS.isdisjoint(given):
+        decided = {name: study.space.fixed[name] for name in ("threads", "device")}
+        was, now = (
+            flattened({**_completed(config, decided).to_dict(), "trials": None}) for config in (study, asked)
+        )
+        values |= {name: (was.get(name), now.get(name)) for name in {**was, **now}}
+    for name, (was, now) in values.items():
+        if was != now:
+            option = f"--{name.replace('_', '-')}" if name in given else name
+            raise ConfigError(
+                f"{option}: {now!r}, but the study was begun with {was!r}; leave it as it was, or begin "
+                "another study"
+            )
+    return StudyChanges(**{name: getattr(asked, name) for name in _CHANGEABLE.intersection(given)})
+
+
+def _completed(config: StudyConfig, decided: dict[str, Any]) -> SearchSpace:
+    """The space with a value of every setting: its metric, what a launch decides, and the defaults."""
+    return complete(override(config.space, {"metric": config.metric}), decided)
 
 
 def load_data(
@@ -67,8 +140,7 @@ def resolve_settings(config: StudyConfig, slots: Slots) -> StudyConfig:
         ConfigError: A setting needs a GPU, and trials are given none.
     """
     decided = {"threads": max(1, int(slots.cpus)), "device": "auto" if slots.gpus else "cpu"}
-    space = complete(override(config.space, {"metric": config.metric}), decided)
-    return check_slots(dataclasses.replace(config, space=space), slots)
+    return check_slots(dataclasses.replace(config, space=_completed(config, decided)), slots)
 
 
 def check_slots(config: StudyConfig, slots: Slots) -> StudyConfig:

@@ -34,12 +34,11 @@ def load_backbones(config: StudyConfig, say: Callable[[str], None] = lambda _: N
     space = config.space
     for note in filter(None, map(pretrained_note, space.possible("pretrained"))):
         say(note)
-    backbones = {}
-    for backbone, pretrained in itertools.product(space.possible("backbone"), space.possible("pretrained")):
-        state = pretrained_backbone(backbone, pretrained)
-        if state is not None:
-            backbones[backbone, pretrained] = state
-    return backbones
+    return {
+        key: state
+        for key in itertools.product(space.possible("backbone"), space.possible("pretrained"))
+        if (state := pretrained_backbone(*key)) is not None
+    }
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:

@@ -43,7 +43,7 @@ def run_trial(
 
     Args:
         config: What `StudySearcher.suggest` returned.
-        data: The decoded images by fold, shared by all trials on a node.
+        data: The decoded images, shared by all trials on a node.
         backbones: The pretrained backbones; a worker's node need not have their files.
         storage: The study's storage, which has the checkpoints of earlier launches.
         metric: The study's metric, which Ray wants in every report.
@@ -77,15 +77,7 @@ class _DiskFullError(Exception):
 
 @contextmanager
 def _naming_full_disk(what: str, place: str) -> Iterator[None]:
-    """Turns the system's error on a full disk into one that names file and folder.
-
-    Args:
-        what: What is written.
-        place: The folder that it is written to.
-
-    Raises:
-        _DiskFullError: The disk is full.
-    """
+    """Turns the system's error on a full disk into one that names what is written, and to which folder."""
     try:
         yield
     except OSError as error:
@@ -126,17 +118,11 @@ class TrialRun:
                 copied = f"a copy of {candidate.path}"
                 with _naming_full_disk(copied, tempfile.gettempdir()), candidate.as_directory() as folder:
                     checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
-            except (OSError, WeightsError) as error:
-                self._notes.append(f"a checkpoint cannot be used: {candidate.path} ({error})")
-                damaged = True
-                continue
-            try:
                 self.trainer.restore(checkpoint)
-            except (ConfigError, WeightsError) as error:
+                break
+            except (OSError, ConfigError, WeightsError) as error:
                 self._notes.append(f"a checkpoint cannot be used: {candidate.path} ({error})")
                 damaged, self.trainer = True, self._new_trainer(self.trainer.settings)
-                continue
-            break
         if damaged:
             epoch = self.trainer.epoch
             self._notes.append(f"went on from epoch {epoch}" if epoch else "began again at its first epoch")
@@ -163,12 +149,13 @@ class TrialRun:
     def _double_accumulation(self) -> bool:
         """Returns to the last checkpoint with twice the accumulation; False if that was done or cannot be."""
         settings, parts = self.trainer.settings, 2 * self.trainer.settings.accumulate
-        if self._doubled or settings.batch_size // parts < _MIN_IMAGES:
+        images = settings.batch_size // parts
+        if self._doubled or images < _MIN_IMAGES:
             return False
         self._doubled = True
         self._notes.append(
-            f"out of GPU memory in epoch {self.trainer.epoch + 1}; from there on gradients of "
-            f"{settings.batch_size // parts} images at a time are added up to the same batch"
+            f"out of GPU memory in epoch {self.trainer.epoch + 1}; from there on gradients of {images} "
+            "images at a time are added up to the same batch"
         )
         del self.trainer  # frees its memory before the next one needs it
         gc.collect()
@@ -182,8 +169,6 @@ class TrialRun:
 
     def _checkpoints(self) -> Iterator[tune.Checkpoint]:
         """The trial's checkpoints, the latest first: this launch's, then those of earlier launches."""
-        latest = tune.get_checkpoint()
-        if latest is not None:
+        if latest := tune.get_checkpoint():
             yield latest
-        for path in self._resume_from:
-            yield self._storage.checkpoint(path)
+        yield from map(self._storage.checkpoint, self._resume_from)

@@ -1,21 +1,35 @@
-"""Plans a study: measures and estimates what it will take before anything is launched or written."""
+"""Plans a study: estimates what it will take before anything is launched or written.
+
+An epoch is measured here. The study is then simulated with its own stopping rule and budgets, and with random
+settings and learning curves.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import heapq
+import math
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import optuna
+
 from sa_study.data.store import any_fold
+from sa_study.settings.run import Settings
+from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.tuning.budget import Budget
+from sa_study.study.records import BASELINE
+from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.cluster import Slots, connect, divide_into_slots
 from sa_study.tuning.launch.disk_space import DiskNeed, measure_disks
 from sa_study.tuning.launch.prepare import load_data, resolve_settings
-from sa_study.tuning.plan.forecast import ForecastInputs, SimulatedRun, simulate_runs
 from sa_study.tuning.plan.probe import Speed, probe
-from sa_study.tuning.search.samplers import check_sampler
+from sa_study.tuning.search.samplers import check_sampler, sampler_spec
+from sa_study.tuning.search.suggest import suggest
+from sa_study.tuning.stopping.rules import make_rule
 from sa_study.utils.machine import peak_memory, usable_memory
 from sa_study.utils.progress import PhaseCallback
 
@@ -24,6 +38,38 @@ _FIRST_START_SECONDS = 5.0
 _NEXT_START_SECONDS = 0.3
 _REPORT_SECONDS = 0.2
 _CHECKPOINT_BYTES_PER_SECOND = 500e6
+
+_MAX_RUNS = 60
+_MAX_SECONDS = 10.0
+"""After these no further run is simulated: some rules compare every trial with every other."""
+
+_MAX_CONFIGURATIONS = 500
+"""Configurations that the runs choose from; from a larger space this many are drawn."""
+
+_NOISE = 0.01
+"""Standard deviation of a simulated learning curve's values."""
+
+_Curve = deque[tuple[float, float]]
+"""Progress in percent and value of each epoch that is still to come."""
+
+
+@dataclass(frozen=True)
+class SimulatedRun:
+    """One simulated course of a study.
+
+    Attributes:
+        trials: Trials that ended.
+        epochs: Epochs of all trials.
+        seconds: Time from the command to the end of the last epoch.
+        gpu_hours: GPU-hours of training.
+        stop_reason: The spent budget that stopped it before all its trials ended; empty if none did.
+    """
+
+    trials: int
+    epochs: int
+    seconds: float
+    gpu_hours: float
+    stop_reason: str
 
 
 @dataclass(frozen=True)
@@ -42,13 +88,7 @@ class MemoryNeed:
 
     @classmethod
     def after_probe(cls, image_bytes: int, slots: Slots, *, joined: bool) -> MemoryNeed:
-        """The need, from the peak memory of this process, which has decoded the images and run the probe.
-
-        Args:
-            image_bytes: Bytes of the decoded images.
-            slots: How many trials run at a time.
-            joined: Whether they run on a cluster that was there before.
-        """
+        """The need by the peak memory of this process, which has decoded the images and run the probe."""
         trial = peak_memory() - image_bytes
         total = (slots.concurrent + 1) * trial + 2 * image_bytes
         return cls(trial, total, None if joined else usable_memory())
@@ -97,28 +137,118 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     start = time.monotonic()
     data = any_fold(load_data(config, lambda done, total: report("decoding", done, total)))
     with connect(config.address) as session:
-        resources = divide_into_slots(config)
-        config = resolve_settings(config, resources)
-        disks = measure_disks(folder, config, data, resources, config.goal, session)
+        slots = divide_into_slots(config)
+        config = resolve_settings(config, slots)
+        disks = measure_disks(folder, config, data, slots, config.goal, session)
     preparation = time.monotonic() - start  # the cluster is left: what is measured below runs alone
     baseline = config.space.settings(config.space.baseline)
     speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
-    memory = MemoryNeed.after_probe(data.store.images.nbytes, resources, joined=config.address is not None)
-    inputs = ForecastInputs(
-        config.goal,
-        resources.concurrent,
-        resources.gpus,
-        Budget(config.time_budget, config.epoch_budget, config.gpu_hours),
-        preparation=preparation,
-        first_start=_FIRST_START_SECONDS,
-        next_start=_NEXT_START_SECONDS,
-        between_epochs=_REPORT_SECONDS + disks[0].checkpoint / _CHECKPOINT_BYTES_PER_SECOND,
-        epoch_seconds=speed.epoch_seconds_of,
-    )
-    scheduler = config.space.scheduler
-    report("simulating the study", 0, 2)
-    expected = simulate_runs(config.space, scheduler, inputs)
-    report("simulating the study", 1, 2)
-    unstopped = simulate_runs(config.space, dataclasses.replace(scheduler, name="none"), inputs)
+    memory = MemoryNeed.after_probe(data.store.images.nbytes, slots, joined=config.address is not None)
+    between_epochs = _REPORT_SECONDS + disks[0].checkpoint / _CHECKPOINT_BYTES_PER_SECOND
+    runs = []
+    for number, scheduler in enumerate((config.space.scheduler, Scheduler("none"))):
+        report("simulating the study", number, 2)
+        runs.append(
+            simulate_runs(config, scheduler, slots, speed.epoch_seconds_of, preparation, between_epochs)
+        )
     report("simulating the study", 2, 2)
-    return Plan(config, resources, speed, expected, unstopped, disks, memory)
+    return Plan(config, slots, speed, *runs, disks, memory)
+
+
+def simulate_runs(
+    config: StudyConfig,
+    scheduler: Scheduler,
+    slots: Slots,
+    epoch_seconds: Callable[[Settings], float],
+    preparation: float,
+    between_epochs: float,
+    max_runs: int = _MAX_RUNS,
+    max_seconds: float = _MAX_SECONDS,
+) -> list[SimulatedRun]:
+    """Simulates a study several times, with the same configurations for every scheduler.
+
+    The baseline comes first, then an exhaustive sampler's other configurations in order, or random ones.
+
+    Args:
+        config: The study, but for its scheduler.
+        scheduler: Stops trials early.
+        slots: Resources of a trial, and how many trials run at a time.
+        epoch_seconds: Gives the duration of an epoch with some settings.
+        preparation: Seconds from the command to the launch, which no time budget counts.
+        between_epochs: Seconds between two epochs of a trial.
+        max_runs: Number of runs.
+        max_seconds: Time after which no further run begins; there is one at least.
+    """
+    pool = _configurations(config.space)
+    in_order = sampler_spec(config.space.sampler).exhaustive
+    runs: list[SimulatedRun] = []
+    end = time.monotonic() + max_seconds
+    while len(runs) < max_runs and (not runs or time.monotonic() < end):
+        rng = np.random.default_rng(len(runs))
+        others = np.arange(1, len(pool))
+        # Repeated where a pool drawn from a larger space has fewer configurations than there are trials.
+        chosen = np.resize(others if in_order else rng.permutation(others), config.goal - 1)
+        configurations = [pool[0], *(pool[index] for index in chosen)]
+        trials = [
+            (number, epoch_seconds(settings), _learning_curve(settings.epochs, rng))
+            for number, settings in enumerate(configurations)
+        ]
+        runs.append(_simulate(config, scheduler, slots, trials, preparation, between_epochs))
+    return runs
+
+
+def _configurations(space: SearchSpace) -> list[Settings]:
+    """The baseline and after it all other configurations, or random ones where there are too many."""
+    if (space.size or math.inf) <= _MAX_CONFIGURATIONS:
+        return [space.settings(values) for values in space.grid()]
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = [suggest(space, study.ask()) for _ in range(_MAX_CONFIGURATIONS)]
+    return [space.settings(values) for values in (space.baseline, *drawn)]
+
+
+def _learning_curve(epochs: int, rng: np.random.Generator) -> _Curve:
+    """A noisy curve that flattens at a random height."""
+    noise = rng.normal(0, _NOISE, epochs)
+    ceiling, pace = rng.uniform(0.2, 0.8), 30 * rng.lognormal(0, 0.5)
+    progress = 100 * np.arange(1, epochs + 1) / epochs
+    return deque(zip(progress, noise + ceiling * (1 - np.exp(-progress / pace)), strict=True))
+
+
+def _simulate(
+    config: StudyConfig,
+    scheduler: Scheduler,
+    slots: Slots,
+    trials: list[tuple[int, float, _Curve]],
+    preparation: float,
+    between_epochs: float,
+) -> SimulatedRun:
+    """Runs trials (number, seconds of an epoch, curve) in the order of time, as far as the budgets allow."""
+    now, ended = 0.0, 0
+    rule = make_rule(scheduler)
+    tracker = BudgetTracker(Budget.of(config), (), lambda: slots.concurrent, slots.gpus, clock=lambda: now)
+    waiting = deque(trials)
+    running: list[tuple[float, int, float, _Curve]] = []  # by the end of the epoch
+
+    def train(delay: float, number: int, seconds: float, curve: _Curve) -> None:
+        heapq.heappush(running, (now + delay + seconds, number, seconds, curve))
+
+    def start_next(delay: float) -> None:
+        if waiting and not tracker.stop_reason:
+            train(delay, *waiting.popleft())
+
+    for _ in range(slots.concurrent):
+        start_next(_FIRST_START_SECONDS)
+    while running:
+        now, number, seconds, curve = heapq.heappop(running)
+        tracker.add_epoch(seconds)
+        stopped = rule.stops(number, *curve.popleft()) and number != BASELINE
+        if stopped or not curve:
+            ended += 1
+            start_next(_NEXT_START_SECONDS)
+        elif not tracker.stop_reason:
+            train(between_epochs, number, seconds, curve)
+    used = tracker.to_dict()
+    gpu_hours = used["training_seconds"] * slots.gpus / 3600
+    reason = tracker.stop_reason if ended < len(trials) else ""
+    return SimulatedRun(ended, used["epochs"], preparation + now, gpu_hours, reason)

@@ -65,7 +65,7 @@ def probe(settings: Settings, data: TrainingData, progress: ProgressCallback) ->
     Args:
         settings: The configuration, its device and threads decided.
         data: What a trial would get.
-        progress: Told the share that is done: 0 to 100, and 100.
+        progress: Told the percentage that is done, and 100.
 
     Raises:
         RunFailed: The GPU memory is full.

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 import pytest
 import torch
+from command_line import CommandLine
 from written_study import FIXED, Trial, keep_network, make_study
 
-from sa_study.cli import main
 from sa_study.export import network
 from sa_study.export.files import new_export
 from sa_study.settings.run import Settings
@@ -22,40 +21,6 @@ from sa_study.training.trainer import build_network
 
 TABLES = {"README.md", "trials.csv", "trials.parquet", "epochs.csv", "epochs.parquet"}
 PAPER = {"table.md", "table.tex", "references.bib"}
-
-
-class Tool:
-    """Runs `export` in this process."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-        self.folder = folder
-        self.monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def __call__(self, *words: object) -> tuple[int, str, str]:
-        self.monkeypatch.setattr(sys, "argv", ["run_study.py", "export", *map(str, words)])
-        self._capsys.readouterr()
-        code = main()
-        said = self._capsys.readouterr()
-        return code, said.out, said.err
-
-    def refuses(self, *words: object, naming: Sequence[str], code: int = 2) -> None:
-        before = self.contents()
-        found, _, error = self(*words)
-        assert found == code, error
-        assert error.startswith("error: ") and error.count("\n") == 1, error
-        for word in naming:
-            assert word in error, error
-        assert self.contents() == before
-
-    def contents(self) -> dict[Path, bytes | None]:
-        return {path: path.read_bytes() if path.is_file() else None for path in self.folder.rglob("*")}
-
-
-@pytest.fixture
-def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
-    monkeypatch.chdir(tmp_path)
-    return Tool(tmp_path, monkeypatch, capsys)
 
 
 def files(out: Path) -> dict[str, set[str]]:
@@ -72,9 +37,9 @@ def study(tmp_path: Path) -> StudyFolder:
     return folder
 
 
-def test_a_whole_export(tool: Tool, study: StudyFolder) -> None:
+def test_a_whole_export(tool: CommandLine, study: StudyFolder) -> None:
     before = tool.contents()
-    code, said, error = tool("--study", study.root)
+    code, said, error = tool.run("export", "--study", study.root)
     assert code == 0, error
     out = study.root / "export"
     networks = {f"{name}.{end}" for name in ("features", "features_uint8") for end in ("onnx", "pt2")}
@@ -98,17 +63,19 @@ def test_a_whole_export(tool: Tool, study: StudyFolder) -> None:
     assert torch.equal(program.state_dict["base.conv1.weight"], best["state_dict"]["base.conv1.weight"])
 
 
-def test_again_it_replaces_its_own_and_nothing_else(tool: Tool, study: StudyFolder) -> None:
+def test_again_it_replaces_its_own_and_nothing_else(tool: CommandLine, study: StudyFolder) -> None:
     out = tool.folder / "a" / "b" / "out"
-    assert tool("--study", study.root, "--out", out, "--formats", "trials,markdown")[0] == 0
+    assert tool.run("export", "--study", study.root, "--out", out, "--formats", "trials,markdown")[0] == 0
     (out / "paper" / "table.tex").write_text("old")
     (out / "mine.txt").write_text("mine")
-    assert tool("--study", study.root, "--out", out, "--formats", "markdown")[0] == 0
+    assert tool.run("export", "--study", study.root, "--out", out, "--formats", "markdown")[0] == 0
     assert (out / "paper" / "table.tex").read_text().startswith("%")
     assert (out / "mine.txt").read_text() == "mine" and (out / "trials" / "trials.csv").exists()
     assert {path.name for path in out.parent.iterdir()} == {"out"}
     (out / "paper" / "my.tex").write_text("mine")
-    tool.refuses("--study", study.root, "--out", out, "--formats", "markdown", naming=["my.tex", "--out"])
+    tool.refuses(
+        "export", "--study", study.root, "--out", out, "--formats", "markdown", naming=["my.tex", "--out"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,52 +87,56 @@ def test_again_it_replaces_its_own_and_nothing_else(tool: Tool, study: StudyFold
     ],
     ids=["empty", "failed only", "running"],
 )
-def test_without_a_winner_there_is_the_rest(tool: Tool, trials: list[Trial], note: str) -> None:
+def test_without_a_winner_there_is_the_rest(tool: CommandLine, trials: list[Trial], note: str) -> None:
     folder = make_study(tool.folder / "study", trials)
-    tool.refuses("--study", "study", "--formats", "onnx", naming=[note, "trials,markdown"])
-    code, said, _ = tool("--study", "study")
+    tool.refuses("export", "--study", "study", "--formats", "onnx", naming=[note, "trials,markdown"])
+    code, said, _ = tool.run("export", "--study", "study")
     assert code == 0 and note in said
     assert files(folder.root / "export") == {"trials": TABLES, "paper": PAPER}
     lines = (folder.root / "export" / "trials" / "trials.csv").read_text().splitlines()
     assert len(lines) == 1 + len(trials)
 
 
-def test_a_network_that_fails_its_check_leaves_nothing(tool: Tool, study: StudyFolder) -> None:
-    tool.monkeypatch.setattr(network, "LIMIT", -1.0)
+def test_a_network_that_fails_its_check_leaves_nothing(
+    tool: CommandLine, study: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "LIMIT", -1.0)
     words = ("--study", study.root, "--formats", "torch,trials")
-    tool.refuses(*words, naming=["differ from PyTorch's"], code=1)
+    tool.refuses("export", *words, naming=["differ from PyTorch's"], code=1)
 
 
-def test_a_winner_whose_checkpoint_is_gone(tool: Tool, study: StudyFolder) -> None:
+def test_a_winner_whose_checkpoint_is_gone(tool: CommandLine, study: StudyFolder) -> None:
     (study.trials / "session_1/trial_0001/checkpoint_000001/checkpoint.pt").unlink()
-    tool.refuses("--study", study.root, naming=["checkpoint"])
+    tool.refuses("export", "--study", study.root, naming=["checkpoint"])
 
 
-def test_onnx_is_optional(tool: Tool, study: StudyFolder) -> None:
-    tool.monkeypatch.setattr(network, "_NEEDED", {"onnx_is_not_here": "1.0"})
+def test_onnx_is_optional(tool: CommandLine, study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "_NEEDED", {"onnx_is_not_here": "1.0"})
     advice = ["onnx_is_not_here", "pip install onnx_is_not_here==1.0"]
-    tool.refuses("--study", study.root, "--formats", "onnx", naming=advice)
+    tool.refuses("export", "--study", study.root, "--formats", "onnx", naming=advice)
     asked: list[list[str]] = []
 
     def write(trained: object, source: object, formats: list[str], *_: object) -> dict[str, float]:
         asked.append(formats)
         return {}
 
-    tool.monkeypatch.setattr("sa_study.export.network_files.write_networks", write)
-    code, said, _ = tool("--study", study.root)
+    monkeypatch.setattr("sa_study.export.network_files.write_networks", write)
+    code, said, _ = tool.run("export", "--study", study.root)
     assert code == 0 and asked == [["torch"]] and "pip install onnx_is_not_here==1.0" in said
     assert files(study.root / "export") == {"trials": TABLES, "paper": PAPER}
 
 
-def test_a_published_weights_file(tool: Tool) -> None:
+def test_a_published_weights_file(tool: CommandLine) -> None:
     settings = Settings.from_mapping(FIXED)
     net = build_network(settings, 5)
     state = {f"module.{name}": value for name, value in net.state_dict().items()}
     torch.save({"state_dict": state, "epoch": 100, "best_top1": 0.9}, "checkpoint.pth.tar")
     words = ("--weights", "checkpoint.pth.tar", "--set", "height=48", "--set", "width=32")
-    tool.refuses(*words, naming=["--out"])
-    tool.refuses(*words, "--out", "out", "--formats", "trials", naming=["--formats", "trials needs --study"])
-    code, said, error = tool(*words, "--out", "out", "--formats", "onnx")
+    tool.refuses("export", *words, naming=["--out"])
+    tool.refuses(
+        "export", *words, "--out", "out", "--formats", "trials", naming=["--formats", "trials needs --study"]
+    )
+    code, said, error = tool.run("export", *words, "--out", "out", "--formats", "onnx")
     assert code == 0, error
     assert "weights found under state_dict, their names read without module." in said
     about = json.loads(Path("out/network/network.json").read_text())
@@ -191,12 +162,12 @@ def test_a_published_weights_file(tool: Tool) -> None:
         (["--weights", "plain/file", "--out", "o"], ["file", "not a weights file"]),
     ],
 )
-def test_bad_input(tool: Tool, words: list[str], naming: list[str]) -> None:
+def test_bad_input(tool: CommandLine, words: list[str], naming: list[str]) -> None:
     if "study" in words:
         make_study(tool.folder / "study", [Trial()])
     (tool.folder / "plain").mkdir()
     (tool.folder / "plain" / "file").write_text("mine")
-    tool.refuses(*words, naming=naming)
+    tool.refuses("export", *words, naming=naming)
 
 
 @pytest.mark.parametrize(
@@ -208,12 +179,12 @@ def test_bad_input(tool: Tool, words: list[str], naming: list[str]) -> None:
         (lambda folder: folder.baseline_evaluation.write_text("{"), ["baseline_evaluation.json"]),
     ],
 )
-def test_a_damaged_study(tool: Tool, harm: Callable[[StudyFolder], Any], naming: list[str]) -> None:
+def test_a_damaged_study(tool: CommandLine, harm: Callable[[StudyFolder], Any], naming: list[str]) -> None:
     harm(make_study(tool.folder / "study", [Trial()]))
-    tool.refuses("--study", "study", naming=naming)
+    tool.refuses("export", "--study", "study", naming=naming)
 
 
-def test_an_export_and_a_launch_may_meet(tool: Tool) -> None:
+def test_an_export_and_a_launch_may_meet(tool: CommandLine) -> None:
     """A driver that begins clears half-written files of one that was killed; an export's are none."""
     folder = make_study(tool.folder / "study", [Trial()])
     with new_export(folder.root / "export") as made:
@@ -224,7 +195,7 @@ def test_an_export_and_a_launch_may_meet(tool: Tool) -> None:
     assert not list(folder.root.glob(".*"))
 
 
-def test_a_folder_that_may_not_be_written(tool: Tool) -> None:
+def test_a_folder_that_may_not_be_written(tool: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     make_study(tool.folder / "study", [Trial("FAIL", ())])
     own = Path.mkdir
 
@@ -233,5 +204,7 @@ def test_a_folder_that_may_not_be_written(tool: Tool) -> None:
             raise PermissionError(13, "Permission denied", str(path))
         own(path, *args, **kwargs)
 
-    tool.monkeypatch.setattr(Path, "mkdir", refuse)
-    tool.refuses("--study", "study", naming=["study: cannot be written (Permission denied)", "--out"])
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    tool.refuses(
+        "export", "--study", "study", naming=["study: cannot be written (Permission denied)", "--out"]
+    )

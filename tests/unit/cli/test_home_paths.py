@@ -72,14 +72,8 @@ def test_all_commands_with_paths_are_covered() -> None:
     assert {"data_dir", "study", "out", "weights", "space", "root"} <= {name.split()[1] for name in names}
 
 
-def test_the_command_line(
-    home: Path,
-    make_market: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_command_line(tool: CommandLine, home: Path, make_market: Callable[..., Path]) -> None:
     shutil.move(make_market(), home / "market")
-    tool = CommandLine(Path.cwd(), monkeypatch, capsys)
     code, error = tool("data", "check", "~/market")
     assert code == 0, error
     tool.refuses("data", "check", UNKNOWN, naming=["DIR", UNKNOWN, "in full"])

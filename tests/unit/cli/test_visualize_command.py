@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from command_line import CommandLine
 from tensorboard.backend.event_processing.event_accumulator import IMAGES, EventAccumulator
 
-from sa_study.cli import main
 from sa_study.data.dataset import ReidDataset
-from sa_study.report.pictures import (
-    Options,
-    make_pictures,
-    of_study,
-)
+from sa_study.report.pictures import Options, make_pictures, of_study
 from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import Checkpoint, save_checkpoint
 from sa_study.training.evaluate import evaluate, load_network, load_test_images
@@ -29,22 +24,20 @@ from sa_study.utils.errors import StudyFolderError, WeightsError
 pytestmark = pytest.mark.usefixtures("fast_compression")
 
 
-class Tool:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(self, *words: object, code: int = 2) -> str:
-        self._monkeypatch.setattr(sys, "argv", ["run_study.py", "visualize", *map(str, words)])
-        assert main() == code
-        captured = self._capsys.readouterr()
-        if code:
-            assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
-        return captured.err if code else captured.out
+Tool = Callable[..., str]
 
 
-@pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
-    return Tool(monkeypatch, capsys)
+@pytest.fixture(name="tool")
+def visualize(tool: CommandLine) -> Tool:
+    """Runs the command; returns what it prints, or its line of error where it is to be refused."""
+
+    def run(*words: object, code: int = 2) -> str:
+        found, said, complaint = tool.run("visualize", *words)
+        assert found == code
+        assert not code or (complaint.startswith("error: ") and complaint.count("\n") == 1)
+        return complaint if code else said
+
+    return run
 
 
 def test_the_command(made_study: Callable[..., Path], tool: Tool) -> None:

@@ -47,10 +47,24 @@ def test_a_machine_holds(machine: dict[str, float], cpus: float, gpus: float, ex
 
 
 @pytest.fixture
-def web_server() -> Iterator[str]:
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives a cluster less time to answer."""
+    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 0.5)
+
+
+@pytest.fixture
+def web_server() -> Iterator[tuple[str, list[str]]]:
+    """The address of what is no cluster, and what it was asked for as a proxy."""
+    asked: list[str] = []
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked.append(self.path)
+            self.send_error(502)
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Proxy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{server.server_port}"
+        yield f"127.0.0.1:{server.server_port}", asked
         server.shutdown()
 
 
@@ -65,56 +79,35 @@ def web_server() -> Iterator[str]:
         ("", "expected auto or HOST:PORT"),
     ],
 )
-def test_an_address_without_a_cluster_is_one_line(
-    given: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 0.5)
+def test_an_address_without_a_cluster_is_one_line(given: str, words: str, short_wait: None) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)) as caught, connect(given):
         pass
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_cluster_is_one_line(web_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 0.5)
-    with pytest.raises(ConfigError, match=f"--address {web_server}: "), connect(web_server):
+def test_what_is_no_cluster_is_one_line(web_server: tuple[str, list[str]], short_wait: None) -> None:
+    with pytest.raises(ConfigError, match=f"--address {web_server[0]}: "), connect(web_server[0]):
         pass
 
 
-def test_auto_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_follows_the_environment(short_wait: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray sets RAY_ADDRESS in submitted jobs."""
-    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"nothing answers at 127\.0\.0\.1:1"), connect("auto"):
         pass
 
 
-@pytest.fixture
-def proxied_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, list[str]]]:
-    """A port that answers nothing but notes what is asked of it, and that the environment calls a proxy."""
-    asked: list[str] = []
-
-    class Proxy(http.server.BaseHTTPRequestHandler):
-        def do_CONNECT(self) -> None:
-            asked.append(self.path)
-            self.send_error(502)
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Proxy) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        for kind in ("http", "https", "all", "grpc"):
-            for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
-                monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
-        yield server.server_port, asked
-        server.shutdown()
-
-
 def test_no_proxy_is_asked_for_a_cluster(
-    proxied_server: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch
+    web_server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray's own connections go past proxies."""
+    for kind in ("http", "https", "all", "grpc"):
+        for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
+            monkeypatch.setenv(name, f"http://{web_server[0]}")
     monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 2.0)
     with pytest.raises(ConfigError, match="nothing answers"), connect("127.0.0.1:1"):
         pass
-    assert proxied_server[1] == []
+    assert web_server[1] == []
 
 
 @pytest.mark.parametrize("certificates", [None, "/nowhere"])
@@ -128,8 +121,7 @@ def test_certificates_that_cannot_be_used_are_one_line(
         connect("127.0.0.1:1").__enter__()
 
 
-def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "_TIMEOUT_SECONDS", 0.5)
+def test_an_empty_variable_is_an_unset_one(short_wait: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*address.AUTH_VARIABLES, "RAY_ADDRESS", "RAY_TMPDIR", "TMPDIR", "RAY_USE_TLS"):
         monkeypatch.setenv(name, "")
     with pytest.raises(ConfigError, match="nothing answers"), connect("127.0.0.1:1"):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,25 +101,6 @@ def test_bytes_in_words(count: float, text: str) -> None:
 
 class TestRoom:
     """The check that the disks hold a study and its temporary files."""
-
-    @pytest.fixture
-    def make_disk(self, tmp_path: Path) -> Iterator[Callable[[str, int], Path]]:
-        made: list[Path] = []
-
-        def make(name: str, megabytes: int) -> Path:
-            place = tmp_path / name
-            place.mkdir()
-            mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}M", "tmpfs", str(place)]
-            try:
-                subprocess.run(mount, check=True, capture_output=True)
-            except (OSError, subprocess.CalledProcessError):
-                pytest.skip("mounting is not permitted")
-            made.append(place)
-            return place
-
-        yield make
-        for place in made:
-            subprocess.run(["umount", str(place)], check=True)
 
     @pytest.fixture
     def disk(self, make_disk: Callable[[str, int], Path]) -> Path:

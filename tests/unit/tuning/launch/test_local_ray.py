@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -43,18 +42,6 @@ def set_tmpdir(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
         return folder
 
     return set_it
-
-
-@pytest.fixture
-def small_disk(short: Path) -> Iterator[Path]:
-    """A file system of 6 MB."""
-    folder = short / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting is not allowed here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_short_folder_is_taken(short: Path, set_tmpdir: Callable[[Path], Path]) -> None:
@@ -126,8 +113,10 @@ def test_no_folder_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPat
         files.temporary_folder()
 
 
-def test_a_full_one_is_named(small_disk: Path, set_tmpdir: Callable[[Path], Path]) -> None:
-    set_tmpdir(small_disk)
+def test_a_full_one_is_named(
+    short: Path, set_tmpdir: Callable[[Path], Path], make_disk: Callable[[Path, int], Path]
+) -> None:
+    small_disk = set_tmpdir(make_disk(short / "disk", 6))
     with pytest.raises(StudyFolderError, match=f"{small_disk}: is full .* TMPDIR"), session_folders():
         pass
     assert not list(small_disk.iterdir())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_space import SMALL
 from torch import Tensor
 
 from sa_study.data.dataset import ReidDataset
@@ -21,18 +22,7 @@ from sa_study.training.trainer import Trainer
 from sa_study.tuning.launch.trainable import TrialRun
 from sa_study.utils.errors import Diverged
 
-SETTINGS = Settings(
-    depth=18,
-    pretrained="none",
-    height=32,
-    width=16,
-    parts=2,
-    num_features=8,
-    batch_size=8,
-    epochs=3,
-    lr=0.02,
-    threads=1,
-)
+SETTINGS = Settings(**{**SMALL, "num_features": 8, "epochs": 3, "lr": 0.02})
 
 
 class Trial:

@@ -19,10 +19,10 @@ from sa_study.data.store import TrainingData, load_training_data
 from sa_study.report.terminal.plan import plan_table
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Scheduler, SearchSpace
-from sa_study.tuning.budget import Budget
+from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.plan.forecast import ForecastInputs, SimulatedRun, simulate_runs
-from sa_study.tuning.plan.plan import MemoryNeed
+from sa_study.tuning.plan import plan
+from sa_study.tuning.plan.plan import MemoryNeed, SimulatedRun, simulate_runs
 from sa_study.tuning.plan.probe import probe
 
 NONE, ASHA = Scheduler("none"), Scheduler("asha")
@@ -33,17 +33,28 @@ def data(make_market: Callable[..., Path]) -> TrainingData:
     return load_training_data(ReidDataset(make_market()), Settings(**SMALL))
 
 
+@pytest.fixture(autouse=True)
+def starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds to the first epochs, and from a trial's end to the next one."""
+    monkeypatch.setattr(plan, "_FIRST_START_SECONDS", 8.0)
+    monkeypatch.setattr(plan, "_NEXT_START_SECONDS", 1.0)
+
+
 def simulated(
-    searched: SearchSpace, scheduler: Scheduler = NONE, runs: int = 5, **inputs: Any
+    searched: SearchSpace,
+    scheduler: Scheduler = NONE,
+    runs: int = 5,
+    max_seconds: float = math.inf,
+    *,
+    trials: int = 5,
+    slots: int = 2,
+    gpus: float = 0.0,
+    **budget: Any,
 ) -> list[SimulatedRun]:
     """Runs with an epoch of 10 seconds; the time that the simulation takes does not matter."""
-    values: dict[str, Any] = {
-        **{"trials": 5, "slots": 2, "gpus": 0.0, "budget": Budget(), "preparation": 100.0},
-        **{"first_start": 8.0, "next_start": 1.0, "between_epochs": 0.5},
-        **inputs,
-    }
-    given = ForecastInputs(**values, epoch_seconds=lambda settings: 10.0)
-    return simulate_runs(searched, scheduler, given, runs, math.inf)
+    config = StudyConfig(data_dir=Path("/data"), space=searched, trials=trials, **budget)
+    resources = Slots(1, gpus, slots)
+    return simulate_runs(config, scheduler, resources, lambda _: 10.0, 100.0, 0.5, runs, max_seconds)
 
 
 FOUR_EPOCHS = small_space(
@@ -101,32 +112,31 @@ def test_the_baseline_is_never_stopped() -> None:
 @pytest.mark.parametrize(
     ("budget", "reason", "epochs", "trials"),
     [
-        (Budget(epochs=7), "the budget of 7 epochs is spent", 8, 2),
-        (Budget(seconds=39), "the time budget is spent", 6, 0),
-        (Budget(gpu_hours=60 / 3600), "the budget of 0.0166667 GPU-hours is spent", 13, 2),
-        (Budget(epochs=20), "", 20, 5),
+        ({"epoch_budget": 7}, "the budget of 7 epochs is spent", 8, 2),
+        ({"time_budget": 39}, "the time budget is spent", 6, 0),
+        ({"gpu_hours": 60 / 3600}, "the budget of 0.0166667 GPU-hours is spent", 13, 2),
+        ({"epoch_budget": 20}, "", 20, 5),
     ],
 )
 def test_a_budget_stops_the_trials_that_it_does_not_suffice_for(
-    budget: Budget, reason: str, epochs: int, trials: int
+    budget: dict[str, Any], reason: str, epochs: int, trials: int
 ) -> None:
-    (run,) = set(simulated(FOUR_EPOCHS, budget=budget, gpus=0.5))
+    (run,) = set(simulated(FOUR_EPOCHS, gpus=0.5, **budget))
     assert (run.stop_reason, run.epochs, run.trials) == (reason, epochs, trials)
     assert run.gpu_hours == pytest.approx(epochs * 10 * 0.5 / 3600)
 
 
 def test_the_simulation_ends_in_time() -> None:
-    given = ForecastInputs(5, 2, 0.0, Budget(), 0.0, 8.0, 1.0, 0.5, lambda settings: 10.0)
-    assert len(simulate_runs(FOUR_EPOCHS, NONE, given, 9, max_seconds=0.0)) == 1
+    assert len(simulated(FOUR_EPOCHS, runs=9, max_seconds=0.0)) == 1
 
 
 def test_the_table_has_means_and_deciles() -> None:
     runs = [SimulatedRun(4, epochs, 60.0 * epochs, 0.0, "") for epochs in range(11)]
     config = SimpleNamespace(space=SimpleNamespace(scheduler=ASHA))
-    plan: Any = SimpleNamespace(config=config, slots=Slots(1, 0, 1), expected=runs, unstopped=runs[-1:])
+    of_runs: Any = SimpleNamespace(config=config, slots=Slots(1, 0, 1), expected=runs, unstopped=runs[-1:])
     console = Console(width=100)
     with console.capture() as capture:
-        console.print(plan_table(plan))
+        console.print(plan_table(of_runs))
     rows = [" ".join(line.split()) for line in capture.get().splitlines()]
     assert "trials 4 4" in rows and "epochs 5 1 – 9 10" in rows
     assert any(row.startswith("time 5") for row in rows)
@@ -135,8 +145,8 @@ def test_the_table_has_means_and_deciles() -> None:
 @pytest.mark.parametrize(("slots", "usable", "fits"), [(1, 1200, True), (2, 1200, False), (1, 1199, False)])
 def test_memory(monkeypatch: pytest.MonkeyPatch, slots: int, usable: int, fits: bool) -> None:
     """Trials and the driver have what the probe had; the images lie in the object store and in the driver."""
-    monkeypatch.setattr("sa_study.tuning.plan.plan.peak_memory", lambda: 600)
-    monkeypatch.setattr("sa_study.tuning.plan.plan.usable_memory", lambda: usable)
+    monkeypatch.setattr(plan, "peak_memory", lambda: 600)
+    monkeypatch.setattr(plan, "usable_memory", lambda: usable)
     need = MemoryNeed.after_probe(100, Slots(1, 0, slots), joined=False)
     assert need == MemoryNeed(500, 500 * (slots + 1) + 200, usable) and need.suffices is fits
     assert MemoryNeed.after_probe(100, Slots(1, 0, 99), joined=True).suffices, "not known"

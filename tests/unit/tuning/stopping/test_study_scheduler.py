@@ -17,7 +17,7 @@ from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search import ray_searcher
 from sa_study.tuning.search.initial_trials import create_study
 from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
-from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
+from sa_study.tuning.stopping.rules import StudyScheduler
 
 EPOCHS = 4
 SPACE = SearchSpace(

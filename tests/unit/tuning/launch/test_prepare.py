@@ -12,9 +12,8 @@ from command_line import CommandLine
 from sa_study.settings.space_file import load_space, override
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.tuning.launch.changes import StudyChanges, changes_from_options
 from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.launch.prepare import resolve_settings
+from sa_study.tuning.launch.prepare import StudyChanges, changes_from_options, resolve_settings
 from sa_study.utils.errors import ConfigError
 
 ON_CPU = Slots(cpus=1, gpus=0, concurrent=2)
@@ -29,12 +28,9 @@ BEGUN = resolve_settings(config(seed=3, storage_path="/shared/one"), ON_CPU)
 
 
 def test_what_resume_can_change_is_applied() -> None:
-    asked = config(trials=20, time_budget=60.0, epoch_budget=80, address="auto", data_dir=Path("/moved"))
-    given = {"trials", "time_budget", "epoch_budget", "address", "data_dir"}
-    changes = StudyChanges(
-        trials=20, time_budget=60.0, epoch_budget=80, address="auto", data_dir=Path("/moved")
-    )
-    assert changes_from_options(BEGUN, asked, given) == changes
+    given: dict[str, Any] = {"trials": 20, "time_budget": 60.0, "epoch_budget": 80, "address": "auto"}
+    given["data_dir"] = Path("/moved")
+    assert changes_from_options(BEGUN, config(**given), given) == StudyChanges(**given)
 
 
 def test_options_that_are_not_given_leave_the_study_as_it_is() -> None:
@@ -69,13 +65,10 @@ def test_what_cannot_change_is_refused(asked: StudyConfig, given: Collection[str
     assert words in str(caught.value) and "leave it as it was, or begin another study" in str(caught.value)
 
 
-def test_the_command_refuses_them_in_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_refuses_them_in_a_line(tool: CommandLine) -> None:
     """A value that is also the default counts as given."""
-    (tmp_path / "study").mkdir()
-    BEGUN.write(StudyFolder(tmp_path / "study").config)
-    tool = CommandLine(tmp_path, monkeypatch, capsys)
-    command = ("tune", "--resume", "--study", tmp_path / "study", "--data-dir", "/data", "--space", "small")
+    (tool.folder / "study").mkdir()
+    BEGUN.write(StudyFolder(tool.folder / "study").config)
+    command = ("tune", "--resume", "--study", "study", "--data-dir", "/data", "--space", "small")
     tool.refuses(*command, "--seed", 0, naming=("--seed: 0", "begun with 3"))
     tool.refuses(*command, "--set", "dropout=0.1", naming=("dropout", "begun with"))
