@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def demo(
-    study: Annotated[Path, path_option("--study", help="Folder of the demo's study.")] = Path("runs/demo"),
+    study: Annotated[Path, path_option(help="Folder of the demo's study.")] = Path("runs/demo"),
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:

@@ -18,13 +18,11 @@ _OTHER_DATA = "other data than the study's own: the figures on its own test set 
 
 
 def evaluate(
-    study: Annotated[
-        Path | None, path_option("--study", help="Study whose best checkpoint to evaluate.")
-    ] = None,
+    study: Annotated[Path | None, path_option(help="Study whose best checkpoint to evaluate.")] = None,
     weights: Weights = None,
     data_dir: OtherDataDir = None,
     rerank: Rerank = False,
-    out: Annotated[Path | None, path_option("--out", help="JSON file to write (with --weights).")] = None,
+    out: Annotated[Path | None, path_option(help="JSON file to write (with --weights).")] = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="Evaluate the study's baseline too.")] = False,
     retrain: Annotated[
         bool,
@@ -35,9 +33,7 @@ def evaluate(
     ] = False,
     seeds: Annotated[
         int | None,
-        typer.Option(
-            "--seeds", help="With --retrain: how many seeds.", min=1, max=MAX_SEEDS, show_default="1"
-        ),
+        typer.Option(help="With --retrain: how many seeds.", min=1, max=MAX_SEEDS, show_default="1"),
     ] = None,
     overrides: Set = None,
     quiet: Quiet = False,

@@ -13,15 +13,14 @@ from sa_study.utils.errors import ConfigError
 
 
 def export(
-    study: Annotated[Path | None, path_option("--study", help="Study to export.")] = None,
+    study: Annotated[Path | None, path_option(help="Study to export.")] = None,
     weights: Weights = None,
     out: Annotated[
-        Path | None, path_option("--out", help="Folder to write.", show_default="export in the study's")
+        Path | None, path_option(help="Folder to write.", show_default="export in the study's")
     ] = None,
     formats: Annotated[
         str | None,
         typer.Option(
-            "--formats",
             metavar="LIST",
             help="Which to write, separated by commas: onnx and torch (the feature network), trials (CSV, "
             "Parquet), markdown (a paper's table, also in LaTeX).",

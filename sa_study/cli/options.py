@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from sa_study.tuning.launch.prepare import StudyChanges
 
 
-def path_option(*names: str, **more: Any) -> Any:
+def path_option(**more: Any) -> Any:
     """A `typer.Option` that takes a path; a leading `~` is the home folder, even in quotes."""
-    return typer.Option(*names, parser=_user_path, metavar=_PATH, **more)
+    return typer.Option(parser=_user_path, metavar=_PATH, **more)
 
 
 def path_argument(*, metavar: str, help: str) -> Any:
@@ -66,22 +66,17 @@ def _user_path(text: str | os.PathLike[str]) -> Path:
 DataDir = Annotated[
     Path,
     path_option(
-        "--data-dir",
         help="Data set as distributed: Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17 (or its parent).",
         show_default=False,
     ),
 ]
-Weights = Annotated[
-    Path | None, path_option("--weights", help="Weights file: ours, or the published checkpoint.pth.tar.")
-]
-OtherDataDir = Annotated[
-    Path | None, path_option("--data-dir", help="Data set.", show_default="the study's own")
-]
+Weights = Annotated[Path | None, path_option(help="Weights file: ours, or the published checkpoint.pth.tar.")]
+OtherDataDir = Annotated[Path | None, path_option(help="Data set.", show_default="the study's own")]
 MAX_SEEDS = 1000
 """Upper limit of `--seeds`, against typing errors that would train for months."""
 
-Study = Annotated[Path, path_option("--study", help="Folder of the study.", show_default=False)]
-Out = Annotated[Path, path_option("--out", help="Folder for the run.", show_default=False)]
+Study = Annotated[Path, path_option(help="Folder of the study.", show_default=False)]
+Out = Annotated[Path, path_option(help="Folder for the run.", show_default=False)]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting; may be repeated. See 'settings'."),

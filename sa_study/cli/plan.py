@@ -11,9 +11,9 @@ from sa_study.cli.options import StudyOptions, expand_options, path_option
 @expand_options
 def plan(
     options: StudyOptions,
-    study: Annotated[
-        Path, path_option("--study", help="Where the study would be made.", show_default=False)
-    ] = Path("runs/study"),
+    study: Annotated[Path, path_option(help="Where the study would be made.", show_default=False)] = Path(
+        "runs/study"
+    ),
 ) -> None:
     """Estimate what 'tune' with the same options will take: epochs, time, GPU-hours, disk.
 

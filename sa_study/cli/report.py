@@ -14,7 +14,7 @@ def report(
     study: Study,
     out: Annotated[
         Path | None,
-        path_option("--out", help="HTML file to write.", show_default="report.html in the study's folder"),
+        path_option(help="HTML file to write.", show_default="report.html in the study's folder"),
     ] = None,
 ) -> None:
     """Write a page that shows and explains a study: one HTML file, also while the study runs."""

@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 def reproduce(
     study: Study,
     trial: Annotated[
-        int | None, typer.Option("--trial", help="Number of the trial.", show_default="the winner", min=0)
+        int | None, typer.Option(help="Number of the trial.", show_default="the winner", min=0)
     ] = None,
     data_dir: OtherDataDir = None,
     tolerance: Annotated[
         float,
         typer.Option(
-            "--tolerance",
             help="Accepted difference of the metric at the best epoch, in points, on another machine.",
             min=0,
         ),

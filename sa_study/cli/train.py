@@ -10,7 +10,7 @@ from sa_study.cli.options import DataDir, Json, Out, Quiet, Resume, Set, path_op
 
 
 def train(
-    config: Annotated[Path, path_option("--config", help="Settings file, e.g. a study's best.yaml.")],
+    config: Annotated[Path, path_option(help="Settings file, e.g. a study's best.yaml.")],
     data_dir: DataDir,
     out: Out,
     resume: Resume = False,

@@ -13,11 +13,11 @@ from sa_study.utils.errors import ConfigError
 
 
 def visualize(
-    study: Annotated[Path | None, path_option("--study", help="Study whose best network to show.")] = None,
+    study: Annotated[Path | None, path_option(help="Study whose best network to show.")] = None,
     weights: Weights = None,
     data_dir: OtherDataDir = None,
     out: Annotated[
-        Path | None, path_option("--out", help="Folder for the pictures.", show_default="STUDY/pictures")
+        Path | None, path_option(help="Folder for the pictures.", show_default="STUDY/pictures")
     ] = None,
     test: Annotated[
         bool, typer.Option("--test", help="Show a study on the test set, not on its validation split.")

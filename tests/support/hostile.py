@@ -91,17 +91,6 @@ def cases_of(
     ]
 
 
-SPECIAL: list[tuple[str, Callable[[Path], object], str]] = [
-    ("a pipe", lambda path: pipe(path), "no regular file"),
-    ("a folder", lambda path: folder(path), "directory"),
-    ("one that may not be read", lambda path: closed(put(path, "x")), "denied"),
-    ("a device that never ends", lambda path: link(path, "/dev/zero"), "no regular file"),
-    ("a link to nothing", lambda path: link(path, "gone"), "No such file"),
-    ("a link to itself", lambda path: link(path, path.name), ""),
-]
-"""What may stand in the place of a file: rows for `cases_of`."""
-
-
 def put(path: Path, content: bytes | str) -> Path:
     """Writes a file anew: others may share its content by a hard link."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +131,17 @@ def folder(path: Path) -> Path:
     remove(path)
     path.mkdir(parents=True)
     return path
+
+
+SPECIAL: list[tuple[str, Callable[[Path], object], str]] = [
+    ("a pipe", pipe, "no regular file"),
+    ("a folder", folder, "directory"),
+    ("one that may not be read", lambda path: closed(put(path, "x")), "denied"),
+    ("a device that never ends", lambda path: link(path, "/dev/zero"), "no regular file"),
+    ("a link to nothing", lambda path: link(path, "gone"), "No such file"),
+    ("a link to itself", lambda path: link(path, path.name), ""),
+]
+"""What may stand in the place of a file: rows for `cases_of`."""
 
 
 def sql(study: Path, statement: str, *values: object) -> None:

@@ -44,13 +44,16 @@ class SearcherDriver:
     """Calls a search as Ray's controller does."""
 
     def __init__(self, folder: Path, space: SearchSpace = SPACE, seed: int = 0):
-        self.storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
+        self._database = f"sqlite:///{folder / 'optuna.db'}"
+        self.storage = self._open()
         self.space, self.seed = space, seed
         self.launches = 0
         self.slots = 100
+        self.gpus = 0.0
         self.budget = Budget()
 
     def launch(self) -> StudySearcher:
+        self.storage = self._open()  # as another process would
         if not self.launches:
             create_study(self.storage)
         self.launches += 1
@@ -58,9 +61,12 @@ class SearcherDriver:
         session = f"session_{self.launches}"
         options: Any = {"space": self.space, "metric": "mAP", "storage": self.storage, "seed": self.seed}
         records = [read_record(trial) for trial in self.trials]
-        tracker = BudgetTracker(self.budget, records, lambda: self.slots)
-        return StudySearcher(**options, session=session, tracker=tracker)
+        self.tracker = BudgetTracker(self.budget, records, lambda: self.slots, self.gpus)
+        return StudySearcher(**options, session=session, tracker=self.tracker)
 
     @property
     def trials(self) -> list[FrozenTrial]:
         return optuna.load_study(study_name="sa_study", storage=self.storage).trials
+
+    def _open(self) -> optuna.storages.RDBStorage:
+        return optuna.storages.RDBStorage(self._database)

@@ -32,6 +32,7 @@ AUTH_VARIABLES = (_AUTH_MODE, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ENAB
 
 # Compiled, or generated at import: mypy cannot read them.
 _messages: Any = gcs_service_pb2
+_nodes: Any = gcs_pb2
 _compiled: Any = _raylet
 _services: Any = services
 
@@ -150,7 +151,7 @@ def _accepts(found: str, mode: str) -> bool:
     return True
 
 
-def _channel(found: str) -> grpc.Channel:
+def _channel(found: str) -> Any:
     """A connection with Ray's own options, which bypass the proxies that the environment names."""
     try:
         return init_grpc_channel(found, GLOBAL_GRPC_OPTIONS)
@@ -174,7 +175,7 @@ def _require_same_versions(channel: grpc.Channel) -> None:
 def _require_node_here(found: str, channel: grpc.Channel) -> None:
     """Checks that this machine is a node of the cluster; a driver shares memory with that node."""
     stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-    request = _messages.GetAllNodeInfoRequest(state_filter=gcs_pb2.GcsNodeInfo.ALIVE)
+    request = _messages.GetAllNodeInfoRequest(state_filter=_nodes.GcsNodeInfo.ALIVE)
     alive = stub.GetAllNodeInfo(request, timeout=_TIMEOUT_SECONDS).node_info_list
     if _services.find_node_ids().isdisjoint(node.node_id.hex() for node in alive):
         raise ConfigError(

@@ -56,9 +56,7 @@ def connect(address: str | None) -> Iterator[Session | None]:
         The launch's temporary folders on this machine; None on a joined cluster.
 
     Raises:
-        ConfigError: No cluster answers at the address, or it does not accept this driver.
-        StudyFolderError: The folder for temporary files is full.
-        RunFailed: Ray did not start on this machine.
+        StudyError: As `local_ray` or `join_address`.
     """
     unset_empty_variables()
     # Read by Ray when it starts; usage statistics would be on without the first.

@@ -119,11 +119,7 @@ def measure_disks(
 
 
 def require_disk_space(disks: Iterable[DiskNeed]) -> None:
-    """Checks that every disk holds what a launch will write.
-
-    Raises:
-        StudyFolderError: One does not.
-    """
+    """Raises a StudyFolderError if a disk does not hold what a launch will write to it."""
     for disk in disks:
         if not disk.suffices:
             raise StudyFolderError(disk.shortage)
@@ -169,14 +165,11 @@ def _existing_folder(uri: str) -> Path | None:
 
 @contextmanager
 def name_full_disk(root: Path, session: Session | None) -> Iterator[None]:
-    """Names the disk that is full where the error, of a library, names no file.
+    """Raises a RunFailed that names the full disk where the error, of a library, names no file.
 
     Args:
         root: The study's folder.
         session: Ray's folders on this machine; None in a cluster.
-
-    Raises:
-        RunFailed: A disk is full.
     """
     try:
         yield

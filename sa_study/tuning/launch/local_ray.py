@@ -105,10 +105,10 @@ def _new_folder(prefix: str, parent: Path) -> Iterator[Path]:
 
 
 def session_parent() -> Path:
-    """The folder in which the folder of Ray's session is made.
+    """The folder in which the folder of Ray's session is made: the usual one for temporary files.
 
-    This is the usual one for temporary files (`RAY_TMPDIR`, `TMPDIR`), or a shorter one where the paths of
-    Ray's sockets would be longer than the system allows, as with the deep `TMPDIR` of many batch systems.
+    A shorter one where the paths of Ray's sockets would be longer than the system allows, as with the deep
+    `TMPDIR` of many batch systems.
 
     Raises:
         ConfigError: The usual one is too long, and no shorter one is writable.

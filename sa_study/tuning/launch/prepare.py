@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,7 @@ class StudyChanges:
     data_dir: Path | None = None
 
     def apply(self, config: StudyConfig) -> StudyConfig:
-        """The study's description with these changes.
-
-        Raises:
-            ConfigError: One is out of range.
-        """
+        """The study's description with these changes; raises a ConfigError where one is out of range."""
         asked = {name: value for name, value in vars(self).items() if value is not None}
         return dataclasses.replace(config, **{"time_budget": None, **asked})
 
@@ -106,15 +102,12 @@ def _completed(config: StudyConfig, decided: dict[str, Any]) -> SearchSpace:
 def load_data(
     config: StudyConfig, progress: ProgressCallback | None, *, recorded: bool = False
 ) -> DataByFold:
-    """Decodes the training images and checks that every trial can use them.
+    """Decodes the training images, which all folds share, and checks that every trial can use them.
 
     Args:
         config: The study.
         progress: Called while images are decoded.
         recorded: Whether an earlier launch found the data set where the study's description says it is.
-
-    Returns:
-        The training and validation images of each fold, which share the decoded images.
 
     Raises:
         StudyError: The images cannot be used, or not by every trial.
@@ -170,28 +163,21 @@ def new_study_folder(
         StudyFolderError: It cannot be written, or another launch makes it; nothing of this one is left.
     """
     remove = not folder.root.exists()
-    files = (folder.provenance, folder.database, folder.config)
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
         with driver_lock(folder.lock, say):
             StudyFolder.new(folder.root)  # another launch may have made a study before the lock was taken
-            try:
-                for path in files:
+            with ExitStack() as undo:
+                for path in (folder.provenance, folder.database, folder.config):
                     path.unlink(missing_ok=True)
+                    undo.callback(path.unlink, missing_ok=True)
                 record_launch(folder, data, backbones, slots)
-                attributes = {
-                    **initial_trials.user_attrs,
-                    "lasting": config.unchangeable(),
-                    "id": uuid.uuid4().hex,
-                }
                 database = open_storage(folder)
-                create_study(database, config.directions, attributes)
+                lasting = {"lasting": config.unchangeable(), "id": uuid.uuid4().hex}
+                create_study(database, config.directions, {**initial_trials.user_attrs, **lasting})
                 enqueue_trials(database, initial_trials.configurations)
                 config.write(folder.config)
-            except BaseException:
-                for path in files:
-                    path.unlink(missing_ok=True)
-                raise
+                undo.pop_all()
             remove = False
             yield
     except OSError as error:
@@ -204,12 +190,7 @@ def new_study_folder(
 
 
 def claim_storage(folder: StudyFolder, config: StudyConfig) -> None:
-    """Marks storage outside of the study's folder as this study's; see `Storage.claim`.
-
-    Raises:
-        StudyFolderError: It is another study's.
-        ConfigError: It cannot be reached or written.
-    """
+    """Marks storage outside of the study's folder as this study's; raises as `Storage.claim`."""
     if config.storage_path:
         about = study_attributes(open_storage(folder), folder)
         Storage.of_study(folder, config.storage_path).claim(about.get("id"))

@@ -145,14 +145,14 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
     memory = MemoryNeed.after_probe(data.store.images.nbytes, slots, joined=config.address is not None)
     between_epochs = _REPORT_SECONDS + disks[0].checkpoint / _CHECKPOINT_BYTES_PER_SECOND
-    runs = []
+    simulated: list[list[SimulatedRun]] = []
     for number, scheduler in enumerate((config.space.scheduler, Scheduler("none"))):
         report("simulating the study", number, 2)
-        runs.append(
+        simulated.append(
             simulate_runs(config, scheduler, slots, speed.epoch_seconds_of, preparation, between_epochs)
         )
     report("simulating the study", 2, 2)
-    return Plan(config, slots, speed, *runs, disks, memory)
+    return Plan(config, slots, speed, simulated[0], simulated[1], disks, memory)
 
 
 def simulate_runs(

@@ -9,14 +9,13 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
+from searcher_driver import SearcherDriver, figures
 
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import read_record
-from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.budget import Budget
 from sa_study.tuning.search import ray_searcher
-from sa_study.tuning.search.initial_trials import create_study
-from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
 from sa_study.tuning.stopping.rules import StudyScheduler
 
 EPOCHS = 4
@@ -32,25 +31,15 @@ SPACE = SearchSpace(
 class Launch:
     """A launch as Ray drives it, without processes."""
 
-    def __init__(
-        self, database: Path, session: str = "session_1", budget: Budget | None = None, slots: int = 9
-    ):
-        self.storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
-        if session == "session_1":
-            create_study(self.storage)
-        finish_decided_trials(self.storage, "mAP")
-        self.slots = slots
-        earlier = self.trials
-        self.tracker = BudgetTracker(
-            budget or Budget(), map(read_record, earlier), lambda: self.slots, gpus=0.5
-        )
-        options: Any = {"space": SPACE, "metric": "mAP", "storage": self.storage, "seed": 0}
-        self.search = StudySearcher(**options, session=session, tracker=self.tracker)
-        self.scheduler = StudyScheduler(SPACE.scheduler, "mAP", self.search, self.tracker, earlier)
+    def __init__(self, driver: SearcherDriver, budget: Budget | None = None, slots: int = 9):
+        self.driver = driver
+        driver.slots, driver.gpus, driver.budget = slots, 0.5, budget or Budget()
+        self.search, self.tracker = driver.launch(), driver.tracker
+        self.scheduler = StudyScheduler(SPACE.scheduler, "mAP", self.search, self.tracker, self.trials)
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        return optuna.load_study(study_name=None, storage=self.storage).trials
+        return self.driver.trials
 
     def begin(self) -> Any:
         trial_id = f"{id(self)}-{len(self.search._trials)}"
@@ -64,14 +53,7 @@ class Launch:
     def epoch(
         self, trial: Any, epoch: int, value: float, *, end: bool = True, more: dict[str, Any] | None = None
     ) -> str:
-        result = {
-            **dict.fromkeys(names.RANKING, value),
-            names.EPOCH: epoch,
-            names.PROGRESS: 100 * epoch / EPOCHS,
-            names.SECONDS: 3600.0,
-            "checkpoint_dir_name": f"checkpoint_{epoch - 1:06d}",
-            **(more or {}),
-        }
+        result = {**figures(epoch, EPOCHS, value), names.SECONDS: 3600.0, **(more or {})}
         return self.report(trial, result, end=end)
 
     def report(self, trial: Any, result: dict[str, Any], *, end: bool = True) -> str:
@@ -90,12 +72,12 @@ class Launch:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "optuna.db"
+def driver(tmp_path: Path) -> SearcherDriver:
+    return SearcherDriver(tmp_path, SPACE)
 
 
-def test_the_baseline_is_never_stopped_but_counts(database: Path) -> None:
-    launch = Launch(database)
+def test_the_baseline_is_never_stopped_but_counts(driver: SearcherDriver) -> None:
+    launch = Launch(driver)
     baseline, good = launch.begin(), launch.begin()
     assert launch.epoch(good, 2, 0.9) == "CONTINUE"
     assert launch.epoch(baseline, 2, 0.1) == "CONTINUE"
@@ -104,8 +86,8 @@ def test_the_baseline_is_never_stopped_but_counts(database: Path) -> None:
     assert [trial.state.name for trial in launch.trials] == ["COMPLETE", "RUNNING", "PRUNED"]
 
 
-def test_a_failed_trial_leaves_no_trace_in_the_rungs(database: Path) -> None:
-    launch = Launch(database)
+def test_a_failed_trial_leaves_no_trace_in_the_rungs(driver: SearcherDriver) -> None:
+    launch = Launch(driver)
     launch.run([0.5, 0.5, 0.5, 0.5])
     assert (
         launch.report(launch.begin(), {"mAP": float("nan"), names.FAILURE: "epoch 1: loss is nan"}) == "STOP"
@@ -115,8 +97,8 @@ def test_a_failed_trial_leaves_no_trace_in_the_rungs(database: Path) -> None:
     assert launch.epoch(launch.begin(), 2, 0.6) == "CONTINUE"
 
 
-def test_a_decision_outlives_a_driver_killed_before_it_was_carried_out(database: Path) -> None:
-    launch = Launch(database)
+def test_a_decision_outlives_a_driver_killed_before_it_was_carried_out(driver: SearcherDriver) -> None:
+    launch = Launch(driver)
     launch.run([0.5, 0.5, 0.5, 0.5])
     stopped, finished = launch.begin(), launch.begin()
     assert launch.epoch(stopped, 2, 0.1, end=False) == "STOP"
@@ -124,15 +106,15 @@ def test_a_decision_outlives_a_driver_killed_before_it_was_carried_out(database:
         launch.epoch(finished, epoch, 0.7, end=False)
     failed = launch.begin()
     launch.report(failed, {names.FAILURE: "epoch 1: loss is nan"}, end=False)
-    again = Launch(database, "session_2")
+    again = Launch(driver)
     assert [t.state.name for t in again.trials] == ["COMPLETE", "PRUNED", "COMPLETE", "FAIL"]
     assert again.begin().config["number"] == 4
 
 
 def test_an_epoch_reported_but_not_recorded_is_decided_when_it_is_run_again(
-    database: Path, monkeypatch: pytest.MonkeyPatch
+    driver: SearcherDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launch = Launch(database)
+    launch = Launch(driver)
     launch.run([0.5, 0.5, 0.5, 0.5])
     trial = launch.begin()
     launch.epoch(trial, 1, 0.1)
@@ -140,14 +122,14 @@ def test_an_epoch_reported_but_not_recorded_is_decided_when_it_is_run_again(
         patch.setattr(ray_searcher, "write_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         launch.epoch(trial, 2, 0.1)
     assert launch.trials[1].intermediate_values == {250: 0.1, 500: 0.1}
-    again = Launch(database, "session_2")
+    again = Launch(driver)
     trial = again.begin()
     assert trial.config["number"] == 1
     assert again.epoch(trial, 2, 0.1) == "STOP", "the rung must not take it for one that has passed"
 
 
-def test_a_spent_budget_stops_every_trial_at_its_next_checkpoint(database: Path) -> None:
-    launch = Launch(database, budget=Budget(epochs=3))
+def test_a_spent_budget_stops_every_trial_at_its_next_checkpoint(driver: SearcherDriver) -> None:
+    launch = Launch(driver, budget=Budget(epochs=3))
     one, two = launch.begin(), launch.begin()
     assert launch.epoch(one, 1, 0.5) == "CONTINUE"
     assert launch.epoch(two, 1, 0.5) == "CONTINUE"
@@ -156,24 +138,22 @@ def test_a_spent_budget_stops_every_trial_at_its_next_checkpoint(database: Path)
     assert launch.epoch(two, 2, 0.5) == "STOP"
     assert launch.tracker.stop_reason == "the budget of 3 epochs is spent"
     assert [trial.state.name for trial in launch.trials] == ["RUNNING", "RUNNING"]
-    again = Launch(database, "session_2", budget=Budget(epochs=100))
+    again = Launch(driver, budget=Budget(epochs=100))
     first, second = again.begin(), again.begin()
     assert [t.config["number"] for t in (first, second)] == [0, 1]
     assert first.config["resume_from"][0] == "session_1/trial_0000/checkpoint_000001"
-    assert Launch(database, "session_3", budget=Budget(epochs=4)).begin() == "FINISHED", (
-        "the study's epochs count"
-    )
+    assert Launch(driver, budget=Budget(epochs=4)).begin() == "FINISHED", "the study's epochs count"
 
 
-def test_gpu_hours_count_a_shared_gpu_by_its_share(database: Path) -> None:
-    launch = Launch(database, budget=Budget(gpu_hours=1.0))  # an epoch is an hour of half a GPU
+def test_gpu_hours_count_a_shared_gpu_by_its_share(driver: SearcherDriver) -> None:
+    launch = Launch(driver, budget=Budget(gpu_hours=1.0))  # an epoch is an hour of half a GPU
     trial = launch.begin()
     assert [launch.epoch(trial, epoch, 0.5) for epoch in (1, 2)] == ["CONTINUE", "STOP"]
     assert read_record(launch.trials[0]).gpu_seconds == 3600
 
 
-def test_a_fault_that_no_trial_escapes_ends_the_launch_and_loses_nothing(database: Path) -> None:
-    launch = Launch(database)
+def test_a_fault_that_no_trial_escapes_ends_the_launch_and_loses_nothing(driver: SearcherDriver) -> None:
+    launch = Launch(driver)
     trial, other = launch.begin(), launch.begin()
     launch.epoch(trial, 1, 0.5)
     assert launch.report(trial, {"mAP": float("nan"), names.HALT: "no room"}) == "STOP"
@@ -183,31 +163,31 @@ def test_a_fault_that_no_trial_escapes_ends_the_launch_and_loses_nothing(databas
     assert read_record(launch.trials[0]).last[names.EPOCH] == 1
 
 
-def test_suggestions_wait_for_a_free_slot_and_follow_the_cluster(database: Path) -> None:
-    launch = Launch(database, slots=1)
+def test_suggestions_wait_for_a_free_slot_and_follow_the_cluster(driver: SearcherDriver) -> None:
+    launch = Launch(driver, slots=1)
     first = launch.begin()
     assert launch.begin() is None
-    launch.slots = 2  # a node came
+    driver.slots = 2  # a node came
     assert launch.begin().config["number"] == 1
-    launch.slots = 1  # a node went
+    driver.slots = 1  # a node went
     launch.report(first, {names.FAILURE: "x"})
     assert launch.begin() is None
 
 
-def test_notes_and_parts_are_recorded(database: Path) -> None:
-    launch = Launch(database)
+def test_notes_and_parts_are_recorded(driver: SearcherDriver) -> None:
+    launch = Launch(driver)
     trial = launch.begin()
     launch.epoch(trial, 1, 0.5, more={names.ACCUMULATE: 1})
     launch.epoch(trial, 2, 0.5, more={names.ACCUMULATE: 2, names.NOTES: ["out of GPU memory in epoch 2"]})
     record = read_record(launch.trials[0])
     assert record.accumulate == 2 and record.notes == ["out of GPU memory in epoch 2"]
-    again = Launch(database, "session_2")
+    again = Launch(driver)
     assert again.begin().config["settings"][names.ACCUMULATE] == 2
 
 
-def test_a_launch_keeps_account_of_its_slots(database: Path) -> None:
-    launch = Launch(database, slots=2)
+def test_a_launch_keeps_account_of_its_slots(driver: SearcherDriver) -> None:
+    launch = Launch(driver, slots=2)
     launch.run([0.5, 0.5, 0.5, 0.5])
-    about = optuna.load_study(study_name=None, storage=launch.storage).user_attrs["launch:session_1"]
+    about = optuna.load_study(study_name=None, storage=driver.storage).user_attrs["launch:session_1"]
     assert about["epochs"] == 4 and about["training_seconds"] == 4 * 3600
     assert 0 < about["slot_seconds"] == pytest.approx(2 * about["seconds"])
