@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from small_space import SMALL as SETTINGS
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import load_training_data
@@ -17,16 +18,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.training.checkpoint import Checkpoint, save_checkpoint
 from sa_study.training.trainer import build_network
 
-SMALL: dict[str, Any] = {
-    "depth": 18,
-    "pretrained": "none",
-    "height": 32,
-    "width": 16,
-    "parts": 2,
-    "num_features": 8,
-    "val_identities": 2,
-    "batch_size": 8,
-}
+SMALL: dict[str, Any] = {**SETTINGS, "num_features": 8, "val_identities": 2}
 
 
 def study_maker(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:

@@ -46,20 +46,16 @@ def _powers(scheduler: Scheduler) -> list[float]:
     return [first * factor**power for power in range(count)]
 
 
-def _grace_period(scheduler: Scheduler) -> list[float]:
-    """The share from which on trials are compared after every epoch."""
-    return [float(scheduler.grace_period)]
-
-
-def _no_rungs(scheduler: Scheduler) -> list[float]:
-    return []
-
-
 SCHEDULERS = {
     "asha": SchedulerSpec("ASHA", "halving", _powers, citation="li2020system"),
     "hyperband": SchedulerSpec("Hyperband", "halving", _powers, max_brackets=3, citation="li2018hyperband"),
-    "median": SchedulerSpec("median rule", "median", _grace_period, citation="golovin2017vizier"),
-    "none": SchedulerSpec("none", "none", _no_rungs),
+    "median": SchedulerSpec(
+        "median rule",
+        "median",
+        lambda scheduler: [float(scheduler.grace_period)],  # from there on after every epoch
+        citation="golovin2017vizier",
+    ),
+    "none": SchedulerSpec("none", "none", lambda scheduler: []),
 }
 """By the name that a space file and the command line use."""
 
