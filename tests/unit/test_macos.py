@@ -28,7 +28,7 @@ def test_functions_and_constants_exist_there(tmp_path: Path) -> None:
     words = ["--platform=darwin", "--config-file=", "--follow-imports=skip", "--ignore-missing-imports"]
     (tmp_path / "wrong.py").write_text("import os\nprint(os.sched_getaffinity(0))\n")
     words += ["--check-untyped-defs", f"--cache-dir={tmp_path / 'cache'}", "sa_study"]
-    command = [sys.executable, "-m", "mypy", *words, tmp_path / "wrong.py"]
+    command = [sys.executable, "-m", "mypy", *words, str(tmp_path / "wrong.py")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     (lacking,) = [line for line in done.stdout.splitlines() if "Module has no attribute" in line]
     assert "wrong.py" in lacking and "sched_getaffinity" in lacking
