@@ -86,14 +86,12 @@ def _lines(study: StudySummary, root: Path) -> Iterator[str]:
     from sa_study.report.terminal.study import interval_line
     from sa_study.report.text import command
 
-    failed = [(trial.number, trial.record.failure) for trial in study.trials if trial.record.failure]
-    yield from (f"trial {number} failed: {reason}" for number, reason in failed[:_MAX_LINES])
-    if len(failed) > _MAX_LINES:
-        yield f"{len(failed) - _MAX_LINES} more failed; --json tells why"
-    notes = [(trial.number, note) for trial in study.trials for note in trial.record.notes]
-    yield from (f"trial {number}: {note}" for number, note in notes[:_MAX_LINES])
-    if len(notes) > _MAX_LINES:
-        yield f"{len(notes) - _MAX_LINES} more notes; --json has them"
+    failed = [f"trial {t.number} failed: {t.record.failure}" for t in study.trials if t.record.failure]
+    notes = [f"trial {t.number}: {note}" for t in study.trials for note in t.record.notes]
+    for lines, rest in ((failed, "failed; --json tells why"), (notes, "notes; --json has them")):
+        yield from lines[:_MAX_LINES]
+        if len(lines) > _MAX_LINES:
+            yield f"{len(lines) - _MAX_LINES} more {rest}"
     if sentence := study.ledger.sentence:
         yield sentence
     if study.driver:

@@ -44,21 +44,16 @@ class MemoryKills:
                 self._explained[node["NodeID"]] = self._read(node["NodeID"])
 
     def reason(self, error: str) -> str:
-        """Why a process ended, if that was for lack of memory; else empty.
-
-        Args:
-            error: Ray's message on its end.
-        """
+        """Why a process ended, by Ray's message on its end, if that was for lack of memory; else empty."""
+        how = ""
         if found := _KILLED_BY_RAY.search(error):
             used, limit = (format_bytes(int(number)) for number in found.groups())
-            return f"out of memory: Ray killed it when {used} of {limit} were in use; {_ADVICE}"
-        if found := _ALLOCATION_FAILED.search(error):
-            return f"out of memory: {found[0].strip()[:200]}; {_ADVICE}"
-        found = _DIED_AT.search(error)
-        memory = self._memory_of_killing_node(found[1]) if found else None
-        return (
-            f"out of memory: Linux killed it, {format_bytes(memory)} may be used; {_ADVICE}" if memory else ""
-        )
+            how = f"Ray killed it when {used} of {limit} were in use"
+        elif found := _ALLOCATION_FAILED.search(error):
+            how = found[0].strip()[:200]
+        elif (found := _DIED_AT.search(error)) and (memory := self._memory_of_killing_node(found[1])):
+            how = f"Linux killed it, {format_bytes(memory)} may be used"
+        return f"out of memory: {how}; {_ADVICE}" if how else ""
 
     def _memory_of_killing_node(self, address: str) -> int | None:
         """The memory of the node whose count explains a death at this address; None if none does."""
