@@ -7,11 +7,13 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
+from ray.tune.experiment import Trial
 
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.study.records import read_record
+from sa_study.study.records import TrialEvent, read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.launch.callback import StudyCallback
 from sa_study.tuning.search.initial_trials import create_study
 from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
 
@@ -70,3 +72,29 @@ class SearcherDriver:
 
     def _open(self) -> optuna.storages.RDBStorage:
         return optuna.storages.RDBStorage(self._database)
+
+
+RETRIES = 3
+
+
+class DyingTrial:
+    """A real Ray trial whose process reports epochs and dies; stands in for Ray's controller."""
+
+    def __init__(self, folder: Path):
+        self.driver = SearcherDriver(folder)
+        self.search = self.driver.launch()
+        self.events: list[TrialEvent] = []
+        self.callback = StudyCallback(folder / "tb", self.search, self.events.append, lambda: None)
+        config = self.search.suggest("a")
+        options: dict[str, Any] = {"trial_id": "a", "config": config, "stub": True}
+        self.trial = Trial("trainable", max_failures=RETRIES, **options)
+
+    def epoch(self, number: int) -> None:
+        result: dict[str, Any] = figures(number, 4, number / 10)
+        self.search.record_epoch("a", result, stopped=False)
+        self.callback.on_trial_result(0, [], self.trial, result)
+
+    def dies(self) -> bool:
+        """Lets the process die; returns whether Ray would restart it."""
+        self.trial.run_metadata.num_failures += 1  # all that Ray counts
+        return bool(self.trial.should_recover())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dying_trial import RETRIES, DyingTrial
 from optuna.trial import TrialState
+from searcher_driver import RETRIES, DyingTrial
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from dying_trial import RETRIES, DyingTrial
 from optuna.trial import TrialState
+from searcher_driver import RETRIES, DyingTrial
 
 from sa_study.study.records import read_record
 from sa_study.tuning.launch.memory import MemoryKills
