@@ -60,6 +60,9 @@ SPACES = [
     ("a grid of 10^9", "sampler: grid\n" + STEPS.format("1.0e-9"), "grid"),
     ("steps that are smaller than all", STEPS.format("1.0e-320"), "step"),
 ]
+UNREADABLE = [(name, make, words if words == "denied" else "") for name, make, words in SPECIAL]
+"""Of the other ones the line says that there is no such file."""
+
 CONFIGS = [
     ("an alias bomb as a setting", BOMB + "depth: *a39\n", ("config.yaml", "alias")),
     ("a setting twice, the last one harmless", "depth: 18\ndepth: 50\n", ("'depth'", "line 2")),
@@ -116,7 +119,7 @@ def _option(place: Place, content: str) -> Words:
 
 CASES: list[Case] = [
     *cases_of("search space", SPACES, _space),
-    *cases_of("search space", SPECIAL, _special, naming=("space.yaml",)),
+    *cases_of("search space", UNREADABLE, _special, naming=("space.yaml",)),
     *cases_of("settings file", CONFIGS, _config),
     *cases_of("settings file", [("a pipe", "", "config.yaml")], _pipe_as_config),
     *cases_of("option", OPTIONS, _option),
