@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 import ray
 from ray import _raylet
+from ray._common.tls_utils import load_certs_from_env
 from ray._private import services
-from ray._private.grpc_utils import init_grpc_channel
 from ray._private.ray_constants import GLOBAL_GRPC_OPTIONS
 from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
 
@@ -29,6 +30,8 @@ _AUTH_MODE = "RAY_AUTH_MODE"
 
 AUTH_VARIABLES = (_AUTH_MODE, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_K8S_TOKEN_AUTH")
 """Ray's environment variables for the authentication of nodes and drivers."""
+
+Metadata = Sequence[tuple[str, str]]
 
 # Compiled, or generated at import: mypy cannot read them.
 _messages: Any = gcs_service_pb2
@@ -78,10 +81,10 @@ def join_address(address: str) -> str:
     try:
         found = _host_and_port(address)
         try:
-            _authenticate(found)
             with _channel(found) as channel:
-                _require_same_versions(channel)
-                _require_node_here(found, channel)
+                headers = _authenticate(found, channel)
+                _require_same_versions(channel, headers)
+                _require_node_here(found, channel, headers)
         except grpc.RpcError as error:
             raise ConfigError(_reason(found, error)) from None
     except ConfigError as error:
@@ -115,56 +118,63 @@ def _host_and_port(address: str) -> str:
     return last if last in running else running.pop()
 
 
-def _authenticate(found: str) -> None:
-    """Gives this process the cluster's authentication mode, and checks its token against the cluster's."""
-    asked_for = os.environ.get(_AUTH_MODE, "").lower()
-    if _accepts(found, "disabled"):
-        if asked_for == "token":
+def _channel(found: str) -> grpc.Channel:
+    """A connection with Ray's own options, which bypass the proxies that the environment names."""
+    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
+        return grpc.insecure_channel(found, options=GLOBAL_GRPC_OPTIONS)
+    try:
+        chain, key, root = load_certs_from_env()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"RAY_USE_TLS: the certificates cannot be used ({error})") from None
+    credentials = grpc.ssl_channel_credentials(root, key, chain)
+    return grpc.secure_channel(found, credentials, options=GLOBAL_GRPC_OPTIONS)
+
+
+def _authenticate(found: str, channel: grpc.Channel) -> Metadata:
+    """The headers of every request: none for an open cluster, else the token."""
+    if _accepts(channel, ()):
+        if os.environ.get(_AUTH_MODE, "").lower() == "token":
             raise ConfigError(
                 f"{found} is open to anyone, but {_AUTH_MODE}=token is set here; begin the cluster with "
                 f"{_AUTH_MODE}=token on every node, or unset it here"
             )
-        return
+        return ()
     source = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
     if os.environ.get("RAY_AUTH_TOKEN"):
         source = "RAY_AUTH_TOKEN"
     advice = "give the cluster's in RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH"
-    if not _compiled.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+    try:
+        token = _compiled.AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True)
+    except ray.exceptions.AuthenticationError:  # a file that is missing or empty
+        token = None
+    if not token:
         raise ConfigError(f"{found} wants a token and {source} holds none; {advice}")
-    if not _accepts(found, "token"):
+    headers = (("authorization", f"Bearer {token}"),)
+    if not _accepts(channel, headers):
         raise ConfigError(f"{found} refuses the token of {source}; {advice}")
-
-
-def _accepts(found: str, mode: str) -> bool:
-    """Whether the cluster answers a process of this authentication mode, which this process then has."""
-    os.environ[_AUTH_MODE] = mode
+    os.environ[_AUTH_MODE] = "token"
     reload_authentication()
-    with _channel(found) as channel:
-        stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-        request = _messages.GetClusterIdRequest()
-        try:
-            stub.GetClusterId(request, timeout=_TIMEOUT_SECONDS, wait_for_ready=True)
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-                return False
-            raise
+    return headers
+
+
+def _accepts(channel: grpc.Channel, headers: Metadata) -> bool:
+    stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+    request = _messages.GetClusterIdRequest()
+    try:
+        stub.GetClusterId(request, timeout=_TIMEOUT_SECONDS, wait_for_ready=True, metadata=headers)
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            return False
+        raise
     return True
 
 
-def _channel(found: str) -> Any:
-    """A connection with Ray's own options, which bypass the proxies that the environment names."""
-    try:
-        return init_grpc_channel(found, GLOBAL_GRPC_OPTIONS)
-    except (OSError, RuntimeError) as error:
-        raise ConfigError(f"RAY_USE_TLS: the certificates cannot be used ({error})") from None
-
-
-def _require_same_versions(channel: grpc.Channel) -> None:
+def _require_same_versions(channel: grpc.Channel, headers: Metadata) -> None:
     stub = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel)
     request = _messages.InternalKVGetRequest(namespace=b"cluster", key=b"CLUSTER_METADATA")
-    metadata = json.loads(stub.InternalKVGet(request, timeout=_TIMEOUT_SECONDS).value or b"{}")
+    about = json.loads(stub.InternalKVGet(request, timeout=_TIMEOUT_SECONDS, metadata=headers).value or b"{}")
     ours = (ray.__version__, platform.python_version())
-    theirs = (metadata.get("ray_version", ours[0]), metadata.get("python_version", ours[1]))
+    theirs = (about.get("ray_version", ours[0]), about.get("python_version", ours[1]))
     if ours != theirs:
         raise ConfigError(
             f"the cluster runs Ray {theirs[0]} on Python {theirs[1]}, this driver Ray {ours[0]} on Python "
@@ -172,11 +182,11 @@ def _require_same_versions(channel: grpc.Channel) -> None:
         )
 
 
-def _require_node_here(found: str, channel: grpc.Channel) -> None:
+def _require_node_here(found: str, channel: grpc.Channel, headers: Metadata) -> None:
     """Checks that this machine is a node of the cluster; a driver shares memory with that node."""
     stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
     request = _messages.GetAllNodeInfoRequest(state_filter=_nodes.GcsNodeInfo.ALIVE)
-    alive = stub.GetAllNodeInfo(request, timeout=_TIMEOUT_SECONDS).node_info_list
+    alive = stub.GetAllNodeInfo(request, timeout=_TIMEOUT_SECONDS, metadata=headers).node_info_list
     if _services.find_node_ids().isdisjoint(node.node_id.hex() for node in alive):
         raise ConfigError(
             f"this machine is no node of the cluster at {found}; launch on one of its nodes, or make it one "
