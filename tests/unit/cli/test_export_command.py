@@ -23,6 +23,12 @@ TABLES = {"README.md", "trials.csv", "trials.parquet", "epochs.csv", "epochs.par
 PAPER = {"table.md", "table.tex", "references.bib"}
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has each test run in the folder of the command line."""
+    monkeypatch.chdir(tmp_path)
+
+
 def files(out: Path) -> dict[str, set[str]]:
     return {group.name: {path.name for path in group.iterdir()} for group in out.iterdir()}
 

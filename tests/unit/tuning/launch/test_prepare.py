@@ -67,8 +67,9 @@ def test_what_cannot_change_is_refused(asked: StudyConfig, given: Collection[str
 
 def test_the_command_refuses_them_in_a_line(tool: CommandLine) -> None:
     """A value that is also the default counts as given."""
-    (tool.folder / "study").mkdir()
-    BEGUN.write(StudyFolder(tool.folder / "study").config)
-    command = ("tune", "--resume", "--study", "study", "--data-dir", "/data", "--space", "small")
+    study = StudyFolder(tool.folder / "study")
+    study.root.mkdir()
+    BEGUN.write(study.config)
+    command = ("tune", "--resume", "--study", study.root, "--data-dir", "/data", "--space", "small")
     tool.refuses(*command, "--seed", 0, naming=("--seed: 0", "begun with 3"))
     tool.refuses(*command, "--set", "dropout=0.1", naming=("dropout", "begun with"))
