@@ -30,14 +30,8 @@ from sa_study.utils.text import a_few, joined
 class SplitReport:
     """Counts of one folder, or of all three.
 
-    Attributes:
-        images: Images that are used, distractors (id 0) included, junk (id -1) not.
-        ids: Identities; distractors are none.
-        cameras: Cameras.
-        distractors: Images with id 0.
-        junk: Images with id -1.
-        stray: Other files, or lines of list files that name no image to use.
-        single_camera_ids: Identities seen by one camera only.
+    Images are those that are used: distractors (id 0), which are no identity, included, junk (id -1) not.
+    Stray are other files, or lines of list files that name no image to use.
     """
 
     images: int
@@ -88,12 +82,8 @@ class DataReport:
 def check_dataset(root: Path | str, progress: ProgressCallback | None = None) -> DataReport:
     """Checks all of a data set; every image that is used is decoded, and all faults are collected.
 
-    Args:
-        root: The data set or its parent.
-        progress: Called with the number of checked images and that of all.
-
     Raises:
-        DataError: There is no data set at `root` at all.
+        DataError: There is no data set at `root`, or right below it, at all.
     """
     root, layout = find_dataset(root)
     folders, errors = {}, []

@@ -26,10 +26,6 @@ class DeviceImages:
         images: uint8, N×h×w×3; only read.
         device: Device on which the batches are needed.
         resident: Whether the device holds all images; None decides by its free memory.
-
-    Attributes:
-        device: Device of the batches.
-        resident: Whether the device holds all images.
     """
 
     def __init__(self, images: npt.NDArray[np.uint8], device: torch.device, resident: bool | None = None):

@@ -51,15 +51,11 @@ class WeightsFile:
 
 
 def load_tensors(path: Path, what: str) -> Any:
-    """Reads a file's content onto the CPU; nothing in it is run.
-
-    Args:
-        path: A file of `torch.save` in either format, also one written by Python 2.
-        what: What the file should be, for errors.
+    """Reads a file of `torch.save`, in either format or by Python 2, onto the CPU; nothing in it is run.
 
     Raises:
         OSError: It is missing, no regular file, or cannot be read.
-        WeightsError: It is damaged, would run code, or unpacks to more than it holds.
+        WeightsError: It is not `what` it should be, is damaged, would run code, or unpacks to more.
     """
     size = require_regular(path)
     # What NumPy 1 and 2 pickle a scalar with, such as the published file's best_top1; none of it runs code.
@@ -98,10 +94,6 @@ def reason(error: Exception) -> str:
 
 def unwrap(content: object, source: str) -> WeightsFile:
     """Finds the state dict in what other programs put around it: dicts that hold it, prefixes of its names.
-
-    Args:
-        content: What the file holds.
-        source: The file, for errors.
 
     Raises:
         WeightsError: There is none, there are several, or two of its names are the same without wrappers.

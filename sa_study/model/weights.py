@@ -101,10 +101,6 @@ def load_backbone(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
 def load_imagenet(net: nn.Module, backbone: str) -> LoadReport:
     """Loads torchvision's ImageNet weights (IMAGENET1K_V1) into `net.base`, downloading them where necessary.
 
-    Args:
-        net: The network; left as it is on any error.
-        backbone: A key of `BACKBONES`.
-
     Raises:
         WeightsError: They cannot be had; names the two ways out.
     """
@@ -126,10 +122,7 @@ def load_imagenet(net: nn.Module, backbone: str) -> LoadReport:
 
 
 def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Finds the network that a state dict is of, from names and shapes.
-
-    Args:
-        state: Under the published names, without `module.` prefix.
+    """Finds the network that a state dict is of, from the published names and the shapes.
 
     Returns:
         The arguments of `SANet` that decide on names and shapes: backbone, num_classes, num_features,

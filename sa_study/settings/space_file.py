@@ -52,13 +52,10 @@ def load_space(path: Path) -> SearchSpace:
 def parse_space(spec: Mapping[str, Any], where: str, *, folds: bool = False) -> SearchSpace:
     """Validates a search space given as plain values.
 
-    Args:
-        spec: The mapping read from a file.
-        where: Named in errors.
-        folds: Whether trials may differ in `fold`: those that confirm a study do, but a search must not.
+    With `folds` trials may differ in `fold`: those that confirm a study do, but a search must not.
 
     Raises:
-        ConfigError: One line with the key, the value and what is allowed.
+        ConfigError: One line with `where`, the key, the value and what is allowed.
     """
     with named_in_errors(where):
         _only_keys(spec, _KEYS)

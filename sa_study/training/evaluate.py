@@ -88,9 +88,7 @@ class EvaluationImages:
 def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
     """Builds the network that a weights file is of, a checkpoint of ours or the published file, and loads it.
 
-    Args:
-        path: The file.
-        overrides: Settings to change, such as the attention that a published file was trained with.
+    Settings to change are such as the attention that a published file was trained with.
 
     Raises:
         WeightsError: The file is no weights file.
@@ -119,12 +117,7 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
 def load_test_images(
     dataset: ReidDataset, settings: Settings, report: PhaseCallback = lambda *_: None
 ) -> EvaluationImages:
-    """Decodes the query and gallery images; the training images are not opened.
-
-    Args:
-        dataset: The data set.
-        settings: Their input size is that of images which differ in size.
-        report: Told how far it is.
+    """Decodes the query and gallery images; those that differ in size are brought to the settings'.
 
     Raises:
         DataError: An image cannot be read, or no query has a match.

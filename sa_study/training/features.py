@@ -36,7 +36,7 @@ def extract_features(
     Args:
         net: The network, on the images' device; it is left in evaluation mode.
         images: The stored images.
-        index: Which of them to take, int64.
+        index: Which of them to take.
         settings: Give input size, batch size and precision.
         progress: Told the number of images done and in all.
 

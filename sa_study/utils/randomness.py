@@ -29,12 +29,7 @@ Purpose = Literal[
 
 
 def derived_seed(seed: int, purpose: Purpose, epoch: int = 0) -> int:
-    """Returns the seed of one purpose in one epoch.
-
-    Args:
-        seed: Seed of the whole run, at least 0.
-        purpose: What is drawn. Different purposes give independent streams.
-        epoch: Epoch that the draw belongs to, at least 0.
+    """Returns the seed of one purpose in one epoch of a run with a seed; each gives an independent stream.
 
     Returns:
         An integer in [0, 2**32), the same on every machine and in every process, fit for NumPy, PyTorch

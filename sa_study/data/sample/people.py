@@ -107,7 +107,7 @@ def weave(
     """Returns the cloth of a person's top: a colour where it is plain, else an RGB image of the canvas.
 
     Args:
-        person: Whose top.
+        person: The person.
         size: Width and height of the canvas in pixels.
         centre: Horizontal position of the body on it in pixels.
         crown: Vertical position of the top of the head in pixels.
