@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -32,11 +33,9 @@ def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
 
 def test_reads_the_three_folders_sorted_by_name(make_market: MakeMarket) -> None:
     dataset = ReidDataset(make_market(train_ids=[12, 3], test_ids=[7], cameras=2, images=2))
+    taken = itertools.product((3, 12), (1, 2), (0, 1))
     assert names(dataset.train) == [
-        f"{pid:04}_c{camera}s1_{number:06}_01.jpg"
-        for pid in (3, 12)
-        for camera in (1, 2)
-        for number in (0, 1)
+        f"{pid:04}_c{camera}s1_{number:06}_01.jpg" for pid, camera, number in taken
     ]
     assert [(r.pid, r.camid) for r in dataset.train[::2]] == [(3, 0), (3, 1), (12, 0), (12, 1)]
     assert [(r.pid, r.camid) for r in dataset.query] == [(7, 0), (7, 1)]
@@ -47,11 +46,7 @@ def test_junk_is_left_out_and_distractors_stay(make_market: MakeMarket) -> None:
     dataset = ReidDataset(make_market())
     assert 0 in {record.pid for record in dataset.gallery}
     assert -1 not in {record.pid for record in dataset.gallery}
-    assert {split: folder.junk for split, folder in dataset.folders.items()} == {
-        "train": 0,
-        "query": 0,
-        "gallery": 1,
-    }
+    assert {split: folder.junk for split, folder in dataset.folders.items() if folder.junk} == {"gallery": 1}
 
 
 @pytest.mark.parametrize(

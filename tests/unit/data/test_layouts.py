@@ -72,11 +72,8 @@ def test_cuhk03_by_its_new_protocol(
     dataset = ReidDataset(root)
     assert dataset.layout is CUHK03_NP
     assert told(dataset.train) == {(pid, camera) for pid in range(1, 21, 2) for camera in (0, 1)}
-    assert (
-        told(dataset.gallery)
-        == told(dataset.query)
-        == {(pid, camera) for pid in (2, 1467) for camera in (0, 1)}
-    )
+    both = {(pid, camera) for pid in (2, 1467) for camera in (0, 1)}
+    assert told(dataset.gallery) == told(dataset.query) == both
     assert {record.path.suffix for record in dataset.train} == {".png"}
     assert set(check_dataset(root).sizes) == {size}
 

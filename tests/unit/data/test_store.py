@@ -36,11 +36,7 @@ def test_pixels_ids_and_cameras(
         assert np.array_equal(pixels, np.asarray(Image.open(record.path)))
     assert store.pids.tolist() == [record.pid for record in records]
     assert store.camids.tolist() == [record.camid for record in records]
-    assert [array.dtype.name for array in (store.images, store.pids, store.camids)] == [
-        "uint8",
-        "int64",
-        "int64",
-    ]
+    assert (store.images.dtype, store.pids.dtype, store.camids.dtype) == (np.uint8, np.int64, np.int64)
 
 
 def test_images_of_one_size_keep_it(make_market: MakeMarket) -> None:
@@ -49,10 +45,8 @@ def test_images_of_one_size_keep_it(make_market: MakeMarket) -> None:
 
 
 def test_images_of_different_sizes_are_resized_as_pillow_does(tmp_path: Path, draw_image: DrawImage) -> None:
-    paths = [
-        draw_image(tmp_path / f"{i}.png", size)
-        for i, size in enumerate([(64, 32), (64, 32), (50, 40), (20, 9)])
-    ]
+    sizes = [(64, 32), (64, 32), (50, 40), (20, 9)]
+    paths = [draw_image(tmp_path / f"{i}.png", size) for i, size in enumerate(sizes)]
     store = decode([ImageRecord(path, 1, 0) for path in paths], (48, 16))
     for pixels, path in zip(store.images, paths, strict=True):
         expected = Image.open(path).resize((16, 48), Image.Resampling.BILINEAR)

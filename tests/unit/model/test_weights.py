@@ -196,10 +196,7 @@ CLASSIFIER = r"\(4×8 in the file, 5×8 in the network\)"
     [
         (drop, "lacks feat_bn2d.running_mean, feat_bn2d.running_var; by its keys .* num_classes=5, "),
         (narrow, f"differs in feat_bn2d.num_batches_tracked {COUNTER}, instance6.weight {CLASSIFIER}; "),
-        (
-            narrow,
-            r"the file is of a network with backbone=resnet18, num_classes=4, num_features=8, parts=6, ",
-        ),
+        (narrow, "file is of a network with backbone=resnet18, num_classes=4, num_features=8, parts=6, "),
         (lambda state: drop(narrow(state)), "lacks feat_bn2d.* and differs in .*, instance6.weight "),
         (lambda _: {"a": torch.ones(1)}, "lacks base.conv1.weight, .* and 125 more; give the file of an"),
     ],

@@ -15,12 +15,8 @@ from sa_study.utils.errors import ConfigError
 def test_defaults_are_the_published_configuration() -> None:
     settings = Settings()
     assert (settings.backbone, settings.height, settings.width, settings.parts) == ("resnet50", 384, 128, 6)
-    assert (settings.lr, settings.backbone_lr_factor, settings.momentum, settings.weight_decay) == (
-        0.1,
-        0.1,
-        0.9,
-        5e-4,
-    )
+    sgd = (settings.lr, settings.backbone_lr_factor, settings.momentum, settings.weight_decay)
+    assert sgd == (0.1, 0.1, 0.9, 5e-4)
     assert (settings.epochs, settings.batch_size, settings.dropout) == (100, 48, 0.5)
     assert (settings.attention, settings.deep_supervision, settings.random_erasing) == ("mean", True, 0.0)
 

@@ -97,9 +97,8 @@ def test_an_epoch_that_is_run_again_takes_the_place_of_what_came_after(tmp_path:
         for epoch, value in enumerate(values, start=first):
             writer.log_epoch(figures(epoch, value))
         time.sleep(1)  # TensorBoard reads files in the order of their names, which have the second
-    shown: list[Any] = [
-        (event.step, pytest.approx(event.value)) for event in read(tmp_path).Scalars("val/mAP")
-    ]
+    events = read(tmp_path).Scalars("val/mAP")
+    shown: list[Any] = [(event.step, pytest.approx(event.value)) for event in events]
     assert shown == [(1, 0.1), (2, 0.2), (3, 0.4), (4, 0.5)]
 
 
@@ -157,9 +156,7 @@ def test_settings_of_every_kind_keep_it(tmp_path: Path) -> None:
 def test_the_overview_has_hparams_columns_and_a_layout(tmp_path: Path) -> None:
     TensorBoardLogger.start_study(tmp_path, {})
     TensorBoardLogger.start_study(tmp_path, SEARCH)
-    assert len(list((tmp_path / "tensorboard").iterdir())) == 1, (
-        "each launch replaces what the one before wrote"
-    )
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1, "what the launch before wrote is replaced"
     events = read(tmp_path)
     experiment = hparams(events, "experiment").experiment
     columns = {info.name: info for info in experiment.hparam_infos}
@@ -214,11 +211,9 @@ def value_of(value: Any) -> Any:
 def test_images_come_back_and_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
     TensorBoardLogger(tmp_path).log_epoch(figures(1))
     picture = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
-    for images in (
-        {"samples/old": 255 - picture},
-        {"samples/gallery": picture, "attention/stage1": picture[:, ::-1]},
-    ):
-        write_images(tmp_path / "tensorboard", images, step=7)
+    write_images(tmp_path / "tensorboard", {"samples/old": 255 - picture}, step=7)
+    images = {"samples/gallery": picture, "attention/stage1": picture[:, ::-1]}
+    write_images(tmp_path / "tensorboard", images, step=7)
     events = read(tmp_path, "pictures")
     assert set(events.Tags()["images"]) == {"samples/gallery", "attention/stage1"}
     [found] = events.Images("samples/gallery")

@@ -129,12 +129,7 @@ def test_without_held_out_identities_nothing_is_validated(make_market: Callable[
 
 
 def test_the_best_epoch_is_the_later_of_equals() -> None:
-    history = [
-        {"epoch": 1, "mAP": 0.2},
-        {"epoch": 2, "mAP": 0.5},
-        {"epoch": 3, "mAP": 0.5},
-        {"epoch": 4, "mAP": 0.1},
-    ]
+    history = [{"epoch": epoch, "mAP": value} for epoch, value in enumerate((0.2, 0.5, 0.5, 0.1), 1)]
     assert best_epoch(history, "mAP")["epoch"] == 3
 
 
