@@ -8,7 +8,7 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,18 +153,6 @@ def is_count(value: object, least: int = 0) -> bool:
     return type(value) is int and least <= value <= 2**31
 
 
-def shape_faults(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
-    """What a state dict lacks of a network's, and where its shapes differ, in words."""
-    # Files from before PyTorch 0.4.1 lack the counter, which nothing here uses.
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    differing = [
-        f"{key} ({_shape(state[key])} in the file, {_shape(value)} in the network)"
-        for key, value in own.items()
-        if key in state and state[key].shape != value.shape
-    ]
-    return missing, differing
-
-
 def _would_run(name: str) -> str:
     return f"it refers to {name}; only tensors and plain values are read, nothing is run"
 
@@ -224,7 +212,7 @@ def _tensor_fault(value: Tensor) -> str:
         kind = str(value.dtype).removeprefix("torch.")
         return f"is a tensor of {kind} on {value.device}, not plain numbers"
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        return f"claims to be {_shape(value)}, but the file holds fewer numbers"
+        return f"claims to be {shape(value)}, but the file holds fewer numbers"
     return ""
 
 
@@ -243,5 +231,6 @@ def _require_stored(path: Path, size: int) -> None:
         raise WeightsError(f"{path}: {unpacked}; torch.save packs nothing")
 
 
-def _shape(tensor: Tensor) -> str:
+def shape(tensor: Tensor) -> str:
+    """A tensor's shape in words."""
     return "×".join(map(str, tensor.shape)) or "a scalar"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sa_study.model.backbones import BACKBONES
-from sa_study.model.tensor_file import WeightsFile, load_tensors, reason, shape_faults, unwrap
+from sa_study.model.tensor_file import WeightsFile, load_tensors, reason, shape, unwrap
 from sa_study.utils.errors import WeightsError
 from sa_study.utils.files import expand_home
 from sa_study.utils.text import a_few
@@ -161,11 +161,15 @@ def _advice(state: Mapping[str, Tensor]) -> str:
 
 def _require_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str, advice: str) -> None:
     """Checks that a state dict has all of a network's keys and shapes, and finite numbers only."""
-    missing, differing = shape_faults(own, state)
-    faults = [
-        f"{fault} {a_few(keys)}" for fault, keys in (("lacks", missing), ("differs in", differing)) if keys
+    # Files from before PyTorch 0.4.1 lack the counter, which nothing here uses.
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    differing = [
+        f"{key} ({shape(state[key])} in the file, {shape(value)} in the network)"
+        for key, value in own.items()
+        if key in state and state[key].shape != value.shape
     ]
-    if faults:
+    found = {"lacks": missing, "differs in": differing}
+    if faults := [f"{fault} {a_few(keys)}" for fault, keys in found.items() if keys]:
         raise WeightsError(f"{source}: {' and '.join(faults)}; {advice}")
     broken = [key for key in own if key in state and not state[key].isfinite().all()]
     if broken:

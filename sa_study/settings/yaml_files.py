@@ -96,8 +96,10 @@ def load_yaml(text: str) -> Any:
                 raise _fault(
                     f"holds more than {MAX_VALUES} values, counting what aliases (*name) repeat", part
                 )
-            _check_scalar(part)
-            _check_keys(part)
+            if isinstance(part, yaml.ScalarNode):
+                _check_scalar(part)
+            elif isinstance(part, yaml.MappingNode):
+                _check_keys(part)
         return loader.construct_document(node)
     except RecursionError:
         raise yaml.YAMLError("is nested too deeply") from None
@@ -116,9 +118,7 @@ def _nodes(node: yaml.Node, depth: int = 1) -> Iterator[yaml.Node]:
                 yield from _nodes(part, depth + 1)
 
 
-def _check_scalar(node: yaml.Node) -> None:
-    if not isinstance(node, yaml.ScalarNode):
-        return
+def _check_scalar(node: yaml.ScalarNode) -> None:
     if node.tag != _TEXT and len(node.value) > MAX_NUMBER_LENGTH:
         raise _fault(f"a number or date of {len(node.value)} characters", node)
     if node.tag not in _NUMBERS:
@@ -130,9 +130,7 @@ def _check_scalar(node: yaml.Node) -> None:
         raise _fault(f"{node.value} is in YAML a number to the base 60; write it in decimal", node)
 
 
-def _check_keys(node: yaml.Node) -> None:
-    if not isinstance(node, yaml.MappingNode):
-        return
+def _check_keys(node: yaml.MappingNode) -> None:
     lines: dict[str, int] = {}
     for key, _ in node.value:
         if key.tag == _MERGE:
