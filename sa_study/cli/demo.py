@@ -25,7 +25,7 @@ def demo(
     from sa_study.analysis.final.evaluate import evaluate_study
     from sa_study.report.json_document import study_document
     from sa_study.report.page.render import write_page
-    from sa_study.report.pictures import make_study_pictures
+    from sa_study.report.pictures.make import make_study_pictures
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.launch import launch_with_live_view, resume_with_live_view, show_end
     from sa_study.report.terminal.tables import evaluation_table

@@ -41,19 +41,20 @@ def visualize(
     if weights is not None and (data_dir is None or out is None):
         raise ConfigError(f"visualize --weights: needs {'--data-dir' if data_dir is None else '--out'}")
 
-    from sa_study.report.pictures import Options, make_pictures, make_study_pictures, of_weights
+    from sa_study.report.pictures.make import make_pictures, make_study_pictures
+    from sa_study.report.pictures.subject import of_weights
     from sa_study.report.terminal.console import phases, say
 
-    console, options = Console(), Options(reranked=rerank, seed=seed)
+    console = Console()
     with phases(console) as report:
         if study is not None:
             subject, pictures = make_study_pictures(
-                study, data_dir, out, test=test, options=options, report=report
+                study, data_dir, out, test=test, reranked=rerank, seed=seed, report=report
             )
         else:
             assert weights is not None and data_dir is not None and out is not None
             subject = of_weights(weights, data_dir, values, reranked=rerank, report=report)
-            pictures = make_pictures(subject, out, options, report)
+            pictures = make_pictures(subject, out, seed, report)
     looks = [subject.ledger_entry.summary.sentence] if subject.ledger_entry else []
     written = [f"written: {path}" for path in pictures.files]
     lines = [subject.where, *subject.trained.notes, *looks, *pictures.left_out, *written]

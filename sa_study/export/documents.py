@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
-from sa_study.export.escaping import latex, markdown
-
-if TYPE_CHECKING:
-    from sa_study.export.paper import Paper
+from sa_study.report.text import setting_text, settings_text
+from sa_study.utils.text import visible
 
 _HERE = Path(__file__).parent
 
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~$@^]|:(?=\S))")
 
-def paper_document(template: str, paper: Paper) -> str:
-    """The paper's tables by `table.md.j2` (Pandoc's citations) or `table.tex.j2` (needs booktabs)."""
-    citations = ", ".join(rf"{latex(name)}~\cite{{{key}}}" for name, key in paper.cited)
-    return render(
-        template, paper=paper, citations=citations, references=bibtex(key for _, key in paper.cited)
-    )
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"{\char34}",
+    "–": "--",
+    "…": r"\ldots{}",
+    "×": r"$\times$",
+    "−": "$-$",
+    **{mark: rf"\{mark}" for mark in "{}$&#_%"},
+}
 
 
 def ablation_markdown(found: Mapping[str, Any]) -> str:
-    """A Markdown file of what `ablate` found.
-
-    Args:
-        found: The content of `ablation.json`.
-    """
-    # A network's page needs none of these.
-    from sa_study.report.terminal.repeats import cells_table, effects_table
-    from sa_study.report.text import settings_text
+    """A Markdown file of what `ablate` found, the content of `ablation.json`."""
+    from sa_study.report.terminal.repeats import cells_table, effects_table  # imports Rich
 
     runs, seeds = found["runs"], ", ".join(map(str, found["seeds"]))
     summary = (
@@ -71,12 +73,22 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    braced = "{{{}}}".format
-    environment.filters |= {"markdown": markdown, "latex": latex, "braced": braced, "plain": _plain}
+    filters = {"markdown": markdown, "latex": latex, "braced": "{{{}}}".format, "plain": _plain}
+    environment.filters |= filters
     return environment
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else "not known" if value is None else str(value)
+    return "not known" if value is None else setting_text(value)
+
+
+def markdown(text: str) -> str:
+    """For running text and table cells of Markdown, GitHub's links included."""
+    text = _MARKDOWN.sub(r"\\\1", visible(text))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"(?i)(www)\.", r"\1\\.", text)
+
+
+def latex(text: str) -> str:
+    """For running text and table cells of LaTeX."""
+    return "".join(_LATEX.get(character, character) for character in visible(text))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sa_study.export.files import FILES, StudyDocuments, new_export
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import PhaseCallback
 
@@ -23,8 +24,20 @@ FORMATS = {
 }
 NETWORK_FORMATS = ("onnx", "torch")
 
-_FOLDERS = {"trials": "trials", "markdown": "paper"}
-"""Folders of the other formats."""
+NETWORKS = {
+    "features.onnx": ("onnx", "normalised"),
+    "features.pt2": ("torch", "normalised"),
+    "features_uint8.onnx": ("onnx", "uint8"),
+    "features_uint8.pt2": ("torch", "uint8"),
+}
+"""Files of the folder `network`: their format, and the images that the network in them takes."""
+
+FILES = {
+    "network": {"README.md", "network.json", *NETWORKS},
+    "trials": {"README.md", "trials.csv", "trials.parquet", "epochs.csv", "epochs.parquet"},
+    "paper": {"table.md", "table.tex", "references.bib"},
+}
+"""Every file of an export by its folder: a later export replaces these, and nothing else."""
 
 
 @dataclass
@@ -86,15 +99,17 @@ def export_study(root: Path, out: Path | None, formats: str | None, report: Phas
     exported = Exported((out or study.folder.root / "export").absolute())
     chosen = _possible(chosen, study, exported, asked=formats is not None)
     with new_export(exported.out) as folder:
-        if networks := [name for name in chosen if name in NETWORK_FORMATS]:
+        if networks := _network_files(chosen):
             _export_best(study, networks, folder, exported, report)
-        documents = StudyDocuments(study)
-        for group in (_FOLDERS[name] for name in chosen if name in _FOLDERS):
-            (folder / group).mkdir()
-            for name, write in FILES[group].items():
-                write(documents, folder / group / name)
-        exported.notes += documents.notes
-        _count(folder, exported)
+        if "trials" in chosen:
+            from sa_study.export.tables import write_tables
+
+            exported.notes += write_tables(study, folder / "trials")
+        if "markdown" in chosen:
+            from sa_study.export.paper import write_paper
+
+            write_paper(study, folder / "paper")
+        exported.files = _sizes(folder)
     return exported
 
 
@@ -123,8 +138,9 @@ def export_weights(
     exported.notes += trained.notes
     source = {"weights file": weights.name, "epoch": trained.epoch}
     with new_export(exported.out) as folder:
-        exported.differences = write_networks(trained, source, chosen, folder / "network", report)
-        _count(folder, exported)
+        files = _network_files(chosen)
+        exported.differences = write_networks(trained, source, files, folder / "network", report)
+        exported.files = _sizes(folder)
     return exported
 
 
@@ -153,8 +169,16 @@ def _with_onnx(chosen: list[str], exported: Exported, *, asked: bool) -> list[st
     return chosen
 
 
+def _network_files(formats: Sequence[str]) -> dict[str, tuple[str, str]]:
+    return {name: entry for name, entry in NETWORKS.items() if entry[0] in formats}
+
+
 def _export_best(
-    study: StudySummary, formats: Sequence[str], folder: Path, exported: Exported, report: PhaseCallback
+    study: StudySummary,
+    files: Mapping[str, tuple[str, str]],
+    folder: Path,
+    exported: Exported,
+    report: PhaseCallback,
 ) -> None:
     from sa_study.export.network_files import write_networks
     from sa_study.metrics import names
@@ -163,34 +187,84 @@ def _export_best(
 
     best = study.winner
     assert best is not None
-    metric = study.config.metric
-    source = {
+    source: dict[str, Any] = {
         "study": study.folder.root.name,
         "trial": best.number,
         "epoch": best.best_epoch,
-        f"{names.VALIDATION} {metric}": best.score,
-        **(_test_figures(study.current_evaluations["best"]) if "best" in study.current_evaluations else {}),
-        **({"test set": sentence} if (sentence := study.ledger.sentence) else {}),
-        "training images (SHA-256)": study.provenance["data_fingerprint"],
+        f"{names.VALIDATION} {study.config.metric}": best.score,
     }
+    if evaluation := study.current_evaluations.get("best"):
+        definition = {names.MAP: " (mean of k/position)"}
+        for name in (names.RANK1, names.MAP, names.MAP_TRAPEZOID):
+            source[f"{names.heading(name, names.TEST)}{definition.get(name, '')}"] = evaluation[name]
+    if sentence := study.ledger.sentence:
+        source["test set"] = sentence
+    source["training images (SHA-256)"] = study.provenance["data_fingerprint"]
     kept = folder / "best.pt"
     if study.folder.best_weights.is_file():
         shutil.copyfile(study.folder.best_weights, kept)  # used if it is the winner's
     save_trial_weights(study, best, kept)
-    exported.differences = write_networks(load_network(kept, {}), source, formats, folder / "network", report)
+    exported.differences = write_networks(load_network(kept, {}), source, files, folder / "network", report)
     kept.unlink()
 
 
-def _test_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    from sa_study.metrics import names
-
-    definition = {names.MAP: " (mean of k/position)"}
-    figures = (names.RANK1, names.MAP, names.MAP_TRAPEZOID)
-    return {
-        f"{names.heading(name, names.TEST)}{definition.get(name, '')}": evaluation[name] for name in figures
-    }
-
-
-def _count(folder: Path, exported: Exported) -> None:
+def _sizes(folder: Path) -> dict[str, int]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    exported.files = {str(path.relative_to(folder)): path.stat().st_size for path in paths}
+    return {str(path.relative_to(folder)): path.stat().st_size for path in paths}
+
+
+@contextmanager
+def new_export(out: Path) -> Iterator[Path]:
+    """Gives a folder to fill; its folders then take the place of those of an earlier export.
+
+    When anything goes wrong nothing is left, and what an earlier export wrote stays.
+
+    Args:
+        out: Folder of the export; need not exist.
+
+    Raises:
+        StudyFolderError: It holds something that no export wrote, or cannot be written.
+    """
+    out = out.absolute()
+    _require_only_exports(out)
+    above = next(folder for folder in out.parents if folder.exists())
+    temporary = above / f".{out.name}.{os.getpid()}.partial"
+    try:
+        try:
+            temporary.mkdir()
+        except OSError as error:
+            raise StudyFolderError(
+                f"{above}: cannot be written ({error.strerror}); choose another --out"
+            ) from None
+        yield temporary
+        out.mkdir(parents=True, exist_ok=True)
+        for folder in sorted(temporary.iterdir()):
+            _replace(out / folder.name, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _require_only_exports(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise StudyFolderError(f"{out}: is a file; --out names a folder")
+    for name, allowed in FILES.items():
+        folder = out / name
+        if folder.exists() and not folder.is_dir():
+            raise StudyFolderError(f"{folder}: no export wrote that; choose another --out")
+        for path in folder.iterdir() if folder.exists() else ():
+            if path.name not in allowed:
+                raise StudyFolderError(
+                    f"{folder}: holds {path.name!r}, which no export wrote; move it, or choose another --out"
+                )
+
+
+def _replace(target: Path, new: Path) -> None:
+    old = new.with_name(f"{new.name}.old")
+    if target.exists():
+        target.replace(old)
+    try:
+        new.replace(target)
+    except OSError:
+        if old.exists():
+            old.replace(target)
+        raise

@@ -36,7 +36,6 @@ INPUTS = {"normalised": "float32 N×3×H×W, normalised", "uint8": "uint8 N×H×
 
 _NEEDED = {"onnx": "1.23.2", "onnxruntime": "1.32.0", "onnxscript": "0.7.2"}
 
-
 LIMIT = 1e-4
 """Largest difference of a feature that is accepted; those of a stripe have length 1 together."""
 
@@ -47,11 +46,7 @@ Reader = Callable[[Tensor], Tensor]
 
 
 class PixelNetwork(nn.Module):
-    """Takes images as decoded and normalises them itself.
-
-    Args:
-        features: The feature network.
-    """
+    """Takes images as decoded and normalises them itself, for a feature network."""
 
     def __init__(self, features: nn.Module) -> None:
         super().__init__()
@@ -91,13 +86,13 @@ def require_onnx() -> None:
 
 
 def trace(network: nn.Module, kind: str, height: int, width: int) -> torch.export.ExportedProgram:
-    """Exports a network for batches of any size.
+    """Exports a network, in evaluation mode on the CPU, for batches of any size.
 
     Args:
-        network: In evaluation mode, on the CPU; takes images of this kind.
+        network: Takes images of this kind.
         kind: One of `INPUTS`.
         height: Height of the images in pixels.
-        width: Width of the images in pixels.
+        width: Their width.
     """
     batch = torch.export.Dim(BATCH)
     with quiet(), torch.no_grad():
@@ -178,7 +173,7 @@ def largest_difference(
         exported: The same, as read from its file.
         kind: One of `INPUTS`, which both take.
         height: Height of the images in pixels.
-        width: Width of the images in pixels.
+        width: Their width.
 
     Returns:
         The largest absolute difference on random images and on drawn people, over batches of `BATCHES`.
@@ -192,10 +187,8 @@ def largest_difference(
     differences = {"random images": 0.0, "drawn people": 0.0}
     with torch.inference_mode():
         for count in BATCHES:
-            for name, images in (
-                ("random images", example(kind, count, height, width)),
-                ("drawn people", people[:count]),
-            ):
+            batches = example(kind, count, height, width), people[:count]
+            for name, images in zip(differences, batches, strict=True):
                 found = (network(images) - exported(images)).abs().max().item()
                 if not found <= LIMIT:  # NaN is not
                     raise RunFailed(
@@ -223,8 +216,7 @@ def quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         logging.disable(before)

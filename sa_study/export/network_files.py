@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from sa_study.data.batches import MEAN, STD
 from sa_study.export import network
 from sa_study.export.documents import render
-from sa_study.export.files import NETWORKS
 from sa_study.export.network import BATCH, BATCHES, INPUT, INPUTS, LIMIT, OPSET, OUTPUT, PixelNetwork
 from sa_study.model.backbones import BACKBONES
 from sa_study.model.network import FeatureNetwork
@@ -24,6 +22,7 @@ from sa_study.training.evaluate import TrainedNetwork
 from sa_study.utils.progress import PhaseCallback
 
 FORMAT = 1
+_DIFFERENCE = "largest_difference_to_pytorch"
 
 _FORMATS = {
     "onnx": (network.write_onnx, network.read_onnx),
@@ -41,7 +40,7 @@ _DESCRIBED = (
 def write_networks(
     trained: TrainedNetwork,
     source: Mapping[str, Any],
-    formats: Sequence[str],
+    wanted: Mapping[str, tuple[str, str]],
     folder: Path,
     report: PhaseCallback,
 ) -> dict[str, float]:
@@ -50,7 +49,7 @@ def write_networks(
     Args:
         trained: The network.
         source: Where it comes from, as plain values; the first of them name it.
-        formats: `onnx`, `torch` or both.
+        wanted: The files, each with its format, `onnx` or `torch`, and which of `INPUTS` it takes.
         folder: Folder to create.
         report: Called with the phase and how many files are done of how many.
 
@@ -62,10 +61,7 @@ def write_networks(
     """
     folder.mkdir()
     height, width = trained.settings.height, trained.settings.width
-    # Neither the command nor the hardware: they tell of places that are nobody's business.
-    exported = {name: value for name, value in describe_run().items() if name not in ("command", "hardware")}
-    card = NetworkCard(trained.settings, source, exported)
-    wanted = {name: entry for name, entry in NETWORKS.items() if entry[0] in formats}
+    about = _describe_network(trained.settings, source)
     networks: dict[str, torch.nn.Module] = {"normalised": FeatureNetwork(trained.net).eval()}
     networks["uint8"] = PixelNetwork(networks["normalised"]).eval()
     programs = {
@@ -77,78 +73,69 @@ def write_networks(
         report("networks", len(files), len(wanted))
         write, read = _FORMATS[format_name]
         path = folder / name
-        write(programs[kind], path, as_json({**card.to_dict(), "input": kind}))
+        write(programs[kind], path, _as_json({**about, "input": kind}))
         differences = network.largest_difference(networks[kind], read(path), kind, height, width)
         files[name] = _describe_file(path, kind, differences)
     report("networks", 1, 1)
-    (folder / "network.json").write_text(as_json({**card.to_dict(), "files": files}), encoding="utf-8")
-    (folder / "README.md").write_text(_readme(card, files), encoding="utf-8")
-    return {f"{folder.name}/{name}": _largest(about) for name, about in files.items()}
+    (folder / "network.json").write_text(_as_json({**about, "files": files}), encoding="utf-8")
+    largest = {name: float(max(file[_DIFFERENCE].values())) for name, file in files.items()}
+    readme = render(
+        "network.md.j2",
+        **about,
+        files={
+            name: {
+                "takes": INPUTS[file["input"]],
+                "size": f"{file['bytes'] / 1e6:.1f} MB",
+                "difference": f"{largest[name]:.2g}",
+            }
+            for name, file in files.items()
+        },
+        described={name: about["settings"][name] for name in _DESCRIBED},
+        opset=OPSET,
+        limit=f"{LIMIT:g}",
+        batches=" and ".join(map(str, BATCHES)),
+        versions=f"PyTorch {torch.__version__}",
+    )
+    (folder / "README.md").write_text(readme, encoding="utf-8")
+    return {f"{folder.name}/{name}": difference for name, difference in largest.items()}
 
 
-@dataclass(frozen=True)
-class NetworkCard:
-    """The description of a feature network that lies beside its files.
-
-    Attributes:
-        settings: The settings that it was trained with.
-        source: Where it comes from, as plain values; the first of them name it.
-        exported: Versions and time of the export, as `describe_run` gives them.
-    """
-
-    settings: Settings
-    source: Mapping[str, Any]
-    exported: Mapping[str, Any]
-
-    @property
-    def channels(self) -> int:
-        """Number of features of a stripe."""
-        return BACKBONES[self.settings.backbone].widths[3]
-
-    @property
-    def features(self) -> int:
-        """Number of features of an image."""
-        return self.settings.parts * self.channels
-
-    def to_dict(self) -> dict[str, Any]:
-        """The description without the files, as plain values."""
-        size = self.settings.height, self.settings.width
-        return {
-            "format": FORMAT,
-            "what": "feature network of a parameter-free spatial attention network (arXiv 1811.12150)",
-            "inputs": {
-                "normalised": {"name": INPUT, "dtype": "float32", "shape": [BATCH, 3, *size]},
-                "uint8": {"name": INPUT, "dtype": "uint8", "shape": [BATCH, *size, 3]},
-            },
-            "output": {
-                "name": OUTPUT,
-                "dtype": "float32",
-                "shape": [BATCH, self.features],
-                "layout": "stripe by stripe, top to bottom; the channels of each have length 1",
-                "stripes": self.settings.parts,
-                "channels": self.channels,
-            },
-            "preprocessing": {
-                "color": "RGB",
-                "orientation": "upright, as EXIF says",
-                "height": size[0],
-                "width": size[1],
-                "resize": "bilinear, antialiased, on uint8: PIL.Image.resize((width, height), BILINEAR)",
-                "range": "0 to 1 (bytes / 255)",
-                "mean": list(MEAN),
-                "std": list(STD),
-            },
-            "distance": "squared Euclidean",
-            "precision": "float32",
-            "source": dict(self.source),
-            "settings": self.settings.to_dict(),
-            "exported": dict(self.exported),
-        }
-
-
-def as_json(values: Mapping[str, Any]) -> str:
-    """JSON for a file."""
-    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+def _describe_network(settings: Settings, source: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `network.json` without the files, as plain values."""
+    size, channels = (settings.height, settings.width), BACKBONES[settings.backbone].widths[3]
+    # Neither the command nor the hardware: they tell of places that are nobody's business.
+    exported = {name: value for name, value in describe_run().items() if name not in ("command", "hardware")}
+    return {
+        "format": FORMAT,
+        "what": "feature network of a parameter-free spatial attention network (arXiv 1811.12150)",
+        "inputs": {
+            "normalised": {"name": INPUT, "dtype": "float32", "shape": [BATCH, 3, *size]},
+            "uint8": {"name": INPUT, "dtype": "uint8", "shape": [BATCH, *size, 3]},
+        },
+        "output": {
+            "name": OUTPUT,
+            "dtype": "float32",
+            "shape": [BATCH, settings.parts * channels],
+            "layout": "stripe by stripe, top to bottom; the channels of each have length 1",
+            "stripes": settings.parts,
+            "channels": channels,
+        },
+        "preprocessing": {
+            "color": "RGB",
+            "orientation": "upright, as EXIF says",
+            "height": size[0],
+            "width": size[1],
+            "resize": "bilinear, antialiased, on uint8: PIL.Image.resize((width, height), BILINEAR)",
+            "range": "0 to 1 (bytes / 255)",
+            "mean": list(MEAN),
+            "std": list(STD),
+        },
+        "distance": "squared Euclidean",
+        "precision": "float32",
+        "source": dict(source),
+        "settings": settings.to_dict(),
+        "exported": exported,
+    }
 
 
 def _describe_file(path: Path, kind: str, differences: Mapping[str, float]) -> dict[str, Any]:
@@ -158,34 +145,8 @@ def _describe_file(path: Path, kind: str, differences: Mapping[str, float]) -> d
         about["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
     if path.suffix == ".onnx":
         about["opset"] = OPSET
-    return {**about, "largest_difference_to_pytorch": dict(differences), "checked_at_batches": list(BATCHES)}
+    return {**about, _DIFFERENCE: dict(differences), "checked_at_batches": list(BATCHES)}
 
 
-def _largest(about: Mapping[str, Any]) -> float:
-    return float(max(about["largest_difference_to_pytorch"].values()))
-
-
-def _readme(card: NetworkCard, files: Mapping[str, Mapping[str, Any]]) -> str:
-    """A page that says how to use the files that were written."""
-    return render(
-        "network.md.j2",
-        files={
-            name: {
-                "takes": INPUTS[about["input"]],
-                "size": f"{about['bytes'] / 1e6:.1f} MB",
-                "difference": f"{_largest(about):.2g}",
-            }
-            for name, about in files.items()
-        },
-        source=card.source,
-        settings=card.settings,
-        described={name: getattr(card.settings, name) for name in _DESCRIBED},
-        channels=card.channels,
-        features=card.features,
-        mean=", ".join(map(str, MEAN)),
-        std=", ".join(map(str, STD)),
-        opset=OPSET,
-        limit=f"{LIMIT:g}",
-        batches=" and ".join(map(str, BATCHES)),
-        versions=f"PyTorch {torch.__version__}",
-    )
+def _as_json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"

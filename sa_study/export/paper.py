@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
+from sa_study.export.documents import bibtex, latex, render
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.terminal.study import cost_line
+from sa_study.report.text import percent
 from sa_study.report.verdict import why_no_test_gain
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
@@ -32,14 +35,6 @@ _STATES = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
-
-_AVERAGE_PRECISION = (
-    "mAP is the mean over queries of the mean over a query's matches of k / (position of the k-th match), as "
-    "scikit-learn computes average precision"
-)
-_TRAPEZOID = (
-    f"{names.heading(names.MAP_TRAPEZOID)} follows the data set's own script, which takes the trapezoid rule"
-)
 
 
 @dataclass(frozen=True)
@@ -84,6 +79,22 @@ class Paper:
         return [(first + 1, last) for first, last in itertools.pairwise(ends)]
 
 
+def write_paper(study: StudySummary, folder: Path) -> None:
+    """Writes the tables of a paper on a study and its citations into a new folder."""
+    paper = describe(study)
+    folder.mkdir()
+    for name in ("table.md", "table.tex"):
+        (folder / name).write_text(paper_document(f"{name}.j2", paper), encoding="utf-8")
+    (folder / "references.bib").write_text(bibtex(key for _, key in paper.cited), encoding="utf-8")
+
+
+def paper_document(template: str, paper: Paper) -> str:
+    """The paper's tables by `table.md.j2` (Pandoc's citations) or `table.tex.j2` (needs booktabs)."""
+    citations = ", ".join(rf"{latex(name)}~\cite{{{key}}}" for name, key in paper.cited)
+    references = bibtex(key for _, key in paper.cited)
+    return render(template, paper=paper, citations=citations, references=references)
+
+
 def describe(study: StudySummary) -> Paper:
     """Puts together what there is to say of a study."""
     kinds = [names.VALIDATION]
@@ -94,10 +105,10 @@ def describe(study: StudySummary) -> Paper:
         [_figure(study, row, trial, kind, name) for kind, name in columns]
         for row, trial in (("best", study.winner), ("baseline", study.baseline))
     )
-    results = [[_label("best", study.winner), *map(_percent, best)]]
+    results = [[_label("best", study.winner), *map(percent, best)]]
     compared = study.winner is not study.baseline
     if compared:
-        results.append([_label("baseline", study.baseline), *map(_percent, baseline)])
+        results.append([_label("baseline", study.baseline), *map(percent, baseline)])
         apart = {names.VALIDATION: _validation_apart(study)}
         stated = [not apart.get(kind, _test_apart(study)) for kind, _ in columns]
         results.append(["difference", *map(_difference, best, baseline, stated)])
@@ -123,10 +134,6 @@ def _figure(study: StudySummary, row: str, trial: TrialSummary | None, kind: str
     return figures[name] if figures else None
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
 def _difference(one: float | None, other: float | None, stated: bool) -> str:
     return "–" if one is None or other is None or not stated else f"{100 * (one - other):+.1f}"
 
@@ -143,8 +150,14 @@ def _notes(study: StudySummary) -> list[str]:
     """Caveats that a reader of the figures must know."""
     complete = sum(trial.complete for trial in study.trials)
     notes = ["All figures in per cent, of each trial's best epoch; differences in points, before rounding."]
-    trapezoid = f"; {_TRAPEZOID}" if study.current_evaluations else ""
-    notes.append(f"{_AVERAGE_PRECISION}{trapezoid}.")
+    defined = (
+        "mAP is the mean over queries of the mean over a query's matches of k / (position of the k-th "
+        "match), as scikit-learn computes average precision"
+    )
+    if study.current_evaluations:
+        trapezoid = names.heading(names.MAP_TRAPEZOID)
+        defined += f"; {trapezoid} follows the data set's own script, which takes the trapezoid rule"
+    notes.append(f"{defined}.")
     if study.winner is None:
         notes.append("No trial is complete yet.")
     elif complete > 1:
@@ -152,10 +165,7 @@ def _notes(study: StudySummary) -> list[str]:
             f"The best was chosen by {names.heading(study.config.metric, names.VALIDATION)} among {complete} "
             "complete trials, so its validation figures are optimistic."
         )
-    for where, reason in (
-        ("validation", _validation_apart(study)),
-        ("test", _test_apart(study)),
-    ):
+    for where, reason in (("validation", _validation_apart(study)), ("test", _test_apart(study))):
         if reason:
             notes.append(f"No difference of {where} figures is stated: {reason}.")
     if "best" in study.current_evaluations:
@@ -208,34 +218,25 @@ def _about(study: StudySummary) -> list[tuple[str, str]]:
         stopping += f", reduction factor {scheduler.reduction_factor:g}"
     second = f"; {config.minimize}, minimised" if config.minimize else ""
     launch = _mapping(study.provenance["launches"][-1]) if study.provenance["launches"] else {}
+    states = ", ".join(
+        f"{study.states[name]} {word}" for name, word in _STATES.items() if name in study.states
+    )
+    objective = f"{names.heading(config.metric, names.VALIDATION)} of the best epoch, maximised{second}"
+    validation = (
+        f"{fixed.val_identities} training identities (at most 20 %) held out, seed {fixed.split_seed}{fold}; "
+        "one query an identity and camera, matches across cameras"
+    )
     return [
-        ("trials", _states(study)),
-        (
-            "objective",
-            f"{names.heading(config.metric, names.VALIDATION)} of the best epoch, maximised{second}",
-        ),
-        (
-            "validation",
-            f"{fixed.val_identities} training identities (at most 20 %) held out, seed "
-            f"{fixed.split_seed}{fold}; "
-            "one query an identity and camera, matches across cameras",
-        ),
-        (
-            "sampler",
-            f"{sampler_spec(space.sampler).title}, seed {config.seed}; trial 0 is the baseline",
-        ),
+        ("trials", f"{len(study.trials)} of {config.goal}" + (f": {states}" if states else "")),
+        ("objective", objective),
+        ("validation", validation),
+        ("sampler", f"{sampler_spec(space.sampler).title}, seed {config.seed}; trial 0 is the baseline"),
         ("early stopping", stopping),
         ("cost", cost_line(study)),
         ("hardware", _hardware(launch)),
         ("software", _software(launch)),
         ("training images", f"SHA-256 {study.provenance['data_fingerprint'][:16]}…"),
     ]
-
-
-def _states(study: StudySummary) -> str:
-    counts = study.states
-    said = [f"{counts[state]} {word}" for state, word in _STATES.items() if state in counts]
-    return f"{len(study.trials)} of {study.config.goal}" + (f": {', '.join(said)}" if said else "")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import csv
+import functools
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from sa_study.export.escaping import csv_text
+from sa_study.export.documents import render
 from sa_study.metrics import names
 from sa_study.settings.space import Parameter
 from sa_study.study.result_files import ResultFiles, is_number
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.utils.errors import one_line
+from sa_study.utils.text import visible
 
 TYPES: dict[str, pa.DataType] = {
     "integer": pa.int64(),
@@ -30,9 +32,10 @@ TYPES: dict[str, pa.DataType] = {
 }
 """What columns hold, by the word in the tables' README; a cell of any of them may be empty."""
 
+_FORMULA = tuple("=+-@")
 
-@dataclass(frozen=True)
-class Column:
+
+class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
@@ -47,82 +50,84 @@ class Column:
     meaning: str
     source: str | Callable[[Any], Any]
 
-    def value(self, row: Any) -> Any:
-        """The cell of a row."""
-        return attrgetter(self.source)(row) if isinstance(self.source, str) else self.source(row)
 
-
-@dataclass(frozen=True)
-class Table:
+def make_table(columns: Sequence[Column], rows: Sequence[Any]) -> pa.Table:
     """A table: each column finds its own cells, so that none can stand under another heading.
 
-    Attributes:
-        columns: From left to right.
-        rows: What the columns read; one object a row.
+    Text stands there as it is, but for halves of surrogate pairs. A field's metadata have its description.
     """
+    fields, arrays = [], []
+    for name, kind, meaning, source in columns:
+        read = attrgetter(source) if isinstance(source, str) else source
+        fields.append(pa.field(name, TYPES[kind], metadata={"description": meaning}))
+        arrays.append(pa.array([_storable(read(row)) for row in rows], TYPES[kind]))
+    return pa.table(arrays, schema=pa.schema(fields))
 
-    columns: Sequence[Column]
-    rows: Sequence[Any]
 
-    def write_parquet(self, path: Path) -> None:
-        """Writes a Parquet file; text stands there as it is, but for halves of surrogate pairs."""
-        schema = pa.schema(
-            [pa.field(c.name, TYPES[c.kind], metadata={"description": c.meaning}) for c in self.columns]
-        )
-        arrays = [
-            pa.array([_storable(column.value(row)) for row in self.rows], field.type)
-            for column, field in zip(self.columns, schema, strict=True)
+def write_csv(table: pa.Table, path: Path) -> None:
+    """Writes a CSV file in UTF-8: text is quoted, numbers are not, booleans are `true` or `false`.
+
+    Numbers read back exactly; text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        # Quoted, text stays one cell also where a spreadsheet takes another separator than the comma.
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        writer.writerow(map(csv_text, table.column_names))
+        columns = (map(_csv_cell, column.to_pylist()) for column in table.columns)
+        writer.writerows(zip(*columns, strict=True))
+
+
+def write_tables(study: StudySummary, folder: Path) -> list[str]:
+    """Writes the tables of trials and of epochs, and a README on their columns, into a new folder.
+
+    Returns:
+        What a user ought to know of the files, a line each.
+    """
+    epochs, missing = epoch_table(study)
+    tables = {"trials": make_table(trial_columns(study), study.trials), "epochs": epochs}
+    folder.mkdir()
+    for name, table in tables.items():
+        write_csv(table, folder / f"{name}.csv")
+        pyarrow.parquet.write_table(table, folder / f"{name}.parquet")
+    kinds = {kind: word for word, kind in TYPES.items()}
+    columns = {
+        name: [
+            (field.name, kinds[field.type], field.metadata[b"description"].decode()) for field in table.schema
         ]
-        pyarrow.parquet.write_table(pa.table(arrays, schema=schema), path)
-
-    def write_csv(self, path: Path) -> None:
-        """Writes a CSV file in UTF-8: text is quoted, numbers are not, booleans are `true` or `false`.
-
-        Numbers read back exactly; text that a spreadsheet would take for a formula begins with an apostrophe.
-        """
-        with path.open("w", encoding="utf-8", newline="") as file:
-            # Quoted, text stays one cell also where a spreadsheet takes another separator than the comma.
-            writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-            writer.writerow([csv_text(column.name) for column in self.columns])
-            writer.writerows([_csv_cell(column.value(row)) for column in self.columns] for row in self.rows)
+        for name, table in tables.items()
+    }
+    (folder / "README.md").write_text(render("columns.md.j2", tables=columns), encoding="utf-8")
+    if missing and any(trial.record.epochs_run for trial in study.trials):
+        return [f"{missing}: of most epochs only the score is known, from the database"]
+    return []
 
 
-class EpochFigure(NamedTuple):
-    """A row of the table of epochs: one figure of one epoch."""
+def trial_columns(study: StudySummary) -> list[Column]:
+    """The columns of the table of trials, the same for every study but for the searched settings."""
 
-    trial: int
-    epoch: int
-    epochs: int
-    progress: float
-    figure: str
-    value: float
+    def on_front(trial: TrialSummary) -> bool | None:
+        return trial in study.front if study.config.minimize else None
 
+    def accumulate(trial: TrialSummary) -> int:
+        return study.settings(trial).accumulate
 
-def trial_table(study: StudySummary) -> Table:
-    """A row for each trial; the columns are the same for every study but for the searched settings."""
-    identity = [
+    return [
         Column("trial", "integer", "number of the trial, from 0", "number"),
         Column("state", "text", "COMPLETE, PRUNED (stopped early), FAIL, RUNNING or WAITING", "state"),
         Column("is_baseline", "boolean", "whether it runs the space's baseline", "baseline"),
         Column("is_best", "boolean", "whether it is the study's winner", lambda trial: trial is study.winner),
         Column(
-            "on_front",
-            "boolean",
-            "whether it is on the Pareto front; empty with one objective",
-            lambda trial: trial in study.front if study.config.minimize else None,
+            "on_front", "boolean", "whether it is on the Pareto front; empty with one objective", on_front
         ),
+        *(_setting_column(name, parameter) for name, parameter in study.config.space.search.items()),
+        *_FIGURES,
+        *_COSTS,
+        Column("accumulate", "integer", "parts in which a batch's gradient was computed", accumulate),
+        *_OUTCOME,
     ]
-    accumulate = Column(
-        "accumulate",
-        "integer",
-        "parts in which a batch's gradient was computed",
-        lambda trial: study.settings(trial).accumulate,
-    )
-    searched = [_setting_column(name, parameter) for name, parameter in study.config.space.search.items()]
-    return Table([*identity, *searched, *_FIGURES, *_COSTS, accumulate, *_OUTCOME], study.trials)
 
 
-def epoch_table(study: StudySummary) -> tuple[Table, str]:
+def epoch_table(study: StudySummary) -> tuple[pa.Table, str]:
     """A row for each figure of each epoch that the database knows.
 
     Returns:
@@ -135,17 +140,13 @@ def epoch_table(study: StudySummary) -> tuple[Table, str]:
         number, epochs = trial.number, trial.epochs
         for epoch in range(1, trial.record.epoch + 1):
             figures = reported.get((number, epoch)) or _from_database(trial, epoch)
-            progress = 100 * epoch / epochs
-            rows += [EpochFigure(number, epoch, epochs, progress, *pair) for pair in figures.items()]
-    return Table(_EPOCH_COLUMNS, rows), missing
+            rows += [(number, epoch, epochs, 100 * epoch / epochs, *figure) for figure in figures.items()]
+    return make_table(_EPOCH_COLUMNS, rows), missing
 
 
-def _best(name: str) -> Callable[[TrialSummary], float | None]:
-    return lambda trial: trial.record.best.get(name)
-
-
-def _if_begun(name: str) -> Callable[[TrialSummary], float | None]:
-    return lambda trial: getattr(trial.record, name) if trial.record.epochs_run else None
+def _best(name: str, meaning: str) -> Column:
+    """A figure of a trial's best epoch."""
+    return Column(name, "number", meaning, lambda trial: trial.record.best.get(name))
 
 
 _FIGURES = (
@@ -153,44 +154,34 @@ _FIGURES = (
     Column("epochs_completed", "integer", "epochs that it completed", "record.epoch"),
     Column("best_epoch", "integer", "the epoch whose validation figures and checkpoint count", "best_epoch"),
     *(
-        Column(
-            name, "number", f"{names.heading(name, names.VALIDATION)} of the best epoch, 0 to 1", _best(name)
-        )
+        _best(name, f"{names.heading(name, names.VALIDATION)} of the best epoch, 0 to 1")
         for name in names.RANKING
     ),
     *(
-        Column(
-            name,
-            "number",
-            f"{end} end of the 95 % interval of that {names.heading(figure)}, over the identities",
-            _best(name),
-        )
+        _best(name, f"{end} end of the 95 % interval of that {names.heading(figure)}, over the identities")
         for figure, ends in names.INTERVALS.items()
         for name, end in zip(ends, ("lower", "upper"), strict=True)
     ),
 )
 _COSTS = (
     Column(
-        "epochs_run",
-        "integer",
-        "epochs paid for, those included that a fault made run again",
-        "record.epochs_run",
+        "epochs_run", "integer", "epochs paid for, those run again after a fault too", "record.epochs_run"
     ),
     Column("seconds", "number", "seconds of training and validation in them", "record.seconds"),
     Column(
-        "gpu_seconds",
-        "number",
-        "the same times the trial's GPUs, a shared one by its share",
-        "record.gpu_seconds",
+        "gpu_seconds", "number", "the same times the trial's GPUs, shared ones by share", "record.gpu_seconds"
     ),
     Column(
-        "cost_seconds", "number", "seconds of its epochs, each once (the objective 'cost')", _if_begun("cost")
+        "cost_seconds",
+        "number",
+        "seconds of its epochs, each once (the objective 'cost')",
+        lambda trial: trial.record.cost or None,
     ),
     Column(
         "latency_ms",
         "number",
         "least milliseconds an image in validation (the objective 'latency')",
-        _if_begun("latency"),
+        lambda trial: trial.record.latency or None,
     ),
 )
 _OUTCOME = (
@@ -200,25 +191,22 @@ _OUTCOME = (
         "notes", "text", "what happened to it on its way", lambda trial: "; ".join(trial.record.notes) or None
     ),
     Column(
-        "started",
-        "time",
-        "when it was suggested, by the clock of the machine that drove the study",
-        "start",
+        "started", "time", "when it was suggested, by the clock of the machine that drove the study", "start"
     ),
     Column("ended", "time", "when it ended, by the same clock", "end"),
 )
 _EPOCH_COLUMNS = (
-    Column("trial", "integer", "number of the trial", "trial"),
-    Column("epoch", "integer", "number of the epoch, from 1", "epoch"),
-    Column("epochs", "integer", "length of the trial's schedule, in epochs", "epochs"),
-    Column("progress", "number", "share of the schedule that was over, in per cent", "progress"),
+    Column("trial", "integer", "number of the trial", itemgetter(0)),
+    Column("epoch", "integer", "number of the epoch, from 1", itemgetter(1)),
+    Column("epochs", "integer", "length of the trial's schedule, in epochs", itemgetter(2)),
+    Column("progress", "number", "share of the schedule that was over, in per cent", itemgetter(3)),
     Column(
         "figure",
         "text",
         "mAP, rank1, rank5, rank10, loss, loss/BRANCH, train_accuracy, lr, seconds, …",
-        "figure",
+        itemgetter(4),
     ),
-    Column("value", "number", "its value; rates are 0 to 1", "value"),
+    Column("value", "number", "its value; rates are 0 to 1", itemgetter(5)),
 )
 
 
@@ -291,3 +279,14 @@ def _csv_cell(value: Any) -> Any:
 def _storable(value: Any) -> Any:
     """Halves of surrogate pairs, which UTF-8 cannot hold, are written as escapes."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
+
+
+@functools.lru_cache(maxsize=4096)  # a column says the same few things in a million rows
+def csv_text(text: str) -> str:
+    """For a cell that a spreadsheet may read: a formula gets an apostrophe before it (OWASP's advice).
+
+    Full-width signs count too: some versions take them for the plain ones.
+    """
+    text = visible(text)
+    begins = unicodedata.normalize("NFKC", text).lstrip()
+    return f"'{text}" if begins.startswith(_FORMULA) else text

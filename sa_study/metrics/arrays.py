@@ -30,7 +30,7 @@ def label_vectors(name: str, pids: Numbers, camids: Numbers) -> tuple[NDArray[np
     Raises:
         DataError: One is not a vector of integers, or the lengths differ.
     """
-    first, second = label_vector(f"{name}_pids", pids), label_vector(f"{name}_camids", camids)
+    first, second = _label_vector(f"{name}_pids", pids), _label_vector(f"{name}_camids", camids)
     if first.size != second.size:
         raise DataError(
             f"{name}_pids has {first.size} entries and {name}_camids {second.size};"
@@ -39,12 +39,8 @@ def label_vectors(name: str, pids: Numbers, camids: Numbers) -> tuple[NDArray[np
     return first, second
 
 
-def label_vector(name: str, values: Numbers) -> NDArray[np.int64]:
-    """Return labels as a vector.
-
-    Args:
-        name: The argument, for errors.
-        values: Integers that int64 can hold, shape (N,).
+def _label_vector(name: str, values: Numbers) -> NDArray[np.int64]:
+    """Return integers that int64 can hold, shape (N,), as an int64 vector; `name` stands in the errors.
 
     Raises:
         DataError: They are not such integers.
@@ -63,12 +59,12 @@ def label_vector(name: str, values: Numbers) -> NDArray[np.int64]:
 def real_array(
     name: str, values: Numbers, expected: str, shape: Sequence[int | None]
 ) -> NDArray[Any] | Tensor:
-    """Return real numbers as they lie in memory: a tensor on its device, else an array.
+    """Return integers or floats as they lie in memory: a tensor on its device, else an array.
 
     Args:
         name: The argument, for errors.
-        values: Integers or floats.
-        expected: What it must be, for errors.
+        values: The numbers.
+        expected: What the argument must be, for errors.
         shape: The shape that it must have; None for a dimension of any length.
 
     Raises:
@@ -86,11 +82,9 @@ def real_array(
 
 
 def as_tensor(values: NDArray[Any] | Tensor, *dtypes: torch.dtype) -> Tensor:
-    """Return real numbers as a tensor without gradient, sharing memory where it can be shared.
+    """Return real numbers as a tensor without gradient on their device, sharing memory where possible.
 
-    Args:
-        values: An array, or a tensor, which stays on its device.
-        dtypes: Those that the result may have; others become the last one.
+    The result has one of `dtypes`: the values' own where that is among them, else the last one.
     """
     if isinstance(values, Tensor):
         return values.detach() if values.dtype in dtypes else values.detach().to(dtypes[-1])

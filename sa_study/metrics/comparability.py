@@ -19,11 +19,7 @@ _WITHOUT_MATCH = "queries_without_match"
 
 
 def why_not_comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """Tells why the difference of two evaluations must not be stated.
-
-    Args:
-        first: The content of an evaluation file.
-        second: That of another one.
+    """Tells why the difference of two evaluations, each the content of its file, must not be stated.
 
     Returns:
         The reason, to follow on a colon; empty where the two can be compared.
@@ -40,7 +36,8 @@ def why_not_comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> s
     precisions = [_precision(evaluation) for evaluation in (first, second)]
     if None not in precisions and precisions[0] != precisions[1]:
         return f"their features were computed in {precisions[0]} and in {precisions[1]}"
-    identities = [_identities(evaluation) for evaluation in (first, second)]
+    # The identity of each query; None in a file that has no scores of single queries.
+    identities = [_mapping(evaluation.get("per_query")).get("pid") for evaluation in (first, second)]
     if None not in identities and identities[0] != identities[1]:
         return "they did not rank the same queries"
     return ""
@@ -53,11 +50,7 @@ def ranked_images(evaluation: Mapping[str, Any]) -> dict[str, str]:
 
 
 def image_counts(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
-    """How many images evaluations ranked: said once where all ranked the same, else by name.
-
-    Args:
-        evaluations: Contents of evaluation files by what their rows are called.
-    """
+    """How many images evaluations, by what their rows are called, ranked: said once where it is the same."""
     same = {(_counts(evaluation), *ranked_images(evaluation).values()) for evaluation in evaluations.values()}
     if len(same) == 1:
         return next(iter(same))[0]
@@ -89,11 +82,6 @@ def _precision(evaluation: Mapping[str, Any]) -> str | None:
     if found == "auto" or not isinstance(found, str):
         return None
     return "fp32" if found == "tf32" else found
-
-
-def _identities(evaluation: Mapping[str, Any]) -> Any:
-    """The identity of each query; None in a file that has no scores of single queries."""
-    return _mapping(evaluation.get("per_query")).get("pid")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sa_study.metrics.arrays import Numbers, as_tensor, label_vectors, real_array
 from sa_study.metrics.ranking import RankingAccumulator, RankingMetrics
-from sa_study.utils.errors import ConfigError, DataError
+from sa_study.utils.errors import DataError
 
 ROWS_PER_BLOCK = 256
 COLUMNS_PER_PRODUCT = 2048
@@ -18,7 +18,7 @@ COLUMNS_PER_PRODUCT = 2048
 
 
 def squared_euclidean_blocks(
-    query_features: Numbers, gallery_features: Numbers, block: int = ROWS_PER_BLOCK, *, reuse: bool = False
+    query_features: Numbers, gallery_features: Numbers, *, reuse: bool = False
 ) -> Iterator[tuple[slice, Tensor]]:
     """Return the distance matrix in blocks of rows, each computed when asked for, by matrix products.
 
@@ -28,7 +28,6 @@ def squared_euclidean_blocks(
     Args:
         query_features: Real numbers, shape (Q, C); a tensor's device does the work, in float32.
         gallery_features: Real numbers, shape (G, C), on any device.
-        block: Rows of a block, at least 1.
         reuse: Put every block where the one before was: for who is done with that when asking for the next.
 
     Returns:
@@ -36,13 +35,10 @@ def squared_euclidean_blocks(
 
     Raises:
         DataError: The features are not two matrices with the same number of columns.
-        ConfigError: `block` is below 1.
     """
-    if block < 1:
-        raise ConfigError(f"block is {block}; it must be at least 1: query rows per block of distances")
     queries, gallery = feature_pair(query_features, gallery_features)
     norms = torch.cat([part.square().sum(dim=1) for part in gallery.split(COLUMNS_PER_PRODUCT)])
-    space = queries.new_empty(min(block, len(queries)), len(gallery)) if reuse else None
+    space = queries.new_empty(min(ROWS_PER_BLOCK, len(queries)), len(gallery)) if reuse else None
 
     def distances(rows: slice) -> Tensor:
         part = queries[rows]
@@ -50,7 +46,8 @@ def squared_euclidean_blocks(
         _write_distances(result, part, gallery, norms)
         return result
 
-    slices = (slice(start, min(start + block, len(queries))) for start in range(0, len(queries), block))
+    starts = range(0, len(queries), ROWS_PER_BLOCK)
+    slices = (slice(start, min(start + ROWS_PER_BLOCK, len(queries))) for start in starts)
     return ((rows, distances(rows)) for rows in slices)
 
 
@@ -64,6 +61,18 @@ def _write_distances(result: Tensor, queries: Tensor, gallery: Tensor, norms: Te
             result[:, columns].add_(own_norms).clamp_(min=0)
 
 
+def nearest(block: Tensor, depth: int) -> Tensor:
+    """Return the columns of each row's `depth` smallest values, equal ones in the order of the columns."""
+    values, found = block.topk(min(depth + 1, block.shape[1]), largest=False)
+    found = found[:, :depth].sort(dim=1).values
+    ordered = found.gather(1, block.gather(1, found).argsort(dim=1, stable=True))
+    if values.shape[1] > depth:
+        # Where the cut falls between equal values, topk keeps any of them; only a full sort keeps the first.
+        cut_in_tie = (values[:, depth - 1] == values[:, depth]).nonzero()[:, 0]
+        ordered[cut_in_tie] = block[cut_in_tie].argsort(dim=1, stable=True)[:, :depth]
+    return ordered
+
+
 def rank_features(
     query_features: Numbers,
     gallery_features: Numbers,
@@ -71,8 +80,6 @@ def rank_features(
     gallery_pids: Numbers,
     query_camids: Numbers,
     gallery_camids: Numbers,
-    topk: int = 50,
-    block: int = ROWS_PER_BLOCK,
 ) -> RankingMetrics:
     """Return the figures of ranking by squared Euclidean distance, holding one block of distances at a time.
 
@@ -83,19 +90,16 @@ def rank_features(
         gallery_pids: Integers, shape (G,).
         query_camids: Integers, shape (Q,).
         gallery_camids: Integers, shape (G,).
-        topk: Length of the CMC curves, at least 1.
-        block: Query rows per block, at least 1.
 
     Raises:
         DataError: Shapes do not fit, a feature is NaN, or no query has a match.
-        ConfigError: `topk` or `block` is below 1.
     """
-    accumulator = RankingAccumulator(gallery_pids, gallery_camids, topk)
+    accumulator = RankingAccumulator(gallery_pids, gallery_camids)
     pids, camids = label_vectors("query", query_pids, query_camids)
     queries, gallery = feature_pair(query_features, gallery_features)
     if len(pids) != len(queries):
         raise DataError(f"{len(queries)} query features but {len(pids)} query_pids; give one pid per feature")
-    for rows, distances in squared_euclidean_blocks(queries, gallery, block, reuse=True):
+    for rows, distances in squared_euclidean_blocks(queries, gallery, reuse=True):
         accumulator.add(distances, pids[rows], camids[rows])
     return accumulator.result()
 

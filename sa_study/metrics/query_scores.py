@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sa_study.metrics import names
-from sa_study.metrics.arrays import as_tensor, label_vector, real_array
 from sa_study.utils.errors import DataError
 
 
@@ -28,25 +26,6 @@ class QueryScores:
     pids: NDArray[np.int64]
     average_precision: NDArray[np.float64]
     first_match: NDArray[np.int64]
-
-    def __post_init__(self) -> None:
-        """Takes lists and tensors too.
-
-        Raises:
-            DataError: One of the three is no vector of such numbers, or their lengths differ.
-        """
-        pids, first = (label_vector(name, getattr(self, name)) for name in ("pids", "first_match"))
-        expected = f"a vector of real numbers, one for each of the {pids.size} pids"
-        precision = real_array("average_precision", self.average_precision, expected, pids.shape)
-        if first.size != pids.size or (first < 0).any():
-            raise DataError(f"first_match must hold a rank from 1, or 0, for each of the {pids.size} pids")
-        converted = {
-            "pids": pids,
-            "average_precision": as_tensor(precision, torch.float64).cpu().numpy(),
-            "first_match": first,
-        }
-        for name, values in converted.items():
-            object.__setattr__(self, name, values)
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -87,12 +66,14 @@ class QueryScores:
             pids = _whole(values["pid"])
             precision = np.array(values["average_precision"], np.float64)
             first = _whole([0 if rank is None else rank for rank in values["first_match"]])
-            scores = cls(pids, precision, first)
-        except (KeyError, TypeError, ValueError, OverflowError, DataError) as error:
+            if not pids.shape == precision.shape == first.shape:
+                raise ValueError("there is not one of each for every query")
+            scored = precision[first > 0]
+            if (first < 0).any() or not ((scored > 0) & (scored <= 1)).all():
+                raise ValueError("a rank or an average precision is out of range")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{where}: its scores of single queries are damaged ({error})") from None
-        if not ((precision[first > 0] > 0).all() and (precision[first > 0] <= 1).all()):
-            raise DataError(f"{where}: its scores of single queries are damaged (an average precision)")
-        return scores
+        return cls(pids, precision, first)
 
 
 def _whole(values: Any) -> NDArray[np.int64]:

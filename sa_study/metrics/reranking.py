@@ -7,16 +7,21 @@ on the features' device.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sa_study.metrics.arrays import Numbers
-from sa_study.metrics.distances import feature_pair, squared_euclidean_blocks
-from sa_study.metrics.neighbours import expanded_sets, nearest
-from sa_study.metrics.sparse import ENTRIES_PER_CHUNK, SparseRows, chunks, spans, stacked, summed
+from sa_study.metrics.distances import feature_pair, nearest, squared_euclidean_blocks
 from sa_study.utils.errors import ConfigError, DataError
+
+ENTRIES_PER_CHUNK = 2**20
+"""What intermediate results hold at a time, so that memory does not grow with the number of images."""
 
 
 def rerank(
@@ -26,21 +31,10 @@ def rerank(
     k2: int = 6,
     lambda_value: float = 0.3,
 ) -> NDArray[np.float32]:
-    """Return the distances of `rerank_features` as an array.
-
-    Args:
-        query_features: Real numbers, shape (Q, C), taken as float32. A tensor's device does the work.
-        gallery_features: Real numbers, shape (G, C).
-        k1: See `rerank_features`, as for what follows.
-        k2: An integer.
-        lambda_value: A fraction.
+    """Return the distances of `rerank_features`, which describes the arguments and errors, as an array.
 
     Returns:
         Shape (Q, G), in [0, 1] up to rounding; smaller is nearer.
-
-    Raises:
-        DataError: Features are not two non-empty matrices of finite numbers with the same number of columns.
-        ConfigError: `k1`, `k2` or `lambda_value` is out of range.
     """
     reranked = rerank_features(query_features, gallery_features, k1, k2, lambda_value)
     result: NDArray[np.float32] = reranked.cpu().numpy()
@@ -73,19 +67,6 @@ def rerank_features(
         DataError: Features are not two non-empty matrices of finite numbers with the same number of columns.
         ConfigError: `k1`, `k2` or `lambda_value` is out of range.
     """
-    _check_settings(k1, k2, lambda_value)
-    queries, gallery = feature_pair(query_features, gallery_features)
-    features = _stacked(queries, gallery)
-    distances = features.new_empty(len(queries), len(gallery))
-    ranks, scales = _neighbours(features, max(k1 + 1, k2), distances)
-    encodings = _encode(features, scales, *expanded_sets(ranks, k1))
-    if k2 > 1:
-        encodings = _average_over(ranks[:, :k2], encodings)
-    _blend_jaccard(distances, encodings, lambda_value)
-    return distances
-
-
-def _check_settings(k1: int, k2: int, lambda_value: float) -> None:
     for name, value in (("k1", k1), ("k2", k2)):
         if value < 1:
             raise ConfigError(f"{name} is {value}; it must be at least 1: a number of neighbours")
@@ -93,10 +74,19 @@ def _check_settings(k1: int, k2: int, lambda_value: float) -> None:
         raise ConfigError(
             f"lambda_value is {lambda_value}; it must lie in 0 to 1: the original distance's weight"
         )
+    queries, gallery = feature_pair(query_features, gallery_features)
+    features = _all_features(queries, gallery)
+    distances = features.new_empty(len(queries), len(gallery))
+    ranks, scales = _neighbours(features, max(k1 + 1, k2), distances)
+    encodings = _encode(features, scales, *_expanded_sets(ranks, k1))
+    if k2 > 1:
+        encodings = _average_over(ranks[:, :k2], encodings)
+    _blend_jaccard(distances, encodings, lambda_value)
+    return distances
 
 
-def _stacked(queries: Tensor, gallery: Tensor) -> Tensor:
-    """Return the features of all images, queries first."""
+def _all_features(queries: Tensor, gallery: Tensor) -> Tensor:
+    """The features of all images, queries first."""
     features = torch.cat((queries, gallery))
     broken = int((~features.isfinite()).any(dim=1).sum())
     if broken or not (len(queries) and len(gallery)):
@@ -108,7 +98,7 @@ def _stacked(queries: Tensor, gallery: Tensor) -> Tensor:
 
 
 def _neighbours(features: Tensor, depth: int, query_to_gallery: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each image's `depth` nearest images, itself among them, and its largest distance.
+    """Each image's `depth` nearest images, itself among them, and its largest distance.
 
     Distances of queries to the gallery go into `query_to_gallery`, divided by their row's largest.
     """
@@ -129,8 +119,58 @@ def _neighbours(features: Tensor, depth: int, query_to_gallery: Tensor) -> tuple
     return ranks, scales
 
 
+def _expanded_sets(ranks: Tensor, k1: int) -> tuple[Tensor, Tensor]:
+    """The sets R*: k-reciprocal sets, each joined by its members' half-size sets over 2/3 in it.
+
+    Args:
+        ranks: Each image's neighbours, nearest first; int64, shape (N, k1 + 1 or more, or N).
+        k1: Size of the sets, the image itself not counted.
+
+    Returns:
+        The number of each set's members, int64, shape (N,); and the members, ascending within a set, of one
+        set after another, int64.
+    """
+    near, half = ranks[:, : k1 + 1], ranks[:, : round(k1 / 2) + 1]
+    nobody = len(ranks)
+    sets, half_sets = _reciprocal(near, nobody), _reciprocal(half, nobody)
+    lengths, members = [], []
+    for rows in _equal_chunks(near, half.shape[1]):
+        joined = _joined(sets[rows], half_sets[near[rows]], nobody)
+        keys = (joined + torch.arange(len(joined), device=joined.device)[:, None] * nobody)[joined < nobody]
+        keys = torch.unique(keys)
+        lengths.append((keys // nobody).bincount(minlength=len(joined)))
+        members.append(keys % nobody)
+    return torch.cat(lengths), torch.cat(members)
+
+
+def _reciprocal(near: Tensor, nobody: int) -> Tensor:
+    """The neighbours that have the image among theirs too, and `nobody` in the others' places."""
+    sets = torch.full_like(near, nobody)
+    for rows in _equal_chunks(near, near.shape[1]):
+        images = torch.arange(rows.start, rows.stop, device=near.device)
+        mutual = (near[near[rows]] == images[:, None, None]).any(dim=2)
+        sets[rows] = near[rows].where(mutual, nobody)
+    return sets
+
+
+def _joined(sets: Tensor, half_sets: Tensor, nobody: int) -> Tensor:
+    """R × k sets and their members' R × k × h half-size sets, joined: R × (k + k·h), some images repeated."""
+    ordered, asked = sets.sort(dim=1).values, half_sets.flatten(1)
+    places = torch.searchsorted(ordered, asked).clamp_(max=sets.shape[1] - 1)
+    inside = (ordered.gather(1, places) == asked).view_as(half_sets)
+    there = half_sets < nobody
+    enough = 3 * (inside & there).sum(dim=2) > 2 * there.sum(dim=2)
+    accepted = enough & (sets < nobody)
+    return torch.cat([sets, half_sets.where(accepted[:, :, None], nobody).flatten(1)], dim=1)
+
+
+def _equal_chunks(near: Tensor, each: int) -> list[slice]:
+    """Cuts rows as `chunks`, where every neighbour makes `each` entries."""
+    return chunks(near.new_full((len(near),), near.shape[1] * each))
+
+
 def _encode(features: Tensor, scales: Tensor, lengths: Tensor, members: Tensor) -> SparseRows:
-    """Return the encodings V: exp(−distance) over each image's set, adding up to 1 in each row."""
+    """The encodings V: exp(−distance) over each image's set, adding up to 1 in each row."""
     rows = torch.repeat_interleave(lengths)
     squared = features.new_empty(len(rows))
     step = max(1, ENTRIES_PER_CHUNK // features.shape[1])
@@ -143,7 +183,7 @@ def _encode(features: Tensor, scales: Tensor, lengths: Tensor, members: Tensor) 
 
 
 def _average_over(neighbours: Tensor, encodings: SparseRows) -> SparseRows:
-    """Return each image's encoding averaged over some images'."""
+    """Each image's encoding averaged over some images'."""
     num_images, depth = neighbours.shape
     starts = encodings.starts
 
@@ -178,3 +218,62 @@ def _blend_jaccard(distances: Tensor, encodings: SparseRows, lambda_value: float
         # Encodings add up to 1: the sum of maxima, the Jaccard denominator, is 2 less the sum of minima.
         jaccard = 1 - shared / (2 - shared)
         block.mul_(lambda_value).add_(jaccard, alpha=1 - lambda_value)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """The entries of a sparse matrix, row after row.
+
+    Attributes:
+        lengths: Entries of each row; int64, shape (R,).
+        columns: int64, shape (E,); none twice in a row.
+        weights: float32, shape (E,).
+    """
+
+    lengths: Tensor
+    columns: Tensor
+    weights: Tensor
+
+    @property
+    def starts(self) -> Tensor:
+        """Each row's first entry; int64, shape (R,)."""
+        return self.lengths.cumsum(0) - self.lengths
+
+    def part(self, rows: slice) -> SparseRows:
+        """Some successive rows."""
+        first, beyond = int(self.lengths[: rows.start].sum()), int(self.lengths[: rows.stop].sum())
+        return SparseRows(self.lengths[rows], self.columns[first:beyond], self.weights[first:beyond])
+
+    def transposed(self, num_columns: int) -> SparseRows:
+        """The columns as rows."""
+        columns, order = self.columns.sort(stable=True)
+        rows = torch.repeat_interleave(self.lengths)
+        return SparseRows(columns.bincount(minlength=num_columns), rows[order], self.weights[order])
+
+
+def stacked(parts: Iterable[SparseRows]) -> SparseRows:
+    """The rows of all parts."""
+    fields = zip(*((part.lengths, part.columns, part.weights) for part in parts), strict=True)
+    return SparseRows(*(torch.cat(field) for field in fields))
+
+
+def summed(rows: Tensor, columns: Tensor, weights: Tensor, num_rows: int, num_columns: int) -> SparseRows:
+    """A matrix in which entries at the same place add up, by column within a row."""
+    keys, order = (rows * num_columns + columns).sort(stable=True)
+    places, place = torch.unique_consecutive(keys, return_inverse=True)
+    sums = weights.new_zeros(len(places)).index_add_(0, place, weights[order])
+    return SparseRows((places // num_columns).bincount(minlength=num_rows), places % num_columns, sums)
+
+
+def spans(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The entries in spans, and each one's span: of [7, 4], [2, 1] these are [7, 8, 4] and [0, 0, 1]."""
+    span = torch.repeat_interleave(lengths)
+    shifts = starts - (lengths.cumsum(0) - lengths)
+    return shifts[span].add_(torch.arange(len(span), device=span.device)), span
+
+
+def chunks(entries: Tensor) -> list[slice]:
+    """Runs of rows that make less than `ENTRIES_PER_CHUNK` entries each, beside those of their first row."""
+    run = entries.cumsum(0) // ENTRIES_PER_CHUNK
+    bounds = [0, *(run.diff().nonzero()[:, 0] + 1).tolist(), len(entries)]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]

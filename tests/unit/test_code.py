@@ -127,7 +127,7 @@ BARE = ["settings.run", "data.sample"] + [
         ),
         # Pictures need Matplotlib and nothing else beyond that; pyplot would keep figures and share state.
         (
-            ["sa_study.report.pictures"],
+            ["sa_study.report.pictures.make"],
             ["ray", "optuna", "yaml", "rich", "typer", "pandas", "torchvision", "matplotlib.pyplot"],
         ),
     ],

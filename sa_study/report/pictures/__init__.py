@@ -25,25 +25,3 @@ def import_quietly(name: str) -> None:
 
 # Without a writable home folder Matplotlib and fontconfig complain of caches that nothing here needs.
 import_quietly("matplotlib.font_manager")
-
-from sa_study.report.pictures.make import (  # noqa: E402
-    NAMES,
-    Options,
-    PictureFiles,
-    make_pictures,
-    make_study_pictures,
-)
-from sa_study.report.pictures.overlays import attention_overlays  # noqa: E402
-from sa_study.report.pictures.subject import Subject, of_study, of_weights  # noqa: E402
-
-__all__ = [
-    "NAMES",
-    "Options",
-    "PictureFiles",
-    "Subject",
-    "attention_overlays",
-    "make_pictures",
-    "make_study_pictures",
-    "of_study",
-    "of_weights",
-]

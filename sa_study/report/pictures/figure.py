@@ -6,21 +6,24 @@ in inches; what is written is cut to its content.
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+"""An image in RGB, H×W×3, or several, N×H×W×3."""
 
 DPI = 200
 WIDTH = 7.1
@@ -29,6 +32,16 @@ WIDTH = 7.1
 INK, FAINT = "#222222", "#8a8a8a"
 MATCH, WRONG, JUNK = "#009e73", "#cc3311", "#b0b0b0"
 """Green and red that also differ in brightness; line styles and signs say the same without colour."""
+
+COLOURS = "inferno"
+"""Brightness grows with the value throughout, so that it is read without colour too."""
+
+OPACITY = 0.6
+
+FOR, AGAINST = np.array([202, 0, 32]), np.array([5, 95, 190])
+"""Red and blue, which also those tell apart who confuse red and green."""
+
+_STRONGEST = 0.85
 
 SIGNS = {"match": "✓", "wrong": "✗", "junk": "–"}
 FRAMES: dict[str, tuple[str, Any]] = {
@@ -74,194 +87,100 @@ styled = matplotlib.rc_context(
 """Decorates what draws a picture: its style, whatever the user's own configuration of Matplotlib says."""
 
 
-@dataclass(frozen=True)
-class Caption:
-    """The text of a picture.
-
-    Attributes:
-        title: What kind of picture it is.
-        where: The network and the images that it is of.
-        text: What is shown, precisely.
-    """
-
-    title: str
-    where: str
-    text: str
-
-
 class Picture:
-    """A figure that is filled from top to bottom: title, then a grid or a plot, then the caption.
+    """A figure that is filled from top to bottom: title, then a grid of images or a plot, then the caption.
 
     Args:
-        caption: Its text.
+        title: What kind of picture it is.
+        where: The network and the images that it is of.
+        caption: What is shown, precisely.
         width: Width in inches.
 
     Attributes:
         figure: Matplotlib's figure.
-        caption: Its text.
     """
 
-    def __init__(self, caption: Caption, width: float = WIDTH):
-        self.caption = caption
+    def __init__(self, title: str, where: str, caption: str, width: float = WIDTH):
+        self.title, self.where, self.caption = title, where, caption
         self._width = width - 2 * _MARGIN
         self._used = 0.02  # at the very top, Matplotlib would wrap after every word
         self.figure = Figure(figsize=(self._width, 1), dpi=DPI)
         FigureCanvasAgg(self.figure)
-        self._write(caption.title, fontsize=9, weight="bold")
-        self._write(caption.where)
+        self._write(title, fontsize=9, weight="bold")
+        self._write(where)
         self._used += _PARTS_GAP
 
     def plot(self, height: float, x: str, y: str, above: float = 0.0) -> Axes:
-        """Adds axes with labels.
-
-        Args:
-            height: Height of the axes.
-            x: Label of the horizontal axis.
-            y: Label of the vertical axis.
-            above: Room above, such as for a legend.
-        """
-        axes = self.figure.add_subplot(
-            self._grid(1, [self._width - 0.5], height, 0.0, above, 0.33, left=0.45)[0]
-        )
+        """Adds axes of a height, with labels, and room above them, such as for a legend."""
+        axes = self._axes(0.45, self._used + above, self._width - 0.5, height)
         axes.set(xlabel=x, ylabel=y)
+        self._used += above + height + 0.33
         return axes
 
-    def image_grid(
+    def add_grid(
         self,
         rows: int,
         gaps: Sequence[float],
-        images: NDArray[np.uint8],
+        images: Pixels,
         *,
         largest: float = WIDTH,
-        head: float = _TEXT_ABOVE,
+        above: float = _TEXT_ABOVE,
         left: float = 0.0,
         right: float = 0.0,
         between: float = _TEXT_ABOVE + _TEXT_BELOW + 0.05,
         below: float = _TEXT_BELOW,
-    ) -> ImageGrid:
-        """Adds a grid of cells in the shape of some images, as large as the width allows.
+    ) -> None:
+        """Adds a grid of cells for `image`, in the shape of some images, as large as the width allows.
 
         Args:
             rows: Number of rows.
             gaps: Gaps between the columns; a column more than these.
-            images: uint8 N×h×w×3.
+            images: N×h×w×3.
             largest: Width of a cell at most.
-            head: Room above the first row.
+            above: Room above the first row.
             left: Room left of the first column.
             right: Room right of the last one.
             between: Room between the rows.
             below: Room below the last row.
         """
-        shape = min(_MAX_CELL_SHAPE, images.shape[1] / images.shape[2])
         width = min(largest, (self._width - left - right - sum(gaps)) / (len(gaps) + 1))
-        ratios = [width]
-        for gap in gaps:
-            ratios += [gap, width]
-        grid = self._grid(rows, ratios, width * shape, between, head, below, left)
-        return ImageGrid(self.figure, grid)
+        height = width * min(_MAX_CELL_SHAPE, images.shape[1] / images.shape[2])
+        self._cell = width, height
+        self._columns = list(itertools.accumulate(gaps, lambda x, gap: x + width + gap, initial=left))
+        self._rows = [self._used + above + row * (height + between) for row in range(rows)]
+        self._used = self._rows[-1] + height + below
 
-    def _grid(
-        self,
-        rows: int,
-        widths: Sequence[float],
-        height: float,
-        between: float,
-        above: float,
-        below: float,
-        left: float = 0.0,
-    ) -> GridSpec:
-        top = self._used + above
-        bottom = top + rows * height + (rows - 1) * between
-        self._used = bottom + below
-        return GridSpec(
-            rows,
-            len(widths),
-            self.figure,
-            left=left / self._width,
-            right=(left + sum(widths)) / self._width,
-            top=1 - top,
-            bottom=1 - bottom,
-            wspace=0,
-            hspace=between / height,
-            width_ratios=widths,
-        )
-
-    def _write(self, text: str, **style: Any) -> None:
-        """Adds a paragraph below what is there already; words too long for a line are cut."""
-        text = re.sub(rf"(\S{{{_MAX_WORD}}})\S+", r"\1…", text)
-        # Matplotlib's wrapping takes two dollars for mathematics, whatever `parse_math` says.
-        style |= {"parse_math": True, "wrap": True, "linespacing": 1.35, "va": "top"}
-        text = text.replace("$", r"\$")
-        with quietly():
-            written = self.figure.text(0, 1 - self._used, text, **style)
-            self._used += written.get_window_extent().height / DPI + 0.05
-            # Broken for good: while it is saved, the figure is wider by its margins.
-            written.set(text=getattr(written, "_get_wrapped_text")(), wrap=False)  # noqa: B009
-
-    @styled
-    def save(self, path: Path) -> None:
-        """Adds the caption and writes a PNG that carries title and caption as text."""
-        self._used += _PARTS_GAP
-        self._write(self.caption.text, color="#444444")
-        about = {
-            "Title": self.caption.title,
-            "Description": f"{self.caption.where}. {self.caption.text}",
-            "Software": "sa_study",
-        }
-        with quietly():
-            self.figure.savefig(
-                path,
-                format="png",
-                dpi="figure",
-                bbox_inches="tight",
-                pad_inches=_MARGIN,
-                metadata=about,
-                pil_kwargs={"compress_level": _COMPRESSION},
-            )
-
-
-class ImageGrid:
-    """Cells for images.
-
-    Args:
-        figure: The figure that they are in.
-        grid: Its layout; every second column is a gap.
-    """
-
-    def __init__(self, figure: Figure, grid: GridSpec):
-        self._figure, self._grid = figure, grid
+    def cell(self, row: int, column: int) -> Axes:
+        """Adds the empty axes of a cell of the grid."""
+        return self._axes(self._columns[column], self._rows[row], *self._cell)
 
     def image(
         self,
         row: int,
         column: int,
-        pixels: NDArray[np.uint8],
+        pixels: Pixels,
         *,
         frame: str = "",
         head: str = "",
         foot: str = "",
-        bold: bool = False,
-        faint: bool = False,
     ) -> Axes:
-        """Shows an image.
+        """Shows an image in a cell of the grid.
 
         Args:
             row: Of the cell, from 0.
             column: Of the cell, from 0.
-            pixels: uint8 H×W×3.
+            pixels: H×W×3.
             frame: One of `FRAMES`, or nothing.
             head: Text above.
             foot: Text below.
-            bold: Whether the text above is bold.
-            faint: Whether the texts are grey.
         """
-        axes = self.axes(row, column)
+        axes = self.cell(row, column)
         axes.imshow(pixels, aspect="auto", interpolation="bicubic")
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
         axes.spines[:].set_visible(False)
-        colour = FAINT if faint else "black"
-        axes.set_title(head, fontsize=6, pad=3, color=colour, weight="bold" if bold else "normal")
+        colour, weight = "black" if frame != "junk" else FAINT, "bold" if frame == "query" else "normal"
+        axes.set_title(head, fontsize=6, pad=3, color=colour, weight=weight)
         axes.set_xlabel(foot, fontsize=5.5, labelpad=3, color=colour)
         if frame:
             edge, line = FRAMES[frame]
@@ -271,18 +190,84 @@ class ImageGrid:
             )
         return axes
 
-    def axes(self, row: int, column: int) -> Axes:
-        """Adds the empty axes of a cell."""
-        return self._figure.add_subplot(self._grid[row, 2 * column])
+    @styled
+    def save(self, file: Path | BinaryIO) -> None:
+        """Adds the caption and writes a PNG that carries title and caption as text."""
+        self._used += _PARTS_GAP
+        self._write(self.caption, color="#444444")
+        about = {
+            "Title": self.title,
+            "Description": f"{self.where}. {self.caption}",
+            "Software": "sa_study",
+        }
+        with _quietly():
+            self.figure.savefig(
+                file,
+                format="png",
+                dpi="figure",
+                bbox_inches="tight",
+                pad_inches=_MARGIN,
+                metadata=about,
+                pil_kwargs={"compress_level": _COMPRESSION},
+            )
+
+    def _axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Adds axes whose upper left corner is at a place; the figure is one inch high while it is filled."""
+        return self.figure.add_axes((x / self._width, 1 - y - height, width / self._width, height))
+
+    def _write(self, text: str, **style: Any) -> None:
+        """Adds a paragraph below what is there already; words too long for a line are cut."""
+        text = re.sub(rf"(\S{{{_MAX_WORD}}})\S+", r"\1…", text)
+        # Matplotlib's wrapping takes two dollars for mathematics, whatever `parse_math` says.
+        style |= {"parse_math": True, "wrap": True, "linespacing": 1.35, "va": "top"}
+        text = text.replace("$", r"\$")
+        with _quietly():
+            written = self.figure.text(0, 1 - self._used, text, **style)
+            self._used += written.get_window_extent().height / DPI + 0.05
+            # Broken for good: while it is saved, the figure is wider by its margins.
+            written.set(text=getattr(written, "_get_wrapped_text")(), wrap=False)  # noqa: B009
 
 
-def grey(pixels: NDArray[np.uint8], veil: float) -> NDArray[np.uint8]:
-    """The brightness of an image, uint8 H×W×3, with a share of white over it."""
+def grey(pixels: Pixels, veil: float) -> Pixels:
+    """The brightness of an image, with a share of white over it."""
     brightness = pixels @ np.array([0.299, 0.587, 0.114])
     shade = (1 - veil) * brightness + 255 * veil
     return np.repeat(np.rint(shade).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def quietly() -> warnings.catch_warnings:
+def overlay(pixels: Pixels, values: NDArray[np.float32], low: float, high: float) -> Pixels:
+    """Colours an image, whose brightness stays visible, by a map.
+
+    Args:
+        pixels: The image, H×W×3.
+        values: Shape (h, w); brought to the image's size by bilinear interpolation.
+        low: What the darkest colour stands for.
+        high: What the brightest stands for.
+    """
+    share = np.clip((_enlarged(values, pixels) - low) / (high - low or 1.0), 0, 1)
+    colours = 255 * matplotlib.colormaps[COLOURS](share)[:, :, :3]
+    return np.rint(OPACITY * colours + (1 - OPACITY) * grey(pixels, 0.0)).astype(np.uint8)
+
+
+def evidence(pixels: Pixels, values: NDArray[np.float32], largest: float) -> Pixels:
+    """As `overlay`, by what speaks for something (red) and against it (blue); 0 stays clear.
+
+    Args:
+        pixels: The image.
+        values: The map.
+        largest: The absolute value of the strongest colours.
+    """
+    share = np.clip(_enlarged(values, pixels) / (largest or 1.0), -1, 1)[:, :, None]
+    opacity = _STRONGEST * np.abs(share)
+    mixed = opacity * np.where(share > 0, FOR, AGAINST) + (1 - opacity) * grey(pixels, 0.3)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _enlarged(values: NDArray[np.float32], pixels: Pixels) -> NDArray[np.float32]:
+    size = pixels.shape[1], pixels.shape[0]
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+
+
+def _quietly() -> warnings.catch_warnings:
     """Within, a character that the font lacks is drawn as a box, without a warning for each."""
     return warnings.catch_warnings(action="ignore")

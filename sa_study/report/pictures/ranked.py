@@ -1,28 +1,42 @@
-"""Ranked lists of the best, the worst and random queries, and failures at rank 1."""
+"""What a ranking shows: ranked lists, failures at rank 1, the CMC curve, and histograms of distances."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sa_study.data.store import ImageStore
-from sa_study.report.pictures.figure import SIGNS, Caption, ImageGrid, Picture, grey, styled
-from sa_study.report.pictures.ranking import DEPTH, Entry, Ranking
+from sa_study.metrics import names
+from sa_study.metrics.ranking import RankingMetrics
+from sa_study.report.pictures.figure import INK, MATCH, SIGNS, WRONG, Picture, grey, styled
+from sa_study.report.pictures.ranking import DEPTH, DistanceCounts, Entry, Ranking
 
-GROUPS = ("best", "worst", "random")
-AVERAGE_PRECISION = "average precision: mean of k / position over the matches, as scikit-learn does"
+GROUPS = {
+    "best": "The queries with the greatest average precision",
+    "worst": "The queries with the least average precision",
+    "random": "Queries drawn at random (seeded)",
+}
+"""Queries of which ranked lists are drawn, and how captions describe them."""
 
 _MAX_JUNK = 3
 """Greyed images shown in a row; the rest are only counted."""
 
 _GAP, _WIDE_GAP = 0.05, 0.17  # inches
 _FAILURES_A_ROW = 4
+_PLOT_WIDTH = 4.7  # inches
+_MARKED_RANKS = (1, 5, 10, 20, 50)
+_CURVES: tuple[dict[str, Any], ...] = (
+    {"color": "#0072b2", "linestyle": "solid", "marker": "o"},
+    {"color": "#e69f00", "linestyle": "dashed", "marker": "s"},
+)
 
 
 def choose_queries(
     ranking: Ranking, pids: NDArray[np.int64], group: str, number: int, seed: int
 ) -> list[int]:
-    """Picks queries that have a match, no two of the same identity while there are others.
+    """The indices of some queries that have a match, no two of the same identity while there are others.
 
     Args:
         ranking: The ranking.
@@ -30,9 +44,6 @@ def choose_queries(
         group: `best` or `worst` by average precision (of equals, those with more matches first), or `random`.
         number: How many.
         seed: Of the draw.
-
-    Returns:
-        Their indices.
     """
     precision = ranking.average_precision
     valid = np.flatnonzero(np.isfinite(precision))
@@ -58,19 +69,25 @@ def draw_lists(
     """Draws the ranked lists of some queries, a row each."""
     rows = [shortened(ranking.lists[index]) for index in chosen]
     columns = max(DEPTH, *(len(entries) for entries, _ in rows))
-    picture = Picture(Caption(_TITLES[group], where, _lists_caption(rows, group)))
-    gaps = [_WIDE_GAP, *[_GAP] * (columns - 1)]
-    grid = picture.image_grid(len(rows), gaps, query.images)
+    caption = (
+        f"{GROUPS[group]}, one an identity, and their {DEPTH} nearest gallery images by squared Euclidean "
+        "distance. Solid green, ✓: the same identity by another camera. Dashed red, ✗: someone else. "
+        "Below each: camera and distance. "
+    )
+    if any(entry.kind == "junk" for entries, _ in rows for entry in entries):
+        caption += "Greyed junk (the same identity by the same camera) counts in no rank. "
+    caption += "AP: average precision: mean of k / position over the matches, as scikit-learn does."
+    picture = Picture(f"Ranked lists: {group} queries", where, caption)
+    picture.add_grid(len(rows), [_WIDE_GAP, *[_GAP] * (columns - 1)], query.images)
     for row, (index, (entries, hidden)) in enumerate(zip(chosen, rows, strict=True)):
         foot = f"c{query.camids[index] + 1}  AP {ranking.average_precision[index]:.2f}"
-        grid.image(row, 0, query.images[index], frame="query", head="query", foot=foot, bold=True)
+        picture.image(row, 0, query.images[index], frame="query", head="query", foot=foot)
         for column, entry in enumerate(entries, 1):
-            junk = entry.kind == "junk"
-            more = f" +{hidden}" if hidden else ""
-            head = f"junk{more}" if junk else f"{entry.rank} {SIGNS[entry.kind]}"
-            _draw_entry(grid, row, column, gallery, entry, head)
-            if junk:
+            head = f"{entry.rank} {SIGNS[entry.kind]}"
+            if entry.kind == "junk":
+                head = f"junk +{hidden}" if hidden else "junk"
                 hidden = 0  # said once, on the first one
+            _draw_entry(picture, row, column, gallery, entry, head)
     return picture
 
 
@@ -80,28 +97,35 @@ def draw_failures(
 ) -> Picture:
     """Draws three images a failure: the query, the wrong first image, the first match."""
     failed, valid = int((ranking.first_match > 1).sum()), int((ranking.first_match > 0).sum())
-    title = "Failures at rank 1, the most confident first"
-    picture = Picture(Caption(title, where, _failures_caption(failed, valid)))
+    caption = (
+        f"{failed:,} of {valid:,} queries fail at rank 1. Each: the query; the nearest gallery image that "
+        "counts, someone else (dashed red, ✗); the first match (solid green, ✓) with its rank. Most "
+        "confident: the wrong image is nearest to the query by squared Euclidean distance; one failure an "
+        "identity. Below each: camera and distance."
+    )
+    picture = Picture("Failures at rank 1, the most confident first", where, caption)
     gaps = ([_GAP, _GAP, _WIDE_GAP] * _FAILURES_A_ROW)[:-1]
-    grid = picture.image_grid(-(-len(chosen) // _FAILURES_A_ROW), gaps, query.images)
+    picture.add_grid(-(-len(chosen) // _FAILURES_A_ROW), gaps, query.images)
     for number, index in enumerate(chosen):
         row, column = divmod(number, _FAILURES_A_ROW)
         foot = f"c{query.camids[index] + 1}"
-        grid.image(row, 3 * column, query.images[index], frame="query", head="query", foot=foot, bold=True)
-        wrong, rank = first_counted(ranking.lists[index]), int(ranking.first_match[index])
-        match = int(ranking.first_column[index]), float(ranking.first_distance[index])
-        _draw_entry(grid, row, 3 * column + 1, gallery, wrong, f"1 {SIGNS['wrong']}")
-        entry = Entry(*match, "match", rank)
-        _draw_entry(grid, row, 3 * column + 2, gallery, entry, f"{rank} {SIGNS['match']}")
+        picture.image(row, 3 * column, query.images[index], frame="query", head="query", foot=foot)
+        rank = int(ranking.first_match[index])
+        match = Entry(int(ranking.first_column[index]), float(ranking.first_distance[index]), "match", rank)
+        for place, entry in enumerate((first_counted(ranking.lists[index]), match), 1):
+            head = f"{entry.rank} {SIGNS[entry.kind]}"
+            _draw_entry(picture, row, 3 * column + place, gallery, entry, head)
     return picture
 
 
-def _draw_entry(grid: ImageGrid, row: int, column: int, gallery: ImageStore, entry: Entry, head: str) -> None:
-    pixels, junk = gallery.images[entry.column], entry.kind == "junk"
+def _draw_entry(
+    picture: Picture, row: int, column: int, gallery: ImageStore, entry: Entry, head: str
+) -> None:
+    pixels = gallery.images[entry.column]
     distance = f"{entry.distance:.2f}" if entry.distance >= 1 else f"{entry.distance:.3f}"
     foot = f"c{gallery.camids[entry.column] + 1}  {distance}"
-    shown = grey(pixels, 0.45) if junk else pixels
-    grid.image(row, column, shown, frame=entry.kind, head=head, foot=foot, faint=junk)
+    shown = grey(pixels, 0.45) if entry.kind == "junk" else pixels
+    picture.image(row, column, shown, frame=entry.kind, head=head, foot=foot)
 
 
 def shortened(entries: list[Entry]) -> tuple[list[Entry], int]:
@@ -126,33 +150,68 @@ def first_counted(entries: list[Entry]) -> Entry:
     return next(entry for entry in entries if entry.rank == 1)
 
 
-def _lists_caption(rows: list[tuple[list[Entry], int]], group: str) -> str:
-    chosen = {
-        "best": "The queries with the greatest average precision",
-        "worst": "The queries with the least average precision",
-        "random": "Queries drawn at random (seeded)",
-    }[group]
+@styled
+def draw_cmc(curves: dict[str, RankingMetrics], gallery: int, where: str) -> Picture:
+    """Draws the share of queries whose first match is among the first ranks.
+
+    Args:
+        curves: Figures by name, the plain ones first.
+        gallery: Number of gallery images; no rank is greater.
+        where: The network and the images.
+    """
+    first = next(iter(curves.values()))
     text = (
-        f"{chosen}, one an identity, and their {DEPTH} nearest gallery images by squared Euclidean distance. "
-        "Solid green, ✓: the same identity by another camera. Dashed red, ✗: someone else. "
-        "Below each: camera and distance. "
+        f"Market-1501 protocol, {first.num_valid_queries:,} queries ({first.num_queries_without_match:,} "
+        "without a match left out). mAP: mean over queries of the mean of k / position over the matches, as "
+        "scikit-learn computes it (not the data set's own trapezoid)."
     )
-    if any(entry.kind == "junk" for entries, _ in rows for entry in entries):
-        text += "Greyed junk (the same identity by the same camera) counts in no rank. "
-    return f"{text}AP: {AVERAGE_PRECISION}."
+    if len(curves) > 1:
+        text += " Re-ranked: k-reciprocal, k1 = 20, k2 = 6, λ = 0.3."
+    picture = Picture("Cumulative matching characteristic", where, text, _PLOT_WIDTH)
+    axes = picture.plot(2.15, "rank", "matching rate, per cent")
+    for (name, metrics), style in zip(curves.items(), _CURVES, strict=False):
+        rates = 100 * metrics.cmc[:gallery]
+        figures = ", ".join(
+            f"{names.heading(key)} {100 * getattr(metrics, key):.1f}" for key in names.RANKING
+        )
+        marked = [rank - 1 for rank in _MARKED_RANKS if rank <= len(rates)]
+        ranks = np.arange(1, len(rates) + 1)
+        axes.plot(ranks, rates, label=f"{name}: {figures}", markersize=3.5, markevery=marked, **style)
+    ranks_shown = min(len(first.cmc), gallery)
+    axes.set_xticks([1, *range(5, ranks_shown + 1, 5)])
+    axes.set_xlim(0, ranks_shown + 1)
+    low = min(100 * metrics.cmc[0] for metrics in curves.values())
+    axes.set_ylim(max(0, 10 * np.floor(low / 10 - 0.5)), 101)
+    axes.legend(loc="lower right")
+    return picture
 
 
-_TITLES = {
-    "best": "Ranked lists: best queries",
-    "worst": "Ranked lists: worst queries",
-    "random": "Ranked lists: random queries",
-}
-
-
-def _failures_caption(failed: int, valid: int) -> str:
-    return (
-        f"{failed:,} of {valid:,} queries fail at rank 1. Each: the query; the nearest gallery image that "
-        "counts, someone else (dashed red, ✗); the first match (solid green, ✓) with its rank. Most "
-        "confident: the wrong image is nearest to the query by squared Euclidean distance; one failure an "
-        "identity. Below each: camera and distance."
+@styled
+def draw_distances(counts: DistanceCounts, where: str) -> Picture:
+    """Draws the distances of matches and of non-matches, each as a share of its own pairs."""
+    threshold, rate = counts.equal_error()
+    totals = [int(some.sum()) for some in (counts.matches, counts.others)]
+    text = (
+        f"Squared Euclidean distances of {totals[0]:,} matching pairs (same identity, another camera) and "
+        f"{totals[1]:,} others, distractors among them; all pairs counted, junk left out. Each histogram is "
+        f"in per cent of its own pairs. At distance {threshold:.3g} as large a share of matches is farther "
+        f"as of others is nearer: {100 * rate:.1f} % (equal error rate). Vertical lines: medians, and that "
+        "distance."
     )
+    picture = Picture("Distances of matches and non-matches", where, text, _PLOT_WIDTH)
+    axes = picture.plot(1.75, "squared Euclidean distance", "share of the pairs, per cent", above=0.25)
+    edges, matches, others = counts.coarse()
+    for name, fine, coarse, colour, line in (
+        ("matches", counts.matches, matches, MATCH, "solid"),
+        ("non-matches", counts.others, others, WRONG, "dashed"),
+    ):
+        median, share = counts.median(fine), 100 * coarse / max(1, coarse.sum())
+        axes.stairs(share, edges, fill=True, color=colour, alpha=0.2)
+        label = f"{name}, median {median:.3g}"
+        axes.stairs(share, edges, color=colour, linewidth=1.2, linestyle=line, label=label)
+        axes.axvline(median, color=colour, linewidth=0.8, linestyle=line)
+    axes.axvline(threshold, color=INK, linewidth=0.8, linestyle=":", label=f"equal error {threshold:.3g}")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.01)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    return picture

@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sa_study.metrics.distances import squared_euclidean_blocks
-from sa_study.metrics.neighbours import nearest
-from sa_study.metrics.positions import DISTRACTOR_PID
-from sa_study.metrics.ranking import RankingAccumulator, RankingMetrics
+from sa_study.data.store import ImageStore
+from sa_study.metrics.distances import nearest, squared_euclidean_blocks
+from sa_study.metrics.ranking import DISTRACTOR_PID, RankingAccumulator, RankingMetrics
 from sa_study.utils.progress import ProgressCallback
 
 DEPTH = 10
 """Images of a ranked list."""
 
-TOPK = 50
-"""Ranks of the CMC curve."""
-
-
 FINE_BINS = 8192
 _COARSE_BINS = 60
-
-
-class Labelled(Protocol):
-    """Images with their labels, such as an `ImageStore`."""
-
-    @property
-    def pids(self) -> NDArray[np.int64]:
-        """Identity of the person in each image."""
-
-    @property
-    def camids(self) -> NDArray[np.int64]:
-        """Cameras from 0."""
 
 
 @dataclass(eq=False)
@@ -56,10 +38,8 @@ class DistanceCounts:
     @classmethod
     def empty(cls, query_features: Tensor, gallery_features: Tensor) -> DistanceCounts:
         """Counts of nothing yet, with bins up to the greatest distance that the lengths allow."""
-        lengths = [
-            features.float().norm(dim=1).amax().item() for features in (query_features, gallery_features)
-        ]
-        largest = sum(lengths) ** 2
+        sets = (query_features, gallery_features)
+        largest = sum(features.float().norm(dim=1).amax().item() for features in sets) ** 2
         width = largest / FINE_BINS if 0 < largest < float("inf") else 1.0
         return cls(width, *(np.zeros(FINE_BINS, np.int64) for _ in range(2)))
 
@@ -74,7 +54,7 @@ class DistanceCounts:
         return float((np.searchsorted(np.cumsum(counts), counts.sum() / 2) + 0.5) * self.width)
 
     def equal_error(self) -> tuple[float, float]:
-        """The distance with as large a share of the non-matches below it as of the matches above, and it."""
+        """The distance with equal shares of non-matches nearer and of matches farther, and that share."""
         missed = 1 - np.cumsum(self.matches) / max(1, self.matches.sum())
         accepted = np.cumsum(self.others) / max(1, self.others.sum())
         at = int(np.argmax(accepted >= missed))
@@ -86,9 +66,8 @@ class DistanceCounts:
         first, last = int(occupied[0]), int(occupied[-1])
         step = max(1, -(-(last - first + 1) // _COARSE_BINS))
         starts = np.arange(first // step * step, last + 1, step)
-        sums = (np.add.reduceat(counts, starts) for counts in (self.matches, self.others))
-        edges = np.append(starts, starts[-1] + step) * self.width
-        return edges, *(some for some in sums)  # type: ignore[return-value]
+        matches, others = (np.add.reduceat(counts, starts) for counts in (self.matches, self.others))
+        return np.append(starts, starts[-1] + step) * self.width, matches, others
 
 
 @dataclass(frozen=True)
@@ -142,8 +121,8 @@ class Ranking:
 def rank(
     query_features: Tensor,
     gallery_features: Tensor,
-    query: Labelled,
-    gallery: Labelled,
+    query: ImageStore,
+    gallery: ImageStore,
     progress: ProgressCallback = lambda done, total: None,
 ) -> Ranking:
     """Ranks the gallery for every query, holding one block of distances at a time.
@@ -151,14 +130,14 @@ def rank(
     Args:
         query_features: Real numbers, shape (Q, C), on any device; the work is done there.
         gallery_features: Real numbers, shape (G, C).
-        query: Labels of the queries.
-        gallery: Labels of the gallery images.
+        query: The queries, of which the labels count here.
+        gallery: The gallery images.
         progress: Told how many queries are done, and how many there are.
 
     Raises:
         DataError: No query has a match, or a feature is not a number.
     """
-    accumulator = RankingAccumulator(gallery.pids, gallery.camids, TOPK)
+    accumulator = RankingAccumulator(gallery.pids, gallery.camids)
     counts = DistanceCounts.empty(query_features, gallery_features)
     blocks, lists = [], []
     for rows, distances in squared_euclidean_blocks(query_features, gallery_features):
@@ -174,7 +153,7 @@ def rank(
 
 
 def _labels(
-    pids: NDArray[np.int64], camids: NDArray[np.int64], gallery: Labelled, device: torch.device
+    pids: NDArray[np.int64], camids: NDArray[np.int64], gallery: ImageStore, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Which pairs are matches, and which do not count; bool, shape (B, G)."""
     same = (pids[:, None] == gallery.pids) & (gallery.pids > DISTRACTOR_PID)
@@ -197,17 +176,15 @@ def _lists(distances: Tensor, match: Tensor, junk: Tensor) -> list[list[Entry]]:
     found, right = masked.gather(1, columns).tolist(), match.gather(1, columns).tolist()
     lists: list[list[Entry]] = []
     for row, counted in enumerate(columns.tolist()):
+        ranked = enumerate(zip(counted, found[row], right[row], strict=True), 1)
         entries = [
             Entry(column, value, "match" if is_match else "wrong", rank)
-            for rank, (column, value, is_match) in enumerate(
-                zip(counted, found[row], right[row], strict=True), 1
-            )
+            for rank, (column, value, is_match) in ranked
             if value < torch.inf
         ]
         last = (entries[-1].distance, entries[-1].column) if len(entries) == DEPTH else (torch.inf, 0)
         left_out = junk[row].nonzero()[:, 0]
-        for column, value in zip(left_out.tolist(), distances[row, left_out].tolist(), strict=True):
-            if (value, column) < last:
-                entries.append(Entry(column, value, "junk", 0))
+        pairs = zip(left_out.tolist(), distances[row, left_out].tolist(), strict=True)
+        entries += [Entry(column, value, "junk", 0) for column, value in pairs if (value, column) < last]
         lists.append(sorted(entries, key=lambda entry: (entry.distance, entry.column)))
     return lists

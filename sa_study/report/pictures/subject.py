@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import SPLITS, TEST_SPLITS
@@ -17,27 +16,11 @@ from sa_study.data.store import ImageStore, TrainingData, load_training_data
 from sa_study.training.evaluate import TrainedNetwork, load_network, load_test_images
 from sa_study.utils.errors import StudyFolderError, WeightsError
 from sa_study.utils.progress import PhaseCallback
+from sa_study.utils.text import visible
 
 if TYPE_CHECKING:
     from sa_study.study.folder import StudyFolder
     from sa_study.study.test_ledger import LedgerEntry
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedImages:
-    """Images that a network was trained on.
-
-    Attributes:
-        store: The images.
-        index: int64, which of them were trained on.
-        labels: The class of each of these.
-        names: Identity of each class.
-    """
-
-    store: ImageStore
-    index: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    names: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +33,9 @@ class Subject:
         gallery: The gallery.
         network: What network it is, in words for titles.
         images: What the queries and the gallery are.
-        known: Images that the network was trained on, where it is sure which these are.
+        known: The images that the network was trained on, where it is sure which these are.
         names: Identity of each class, or None where nothing tells.
+        reranked: Whether the re-ranked figures are shown too.
         ledger_entry: The test ledger's entry, where a study's test set is shown.
     """
 
@@ -60,8 +44,9 @@ class Subject:
     gallery: ImageStore
     network: str
     images: str
-    known: TrainedImages | None = None
+    known: TrainingData | None = None
     names: list[int] | None = None
+    reranked: bool = False
     ledger_entry: LedgerEntry | None = None
 
     @property
@@ -85,7 +70,7 @@ def of_study(
         data_dir: The data set, or None for the study's own.
         test: Show the test set's query and gallery instead of the validation split's; else no test image is
             opened.
-        reranked: Whether re-ranked figures will be shown too; the ledger notes it.
+        reranked: Whether re-ranked figures are shown too.
         report: Told how far decoding is.
 
     Raises:
@@ -102,23 +87,20 @@ def of_study(
     folder = StudyFolder.existing(root)
     config = StudyConfig.read(folder.config)
     if not folder.best_weights.is_file():
-        when = (
-            "the launch has ended with a complete trial"
-            if current_driver(folder.lock)
-            else "a trial is complete"
-        )
+        running = current_driver(folder.lock)
+        when = "the launch has ended with a complete trial" if running else "a trial is complete"
         raise StudyFolderError(
             f"{root}: has no best.pt yet; it is written when {when} "
             f"('status --study {root}' tells, 'resume --study {root}' goes on)"
         )
     dataset = config.dataset(data_dir, TEST_SPLITS if test else SPLITS)
     trained = load_network(folder.best_weights, {})
-    name = f"Best trial of study {folder.root.name}, epoch {trained.epoch}"
+    name = f"Best trial of study {visible(folder.root.name)}, epoch {trained.epoch}"
     if test:
         return _on_test_set(trained, dataset, name, folder, reranked, report)
     data = load_training_data(dataset, trained.settings, partial(report, "decode"))
     require_same_images(folder.provenance, data.store.fingerprint, dataset.root)
-    return _on_validation(trained, data, name)
+    return _on_validation(trained, data, name, reranked)
 
 
 def of_weights(
@@ -140,11 +122,11 @@ def of_weights(
 
     dataset = ReidDataset(data_dir, TEST_SPLITS)
     trained = load_network(path, overrides)
-    epoch = "" if trained.epoch is None else f", epoch {trained.epoch}"
-    return _on_test_set(trained, dataset, f"{path.name}{epoch}", study_containing(path), reranked, report)
+    name = visible(path.name) + ("" if trained.epoch is None else f", epoch {trained.epoch}")
+    return _on_test_set(trained, dataset, name, study_containing(path), reranked, report)
 
 
-def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str) -> Subject:
+def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str, reranked: bool) -> Subject:
     store = data.store
     names: list[int] = np.unique(store.pids[data.train]).tolist()
     classes = trained.net.get_submodule(f"instance{trained.net.parts}").out_features
@@ -158,8 +140,7 @@ def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str) -> Su
         f"validation split: {len(query.images):,} queries, {len(gallery.images):,} gallery images (held-out "
         "training identities; test set not opened)"
     )
-    known = TrainedImages(store, data.train, data.labels, names)
-    return Subject(trained, query, gallery, name, images, known, names)
+    return Subject(trained, query, gallery, name, images, data, names, reranked)
 
 
 def _on_test_set(
@@ -178,12 +159,10 @@ def _on_test_set(
     entry, seen = None, ""
     if study:
         own = is_own_test_set(study, dataset, images, report)
-        entry = add_ledger_entry(
-            study, f"pictures of {trained.source.name}", images, own=own, reranked=reranked
-        )
+        what = f"pictures of {trained.source.name}"
+        entry = add_ledger_entry(study, what, images, own=own, reranked=reranked)
         seen = "" if own else " of other data than the study's own"
         seen += f", seen {count} times" if (count := entry.summary.count) > 1 else ""
-    sizes = f"{len(images.query.images):,} queries, {len(images.gallery.images):,} gallery images"
-    return Subject(
-        trained, images.query, images.gallery, name, f"TEST SET{seen}: {sizes}", ledger_entry=entry
-    )
+    query, gallery = images.query, images.gallery
+    shown = f"TEST SET{seen}: {len(query.images):,} queries, {len(gallery.images):,} gallery images"
+    return Subject(trained, query, gallery, name, shown, reranked=reranked, ledger_entry=entry)

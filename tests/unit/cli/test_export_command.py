@@ -14,7 +14,7 @@ from command_line import CommandLine
 from written_study import FIXED, Trial, keep_network, make_study
 
 from sa_study.export import network
-from sa_study.export.files import new_export
+from sa_study.export.export import new_export
 from sa_study.settings.run import Settings
 from sa_study.study.folder import StudyFolder
 from sa_study.training.trainer import build_network
@@ -120,15 +120,16 @@ def test_onnx_is_optional(tool: CommandLine, study: StudyFolder, monkeypatch: py
     monkeypatch.setattr(network, "_NEEDED", {"onnx_is_not_here": "1.0"})
     advice = ["onnx_is_not_here", "pip install onnx_is_not_here==1.0"]
     tool.refuses("export", "--study", study.root, "--formats", "onnx", naming=advice)
-    asked: list[list[str]] = []
+    asked: list[set[str]] = []
 
-    def write(trained: object, source: object, formats: list[str], *_: object) -> dict[str, float]:
-        asked.append(formats)
+    def write(trained: object, source: object, files: dict[str, Any], *_: object) -> dict[str, float]:
+        asked.append(set(files))
         return {}
 
     monkeypatch.setattr("sa_study.export.network_files.write_networks", write)
     code, said, _ = tool.run("export", "--study", study.root)
-    assert code == 0 and asked == [["torch"]] and "pip install onnx_is_not_here==1.0" in said
+    assert code == 0 and "pip install onnx_is_not_here==1.0" in said
+    assert asked == [{"features.pt2", "features_uint8.pt2"}]
     assert files(study.root / "export") == {"trials": TABLES, "paper": PAPER}
 
 

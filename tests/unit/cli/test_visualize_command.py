@@ -14,7 +14,8 @@ from command_line import CommandLine
 from tensorboard.backend.event_processing.event_accumulator import IMAGES, EventAccumulator
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.report.pictures import Options, make_pictures, of_study
+from sa_study.report.pictures.make import make_pictures
+from sa_study.report.pictures.subject import of_study
 from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import Checkpoint, save_checkpoint
 from sa_study.training.evaluate import evaluate, load_network, load_test_images
@@ -124,7 +125,7 @@ def test_a_file_in_the_folders_place(made_study: Callable[..., Path]) -> None:
     root = made_study()
     (root / "pictures").write_text("mine")
     with pytest.raises(StudyFolderError, match="is a file"):
-        make_pictures(of_study(root, None, test=False), root / "pictures", Options())
+        make_pictures(of_study(root, None, test=False), root / "pictures")
     assert (root / "pictures").read_text() == "mine"
 
 

@@ -15,7 +15,7 @@ from synthetic_layouts import make_msmt17
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
-from sa_study.report.pictures import of_study
+from sa_study.report.pictures.subject import of_study
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import DataError

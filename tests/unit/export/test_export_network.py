@@ -17,7 +17,8 @@ from PIL import Image
 from shallow_network import make_shallow
 
 from sa_study.data.batches import Normaliser
-from sa_study.export import network, network_files
+from sa_study.export import network
+from sa_study.export.export import NETWORKS
 from sa_study.export.network import (
     PixelNetwork,
     drawn_people,
@@ -113,7 +114,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SANet, dict
     place = tmp_path_factory.mktemp("export") / "network"
     source = {"study": "<b>*x*</b> [a](http://b)\x1b[31m", "trial": 6, "epoch": None}
     trained = TrainedNetwork(net, settings, Path("best.pt"), 3)
-    found = write_networks(trained, source, ["onnx", "torch"], place, lambda *_: None)
+    found = write_networks(trained, source, NETWORKS, place, lambda *_: None)
     return place, net, found
 
 
@@ -214,17 +215,11 @@ def test_without_onnx_the_packages_are_named(monkeypatch: pytest.MonkeyPatch) ->
         network.require_onnx()
 
 
-def test_the_formats_that_are_not_asked_for_are_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(network_files, "NETWORKS", {"features_uint8.pt2": ("torch", "uint8")})
+def test_the_formats_that_are_not_asked_for_are_not_written(tmp_path: Path) -> None:
     net, settings = build()
     trained = TrainedNetwork(net, settings, Path("best.pt"), 3)
-    write_networks(trained, {"trial": 1}, ["torch"], tmp_path / "network", lambda *_: None)
-    assert {path.name for path in (tmp_path / "network").iterdir()} == {
-        "README.md",
-        "network.json",
-        "features_uint8.pt2",
-    }
+    wanted = {"features_uint8.pt2": ("torch", "uint8")}
+    write_networks(trained, {"trial": 1}, wanted, tmp_path / "network", lambda *_: None)
+    assert {path.name for path in (tmp_path / "network").iterdir()} == {"README.md", "network.json", *wanted}
     text = (tmp_path / "network" / "README.md").read_text()
     assert "onnxruntime" not in text and "torch.export.load" in text

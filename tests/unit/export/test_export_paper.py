@@ -9,8 +9,8 @@ import pytest
 from markdown_it import MarkdownIt
 from written_study import SPACE, Trial, evaluate, make_study
 
-from sa_study.export.documents import bibliography, paper_document
-from sa_study.export.paper import _COLUMNS, Paper, describe
+from sa_study.export.documents import bibliography
+from sa_study.export.paper import _COLUMNS, Paper, describe, paper_document
 from sa_study.settings.space_file import parse_space
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import StudyFolderError

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from written_study import SPACE, START, Trial, figures_of, make_study
 
-from sa_study.export.tables import Column, Table, epoch_table, trial_table
+from sa_study.export.tables import Column, epoch_table, make_table, trial_columns, write_csv, write_tables
 from sa_study.settings.space import Parameter
 from sa_study.settings.space_file import parse_space
 from sa_study.study.database import read_trials
@@ -44,15 +44,20 @@ def copied(study: StudySummary, tmp_path: Path) -> StudySummary:
     return StudySummary.read(shutil.copytree(study.folder.root, tmp_path / "copied"))
 
 
-def written(study: StudySummary, tmp_path: Path) -> tuple[Path, Path]:
-    table = trial_table(study)
-    table.write_csv(tmp_path / "t.csv")
-    table.write_parquet(tmp_path / "t.parquet")
-    return tmp_path / "t.csv", tmp_path / "t.parquet"
+def written(study: StudySummary, tmp_path: Path) -> Path:
+    """The folder of a study's tables."""
+    folder = tmp_path / "tables"
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not write_tables(study, folder)
+    return folder
+
+
+def trials_of(study: StudySummary, tmp_path: Path) -> pd.DataFrame:
+    return pd.read_parquet(written(study, tmp_path) / "trials.parquet")
 
 
 def test_a_row_says_everything_of_its_trial(study: StudySummary, tmp_path: Path) -> None:
-    table = pd.read_parquet(written(study, tmp_path)[1])
+    table = trials_of(study, tmp_path)
     assert table["trial"].tolist() == [0, 1, 2, 3, 4]
     assert table["state"].tolist() == [trial.state for trial in TRIALS]
     assert table["is_baseline"].tolist() == [True] + 4 * [False]
@@ -79,17 +84,17 @@ def test_a_row_says_everything_of_its_trial(study: StudySummary, tmp_path: Path)
 
 
 def test_reordered_columns_keep_their_cells(study: StudySummary, tmp_path: Path) -> None:
-    table = trial_table(study)
-    for name, columns in (("a", table.columns), ("b", table.columns[::-1])):
-        Table(columns, table.rows).write_csv(tmp_path / f"{name}.csv")
+    columns = trial_columns(study)
+    for name, ordered in (("a", columns), ("b", columns[::-1])):
+        write_csv(make_table(ordered, study.trials), tmp_path / f"{name}.csv")
     one, other = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("a", "b"))
     assert list(one) == list(other)[::-1]
     pd.testing.assert_frame_equal(one, other[list(one)])
 
 
 def test_csv_and_parquet_agree(study: StudySummary, tmp_path: Path) -> None:
-    as_csv, as_parquet = written(study, tmp_path)
-    one, other = pd.read_csv(as_csv, parse_dates=["started", "ended"]), pd.read_parquet(as_parquet)
+    other = trials_of(study, tmp_path)
+    one = pd.read_csv(tmp_path / "tables" / "trials.csv", parse_dates=["started", "ended"])
     assert list(one) == list(other)
     for name in one:
         if name not in ("failure", "notes", "on_front"):
@@ -97,11 +102,10 @@ def test_csv_and_parquet_agree(study: StudySummary, tmp_path: Path) -> None:
 
 
 def test_the_types_do_not_depend_on_what_stands_there(study: StudySummary, tmp_path: Path) -> None:
-    full = pq.read_schema(written(study, tmp_path)[1])
-    empty = StudySummary.read(make_study(tmp_path / "empty", []).root)
-    assert pq.read_schema(written(empty, tmp_path)[1]) == full
-    failed = StudySummary.read(make_study(tmp_path / "failed", [TRIALS[3]]).root)
-    assert pq.read_schema(written(failed, tmp_path)[1]) == full
+    full = pq.read_schema(written(study, tmp_path) / "trials.parquet")
+    for name, trials in (("empty", []), ("failed", [TRIALS[3]])):
+        other = StudySummary.read(make_study(tmp_path / name, trials).root)
+        assert make_table(trial_columns(other), other.trials).schema.equals(full)
     assert full.field("mAP").metadata[b"description"].startswith(b"validation mAP")
 
 
@@ -109,22 +113,18 @@ def test_a_spreadsheet_computes_no_text_and_keeps_numbers(tmp_path: Path) -> Non
     kinds = {"text": "text", "number": "number", "whole": "integer"}
     columns = [Column(name, kind, "", itemgetter(i)) for i, (name, kind) in enumerate(kinds.items())]
     rows: list[list[Any]] = [["=1+1", -0.1, -3], ['@a"b;=1', 1e-300, None], [None, 0.1 + 0.2, 2**53]]
-    Table(columns, rows).write_csv(tmp_path / "t.csv")
+    write_csv(make_table(columns, rows), tmp_path / "t.csv")
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert lines[1] == '"\'=1+1",-0.1,-3', "a negative number is no formula, and is not quoted"
     with (tmp_path / "t.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
     assert read[1]["text"] == "'@a\"b;=1" and read[1]["whole"] == ""
     assert [float(row["number"]) for row in read] == [row[1] for row in rows]
-    Table(columns, [["\ud800", math.nan, 1]]).write_parquet(tmp_path / "t.parquet")
-    assert pq.read_table(tmp_path / "t.parquet")["text"].to_pylist() == ["\\ud800"]
+    assert make_table(columns, [["\ud800", math.nan, 1]])["text"].to_pylist() == ["\\ud800"]
 
 
 def test_every_epoch_has_its_figures(study: StudySummary, tmp_path: Path) -> None:
-    epochs, missing = epoch_table(study)
-    assert not missing
-    epochs.write_parquet(tmp_path / "e.parquet")
-    table = pd.read_parquet(tmp_path / "e.parquet")
+    table = pd.read_parquet(written(study, tmp_path) / "epochs.parquet")
     wide = table.pivot(index=["trial", "epoch"], columns="figure", values="value")
     assert len(wide) == 4 + 2 + 4 + 1
     for (number, epoch), figures in wide.iterrows():
@@ -143,17 +143,20 @@ def test_of_an_epoch_that_was_run_twice_the_later_counts(copied: StudySummary) -
     line = '{"epoch": 4, "mAP": 0.9, "rank1": "high", "pid": 3}\n{"epoch": 5, "mAP": 0.7}\n{"epo'
     (later / "result.json").write_text(line)
     epochs, _ = epoch_table(copied)
-    rows = [row[1:] for row in epochs.rows if row.trial == 0 and row.epoch >= 4]
-    assert rows == [(4, 4, 100.0, "mAP", 0.9)], "an epoch that the database does not know does not count yet"
+    rows = [row for row in epochs.to_pylist() if row["trial"] == 0 and row["epoch"] >= 4]
+    assert [[*row.values()][1:] for row in rows] == [[4, 4, 100.0, "mAP", 0.9]], (
+        "an epoch that the database does not know does not count yet"
+    )
 
 
 def test_without_rays_files_the_scores_are_still_there(copied: StudySummary) -> None:
     shutil.rmtree(copied.folder.trials)
     epochs, missing = epoch_table(copied)
     assert "holds no results" in missing
-    scores = {(row.trial, row.epoch): row.value for row in epochs.rows if row.figure == "mAP"}
+    rows = epochs.to_pylist()
+    scores = {(row["trial"], row["epoch"]): row["value"] for row in rows if row["figure"] == "mAP"}
     assert scores == {(n, e + 1): value for n, t in enumerate(TRIALS) for e, value in enumerate(t.curve)}
-    known = sum(row.figure == "rank1" for row in epochs.rows)
+    known = sum(row["figure"] == "rank1" for row in rows)
     assert known == 6, "of the best and the last epochs all is known"
 
 
@@ -165,7 +168,7 @@ def test_a_settings_column_has_one_type(study: StudySummary, choices: list[Any],
     search = {"depth": Parameter("categorical", choices=tuple(choices))}
     space = dataclasses.replace(study.config.space, search=search)
     changed = dataclasses.replace(study, config=dataclasses.replace(study.config, space=space))
-    kinds = {column.name: column.kind for column in trial_table(changed).columns}
+    kinds = {column.name: column.kind for column in trial_columns(changed)}
     assert kinds["param_depth"] == kind
 
 
@@ -173,7 +176,7 @@ def test_two_objectives_mark_the_front(tmp_path: Path) -> None:
     space = parse_space({**SPACE, "scheduler": {"name": "none"}}, "space")
     trials = [Trial(), Trial(curve=(0.1, 0.2, 0.3, 0.3)), Trial(curve=(0.5, 0.5, 0.5, 0.5)), Trial("PRUNED")]
     study = StudySummary.read(make_study(tmp_path / "study", trials, space=space, minimize="cost").root)
-    table = pd.read_parquet(written(study, tmp_path)[1])
+    table = trials_of(study, tmp_path)
     assert table["on_front"].tolist() == [False, False, True, False], "all cost the same"
     assert table["cost_seconds"].tolist() == 4 * [6.0]
 

@@ -8,7 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from sa_study.export.escaping import csv_text, latex, markdown
+from sa_study.export.documents import latex, markdown
+from sa_study.export.tables import csv_text
 from sa_study.utils.text import visible
 
 HOSTILE = [

@@ -14,9 +14,7 @@ from ranking_reference import random_case
 from torch import Tensor
 
 from sa_study import ranking_metrics, rerank
-from sa_study.metrics.confidence import intervals
 from sa_study.metrics.distances import rank_features, squared_euclidean_blocks
-from sa_study.metrics.query_scores import QueryScores
 from sa_study.metrics.ranking import RankingAccumulator
 from sa_study.metrics.reranking import rerank_features
 from sa_study.utils.errors import DataError
@@ -81,20 +79,12 @@ def test_features_and_their_labels_may_be_any(
     some, others = (form(values) for values in features)
     a, b, c, d = (form(values) for values in (*pids, *camids))
     assert rank_features(some, others, a, b, c, d).mAP == expected.mAP
-    blocks = [block for _, block in squared_euclidean_blocks(some, others, block=4)]
-    wanted = [block for _, block in squared_euclidean_blocks(queries, gallery, block=4)]
+    blocks = [block for _, block in squared_euclidean_blocks(some, others)]
+    wanted = [block for _, block in squared_euclidean_blocks(queries, gallery)]
     torch.testing.assert_close(torch.cat(blocks).cpu(), torch.cat(wanted))
     again = rerank_features(queries, gallery, k1=3, k2=2)
     torch.testing.assert_close(rerank_features(some, others, k1=3, k2=2).cpu(), again)
     np.testing.assert_allclose(rerank(some, others, k1=3, k2=2), again.numpy(), rtol=1e-5, atol=1e-6)
-
-
-def test_scores_of_queries_may_be_any(form: Callable[[NDArray[Any]], Any]) -> None:
-    columns = np.array([1, 1, 2, 3]), np.array([1.0, 0.5, np.nan, 0.25]), np.array([1, 2, 0, 7])
-    expected = QueryScores(*columns)
-    found = QueryScores(*(form(column) for column in columns))
-    assert found.to_dict() == expected.to_dict()
-    assert intervals(found) == intervals(expected)
 
 
 BAD_LABELS = {
@@ -145,20 +135,3 @@ def test_what_is_no_matrix_is_named(bad: Any) -> None:
             function(bad, good)
         with pytest.raises(DataError, match=r"^gallery_features "):
             function(good, bad)
-
-
-@pytest.mark.parametrize(
-    ("name", "bad"),
-    [
-        ("pids", [1.5, 2.0]),
-        ("average_precision", [[0.5, 0.5]]),
-        ("average_precision", [0.5]),
-        ("first_match", [1]),
-        ("first_match", [1, -1]),
-        ("first_match", torch.rand(2)),
-    ],
-)
-def test_what_is_no_score_is_named(name: str, bad: Any) -> None:
-    columns: dict[str, Any] = {"pids": [1, 2], "average_precision": [1.0, 0.5], "first_match": [1, 2]}
-    with pytest.raises(DataError, match=f"^{name} "):
-        QueryScores(**columns | {name: bad})

@@ -16,8 +16,7 @@ from written_study import Trial, evaluate, make_study
 
 from sa_study.analysis.compare import compare_evaluations
 from sa_study.analysis.final.retrain import RetrainChoice, RetrainPlan, write_retrained
-from sa_study.export.documents import paper_document
-from sa_study.export.paper import describe
+from sa_study.export.paper import describe, paper_document
 from sa_study.metrics.comparability import image_counts, why_not_comparable
 from sa_study.report.page.page_study import read_trust
 from sa_study.report.page.sentences import give_verdict

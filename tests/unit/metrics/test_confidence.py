@@ -11,7 +11,6 @@ from scipy import stats
 
 from sa_study.metrics.confidence import Stratum, difference, estimate, intervals, simultaneous
 from sa_study.metrics.query_scores import QueryScores
-from sa_study.metrics.ranking import ranking_metrics
 from sa_study.utils.errors import DataError
 
 
@@ -215,37 +214,3 @@ def test_what_cannot_be_compared() -> None:
 
 def test_levels_that_hold_together() -> None:
     assert simultaneous(0.95, 1) == pytest.approx(0.95) and simultaneous(0.95, 5) == pytest.approx(0.99)
-
-
-def test_the_scores_of_a_ranking_are_what_its_figures_are_means_of() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(1, 6, 12), rng.integers(0, 6, 40), rng.integers(0, 3, 12), rng.integers(0, 3, 40)
-    found = ranking_metrics(rng.random((12, 40)), *labels)
-    assert found.queries.of("mAP").mean() == pytest.approx(found.mAP, abs=1e-15)
-    for rank in ("rank1", "rank5", "rank10"):
-        assert found.queries.of(rank).mean() == pytest.approx(getattr(found, rank), abs=1e-15)
-    assert found.queries.valid.sum() == found.num_valid_queries
-    again = QueryScores.from_dict(found.queries.to_dict(), "here")
-    np.testing.assert_array_equal(again.average_precision, found.queries.average_precision)
-    np.testing.assert_array_equal(again.first_match, found.queries.first_match)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"pid": None},
-        {"pid": [1, 2]},
-        {"pid": "123"},
-        {"first_match": [1, -2, 3]},
-        {"first_match": [1, "a", 3]},
-        {"average_precision": [0.5, 2.0, 0.5]},
-        {"average_precision": [0.5, None, 0.5]},
-        {"average_precision": [0.5, float("nan"), 0.5]},
-        {"average_precision": [[0.5], 0.5, 0.5]},
-    ],
-)
-def test_damaged_scores_are_named(change: dict[str, Any]) -> None:
-    whole = {"pid": [1, 2, 3], "average_precision": [0.5, 0.2, 0.9], "first_match": [1, 2, 3]}
-    QueryScores.from_dict(whole, "file.json")
-    with pytest.raises(DataError, match=r"file\.json: its scores of single queries are damaged"):
-        QueryScores.from_dict({**whole, **change}, "file.json")

@@ -18,7 +18,7 @@ from torch import Tensor
 from sa_study.metrics import distances
 from sa_study.metrics.distances import rank_features, squared_euclidean_blocks
 from sa_study.metrics.ranking import ranking_metrics
-from sa_study.utils.errors import ConfigError, DataError
+from sa_study.utils.errors import DataError
 
 
 def features(rows: int, seed: int, columns: int = 8) -> Tensor:
@@ -36,10 +36,18 @@ def labels(queries: int = 23, gallery: int = 41) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("block", [1, 7, 23, 100])
+@pytest.fixture
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Rows of a block of distances."""
+    rows: int = request.param
+    monkeypatch.setattr(distances, "ROWS_PER_BLOCK", rows)
+    return rows
+
+
+@pytest.mark.parametrize("block", [1, 7, 23, 100], indirect=True)
 def test_blocks_are_the_matrix(block: int) -> None:
     query, gallery = features(23, seed=1), features(41, seed=2)
-    blocks = list(squared_euclidean_blocks(query, gallery, block))
+    blocks = list(squared_euclidean_blocks(query, gallery))
     assert all(len(distances) == rows.stop - rows.start <= block for rows, distances in blocks)
     assert [row for rows, _ in blocks for row in range(rows.start, rows.stop)] == list(range(23))
     np.testing.assert_array_equal(
@@ -68,12 +76,13 @@ def test_no_gradient_is_kept() -> None:
     assert not distances.requires_grad
 
 
-@pytest.mark.parametrize("block", [1, 10, 256])
-def test_rank_features_equals_ranking_of_the_whole_matrix(device: str, block: int) -> None:
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("block", [1, 10, 256], indirect=True)
+def test_rank_features_equals_ranking_of_the_whole_matrix(device: str) -> None:
     query, gallery = features(23, seed=3), features(41, seed=4)
     given = labels()
-    whole = ranking_metrics(cdist(query, gallery, "sqeuclidean"), **given, topk=12)
-    blockwise = rank_features(query.to(device), gallery.to(device), **given, topk=12, block=block)
+    whole = ranking_metrics(cdist(query, gallery, "sqeuclidean"), **given)
+    blockwise = rank_features(query.to(device), gallery.to(device), **given)
     assert vars(blockwise).keys() == vars(whole).keys()
     for of_all, of_blocks in ((whole, blockwise), (whole.queries, blockwise.queries)):
         for name, value in vars(of_all).items():
@@ -96,11 +105,6 @@ def test_rank_features_equals_ranking_of_the_whole_matrix(device: str, block: in
 def test_bad_shapes_are_named_at_once(query: Tensor, gallery: Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         squared_euclidean_blocks(query, gallery)
-
-
-def test_block_below_one_is_refused() -> None:
-    with pytest.raises(ConfigError, match="block is 0; it must be at least 1"):
-        squared_euclidean_blocks(torch.ones(2, 2), torch.ones(2, 2), block=0)
 
 
 def test_number_of_labels_must_be_that_of_features() -> None:
@@ -131,12 +135,14 @@ def test_products_of_part_of_the_gallery(monkeypatch: pytest.MonkeyPatch) -> Non
     np.testing.assert_array_equal(found.numpy(), cdist(query, gallery, "sqeuclidean"))
 
 
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("block", [7], indirect=True)
 def test_memory_of_a_block_is_reused_only_on_demand() -> None:
     query, gallery = features(23, seed=1), features(41, seed=2)
-    places = {block.data_ptr() for _, block in squared_euclidean_blocks(query, gallery, 7, reuse=True)}
+    places = {found.data_ptr() for _, found in squared_euclidean_blocks(query, gallery, reuse=True)}
     assert len(places) == 1
-    reused = [block.clone() for _, block in squared_euclidean_blocks(query, gallery, 7, reuse=True)]
-    kept = [block for _, block in squared_euclidean_blocks(query, gallery, 7)]
+    reused = [found.clone() for _, found in squared_euclidean_blocks(query, gallery, reuse=True)]
+    kept = [found for _, found in squared_euclidean_blocks(query, gallery)]
     torch.testing.assert_close(reused, kept, rtol=0, atol=0)
 
 

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from sa_study.metrics import neighbours, reranking, sparse
+from sa_study.metrics import reranking
+from sa_study.metrics.distances import nearest
 from sa_study.metrics.ranking import ranking_metrics
 from sa_study.metrics.reranking import rerank, rerank_features
 from sa_study.utils.errors import ConfigError, DataError
@@ -192,8 +193,7 @@ def test_re_ranked_distances_go_into_the_ranking(device: str) -> None:
 @pytest.mark.parametrize("entries", [1, 60, 1000])
 def test_chunks_equal_whole(device: str, entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = clustered(20, 80)
-    for module in (neighbours, reranking, sparse):
-        monkeypatch.setattr(module, "ENTRIES_PER_CHUNK", entries)
+    monkeypatch.setattr(reranking, "ENTRIES_PER_CHUNK", entries)
     query, gallery = (torch.from_numpy(images).to(device) for images in pair)
     result = rerank_features(query, gallery, k1=9, k2=4)
     np.testing.assert_allclose(result.cpu(), plain_rerank(*pair, k1=9, k2=4), rtol=0, atol=2e-6)
@@ -202,17 +202,17 @@ def test_chunks_equal_whole(device: str, entries: int, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(("depth", "expected"), [(1, [1]), (2, [1, 3]), (3, [1, 3, 0]), (5, [1, 3, 0, 2, 4])])
 def test_nearest_takes_the_first_of_equal_values(device: str, depth: int, expected: list[int]) -> None:
     values = torch.tensor([[2.0, 1.0, 2.0, 1.0, 2.0]], device=device)
-    assert neighbours.nearest(values, depth).tolist() == [expected]
+    assert nearest(values, depth).tolist() == [expected]
 
 
 def test_spans() -> None:
-    entries, span = sparse.spans(torch.tensor([7, 0, 4]), torch.tensor([2, 0, 1]))
+    entries, span = reranking.spans(torch.tensor([7, 0, 4]), torch.tensor([2, 0, 1]))
     assert (entries.tolist(), span.tolist()) == ([7, 8, 4], [0, 0, 2])
 
 
 def test_summed_and_transposed() -> None:
     rows, columns = torch.tensor([2, 0, 2, 0]), torch.tensor([1, 3, 1, 0])
-    matrix = sparse.summed(rows, columns, torch.tensor([1.0, 2.0, 4.0, 8.0]), 3, 4)
+    matrix = reranking.summed(rows, columns, torch.tensor([1.0, 2.0, 4.0, 8.0]), 3, 4)
     assert (matrix.lengths.tolist(), matrix.columns.tolist()) == ([2, 0, 1], [0, 3, 1])
     assert matrix.weights.tolist() == [8, 2, 5]
     turned = matrix.transposed(4)
@@ -224,7 +224,7 @@ def test_summed_and_transposed() -> None:
 
 @pytest.mark.parametrize("entries", [[5], [1, 2, 3, 4, 5, 6], [100, 1, 1], [0, 0, 0]])
 def test_chunks_hold_every_row_once(entries: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sparse, "ENTRIES_PER_CHUNK", 6)
-    found = sparse.chunks(torch.tensor(entries))
+    monkeypatch.setattr(reranking, "ENTRIES_PER_CHUNK", 6)
+    found = reranking.chunks(torch.tensor(entries))
     assert [row for rows in found for row in range(rows.start, rows.stop)] == list(range(len(entries)))
     assert all(sum(entries[rows][1:]) < 6 for rows in found)

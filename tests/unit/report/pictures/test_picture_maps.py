@@ -10,9 +10,16 @@ import torch
 from torch import Tensor
 
 from sa_study.model.network import SANet
-from sa_study.report.pictures.figure import grey
-from sa_study.report.pictures.maps import activation_maps, attention_maps, has_attention, prepare
-from sa_study.report.pictures.overlays import FOR, attention_overlays, evidence, limits, overlay, relative
+from sa_study.report.pictures.figure import FOR, evidence, grey, overlay
+from sa_study.report.pictures.maps import (
+    activation_maps,
+    attention_maps,
+    attention_overlays,
+    has_attention,
+    limits,
+    prepare,
+    relative,
+)
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
 
@@ -108,20 +115,20 @@ def test_a_single_image_and_position_by_hand(images: Any) -> None:
 
 def test_overlays_for_tensorboard(images: Any) -> None:
     net = network().train()
-    found = attention_overlays(net, images, (64, 32))
-    assert [name for name, _ in found] == ["attention/images", *(f"attention/stage{n}" for n in (1, 2, 3))]
-    assert all(image.shape == (40, 60, 3) and image.dtype == np.uint8 for _, image in found)
-    np.testing.assert_array_equal(found[0][1][:, 20:40], images[1])
+    found = attention_overlays(net, images, 64, 32)
+    assert list(found) == ["attention/images", *(f"attention/stage{n}" for n in (1, 2, 3))]
+    assert all(image.shape == (40, 60, 3) and image.dtype == np.uint8 for image in found.values())
+    np.testing.assert_array_equal(found["attention/images"][:, 20:40], images[1])
     assert net.training, "its mode is as it was"
     weights = attention_maps(net, prepare(images, 64, 32, CPU))[3]
     expected = overlay(images[2], relative(weights)[2], *limits(weights))
-    np.testing.assert_array_equal(found[3][1][:, 40:], expected)
+    np.testing.assert_array_equal(found["attention/stage3"][:, 40:], expected)
 
 
 @pytest.mark.parametrize("more", [{"attention": "none"}, {"deep_supervision": False}])
 def test_without_attention_there_are_only_the_images(more: dict[str, Any], images: Any) -> None:
     assert not has_attention(network(**more))
-    assert [name for name, _ in attention_overlays(network(**more), images)] == ["attention/images"]
+    assert list(attention_overlays(network(**more), images, 40, 20)) == ["attention/images"]
 
 
 def test_images_as_the_network_takes_them(images: Any) -> None:

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from sa_study.metrics.distances import rank_features
 from sa_study.report.pictures import ranked
-from sa_study.report.pictures.ranking import DEPTH, FINE_BINS, TOPK, DistanceCounts, Ranking, rank
+from sa_study.report.pictures.ranking import DEPTH, FINE_BINS, DistanceCounts, Ranking, rank
 
 
 class Case:
@@ -85,12 +85,12 @@ def test_average_precision_is_scikit_learns_where_no_distances_are_equal() -> No
 def test_the_curve_is_that_of_the_metrics() -> None:
     case = Case()
     labels = case.query.pids, case.gallery.pids, case.query.camids, case.gallery.camids
-    expected = rank_features(case.query_features, case.gallery_features, *labels, topk=TOPK)
+    expected = rank_features(case.query_features, case.gallery_features, *labels)
     ranking = case.ranking()
     np.testing.assert_array_equal(ranking.metrics.cmc, expected.cmc)
     assert ranking.metrics.mAP == expected.mAP == pytest.approx(np.nanmean(ranking.average_precision))
     first = ranking.first_match[ranking.first_match > 0]
-    np.testing.assert_allclose(expected.cmc, [(first <= r).mean() for r in range(1, TOPK + 1)])
+    np.testing.assert_allclose(expected.cmc, [(first <= r).mean() for r in range(1, 51)])
 
 
 def test_counts_are_those_of_all_pairs() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,21 +19,13 @@ from untrained_study import SMALL
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import ImageStore, load_training_data
 from sa_study.metrics.distances import rank_features
-from sa_study.report.pictures import (
-    NAMES,
-    Options,
-    Subject,
-    make,
-    make_pictures,
-    of_study,
-    of_weights,
-    plots,
-    ranked,
-)
-from sa_study.report.pictures.figure import FRAMES, MATCH, WIDTH, WRONG, Caption, ImageGrid, Picture, styled
+from sa_study.report.pictures import make, ranked
+from sa_study.report.pictures.figure import FRAMES, MATCH, WIDTH, WRONG, Picture, styled
+from sa_study.report.pictures.make import NAMES, make_pictures
 from sa_study.report.pictures.ranking import Ranking, rank
+from sa_study.report.pictures.subject import Subject, of_study, of_weights
 from sa_study.settings.run import Settings
-from sa_study.training.evaluate import query_and_gallery_features
+from sa_study.training.evaluate import TrainedNetwork, query_and_gallery_features
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import DataError
 
@@ -72,17 +62,17 @@ Cell = tuple[int, int, NDArray[np.uint8], str]
 def cells(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     """Row, column, image and frame of the cells that are drawn."""
     drawn: list[Cell] = []
-    image = ImageGrid.image
+    image = Picture.image
 
-    def noted(grid: ImageGrid, row: int, column: int, pixels: NDArray[np.uint8], **more: Any) -> Any:
-        axes = image(grid, row, column, pixels, **more)
+    def noted(self: Picture, row: int, column: int, pixels: NDArray[np.uint8], **more: Any) -> Any:
+        axes = image(self, row, column, pixels, **more)
         frame = more.get("frame", "")
         if frame:
             assert same_color(axes.patches[0].get_edgecolor(), FRAMES[frame][0])
         drawn.append((row, column, pixels, frame))
         return axes
 
-    monkeypatch.setattr(ImageGrid, "image", noted)
+    monkeypatch.setattr(Picture, "image", noted)
     return drawn
 
 
@@ -126,7 +116,7 @@ def test_failures_show_the_query_the_wrong_first_and_the_first_match(cells: list
 
 def test_text_is_wrapped_and_never_markup(tmp_path: Path) -> None:
     text = "a $x^2$ <b> $\\frac{ $ 人 \\ " + "long " * 60 + "w" * 500
-    picture = styled(Picture)(Caption("t", text, text))
+    picture = styled(Picture)("t", text, text)
     picture.save(tmp_path / "p.png")  # no parsing, no missing font
     with Image.open(tmp_path / "p.png") as image:
         assert image.width <= 200 * WIDTH + 2 and image.height > 200
@@ -135,8 +125,9 @@ def test_text_is_wrapped_and_never_markup(tmp_path: Path) -> None:
 def test_a_wide_image_and_a_tall_one_fit() -> None:
     for shape, height in (((5, 400, 100), 3), ((5, 50, 100), 0.5), ((5, 1, 400), 1 / 400)):
         images = np.zeros((*shape, 3), np.uint8)
-        picture = styled(Picture)(Caption("t", "", ""))
-        box = picture.image_grid(1, [0.1], images).axes(0, 1).get_window_extent()
+        picture = styled(Picture)("t", "", "")
+        picture.add_grid(1, [0.1], images)
+        box = picture.cell(0, 1).get_window_extent()
         assert box.height / box.width == pytest.approx(height)
 
 
@@ -179,20 +170,20 @@ def test_all_pictures_of_a_study(
     pictures: list[Picture] = []
     save = Picture.save
 
-    def noted(self: Picture, path: Path) -> None:
+    def noted(self: Picture, file: Any) -> None:
         pictures.append(self)
-        save(self, path)
+        save(self, file)
 
     monkeypatch.setattr(Picture, "save", noted)
-    subject = of_study(root, None, test=False)
-    made = make_pictures(subject, root / "pictures", Options(reranked=True))
+    subject = of_study(root, None, test=False, reranked=True)
+    made = make_pictures(subject, root / "pictures")
     assert [path.name for path in made.files] == [name for name in NAMES if name not in missing]
     assert sorted(path.name for path in (root / "pictures").iterdir()) == sorted(set(NAMES) - missing)
     assert len(made.left_out) == bool(missing)
     for picture in pictures:
         check_picture(picture)
-        assert "study" in picture.caption.where and "TEST" not in picture.caption.where
-        assert "mAP" not in picture.caption.text or "scikit-learn" in picture.caption.text
+        assert "study" in picture.where and "TEST" not in picture.where
+        assert "mAP" not in picture.caption or "scikit-learn" in picture.caption
     for path in made.files:
         with Image.open(path) as image:
             assert image.info["Title"] and image.info["Software"] == "sa_study"
@@ -214,8 +205,8 @@ def test_a_study_is_shown_on_its_validation_split_and_opens_no_test_image(
     assert "validation split" in subject.where and "test set not opened" in subject.where
     assert subject.names == sorted(set(data.store.pids[data.train].tolist()))
     assert subject.known is not None
-    names = np.array(subject.known.names)[subject.known.labels]
-    np.testing.assert_array_equal(names, data.store.pids[subject.known.index])
+    names = np.array(subject.names)[subject.known.labels]
+    np.testing.assert_array_equal(names, data.store.pids[subject.known.train])
     with pytest.raises(DataError):
         of_study(root, None, test=True)
 
@@ -229,7 +220,7 @@ def test_the_test_set_is_named_in_every_caption(made_study: Callable[..., Path])
     for subject in (study, weights):
         assert "TEST SET" in subject.where and subject.names is None and subject.known is None
         assert len(subject.query.images) == 18 and len(subject.gallery.images) == 37
-    made = make_pictures(study, root / "out", Options())
+    made = make_pictures(study, root / "out")
     assert "cam_training.png" not in [path.name for path in made.files]
     for path in made.files:
         with Image.open(path) as image:
@@ -239,12 +230,12 @@ def test_the_test_set_is_named_in_every_caption(made_study: Callable[..., Path])
 def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., Path]) -> None:
     root = made_study()
     subject = of_study(root, None, test=False)
-    features = query_and_gallery_features(subject.trained, subject.query, subject.gallery, lambda *_: None)
     query, gallery = subject.query, subject.gallery
+    features = query_and_gallery_features(subject.trained, query, gallery, lambda *_: None)
     ranking = rank(*features, query, gallery)
     labels = query.pids, gallery.pids, query.camids, gallery.camids
     assert ranking.metrics.mAP == rank_features(*features, *labels).mAP
-    picture = plots.draw_cmc({"plain": ranking.metrics}, len(gallery.pids), "somewhere")
+    picture = ranked.draw_cmc({"plain": ranking.metrics}, len(gallery.pids), "somewhere")
     (line,) = picture.figure.axes[0].get_lines()
     expected = 100 * ranking.metrics.cmc[: len(gallery.pids)]
     np.testing.assert_allclose(np.asarray(line.get_ydata()), expected)
@@ -255,12 +246,12 @@ def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., P
 def test_the_same_seed_gives_the_same_pictures_again(
     made_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(make, "_overlays", lambda *_: ())
+    monkeypatch.setattr(make, "_of_maps", lambda *_: ())
     root = made_study()
     subject = of_study(root, None, test=False)
     kept = []
     for seed in (0, 0):
-        made = make_pictures(subject, root / "pictures", Options(seed=seed))
+        made = make_pictures(subject, root / "pictures", seed)
         kept.append({path.name: path.read_bytes() for path in made.files})
     assert kept[0] == kept[1]
 
@@ -271,12 +262,9 @@ def test_what_an_earlier_call_left_goes_and_other_files_stay(made_study: Callabl
     out.mkdir()
     (out / "attention_stages.png").write_bytes(b"of an earlier network")
     (out / "mine.png").write_bytes(b"mine")
-    killed = subprocess.Popen([sys.executable, "-c", ""])
-    killed.wait()
-    (out / f".pictures.{killed.pid}.tmp").mkdir()
-    make_pictures(of_study(root, None, test=False), out, Options())
-    assert not (out / f".pictures.{killed.pid}.tmp").exists()
+    make_pictures(of_study(root, None, test=False), out)
     assert not (out / "attention_stages.png").exists() and (out / "mine.png").read_bytes() == b"mine"
+    assert not list(out.glob(".*"))
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -289,9 +277,9 @@ def test_a_failure_halfway_leaves_things_as_they_were(
         out.mkdir(parents=True)
         (out / "cmc_curve.png").write_bytes(b"earlier")
     subject = of_study(root, None, test=False)
-    monkeypatch.setattr(plots, "draw_cmc", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(ranked, "draw_cmc", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
-        make_pictures(subject, out, Options())
+        make_pictures(subject, out)
     if before:
         assert [path.name for path in out.iterdir()] == ["cmc_curve.png"]
     else:
@@ -302,12 +290,7 @@ def test_few_images(make_market: Callable[..., Path]) -> None:
     query, gallery = store(1, 1, [1], [0]), store(2, 2, [1, 0], [1, 1])
     settings = Settings.from_mapping(SMALL)
     net = build_network(settings, 3)
-    trained = make_trained(net, settings)
-    made = make_pictures(Subject(trained, query, gallery, "n", "i"), make_market() / "out", Options(True))
+    trained = TrainedNetwork(net, settings, Path("w.pt"), 1)
+    subject = Subject(trained, query, gallery, "n", "i", reranked=True)
+    made = make_pictures(subject, make_market() / "out")
     assert len(made.files) >= 7
-
-
-def make_trained(net: Any, settings: Settings) -> Any:
-    from sa_study.training.evaluate import TrainedNetwork
-
-    return TrainedNetwork(net, settings, Path("w.pt"), 1)

@@ -37,7 +37,7 @@ def test_pictures_without_a_writable_home(tmp_path: Path, more: dict[str, str]) 
         return done.stdout + done.stderr
 
     assert "temporary cache directory" in talk("matplotlib.font_manager"), "there is nothing to keep out"
-    assert talk("sa_study.report.pictures") == ""
+    assert talk("sa_study.report.pictures.make") == ""
 
 
 def test_an_import_that_fails_is_still_told(
