@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,20 +62,9 @@ class Paper:
     setting_heads: ClassVar = ("setting", "searched", "best", "baseline")
 
     @property
-    def columns(self) -> list[str]:
-        """The headings of the figures, without their groups."""
-        return [column for _, columns in self.groups for column in columns]
-
-    @property
     def heads(self) -> list[str]:
         """The headings of the results, each with its group."""
         return ["", *(f"{group}: {column}" for group, columns in self.groups for column in columns)]
-
-    @property
-    def spans(self) -> list[tuple[int, int]]:
-        """The first and the last column of each group, counted from 1."""
-        ends = list(itertools.accumulate((len(columns) for _, columns in self.groups), initial=1))
-        return [(first + 1, last) for first, last in itertools.pairwise(ends)]
 
 
 def write_paper(study: StudySummary, folder: Path) -> None:

@@ -150,10 +150,6 @@ class Picture:
         self._rows = [self._used + above + row * (height + between) for row in range(rows)]
         self._used = self._rows[-1] + height + below
 
-    def cell(self, row: int, column: int) -> Axes:
-        """Adds the empty axes of a cell of the grid."""
-        return self._axes(self._columns[column], self._rows[row], *self._cell)
-
     def image(
         self,
         row: int,
@@ -174,7 +170,7 @@ class Picture:
             head: Text above.
             foot: Text below.
         """
-        axes = self.cell(row, column)
+        axes = self._axes(self._columns[column], self._rows[row], *self._cell)
         axes.imshow(pixels, aspect="auto", interpolation="bicubic")
         axes.set(xticks=[], yticks=[])
         axes.grid(False)

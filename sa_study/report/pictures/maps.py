@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -254,7 +255,7 @@ def draw_activation(
 def _label_stage(first: Axes, cells: int, head: str, foot: str, colour: str) -> None:
     """Writes above and below the cells of a stage, centred over them."""
     middle = (cells + (cells - 1) * _CLOSE * DPI / first.bbox.width) / 2
-    system = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
+    system: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
     first.annotate(head, (middle, 1), (0, 14), fontsize=6.5, weight="bold", **system)
     first.annotate(foot, (middle, 0), (0, -3), va="top", fontsize=5.5, color=colour, **system)
 

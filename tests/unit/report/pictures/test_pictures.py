@@ -127,7 +127,7 @@ def test_a_wide_image_and_a_tall_one_fit() -> None:
         images = np.zeros((*shape, 3), np.uint8)
         picture = styled(Picture)("t", "", "")
         picture.add_grid(1, [0.1], images)
-        box = picture.cell(0, 1).get_window_extent()
+        box = picture.image(0, 1, images[0]).get_window_extent()
         assert box.height / box.width == pytest.approx(height)
 
 
