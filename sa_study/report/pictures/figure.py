@@ -242,7 +242,8 @@ def overlay(pixels: Pixels, values: NDArray[np.float32], low: float, high: float
     """
     share = np.clip((_enlarged(values, pixels) - low) / (high - low or 1.0), 0, 1)
     colours = 255 * matplotlib.colormaps[COLOURS](share)[:, :, :3]
-    return np.rint(OPACITY * colours + (1 - OPACITY) * grey(pixels, 0.0)).astype(np.uint8)
+    mixed: Pixels = np.rint(OPACITY * colours + (1 - OPACITY) * grey(pixels, 0.0)).astype(np.uint8)
+    return mixed
 
 
 def evidence(pixels: Pixels, values: NDArray[np.float32], largest: float) -> Pixels:
@@ -255,8 +256,9 @@ def evidence(pixels: Pixels, values: NDArray[np.float32], largest: float) -> Pix
     """
     share = np.clip(_enlarged(values, pixels) / (largest or 1.0), -1, 1)[:, :, None]
     opacity = _STRONGEST * np.abs(share)
-    mixed = opacity * np.where(share > 0, FOR, AGAINST) + (1 - opacity) * grey(pixels, 0.3)
-    return np.rint(mixed).astype(np.uint8)
+    colours = opacity * np.where(share > 0, FOR, AGAINST)
+    mixed: Pixels = np.rint(colours + (1 - opacity) * grey(pixels, 0.3)).astype(np.uint8)
+    return mixed
 
 
 def _enlarged(values: NDArray[np.float32], pixels: Pixels) -> NDArray[np.float32]:
