@@ -90,7 +90,7 @@ def write_networks(
             }
             for name, file in files.items()
         },
-        described={name: about["settings"][name] for name in _DESCRIBED},
+        described={name: getattr(trained.settings, name) for name in _DESCRIBED},
         opset=OPSET,
         limit=f"{LIMIT:g}",
         batches=" and ".join(map(str, BATCHES)),
