@@ -237,12 +237,10 @@ def expand_options(
         for option in inspect.signature(described).parameters.values()
         if option.name not in without
     ]
-    # In the order of --help: what a command needs, the fields, what else it has.
-    own.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
-    needed = sum(parameter.default is inspect.Parameter.empty for parameter in own)
+    # In the order of --help, where what a command needs comes first.
     parameters = [
         parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in (*own[:needed], *fields, *own[needed:])
+        for parameter in sorted([*fields, *own], key=lambda p: p.default is not inspect.Parameter.empty)
     ]
 
     @functools.wraps(command)
