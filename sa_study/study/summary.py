@@ -22,9 +22,9 @@ from sa_study.settings.run import Settings, completed
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, study_attributes, trials_in
 from sa_study.study.folder import StudyFolder
+from sa_study.study.ledger import LedgerSummary, ledger_summary
 from sa_study.study.lock import Driver, current_driver
 from sa_study.study.records import LAUNCH, same_validation, trial_settings
-from sa_study.study.test_ledger import LedgerSummary, ledger_summary
 from sa_study.study.trial_summary import STATES, TrialSummary, pareto_front, setting_in
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.files import read_json

@@ -11,9 +11,7 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import BASELINE
-from sa_study.study.summary import StudySummary
-from sa_study.study.test_ledger import (
+from sa_study.study.ledger import (
     LedgerSummary,
     add_ledger_entry,
     is_own_test_set,
@@ -21,6 +19,8 @@ from sa_study.study.test_ledger import (
     require_writable_ledger,
     study_containing,
 )
+from sa_study.study.records import BASELINE
+from sa_study.study.summary import StudySummary
 from sa_study.study.winner import save_trial_weights, save_winner
 from sa_study.training.evaluate import evaluate, evaluation_file, load_network, load_test_images
 from sa_study.utils.errors import RunFailed

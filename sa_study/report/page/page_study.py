@@ -23,8 +23,8 @@ from sa_study.report.terminal.repeats import (
 from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import percent, short
 from sa_study.study.folder import StudyFolder
+from sa_study.study.ledger import LedgerSummary, ledger_summary
 from sa_study.study.summary import StudySummary
-from sa_study.study.test_ledger import LedgerSummary, ledger_summary
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import read_json
 

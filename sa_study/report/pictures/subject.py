@@ -20,7 +20,7 @@ from sa_study.utils.text import visible
 
 if TYPE_CHECKING:
     from sa_study.study.folder import StudyFolder
-    from sa_study.study.test_ledger import LedgerEntry
+    from sa_study.study.ledger import LedgerEntry
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ def of_weights(
     Raises:
         StudyError: The file, the overrides or the images cannot be used.
     """
-    from sa_study.study.test_ledger import study_containing
+    from sa_study.study.ledger import study_containing
 
     dataset = ReidDataset(data_dir, TEST_SPLITS)
     trained = load_network(path, overrides)
@@ -152,7 +152,7 @@ def _on_test_set(
     report: PhaseCallback,
 ) -> Subject:
     if study:
-        from sa_study.study.test_ledger import add_ledger_entry, is_own_test_set, require_writable_ledger
+        from sa_study.study.ledger import add_ledger_entry, is_own_test_set, require_writable_ledger
 
         require_writable_ledger(study)
     images = load_test_images(dataset, trained.settings, report)

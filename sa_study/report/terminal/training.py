@@ -17,8 +17,8 @@ from sa_study.model.weights import pretrained_note
 from sa_study.report.terminal.console import Output, phases
 from sa_study.report.text import command, percent, plural
 from sa_study.settings.run import Settings
+from sa_study.study.ledger import LedgerSummary, add_ledger_entry, is_own_test_set
 from sa_study.study.lock import driver_lock
-from sa_study.study.test_ledger import LedgerSummary, add_ledger_entry, is_own_test_set
 from sa_study.training.evaluate import (
     EvaluationImages,
     evaluate,

@@ -19,7 +19,7 @@ from random_study import make_study
 from sa_study.data.store import ImageStore
 from sa_study.provenance import utc_now
 from sa_study.study.folder import StudyFolder
-from sa_study.study.test_ledger import (
+from sa_study.study.ledger import (
     LedgerSummary,
     _own_images,
     add_ledger_entry,
@@ -108,7 +108,7 @@ def test_no_look_is_lost_where_processes_look_at_once(folder: StudyFolder) -> No
     code = (
         "import sys; from pathlib import Path\n"
         "from sa_study.study.folder import StudyFolder\n"
-        "from sa_study.study.test_ledger import add_ledger_entry\n"
+        "from sa_study.study.ledger import add_ledger_entry\n"
         "folder = StudyFolder(Path(sys.argv[1]))\n"
         f"for _ in range(20): add_ledger_entry(folder, 'best').complete({FIGURES!r})\n"
     )
@@ -167,7 +167,7 @@ def test_a_kill_between_the_two_writings_hides_nothing(folder: StudyFolder) -> N
     code = (
         "import os, signal, sys; from pathlib import Path\n"
         "from sa_study.study.folder import StudyFolder\n"
-        "from sa_study.study.test_ledger import add_ledger_entry\n"
+        "from sa_study.study.ledger import add_ledger_entry\n"
         "add_ledger_entry(StudyFolder(Path(sys.argv[1])), 'best'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder.root)], cwd=ROOT, timeout=60)

@@ -199,7 +199,7 @@ def test_no_look_at_the_test_set_is_lost_without_locks(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from sa_study.study.folder import StudyFolder\n"
-        "from sa_study.study.test_ledger import add_ledger_entry\n"
+        "from sa_study.study.ledger import add_ledger_entry\n"
         "for _ in range(2): add_ledger_entry(StudyFolder(Path(sys.argv[1])), 'best')\n"
     )
     running = [run_without_locks(code, tmp_path) for _ in range(3)]

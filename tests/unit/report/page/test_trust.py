@@ -18,7 +18,7 @@ from sa_study.report.page.render import render
 from sa_study.report.page.sentences import give_verdict, trust_table
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.test_ledger import add_ledger_entry
+from sa_study.study.ledger import add_ledger_entry
 
 RATES = {name: 0.5 for name in ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "allshots_rank1")}
 
