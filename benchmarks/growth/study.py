@@ -18,7 +18,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search.ray_searcher import StudySearcher
-from sa_study.tuning.stopping.rules import StudyScheduler
+from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 
 TRIALS = (50, 100, 200, 400)
 REPEATS = 5

@@ -28,7 +28,7 @@ from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search.initial_trials import create_study
 from sa_study.tuning.search.ray_searcher import StudySearcher
-from sa_study.tuning.stopping.rules import StudyScheduler
+from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 from simulation.landscapes import DROPOUT, EPOCHS, LR, Landscape, Run
 
 

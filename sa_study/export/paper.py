@@ -16,7 +16,7 @@ from sa_study.report.verdict import why_no_test_gain
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.search.samplers import sampler_spec
-from sa_study.tuning.stopping.schedulers import scheduler_spec
+from sa_study.tuning.stopping.schedulers import rungs, scheduler_spec
 
 _COLUMNS = {
     names.VALIDATION: (names.RANK1, names.MAP),
@@ -200,8 +200,8 @@ def _about(study: StudySummary) -> list[tuple[str, str]]:
     fold = f", fold {fixed.fold}" if fixed.fold else ""
     scheduler, spec = space.scheduler, scheduler_spec(space.scheduler)
     stopping = spec.title
-    if spec.rule != "none":
-        stopping += f", not before {scheduler.grace_period:g} % of a trial's own schedule"
+    if marks := rungs(scheduler):
+        stopping += f", not before {marks[0]:g} % of a trial's own schedule"
     if spec.rule == "halving":
         stopping += f", reduction factor {scheduler.reduction_factor:g}"
     second = f"; {config.minimize}, minimised" if config.minimize else ""

@@ -1,4 +1,8 @@
-"""The figures that an epoch reports and an evaluation lists: one table, from which every heading is made."""
+"""The figures that an epoch reports and an evaluation lists: one table, from which every heading is made.
+
+To add one, add its name, an entry of `_TABLE`, and the name to `TEST_FIGURES` or `RANKING`, whose figures are
+the attributes of `metrics.ranking.RankingMetrics`.
+"""
 
 from __future__ import annotations
 

@@ -70,5 +70,5 @@ BACKBONES: dict[str, Backbone] = {
 }
 """By name, from the smallest to the largest."""
 
-RESNETS = {int(name.removeprefix("resnet")): name for name in BACKBONES if name.startswith("resnet")}
+RESNETS = {int(depth): name for name in BACKBONES if (depth := name.removeprefix("resnet")).isdigit()}
 """ResNets by number of layers: the setting `depth` is another spelling of their names."""

@@ -129,7 +129,7 @@ def _columns(search: Mapping[str, Parameter]) -> Summary:
         for name, parameter in search.items()
     ]
     state = HParam("state", Discrete(("COMPLETE", "PRUNED", "FAIL")))
-    labels = {name: names.heading(name) for name in (names.MAP, names.RANK1, names.RANK5, names.RANK10)}
+    labels = {name: names.heading(name) for name in (names.MAP, *names.RANKING)}
     figures = [
         Metric(f"best/{name}", display_name=label, dataset_type=Metric.VALIDATION)
         for name, label in {**labels, names.EPOCH: "best epoch"}.items()

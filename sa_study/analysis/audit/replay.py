@@ -1,6 +1,6 @@
 """Takes every stopping decision of a study again, as if it had run in one launch.
 
-Written in plain loops, without `sa_study.tuning.stopping.rules` and without Ray, so that an error there shows
+Written in plain loops, without `tuning.stopping.ray_scheduler` and without Ray, so that an error there shows
 here; the rungs, which both share, are compared with Ray's by a test.
 """
 

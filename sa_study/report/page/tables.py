@@ -80,8 +80,8 @@ def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
     config, space = study.config, study.config.space
     rule = space.scheduler
     stopping = rule.name
-    if rule.name != "none":
-        stopping += f", first compares trials at {rule.grace_period:g} % of the schedule"
+    if marks := rungs(rule):
+        stopping += f", first compares trials at {marks[0]:g} % of the schedule"
     if scheduler_spec(rule).rule == "halving":
         stopping += f", one trial in {rule.reduction_factor:g} is kept"
     maximised = names.heading(config.metric, names.VALIDATION)

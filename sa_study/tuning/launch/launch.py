@@ -54,7 +54,7 @@ from sa_study.tuning.launch.trainable import run_trial
 from sa_study.tuning.search.initial_trials import InitialTrials, enqueue_trials
 from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
 from sa_study.tuning.search.samplers import check_sampler
-from sa_study.tuning.stopping.rules import StudyScheduler
+from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 from sa_study.utils.errors import ConfigError, RunFailed
 
 _MAX_RESTARTS = 3

@@ -29,7 +29,7 @@ from sa_study.tuning.launch.prepare import load_data, resolve_settings
 from sa_study.tuning.plan.probe import Speed, probe
 from sa_study.tuning.search.samplers import check_sampler, sampler_spec
 from sa_study.tuning.search.suggest import suggest
-from sa_study.tuning.stopping.rules import make_rule
+from sa_study.tuning.stopping.ray_scheduler import make_rule
 from sa_study.utils.machine import peak_memory, usable_memory
 from sa_study.utils.progress import PhaseCallback
 

@@ -1,8 +1,8 @@
 """The schedulers that `--scheduler` offers, and their rungs. To add one, add an entry to `SCHEDULERS`.
 
 For other rungs or brackets that is all: the rule, terminal, page and audit read them here. Another way to
-judge a trial also needs a class in `rules.RULES` and a check in `analysis.audit.replay.JUDGES`. Ray and NumPy
-are not imported with this module: the command line reads the table.
+judge a trial also needs a class in `ray_scheduler.RULES` and a check in `analysis.audit.replay.JUDGES`. Ray
+and NumPy are not imported with this module: the command line reads the table.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SchedulerSpec:
 
     Attributes:
         title: Its name in sentences.
-        rule: How it judges a trial, a key of `rules.RULES`. `halving` continues the best one in
+        rule: How it judges a trial, a key of `ray_scheduler.RULES`. `halving` continues the best one in
             `reduction_factor` trials of a rung; `median` continues a trial whose best value is not below the
             median of the others' running means; `none` continues all.
         rungs: Gives the shares of a trial's schedule at which it is compared, in percent, ascending.

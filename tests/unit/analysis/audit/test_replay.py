@@ -7,7 +7,7 @@ import pytest
 
 from sa_study.analysis.audit.replay import JUDGES
 from sa_study.settings.space import Scheduler
-from sa_study.tuning.stopping.rules import make_rule
+from sa_study.tuning.stopping.ray_scheduler import make_rule
 from sa_study.tuning.stopping.schedulers import scheduler_spec
 
 

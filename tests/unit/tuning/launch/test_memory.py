@@ -11,7 +11,7 @@ from searcher_driver import RETRIES, DyingTrial
 
 from sa_study.study.records import read_record
 from sa_study.tuning.launch.memory import MemoryKills
-from sa_study.tuning.stopping.rules import _last_error
+from sa_study.tuning.stopping.ray_scheduler import _last_error
 
 BY_RAY = """1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 127.0.0.1)
 OOM kill reason: Memory usage 7011475456B exceeded threshold of 505530208B (2.0% of 25276510208B limit)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sa_study.settings.space import Scheduler
-from sa_study.tuning.stopping.rules import Rule, make_rule
+from sa_study.tuning.stopping.ray_scheduler import Rule, make_rule
 from sa_study.tuning.stopping.schedulers import bracket_of
 
 HALVING = Scheduler("asha", grace_period=25, reduction_factor=2)

@@ -16,7 +16,7 @@ from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget
 from sa_study.tuning.search import ray_searcher
-from sa_study.tuning.stopping.rules import StudyScheduler
+from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
 
 EPOCHS = 4
 SPACE = SearchSpace(
