@@ -22,7 +22,7 @@ from sa_study.utils.text import is_secret_name
 FORMAT = 2
 
 _MAX_NUMBER = 10**15
-"""No number of trials or epochs is so large; those that are cannot even be shown as a float."""
+"""Above every sensible number of trials or epochs; far larger ones cannot even be shown as a float."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class StudyConfig:
         data_dir: Folder of the data set, absolute.
         space: What is searched and, under fixed, every other setting.
         metric: The validation figure that is maximised.
-        trials: Trials that end the study, finished in whatever way.
+        trials: Ended trials, in whatever state, after which the study ends.
         time_budget: Seconds after which a launch stops, or None.
         epoch_budget: Epochs of all trials together after which the study stops, or None.
         gpu_hours: GPU-hours of training after which the study stops, a shared GPU by its share; or None.
@@ -102,7 +102,7 @@ class StudyConfig:
             raise ConfigError(f"--minimize {self.minimize}: needs every trial's end; give --scheduler none")
 
     def _check_types(self) -> None:
-        """Checks what a type checker would, but that anyone may have written into `study.yaml`."""
+        """Checks the types of the values: anyone can edit `study.yaml`."""
         for name, kind in get_type_hints(StudyConfig).items():
             value = getattr(self, name)
             whole_number = isinstance(value, int) and isinstance(0.0, kind)
@@ -124,7 +124,7 @@ class StudyConfig:
         if "@" in (self.address or ""):
             raise ConfigError("--address: holds a user or a token; give HOST:PORT and set RAY_AUTH_TOKEN")
         if self.storage_path == "" or not is_file_name(f"{self.storage_path}{self.data_dir}{self.address}"):
-            raise ConfigError("storage_path, data_dir or address: is empty, or no name that a file can have")
+            raise ConfigError("storage_path, data_dir or address: is empty, or not a valid file name")
 
     def write(self, path: Path) -> None:
         """Writes `study.yaml`."""
@@ -150,13 +150,13 @@ class StudyConfig:
         return {"space": space, "metric": self.metric, "minimize": self.minimize, "seed": self.seed}
 
     def require_unchanged(self, before: object) -> None:
-        """Checks that `unchangeable` is what it was before, when the study was made.
+        """Checks that `unchangeable` is what it was when the study was made.
 
         Raises:
-            ConfigError: It is not; names the setting.
+            ConfigError: A setting has changed; names it.
         """
         if not isinstance(before, Mapping):
-            raise ConfigError("the study's database does not tell what the study was begun with")
+            raise ConfigError("the study's database lacks the settings that the study was begun with")
         was, now = flattened(before), flattened(self.unchangeable())
         for name in {**was, **now}:
             if was.get(name) != now.get(name):
@@ -166,14 +166,14 @@ class StudyConfig:
                 )
 
     def dataset(self, data_dir: Path | None = None, splits: Sequence[str] = SPLITS) -> ReidDataset:
-        """Lists these parts of the data set of a study that was launched.
+        """Lists parts of the study's data set.
 
         Args:
-            data_dir: Where the same data set is now; None for where it was then.
+            data_dir: The data set's new folder; None if it has not moved.
             splits: The parts.
 
         Raises:
-            DataError: It cannot be used.
+            DataError: The data set cannot be used.
         """
         if data_dir is not None:
             return ReidDataset(data_dir, splits)
@@ -187,8 +187,7 @@ class StudyConfig:
         except DataError as error:
             gone = "is gone" if not self.data_dir.exists() else "holds no data set any more"
             raise DataError(
-                f"{self.data_dir}: {gone}, where the study's data were; if they have moved, give their new "
-                "place: --data-dir NEW"
+                f"{self.data_dir}: {gone}; if the data set has moved, give its new folder: --data-dir NEW"
             ) from error
 
     @classmethod

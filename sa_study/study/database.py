@@ -47,7 +47,7 @@ def read_trials(folder: StudyFolder) -> list[FrozenTrial]:
 def open_readonly(folder: StudyFolder) -> optuna.storages.RDBStorage:
     """Opens the study's database to read it; the folder need not be writable.
 
-    Where a write was cut off, what is opened is a copy in memory in which that write is undone.
+    If a write was interrupted, a copy in memory with that write undone is opened instead.
     """
     memory = _recovered_copy(folder)
     if memory is None:
@@ -56,7 +56,7 @@ def open_readonly(folder: StudyFolder) -> optuna.storages.RDBStorage:
 
 
 def trial_numbers(folder: StudyFolder) -> list[int]:
-    """The number of each trial in the database; Optuna would show one that is there twice once."""
+    """All trial numbers in the database, duplicates included (Optuna hides them)."""
     memory = _recovered_copy(folder)
     with _named_in_errors(folder), closing(memory or _connect(folder, folder.database, "ro")) as database:
         return [number for (number,) in database.execute("SELECT number FROM trials")]
@@ -122,7 +122,7 @@ def repair(folder: StudyFolder) -> str:
     _copy(folder, folder.database_copy, folder.database)
     return (
         f"{folder.database} is damaged ({damage}) and now {kept.name}; its copy of {written} is used: "
-        "what came after it is run again"
+        "later epochs are run again"
     )
 
 
@@ -141,8 +141,8 @@ def _copy(folder: StudyFolder, source: Path, target: Path) -> None:
 def _recovered_copy(folder: StudyFolder) -> sqlite3.Connection | None:
     """A copy in memory of a database that SQLite would have to write to; None where it can be read as it is.
 
-    SQLite would where a driver was killed amid a write, and where another program has set the database to
-    write-ahead logging in a folder that cannot be written.
+    SQLite has to where a driver was killed amid a write, or where another program has set the database to
+    write-ahead logging in a read-only folder.
     """
     with _named_in_errors(folder):
         try:
@@ -194,7 +194,7 @@ def _require_only_tables(database: sqlite3.Connection) -> None:
         "'CREATE VIRTUAL%' LIMIT 1"
     ).fetchone()
     if found:
-        raise ValueError(f"it has the {found[0]} {found[1]!r}; a study's has tables alone")
+        raise ValueError(f"it has the {found[0]} {found[1]!r}; a study's database has only tables")
 
 
 @contextmanager
@@ -202,7 +202,7 @@ def _named_in_errors(folder: StudyFolder) -> Iterator[None]:
     """Turns errors of reading the database into one line that names it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Optuna's, about kinds of values that no study of ours has
+            warnings.simplefilter("ignore")  # Optuna's, about types of values that our studies never have
             yield
     except Exception as error:  # what SQLAlchemy and Optuna raise depends on what another program wrote
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -78,7 +78,7 @@ class StudyFolder:
         """The folder of a study that was launched.
 
         Raises:
-            StudyFolderError: There is none.
+            StudyFolderError: The folder is missing, or holds no study.
         """
         folder = cls(root)
         if not root.is_dir():
@@ -96,14 +96,14 @@ class StudyFolder:
         """Checks, before anything below the folder is written or removed, that it holds no link.
 
         Raises:
-            StudyFolderError: It does.
+            StudyFolderError: It holds one.
         """
         for root, folders, files in os.walk(self.root):
             _refuse_links(Path(root, name) for name in (*folders, *files))
 
 
 def _refuse_links(paths: Iterable[Path]) -> None:
-    """Raises for a link: what is written, locked or removed behind it would be another folder's."""
+    """Raises for a link: writing, locking or removing through it would change another folder."""
     for path in paths:
         if path.is_symlink():
             raise StudyFolderError(

@@ -1,8 +1,8 @@
-"""The test ledger: every evaluation of a study on test images, so that nobody can look twice and forget.
+"""The test ledger: every evaluation of a study on test images, so that none is forgotten.
 
 An entry is written before its figures are computed: neither Ctrl-C nor kill -9 hides it. Entries are counted
-by test set. A study's own is that of the data set with whose training images it was begun, wherever that is
-now; figures on other data are kept in files of their own.
+by test set. A study's own test set is the one of its data set, recognised by the training images, even after
+a move; figures on other data are kept in files of their own.
 
 Every function raises a `StudyFolderError` where the ledger is damaged.
 """
@@ -41,7 +41,7 @@ class LedgerSummary:
         count: Number of evaluations.
         first: Time of the first, ISO 8601; empty before it.
         last: Time of the last.
-        own: Whether it is the study's own test set, not that of other data.
+        own: Whether the test set is the study's own.
     """
 
     count: int = 0
@@ -55,7 +55,7 @@ class LedgerSummary:
         name = "Test set" if self.own else "Another test set"
         if self.count < 2:
             return f"{name} seen once, on {self.first[:10]}." if self.count else ""
-        return f"{name} seen {self.count} times, first on {self.first[:10]}: later choices lean on it."
+        return f"{name} seen {self.count} times since {self.first[:10]}: later choices may be biased."
 
 
 class LedgerEntry:
@@ -67,7 +67,7 @@ class LedgerEntry:
 
     @property
     def summary(self) -> LedgerSummary:
-        """How often the study was evaluated on this entry's images by now, this time included."""
+        """The recorded evaluations on this entry's images, this one included."""
         entries = _read(self._folder)
         mine = next((entry for entry in entries if entry.get("id") == self._id), {})
         if mine.get("own") is not False:
@@ -96,8 +96,8 @@ def add_ledger_entry(
     Args:
         folder: The study.
         what: Which networks are evaluated, in words.
-        images: The test images; None where they are not described.
-        own: Whether they are the study's own test set; see `is_own_test_set`.
+        images: The test images; None leaves them out of the entry.
+        own: Whether the images are the study's own test set; see `is_own_test_set`.
         reranked: Whether re-ranked figures are computed too.
     """
     entry: dict[str, Any] = {
@@ -133,8 +133,8 @@ def require_writable_ledger(folder: StudyFolder) -> None:
 def ledger_summary(folder: StudyFolder) -> LedgerSummary:
     """Reads the recorded evaluations of a study on its own test set.
 
-    Entries of earlier versions do not say whose test set it was: they count unless their images are known to
-    be others than the study's own.
+    Entries of earlier versions do not say whose test set it was: they count unless known to be of other
+    images.
     """
     entries = _read(folder)
     known = _own_images(entries)
@@ -155,13 +155,13 @@ def is_own_test_set(
 ) -> bool:
     """Whether the test images of a data set are a study's own.
 
-    Once it was evaluated on its own test set, the fingerprints tell; before that the training images do.
+    Once an evaluation on its own test set is recorded, the fingerprints decide; before, the training images.
 
     Args:
         folder: The study.
         dataset: The data set.
         images: Its test images.
-        report: Called with a phase, what is done of it, and how much there is in all.
+        report: Called with a phase, the work done in it, and all its work.
     """
     # Imported here: a table of what was evaluated needs neither PyTorch nor PyYAML.
     from sa_study.data.split import limit_identities
@@ -184,7 +184,7 @@ def is_own_test_set(
 
 
 def _evaluated_by_earlier_version(folder: StudyFolder, data_dir: Path) -> dict[str, str]:
-    """The test images of the study's data folder that its evaluations tell of; empty where none does."""
+    """Fingerprints of the study's test images, from earlier versions' evaluation files; empty without any."""
     for path in folder.evaluation_files.values():
         try:
             found = read_json(path)
@@ -197,7 +197,7 @@ def _evaluated_by_earlier_version(folder: StudyFolder, data_dir: Path) -> dict[s
 
 
 def _is_inside(root: Path, data_dir: Path) -> bool:
-    """Whether a data set's folder is the one that was named, or lies in it."""
+    """Whether a data set's folder is the study's data folder, or lies in it."""
     return root.resolve().is_relative_to(data_dir.resolve())
 
 
@@ -212,7 +212,7 @@ def study_containing(path: Path) -> StudyFolder | None:
 
 
 def _own_images(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, str] | None:
-    """The fingerprints of the study's own test set; None before it was first evaluated on it."""
+    """The fingerprints of the study's own test set; None before the first evaluation on it."""
     found = (entry.get("data") for entry in entries if entry.get("own") is True)
     return next((images for images in found if isinstance(images, dict)), None)
 
@@ -223,22 +223,22 @@ def _summary(entries: Sequence[Mapping[str, Any]], *, own: bool = True) -> Ledge
 
 
 def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
-    again = found.get("reranked")
-    rates = {name: found[name] for name in names.STUDY_METRICS}
-    return {**rates, "reranked": {name: again[name] for name in names.STUDY_METRICS} if again else None}
+    reranked = found.get("reranked")
+    plain = {name: found[name] for name in names.STUDY_METRICS}
+    return {**plain, "reranked": {name: reranked[name] for name in plain} if reranked else None}
 
 
 @contextmanager
 def _locked_entries(folder: StudyFolder) -> Iterator[list[dict[str, Any]]]:
-    """The entries, to be changed by one process at a time; they are written afterwards."""
+    """The entries, for one process at a time to change; written back at the end."""
     with change_lock(folder.root, f"{folder.ledger.name}.lock"):
         entries = _read(folder)
         yield entries
-        write_json(folder.ledger, {"looks": entries})
+        write_json(folder.ledger, {"looks": entries})  # a look is an evaluation on test images
 
 
 def _entry_before_ledgers(folder: StudyFolder) -> list[dict[str, Any]]:
-    """The entry of a study that a version without ledgers has evaluated."""
+    """An entry for the evaluation by a version without ledgers, where there was one."""
     if not folder.evaluation.is_file():
         return []
     changed = min(max(folder.evaluation.stat().st_mtime, 0), time.time())  # a file can claim any time
@@ -258,10 +258,10 @@ def _read(folder: StudyFolder) -> list[dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise StudyFolderError(
-        f"{folder.ledger}: is damaged, so nothing tells how often the test set was seen; restore it"
+        f"{folder.ledger}: is damaged, so how often the test set was seen is unknown; restore it"
     )
 
 
 def _is_time(text: str) -> bool:
-    """Whether it is a time as `utc_now` writes it: others end up in tables and pages as they are."""
+    """Whether it is a time as `utc_now` writes it; any other text would be shown unchecked."""
     return datetime.fromisoformat(text).isoformat(timespec="seconds") == text

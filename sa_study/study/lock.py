@@ -1,4 +1,4 @@
-"""One driver a study: a lock file that names its holder, and that outlives no driver for long.
+"""One driver per study: a lock file names its holder, and a dead driver's file is soon taken over.
 
 Two things show that a driver is alive. The operating system's lock on the file ends with its process. The
 heartbeat, the driver touching the file every few seconds, counts where such locks do not: between machines,
@@ -40,7 +40,7 @@ _LOCKED = {errno.EWOULDBLOCK, errno.EACCES}
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MAX_FILE_BYTES = 4096
 _MAX_UNIX_TIME = 1e11
-"""No driver begins so many seconds after 1970."""
+"""Upper limit of a driver's start, in seconds since 1970."""
 
 
 class StudyInUse(StudyFolderError):
@@ -80,7 +80,7 @@ def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> I
 
     Args:
         path: The lock file; it exists while a driver runs, and after one was killed.
-        say: Called with a line where this takes time, or the file system has no locks.
+        say: Called with a message if this takes time, or the file system has no locks.
 
     Yields:
         The driver that was killed while it held the lock, or None.
@@ -100,7 +100,7 @@ def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> I
         finally:
             stop.set()
             thread.join()
-            if _is_at(path, file):  # else another driver took this one, stopped for minutes, for dead
+            if _is_at(path, file):  # else another driver took over, as this one was suspended for minutes
                 path.unlink(missing_ok=True)
 
 
@@ -128,9 +128,9 @@ def has_locks(path: Path) -> bool:
 
 @contextmanager
 def change_lock(folder: Path, fallback: str) -> Iterator[None]:
-    """Locks a folder while a file in it is changed; waits for another process that holds it.
+    """Locks a folder while a file in it is changed; waits while another process has it locked.
 
-    Where the file system has no locks, a lock file of the name `fallback` in the folder is held instead.
+    Where the file system has no locks, a lock file named `fallback` in the folder is used instead.
     """
     with ExitStack() as stack:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -182,7 +182,7 @@ def _acquire(path: Path, say: Callable[[str], None]) -> tuple[IO[str], Driver | 
 
 
 def _open(path: Path) -> tuple[IO[str], bool]:
-    """Opens the file; returns it and whether this process has made it, of several at once the only one."""
+    """Opens the file; returns it and whether this process created it, which only one process can."""
     try:
         try:
             return open(path, "x+", opener=_opener), True
@@ -229,7 +229,7 @@ def _try_lock(file: IO[str], kind: int) -> bool | None:
 
 
 def _needs_watching(locked: bool | None, owner: Driver | None) -> bool:
-    """Whether only the heartbeat tells if a driver is alive, as no lock of this machine does."""
+    """Whether only the heartbeat shows if a driver is alive: its lock may be invisible on this machine."""
     return locked is None or (owner is not None and owner.host != socket.gethostname())
 
 
@@ -254,8 +254,8 @@ def _read(file: IO[str]) -> Driver | None:
         owner = Driver(**json.loads(file.read(_MAX_FILE_BYTES)))
     except (ValueError, TypeError, RecursionError):
         return None
-    sound = isinstance(owner.host, str) and type(owner.pid) is int and isinstance(owner.since, int | float)
-    return owner if sound and 0 <= owner.since < _MAX_UNIX_TIME else None
+    valid = isinstance(owner.host, str) and type(owner.pid) is int and isinstance(owner.since, int | float)
+    return owner if valid and 0 <= owner.since < _MAX_UNIX_TIME else None
 
 
 def _beats(path: Path, seconds: float) -> bool:
@@ -282,5 +282,5 @@ def _beat(descriptor: int, stop: threading.Event) -> None:
     while not stop.wait(_HEARTBEAT_SECONDS):
         try:
             os.utime(descriptor)
-        except OSError:  # of a full or missing folder others will complain
+        except OSError:  # a full or missing folder is reported by other writers
             continue

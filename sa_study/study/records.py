@@ -19,7 +19,7 @@ from sa_study.utils.errors import StudyFolderError
 
 STUDY_NAME = "sa_study"
 LAUNCH = "launch:"
-"""Start of the names of the study's attributes that tell what a launch has used."""
+"""Prefix of the study's attributes that record what each launch has used."""
 
 BASELINE = 0
 """Number of the trial that runs the space's baseline."""
@@ -32,7 +32,7 @@ _MAX_NUMBER = 1e15
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What is kept of a trial beside Optuna's own columns, after each of its epochs.
+    """What a trial has reached, kept beside Optuna's own columns and updated after each epoch.
 
     Attributes:
         last: Figures of the last epoch; empty before the first.
@@ -41,11 +41,11 @@ class TrialRecord:
         best_checkpoint: The best epoch's.
         epochs_run: Epochs that were trained, also those trained again after a fault.
         seconds: Time spent in them.
-        gpu_seconds: The same times the trial's GPUs.
-        latency: Least milliseconds an image that an epoch's validation took; 0 before the first.
-        accumulate: Parts in which a batch's gradient is computed, more than asked once GPU memory was full; 0
+        gpu_seconds: `seconds` times the number of the trial's GPUs.
+        latency: Least milliseconds per image of any epoch's validation; 0 before the first epoch.
+        accumulate: Parts in which a batch's gradient is computed, more than asked if GPU memory was full; 0
             before the first epoch.
-        notes: What happened to the trial on its way.
+        notes: Events of the trial, in words.
         stopped: Whether the scheduler stopped it.
         failure: Why it failed, or empty.
     """
@@ -92,13 +92,13 @@ class TrialRecord:
 
     @property
     def cost(self) -> float:
-        """Seconds of training that its epochs take, each of them once."""
+        """Seconds of training, counting each epoch once."""
         return self.seconds / self.epochs_run * self.epoch if self.epochs_run else 0.0
 
     def after_epoch(
         self, figures: Mapping[str, float], metric: str, checkpoint: str, gpus: float = 0.0
     ) -> TrialRecord:
-        """The record with one more epoch; the later one of equally good epochs is the best."""
+        """The record with one more epoch; the later of equally good epochs is the best."""
         better = is_new_best(figures, self.best, metric)
         latency = figures.get(names.LATENCY, 0.0)
         return dataclasses.replace(
@@ -126,8 +126,8 @@ class TrialEvent:
         kind: `start`, also when it goes on; `epoch`; `note`; `paused` at a checkpoint by a budget; or the
             state in which the trial ended: `COMPLETE`, `PRUNED`, `FAIL`.
         suggested: Its searched settings.
-        record: What it has reached.
-        note: What happened to it, in words.
+        record: The trial's record.
+        note: The event in words.
     """
 
     number: int
@@ -138,7 +138,7 @@ class TrialEvent:
 
 
 def step_of(progress: float) -> int:
-    """Optuna's step for a progress in per cent: thousandths of the schedule, so that all trials compare."""
+    """Optuna's step for a progress in per cent: thousandths of the schedule, comparable between trials."""
     return round(10 * progress)
 
 
@@ -156,7 +156,7 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
     """The record kept with a trial; an empty one before its first epoch.
 
     Raises:
-        StudyFolderError: It is none that this program writes.
+        StudyFolderError: This program writes no such record.
     """
     values = trial.user_attrs.get(_ATTRIBUTE, {})
     try:
@@ -172,7 +172,7 @@ def write_record(trial: optuna.trial.Trial, record: TrialRecord) -> None:
 
 
 def configuration(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial's searched settings, also of one that was queued and not begun."""
+    """A trial's searched settings, also while it is queued."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
@@ -183,7 +183,7 @@ def trial_settings(space: SearchSpace, suggested: Mapping[str, Any], record: Tri
 
 
 def same_validation(space: SearchSpace, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two configurations of a space are scored on the same held-out identities, and so compare."""
+    """Whether two configurations of a space are scored, and comparable, on the same held-out identities."""
     fold = space.fixed.get("fold", study_default("fold"))
     return bool(one.get("fold", fold) == other.get("fold", fold))
 
@@ -198,7 +198,7 @@ def validate_result(values: Mapping[str, Any], needed: Iterable[str]) -> None:
     """Checks an epoch's line in Ray's result file, which must have the progress and these figures.
 
     Raises:
-        ValueError: It is none that a trial reports; says why.
+        ValueError: No trial reports such a line; says why.
     """
     name = f"epoch {_printable(values.get(names.EPOCH))}"
     for figure in (names.PROGRESS, *needed, *filter(names.tag_of, values)):
@@ -209,13 +209,13 @@ def validate_result(values: Mapping[str, Any], needed: Iterable[str]) -> None:
 
 
 def validate_launch(used: object) -> None:
-    """Checks the attribute that tells what a launch has used.
+    """Checks the attribute that records what a launch has used.
 
     Raises:
-        ValueError: It is none that this program writes; says why.
+        ValueError: This program writes no such attribute; says why.
     """
     if not isinstance(used, Mapping) or not {"slot_seconds", "training_seconds"} <= used.keys():
-        raise ValueError("does not tell what it has used")
+        raise ValueError("does not record what the launch has used")
     for name, value in used.items():
         _validate_amount(name, value)
 
@@ -227,14 +227,14 @@ def _validate_record(values: object) -> None:
     for name, value in values.items():
         kind = _FIELD_TYPES.get(name)
         if kind is None:
-            raise ValueError(f"has {name!r}, which none has")
+            raise ValueError(f"has the unknown field {name!r}")
         if kind in ("int", "float"):
             _validate_amount(name, value, whole=kind == "int")
         elif kind.startswith("dict"):
             _validate_figures(f"is wrong: {name}", value)
         elif kind.startswith("list"):
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise ValueError(f"has {name} that are no texts")
+                raise ValueError(f"has {name} that are not texts")
         elif not isinstance(value, bool if kind == "bool" else str):
             raise ValueError(f"has a wrong {name}: {_printable(value)}")
         elif name.endswith("_checkpoint") and not _CHECKPOINT_PATH.fullmatch(str(value)):

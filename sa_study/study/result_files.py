@@ -42,8 +42,8 @@ class ResultFiles:
         uri: Path or URI of the trials' storage.
 
     Raises:
-        OSError: It cannot be reached; the methods raise this too.
-        ValueError: It is neither a path nor a URI.
+        OSError: The storage cannot be reached; the methods raise this too.
+        ValueError: `uri` is neither a path nor a URI.
     """
 
     def __init__(self, uri: str):
@@ -51,7 +51,7 @@ class ResultFiles:
         self._base = base.rstrip("/")
 
     def sessions(self) -> list[int]:
-        """Numbers of the launches of which there is a folder."""
+        """Numbers of the launches that left a folder."""
         return self._numbered("", "session_")
 
     def trials(self, session: int) -> list[int]:
@@ -59,7 +59,7 @@ class ResultFiles:
         return self._numbered(f"session_{session}", "trial_")
 
     def rows(self, session: int, number: int, unreadable: list[str] | None = None) -> list[ResultRow]:
-        """The lines that a trial reported in a launch; a killed driver may have left half of a last one.
+        """The lines that a trial reported in a launch; a killed driver may have left half a line at the end.
 
         Args:
             session: The launch.
@@ -88,7 +88,7 @@ class ResultFiles:
         """A file's text; empty where there is none.
 
         Raises:
-            ValueError: It is larger than any file that Ray writes of a trial.
+            ValueError: The file is larger than any that Ray writes for a trial.
         """
         whole = f"{self._base}/{path}"
         found = self._filesystem.get_file_info(whole)
@@ -110,7 +110,7 @@ def is_number(value: Any) -> bool:
 
 
 def deterministic(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of an epoch that are the same whenever it is trained: all but the times."""
+    """The figures of an epoch that are the same in every run of it: all but the times."""
     repeatable = {names.EPOCH, names.PROGRESS, names.TRAIN_ACCURACY, names.LR, names.LOSS, *names.RANKING}
     return {
         name: value

@@ -44,10 +44,10 @@ class Storage:
         return cls(storage_path or str(folder.trials))
 
     def require_free(self) -> None:
-        """Makes the folder, so that one that cannot be used is named before any trial starts.
+        """Creates the folder, so that an unusable one is reported before any trial starts.
 
         Raises:
-            ConfigError: It cannot be reached or written, or holds something already.
+            ConfigError: The folder cannot be reached or written, or is not empty.
         """
         with self._named_in_errors():
             taken = _within_patience(self.uri) if "://" in self.uri else _make(self.uri)
@@ -55,11 +55,11 @@ class Storage:
             raise ConfigError(f"--storage-path {self.uri}: is not empty; give each study a folder of its own")
 
     def claim(self, owner: object) -> None:
-        """Marks the folder with a study's id, or checks that it is: a launch removes checkpoints there.
+        """Marks the folder with a study's id, or checks its mark: a launch removes checkpoints there.
 
         Raises:
-            StudyFolderError: It holds something, but not this study's mark.
-            ConfigError: It cannot be reached or written.
+            StudyFolderError: The folder holds something, but not this study's mark.
+            ConfigError: The folder cannot be reached or written.
         """
         with self._named_in_errors():
             filesystem, path = self._open()
@@ -68,19 +68,19 @@ class Storage:
                 return
             if not owner or filesystem.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True)):
                 raise StudyFolderError(
-                    f"storage_path {self.uri}: does not hold this study's trials, but other files; put the "
-                    "study's own place back in study.yaml"
+                    f"storage_path {self.uri}: does not hold this study's trials, but other files; "
+                    "restore the original storage_path in study.yaml"
                 )
             filesystem.create_dir(path, recursive=True)
             _write(filesystem, mark, wanted)
 
     def require_reachable(self) -> None:
-        """Has every node that can run a trial read what this process writes here, and write beside it.
+        """Checks that every node that can run a trial can read what this process writes here, and write.
 
         Does nothing on a cluster of one node. To be called while the cluster is connected.
 
         Raises:
-            ConfigError: Some nodes cannot, or do not answer.
+            ConfigError: A node cannot, or does not answer.
         """
         alive = [node for node in ray.nodes() if node["Alive"]]
         if len(alive) == 1:
@@ -169,7 +169,7 @@ def _make(uri: str) -> bool:
     _write(filesystem, probe)
     try:
         if not _holds(filesystem, probe):
-            raise OSError("what was written there cannot be read")
+            raise OSError("a file written there cannot be read back")
     finally:
         filesystem.delete_file(probe)
     return False

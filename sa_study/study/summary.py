@@ -40,7 +40,7 @@ _CONFIRMATION: dict[str, tuple[type, ...]] = {
     "configurations": (list,),
     "winner": (int, type(None)),
     "verdict": (str,),
-    "curse": (dict, type(None)),
+    "curse": (dict, type(None)),  # the winner's curse
 }
 """Keys of `confirmation.json` that are read, and the types of their values."""
 
@@ -52,7 +52,7 @@ class Cost:
     Attributes:
         epochs: Epochs of all trials.
         seconds: Time spent in them.
-        gpu_seconds: The same times the trials' GPUs, a shared GPU by its share.
+        gpu_seconds: `seconds` times the trials' GPUs, a shared GPU by its share.
         training_share: The share of the slots' time in which a trial was training; None before the first.
     """
 
@@ -67,10 +67,10 @@ class ConfirmationSummary:
     """The checked findings of `confirm`.
 
     Attributes:
-        winner: Number of the trial that it found to beat the baseline; None where it found none.
-        trials: Numbers of the trials that it retrained, the baseline among them.
-        ended: Whether all of its runs have ended.
-        verdict: Its verdict, in words.
+        winner: Number of the trial found to beat the baseline; None if there is none.
+        trials: Numbers of the retrained trials, the baseline among them.
+        ended: Whether all runs have ended.
+        verdict: The verdict, in words.
     """
 
     winner: int | None
@@ -88,7 +88,7 @@ class StudySummary:
         config: What it was asked to do.
         trials: Its trials, by number.
         attributes: What the database keeps of the study beside its trials.
-        driver: The process that runs it; None where none does.
+        driver: The process that runs the study, or None.
         read_at: When it was read, in seconds since 1970.
     """
 
@@ -104,11 +104,11 @@ class StudySummary:
         """Reads a study's description and database.
 
         Raises:
-            StudyFolderError: The folder holds no study, or one of both is damaged.
+            StudyFolderError: The folder holds no study, or its description or database is damaged.
         """
         folder = StudyFolder.existing(root)
         config, database = StudyConfig.read(folder.config), open_readonly(folder)
-        # Before the trials: a driver that ends in between would leave some that run without one.
+        # Before the trials: were the driver to end in between, some would seem to run without it.
         driver = current_driver(folder.lock)
         stored = trials_in(database, folder)
         try:
@@ -153,13 +153,13 @@ class StudySummary:
     def cost(self) -> Cost:
         """Epochs and time that the study has cost."""
         launches = [used for name, used in self.attributes.items() if name.startswith(LAUNCH)]
-        held = sum(used["slot_seconds"] for used in launches)
+        slots = sum(used["slot_seconds"] for used in launches)
         training = sum(used["training_seconds"] for used in launches)
         return Cost(
             epochs=sum(trial.record.epochs_run for trial in self.trials),
             seconds=sum(trial.record.seconds for trial in self.trials),
             gpu_seconds=sum(trial.record.gpu_seconds for trial in self.trials),
-            training_share=training / held if held else None,
+            training_share=training / slots if slots else None,
         )
 
     @property
@@ -168,14 +168,14 @@ class StudySummary:
         return self.config.storage_path or str(self.folder.trials)
 
     def value(self, trial: TrialSummary, name: str) -> Any:
-        """What a setting is in a trial, searched or not; None for a setting that there is not."""
+        """A setting's value in a trial, searched or not; None for an unknown setting."""
         return setting_in(self.config.space, trial.params, name)
 
     def settings(self, trial: TrialSummary) -> Settings:
         """A trial's complete settings.
 
         Raises:
-            StudyFolderError: It is not a trial of the space that `study.yaml` describes.
+            StudyFolderError: The trial is not of the space that `study.yaml` describes.
         """
         try:
             if strange := set(trial.params) - set(self.config.space.search):
@@ -183,11 +183,11 @@ class StudySummary:
             return trial_settings(self.config.space, trial.params, trial.record)
         except (ConfigError, TypeError, ValueError, AttributeError) as error:
             raise StudyFolderError(
-                f"{self.folder.database}: trial {trial.number} is none of this study ({error})"
+                f"{self.folder.database}: trial {trial.number} is not of this study ({error})"
             ) from None
 
     def require_whole(self) -> None:
-        """Checks everything that is skipped elsewhere where it is damaged, for exports that need all of it.
+        """Checks for damage that is only skipped elsewhere, for exports that need everything.
 
         Raises:
             StudyFolderError: A trial is not of the study's space, or a file beside the database is damaged.
@@ -198,7 +198,7 @@ class StudySummary:
             raise StudyFolderError(f"{path}: is damaged; 'evaluate' writes it anew")
 
     def same_identities(self, one: TrialSummary, other: TrialSummary) -> bool:
-        """Whether two trials were scored on the same held-out identities, so that their scores compare."""
+        """Whether two trials were scored on the same held-out identities, as comparing them needs."""
         return same_validation(self.config.space, one.params, other.params)
 
     @cached_property
@@ -223,7 +223,7 @@ class StudySummary:
 
     @cached_property
     def current_evaluations(self) -> Mapping[str, Mapping[str, Any]]:
-        """The evaluations of the trial that wins now and of the baseline; the same one where that wins."""
+        """The evaluations of the present winner and of the baseline; the same one if the baseline wins."""
         trials = {"best": self.winner, "baseline": self.baseline}
         found = {name: one for name, one in self.evaluations.items() if self._is_of(one, trials[name])}
         if "best" in found and self.winner is self.baseline:
@@ -270,24 +270,24 @@ class StudySummary:
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """The content of an evaluation file, with those of its intervals that are some.
+    """The content of an evaluation file, without invalid intervals.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError, KeyError, TypeError: It is damaged.
+        OSError: The file cannot be read.
+        ValueError, KeyError, TypeError: The file is damaged.
     """
     found = read_json(path)
-    again = found.get("reranked")
-    for figures in (found, again) if again else (found,):
+    reranked = found.get("reranked")
+    for figures in (found, reranked) if reranked else (found,):
         for name in names.TEST_FIGURES:
             if name not in figures and name not in names.STUDY_METRICS:
-                continue  # a figure that is younger than the file
+                continue  # a figure added after the file was written
             if isinstance(figures[name], str | bool) or not 0 <= figures[name] <= 1:
                 raise ValueError(name)
     for name, kind in (("queries", int), ("gallery", int), ("settings", dict)):
         if type(found[name]) is not kind:
             raise ValueError(name)
-    reranked = {**again, "intervals": _intervals(again)} if again else None
+    reranked = {**reranked, "intervals": _intervals(reranked)} if reranked else None
     return {**found, "intervals": _intervals(found), "reranked": reranked}
 
 

@@ -22,7 +22,7 @@ PAUSED = "PAUSED"
 """State of a trial that waits for `resume`; to Optuna it is running."""
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", PAUSED, "WAITING")
-"""States of a trial, Optuna's names but for one, in the order in which they are listed."""
+"""States of a trial in the order of lists: Optuna's names and `PAUSED`."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class TrialSummary:
         params: Its searched settings, also while it is queued.
         metric: The study's metric.
         epochs: Epochs of its whole schedule.
-        record: What the database keeps of it beside Optuna's own columns.
+        record: What the database keeps beside Optuna's own columns.
         curve: The metric after each epoch, as pairs of progress in per cent of its schedule and value.
-        values: Values of the study's objectives; empty before it has them.
-        start: When it began, in this machine's time; None where that is not known.
-        end: When it ended; None while it has not.
+        values: Values of the study's objectives; empty before the trial has them.
+        start: When it began, in this machine's time; None if unknown.
+        end: When it ended; None before.
     """
 
     number: int
@@ -130,7 +130,7 @@ class TrialSummary:
 
     @property
     def second(self) -> float | None:
-        """Its value of the second objective, where there is one."""
+        """Its value of the second objective; None without one."""
         return self.values[1] if len(self.values) > 1 and math.isfinite(self.values[1]) else None
 
     @property
@@ -155,7 +155,7 @@ def pareto_front(trials: Sequence[TrialSummary]) -> list[TrialSummary]:
 
 
 def setting_in(space: SearchSpace, params: Mapping[str, Any], name: str) -> Any:
-    """What a setting is in a configuration of a space, searched or not; None for an unknown setting."""
+    """A setting's value in a configuration of a space, searched or not; None for an unknown setting."""
     if name in params:
         return params[name]
     if name in space.fixed:

@@ -24,7 +24,7 @@ def best_checkpoint_file(study: StudySummary, trial: TrialSummary) -> Iterator[P
     """The checkpoint file of a trial's best epoch, fetched first where the storage is remote.
 
     Raises:
-        RunFailed: It cannot be read.
+        RunFailed: The file cannot be read.
         StudyFolderError: The trial's record names a file outside of the storage.
     """
     path = trial.record.best_checkpoint
@@ -38,10 +38,10 @@ def best_checkpoint_file(study: StudySummary, trial: TrialSummary) -> Iterator[P
 def checkpoint_mismatch(
     checkpoint: Checkpoint, trial: TrialSummary, figures: Mapping[str, float], expected: Settings
 ) -> str:
-    """How a checkpoint differs from a trial's settings, and the figures that its record has of that epoch.
+    """How a checkpoint differs from a trial's settings, or from these figures of the trial's record.
 
     Returns:
-        The difference, to follow on the checkpoint's name; empty if there is none.
+        The difference, to be read after the checkpoint's name; empty if there is none.
     """
     if checkpoint.epoch != figures[names.EPOCH]:
         return f"is of epoch {checkpoint.epoch}, not {figures[names.EPOCH]:.0f}"
@@ -63,11 +63,11 @@ def same_weights(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool
 
 
 def save_trial_weights(study: StudySummary, trial: TrialSummary, path: Path) -> None:
-    """Copies the weights of a trial's best epoch to one file, unless it holds them already.
+    """Copies the weights of a trial's best epoch to one file, unless the file holds them already.
 
     Raises:
-        RunFailed: The checkpoint is gone, or not that of the trial's best epoch.
-        WeightsError: It is damaged.
+        RunFailed: The checkpoint is gone, or not of the trial's best epoch.
+        WeightsError: The checkpoint is damaged.
     """
     best, settings = trial.record.best, study.settings(trial)
     with suppress(WeightsError):  # missing, or damaged: written again

@@ -185,7 +185,7 @@ def test_two_objectives_mark_the_front(tmp_path: Path) -> None:
     ("harm", "words"),
     [
         (lambda trial: trial.user_attrs.update(record={"best": {"mAP": "<b>"}}), "best mAP is no number"),
-        (lambda trial: trial.user_attrs.update(record={"strange": 1}), "has 'strange', which none has"),
+        (lambda trial: trial.user_attrs.update(record={"strange": 1}), "has the unknown field 'strange'"),
         (lambda trial: trial.user_attrs.update(record=[1]), "is of type list"),
         (lambda trial: trial._params.update(batch_size=8), "'batch_size' is not searched"),
     ],

@@ -37,16 +37,16 @@ def folder(tmp_path: Path) -> StudyFolder:
     return StudyFolder(make_study(tmp_path / "study", 2))
 
 
-def looks(folder: StudyFolder) -> list[dict[str, object]]:
+def entries_of(folder: StudyFolder) -> list[dict[str, object]]:
     return list(json.loads(folder.ledger.read_text())["looks"])
 
 
 def test_a_look_is_there_before_its_figures_and_stays_without_them(folder: StudyFolder) -> None:
     assert ledger_summary(folder) == LedgerSummary() and not folder.ledger.exists(), "reading writes nothing"
     add_ledger_entry(folder, "best")
-    assert looks(folder)[0]["figures"] is None and ledger_summary(folder).count == 1
+    assert entries_of(folder)[0]["figures"] is None and ledger_summary(folder).count == 1
     assert add_ledger_entry(folder, "best and baseline", reranked=True).complete(FIGURES).count == 2
-    first, second = looks(folder)
+    first, second = entries_of(folder)
     assert first["figures"] is None and second["what"] == "best and baseline"
     assert second["figures"] == {"best": {"rank1": 0.5, "mAP": 0.4, "reranked": {"rank1": 0.6, "mAP": 0.5}}}
 
@@ -60,21 +60,21 @@ def images(name: str) -> EvaluationImages:
 def test_looks_are_counted_by_what_was_looked_at(folder: StudyFolder) -> None:
     own, other, third = images("a"), images("b"), images("c")
     assert add_ledger_entry(folder, "best", other, own=False).summary == seen_of(1, own=False)
-    assert ledger_summary(folder).count == 0 and _own_images(looks(folder)) is None, (
+    assert ledger_summary(folder).count == 0 and _own_images(entries_of(folder)) is None, (
         "the study's own was not looked at"
     )
     assert add_ledger_entry(folder, "best", own, own=True).summary == seen_of(1)
     assert add_ledger_entry(folder, "best", other, own=False).complete(FIGURES) == seen_of(2, own=False)
     assert add_ledger_entry(folder, "best", third, own=False).summary == seen_of(1, own=False)
-    assert ledger_summary(folder) == seen_of(1) and _own_images(looks(folder)) == own.fingerprints
-    assert len(looks(folder)) == 4, "all are on record"
+    assert ledger_summary(folder) == seen_of(1) and _own_images(entries_of(folder)) == own.fingerprints
+    assert len(entries_of(folder)) == 4, "all are on record"
 
 
 def test_an_earlier_versions_ledger_is_read(folder: StudyFolder) -> None:
     """Its entries name no test set as the study's own; the oldest describe no images at all."""
     for one in (images("a"), images("b"), images("a")):
         add_ledger_entry(folder, "best", one)
-    entries = looks(folder)
+    entries = entries_of(folder)
     for entry in entries:
         del entry["own"]
     del entries[2]["data"]
@@ -99,7 +99,7 @@ def test_the_sentence_counts() -> None:
         == "Test set seen once, on 2026-03-01."
     )
     assert LedgerSummary(3, "2026-03-01", "2026-03-04").sentence.startswith(
-        "Test set seen 3 times, first on 2026-03-01"
+        "Test set seen 3 times since 2026-03-01"
     )
     assert len(LedgerSummary(99, "2026-03-01", "2026-03-04").sentence) <= 80
 
@@ -115,7 +115,7 @@ def test_no_look_is_lost_where_processes_look_at_once(folder: StudyFolder) -> No
     command = [sys.executable, "-c", code, str(folder.root)]
     running = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
-    assert len(looks(folder)) == 60 and all(look["figures"] for look in looks(folder))
+    assert len(entries_of(folder)) == 60 and all(entry["figures"] for entry in entries_of(folder))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"looks": 3}', '{"looks": [3]}', "{}"])
@@ -131,7 +131,9 @@ def test_an_evaluation_of_before_there_was_a_ledger_is_a_look(folder: StudyFolde
     folder.evaluation.write_text("{}")
     assert ledger_summary(folder).count == 1
     add_ledger_entry(folder, "best")
-    assert ledger_summary(folder).count == 2 and "before there was a ledger" in str(looks(folder)[0]["what"])
+    assert ledger_summary(folder).count == 2 and "before there was a ledger" in str(
+        entries_of(folder)[0]["what"]
+    )
 
 
 def test_weights_inside_a_studys_folder_are_the_studys(folder: StudyFolder, tmp_path: Path) -> None:
@@ -173,4 +175,4 @@ def test_a_kill_between_the_two_writings_hides_nothing(folder: StudyFolder) -> N
     done = subprocess.run([sys.executable, "-c", code, str(folder.root)], cwd=ROOT, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert add_ledger_entry(folder, "best").complete(FIGURES).count == 2, "nor does the dead one hold a lock"
-    assert [bool(look["figures"]) for look in looks(folder)] == [False, True]
+    assert [bool(entry["figures"]) for entry in entries_of(folder)] == [False, True]
