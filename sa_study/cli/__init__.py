@@ -87,7 +87,8 @@ def main() -> int:
         if not is_out_of_memory(error):
             raise
         reason = (str(error).splitlines() or ["out of memory"])[0]
-        _print_error(f"{reason}; --set accumulate=2 (4, …) trains with less, evaluation needs no setting")
+        advice = "to train with less memory: --set accumulate=2 (or 4, …); evaluation halves batches itself"
+        _print_error(f"{reason}; {advice}")
         return 1
     return code if isinstance(code, int) else 0
 

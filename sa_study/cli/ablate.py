@@ -44,7 +44,7 @@ def ablate(
         found = finish_ablation(ablation, repeats, partial(report, "scoring"))
     table_file = repeats.folder.ablation.with_suffix(".md")
     write_text(table_file, ablation_markdown(found))
-    output.end.print(cells_table(found), effects_table(found))
+    output.result_console.print(cells_table(found), effects_table(found))
     output.say(f"written: {study / 'ablation.json'} and {table_file.name}")
     output.document(found)
     return 0

@@ -11,9 +11,12 @@ from sa_study.cli.options import Json, path_argument
 def compare(
     first: Annotated[
         Path,
-        path_argument(metavar="A", help="evaluation.json, or a folder with one (or seeds with one each)."),
+        path_argument(
+            metavar="A",
+            help="evaluation.json, a folder that holds one, or a folder of one subfolder per seed.",
+        ),
     ],
-    second: Annotated[Path, path_argument(metavar="B", help="Another one, on the same test images.")],
+    second: Annotated[Path, path_argument(metavar="B", help="Another evaluation, of the same test images.")],
     as_json: Json = False,
 ) -> None:
     """Test whether B is really better than A on the test set: a paired test over identities, and seeds."""
@@ -23,6 +26,6 @@ def compare(
 
     output = Output(as_json=as_json)
     found = compare_evaluations(first, second)
-    output.end.print(comparison_table(found))
+    output.result_console.print(comparison_table(found))
     output.conclude(conclusion(found), "bold")
     output.document(found)

@@ -44,7 +44,7 @@ def confirm(
         return show_stop(output, root, outcome)
     with phases(output.console) as report:
         found = finish_confirmation(study, plan, repeats, partial(report, "scoring"))
-    output.end.print(confirmation_table(found))
+    output.result_console.print(confirmation_table(found))
     if line := curse_line(found):
         output.say(line)
     output.conclude(found["verdict"], "bold")

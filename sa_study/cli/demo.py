@@ -44,7 +44,7 @@ def demo(
     with phases(output.console) as report:
         found = evaluate_study(study, None, reranked=True, baseline=True, report=report)
     output.console.print()
-    output.end.print(evaluation_table(found.evaluations, found.ledger.sentence))
+    output.result_console.print(evaluation_table(found.evaluations, found.ledger.sentence))
     with phases(output.console) as report:
         make_study_pictures(study, report=report)
     page, _ = write_page(study, None)

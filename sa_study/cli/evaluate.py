@@ -75,7 +75,7 @@ def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: 
 
     with phases(output.console) as report:
         found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
-    output.end.print(evaluation_table(found.evaluations, found.ledger.sentence))
+    output.result_console.print(evaluation_table(found.evaluations, found.ledger.sentence))
     if not found.own:
         output.conclude(_OTHER_DATA)
     files = {name: study / path.name for name, path in found.files.items()}
@@ -101,7 +101,7 @@ def _retrain(
     plan = plan_retraining(study, data_dir, seeds=seeds, baseline=baseline)
     retrained = retrain_with_progress(output, plan, reranked=rerank)
     for table in retrained_tables(retrained.document, retrained.evaluations, retrained.ledger.sentence):
-        output.end.print(table)
+        output.result_console.print(table)
     if not retrained.own:
         output.conclude(_OTHER_DATA)
     output.say(f"written: {study / retrained.file.name}")
@@ -125,7 +125,7 @@ def _evaluate_weights(
         found = evaluate_weights(weights, data_dir, values, reranked=rerank, report=report)
     for note in found.notes:
         output.say(note)
-    output.end.print(evaluation_table(found.evaluations, found.ledger.sentence))
+    output.result_console.print(evaluation_table(found.evaluations, found.ledger.sentence))
     if out:
         write_json(out, found.evaluations[weights.name])
         output.say(f"written: {out}")

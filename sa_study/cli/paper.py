@@ -53,10 +53,10 @@ def paper(
     for run, folder in folders.items():
         train_with_progress(output, run, data, folder, resume)
     evaluations = evaluate_runs(output, folders, images, reranked=rerank)
-    output.end.print(evaluation_table(evaluations))
+    output.result_console.print(evaluation_table(evaluations))
     summary = summarise(list(evaluations.values())) if seeds > 1 else None
     if summary:
         write_json(out / "summary.json", summary)
-        output.end.print(seeds_table(summary, seeds))
+        output.result_console.print(seeds_table(summary, seeds))
     output.say(f"written: {out}")
     output.document({"out": str(out.absolute()), "evaluations": evaluations, "summary": summary})

@@ -28,7 +28,8 @@ def reproduce(
     tolerance: Annotated[
         float,
         typer.Option(
-            help="Accepted difference of the metric at the best epoch, in points, on another machine.",
+            help="Accepted difference of the metric at the best epoch, in percentage points, when rerun on "
+            "another machine.",
             min=0,
         ),
     ] = 1.0,
@@ -71,23 +72,23 @@ def _rerun(output: Output, original: OriginalTrial, study: Path, data_dir: Path 
         data = load_images(original, data_dir, partial(report, "decode"))
     output.say(data_line(data))
     with phases(output.console) as report:
-        report("epochs", 0, original.goal)
+        report("epochs", 0, original.last_epoch)
 
         def on_epoch(figures: Mapping[str, float]) -> None:
             output.say(epoch_line(figures, original.settings.epochs))
-            report("epochs", int(figures[names.EPOCH]), original.goal)
+            report("epochs", int(figures[names.EPOCH]), original.last_epoch)
 
         return rerun_trial(original, data, on_epoch)
 
 
 def _conclude(output: Output, found: Reproduction, study: Path, path: Path) -> int:
-    """Prints a reproduction and keeps it; returns the exit code."""
+    """Prints a reproduction and stores it; returns the exit code."""
     from sa_study.analysis.reproduce.reproduction import DIFFERENT, add_reproduction
     from sa_study.report.terminal.repeats import change_lines, figures_table, verdict_lines
 
     trial, document = found.original.summary, found.to_dict()
     if trial.best_epoch in found.rerun.epochs:
-        output.end.print(figures_table(trial.record.best, found.rerun.epochs[trial.best_epoch]))
+        output.result_console.print(figures_table(trial.record.best, found.rerun.epochs[trial.best_epoch]))
     style = {"equal": "green", "different": "red"}.get(found.result, "yellow")
     first, *rest = verdict_lines(found)
     output.conclude(first, style)

@@ -42,7 +42,7 @@ def visualize(
         raise ConfigError(f"visualize --weights: needs {'--data-dir' if data_dir is None else '--out'}")
 
     from sa_study.report.pictures.make import make_pictures, make_study_pictures
-    from sa_study.report.pictures.subject import of_weights
+    from sa_study.report.pictures.subject import subject_of_weights
     from sa_study.report.terminal.console import phases, say
 
     console = Console()
@@ -53,7 +53,7 @@ def visualize(
             )
         else:
             assert weights is not None and data_dir is not None and out is not None
-            subject = of_weights(weights, data_dir, values, reranked=rerank, report=report)
+            subject = subject_of_weights(weights, data_dir, values, reranked=rerank, report=report)
             pictures = make_pictures(subject, out, seed, report)
     looks = [subject.ledger_entry.summary.sentence] if subject.ledger_entry else []
     written = [f"written: {path}" for path in pictures.files]

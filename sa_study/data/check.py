@@ -89,7 +89,7 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
     folders, errors = {}, []
     for split in SPLITS:
         folders[split] = SplitFolder(
-            root / layout.parts[split].folder, layout.example
+            root / layout.sources[split].folder, layout.example
         )  # of one that cannot be read
         try:
             folders[split] = read_split(root, layout, split)
@@ -214,14 +214,14 @@ def _explain(root: Path, layout: Layout, folders: Mapping[str, SplitFolder]) -> 
 
 def _source(layout: Layout, split: str, folder: SplitFolder) -> str:
     named = joined([f"{name} ({used:,})" for name, used in folder.used.items()])
-    images = f"{len(folder.records):,} images of {layout.parts[split].folder}"
+    images = f"{len(folder.records):,} images of {layout.sources[split].folder}"
     return f"{images}, listed in {named}" if named else images
 
 
 def _ids(layout: Layout) -> str:
     zero = "0 is a distractor (in the gallery, nobody's match)" if layout.distractors else "no distractors"
     junk = "no junk" if layout.junk is None else f"{layout.junk} is junk and left out"
-    offsets = {part.folder: part.offset for part in layout.parts.values() if part.offset}
+    offsets = {source.folder: source.offset for source in layout.sources.values() if source.offset}
     added = "".join(f"; {offset:,} is added to those of {folder}" for folder, offset in offsets.items())
     return f"{zero}; {junk}{added}"
 

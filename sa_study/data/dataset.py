@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sa_study.data.layouts import SPLITS, Layout, Part, find_dataset, names_in, require_folder
+from sa_study.data.layouts import SPLITS, Layout, SplitSource, find_dataset, names_in, require_folder
 from sa_study.utils.errors import DataError
 from sa_study.utils.files import read_bytes
 from sa_study.utils.text import a_few
@@ -186,27 +186,27 @@ def read_split(root: Path, layout: Layout, split: str) -> SplitFolder:
     Raises:
         DataError: A folder or a list file is missing, is not one, or may not be read.
     """
-    part = layout.parts[split]
-    folder = SplitFolder(root / part.folder, layout.example)
+    source = layout.sources[split]
+    folder = SplitFolder(root / source.folder, layout.example)
     require_folder(folder.path, layout)
-    if part.lists:
-        _read_lists(folder, part, layout)
+    if source.lists:
+        _read_lists(folder, source, layout)
         return folder
     parsed = [(name, layout.parse(name)) for name in names_in(folder.path)]
     folder.stray = tuple(name for name, found in parsed if found is None)
     folder.junk = sum(found is not None and found[0] == layout.junk for _, found in parsed)
     folder.records = tuple(
-        ImageRecord(folder.path / name, found[0] + part.offset, found[1])
+        ImageRecord(folder.path / name, found[0] + source.offset, found[1])
         for name, found in parsed
         if found is not None and found[0] != layout.junk
     )
     return folder
 
 
-def _read_lists(folder: SplitFolder, part: Part, layout: Layout) -> None:
+def _read_lists(folder: SplitFolder, source: SplitSource, layout: Layout) -> None:
     """Reads a split's list files and looks for the images that they name."""
     index, listed, images = _FileIndex(folder.path), set[str](), []
-    for name in part.lists:
+    for name in source.lists:
         folder.used[name] = 0
         for number, line in _lines(folder.path.parent / name):
             found = _image(line, layout)
@@ -222,7 +222,7 @@ def _read_lists(folder: SplitFolder, part: Part, layout: Layout) -> None:
             listed.add(path)
             if there:
                 folder.used[name] += 1
-                images.append((path, pid + part.offset, camera))
+                images.append((path, pid + source.offset, camera))
             else:
                 folder.missing.append(_clipped(path))
     folder.records = tuple(ImageRecord(folder.path / path, *who) for path, *who in sorted(images))

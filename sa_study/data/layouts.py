@@ -23,13 +23,13 @@ _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SplitSource:
     """The folder and lists of one split's images.
 
     Attributes:
         folder: Their folder, below the data set's.
-        lists: Files beside it, a line `path id` an image; none where all files of the folder belong to it.
-        offset: Added to their ids, so that other people do not share a number.
+        lists: Files beside it with one line `path id` per image; none where the split is the whole folder.
+        offset: Added to their ids where train and test both count from 0, for different people.
     """
 
     folder: str
@@ -43,18 +43,18 @@ class Layout:
 
     Attributes:
         name: What the layout is called in messages.
-        parts: By split: train, query, gallery.
+        sources: Where the images are, by split: train, query, gallery.
         names: Matches the beginning of an image's name; its groups are the id and the camera, from 1.
-        example: Such a name.
+        example: An image's name.
         distractors: Whether images with id 0 are distractors; else 0 is a person, or does not occur.
         junk: The id of images to leave out, if there is one.
-        published: Images of train, query and gallery (junk left out) of each data set published in it.
-        kinds: Data sets with the same folders that are recognised by their stricter image names.
-        notes: What else to know of it, a line each.
+        published: Number of images in train, query and gallery (without junk), by published data set.
+        kinds: More specific layouts with these folders, told apart by their image names.
+        notes: Further remarks, one line each.
     """
 
     name: str
-    parts: Mapping[str, Part]
+    sources: Mapping[str, SplitSource]
     names: re.Pattern[str]
     example: str
     distractors: bool = False
@@ -66,19 +66,19 @@ class Layout:
     @property
     def content(self) -> list[str]:
         """Names of the folders and list files that make up a data set."""
-        lists = [name for part in self.parts.values() for name in part.lists]
-        return [*dict.fromkeys(part.folder for part in self.parts.values()), *lists]
+        lists = [name for source in self.sources.values() for name in source.lists]
+        return [*dict.fromkeys(source.folder for source in self.sources.values()), *lists]
 
     def fits(self, root: Path) -> bool:
-        """Whether a folder holds what marks this layout; `query` alone is too common a name for that."""
-        parts = self.parts["train"], self.parts["gallery"]
-        lists = [name for part in self.parts.values() for name in part.lists]
-        return any((root / part.folder).is_dir() for part in parts) and (
+        """Whether a folder has this layout's folders; `query` alone is too common a name to count."""
+        folders = [self.sources[split].folder for split in ("train", "gallery")]
+        lists = [name for source in self.sources.values() for name in source.lists]
+        return any((root / folder).is_dir() for folder in folders) and (
             not lists or any((root / name).is_file() for name in lists)
         )
 
     def parse(self, name: str) -> tuple[int, int] | None:
-        """The id and the camera (from 0) that an image's name tells; None for any other name."""
+        """The id and the camera (from 0) in an image's name; None for any other name."""
         match = self.names.match(name) if is_image_name(name) else None
         return (int(match[1]), int(match[2]) - 1) if match else None
 
@@ -88,11 +88,15 @@ def is_image_name(name: str) -> bool:
     return Path(name).suffix.lower() in _IMAGE_SUFFIXES
 
 
-_FOLDERS = {"train": Part("bounding_box_train"), "query": Part("query"), "gallery": Part("bounding_box_test")}
+_FOLDERS = {
+    "train": SplitSource("bounding_box_train"),
+    "query": SplitSource("query"),
+    "gallery": SplitSource("bounding_box_test"),
+}
 
 DUKE = Layout(
     name="DukeMTMC-reID",
-    parts=_FOLDERS,
+    sources=_FOLDERS,
     names=re.compile(r"(?!0000)([0-9]{4})_c([1-8])_f[0-9]+\.jpg\Z"),
     example="0001_c2_f0046182.jpg",
     published={"DukeMTMC-reID": (16_522, 2_228, 17_661)},
@@ -100,7 +104,7 @@ DUKE = Layout(
 
 CUHK03_NP = Layout(
     name="CUHK03-NP",
-    parts=_FOLDERS,
+    sources=_FOLDERS,
     names=re.compile(r"(?!0000)([0-9]{4})_c([12])_[0-9]+\.(?:png|jpg)\Z"),
     example="0003_c1_21.png",
     published={"CUHK03-NP labeled": (7_368, 1_400, 5_328), "CUHK03-NP detected": (7_365, 1_400, 5_332)},
@@ -109,8 +113,8 @@ CUHK03_NP = Layout(
 
 MARKET = Layout(
     name="Market-1501's layout",
-    parts=_FOLDERS,
-    # Bounded so that ids and cameras fit into int64 arrays. Nothing is asked of the rest of the name.
+    sources=_FOLDERS,
+    # Bounded so that ids and cameras fit into int64 arrays. The rest of the name is free.
     names=re.compile(r"(-1|[0-9]{1,18})_c0*([1-9][0-9]{0,8})(?![0-9])"),
     example="0002_c1s1_000451_03.jpg",
     distractors=True,
@@ -123,18 +127,18 @@ MARKET = Layout(
 def _msmt17(name: str, train: str, test: str) -> Layout:
     return Layout(
         name=name,
-        parts={
-            "train": Part(train, ("list_train.txt", "list_val.txt"), 1_000_000),
-            "query": Part(test, ("list_query.txt",), 2_000_000),
-            "gallery": Part(test, ("list_gallery.txt",), 2_000_000),
+        sources={
+            "train": SplitSource(train, ("list_train.txt", "list_val.txt"), 1_000_000),
+            "query": SplitSource(test, ("list_query.txt",), 2_000_000),
+            "gallery": SplitSource(test, ("list_gallery.txt",), 2_000_000),
         },
         names=re.compile(r"([0-9]{1,6})_[0-9]+_0*([1-9][0-9]{0,8})_"),
         example="0000_000_01_0303morning_0008_0.jpg",
         published={"MSMT17": (32_621, 11_659, 82_161)},
         notes=(
-            "trained on are the images of list_train.txt and list_val.txt, as usual; a study draws its own "
-            "validation split from both",
-            "ids count from 0 among the training images, and again, for other people, among the test images",
+            "the images of list_train.txt and list_val.txt are used for training, as usual; a study draws "
+            "its own validation split from both",
+            "ids of train and test both count from 0, for different people",
         ),
     )
 
@@ -147,14 +151,14 @@ LAYOUTS = (
 
 _RAW_CUHK03 = "cuhk-03.mat"
 MAX_LISTED = 100
-"""Most folders that are looked into for a hint, and names in each: any folder may be named by mistake."""
+"""Most folders searched for a hint, and most names in each: any folder may be given by mistake."""
 
 
 def layouts_of(path: Path) -> list[Layout]:
     """The layouts that a folder fits."""
     try:
         return [layout for layout in LAYOUTS if layout.fits(path)]
-    except OSError:  # A neighbour such as lost+found, which is none of our business.
+    except OSError:  # a folder such as lost+found, which may not be read
         return []
 
 
@@ -171,7 +175,7 @@ def find_dataset(root: Path | str) -> tuple[Path, Layout]:
     """Returns the absolute path and the layout of the data set at `root` or one level below it.
 
     Raises:
-        DataError: There is none, several lie below `root`, or one fits several layouts.
+        DataError: No data set is found, several lie below `root`, or one fits several layouts.
         ConfigError: `root` begins with `~`, and that home folder is not known.
     """
     root = expand_home(root).absolute()
@@ -198,7 +202,7 @@ def find_dataset(root: Path | str) -> tuple[Path, Layout]:
 
 
 def require_folder(path: Path, layout: Layout) -> None:
-    """Raises DataError if there is no such folder of a data set; names what there is instead."""
+    """Raises DataError if a data set lacks a folder; names what is found instead."""
     if not path.is_dir():
         found, wanted = a_few(names_in(path.parent)), ", ".join(layout.content)
         raise DataError(
@@ -210,7 +214,7 @@ def names_in(folder: Path) -> list[str]:
     """The sorted names of what a folder holds.
 
     Raises:
-        DataError: It is missing, is not one, or may not be read.
+        DataError: The folder is missing, not a folder, or may not be read.
     """
     try:
         return sorted(path.name for path in folder.iterdir())
@@ -221,7 +225,7 @@ def names_in(folder: Path) -> list[str]:
 def _only(root: Path, layouts: Sequence[Layout]) -> Layout:
     if len(layouts) == 1:
         return layouts[0]
-    found = ", ".join(f"{layout.name}: {layout.parts['train'].folder}" for layout in layouts)
+    found = ", ".join(f"{layout.name}: {layout.sources['train'].folder}" for layout in layouts)
     raise DataError(f"{root}: fits several layouts ({found}); move the folders of all but one elsewhere")
 
 

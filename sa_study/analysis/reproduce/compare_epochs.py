@@ -22,14 +22,14 @@ _MAX_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class FigureDifference:
-    """A figure of which the rerun gave another value than was recorded.
+    """A figure whose value in the rerun is not the recorded one.
 
     Attributes:
         source: Where it was recorded.
         epoch: Its epoch.
         figure: Its name.
-        recorded: The recorded value; None where there is none.
-        rerun: The rerun's value; None where there is none.
+        recorded: The recorded value, or None.
+        rerun: The rerun's value, or None.
     """
 
     source: str
@@ -40,7 +40,7 @@ class FigureDifference:
 
     @property
     def size(self) -> float | None:
-        """The absolute difference; None where one of them is no finite number."""
+        """The absolute difference; None unless both values are finite numbers."""
         if not (is_number(self.recorded) and is_number(self.rerun)):
             return None
         size = abs(float(self.recorded) - float(self.rerun))
@@ -53,9 +53,9 @@ class FigureDifference:
 
 
 def compare(source: str, recorded: Epochs, rerun: Epochs, *, whole: bool) -> list[FigureDifference]:
-    """Every deterministic figure that differs in any bit from what a source has recorded.
+    """Every deterministic figure that differs in any bit from a source's record.
 
-    If `whole`, the source keeps all figures of an epoch, so that one that it lacks must have been removed.
+    If `whole`, the source records all figures of an epoch, so that a missing figure must have been removed.
     """
     found = []
     for epoch in sorted(recorded):
@@ -71,7 +71,7 @@ def compare(source: str, recorded: Epochs, rerun: Epochs, *, whole: bool) -> lis
 def largest_differences(
     recorded: Iterable[Epochs], differences: Sequence[FigureDifference]
 ) -> dict[str, float | None]:
-    """By recorded figure, the largest absolute difference; None where one of the two was no number."""
+    """The largest absolute difference of each recorded figure; None where a value was no number."""
     figures = (deterministic(figures) for epochs in recorded for figures in epochs.values())
     found: dict[str, float | None] = dict.fromkeys((name for of_epoch in figures for name in of_epoch), 0.0)
     for difference in differences:
@@ -86,23 +86,23 @@ def contradictions(
     differences: Sequence[FigureDifference],
     compared: Sequence[int],
     tolerance: float,
-    equal_weights: int = 0,
+    epoch_with_equal_weights: int = 0,
 ) -> list[str]:
     """Differences that no other machine or version explains: the record must have been changed.
 
-    Training builds on itself: once a loss differs in its last bit, every later one does. So where
-    everything that was trained in an epoch is equal, the epochs before it were equal too. And where the mAP
-    is equal so is the order of the gallery, from which all ranks follow.
+    Training builds on itself: once a loss differs in its last bit, every later loss does. So where all
+    training figures of an epoch are equal, all earlier epochs were equal too. And an equal mAP means an equal
+    order of the gallery, from which all ranks follow.
 
     Args:
         differences: What `compare` found.
-        compared: The epochs of which losses were compared.
-        tolerance: By how many points a validation figure of the same weights may differ.
-        equal_weights: An epoch after which the weights are equal, or 0.
+        compared: The epochs whose losses were compared.
+        tolerance: Accepted difference, in points, of a validation figure of the same weights.
+        epoch_with_equal_weights: An epoch after which the weights are equal, or 0.
     """
     trained = {difference.epoch for difference in differences if _is_trained(difference.figure)}
     reordered = {difference.epoch for difference in differences if difference.figure == names.MAP}
-    last_equal = max([equal_weights, *(epoch for epoch in compared if epoch not in trained)])
+    last_equal = max([epoch_with_equal_weights, *(epoch for epoch in compared if epoch not in trained)])
     found = []
     for difference in differences:
         figure, size, before = difference.figure, difference.size, difference.epoch <= last_equal
@@ -112,14 +112,14 @@ def contradictions(
         elif figure in names.RANKING and difference.epoch not in reordered:
             found.append(f"{difference}, though the mAP, and so the order, is equal")
         elif before and _is_trained(figure):
-            found.append(f"{difference}, though what was trained after it is equal")
+            found.append(f"{difference}, though all later training is equal")
         elif before and (size is None or 100 * size > tolerance):
             found.append(f"{difference}, though the weights are equal")
     return found
 
 
 def disagreements(sources: Mapping[str, Epochs], without: Collection[int] = ()) -> list[str]:
-    """Figures that two sources have recorded differently, in words, leaving out these epochs."""
+    """Figures that two sources have recorded differently, in words; `without` has the epochs to leave out."""
     first: dict[tuple[int, str], tuple[str, Any]] = {}
     found = []
     for source, epochs in sources.items():

@@ -1,4 +1,4 @@
-"""A trial as its study recorded it, and what has changed since that may explain other figures in a rerun."""
+"""A trial as its study recorded it, and the changes since then that may explain a rerun's other figures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class OriginalTrial:
         launches: The entry in `provenance.json` of each launch that ran the trial, by number.
         rows: What Ray wrote of the trial, in the order of launches.
         sources: Figures by epoch, by the place where they are recorded.
-        unread: What could not be read, in words.
+        unreadable: What could not be read, in words.
     """
 
     study: StudySummary
@@ -46,7 +46,7 @@ class OriginalTrial:
     launches: Mapping[int, object]
     rows: Sequence[ResultRow]
     sources: Mapping[str, Mapping[int, Mapping[str, Any]]]
-    unread: Sequence[str] = ()
+    unreadable: Sequence[str] = ()
 
     @property
     def metric(self) -> str:
@@ -59,8 +59,8 @@ class OriginalTrial:
         return self.summary.record.failure
 
     @property
-    def goal(self) -> int:
-        """The epoch to which a rerun has to come; for a failed trial the one in which it failed."""
+    def last_epoch(self) -> int:
+        """Last epoch to rerun; for a failed trial the epoch in which it failed."""
         return min(self.summary.record.epoch + bool(self.failure), self.settings.epochs)
 
     @property
@@ -76,7 +76,7 @@ class OriginalTrial:
 
     @property
     def varying_epochs(self) -> list[int]:
-        """Epochs that ran twice on a GPU, so that two sources may rightly have different figures of them."""
+        """Epochs that ran twice on a GPU, so that two sources may rightly record different figures."""
         runs = Counter(row.epoch for row in self.rows)
         return [epoch for epoch, count in runs.items() if count > 1 and self.on_gpu]
 
@@ -93,21 +93,21 @@ def read_original(root: Path, number: int | None) -> OriginalTrial:
         ConfigError: There is no such trial, or `study.yaml` was changed.
     """
     study = StudySummary.read(root)
-    if "lasting" in study.attributes:
+    if "lasting" in study.attributes:  # settings that may not change after the first launch
         study.config.require_unchanged(study.attributes["lasting"])
     trial = _choose(study, number)
-    record, unread = trial.record, list[str]()
-    rows = _rows(study.storage_uri, trial.number, record.epoch, unread)
+    record, unreadable = trial.record, list[str]()
+    rows = _rows(study.storage_uri, trial.number, record.epoch, unreadable)
     scores = {epoch: trial.score_after(epoch) for epoch in range(1, record.epoch + 1)}
     sources: dict[str, dict[int, Mapping[str, Any]]] = {
-        # Of an epoch that was run again the last row counts.
+        # The last row counts where an epoch was run again.
         RAY: {row.epoch: row.values for row in rows if 0 < row.epoch <= record.epoch},
         SCORES: {epoch: {trial.metric: value} for epoch, value in scores.items() if value is not None},
     }
     for name, figures in ((BEST, record.best), (LAST, record.last)):
         sources[name] = {int(figures[names.EPOCH]): figures} if figures else {}
     launches = _launches(rows, study.provenance["launches"])
-    return OriginalTrial(study, trial, study.settings(trial), launches, rows, sources, unread)
+    return OriginalTrial(study, trial, study.settings(trial), launches, rows, sources, unreadable)
 
 
 def _choose(study: StudySummary, number: int | None) -> TrialSummary:
@@ -119,8 +119,8 @@ def _choose(study: StudySummary, number: int | None) -> TrialSummary:
         return study.winner
     trial = next((trial for trial in study.trials if trial.number == number), None)
     if trial is None:
-        there = f"the study has 0 to {len(study.trials) - 1}" if study.trials else "the study has none yet"
-        raise ConfigError(f"--trial: {number} is no trial; {there}")
+        known = f"the study has 0 to {len(study.trials) - 1}" if study.trials else "the study has none yet"
+        raise ConfigError(f"--trial: {number} is no trial; {known}")
     if not trial.ended:
         raise StudyFolderError(
             f"trial {number} has not ended ({trial.state}); 'resume --study {root}' ends it"
@@ -130,21 +130,21 @@ def _choose(study: StudySummary, number: int | None) -> TrialSummary:
     return trial
 
 
-def _rows(storage: str, number: int, epochs: int, unread: list[str]) -> list[ResultRow]:
-    """What Ray wrote of a trial in all launches; adds to `unread` what cannot be read."""
+def _rows(storage: str, number: int, epochs: int, unreadable: list[str]) -> list[ResultRow]:
+    """What Ray wrote of a trial in all launches; adds to `unreadable` what cannot be read."""
     try:
         files = ResultFiles(storage)
-        rows = [row for session in files.sessions() for row in files.rows(session, number, unread)]
+        rows = [row for session in files.sessions() for row in files.rows(session, number, unreadable)]
     except (OSError, ValueError) as error:
-        unread.append(f"{storage}: cannot be read ({one_line(error)})")
+        unreadable.append(f"{storage}: cannot be read ({one_line(error)})")
         rows = []
     if missing := set(range(1, epochs + 1)) - {row.epoch for row in rows}:
-        unread.append(f"all figures but the score of {len(missing)} epochs: {NOT_RECORDED}")
+        unreadable.append(f"for {len(missing)} epochs only the score is recorded")
     return rows
 
 
 def _launches(rows: list[ResultRow], launches: list[Any]) -> dict[int, object]:
-    """The launches that ran the trial; all of the study where Ray's files do not tell."""
+    """The launches that ran the trial; all of the study's where Ray's files do not name them."""
     last = {row.epoch: row.session for row in rows}
     numbers = sorted(set(last.values())) or range(1, len(launches) + 1)
     return {number: launches[number - 1] if 0 < number <= len(launches) else None for number in numbers}
@@ -152,10 +152,10 @@ def _launches(rows: list[ResultRow], launches: list[Any]) -> dict[int, object]:
 
 @dataclass(frozen=True)
 class EnvironmentChange:
-    """Something that differs between then and now, or might.
+    """A difference, certain or possible, between the environments of a trial and of its rerun.
 
     Attributes:
-        line: What, in words.
+        line: The difference in words.
         explains: Whether figures may differ because of it.
     """
 
@@ -164,26 +164,30 @@ class EnvironmentChange:
 
 
 def trial_changes(original: OriginalTrial, device: str, backbone_fingerprint: str) -> list[EnvironmentChange]:
-    """What is particular to the trial and keeps a rerun from being equal, or might.
+    """Reasons, particular to the trial, why its rerun may differ.
 
-    Of the rerun it takes the type of its device, and the fingerprint of its pretrained backbone or nothing.
+    Args:
+        original: The trial.
+        device: Type of the rerun's device.
+        backbone_fingerprint: Fingerprint of the rerun's pretrained backbone; empty for random weights.
     """
     settings, lines = original.settings, []
     epochs = [row.values for row in original.rows if row.epoch]
     accumulated = {value for row in epochs if is_number(value := row.get(names.ACCUMULATE))}
     if len(accumulated | {settings.accumulate}) > 1:
         lines.append(
-            f"accumulate changed while the trial ran and is {settings.accumulate} now: it cannot be bit-equal"
+            f"accumulate changed while the trial ran and is {settings.accumulate} now: "
+            "the rerun cannot be bit-equal"
         )
     if not settings.threads:
         lines.append(f"threads: left to PyTorch then, so {NOT_RECORDED}")
     if original.on_gpu and device != "cpu":
-        lines.append("a GPU adds some sums in varying order: it need not be bit-equal")
+        lines.append("a GPU adds some sums in varying order: the rerun need not be bit-equal")
     hosts = sorted({str(row.get("hostname"))[:60] for row in epochs})
     if len(hosts) > 1 or original.study.config.address:
         lines.append(f"ran on {', '.join(hosts) or 'a node'} of a cluster, whose CPU is {NOT_RECORDED}")
     changes = [*map(EnvironmentChange, lines), *_backbone_changes(original, backbone_fingerprint)]
-    return [*changes, *(EnvironmentChange(line, explains=False) for line in original.unread)]
+    return [*changes, *(EnvironmentChange(line, explains=False) for line in original.unreadable)]
 
 
 def launch_changes(
@@ -217,11 +221,12 @@ def _backbone_changes(original: OriginalTrial, fingerprint: str) -> Iterator[Env
     first = sorted(original.launches)[:1] if original.rows else original.launches
     recorded = {recorded_fingerprint(original.launches[launch], backbone, name) for launch in first}
     if not recorded or None in recorded:
-        # ImageNet's are checked against the hash in their file's name when they are downloaded.
-        yield EnvironmentChange(f"pretrained: what {name} held then: {NOT_RECORDED}", name != "imagenet")
+        # Downloaded ImageNet weights are hash-checked, so an unrecorded hash explains nothing.
+        line = f"pretrained: the hash of the {name} weights used then was {NOT_RECORDED}"
+        yield EnvironmentChange(line, name != "imagenet")
     elif others := sorted(f"{other:.12}" for other in recorded if other and other != fingerprint):
         yield EnvironmentChange(
-            f"pretrained: {name} held other weights then ({', '.join(others)}, {fingerprint:.12} now)"
+            f"pretrained: {name} had other weights then ({', '.join(others)}, {fingerprint:.12} now)"
         )
 
 
@@ -231,7 +236,7 @@ def _launch_changes(
     if not isinstance(launch, Mapping) or not is_launch(launch):
         yield EnvironmentChange(f"what the study ran with: {NOT_RECORDED}")
         return
-    missing = dict.fromkeys([*launch.get("packages", {}), *now["packages"]], "not there")
+    missing = dict.fromkeys([*launch.get("packages", {}), *now["packages"]], "not installed")
     then = {**missing, **launch.get("packages", {}), **_machine(launch, gpu_then)}
     today = {**missing, **now["packages"], **_machine(now, gpu_now)}
     for name, was in then.items():
@@ -243,7 +248,7 @@ def _launch_changes(
 
 
 def _machine(launch: Mapping[str, Any], gpu: bool) -> dict[str, Any]:
-    """Python and the machine of a launch; None for what is not known."""
+    """Python and the machine of a launch; None for unknown values."""
     hardware = launch.get("hardware", {})
     gpus = hardware.get("gpus")
     known = (", ".join(sorted(set(map(_short, gpus)))) or "a GPU") if isinstance(gpus, list) else None
@@ -259,18 +264,21 @@ def _machine(launch: Mapping[str, Any], gpu: bool) -> dict[str, Any]:
 def _code_changes(launch: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[EnvironmentChange]:
     """The hash of the program's own files decides; where it was not recorded, a clean commit does."""
     was, is_now = code_of(launch), code_of(now)
+    same = f"same {is_now}" if now["git"] else f"{is_now} then and now"
     if launch.get("sources") is None:
         if was != is_now:
             yield EnvironmentChange(f"code was {_short(was)}, is {is_now} now")
         elif not now["git"] or now["git"]["dirty"]:
-            yield EnvironmentChange(f"code: {is_now} then and now; whether the same changes: {NOT_RECORDED}")
+            yield EnvironmentChange(
+                f"code: {same}; {NOT_RECORDED} whether its uncommitted changes are the same"
+            )
         return
     same_files = launch["sources"] == now["sources"]
     if was != is_now:
         files = ", with the same program files" if same_files else ""
         yield EnvironmentChange(f"code was {_short(was)}, is {is_now} now{files}", not same_files)
     elif not same_files:
-        yield EnvironmentChange(f"code was {_short(was)} then too, with other changes")
+        yield EnvironmentChange(f"code: {same}, but other uncommitted changes")
 
 
 def _short(value: object) -> str:

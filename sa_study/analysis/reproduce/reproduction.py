@@ -47,10 +47,10 @@ class Rerun:
 
     Attributes:
         epochs: Figures by epoch.
-        weights: The network's state at the recorded best epoch; None where training did not reach it.
+        weights: The network's state at the recorded best epoch; None if training did not reach that epoch.
         failure: Why training could not go on, or empty.
         device: The type of the device.
-        backbone_fingerprint: That of the pretrained backbone it started from; empty for random weights.
+        backbone_fingerprint: Fingerprint of the pretrained backbone; empty for random weights.
     """
 
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Rerun:
 
 
 def load_images(original: OriginalTrial, data_dir: Path | None, progress: ProgressCallback) -> TrainingData:
-    """Decodes the images that the trial was trained on and validated with.
+    """Decodes the trial's training and validation images.
 
     Raises:
         DataError: The images cannot be used, or are not those of the study.
@@ -81,12 +81,12 @@ def rerun_trial(
         StudyError: The settings cannot be used on this machine.
     """
     settings = original.settings
-    if settings.device == "cuda":  # where there is no GPU, the CPU may still come within the tolerance
+    if settings.device == "cuda":  # without a GPU, the CPU may still come within the tolerance
         settings = dataclasses.replace(settings, device="auto")
     start = pretrained_backbone(settings.backbone, settings.pretrained)
     trainer = Trainer(settings, data, start)
     rerun = Rerun(device=trainer.device.type, backbone_fingerprint=fingerprint(start) if start else "")
-    while trainer.epoch < original.goal:
+    while trainer.epoch < original.last_epoch:
         try:
             figures = trainer.run_epoch()
         except Diverged as error:
@@ -117,7 +117,7 @@ class Reproduction:
         reasons: Why it is not equal, the decisive reason first.
         differences: Every figure that differs.
         weights: Whether the best epoch's weights are `equal` or `different`, or `not compared`.
-        changes: What differs between then and now.
+        changes: Differences between the environments of the trial and of its rerun.
         now: What `describe_run` returned at the comparison.
     """
 
@@ -153,8 +153,8 @@ class Reproduction:
 def judge_rerun(original: OriginalTrial, rerun: Rerun, tolerance: float) -> Reproduction:
     """Judges whether a rerun reproduces a trial.
 
-    Where nothing that figures depend on has changed, all of them must be equal. Elsewhere the study's metric
-    at the best epoch must be within the tolerance, in points, and the record must not contradict itself.
+    All figures must be equal where nothing that they depend on has changed. Elsewhere the study's metric at
+    the best epoch must be within the tolerance, in points, and the record must not contradict itself.
     """
     now = describe_run()
     changes = trial_changes(original, rerun.device, rerun.backbone_fingerprint)
@@ -169,7 +169,7 @@ def judge_rerun(original: OriginalTrial, rerun: Rerun, tolerance: float) -> Repr
     unequal = [line for line in (failure, *map(str, differences), other_weights) if line]
     reasons: list[str] = []
     if unequal:
-        reasons = _inexplicable(original, rerun, differences, tolerance, weights)
+        reasons = _decisive_differences(original, rerun, differences, tolerance, weights)
         if other_weights and not differences and not reasons and original.trained_epochs:
             reasons = [f"{other_weights}, though every figure is equal: the checkpoint was changed"]
         if not any(change.explains for change in changes):
@@ -191,7 +191,7 @@ def compare_weights(original: OriginalTrial, weights: Mapping[str, Tensor] | Non
     if not original.summary.best_epoch:
         return _NOT_COMPARED, ""
     if weights is None:
-        return _NOT_COMPARED, "weights: not compared, as the rerun did not come to the best epoch"
+        return _NOT_COMPARED, "weights: not compared, as the rerun did not reach the best epoch"
     try:
         with best_checkpoint_file(original.study, original.summary) as path:
             checkpoint = load_checkpoint(path)
@@ -206,7 +206,7 @@ def compare_weights(original: OriginalTrial, weights: Mapping[str, Tensor] | Non
 def failure_difference(recorded: str, rerun: str) -> str:
     """How two runs' failures differ, in words; empty where they do not, or neither run failed."""
     if recorded == rerun or (recorded and rerun and not _failed_epoch(recorded)):
-        return ""  # of a process that died no reason is recorded
+        return ""  # a process that died leaves no reason to compare
     if not rerun:
         return f"the failure was not reproduced ({recorded})"
     return f"the rerun failed: {rerun}" + (f"; recorded: {recorded}" if recorded else "")
@@ -223,12 +223,14 @@ def read_reproductions(path: Path) -> list[Any]:
         if not isinstance(found, list):
             raise ValueError(_REPRODUCTIONS)
     except (OSError, ValueError, KeyError):
-        raise StudyFolderError(f"{path}: is damaged; move it away, and reproductions are kept anew") from None
+        raise StudyFolderError(
+            f"{path}: is damaged; move it away; the next reproduction starts a new file"
+        ) from None
     return found
 
 
 def add_reproduction(path: Path, new: Mapping[str, Any]) -> None:
-    """Adds a reproduction to a study's.
+    """Adds a reproduction to a study's file of them.
 
     Raises:
         StudyFolderError: The file is damaged.
@@ -245,14 +247,14 @@ def _differences(original: OriginalTrial, rerun: Rerun) -> list[FigureDifference
     return list(found.values())
 
 
-def _inexplicable(
+def _decisive_differences(
     original: OriginalTrial,
     rerun: Rerun,
     differences: Sequence[FigureDifference],
     tolerance: float,
     weights: str,
 ) -> list[str]:
-    """Why a rerun does not reproduce a trial, whatever differs between then and now."""
+    """Why a rerun does not reproduce a trial, whatever the environments: differences that none explains."""
     reasons, recorded, best = [], original.failure, original.summary.best_epoch
     other_epoch = _failed_epoch(recorded) not in (0, _failed_epoch(rerun.failure))
     if bool(recorded) != bool(rerun.failure) or other_epoch:
@@ -263,8 +265,8 @@ def _inexplicable(
         ):
             reasons.append(f"{difference}: more than {tolerance:g} points apart")
     reasons += disagreements(original.sources, original.varying_epochs)
-    equal_weights = best or 0 if weights == EQUAL else 0
-    return reasons + contradictions(differences, original.trained_epochs, tolerance, equal_weights)
+    epoch_with_equal_weights = (best or 0) if weights == EQUAL else 0
+    return reasons + contradictions(differences, original.trained_epochs, tolerance, epoch_with_equal_weights)
 
 
 def _failed_epoch(failure: str) -> int:

@@ -19,9 +19,9 @@ TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 _MAX_IDENTITIES = 5000
 _FEWEST_CAMERAS = 4
 _TRAIN_PER_TEST = 3
-_PASSER_BY = 0.10
-_BAD_BOX = 5.0
-# Purposes that keep the random streams of one seed apart.
+_PASSER_BY = 0.10  # probability
+_BAD_BOX = 5.0  # factor of the box jitter
+# First keys of random streams; those of utils/randomness.py have no further keys (person, camera, picture).
 _SCENE, _PICTURE, _ROUTE = range(1, 4)
 
 

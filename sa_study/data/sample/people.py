@@ -87,7 +87,7 @@ def draw_people(count: int, seed: int) -> list[Person]:
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         person = _draw_person(rng)
-        while astuple(person)[:-2] in worn:
+        while astuple(person)[:-2] in worn:  # all but stature and build
             person = _draw_person(rng)
         worn.add(astuple(person)[:-2])
         people.append(person)
@@ -101,7 +101,7 @@ def _draw_person(rng: np.random.Generator) -> Person:
     return Person(top=top, accent=accent, bottom=bottom, stature=stature, build=build, **drawn)
 
 
-def weave(
+def top_fabric(
     person: Person, size: tuple[int, int], centre: float, crown: float, unit: float, yaw: float
 ) -> Colour | Image.Image:
     """Returns the cloth of a person's top: a colour where it is plain, else an RGB image of the canvas.

@@ -20,7 +20,7 @@ from sa_study.metrics.reranking import rerank_features
 from sa_study.report.pictures import maps, ranked
 from sa_study.report.pictures.figure import Picture
 from sa_study.report.pictures.ranking import Ranking, rank
-from sa_study.report.pictures.subject import Subject, of_study
+from sa_study.report.pictures.subject import Subject, subject_of_study
 from sa_study.study.folder import StudyFolder
 from sa_study.training.evaluate import query_and_gallery_features
 from sa_study.utils.errors import StudyFolderError
@@ -80,7 +80,7 @@ def make_study_pictures(
         report: Told how far it is.
 
     Raises:
-        StudyError: See `of_study` and `make_pictures`.
+        StudyError: See `subject_of_study` and `make_pictures`.
     """
     if out is None:
         folder = StudyFolder.existing(root)
@@ -88,7 +88,7 @@ def make_study_pictures(
         if folder.tensorboard.exists() and not folder.tensorboard.is_dir():
             raise StudyFolderError(f"{folder.tensorboard}: is no folder; move it away")
     require_places(out or root / "pictures")  # before the test set is looked at
-    subject = of_study(root, data_dir, test=test, reranked=reranked, report=report)
+    subject = subject_of_study(root, data_dir, test=test, reranked=reranked, report=report)
     files = make_pictures(subject, out or root / "pictures", seed, report)
     if out is None:
         # TensorBoard's writer takes a second to import.

@@ -55,7 +55,7 @@ class Subject:
         return f"{self.network}; {self.images}"
 
 
-def of_study(
+def subject_of_study(
     root: Path,
     data_dir: Path | None,
     *,
@@ -103,7 +103,7 @@ def of_study(
     return _on_validation(trained, data, name, reranked)
 
 
-def of_weights(
+def subject_of_weights(
     path: Path,
     data_dir: Path,
     overrides: Mapping[str, Any],

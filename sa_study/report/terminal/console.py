@@ -31,13 +31,13 @@ class Output:
 
     Attributes:
         console: For progress; prints nothing where only the result is asked for.
-        end: For the result; prints nothing where JSON is asked for.
+        result_console: For the result; prints nothing where JSON is asked for.
     """
 
     def __init__(self, quiet: bool = False, as_json: bool = False):
         self.as_json = as_json
         self.console = make_console(silent=quiet or as_json)
-        self.end = make_console(silent=as_json)
+        self.result_console = make_console(silent=as_json)
 
     def say(self, text: str) -> None:
         """Prints a line of progress; nothing in it is markup."""
@@ -45,7 +45,7 @@ class Output:
 
     def conclude(self, text: str, style: str = "") -> None:
         """Prints a line of the result; nothing in it is markup."""
-        say(self.end, text, style)
+        say(self.result_console, text, style)
 
     def document(self, values: Mapping[str, Any]) -> None:
         """Prints the JSON document, where it is asked for."""

@@ -167,11 +167,12 @@ def opening_line(original: OriginalTrial, study: object) -> str:
     """Line that names the rerun trial and its number of epochs."""
     ending = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[original.summary.state]
     launches = ", ".join(map(str, original.launches)) or "of no record"
-    goal = f"{original.goal} of {original.settings.epochs} epochs"
+    epochs = f"{original.last_epoch} of {original.settings.epochs} epochs"
     failure = original.failure[:_MAX_FAILURE_LENGTH]
     after = f", the last of which failed ({failure})" if failure else ""
     return (
-        f"trial {original.summary.number} of {study}, {ending} in launch {launches}: {goal} are rerun{after}"
+        f"trial {original.summary.number} of {study}, {ending} in launch {launches}: "
+        f"{epochs} are rerun{after}"
     )
 
 

@@ -25,7 +25,9 @@ def test_a_full_memory_is_one_line(
     monkeypatch.setattr(cli, "app", failing(error))
     assert cli.main() == 1
     said = capsys.readouterr().err
-    assert said.startswith("error: CUDA out of memory. Tried to allocate 2 GiB.; --set accumulate=2")
+    assert said.startswith(
+        "error: CUDA out of memory. Tried to allocate 2 GiB.; to train with less memory: --set accumulate=2"
+    )
     assert said.count("\n") == 1
 
 

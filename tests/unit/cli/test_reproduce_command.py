@@ -195,7 +195,7 @@ def test_what_cannot_be_rerun_is_refused(tmp_path: Path) -> None:
     assert found.summary.complete and found.settings.backbone == "resnet18"
     # Without Ray's files there is what the database keeps, of all launches.
     assert found.sources[RAY] == {} and len(found.sources[SCORES]) == found.summary.record.epoch
-    assert list(found.launches) == [1] and "not recorded" in found.unread[0]
+    assert list(found.launches) == [1] and "only the score is recorded" in found.unreadable[0]
     with pytest.raises(StudyFolderError, match="no trial is complete yet"):
         read_original(make_study(tmp_path / "failed", 2, failed_only=True), None)
 
@@ -210,5 +210,5 @@ def test_of_an_epoch_run_again_the_last_line_counts(tmp_path: Path) -> None:
     found = read_original(study, 0)
     assert {epoch: row["loss"] for epoch, row in found.sources[RAY].items()} == {1: 1, 2: 2, 3: 2}
     assert list(found.launches) == [1, 2] and found.launches[2] is None
-    assert sum("line 3 is damaged" in line for line in found.unread) == 2
+    assert sum("line 3 is damaged" in line for line in found.unreadable) == 2
     assert ResultFiles(str(study / "trials")).rows(7, 0) == []

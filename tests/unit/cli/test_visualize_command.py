@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import IMAGES, Event
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.report.pictures.make import make_pictures
-from sa_study.report.pictures.subject import of_study
+from sa_study.report.pictures.subject import subject_of_study
 from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import Checkpoint, save_checkpoint
 from sa_study.training.evaluate import evaluate, load_network, load_test_images
@@ -106,7 +106,7 @@ def test_weights_of_another_study(made_study: Callable[..., Path]) -> None:
         root / "best.pt", dataclasses.replace(Checkpoint(**content), state_dict=other.state_dict())
     )
     with pytest.raises(WeightsError, match="tells 5 identities apart"):
-        of_study(root, None, test=False)
+        subject_of_study(root, None, test=False)
 
 
 def test_an_unwritable_folder(
@@ -125,7 +125,7 @@ def test_a_file_in_the_folders_place(made_study: Callable[..., Path]) -> None:
     root = made_study()
     (root / "pictures").write_text("mine")
     with pytest.raises(StudyFolderError, match="is a file"):
-        make_pictures(of_study(root, None, test=False), root / "pictures")
+        make_pictures(subject_of_study(root, None, test=False), root / "pictures")
     assert (root / "pictures").read_text() == "mine"
 
 

@@ -134,9 +134,9 @@ def test_the_check_says_what_a_folder_was_taken_for(every: Path) -> None:
     assert report.ok and report.layout == dataset.layout.name
     assert report.explanation[0].startswith(f"taken for {dataset.layout.name}: it holds ")
     for split, line in zip(("train", "query", "gallery"), report.explanation[1:4], strict=True):
-        part = dataset.layout.parts[split]
-        assert line.startswith(f"{split}: {len(dataset.folders[split].records):,} images of {part.folder}")
-        assert all(name in line for name in part.lists)
+        source = dataset.layout.sources[split]
+        assert line.startswith(f"{split}: {len(dataset.folders[split].records):,} images of {source.folder}")
+        assert all(name in line for name in source.lists)
     assert report.explanation[4].startswith("ids: ")
     assert "a part of it, or another data set" in report.explanation[-1]
     assert not any("\n" in line for line in report.explanation)
@@ -223,8 +223,8 @@ def test_a_layout_declares_what_its_ids_mean(layout: Layout) -> None:
     """What stands for nobody is declared, and otherwise no image comes out as 0 or -1."""
     assert layout.parse(layout.example) is not None
     of_zero, of_junk = (layout.parse(pid + layout.example[4:]) for pid in ("0000", "-1"))
-    for part in layout.parts.values():
-        assert (of_zero is not None and of_zero[0] + part.offset == 0) == layout.distractors
+    for source in layout.sources.values():
+        assert (of_zero is not None and of_zero[0] + source.offset == 0) == layout.distractors
     assert (of_junk[0] if of_junk else None) == layout.junk
     assert layout.parse(f"run1_c2/{layout.example}") is None
 

@@ -15,7 +15,7 @@ from synthetic_layouts import make_msmt17
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import TEST_SPLITS
-from sa_study.report.pictures.subject import of_study
+from sa_study.report.pictures.subject import subject_of_study
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import DataError
@@ -81,9 +81,9 @@ def test_evaluate_and_visualize(tool: CommandLine, make_market: Callable[..., Pa
 def test_a_study_on_the_test_set(tmp_path: Path, made_study: Callable[..., Path], harm: Harm) -> None:
     study = made_study()
     harm(tmp_path / "market" / "bounding_box_train")
-    assert len(of_study(study, None, test=True).query.images) == 18
+    assert len(subject_of_study(study, None, test=True).query.images) == 18
     with pytest.raises(DataError, match="bounding_box_train"):
-        of_study(study, None, test=False)
+        subject_of_study(study, None, test=False)
 
 
 def test_of_msmt17_too(tmp_path: Path, draw_image: Callable[..., Path]) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from sound_study import copy, sound_study
 
 from sa_study.analysis.repeats.runs import _load_images
-from sa_study.report.pictures.subject import of_weights
+from sa_study.report.pictures.subject import subject_of_weights
 from sa_study.report.verdict import test_gain as gain_on_test
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
@@ -131,7 +131,7 @@ def test_weights_and_pictures_look_at_what_they_are_shown(
     data = other_data(sound, tmp_path / "data", *(() if own else ("bounding_box_train", "query")))
     weights = ("--weights", folder.root / "best.pt", "--data-dir", data)
     assert run(tool, "evaluate", *weights)["test_looks"] == 1
-    shown = of_weights(folder.root / "best.pt", data, {}).where
+    shown = subject_of_weights(folder.root / "best.pt", data, {}).where
     assert ("of other data than the study's own, seen 2 times" in shown) == (not own)
     assert ("TEST SET, seen 2 times" in shown) == own
     assert run(tool, "status", "--study", folder.root)["test_looks"] == (2 if own else 0)

@@ -34,8 +34,8 @@ def test_every_difference_is_named() -> None:
     }
     assert lines(then) == [
         "torch was 2.14.0, is 2.15.0 now",
-        "scipy was 1.17.1, is not there now",
-        "numpy was not there, is 2.4.6 now",
+        "scipy was 1.17.1, is not installed now",
+        "numpy was not installed, is 2.4.6 now",
         "python was 3.12.1, is 3.11.7 now",
         "CPU was Xeon, is EPYC 9654 now",
         "CPU instruction set was AVX2, is AVX512 now",
@@ -58,12 +58,12 @@ def test_changed_checkouts_are_told_apart_by_their_files() -> None:
     dirty = {**NOW, "git": {**NOW["git"], "dirty": True}}
     assert lines(dirty, dirty) == []
     assert lines({**dirty, "sources": "00" * 32}, dirty) == [
-        "code was commit 0123456789 (changed) then too, with other changes"
+        "code: same commit 0123456789 (changed), but other uncommitted changes"
     ]
     [change] = launch_changes({1: dirty}, NOW, gpu_then=False, gpu_now=False)
     assert change.line.endswith("with the same program files") and not change.explains
     older = {name: value for name, value in dirty.items() if name != "sources"}
-    assert "whether the same changes: not recorded" in lines(older, dirty)[0]
+    assert "not recorded whether its uncommitted changes are the same" in lines(older, dirty)[0]
     assert lines({name: value for name, value in NOW.items() if name != "sources"}) == []
 
 

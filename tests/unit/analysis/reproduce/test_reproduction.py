@@ -86,8 +86,8 @@ def test_another_machine_may_differ_within_the_tolerance(original: OriginalTrial
 @pytest.mark.parametrize(
     ("name", "epoch", "factor", "words"),
     [
-        ("loss", 2, 1 + 1e-12, "though what was trained after it is equal"),
-        ("train_accuracy", 3, 1.1, "though what was trained after it is equal"),
+        ("loss", 2, 1 + 1e-12, "though all later training is equal"),
+        ("train_accuracy", 3, 1.1, "though all later training is equal"),
         ("lr", 2, 1.01, "follows from the settings alone"),
         ("rank1", 2, 1.0001, "though the mAP, and so the order, is equal"),
         ("mAP", 2, 1.0001, "in optuna.db: the record was changed"),
@@ -127,7 +127,7 @@ def test_weights_are_compared_bit_by_bit(original: OriginalTrial) -> None:
     assert compare_weights(original, {**state, "a": torch.tensor([1, 1, 1 + 1e-7])}) == ("different", "")
     assert compare_weights(original, {"a": state["a"]}) == ("different", "")
     assert compare_weights(original, {**state, "a": state["a"].double()}) == ("different", "")
-    assert "did not come to the best epoch" in compare_weights(original, None)[1]
+    assert "did not reach the best epoch" in compare_weights(original, None)[1]
     save_weights(original, state, settings={**original.settings.to_dict(), "lr": 0.7})
     assert compare_weights(original, state)[1].endswith("was made with another lr")
     save_weights(original, state, epoch=2, history=[figures(1), figures(2)])
@@ -183,7 +183,10 @@ def test_a_failure_must_be_reproduced(
     [
         ({"accumulate": 4}, "accumulate changed while the trial ran"),
         ({"threads": 0}, "threads: left to PyTorch then"),
-        ({"pretrained": "/w/resnet.pth"}, "pretrained: what /w/resnet.pth held then: not recorded"),
+        (
+            {"pretrained": "/w/resnet.pth"},
+            "pretrained: the hash of the /w/resnet.pth weights used then was not recorded",
+        ),
     ],
 )
 def test_what_forbids_equal_figures_is_said(

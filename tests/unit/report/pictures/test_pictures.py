@@ -23,7 +23,7 @@ from sa_study.report.pictures import make, ranked
 from sa_study.report.pictures.figure import FRAMES, MATCH, WIDTH, WRONG, Picture, styled
 from sa_study.report.pictures.make import NAMES, make_pictures
 from sa_study.report.pictures.ranking import Ranking, rank
-from sa_study.report.pictures.subject import Subject, of_study, of_weights
+from sa_study.report.pictures.subject import Subject, subject_of_study, subject_of_weights
 from sa_study.settings.run import Settings
 from sa_study.training.evaluate import TrainedNetwork, query_and_gallery_features
 from sa_study.training.trainer import build_network
@@ -175,7 +175,7 @@ def test_all_pictures_of_a_study(
         save(self, file)
 
     monkeypatch.setattr(Picture, "save", noted)
-    subject = of_study(root, None, test=False, reranked=True)
+    subject = subject_of_study(root, None, test=False, reranked=True)
     made = make_pictures(subject, root / "pictures")
     assert [path.name for path in made.files] == [name for name in NAMES if name not in missing]
     assert sorted(path.name for path in (root / "pictures").iterdir()) == sorted(set(NAMES) - missing)
@@ -198,7 +198,7 @@ def test_a_study_is_shown_on_its_validation_split_and_opens_no_test_image(
     for folder in ("query", "bounding_box_test"):
         for path in (root.parent / "market" / folder).iterdir():
             path.write_bytes(b"no image")
-    subject = of_study(root, None, test=False)
+    subject = subject_of_study(root, None, test=False)
     data = load_training_data(ReidDataset(root.parent / "market"), subject.trained.settings)
     np.testing.assert_array_equal(subject.query.images, data.store.images[data.query])
     np.testing.assert_array_equal(subject.gallery.pids, data.store.pids[data.gallery])
@@ -208,14 +208,14 @@ def test_a_study_is_shown_on_its_validation_split_and_opens_no_test_image(
     names = np.array(subject.names)[subject.known.labels]
     np.testing.assert_array_equal(names, data.store.pids[subject.known.train])
     with pytest.raises(DataError):
-        of_study(root, None, test=True)
+        subject_of_study(root, None, test=True)
 
 
 def test_the_test_set_is_named_in_every_caption(made_study: Callable[..., Path]) -> None:
     root = made_study()
     study, weights = (
-        of_study(root, None, test=True),
-        of_weights(root / "best.pt", root.parent / "market", {}),
+        subject_of_study(root, None, test=True),
+        subject_of_weights(root / "best.pt", root.parent / "market", {}),
     )
     for subject in (study, weights):
         assert "TEST SET" in subject.where and subject.names is None and subject.known is None
@@ -229,7 +229,7 @@ def test_the_test_set_is_named_in_every_caption(made_study: Callable[..., Path])
 
 def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., Path]) -> None:
     root = made_study()
-    subject = of_study(root, None, test=False)
+    subject = subject_of_study(root, None, test=False)
     query, gallery = subject.query, subject.gallery
     features = query_and_gallery_features(subject.trained, query, gallery, lambda *_: None)
     ranking = rank(*features, query, gallery)
@@ -248,7 +248,7 @@ def test_the_same_seed_gives_the_same_pictures_again(
 ) -> None:
     monkeypatch.setattr(make, "_of_maps", lambda *_: ())
     root = made_study()
-    subject = of_study(root, None, test=False)
+    subject = subject_of_study(root, None, test=False)
     kept = []
     for seed in (0, 0):
         made = make_pictures(subject, root / "pictures", seed)
@@ -262,7 +262,7 @@ def test_what_an_earlier_call_left_goes_and_other_files_stay(made_study: Callabl
     out.mkdir()
     (out / "attention_stages.png").write_bytes(b"of an earlier network")
     (out / "mine.png").write_bytes(b"mine")
-    make_pictures(of_study(root, None, test=False), out)
+    make_pictures(subject_of_study(root, None, test=False), out)
     assert not (out / "attention_stages.png").exists() and (out / "mine.png").read_bytes() == b"mine"
     assert not list(out.glob(".*"))
 
@@ -276,7 +276,7 @@ def test_a_failure_halfway_leaves_things_as_they_were(
     if before:
         out.mkdir(parents=True)
         (out / "cmc_curve.png").write_bytes(b"earlier")
-    subject = of_study(root, None, test=False)
+    subject = subject_of_study(root, None, test=False)
     monkeypatch.setattr(ranked, "draw_cmc", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
         make_pictures(subject, out)

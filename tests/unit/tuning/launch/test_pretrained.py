@@ -112,7 +112,7 @@ def test_changed_pretrained_weights_are_named_and_forbid_equal_figures(original:
     changed = judge_rerun(trial, dataclasses.replace(drifted, backbone_fingerprint=fingerprint(OTHER)), 1.0)
     assert changed.result == "within tolerance"
     line = f"({fingerprint(STATE)[:12]}, {fingerprint(OTHER)[:12]} now)"
-    assert changed.changes[0].line == f"pretrained: /w.pth held other weights then {line}"
+    assert changed.changes[0].line == f"pretrained: /w.pth had other weights then {line}"
 
 
 def test_a_trial_begins_with_the_weights_of_its_first_launch(original: OriginalTrial) -> None:
@@ -130,6 +130,6 @@ def test_a_trial_begins_with_the_weights_of_its_first_launch(original: OriginalT
 def test_older_launches_noted_no_weights(original: OriginalTrial, pretrained: str, explains: bool) -> None:
     [change] = trial_changes(begun_with(original, pretrained, {}), "cpu", fingerprint(STATE))
     assert (
-        change.line == f"pretrained: what {pretrained} held then: not recorded"
+        change.line == f"pretrained: the hash of the {pretrained} weights used then was not recorded"
         and change.explains == explains
     )
