@@ -19,7 +19,7 @@ from sa_study.cli.options import MAX_SEEDS, Json, Quiet, Study, StudyOptions, ex
 def ablate(
     options: StudyOptions,
     study: Study,
-    seeds: Annotated[int, typer.Option(help="Seeds of every cell of the grid.", min=1, max=MAX_SEEDS)] = 3,
+    seeds: Annotated[int, typer.Option(help="Seeds per cell of the grid.", min=1, max=MAX_SEEDS)] = 3,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:

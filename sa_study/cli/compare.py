@@ -12,8 +12,7 @@ def compare(
     first: Annotated[
         Path,
         path_argument(
-            metavar="A",
-            help="evaluation.json, a folder that holds one, or a folder of one subfolder per seed.",
+            metavar="A", help="evaluation.json, its folder, or a folder of one subfolder per seed."
         ),
     ],
     second: Annotated[Path, path_argument(metavar="B", help="Another evaluation, of the same test images.")],

@@ -16,11 +16,11 @@ def confirm(
     study: Study,
     top: Annotated[int, typer.Option(help="How many of the leading configurations.", min=1)] = 3,
     seeds: Annotated[
-        int, typer.Option(help="Seeds of each, none of them the study's.", min=1, max=MAX_SEEDS)
+        int, typer.Option(help="Seeds per configuration, other than the study's.", min=1, max=MAX_SEEDS)
     ] = 3,
     folds: Annotated[
         int,
-        typer.Option(help="Sets of held-out identities, none of them the study's, with every seed.", min=1),
+        typer.Option(help="Sets of held-out identities per seed, other than the study's.", min=1),
     ] = 1,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -14,11 +14,11 @@ def dashboard(
     study: Study,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Of optuna-dashboard.", show_default="8080, or a free one"),
+        typer.Option(min=1, max=65535, help="Port of optuna-dashboard.", show_default="8080, or a free one"),
     ] = None,
     tensorboard_port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Of TensorBoard.", show_default="6006, or a free one"),
+        typer.Option(min=1, max=65535, help="Port of TensorBoard.", show_default="6006, or a free one"),
     ] = None,
 ) -> int:
     """Open a study in optuna-dashboard and TensorBoard, on this machine only; Ctrl-C ends both."""

@@ -25,7 +25,7 @@ def check(
         ),
     ],
 ) -> None:
-    """Read every image, name the layout that was recognised and why, print counts, warnings and errors."""
+    """Read every image; print the recognised layout and why, counts, warnings and errors."""
     from sa_study.data.check import check_dataset
     from sa_study.report.terminal.console import make_console, phases
     from sa_study.report.terminal.tables import data_table
@@ -51,9 +51,7 @@ def make(
     identities: Annotated[
         int | None, typer.Option(help="Training identities; a third as many test identities come on top.")
     ] = None,
-    images_per_camera: Annotated[
-        int | None, typer.Option(help="Images of each person by each camera.")
-    ] = None,
+    images_per_camera: Annotated[int | None, typer.Option(help="Images per person and camera.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
 ) -> None:
     """Draw sample data in Market-1501's layout: little pedestrians under six cameras."""

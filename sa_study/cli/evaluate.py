@@ -51,7 +51,7 @@ def evaluate(
     if (study is None) == (weights is None):
         raise ConfigError("evaluate: give either --study or --weights")
     if seeds is not None and not retrain:
-        raise ConfigError("evaluate --seeds: goes with --retrain; a study's checkpoint has the seed it has")
+        raise ConfigError("evaluate --seeds: needs --retrain; the seed of a study's checkpoint is fixed")
     output = Output(quiet, as_json)
     if study is not None:
         if out or values:
@@ -118,7 +118,7 @@ def _evaluate_weights(
     from sa_study.utils.files import require_writable, write_json
 
     if out and (out.is_dir() or not out.parent.is_dir()):
-        raise ConfigError(f"--out {out}: is a folder, or lies in one that does not exist; name a file")
+        raise ConfigError(f"--out {out}: is a folder, or its folder does not exist; name a file")
     if out:
         require_writable(out)
     with phases(output.console) as report:

@@ -93,7 +93,7 @@ class ResumeOptions:
 
     data_dir: Annotated[
         Path | None,
-        path_option(help="Folder that the same data set is in now.", show_default="as before"),
+        path_option(help="Present folder of the same data set.", show_default="as before"),
     ] = None
     trials: Annotated[
         int | None, typer.Option(help="Total number of trials.", show_default="the space's, or as before")
@@ -132,7 +132,7 @@ class ResumeOptions:
 class StudyOptions(ResumeOptions):
     """The description of a new study on the command line; each field is an option."""
 
-    data_dir: DataDir = dataclasses.field()  # needed here
+    data_dir: DataDir = dataclasses.field()  # required here
     space: Annotated[
         Path,
         path_option(help="Search-space file, or the name of one in search_spaces: default, wide, …"),

@@ -18,7 +18,7 @@ def paper(
     variant: Annotated[
         str, typer.Option(help="main, ablation, ablation-no-attention, random-erasing or softmax.")
     ] = "main",
-    seeds: Annotated[int, typer.Option(help="Repeat with so many seeds.", min=1, max=MAX_SEEDS)] = 1,
+    seeds: Annotated[int, typer.Option(help="Number of seeds to train with.", min=1, max=MAX_SEEDS)] = 1,
     rerank: Rerank = False,
     resume: Resume = False,
     overrides: Set = None,
@@ -48,7 +48,7 @@ def paper(
     with phases(output.console) as report:
         dataset = ReidDataset(data_dir)
         data = load_training_data(dataset, first, partial(report, "decode"))
-        # Before training: a fault in them would cost all of it.
+        # Read before training, which a faulty image would otherwise waste.
         images = load_test_images(dataset, first, report)
     for run, folder in folders.items():
         train_with_progress(output, run, data, folder, resume)

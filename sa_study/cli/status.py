@@ -88,15 +88,15 @@ def _lines(study: StudySummary, root: Path) -> Iterator[str]:
 
     failed = [f"trial {t.number} failed: {t.record.failure}" for t in study.trials if t.record.failure]
     notes = [f"trial {t.number}: {note}" for t in study.trials for note in t.record.notes]
-    for lines, rest in ((failed, "failed; --json tells why"), (notes, "notes; --json has them")):
+    for lines, rest in ((failed, "failed; --json says why"), (notes, "notes; --json has them")):
         yield from lines[:_MAX_LINES]
         if len(lines) > _MAX_LINES:
             yield f"{len(lines) - _MAX_LINES} more {rest}"
     if sentence := study.ledger.sentence:
         yield sentence
     if study.driver:
-        yield f"it is being run by {study.driver}"
+        yield f"the study is being run by {study.driver}"
     elif "RUNNING" in study.states:
-        yield f"it is not running; go on with: {command('resume', '--study', root)}"
+        yield f"the study is not running; resume it with: {command('resume', '--study', root)}"
     if line := interval_line(study):
         yield line

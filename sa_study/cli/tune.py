@@ -18,8 +18,7 @@ def tune(
         bool,
         typer.Option(
             "--resume",
-            help="Resume the study if there is one already. Options that 'resume' does not have must then be "
-            "the same as before.",
+            help="Resume the study if it exists already. Options that 'resume' lacks must then be as before.",
         ),
     ] = False,
     quiet: Quiet = False,

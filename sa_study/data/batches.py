@@ -126,9 +126,9 @@ def erasing_boxes(count: int, height: int, width: int, probability: float, rando
 
     An image is erased with the given probability. Its box has an area uniform in `ERASED_AREA` (a share of
     the image's) and a ratio of height to width uniform in `ERASED_ASPECT`. Both are drawn anew until the
-    rounded box is smaller than the image in both directions, at most 100 times; the image stays whole if none
-    is. The place is uniform among all that the box fits. Every round draws for all images that still lack a
-    box, which gives the same distribution as one image after the other.
+    rounded box is smaller than the image in both directions, at most 100 times; the image stays whole if no
+    box is. Its place is uniform among all in which it fits. Every round draws for all images without a box
+    yet, which gives the same distribution as one image after the other.
 
     Args:
         count: Number of images.

@@ -30,8 +30,8 @@ from sa_study.utils.text import a_few, joined
 class SplitReport:
     """Counts of one folder, or of all three.
 
-    Images are those that are used: distractors (id 0), which are no identity, included, junk (id -1) not.
-    Stray are other files, or lines of list files that name no image to use.
+    `images` counts distractors (id 0) but no junk (id -1), and `ids` counts neither. `stray` counts other
+    files, and lines of list files that name no image to use.
     """
 
     images: int
@@ -49,16 +49,16 @@ class DataReport:
 
     Attributes:
         root: The folder that holds the image folders.
-        layout: Name of the layout that it was taken for.
-        explanation: Why, what each part was read from and what counts how, a line each.
+        layout: Name of the recognised layout.
+        explanation: Why, the source of each split, and what ids mean, one line each.
         splits: Counts by split: train, query, gallery.
         total: Counts of all three together; an identity in two of them counts once.
         sizes: Number of readable images by (height, width) in pixels, the most frequent first.
         unreadable: Images that cannot be decoded.
         overlap: Identities in both the training and the test folders.
-        queries_without_match: Query images whose identity no other camera has in the gallery.
-        errors: What makes the data set unusable, a line each.
-        warnings: What deserves a look, a line each.
+        queries_without_match: Query images whose identity is in the gallery by no other camera.
+        errors: What makes the data set unusable, one line each.
+        warnings: What may be a fault, one line each.
     """
 
     root: Path
@@ -83,14 +83,13 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
     """Checks all of a data set; every image that is used is decoded, and all faults are collected.
 
     Raises:
-        DataError: There is no data set at `root`, or right below it, at all.
+        DataError: No data set is at `root` or one level below it.
     """
     root, layout = find_dataset(root)
     folders, errors = {}, []
     for split in SPLITS:
-        folders[split] = SplitFolder(
-            root / layout.sources[split].folder, layout.example
-        )  # of one that cannot be read
+        # This empty one stays if reading fails.
+        folders[split] = SplitFolder(root / layout.sources[split].folder, layout.example)
         try:
             folders[split] = read_split(root, layout, split)
             folders[split].require_images()
@@ -140,7 +139,7 @@ def _memory(folders: dict[str, SplitFolder], sizes: int) -> list[str]:
     height, width = Settings().height, Settings().width
     train, query, gallery = (len(folders[split].records) * height * width * 3 / 2**30 for split in SPLITS)
     return [
-        f"memory: images differ in size; at {height}×{width} those to train on take {train:.1f} GiB, "
+        f"memory: images differ in size; at {height}×{width} training images take {train:.1f} GiB, "
         f"query and gallery {query + gallery:.1f} GiB"
     ]
 
@@ -162,7 +161,7 @@ def _count(folders: Sequence[SplitFolder]) -> SplitReport:
         cameras=len({record.camid for record in records}),
         distractors=sum(record.pid == DISTRACTOR for record in records),
         junk=sum(folder.junk for folder in folders),
-        stray=sum(folder.others for folder in folders),
+        stray=sum(folder.stray_count for folder in folders),
         single_camera_ids=sum(len(seen_by) == 1 for seen_by in cameras.values()),
     )
 
@@ -197,14 +196,14 @@ def _warnings(folders: dict[str, SplitFolder], matchless: Sequence[Path], sizes:
 
 
 def _explain(root: Path, layout: Layout, folders: Mapping[str, SplitFolder]) -> tuple[str, ...]:
-    """What a data set was taken for, what each part was read from and what counts how; a line each."""
-    there = joined([name for name in layout.content if (root / name).exists()])
+    """The recognised layout and why, the source of each split, and what ids mean; one line each."""
+    present = joined([name for name in layout.content if (root / name).exists()])
     found = [record.path.name for folder in folders.values() for record in folder.records[:1]]
     names = f"are like {layout.example}"
     if layout.kinds:
         names = f"begin with id and camera, as in {(found or [layout.example])[0]}"
     return (
-        f"taken for {layout.name}: it holds {there}; names {names}",
+        f"taken for {layout.name}: it holds {present}; names {names}",
         *(f"{split}: {_source(layout, split, folder)}" for split, folder in folders.items()),
         f"ids: {_ids(layout)}",
         *layout.notes,

@@ -1,7 +1,7 @@
 """Reads a data set in one of the known layouts: three splits of images named by identity and camera.
 
-Only names are read here, in folders and in files that list images; no image is opened. Such files are not
-trusted: bad lines are skipped and counted.
+Only names are read here, in folders and in files that list images; no image is opened. List files
+are not trusted: their bad lines are skipped and counted.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class SplitFolder:
 
     Attributes:
         path: The folder.
-        example: A name as the layout has them.
+        example: An image's name in the layout.
         records: Its images, sorted by file name, junk left out.
         junk: Number of images with id -1, which count neither as matches nor as mistakes.
         stray: Names of everything else, such as `Thumbs.db` or images that are named differently.
-        used: Images that each list file names, where there are such files.
-        skipped: Their skipped lines, by reason.
-        missing: Images that they name and that are not there.
+        used: Number of images by list file, where the layout has list files.
+        skipped: Skipped lines of list files, by reason.
+        missing: Images that list files name but that do not exist.
     """
 
     path: Path
@@ -81,7 +81,7 @@ class SplitFolder:
     missing: list[str] = field(default_factory=list)
 
     @property
-    def others(self) -> int:
+    def stray_count(self) -> int:
         """Number of files, or lines of list files, that name no image to use."""
         return len(self.stray) + sum(lines.count for lines in self.skipped.values())
 
@@ -106,7 +106,7 @@ class SplitFolder:
 
 
 class ReidDataset:
-    """The three parts of a data set in Market-1501's layout or another one that is known.
+    """The three splits of a data set in a known layout.
 
     Attributes:
         root: The folder that holds the image folders.
@@ -118,10 +118,10 @@ class ReidDataset:
 
     Args:
         root: The folder as distributed (`Market-1501-v15.09.15`) or its parent; `~` is the home folder.
-        splits: The splits to read; the others need not exist. An evaluation needs `TEST_SPLITS`.
+        splits: The splits to read; other splits need not exist. An evaluation needs `TEST_SPLITS`.
 
     Raises:
-        DataError: A folder is missing, is not one, or holds no images.
+        DataError: A folder is missing, not a folder, or holds no images.
         ConfigError: The home folder is not known.
     """
 
@@ -147,7 +147,7 @@ class ReidDataset:
 
 
 def queries_without_match(query: Sequence[ImageRecord], gallery: Sequence[ImageRecord]) -> tuple[Path, ...]:
-    """Returns the queries whose identity no other camera has in the gallery."""
+    """Returns the queries whose identity is in the gallery by no other camera."""
     cameras = cameras_by_identity(gallery)
     return tuple(record.path for record in query if not cameras.get(record.pid, set()) - {record.camid})
 
@@ -181,10 +181,10 @@ def recognise_kind(layout: Layout, folders: Mapping[str, SplitFolder]) -> Layout
 
 
 def read_split(root: Path, layout: Layout, split: str) -> SplitFolder:
-    """Lists the images of one split; none is no error here.
+    """Lists the images of one split, which may be none.
 
     Raises:
-        DataError: A folder or a list file is missing, is not one, or may not be read.
+        DataError: A folder or a list file is missing, of another kind, or may not be read.
     """
     source = layout.sources[split]
     folder = SplitFolder(root / source.folder, layout.example)
@@ -204,7 +204,7 @@ def read_split(root: Path, layout: Layout, split: str) -> SplitFolder:
 
 
 def _read_lists(folder: SplitFolder, source: SplitSource, layout: Layout) -> None:
-    """Reads a split's list files and looks for the images that they name."""
+    """Reads a split's list files and finds the images that they name."""
     index, listed, images = _FileIndex(folder.path), set[str](), []
     for name in source.lists:
         folder.used[name] = 0
@@ -212,15 +212,15 @@ def _read_lists(folder: SplitFolder, source: SplitSource, layout: Layout) -> Non
             found = _image(line, layout)
             if not isinstance(found, str) and found[0] in listed:
                 found = TWICE
-            there = None if isinstance(found, str) else index.has(found[0])
-            if isinstance(found, str) or there is None:
+            exists = None if isinstance(found, str) else index.has(found[0])
+            if isinstance(found, str) or exists is None:
                 why = found if isinstance(found, str) else OUTSIDE
                 example = f"{name}:{number}: {_clipped(line)!r}"
                 folder.skipped.setdefault(why, SkippedLines(example=example)).count += 1
                 continue
             path, pid, camera = found
             listed.add(path)
-            if there:
+            if exists:
                 folder.used[name] += 1
                 images.append((path, pid + source.offset, camera))
             else:
@@ -232,7 +232,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a list that are not blank, with their numbers from 1."""
     try:
         if not path.is_file():
-            advice = "restore it, or put an empty one there to do without"
+            advice = "restore it, or put an empty file in its place"
             raise DataError(f"{path.parent}: no file {path.name}; {advice}")
         text = read_bytes(path, MAX_LIST_BYTES).decode("utf-8-sig")
     except OSError as error:
@@ -245,7 +245,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _image(line: str, layout: Layout) -> tuple[str, int, int] | str:
-    """An image's path, id and camera, or why the line gives none."""
+    """An image's path, id and camera, or why the line is skipped."""
     path, *label = line.rsplit(maxsplit=1)
     if not label or not re.fullmatch(r"[0-9]{1,6}", label[0]):
         return MALFORMED
@@ -273,7 +273,7 @@ class _FileIndex:
         self._listed: dict[str, dict[str, bool] | None] = {}
 
     def has(self, path: str) -> bool | None:
-        """Whether there is such a file; None where a link on the way to it leads out of the folder."""
+        """Whether the file exists; None where a link in its path leads out of the folder."""
         folder, _, name = path.rpartition("/")
         if folder not in self._listed:
             self._listed[folder] = self._list(self._folder / folder)

@@ -36,11 +36,11 @@ R = TypeVar("R")
 
 
 def read_image(path: Path) -> tuple[Image.Image, bytes]:
-    """Decodes one file completely; of an animation its first picture.
+    """Decodes one file completely; an animation's first picture.
 
     Returns:
         The image in RGB, turned upright as its EXIF orientation says, and the bytes of the file. Transparency
-        is left out; 16-bit grey is brought to 8.
+        is left out; 16-bit grey is scaled to 8-bit.
 
     Raises:
         DataError: The file cannot be read, is truncated, too large, or is not an image.
@@ -77,8 +77,8 @@ def for_each_image(
 ) -> list[R]:
     """A function's results for every item, computed in several threads: Pillow releases Python's lock.
 
-    The first error in the order of the items is raised, and progress told in that order. Oversized images
-    ("decompression bombs") are errors within, also where Pillow would only warn.
+    The first error in the order of the items is raised, and progress is reported in it. Oversized images
+    ("decompression bombs") are errors here, also where Pillow would only warn.
     """
     results: list[R] = []
 

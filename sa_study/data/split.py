@@ -32,9 +32,9 @@ def validation_split(
 ) -> ValidationSplit:
     """Holds out identities and makes a cross-camera query and gallery of them.
 
-    Of each held-out identity and camera one image, drawn at random, is a query; the others are gallery. Only
+    One image per held-out identity and camera, drawn at random, is a query; the rest are gallery. Only
     identities seen by two or more cameras are held out, at most `MAX_HELD_OUT_SHARE` of all. The seed orders
-    them; each fold takes the next so many, so that no identity is held out by two folds.
+    these identities and each fold takes the next of them, so that no two folds hold out the same.
 
     Args:
         records: Training images in any order; the split depends on their file names only.

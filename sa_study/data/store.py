@@ -49,7 +49,7 @@ class TrainingData:
     Attributes:
         store: The images of the training folder.
         train: The images to train on.
-        labels: int64, the class of each of these, from 0 to num_classes - 1.
+        labels: int64, the class of each training image, from 0 to num_classes - 1.
         query: The validation queries.
         gallery: The validation gallery.
         num_classes: Number of training identities.
@@ -68,7 +68,7 @@ DataByFold = Mapping[int, TrainingData]
 
 
 class _SizesDifferError(DataError):
-    """Images differ in size and none was given to bring them to."""
+    """Images differ in size and no common size was given."""
 
 
 def decode(
@@ -80,9 +80,9 @@ def decode(
 
     Args:
         records: The images, at least one.
-        size: Height and width in pixels that images which differ in size are brought to (Pillow's bilinear);
-            otherwise they keep the one they have.
-        progress: Told the number of images done and in all; starts anew once sizes are found to differ.
+        size: Height and width in pixels to which images are resized (Pillow's bilinear) if they differ in
+            size; else they keep theirs.
+        progress: Called with the number of images done and in all; restarts once sizes are found to differ.
 
     Raises:
         DataError: There are no images, one cannot be read, or sizes differ and `size` is None.
@@ -177,7 +177,7 @@ def _decode(
             if not resize:
                 raise _SizesDifferError(
                     f"{path}: {image.height}×{image.width} pixels, other images {height}×{width}; "
-                    "give a size to bring them all to"
+                    "give a common size"
                 )
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         images[index] = np.asarray(image)

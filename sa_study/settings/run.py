@@ -171,7 +171,7 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "settings") -> Settings:
-        """Settings of plain values, e.g. of a file, which errors name; keys left out keep their defaults."""
+        """Settings from plain values; missing keys keep their defaults, errors begin with `where`."""
         with named_in_errors(where):
             check_keys(values)
             return cls(**values)
@@ -191,7 +191,7 @@ def canonical_key(key: str) -> str:
 
 
 def value_of(key: str, values: Mapping[str, Any], default: Any = None) -> Any:
-    """A setting's value among others, which may spell it otherwise; None as the depth of no ResNet."""
+    """A setting's value under either spelling; None for the depth of a backbone that is no ResNet."""
     if key == "depth" and "backbone" in values:
         return _DEPTHS.get(values["backbone"])
     if key == "backbone" and "depth" in values:
@@ -200,7 +200,7 @@ def value_of(key: str, values: Mapping[str, Any], default: Any = None) -> Any:
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with some of them changed; each is there under one spelling."""
+    """Settings with some of them changed; each appears under one spelling."""
     changed = set(map(canonical_key, changes))
     return {**{key: value for key, value in values.items() if canonical_key(key) not in changed}, **changes}
 
@@ -214,12 +214,12 @@ def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a file records them, with the defaults of those that did not exist when it was written."""
+    """Settings as a file records them, completed with the defaults of settings added since."""
     return merged(Settings().to_dict(), recorded)
 
 
 def check_keys(keys: Iterable[object]) -> None:
-    """Raises ConfigError for a name of no setting, with the nearest, and for two spellings of one."""
+    """Raises ConfigError for an unknown setting, naming the nearest, and for two spellings of one setting."""
     keys = list(keys)
     for key in keys:
         if key not in FIELDS:
@@ -237,10 +237,10 @@ def check_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_value(key: str, value: Any) -> Any:
-    """The value in its setting's type: a float of an int, and of a text such as 1e-3, as YAML 1.1 reads it.
+    """The value in its setting's type; an int and a text such as 1e-3 (as YAML 1.1 reads it) become a float.
 
     Raises:
-        ConfigError: It has the wrong type or is out of range; names key, value and what is allowed.
+        ConfigError: The value has the wrong type or is out of range; names key, value and what is allowed.
     """
     field = FIELDS[key]
     choices, limits = field.metadata["choices"], field.metadata["limits"]
@@ -250,7 +250,7 @@ def check_value(key: str, value: Any) -> Any:
     if not all(_LIMITS[name][1](value, limit) for name, limit in limits.items()):
         raise ConfigError(f"{key}: {value} is out of range; allowed: {_allowed(field)}")
     if key == "pretrained" and ("://" in value or not is_file_name(value)):
-        raise ConfigError("pretrained: is no path of a file; weights are not fetched, so give a local copy")
+        raise ConfigError("pretrained: is no file path; weights are not fetched, so give a local copy")
     if key == "pretrained" and value not in ("imagenet", "none"):
         return str(expand_home(value, "pretrained: ").absolute())  # Ray's workers run in other folders
     return value

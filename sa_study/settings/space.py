@@ -20,7 +20,7 @@ MAX_COMBINATIONS = 100_000
 """Most configurations that are checked one by one."""
 
 STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
-"""What a study changes of the settings' defaults, unless its space fixes it."""
+"""Defaults of settings that differ in a study, unless its space fixes them."""
 
 _ANOTHER = object()  # stands for all values of a setting that no condition names
 
@@ -130,9 +130,9 @@ class Scheduler:
     """Early stopping of a study's trials: the scheduler and its options.
 
     Attributes:
-        name: Its name in `sa_study.tuning.stopping.schedulers`; `none` for no early stopping.
+        name: The scheduler's name in `sa_study.tuning.stopping.schedulers`; `none` for no early stopping.
         grace_period: No trial is stopped before this percentage of its own schedule; the first rung.
-        reduction_factor: One trial in so many goes on past a rung.
+        reduction_factor: One trial in this many continues past a rung.
     """
 
     name: str = "asha"
@@ -144,15 +144,15 @@ class Scheduler:
 class SearchSpace:
     """A validated search space.
 
-    A configuration is a value of each searched setting that is active in it: one whose conditions hold. The
-    others keep their defaults and are no part of it, so that configurations differ just where settings do.
+    A configuration has a value for each searched setting that is active: whose conditions hold. Inactive
+    settings keep their defaults and are left out, so that configurations differ just where settings do.
 
     Attributes:
         search: The searched settings; conditions name earlier ones.
         fixed: Settings that every trial shares.
         baseline: The configuration of trial 0.
-        sampler: Its name in `sa_study.tuning.search.samplers`.
-        trials: Number of trials when the command line names none.
+        sampler: The sampler's name in `sa_study.tuning.search.samplers`.
+        trials: Number of trials unless the command line gives it.
     """
 
     search: dict[str, Parameter]
@@ -172,11 +172,11 @@ class SearchSpace:
         return any(parameter.when for parameter in self.search.values())
 
     def active(self, name: str, values: Mapping[str, Any]) -> bool:
-        """Whether a setting is searched, given the values of those before it."""
+        """Whether a setting is searched, given the values of earlier settings."""
         return all(self._value(key, values) in allowed for key, allowed in self.search[name].when.items())
 
     def possible(self, name: str) -> list[Any]:
-        """The values a setting may have in trials: of a range its ends; with conditions the default too."""
+        """The values a setting may have in trials: a range's ends; with conditions also the default."""
         searched = next((key for key in self.search if canonical_key(key) == canonical_key(name)), None)
         if searched is None:
             return [self._value(name, {})]
@@ -214,7 +214,7 @@ class SearchSpace:
         return sorted(self.points(), key=lambda point: point != self.baseline)
 
     def key(self, values: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
-        """A key that equal configurations share and no others; only of a finite space."""
+        """A key that is the same for equal configurations only; only of a finite space."""
         return tuple((name, p.index(values[name])) for name, p in self.search.items() if name in values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class SearchSpace:
                 yield from self._points(names[1:], {**values, names[0]: parameter.value(index)})
 
     def _census(self) -> tuple[int, set[str]]:
-        """Counts the configurations, a continuous range as one value, and finds what is searched in any."""
+        """Counts the configurations, a continuous range as one value, and finds the settings searched."""
         named = self.named  # configurations that agree in all these values are counted together
         counts = Counter({frozenset[tuple[str, Any]](): 1})
         searched = set()
@@ -261,12 +261,12 @@ class SearchSpace:
 def check_space(space: SearchSpace) -> None:
     """Raises ConfigError if a condition never holds, or `Settings` would refuse a trial hours later."""
     if math.prod(1 + len(values) for values in space.named.values()) > MAX_COMBINATIONS:
-        what = f"tell more than {MAX_COMBINATIONS} combinations apart"
+        what = f"distinguish more than {MAX_COMBINATIONS} combinations"
         raise ConfigError(f"search: its conditions {what}; name fewer")
     for key in space.never_searched:
         raise ConfigError(f"search.{key}.when: never holds ({space.search[key].describe()})")
     space.settings(space.baseline)
-    # What `Settings` checks against each other; each of these is at its worst at an end of its range.
+    # Settings that `Settings` checks against each other; the worst cases are at the ends of their ranges.
     for keys in (("height", "parts"), ("batch_size", "accumulate")):
         part = _extremes(space, [key for key in keys if key in space.search])
         if (part.size or 0) > MAX_COMBINATIONS:

@@ -52,7 +52,7 @@ def load_space(path: Path) -> SearchSpace:
 def parse_space(spec: Mapping[str, Any], where: str, *, folds: bool = False) -> SearchSpace:
     """Validates a search space given as plain values.
 
-    With `folds` trials may differ in `fold`: those that confirm a study do, but a search must not.
+    With `folds`, trials may differ in `fold`, as those of a confirmation do; a search must not.
 
     Raises:
         ConfigError: One line with `where`, the key, the value and what is allowed.
@@ -235,7 +235,7 @@ def _allowed(name: str, other: str, values: Any, parent: Parameter | None) -> tu
     """The values under which a condition holds; each is one that the named setting can take."""
     listed = _listed(other, name, values)
     if parent is None:
-        return listed  # of a fixed setting one decides, and --set may change which
+        return listed  # a fixed setting has one value, which --set may change
     if parent.count is None:
         raise ConfigError(f"{name}: any number may come up; a condition needs choices, an int or a step")
     for value in listed:

@@ -1,7 +1,7 @@
 """YAML, read and written: settings files, study descriptions, and the values of `--set`.
 
-Read with PyYAML's safe loader, limits on what a few lines may grow to, and no keys that vanish. On its own,
-so that what trains and measures needs no PyYAML.
+Read with PyYAML's safe loader, limits on what a few lines may grow to, and no keys that vanish. A file of
+its own, so that training and measuring need no PyYAML.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML mapping with the safe loader; its keys are texts, each of them there once.
+    """Reads a YAML mapping with the safe loader; its keys are texts and unique.
 
     Raises:
         ConfigError: The file is missing, unreadable, too large, not YAML, or no mapping.
@@ -81,10 +81,10 @@ def load_yaml(text: str) -> Any:
     """Reads a document of plain values.
 
     Raises:
-        yaml.YAMLError: It is no YAML, or is nested too deeply, grows too large by its aliases, has a key
-            twice or one that is no text, or a number that people read otherwise than YAML, or wants
-            something built that is no plain value.
-        ValueError: A date or a number is none.
+        yaml.YAMLError: The text is not YAML, is nested too deeply, grows too large by its aliases, has a key
+            twice, a key that is not text, a number that people read otherwise than YAML, or a tag for an
+            object that is not a plain value.
+        ValueError: A date or a number is invalid.
     """
     loader = yaml.SafeLoader(text)
     try:

@@ -1,4 +1,4 @@
-"""Files are read within limits and written atomically: no reader, and no later run, finds half of one."""
+"""Files are read within limits and written atomically: no reader, and no later run, finds half a file."""
 
 from __future__ import annotations
 

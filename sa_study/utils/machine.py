@@ -1,8 +1,8 @@
 """CPUs and memory that this process may use: those of the machine within its affinity and control groups.
 
 Batch systems and containers give a process a part of a machine: by its CPU affinity (`taskset`, a cpuset), or
-by limits of its control group (Linux's cgroups, versions 1 and 2). Those hold for all processes of a group
-together; of a group's limits and its parents' the least counts. The functions' `root` is the folder that
+by limits of its control group (Linux's cgroups, versions 1 and 2). Such limits hold for a group's processes
+together; the lowest of a group's and its parents' limits counts. The functions' `root` is the folder that
 `/proc` and the control groups are read below.
 """
 
@@ -26,7 +26,7 @@ def usable_cpus(root: Path = _ROOT) -> int:
 def limit_threads() -> None:
     """Limits the threads of PyTorch, OpenMP and BLAS, if imported later, to a CPU quota.
 
-    By themselves they heed the affinity alone. A given `OMP_NUM_THREADS` is kept.
+    By default these heed the affinity alone. A given `OMP_NUM_THREADS` is kept.
     """
     if usable_cpus() < _affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cpus()))

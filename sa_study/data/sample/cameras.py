@@ -21,7 +21,7 @@ class Optics:
 
     Attributes:
         scene: Background, a key of `scenes.SCENES`.
-        path: Yaw in degrees in which people pass it; half of them walk the other way.
+        path: Yaw in degrees of people who pass; half of them walk the other way.
         spread: Standard deviation of the yaw in degrees.
         hue: Turn of all colours around the grey axis in degrees, which no white balance undoes.
         gains: Factors of red, green and blue: the colour cast.
@@ -32,8 +32,8 @@ class Optics:
         noise: Standard deviation of the sensor noise in grey levels.
         light: Where the light comes from, from -1 (left) to 1 (right).
         horizon: How far the background is shifted up, in pixels.
-        occluder: What may stand in the way, a key of `scenes.OCCLUDERS`.
-        occlusion: Probability that it does.
+        occluder: Possible obstacle, a key of `scenes.OCCLUDERS`.
+        occlusion: Probability of the obstacle.
         jitter: Standard deviation of the box's shift and scale as a share of its size.
         quality: JPEG quality.
     """
@@ -84,7 +84,7 @@ _TRAITS: dict[str, tuple[Any, ...]] = {
 CAMERAS = tuple(
     Optics(**dict(zip(_TRAITS, values, strict=True))) for values in zip(*_TRAITS.values(), strict=True)
 )
-"""Each a column of `_TRAITS`, camera `c1` first."""
+"""One per column of `_TRAITS`, camera `c1` first."""
 
 
 class Camera:

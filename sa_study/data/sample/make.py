@@ -27,7 +27,7 @@ _SCENE, _PICTURE, _ROUTE = range(1, 4)
 
 @dataclass(frozen=True)
 class _Shot:
-    """One picture to take; `person` is None for a box without anyone, `pid` is the one in the name."""
+    """One picture to take; `person` is None for an empty box, `pid` is the id in the file name."""
 
     folder: str
     pid: int
@@ -54,9 +54,9 @@ def make_sample_data(
     """Draws a data set of walking people in Market-1501's layout and names.
 
     For every three training identities there is one test identity. Everyone is seen by four to six of the
-    six cameras, `images_per_camera` times by each. Of a test identity one picture a camera is a query and the
-    others are the gallery, which also holds distractors (id 0000) and badly cropped junk (id -1), one of each
-    for every four of its pictures.
+    six cameras, `images_per_camera` times by each. One picture of a test identity per camera is a query; the
+    rest are the gallery, which also has distractors (id 0000) and badly cropped junk (id -1), one of each for
+    every four gallery pictures.
 
     Args:
         root: Folder to make; it must not exist. It appears only when it is complete.

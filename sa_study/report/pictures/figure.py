@@ -39,7 +39,7 @@ COLOURS = "inferno"
 OPACITY = 0.6
 
 FOR, AGAINST = np.array([202, 0, 32]), np.array([5, 95, 190])
-"""Red and blue, which also those tell apart who confuse red and green."""
+"""Red and blue, which people who confuse red and green can distinguish too."""
 
 _STRONGEST = 0.85
 
@@ -92,7 +92,7 @@ class Picture:
 
     Args:
         title: What kind of picture it is.
-        where: The network and the images that it is of.
+        where: The network and the images shown.
         caption: What is shown, precisely.
         width: Width in inches.
 
@@ -134,9 +134,9 @@ class Picture:
 
         Args:
             rows: Number of rows.
-            gaps: Gaps between the columns; a column more than these.
+            gaps: Gaps between the columns, one fewer than columns.
             images: N×h×w×3.
-            largest: Width of a cell at most.
+            largest: Greatest width of a cell.
             above: Room above the first row.
             left: Room left of the first column.
             right: Room right of the last one.
@@ -163,8 +163,8 @@ class Picture:
         """Shows an image in a cell of the grid.
 
         Args:
-            row: Of the cell, from 0.
-            column: Of the cell, from 0.
+            row: The cell's row, from 0.
+            column: The cell's column, from 0.
             pixels: H×W×3.
             frame: One of `FRAMES`, or nothing.
             head: Text above.
@@ -212,7 +212,7 @@ class Picture:
         return self.figure.add_axes((x / self._width, 1 - y - height, width / self._width, height))
 
     def _write(self, text: str, **style: Any) -> None:
-        """Adds a paragraph below what is there already; words too long for a line are cut."""
+        """Adds a paragraph below the content so far; words too long for a line are cut."""
         text = re.sub(rf"(\S{{{_MAX_WORD}}})\S+", r"\1…", text)
         # Matplotlib's wrapping takes two dollars for mathematics, whatever `parse_math` says.
         style |= {"parse_math": True, "wrap": True, "linespacing": 1.35, "va": "top"}
@@ -220,7 +220,7 @@ class Picture:
         with _quietly():
             written = self.figure.text(0, 1 - self._used, text, **style)
             self._used += written.get_window_extent().height / DPI + 0.05
-            # Broken for good: while it is saved, the figure is wider by its margins.
+            # Its lines are final now: a figure being saved is wider by its margins.
             written.set(text=getattr(written, "_get_wrapped_text")(), wrap=False)  # noqa: B009
 
 
@@ -247,7 +247,7 @@ def overlay(pixels: Pixels, values: NDArray[np.float32], low: float, high: float
 
 
 def evidence(pixels: Pixels, values: NDArray[np.float32], largest: float) -> Pixels:
-    """As `overlay`, by what speaks for something (red) and against it (blue); 0 stays clear.
+    """As `overlay`, with evidence for a class in red and against it in blue; 0 stays clear.
 
     Args:
         pixels: The image.

@@ -37,7 +37,7 @@ NAMES = (
     "distances_histogram.png",
     "failures_rank1.png",
 )
-"""Every file that is written; one that an earlier call left and this one has nothing for is removed."""
+"""Every file that may be written; an earlier one that is not drawn again is removed."""
 
 _LISTS, _MAPS, _FAILURES, _OVERLAYS = 5, 8, 12, 8
 """Queries of a picture of ranked lists, images with maps, failures, and queries shown in TensorBoard."""
@@ -76,8 +76,8 @@ def make_study_pictures(
         out: Another folder for the pictures; then TensorBoard's files are left alone.
         test: Show the test set instead of the validation split.
         reranked: Whether the CMC picture shows the re-ranked curve too.
-        seed: Of all draws.
-        report: Told how far it is.
+        seed: Seed of all draws.
+        report: Called with the progress.
 
     Raises:
         StudyError: See `subject_of_study` and `make_pictures`.
@@ -87,7 +87,7 @@ def make_study_pictures(
         folder.require_own_files()
         if folder.tensorboard.exists() and not folder.tensorboard.is_dir():
             raise StudyFolderError(f"{folder.tensorboard}: is no folder; move it away")
-    require_places(out or root / "pictures")  # before the test set is looked at
+    require_places(out or root / "pictures")  # before the test set is opened
     subject = subject_of_study(root, data_dir, test=test, reranked=reranked, report=report)
     files = make_pictures(subject, out or root / "pictures", seed, report)
     if out is None:
@@ -110,14 +110,14 @@ def make_pictures(
 
     Args:
         subject: The network and its images; the network is moved to its settings' device.
-        out: The folder, made where it is not there; other files in it are left alone.
-        seed: Of all draws.
-        report: Told how far it is.
+        out: The folder, made if missing; other files in it are left alone.
+        seed: Seed of all draws.
+        report: Called with the progress.
 
     Raises:
         DataError: No query has a match.
         StudyFolderError: `out` is not a folder.
-        OSError: It cannot be written.
+        OSError: `out` cannot be written.
     """
     require_places(out)
     left_out: list[str] = []
@@ -134,8 +134,8 @@ def require_places(out: Path) -> None:
     """Checks, before anything is drawn, that pictures can be written to a folder.
 
     Raises:
-        StudyFolderError: It is a file.
-        OSError: It cannot be written, or a folder in it has the name of a picture.
+        StudyFolderError: `out` is a file.
+        OSError: `out` cannot be written, or has a folder with the name of a picture.
     """
     if out.exists() and not out.is_dir():
         raise StudyFolderError(f"{out}: is a file; name a folder for the pictures by --out")
@@ -147,14 +147,14 @@ def require_places(out: Path) -> None:
 
 
 def _write(out: Path, drawn: Mapping[str, bytes]) -> None:
-    """Puts pictures in the place of earlier ones once all are on disk, and removes the others of `NAMES`."""
+    """Replaces earlier pictures once all new ones are on disk; removes those of `NAMES` not drawn again."""
     out.mkdir(parents=True, exist_ok=True)
     folder = out / f".pictures.{os.getpid()}.tmp"
     try:
         with name_in_errors(out, instead_of=folder):
             folder.mkdir()
             for name, content in drawn.items():
-                # Not yet named as a picture: whoever collects those of `out` must not find it.
+                # Not yet named as a picture, for whoever collects the pictures of `out` meanwhile.
                 (folder / f"{name}.part").write_bytes(content)
         for name in NAMES:
             if name in drawn:
@@ -228,7 +228,7 @@ def _of_maps(subject: Subject, ranking: Ranking, seed: int, left_out: list[str])
     yield "cam_queries.png", maps.draw_activation(images, found, subject.names, False, where)
     if known := subject.known:
         drawn = np.random.default_rng(seed).permutation(len(known.train))
-        some = np.array(ranked.one_an_identity(drawn, known.labels)[:_MAPS])
+        some = np.array(ranked.identities_in_turn(drawn, known.labels)[:_MAPS])
         images = known.store.images[known.train[some]]
         found = maps.activation_maps(net, ready(images), known.labels[some])
         where = f"{subject.network}; images that it was trained on, of {known.num_classes:,} identities"

@@ -65,7 +65,7 @@ class Activation:
 
 
 def has_attention(net: SANet) -> bool:
-    """Whether the network attends to its stages 1-3: only deep supervision looks at them."""
+    """Whether the network attends to its stages 1-3: only deep supervision uses these."""
     return net.deep_supervision and net.attention != "none"
 
 
@@ -100,7 +100,7 @@ def activation_maps(
     Args:
         net: The network.
         images: What `prepare` gives.
-        classes: The class of each image whose maps are wanted; None for the one that each stage predicts.
+        classes: The class of each image's maps; None for the class that each stage predicts.
     """
     net.eval()
     stages = zip(SUPERVISED_STAGES, net.stage_maps(images), strict=False)
@@ -136,10 +136,10 @@ def attention_overlays(net: SANet, images: Pixels, height: int, width: int) -> d
     """Attention maps over images, as arrays to be written to TensorBoard.
 
     Args:
-        net: The network, on any device; it is left in the mode that it is in.
+        net: The network, on any device; its mode is left as it is.
         images: Stored images, N×h×w×3 RGB, at least one.
         height: Height of the network's input.
-        width: Its width.
+        width: Width of the network's input.
 
     Returns:
         Pictures by name: `attention/images`, the images side by side, and `attention/stage1` …
@@ -156,12 +156,12 @@ def attention_overlays(net: SANet, images: Pixels, height: int, width: int) -> d
 
 
 def relative(weights: Maps) -> Maps:
-    """Attention weights as multiples of the weight that all positions would have if all had the same."""
+    """Attention weights as multiples of the uniform weight, 1 / number of positions."""
     return weights * np.float32(weights.shape[1] * weights.shape[2])
 
 
 def limits(weights: Maps) -> tuple[float, float]:
-    """What a stage's colours stand for, in multiples of equal weights, the outermost half per cent cut."""
+    """The range of a stage's colours, in multiples of the uniform weight, the outermost half per cent cut."""
     low, high = np.percentile(relative(weights), (0.5, 99.5))
     return float(low), float(high)
 
@@ -175,7 +175,7 @@ def _attended(images: Pixels, weights: Maps) -> Pixels:
 
 @styled
 def draw_attention(images: Pixels, maps: dict[int, Maps], kind: str, where: str) -> Picture:
-    """Draws images in columns; a row for them as they are, and one for each stage.
+    """Draws images in columns: a row of the images as they are, and a row for each stage.
 
     Args:
         images: N×h×w×3.
@@ -225,7 +225,7 @@ def draw_activation(
     Args:
         images: N×h×w×3.
         activations: Maps by stage, as `activation_maps` gives them.
-        identities: Identity of each class, or None where the file does not tell.
+        identities: Identity of each class, or None if unknown.
         true_classes: Whether the maps are of the images' own classes, not of the predicted ones.
         where: The network and the images.
     """
@@ -263,7 +263,7 @@ def _label_stage(first: Axes, cells: int, head: str, foot: str, colour: str) -> 
 def _classified(
     activation: Activation, index: int, identities: Sequence[int] | None, true_classes: bool
 ) -> tuple[str, str]:
-    """Whose map it is and how sure the classifier is of it, and the colour of that."""
+    """A map's class with the classifier's probability of it, and the colour of this text."""
     number = int(activation.classes[index])
     name = f"{identities[number]:04}" if identities is not None else f"class {number}"
     text = f"{name}  {100 * activation.probability[index]:.0f} %"

@@ -36,14 +36,14 @@ _CURVES: tuple[dict[str, Any], ...] = (
 def choose_queries(
     ranking: Ranking, pids: NDArray[np.int64], group: str, number: int, seed: int
 ) -> list[int]:
-    """The indices of some queries that have a match, no two of the same identity while there are others.
+    """The indices of some queries that have a match, from different identities as far as possible.
 
     Args:
         ranking: The ranking.
         pids: Identities of the queries.
         group: `best` or `worst` by average precision (of equals, those with more matches first), or `random`.
-        number: How many.
-        seed: Of the draw.
+        number: How many queries.
+        seed: Seed of the draw.
     """
     precision = ranking.average_precision
     valid = np.flatnonzero(np.isfinite(precision))
@@ -52,11 +52,11 @@ def choose_queries(
     else:
         sign = -1 if group == "best" else 1
         order = valid[np.lexsort((valid, -ranking.matches[valid], sign * precision[valid]))]
-    return one_an_identity(order, pids)[:number]
+    return identities_in_turn(order, pids)[:number]
 
 
-def one_an_identity(order: NDArray[np.int64], pids: NDArray[np.int64]) -> list[int]:
-    """The first query of each identity, in order, and then the others."""
+def identities_in_turn(order: NDArray[np.int64], pids: NDArray[np.int64]) -> list[int]:
+    """The first query of each identity, in order, and then all further queries."""
     _, first = np.unique(pids[order], return_index=True)
     ahead = np.sort(first)
     return [*order[ahead].tolist(), *np.delete(order, ahead).tolist()]
@@ -86,7 +86,7 @@ def draw_lists(
             head = f"{entry.rank} {SIGNS[entry.kind]}"
             if entry.kind == "junk":
                 head = f"junk +{hidden}" if hidden else "junk"
-                hidden = 0  # said once, on the first one
+                hidden = 0  # shown once, on the first junk image
             _draw_entry(picture, row, column, gallery, entry, head)
     return picture
 
@@ -129,20 +129,20 @@ def _draw_entry(
 
 
 def shortened(entries: list[Entry]) -> tuple[list[Entry], int]:
-    """A list with its nearest junk only, and how much of it is left out."""
+    """A list with its nearest junk only, and how many junk images are left out."""
     junk = [entry for entry in entries if entry.kind == "junk"]
     hidden = set(junk[_MAX_JUNK:])
     return [entry for entry in entries if entry not in hidden], len(hidden)
 
 
 def choose_failures(ranking: Ranking, pids: NDArray[np.int64], number: int) -> list[int]:
-    """Queries with a match whose first image that counts is another, by its distance, the nearest first.
+    """Queries with a match but a wrong image at rank 1, the nearest wrong image first.
 
-    No two are of the same identity while there are others.
+    They are from different identities as far as possible.
     """
     failed = np.flatnonzero(ranking.first_match > 1)
     nearest = np.array([first_counted(ranking.lists[index]).distance for index in failed])
-    return one_an_identity(failed[np.argsort(nearest, kind="stable")], pids)[:number]
+    return identities_in_turn(failed[np.argsort(nearest, kind="stable")], pids)[:number]
 
 
 def first_counted(entries: list[Entry]) -> Entry:

@@ -26,9 +26,9 @@ class DistanceCounts:
     """Histograms of squared distances with bins so fine that any coarser ones can be made of them.
 
     Attributes:
-        width: Width of a bin; bin i holds distances in [i·width, (i + 1)·width), the last what lies beyond.
+        width: Width of a bin; bin i holds distances in [i·width, (i + 1)·width), the last one all beyond.
         matches: int64, shape (FINE_BINS,), pairs of the same identity and different cameras.
-        others: The same of all other pairs that count.
+        others: The same for all other pairs that count.
     """
 
     width: float
@@ -93,10 +93,10 @@ class Ranking:
 
     Attributes:
         metrics: The figures over all queries, exact.
-        counts: How often which distance occurs.
+        counts: Histograms of the distances.
         matches: Number of each query's matches.
         first_column: The gallery image of the first match; anything for a query without one.
-        first_distance: Its distance.
+        first_distance: The first match's distance.
         lists: Each query's first images, junk among them, the nearest first.
     """
 
@@ -130,9 +130,9 @@ def rank(
     Args:
         query_features: Real numbers, shape (Q, C), on any device; the work is done there.
         gallery_features: Real numbers, shape (G, C).
-        query: The queries, of which the labels count here.
+        query: The queries; only their labels are used.
         gallery: The gallery images.
-        progress: Told how many queries are done, and how many there are.
+        progress: Called with how many queries are done, and how many in all.
 
     Raises:
         DataError: No query has a match, or a feature is not a number.

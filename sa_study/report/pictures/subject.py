@@ -31,10 +31,10 @@ class Subject:
         trained: The network.
         query: The queries.
         gallery: The gallery.
-        network: What network it is, in words for titles.
+        network: The network in words, for titles.
         images: What the queries and the gallery are.
-        known: The images that the network was trained on, where it is sure which these are.
-        names: Identity of each class, or None where nothing tells.
+        known: The network's training images, where these are known.
+        names: Identity of each class, or None if unknown.
         reranked: Whether the re-ranked figures are shown too.
         ledger_entry: The test ledger's entry, where a study's test set is shown.
     """
@@ -71,10 +71,10 @@ def subject_of_study(
         test: Show the test set's query and gallery instead of the validation split's; else no test image is
             opened.
         reranked: Whether re-ranked figures are shown too.
-        report: Told how far decoding is.
+        report: Called with the progress of decoding.
 
     Raises:
-        StudyFolderError: It is no study's folder, or holds no best weights yet.
+        StudyFolderError: `root` is no study's folder, or has no best weights yet.
         DataError: The images are missing, or not those that the study was begun with.
         WeightsError: The weights are damaged, or not of these images.
     """
@@ -91,7 +91,7 @@ def subject_of_study(
         when = "the launch has ended with a complete trial" if running else "a trial is complete"
         raise StudyFolderError(
             f"{root}: has no best.pt yet; it is written when {when} "
-            f"('status --study {root}' tells, 'resume --study {root}' goes on)"
+            f"('status --study {root}' shows the state, 'resume --study {root}' goes on)"
         )
     dataset = config.dataset(data_dir, TEST_SPLITS if test else SPLITS)
     trained = load_network(folder.best_weights, {})
@@ -111,7 +111,7 @@ def subject_of_weights(
     reranked: bool = False,
     report: PhaseCallback = lambda *_: None,
 ) -> Subject:
-    """A weights file's network with a data set's test images; nothing tells the names of its classes.
+    """A weights file's network with a data set's test images; the names of its classes are unknown.
 
     Where the file lies in a study's folder, the study's test ledger gets an entry.
 
@@ -132,7 +132,7 @@ def _on_validation(trained: TrainedNetwork, data: TrainingData, name: str, reran
     classes = trained.net.get_submodule(f"instance{trained.net.parts}").out_features
     if classes != len(names):
         raise WeightsError(
-            f"{trained.source}: tells {classes} identities apart, but the study trains on {len(names)}; "
+            f"{trained.source}: distinguishes {classes} identities, but the study trains on {len(names)}; "
             "it is not this study's"
         )
     query, gallery = store.part(data.query), store.part(data.gallery)

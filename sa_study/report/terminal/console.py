@@ -117,11 +117,11 @@ def can_redraw(console: Console) -> bool:
 
 @contextlib.contextmanager
 def capture_stray_output(console: Console) -> Iterator[None]:
-    """Keeps what libraries print out of a live panel and of a JSON document: it becomes lines above it.
+    """Keeps the output of libraries out of a live panel, as lines above it, and out of a JSON document.
 
     Ray's lines about dead workers are left out.
     """
-    console.file = console.file  # else it would write to what stands in for the standard output
+    console.file = console.file  # else the console would write to the redirected standard output
     stream: Any = _StrayOutput(console, sys.stderr)
     with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         try:
@@ -153,5 +153,5 @@ class _StrayOutput(io.TextIOBase):
         return len(text)
 
     def fileno(self) -> int:
-        """That of the other stream: a process that crashes writes there."""
+        """The file number of the other stream: a process that crashes writes there."""
         return self._beside.fileno()

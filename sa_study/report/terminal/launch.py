@@ -53,7 +53,7 @@ def run_repeats_with_live_view(output: Output, repeats: RepeatStudy, changes: St
 
 
 def show_end(output: Output, study: Path, outcome: Outcome, *, evaluated: bool = False) -> int:
-    """Shows how a launch ended and how to continue; no hints and no JSON where it is `evaluated` next.
+    """Shows how a launch ended and how to continue; no hints and no JSON if the study is `evaluated` next.
 
     Returns:
         The exit code: 130 after Ctrl-C, 1 where all trials have run and none is complete, else 0.
@@ -73,7 +73,7 @@ def show_end(output: Output, study: Path, outcome: Outcome, *, evaluated: bool =
         show_stop(output, study, outcome, command("resume", "--study", study))
         code = 130 if outcome.interrupted else 0
     if summary.winner and not evaluated:
-        output.say(f"is it really better? {command('confirm', '--study', study)}")
+        output.say(f"is the winner really better? {command('confirm', '--study', study)}")
         again = command("evaluate", "--study", study, "--baseline")
         output.say(f"the test set was not opened; then: {again}")
     if code or not evaluated:

@@ -79,7 +79,7 @@ def _epoch(plan: Plan) -> str:
         "may be slower"
     )
     scaled, unscaled = (", ".join(filter(searched.get, keys)) for keys in (_SCALED, _UNSCALED))
-    text += f"; others' by the network's arithmetic ({scaled})" if scaled else ""
+    text += f"; of other configurations, by the network's arithmetic ({scaled})" if scaled else ""
     return text + (f"; {unscaled} taken not to matter" if unscaled else "")
 
 
@@ -110,4 +110,4 @@ _ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("time", "seconds", duration),
     ("GPU-hours", "gpu_hours", "{:,.1f}".format),
 )
-"""Rows of the table: a name, an attribute of `SimulatedRun`, and what writes a value of it."""
+"""Rows of the table: a name, an attribute of `SimulatedRun`, and the function that formats its value."""

@@ -58,7 +58,7 @@ def confirmation_table(found: Mapping[str, Any]) -> TextTable:
 
 
 def curse_line(found: Mapping[str, Any]) -> str:
-    """The winner's curse: how much of the study's own lead is left; empty where it is not known."""
+    """The winner's curse: how much of the study's own lead is left; empty where unknown."""
     curse = found["curse"]
     if not curse:
         return ""
@@ -95,8 +95,7 @@ def effects_table(found: Mapping[str, Any]) -> TextTable:
         (
             "Mean over all pairs of cells that differ in this alone, with its 95 % interval over identities "
             f"{over}; paired by query.",
-            "One interval in twenty misses the truth: the more changes are looked at, the more will seem to "
-            "matter.",
+            "One interval in twenty misses the truth: the more changes are tested, the more seem to matter.",
         ),
     )
 
@@ -120,7 +119,7 @@ def cells_table(found: Mapping[str, Any]) -> TextTable:
 def retrained_tables(
     found: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, Any]], seen: str
 ) -> Iterator[TextTable]:
-    """Every run's test figures, and what `retrained.json` makes of them; `seen` tells how often they were."""
+    """Every run's test figures, and their summary in `retrained.json`; `seen` is the ledger's sentence."""
     yield evaluation_table(evaluations, seen)
     if len(found["configurations"][0]["seeds"]) > 1 or found["difference"] or found["not_compared"]:
         yield retrained_table(found, runs=False)
@@ -141,7 +140,7 @@ def retrained_table(found: Mapping[str, Any], *, runs: bool) -> TextTable:
     notes = ["In brackets 95 % intervals of single runs over identities."] if runs else []
     if difference := found["difference"]:
         rows.append(("best − baseline, points", *(points(difference[name]) for name in figures)))
-        covers = "and seeds" if seeds > 1 else "only: what other seeds would change takes --seeds 3 to tell"
+        covers = "and seeds" if seeds > 1 else "only, not other seeds: those take --seeds 3"
         notes.append(f"Paired by query; 95 % intervals over identities {covers}.")
     if reason := found.get("not_compared"):
         notes.append(f"No difference is stated: {reason}.")

@@ -69,7 +69,7 @@ def interval_line(study: StudySummary) -> str:
 def remaining_seconds(study: StudySummary, slots: int | None, elapsed: float) -> float | None:
     """About how many seconds a launch will take; None before the first epoch.
 
-    Trials to come are taken to cost what those did that have ended, stopped ones included. Budgets count.
+    Future trials are taken to cost as much as ended trials, stopped ones included. Budgets count.
 
     Args:
         study: The study as it stands.

@@ -51,9 +51,8 @@ class StudyPanel:
         study: The study.
         name: The study's folder, as the user named it.
         slots: How many trials may run at a time; None where that is not known yet.
-        elapsed: Seconds since this launch began; None while none goes on.
-        phase: What is done before the trials: a phase, how much of it is done, and how much there is; 0 where
-            that is not known.
+        elapsed: Seconds since this launch began; None if no launch is running.
+        phase: Work before the trials: its name, the amount done, and the amount in all (0 where unknown).
         limit: Most trials among the leaders; None for all.
         height: Most lines in all, of a panel that is drawn again and again; None for no limit.
         trials_only: Show the leaders alone.
@@ -195,14 +194,14 @@ class StudyPanel:
 
 
 def paused(trials: Iterable[TrialSummary]) -> tuple[TrialSummary, ...]:
-    """The trials of a study that no driver runs: those that have not ended wait for one."""
+    """The trials of a study that no driver runs: those that were running are paused."""
     return tuple(
         dataclasses.replace(trial, state=PAUSED) if trial.state == "RUNNING" else trial for trial in trials
     )
 
 
 def ranked(trials: Iterable[TrialSummary]) -> list[TrialSummary]:
-    """Trials by score, those that can still win or have first, those without a score last."""
+    """Trials by score: first those that have won or still can, last those without a score."""
 
     def rank(trial: TrialSummary) -> tuple[bool, bool, float, int]:
         out = trial.state in ("PRUNED", "FAIL")
@@ -242,8 +241,8 @@ def _line(text: Text) -> Text:
     return text
 
 
-def _title(name: str, shown: int, there: int) -> Text:
-    more = f"; {there - shown} more not shown" if there > shown else ""
+def _title(name: str, shown: int, total: int) -> Text:
+    more = f"; {total - shown} more not shown" if total > shown else ""
     return _line(Text.assemble((name, "bold"), (f"  per cent at the best epoch{more}", "dim")))
 
 

@@ -16,7 +16,7 @@ from sa_study.utils.text import visible
 
 _GAP = 2
 _MIN_TEXT_WIDTH = 12
-"""Characters; a narrower last column would tell nothing."""
+"""Characters; a narrower last column would say nothing."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TextTable:
     Attributes:
         title: Its title.
         headings: Column headings.
-        rows: Cells, as read from a study: strings are not safe to show as they are, and rich is told so.
+        rows: Cells; strings may come from a study, so they are made safe to show.
         notes: What must be known to read it.
         words: The columns of words; the others have figures, which stay on one line.
         compact: Whether headings may be broken and the first column is as narrow as its longest word.

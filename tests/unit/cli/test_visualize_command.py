@@ -105,7 +105,7 @@ def test_weights_of_another_study(made_study: Callable[..., Path]) -> None:
     save_checkpoint(
         root / "best.pt", dataclasses.replace(Checkpoint(**content), state_dict=other.state_dict())
     )
-    with pytest.raises(WeightsError, match="tells 5 identities apart"):
+    with pytest.raises(WeightsError, match="distinguishes 5 identities"):
         subject_of_study(root, None, test=False)
 
 

@@ -154,7 +154,10 @@ def test_the_check_counts_ids_as_the_layout_says(
         "ids: no distractors; no junk; 1,000,000 is added to those of train; 2,000,000 is added to those of "
         "test"
     )
-    assert any("images of list_train.txt and list_val.txt, as usual" in line for line in msmt.explanation)
+    assert any(
+        "images of list_train.txt and list_val.txt are used for training, as usual" in line
+        for line in msmt.explanation
+    )
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -292,7 +295,7 @@ def test_what_images_that_differ_in_size_take(
     for number, path in enumerate(sorted((root / "bounding_box_train").iterdir())):
         draw_image(path, (60 + number % 20, 32))
     assert check_dataset(root).explanation[-1] == (
-        "memory: images differ in size; at 384×128 those to train on take 0.0 GiB, query and gallery 0.0 GiB"
+        "memory: images differ in size; at 384×128 training images take 0.0 GiB, query and gallery 0.0 GiB"
     )
     assert run(monkeypatch, "data", "check", root) == 0
     assert "64×32 (11), 60×32 (2), 61×32 (2), 62×32 (2), 63×32 (2) and 15 more" in " ".join(

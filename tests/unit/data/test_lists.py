@@ -262,6 +262,6 @@ def test_whatever_a_list_holds_images_come_from_the_folder_alone(root: Path) -> 
             pid, _, camera = record.path.name.split("_")[:3]
             assert (record.pid, record.camid) == (1_000_000 + int(pid), int(camera) - 1)
         named = sum(bool(line.strip()) for line in text.split("\n"))
-        assert len(found) + len(folder.missing) + folder.others == named + 12
+        assert len(found) + len(folder.missing) + folder.stray_count == named + 12
         met |= set(found)
     assert root / "train" / OTHER in met, "good lines were among them"

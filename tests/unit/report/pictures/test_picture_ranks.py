@@ -142,8 +142,8 @@ def test_random_queries_are_seeded_and_have_a_match() -> None:
 
 def test_an_identity_comes_again_only_when_all_have_come() -> None:
     pids = np.array([5, 5, 7, 7, 7])
-    assert ranked.one_an_identity(np.array([4, 0, 2, 1, 3]), pids) == [4, 0, 2, 1, 3]
-    assert ranked.one_an_identity(np.array([4, 2, 0, 1]), pids) == [4, 0, 2, 1]
+    assert ranked.identities_in_turn(np.array([4, 0, 2, 1, 3]), pids) == [4, 0, 2, 1, 3]
+    assert ranked.identities_in_turn(np.array([4, 2, 0, 1]), pids) == [4, 0, 2, 1]
 
 
 def test_failures_are_the_nearest_wrong_ones() -> None:
