@@ -97,6 +97,6 @@ def _lines(study: StudySummary, root: Path) -> Iterator[str]:
     if study.driver:
         yield f"the study is being run by {study.driver}"
     elif "RUNNING" in study.states:
-        yield f"the study is not running; resume it with: {command('resume', '--study', root)}"
+        yield f"the study is not running; go on with: {command('resume', '--study', root)}"
     if line := interval_line(study):
         yield line

@@ -114,7 +114,9 @@ def test_images_that_are_not_there(root: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["train", "val", "query", "gallery"])
 def test_a_missing_list(root: Path, name: str) -> None:
     (root / f"list_{name}.txt").unlink()
-    assert refused(root).startswith(f"{root}: no file list_{name}.txt; restore it, or put an empty one there")
+    assert refused(root).startswith(
+        f"{root}: no file list_{name}.txt; restore it, or put an empty file in its place"
+    )
 
 
 def test_an_empty_list_val_leaves_the_training_list_alone(root: Path) -> None:

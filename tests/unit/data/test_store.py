@@ -56,7 +56,7 @@ def test_images_of_different_sizes_are_resized_as_pillow_does(tmp_path: Path, dr
 
 def test_different_sizes_need_a_size(tmp_path: Path, draw_image: DrawImage) -> None:
     paths = [draw_image(tmp_path / "a.jpg", (64, 32)), draw_image(tmp_path / "b.jpg", (60, 30))]
-    with pytest.raises(DataError, match=r"b\.jpg: 60×30 pixels, other images 64×32; give a size"):
+    with pytest.raises(DataError, match=r"b\.jpg: 60×30 pixels, other images 64×32; give a common size"):
         decode([ImageRecord(path, 1, 0) for path in paths])
 
 
