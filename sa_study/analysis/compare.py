@@ -23,13 +23,13 @@ def compare_evaluations(first: Path, second: Path) -> dict[str, Any]:
 
     Args:
         first: An evaluation file, or a folder that holds `evaluation.json` or one in each `seed_…`.
-        second: The same of the other configuration.
+        second: The same for the other configuration.
 
     Returns:
         For `plain` figures (and `reranked` ones where all evaluations have them) and each of rank-1 and mAP:
         both means, their difference (second less first, fractions) with its 95 % interval and two-sided p
         value, and the number of queries whose mean over runs rose and fell. `seeds` is whether the intervals
-        cover what other seeds would change.
+        include the spread between seeds.
 
     Raises:
         DataError: There is no evaluation, one is damaged or of an earlier version, or they cannot be
@@ -72,7 +72,7 @@ def figure_differences(
     See `sa_study.metrics.confidence.difference` for the arguments.
 
     Returns:
-        By figure; None where there is nothing to compare, as the strata are not the same.
+        By figure; None where there are no runs, or the two sides have different folds.
     """
     if not ours or [one.fold for one in ours] != [one.fold for one in theirs]:
         return None
@@ -125,10 +125,10 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as an evaluation ({error})") from None
     if "mAP" not in evaluation:
-        raise DataError(f"{path}: is no evaluation; 'evaluate' writes {_FILE}")
+        raise DataError(f"{path}: is not an evaluation; 'evaluate' writes {_FILE}")
     parts = [evaluation, *filter(None, [evaluation.get("reranked")])]
     if not all(isinstance(part, dict) and isinstance(part.get("per_query"), dict) for part in parts):
         raise DataError(f"{path}: lacks the scores of single queries; run 'evaluate' again")
     for part in parts:
-        QueryScores.from_dict(part["per_query"], str(path))  # a damaged file is named before any comparison
+        QueryScores.from_dict(part["per_query"], str(path))  # names a damaged file before any comparison
     return evaluation

@@ -1,4 +1,7 @@
-"""The checks of `audit`: one function for each kind of contradiction, which yields a line for every one."""
+"""The checks of `audit`: one function for each kind of contradiction, which yields a line for every one.
+
+A trial's record is its `TrialRecord`, an attribute of the trial in `optuna.db`.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,13 @@ from sa_study.training.score import best_epoch
 from sa_study.utils.errors import StudyError
 
 _MAX_MISSING_NAMED = 1000
-"""Most missing trials that are named."""
+"""Largest number of missing trials to list."""
 
 
 def check_numbers(evidence: Evidence) -> Iterator[str]:
-    """Every trial is there once, and there are no more than were asked for."""
+    """Every trial is stored once, and no more have ended than were asked for."""
     numbers = Counter(evidence.numbers)
-    yield from (f"trial {number}: is there {count} times" for number, count in numbers.items() if count > 1)
+    yield from (f"trial {number}: is stored {count} times" for number, count in numbers.items() if count > 1)
     missing = (number for number in range(max(numbers, default=-1)) if number not in numbers)
     yield from (f"trial {number}: is missing" for number in itertools.islice(missing, _MAX_MISSING_NAMED))
     ended, asked = evidence.study.ended, evidence.study.config.trials
@@ -61,7 +64,7 @@ def _check_end(trial: TrialSummary) -> Iterator[str]:
     figures = {"COMPLETE": record.best, "PRUNED": record.last, "FAIL": {}}[state]
     value, expected = next(iter(trial.values), None), figures.get(trial.metric)
     if value != expected:
-        yield f"is {state} with the value {value}, its record has {expected}"
+        yield f"is {state} with the value {value}, but its record has {expected}"
 
 
 def check_results(evidence: Evidence) -> Iterator[str]:
@@ -73,8 +76,8 @@ def check_results(evidence: Evidence) -> Iterator[str]:
     )
     for trial in evidence.study.trials:
         record, epochs, name = trial.record, evidence.epochs(trial.number), f"trial {trial.number}"
-        if sorted(epochs) != list(range(1, record.epoch + 1)):
-            yield f"{name}: Ray has results of the epochs {sorted(epochs)}, the record of {record.epoch}"
+        if (found := sorted(epochs)) != list(range(1, record.epoch + 1)):
+            yield f"{name}: Ray has results of epochs {found}; the record ends at epoch {record.epoch}"
         in_ray = {step_of(figures[names.PROGRESS]): figures[metric] for figures in epochs.values()}
         in_optuna = {step_of(progress): value for progress, value in trial.curve}
         for step in sorted(in_ray.keys() | in_optuna.keys()):
@@ -82,14 +85,14 @@ def check_results(evidence: Evidence) -> Iterator[str]:
                 yield f"{name}: at step {step} Optuna has {in_optuna.get(step)}, Ray {in_ray.get(step)}"
         for what, figures in (("last", record.last), ("best", record.best)):
             if figures and not same(figures, epochs.get(int(figures[names.EPOCH]), {})):
-                yield f"{name}: its record's {what} epoch is not what Ray has of it"
+                yield f"{name}: the {what} epoch in its record differs from Ray's"
         if epochs and record.best.get(names.EPOCH) != best_epoch(epochs.values(), metric)[names.EPOCH]:
-            yield f"{name}: its record's best epoch is not the best of its results"
+            yield f"{name}: the best epoch in its record is not the best in Ray's results"
         yield from (f"{name}: {line}" for line in _check_rows(trial, evidence))
 
 
 def _check_rows(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
-    """What was written of an epoch more than once is the same; failures are the record's."""
+    """Repeated results of an epoch agree, and a failure in them is the one in the record."""
     record, rows = trial.record, evidence.rows.get(trial.number, [])
     first: dict[int, ResultRow] = {}
     for row in rows:
@@ -100,9 +103,9 @@ def _check_rows(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
             continue
         earlier = first.setdefault(row.epoch, row)
         if evidence.exact and not same(earlier.values, row.values):
-            yield f"epoch {row.epoch} in session {row.session} is not as in session {earlier.session}"
+            yield f"epoch {row.epoch}: session {row.session} has other figures than session {earlier.session}"
     if sum(row.epoch > 0 for row in rows) < record.epochs_run:
-        yield f"{record.epochs_run} epochs were paid for, Ray has results of fewer"
+        yield f"the record counts {record.epochs_run} trained epochs; Ray's result files hold fewer"
 
 
 def check_curves(evidence: Evidence) -> Iterator[str]:
@@ -117,7 +120,7 @@ def check_curves(evidence: Evidence) -> Iterator[str]:
                 yield f"{name}: has no curves"
             continue
         if curves.repeated:
-            yield f"{name}: TensorBoard has steps twice of {', '.join(curves.repeated)}"
+            yield f"{name}: TensorBoard has repeated steps of {', '.join(curves.repeated)}"
         wanted: dict[str, dict[int, float]] = {}
         for epoch, figures in epochs.items():
             for figure, value in figures.items():
@@ -130,7 +133,7 @@ def check_curves(evidence: Evidence) -> Iterator[str]:
             if curves.scalars.get(tag, {}) != {epoch: float(np.float32(v)) for epoch, v in values.items()}
         ]
         if other:
-            yield f"{name}: TensorBoard has other values than Ray of {', '.join(other)}"
+            yield f"{name}: TensorBoard and Ray have different values of {', '.join(other)}"
         if trial.ended:
             yield from (f"{name}: {line}" for line in _check_hparams(trial, curves))
 
@@ -147,7 +150,7 @@ def _check_hparams(trial: TrialSummary, curves: Curves) -> Iterator[str]:
 
 
 def check_checkpoints(evidence: Evidence) -> Iterator[str]:
-    """The checkpoints of a record can be loaded, are of their epochs and settings, and have Ray's history."""
+    """A record's checkpoints can be loaded, and match its epochs, the settings and Ray's history."""
     for trial in evidence.study.trials:
         record = trial.record
         places = {record.last_checkpoint: record.last, record.best_checkpoint: record.best}
@@ -176,7 +179,7 @@ def _load(evidence: Evidence, path: str) -> Checkpoint | str:
 
 
 def _has_history(found: Checkpoint, epochs: Mapping[int, Mapping[str, Any]]) -> bool:
-    """Whether a checkpoint has the same figures of each epoch up to its own as Ray."""
+    """Whether a checkpoint's history, complete up to its epoch, has Ray's figures."""
     return len(found.history) == found.epoch and all(
         same(figures, epochs.get(number, {})) for number, figures in enumerate(found.history, start=1)
     )
@@ -187,7 +190,7 @@ def check_best(evidence: Evidence) -> Iterator[str]:
     folder, trial = evidence.study.folder, evidence.study.winner
     if trial is None:
         left = [path.name for path in (folder.best_settings, folder.best_weights) if path.exists()]
-        yield from (f"{name}: is there, but no trial is complete" for name in left)
+        yield from (f"{name}: exists, but no trial is complete" for name in left)
         return
     try:
         best = load_checkpoint(folder.best_weights)
@@ -196,7 +199,7 @@ def check_best(evidence: Evidence) -> Iterator[str]:
         yield f"the winner's files cannot be read: {error}"
         return
     if settings != evidence.study.settings(trial).to_dict():
-        yield f"best.yaml: is not the settings of trial {trial.number}, the best"
+        yield f"best.yaml: differs from the settings of trial {trial.number}, the best"
     original = _load(evidence, trial.record.best_checkpoint)
     if isinstance(original, str):
         return  # `check_checkpoints` names it
@@ -206,7 +209,7 @@ def check_best(evidence: Evidence) -> Iterator[str]:
 
 
 def check_ray(evidence: Evidence) -> Iterator[str]:
-    """Ray's snapshots, which may be some seconds old, know nothing that the database does not."""
+    """Ray's snapshots, which may be some seconds old, hold nothing that the database lacks."""
     known = {trial.number: trial for trial in evidence.study.trials}
     for session, snapshot in evidence.snapshots.items():
         for ray in snapshot:
@@ -231,11 +234,11 @@ def _check_snapshot(ray: Mapping[str, Any], trial: TrialSummary) -> Iterator[str
 
 
 def check_launches(evidence: Evidence) -> Iterator[str]:
-    """Each session is that of a launch; one killed before its session began may lack it."""
+    """Each session of Ray belongs to a launch; a launch that was killed early may have none."""
     launches = len(evidence.study.provenance["launches"])
     for session in evidence.snapshots:
         if not 1 <= session <= launches:
-            yield f"session {session}: is there, but provenance.json tells of {launches} launches"
+            yield f"Ray has a folder of session {session}, but provenance.json lists only {launches} launches"
 
 
 _CHECKS = (

@@ -1,4 +1,4 @@
-"""What a study's folder holds of its trials: the database, Ray's files and TensorBoard's, read once."""
+"""What a study's folder holds about its trials: the database, Ray's files and TensorBoard's, read once."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sa_study.utils.errors import StudyFolderError, one_line
 
 @dataclass(frozen=True)
 class Curves:
-    """Curves and hyperparameters that TensorBoard has of a trial.
+    """A trial's curves and hyperparameters in TensorBoard's files.
 
     Attributes:
         scalars: By tag, the value (rounded to 32 bits) of each step.
         times: When the driver wrote each epoch, in seconds since 1970.
-        repeated: Tags that have a step twice.
+        repeated: Tags with a repeated step.
         hparams: Whether the trial is in the HParams table.
     """
 
@@ -39,15 +39,14 @@ class Curves:
 
 @dataclass
 class Evidence:
-    """All that a study's folder holds of its trials.
+    """All that a study's folder holds about its trials; a session is a launch that left a Ray folder.
 
     Attributes:
-        study: Its description and its database, as Optuna shows it.
-        numbers: The number of each trial in the database; Optuna shows one that is there twice once.
-        rows: By trial, what Ray wrote in the order of launches.
-        snapshots: By launch of which Ray has a folder, the trials in its last snapshot; none where it was
-            killed before the first.
-        curves: By trial, what TensorBoard shows.
+        study: The study's description and database, as Optuna shows it.
+        numbers: All trial numbers in the database, duplicates included (Optuna hides them).
+        rows: By trial, Ray's results in the order of sessions.
+        snapshots: By session, the trials in Ray's last snapshot; empty if killed before the first.
+        curves: By trial, TensorBoard's curves.
         unreadable: Lines about files that could not be read.
     """
 
@@ -60,17 +59,17 @@ class Evidence:
 
     @property
     def exact(self) -> bool:
-        """Whether an epoch that was run twice gave the same figures to the last bit."""
+        """Whether an epoch run twice must give bit-equal figures (CPU only)."""
         config = self.study.config
         return config.space.fixed.get("device") == "cpu" or not config.gpus_per_trial
 
     def epochs(self, number: int) -> dict[int, dict[str, Any]]:
-        """A trial's results by epoch; of an epoch that was run again the last one, which counts."""
+        """A trial's results by epoch; of repeated ones the last, which counts."""
         return {row.epoch: row.values for row in self.rows.get(number, []) if row.epoch}
 
 
 def read_evidence(root: Path) -> Evidence:
-    """Reads everything that a study's folder holds of its trials; writes nothing.
+    """Reads everything that a study's folder holds about its trials; writes nothing.
 
     Raises:
         StudyFolderError: The folder holds no study, or its database, description or storage cannot be read.
@@ -97,7 +96,7 @@ def read_evidence(root: Path) -> Evidence:
 
 
 def _valid_rows(files: ResultFiles, session: int, number: int, evidence: Evidence) -> Iterator[ResultRow]:
-    """The rows that a trial can have reported; the others are noted, as anyone can edit the file."""
+    """A trial's valid rows; invalid ones are noted as unreadable, as anyone can edit the file."""
     for row in files.rows(session, number, evidence.unreadable):
         try:
             if row.epoch:
@@ -124,10 +123,10 @@ def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[d
 
 
 def _snapshot_trial(trial: dict[str, Any]) -> dict[str, Any]:
-    """What is read of a trial in a snapshot.
+    """The parts of a snapshot's trial that are checked.
 
     Raises:
-        KeyError, TypeError: It is none that Ray writes of a trial.
+        KeyError, TypeError: Not an entry that Ray writes.
     """
     config, last, status = trial["config"], trial.get("last_result") or {}, trial["status"]
     if type(config["number"]) is not int or not isinstance(config["suggested"], dict):
@@ -143,7 +142,7 @@ def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _trial_of(run: Path) -> int:
-    """The trial whose curves a folder has; raises a `ValueError` where its name is no trial's."""
+    """The number of the trial that a folder is named for; raises a `ValueError` for other names."""
     name = re.fullmatch(r"trial_(\d{1,9})", run.name, re.ASCII)
     if not name:
         raise ValueError("is no trial's folder")
@@ -151,11 +150,11 @@ def _trial_of(run: Path) -> int:
 
 
 def _read_curves(run: Path) -> Curves:
-    """Reads a trial's event files as TensorBoard does, which leaves out what a later launch wrote again.
+    """Reads a trial's event files as TensorBoard does, which drops steps that a later launch wrote again.
 
     Raises:
         OSError: The folder cannot be read.
-        ValueError: An event file is no file, or damaged beyond TensorBoard's reading.
+        ValueError: An event file is no regular file, or TensorBoard cannot read it.
     """
     for path in sorted(run.iterdir()):
         if "tfevents" in path.name and not path.is_file():

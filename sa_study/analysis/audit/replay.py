@@ -1,4 +1,4 @@
-"""Takes every stopping decision of a study again, as if it had run in one launch.
+"""Recomputes every early-stopping decision of a study, as if it had run in one launch.
 
 Written in plain loops, without `tuning.stopping.ray_scheduler` and without Ray, so that an error there shows
 here; the rungs, which both share, are compared with Ray's by a test.
@@ -19,6 +19,7 @@ from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE
 from sa_study.tuning.stopping.schedulers import bracket_count, bracket_of, rungs, scheduler_spec
 
+_MIN_MEDIAN_TRIALS = 3  # as in `rules`, and not imported from there
 Judge = Callable[[int, float, float], str]
 """Takes a trial's number, progress and metric; returns why the trial has to stop, or nothing."""
 
@@ -51,22 +52,21 @@ def _reports(evidence: Evidence) -> Iterator[tuple[float, int, int, float, float
 
 
 def _halving(scheduler: Scheduler) -> Judge:
-    """ASHA, and HyperBand where trials are spread over brackets that begin later."""
-    taken_at = [
-        {share: dict[int, float]() for share in rungs(scheduler, bracket)}
-        for bracket in range(bracket_count(scheduler))
+    """ASHA, and Hyperband, where each further bracket has its first rung later."""
+    values_at_rung: list[dict[float, dict[int, float]]] = [
+        {rung: {} for rung in rungs(scheduler, bracket)} for bracket in range(bracket_count(scheduler))
     ]
 
     def judge(number: int, progress: float, value: float) -> str:
         if progress >= 100:
             return ""
         dropped = 1 - 1 / scheduler.reduction_factor
-        for milestone, taken in reversed(taken_at[bracket_of(number, scheduler)].items()):
-            if progress >= milestone and number not in taken:
-                before = list(taken.values())
-                taken[number] = value
+        for rung, values in reversed(values_at_rung[bracket_of(number, scheduler)].items()):
+            if progress >= rung and number not in values:
+                before = list(values.values())
+                values[number] = value
                 cutoff = np.percentile(before, 100 * dropped) if before else -math.inf
-                below = f"its {value:.6f} is below the cut-off {cutoff:.6f} of the rung at {milestone:g} %"
+                below = f"its {value:.6f} is below the cut-off {cutoff:.6f} of the rung at {rung:g} %"
                 return below if value < cutoff else ""
         return ""
 
@@ -81,7 +81,7 @@ def _median(scheduler: Scheduler) -> Judge:
         others = [other for key, other in reported.items() if key != number and other[-1][0] >= progress]
         spans = [[v for p, v in other if scheduler.grace_period <= p <= progress] for other in others]
         means = [statistics.fmean(span) for span in spans if span]
-        if progress < scheduler.grace_period or len(means) < 3:
+        if progress < scheduler.grace_period or len(means) < _MIN_MEDIAN_TRIALS:
             return ""
         best, middle = max(v for _, v in reported[number]), statistics.median(means)
         return f"its best {best:.6f} is below the median {middle:.6f} of the others" if best < middle else ""
@@ -94,4 +94,4 @@ JUDGES: dict[str, Callable[[Scheduler], Judge]] = {
     "median": _median,
     "none": lambda scheduler: lambda number, progress, value: "",
 }
-"""By the rule of a scheduler (`SchedulerSpec.rule`), what makes its judge."""
+"""By a scheduler's rule (`SchedulerSpec.rule`), the function that makes its judge."""

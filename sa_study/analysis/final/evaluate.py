@@ -34,10 +34,10 @@ class TestFigures:
 
     Attributes:
         evaluations: Contents of the evaluation files, by network.
-        ledger: How often their study has been evaluated on this test set; empty for a file of no study.
+        ledger: How often their study has been evaluated on this test set; empty for weights of no study.
         own: Whether the test set is the study's own.
         files: The files that were written, by network.
-        notes: What is to be known of a weights file.
+        notes: Remarks on a weights file.
     """
 
     evaluations: Mapping[str, Mapping[str, Any]]
@@ -50,7 +50,7 @@ class TestFigures:
 def evaluate_study(
     root: Path, data_dir: Path | None, *, reranked: bool, baseline: bool, report: PhaseCallback
 ) -> TestFigures:
-    """Evaluates a study's best checkpoint, and enters that in the study's test ledger.
+    """Evaluates a study's best checkpoint, and records that in the study's test ledger.
 
     Figures on other data than the study's own are written beside those on its own test set, never over them.
 
@@ -97,10 +97,10 @@ def evaluate_study(
 def evaluate_weights(
     weights: Path, data_dir: Path, overrides: Mapping[str, Any], *, reranked: bool, report: PhaseCallback
 ) -> TestFigures:
-    """Evaluates a weights file; one inside a study's folder is entered in the study's test ledger.
+    """Evaluates a weights file; for one inside a study's folder, the study's test ledger records it.
 
     Args:
-        weights: The file, by whose name the figures are returned.
+        weights: The file; its name is the key of the returned figures.
         data_dir: The data set.
         overrides: Settings that the file does not hold.
         reranked: Whether to compute the re-ranked figures too.

@@ -39,13 +39,13 @@ class RetrainChoice:
     Attributes:
         name: `best` or `baseline`.
         trial: The study's trial that ran it.
-        point: Its searched settings.
+        configuration: Its searched settings.
         folders: The folder of each run, by the run's settings; runs differ in their seed.
     """
 
     name: str
     trial: int
-    point: Mapping[str, Any]
+    configuration: Mapping[str, Any]
     folders: Mapping[Settings, RunFolder]
 
 
@@ -81,7 +81,7 @@ def plan_retraining(root: Path, data_dir: Path | None, *, seeds: int, baseline: 
         StudyFolderError: A folder holds the training of another configuration.
     """
     study = StudySummary.read(root)
-    _ = study.ledger  # a damaged one is named before anything is trained
+    _ = study.ledger  # a damaged ledger is named before anything is trained
     if study.winner is None:
         raise RunFailed(f"{root}: no trial is complete yet; go on with 'resume --study {root}'")
     best, reason = _confirmed(study, study.winner)
@@ -102,8 +102,8 @@ def load_retraining_data(
     """The training images by each configuration's name, decoded once where two need the same.
 
     Raises:
-        DataError: They are not those that the study was begun with.
-        ConfigError: There are fewer than a batch.
+        DataError: The images are not those that the study was begun with.
+        ConfigError: There are fewer images than a batch.
     """
     decoded: dict[tuple[Any, ...], TrainingData] = {}
     found = {}
@@ -118,18 +118,18 @@ def load_retraining_data(
 
 
 def write_retrained(
-    plan: RetrainPlan, evaluations: Mapping[str, Mapping[str, Any]], looks: int, path: Path | None = None
+    plan: RetrainPlan, evaluations: Mapping[str, Mapping[str, Any]], count: int, path: Path | None = None
 ) -> dict[str, Any]:
     """Writes `retrained.json`, or another file for figures on other data than the study's own.
 
     Args:
         plan: What was trained.
         evaluations: Each configuration's evaluations by seed.
-        looks: How often the study has been evaluated on the test set.
+        count: How often the study has been evaluated on the test set.
         path: The other file.
 
     Returns:
-        Its content. `difference` is the best less the baseline, paired by query; None where there is one
+        The content. `difference` is the best less the baseline, paired by query; None where there is one
         configuration, or the two cannot be compared; `not_compared` says why.
     """
     by_name = {choice.name: list(evaluations[choice.name].values()) for choice in plan.choices}
@@ -144,7 +144,7 @@ def write_retrained(
             {
                 "name": choice.name,
                 "trial": choice.trial,
-                "settings": dict(choice.point),
+                "settings": dict(choice.configuration),
                 "seeds": [run.seed for run in choice.folders],
                 "evaluations": by_name[choice.name],
                 "summary": summarise(by_name[choice.name]),
@@ -153,7 +153,7 @@ def write_retrained(
         ],
         "difference": difference,
         "not_compared": reason,
-        "looks": looks,
+        "looks": count,  # a look is an evaluation on test images
     }
     write_json(path or plan.folder.retrained, found)
     return found
@@ -167,13 +167,13 @@ def _confirmed(study: StudySummary, winner: TrialSummary) -> tuple[TrialSummary,
             raise StudyFolderError(f"{path}: is damaged; confirm again")
         return winner, f"trial {winner.number} won the study"
     later = winner.number not in found.trials
-    since = f", but did not try trial {winner.number}, which leads the study since" if later else ""
+    since = f", but did not try trial {winner.number}, which now leads the study" if later else ""
     number = BASELINE if found.winner is None else found.winner
     best = next((trial for trial in study.trials if trial.number == number), None)
     if best is None:
         raise StudyFolderError(f"{path}: names no trial of this study; confirm again")
     if found.winner is None:
-        return best, f"confirm found none that beats the baseline{since}"
+        return best, f"confirm found no configuration that beats the baseline{since}"
     return best, f"confirm found trial {number} to beat the baseline{since}"
 
 

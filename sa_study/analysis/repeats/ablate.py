@@ -15,8 +15,8 @@ from sa_study.analysis.repeats.runs import (
     Run,
     describe_repeats,
     figure_statistics,
-    repeat_points,
     repeat_space,
+    repeated_configurations,
     runs_of,
     scored_runs,
     strata_of,
@@ -33,7 +33,7 @@ from sa_study.utils.files import write_json
 from sa_study.utils.progress import ProgressCallback
 
 ABLATES = "ablates"
-"""Attribute in the database of an ablation's study."""
+"""Name of the Optuna study attribute that marks an ablation."""
 
 _MAX_RUNS = 100_000
 
@@ -58,16 +58,16 @@ class Ablation:
     @property
     def initial_trials(self) -> InitialTrials:
         """All runs: every cell with every seed."""
-        return InitialTrials(repeat_points(self.cells, self.seeds, None), {ABLATES: True})
+        return InitialTrials(repeated_configurations(self.cells, self.seeds, None), {ABLATES: True})
 
     def study(self, asked: StudyConfig) -> StudyConfig:
-        """The study that trains these runs, with all other settings of the one that was asked for."""
+        """The study that trains these runs, with all other settings of the study asked for."""
         space = repeat_space(self.space, self.seeds[0], None)
         return dataclasses.replace(asked, space=space, trials=len(self.initial_trials.configurations))
 
 
 def plan_ablation(space: SearchSpace, seeds: int) -> Ablation:
-    """Plans every cell of a space with so many seeds.
+    """Plans every cell of a space with this many seeds.
 
     Raises:
         ConfigError: The space is no finite grid, searches nothing, or searches the seed.
@@ -90,7 +90,7 @@ def prepare_ablation(root: Path, asked: StudyConfig, seeds: int) -> tuple[Ablati
     """Plans an ablation and checks that it can be launched in a folder, or resumed there.
 
     Raises:
-        StudyError: The space is no grid, or the folder holds something else.
+        StudyError: The space is no grid, or the folder holds another study.
     """
     ablation, folder = plan_ablation(asked.space, seeds), StudyFolder(root)
     config = ablation.study(asked)
@@ -100,10 +100,10 @@ def prepare_ablation(root: Path, asked: StudyConfig, seeds: int) -> tuple[Ablati
 
 
 def require_same_ablation(folder: StudyFolder, attributes: Mapping[str, Any], asked: StudyConfig) -> None:
-    """Checks that the study in a folder, of these attributes, is the ablation that is asked for.
+    """Checks that the study in a folder, with these attributes, is the ablation asked for.
 
     Raises:
-        ConfigError: It differs in more than its seeds.
+        ConfigError: The two differ in more than their seeds.
     """
     if not attributes.get(ABLATES):
         raise ConfigError(f"{folder.root}: holds a study that 'ablate' did not make; choose another --study")
@@ -135,7 +135,7 @@ def conclude_ablation(ablation: Ablation, runs: Sequence[Run], metric: str) -> d
     """Computes the content of `ablation.json`.
 
     The effect of a change is the mean difference over all pairs of cells that differ in that setting alone.
-    Differences are paired by query, and the runs of a cell show how much seeds vary.
+    Differences are paired by query, and the runs of a cell show the spread between seeds.
     """
     cells = ablation.cells
     return {
@@ -153,7 +153,7 @@ def _cell(cell: Configuration, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _effects(ablation: Ablation, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
-    """What changing each setting from the baseline's value to another one does."""
+    """The effect of changing each setting from the baseline's value to each other value."""
     cells = ablation.cells
     for factor, parameter in ablation.space.search.items():
         base = ablation.space.baseline.get(factor)

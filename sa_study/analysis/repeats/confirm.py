@@ -20,8 +20,8 @@ from sa_study.analysis.repeats.runs import (
     RepeatStudy,
     Run,
     describe_repeats,
-    repeat_points,
     repeat_space,
+    repeated_configurations,
     runs_of,
     scored_runs,
     strata_of,
@@ -40,7 +40,7 @@ from sa_study.utils.files import require_writable, write_json
 from sa_study.utils.progress import ProgressCallback
 
 CONFIRMS = "confirms"
-"""Attribute in the database of a confirmation's study: its configurations, folds and first seed."""
+"""Name of the Optuna study attribute that holds a confirmation's plan."""
 
 MAX_FOLDS = 4
 """Folds beside the study's own: five folds of at most a fifth of the identities each."""
@@ -52,7 +52,7 @@ class Candidate:
 
     Attributes:
         trial: The study's trial that ran it.
-        point: Its searched settings, but for seed and fold.
+        point: The configuration itself.
         score: Its score in the study.
     """
 
@@ -85,13 +85,13 @@ class Confirmation:
     @property
     def initial_trials(self) -> InitialTrials:
         """All runs: every candidate with every seed on every fold."""
-        points = repeat_points([candidate.point for candidate in self.candidates], self.seeds, self.folds)
+        runs = repeated_configurations([one.point for one in self.candidates], self.seeds, self.folds)
         candidates = [dataclasses.asdict(candidate) for candidate in self.candidates]
         about = {"candidates": candidates, "first_seed": self.seeds[0], "folds": self.folds, "top": self.top}
-        return InitialTrials(points, {CONFIRMS: about})
+        return InitialTrials(runs, {CONFIRMS: about})
 
     def study(self, parent: StudyConfig) -> StudyConfig:
-        """The study that trains these runs, like the one that is confirmed but without its limits."""
+        """The study that trains these runs, like the confirmed study but without its limits."""
         return dataclasses.replace(
             parent,
             space=repeat_space(parent.space, self.seeds[0], self.folds),
@@ -115,15 +115,16 @@ def plan_confirmation(study: StudySummary, *, top: int, seeds: int, folds: int) 
         raise ConfigError(f"--folds: {folds} is not between 1 and {MAX_FOLDS}")
     if seeds * folds < 2:
         raise ConfigError(
-            f"--seeds: {seeds} run of each tells nothing of what a seed changes; give 2 or more"
+            f"--seeds: {seeds} is too few: one run per configuration cannot show the spread between seeds; "
+            "give --seeds 2 (or --folds 2) or more"
         )
     baseline = study.config.space.baseline
     scored = study.baseline.score if study.baseline else None
     candidates = [Candidate(BASELINE, without_repeats(baseline), scored)]
     for trial in study.complete:
-        point = without_repeats(trial.params)
-        if len(candidates) <= top and all(point != other.point for other in candidates):
-            candidates.append(Candidate(trial.number, point, trial.score))
+        configuration = without_repeats(trial.params)
+        if len(candidates) <= top and all(configuration != other.point for other in candidates):
+            candidates.append(Candidate(trial.number, configuration, trial.score))
     if len(candidates) == 1:
         raise RunFailed("no configuration but the baseline is complete: there is nothing to confirm")
     used = study.config.space.settings(baseline)
@@ -138,13 +139,16 @@ def prepare_confirmation(
     """Plans the confirmation of a study, or finds the plan of one that was begun before.
 
     Raises:
-        StudyError: The study is running, has nothing to confirm, or a confirmation was begun otherwise.
+        StudyError: The study is running or has nothing to confirm, or its confirmation was begun with other
+            numbers of leaders or folds.
     """
     study = StudySummary.read(root)
     if study.driver:
         raise StudyFolderError(f"{root}: is run by {study.driver}; confirm it when it has ended")
     if {CONFIRMS, ABLATES} & study.attributes.keys():
-        raise StudyFolderError(f"{root}: repeats given configurations itself; confirm a study that searches")
+        raise StudyFolderError(
+            f"{root}: was made by confirm or ablate, so it cannot be confirmed; name the study it came from"
+        )
     require_writable(study.folder.confirmation)
     config, folder = study.config, StudyFolder(study.folder.confirm)
     if data_dir:
@@ -167,7 +171,7 @@ def plan_begun_before(
     The parent study may have found better configurations since: what was begun is finished first.
 
     Raises:
-        ConfigError: It was begun with other numbers of configurations or folds.
+        ConfigError: The plan is damaged, or has other numbers of leaders or folds.
     """
     kept, remedy = attributes.get(CONFIRMS), f"remove {folder.root} to begin anew"
     if not isinstance(kept, dict):
@@ -177,7 +181,7 @@ def plan_begun_before(
         top, folds, first = int(kept["top"]), tuple(kept["folds"]), int(kept["first_seed"])
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
-            f"{folder.root}: what it confirms is damaged, or of another version; {remedy}"
+            f"{folder.root}: its stored plan is damaged, or of another version; {remedy}"
         ) from None
     for option, differs, now, was in (
         ("--top", top != asked.top, asked.top, top),
@@ -207,8 +211,8 @@ def conclude_confirmation(plan: Confirmation, runs: Sequence[Run], metric: str) 
     """Computes the content of `confirmation.json`.
 
     The winner is the best of the configurations whose difference to the baseline has an interval above 0. The
-    intervals of all differences hold simultaneously, so that any of them may be named. Where a run of the
-    baseline failed there is no winner: too little is then known of how much seeds change it.
+    intervals of all differences hold simultaneously, so that any of them may be named. There is no winner if
+    a run of the baseline failed: the spread between its seeds is then too uncertain.
     """
     candidates = plan.candidates
     level = simultaneous(LEVEL, len(candidates) - 1)
@@ -239,7 +243,7 @@ def conclude_confirmation(plan: Confirmation, runs: Sequence[Run], metric: str) 
         "leader": leader["trial"] if leader else None,
         "winner": leader["trial"] if leader and better else None,
         "verdict": _verdict(rows, leader, metric, len(plan.seeds)),
-        "curse": _winners_curse(rows, metric),
+        "curse": _winners_curse(rows, metric),  # the winner's curse: a lead that was luck
     }
 
 
@@ -253,9 +257,9 @@ def _verdict(
     count = len(rows) - 1
     how = f"{seeds} new seeds, identities that the study did not choose by"
     if leader is None:
-        return f"Nothing is confirmed: of every configuration a run failed ({how})."
+        return f"Nothing is confirmed: every configuration has a failed run ({how})."
     if rows[0]["failed"] or not rows[0]["figures"]:
-        return f"Nothing is confirmed: of the baseline's runs some failed ({how})."
+        return f"Nothing is confirmed: some of the baseline's runs failed ({how})."
     if leader["trial"] == BASELINE:
         none = (
             f"None of the {count} leading configurations beats" if count > 1 else "The leader does not beat"
@@ -266,11 +270,11 @@ def _verdict(
     lead = f"{mean:+.1f} points of {metric} (95 % interval {low:+.1f} to {high:+.1f}, {several}; {how})"
     if _is_better(leader, metric):
         return f"{leader['name'].capitalize()} beats the baseline: {lead}."
-    return f"None is shown to beat the baseline; the best, {leader['name']}: {lead}."
+    return f"No configuration is shown to beat the baseline; the best, {leader['name']}: {lead}."
 
 
 def _winners_curse(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any] | None:
-    """The lead of the study's winner in the study, and what is left of it; None where it had no lead."""
+    """The winner's lead in the study and when retrained; None if it had no lead in the study."""
     scored = [row for row in rows[1:] if row["study_score"] is not None and row["difference"]]
     winner = max(scored, key=lambda row: (row["study_score"], -row["trial"]), default=None)
     if winner is None or (winner["study_lead"] or 0) <= 0:

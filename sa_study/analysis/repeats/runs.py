@@ -32,15 +32,15 @@ from sa_study.utils.files import read_json, write_json
 from sa_study.utils.progress import ProgressCallback
 
 Configuration = dict[str, Any]
-"""A value of each searched setting, but for seed and fold."""
+"""A value for each searched setting except seed and fold."""
 
 _REPEATED_SETTINGS = ("seed", "fold")
 """Settings in which the runs of one configuration differ."""
 
 _MAX_SEED = 2**31 - 1
 _MAX_DIFFERENCE = 0.005
-"""Largest difference, a fraction, between a metric recorded by a worker and the same computed here: the
-devices may differ."""
+"""Largest difference, a fraction, between a metric as recorded by a worker and as computed here: the devices
+may differ."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class RepeatStudy:
     """A study of repeats, launched or still to be launched.
 
     Attributes:
-        folder: Its folder.
-        config: Its description, where it is new.
-        initial_trials: All its configurations, with seed and fold.
+        folder: The study's folder.
+        config: The study's description, used if it is new.
+        initial_trials: All configurations, with seed and fold.
     """
 
     folder: StudyFolder
@@ -73,9 +73,9 @@ class RepeatStudy:
 
 
 def repeat_space(space: SearchSpace, seed: int, folds: Sequence[int] | None) -> SearchSpace:
-    """A space whose trials differ in their seed (from this one up) and fold too; none is stopped early.
+    """A space that also searches the seed (from this one up) and the fold; no trial is stopped early.
 
-    If `folds` is None, they all have the fold that the space fixes.
+    If `folds` is None, all trials have the fold that the space fixes.
     """
     added = {"seed": Parameter("int", 0, _MAX_SEED)}
     first = {"seed": seed}
@@ -92,12 +92,12 @@ def repeat_space(space: SearchSpace, seed: int, folds: Sequence[int] | None) -> 
     )
 
 
-def repeat_points(
+def repeated_configurations(
     configurations: Sequence[Configuration], seeds: Sequence[int], folds: Sequence[int] | None
 ) -> tuple[Configuration, ...]:
     """Every configuration with every seed on every fold.
 
-    Seeds vary slowest: a study that is stopped early has about as many runs of each configuration.
+    Seeds vary slowest: an interrupted study has about equally many runs of each configuration.
     """
     of_folds: list[Configuration] = [{}] if folds is None else [{"fold": fold} for fold in folds]
     return tuple(
@@ -118,14 +118,14 @@ class Run:
     """A configuration trained with one seed on one fold.
 
     Attributes:
-        trial: Its number in the study of the repeats.
+        trial: The run's number in the study of the repeats.
         configuration: The configuration.
-        seed: Its seed.
-        fold: Which identities it was validated with.
-        figures: Its best epoch's figures; empty if it failed before its first.
-        failure: Why it failed, or empty.
-        scores: What each validation query scored at that epoch; None of a failed run.
-        reranked: The same after re-ranking, where that was asked for.
+        seed: The seed.
+        fold: The fold of the validation identities.
+        figures: The best epoch's figures; empty if the run failed before its first.
+        failure: Why the run failed, or empty.
+        scores: Each validation query's scores at the best epoch; None for a failed run.
+        reranked: The scores after re-ranking, if asked for.
     """
 
     trial: int
@@ -152,7 +152,7 @@ def scored_runs(
         report: Called with the number of scored runs and that of all.
 
     Raises:
-        RunFailed: A checkpoint is gone, or does not give the figures that were recorded.
+        RunFailed: A checkpoint is gone, or does not give the recorded figures.
         DataError: The images cannot be read.
     """
     study = StudySummary.read(folder.root)
@@ -196,7 +196,7 @@ def _load_images(study: StudySummary) -> DataByFold:
 def _score(
     study: StudySummary, trial: TrialSummary, data: TrainingData, reranked: bool
 ) -> dict[str, QueryScores]:
-    """The scores of a trial's best epoch, `plain` and, where they are asked for, `reranked`."""
+    """The scores of a trial's best epoch, `plain` and, if asked for, `reranked`."""
     with best_checkpoint_file(study, trial) as path:
         network = load_network(path, {})
     query, gallery = data.store.part(data.query), data.store.part(data.gallery)
@@ -206,7 +206,7 @@ def _score(
     if abs(now - then) > _MAX_DIFFERENCE:
         raise RunFailed(
             f"trial {trial.number}: its checkpoint gives {trial.metric} {now:.4f}, but {then:.4f} was "
-            f"recorded; 'audit --study {study.folder.root}' tells what is wrong"
+            f"recorded; 'audit --study {study.folder.root}' shows what is wrong"
         )
     parts = {"plain": found, "reranked": found["reranked"]}
     return {name: QueryScores.from_dict(part["per_query"], name) for name, part in parts.items() if part}
@@ -219,7 +219,7 @@ def _write_scores(path: Path, checkpoint: str, scores: Mapping[str, QueryScores]
 
 
 def _read_scores(path: Path, checkpoint: str) -> dict[str, QueryScores]:
-    """The scores that were kept of this checkpoint; empty where there are none, or the file is damaged."""
+    """The stored scores of this checkpoint; empty if there are none or the file is damaged."""
     try:
         values = read_json(path)
         if values.pop("checkpoint") != checkpoint:
@@ -244,7 +244,7 @@ def strata_of(runs: Sequence[Run], *, reranked: bool = False) -> list[Stratum]:
 
 
 def figure_statistics(strata: Sequence[Stratum]) -> dict[str, dict[str, float]] | None:
-    """Mean, standard deviation over runs (n - 1; 0 of one run) and 95 % interval, as plain values.
+    """Mean, standard deviation over runs (n - 1; 0 for one run) and 95 % interval, as plain values.
 
     Returns:
         By study metric, fractions; None where there is no run.
@@ -261,7 +261,7 @@ def figure_statistics(strata: Sequence[Stratum]) -> dict[str, dict[str, float]] 
 
 
 def summarise_runs(runs: Sequence[Run]) -> dict[str, Any]:
-    """How many runs of a configuration ended and failed, and the statistics of the others."""
+    """How many runs of a configuration ended and failed, and the statistics of those that did not fail."""
     failed = sum(bool(run.failure) for run in runs)
     return {"runs": len(runs), "failed": failed, "figures": figure_statistics(strata_of(runs))}
 

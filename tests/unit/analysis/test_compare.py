@@ -66,7 +66,7 @@ def test_a_file_with_itself(compare: Compare, tmp_path: Path) -> None:
         ("", "cannot be read as an evaluation"),
         ("[1]", "cannot be read as an evaluation"),
         ('{"mAP": NaN}', "cannot be read as an evaluation"),
-        ("{}", "is no evaluation"),
+        ("{}", "is not an evaluation"),
         ({"mAP": 0.5, "data": DATA}, "run 'evaluate' again"),
         (reranked(0.5) | {"reranked": {"mAP": 1}}, "run 'evaluate' again"),
         (evaluation(0.5) | {"reranked": 3}, "run 'evaluate' again"),

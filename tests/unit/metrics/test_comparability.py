@@ -89,7 +89,7 @@ def after_retraining(folder: Path, best: dict[str, Any], baseline: dict[str, Any
     choices = tuple(RetrainChoice(name, number, {}, {}) for number, name in enumerate(("baseline", "best")))
     plan = RetrainPlan(study, Path("data"), choices, "reason")
     evaluations = {"baseline": {"seed 0": baseline}, "best": {"seed 0": best}}
-    found = write_retrained(plan, evaluations, looks=1)
+    found = write_retrained(plan, evaluations, count=1)
     named = {name: of["seed 0"] for name, of in evaluations.items()}
     console = Console(width=200)
     with console.capture() as captured:

@@ -63,7 +63,7 @@ def test_it_is_shown_audited_and_exported(study: Path, tmp_path: Path, tool: Com
     assert "The baseline won: validation mAP 64.0 %" in show("status")
     document = json.loads(show("status", "--json"))
     assert (document["winner"], document["test_looks"], len(document["trials"])) == (0, 1, 2)
-    assert show("audit") == "sound"
+    assert show("audit") == "no contradictions"
     assert "The baseline won" in show("report", "--out", tmp_path / "page.html")
     show("export", "--formats", "trials,markdown", "--out", tmp_path / "export")
     assert "best = baseline (trial 0) | 54.5 | 64.0 | 21.1 | 26.8" in (

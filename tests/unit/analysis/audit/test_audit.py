@@ -1,4 +1,4 @@
-"""The audit names every kind of damage, and nothing in a study that is sound."""
+"""The audit names every kind of damage, and nothing in an undamaged study."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_running_trial_is_fine_while_a_driver_runs(copy: Path) -> None:
 
 def test_trials_may_lie_elsewhere(copy: Path, tmp_path: Path) -> None:
     change_yaml(copy / "study.yaml", storage_path=str(tmp_path / "elsewhere"))
-    assert "trial 0: Ray has results of the epochs [], the record of 3" in audit(copy)
+    assert "trial 0: Ray has results of epochs []; the record ends at epoch 3" in audit(copy)
     (copy / "trials").rename(tmp_path / "elsewhere")
     assert audit(copy) == []
 

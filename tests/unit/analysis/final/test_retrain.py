@@ -103,7 +103,7 @@ def test_what_is_kept_and_shown(folder: StudyFolder, seeds: int) -> None:
         name: {f"seed {seed}": evaluation(mean, seed) for seed in range(seeds)}
         for name, mean in (("best", 0.6), ("baseline", 0.5))
     }
-    found = write_retrained(plan, evaluations, looks=2)
+    found = write_retrained(plan, evaluations, count=2)
     assert json.loads(folder.retrained.read_text()) == json.loads(json.dumps(found))
     best, baseline = found["configurations"]
     difference = found["difference"]["mAP"]

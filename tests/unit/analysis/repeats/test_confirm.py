@@ -101,7 +101,7 @@ def test_a_configuration_of_which_a_run_failed_cannot_win() -> None:
         ASKED, [run(CANDIDATES[1].point, 0.5, seed) for seed in (1, 2, 3)], CONFIG.metric
     )
     assert nothing["winner"] is None and not nothing["complete"]
-    assert "of the baseline's runs some failed" in nothing["verdict"]
+    assert "some of the baseline's runs failed" in nothing["verdict"]
 
 
 def test_nothing_is_confirmed_where_a_run_of_the_baseline_failed() -> None:
@@ -109,7 +109,7 @@ def test_nothing_is_confirmed_where_a_run_of_the_baseline_failed() -> None:
     runs += [run(CANDIDATES[1].point, 0.8, seed) for seed in (1, 2, 3)]
     found = conclude_confirmation(Confirmation(CANDIDATES[:2], (1, 2, 3), (1,), 1), runs, "mAP")
     assert found["winner"] is None and found["configurations"][1]["difference"]["mAP"]["low"] > 0
-    assert found["verdict"].startswith("Nothing is confirmed: of the baseline's runs some failed")
+    assert found["verdict"].startswith("Nothing is confirmed: some of the baseline's runs failed")
 
 
 def test_a_proven_one_wins_over_a_greater_mean_that_is_not() -> None:
@@ -212,7 +212,7 @@ def test_what_was_begun_is_ended_also_if_the_study_has_better_ones_now() -> None
         {**kept, "top": "x"},
         {**kept, "folds": None},
     ):
-        with pytest.raises(ConfigError, match="is damaged, or of another version; remove"):
+        with pytest.raises(ConfigError, match="stored plan is damaged, or of another version; remove"):
             plan_begun_before({CONFIRMS: damaged}, ASKED, folder)
     with pytest.raises(ConfigError, match="'confirm' did not make"):
         plan_begun_before({CONFIRMS: 3}, ASKED, folder)
