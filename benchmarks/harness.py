@@ -134,13 +134,16 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     return Table(title, columns, [list(map(str, row)) for row in rows], note)
 
 
-def finish(figures: Mapping[str, Any], path: Path, *tables: Table) -> None:
+def finish(
+    figures: Mapping[str, Any], path: Path, *tables: Table, runs: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Prints the tables and writes the result as JSON.
 
     Args:
         figures: Everything measured, as plain values; figures beyond the finite ones are written as null.
         path: File to write.
         tables: The figures that are shown.
+        runs: What was measured one by one, where that is what others read.
     """
     from sa_study.provenance import describe_run
 
@@ -149,6 +152,8 @@ def finish(figures: Mapping[str, Any], path: Path, *tables: Table) -> None:
     run = describe_run()
     run["command"] = _published(run["command"])
     result = {"run": run, "tables": [shown._asdict() for shown in tables], "figures": _finite(figures)}
+    if runs:
+        result["runs"] = _finite(runs)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
 

@@ -38,7 +38,8 @@ BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DO
 def take(path: Path) -> None:
     """Copies a result to benchmarks/results without its raw figures; a GPU's under a name of its own."""
     result = json.loads(path.read_text())
-    result["figures"].pop(RAW, None)
+    for part in (result, result["figures"]):
+        part.pop(RAW, None)
     suffix = "_gpu" if result["run"]["hardware"]["gpus"] and f"{path.stem}_gpu" in TABLES["gpu"] else ""
     text = json.dumps(result, indent=2, ensure_ascii=False)
     (RESULTS / f"{path.stem}{suffix}.json").write_text(f"{text}\n")

@@ -8,14 +8,14 @@ searcher, with its last result.
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import optuna
-from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
@@ -28,8 +28,9 @@ from sa_study.study.records import read_record
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.search.initial_trials import create_study
 from sa_study.tuning.search.ray_searcher import StudySearcher
+from sa_study.tuning.search.suggest import distribution
 from sa_study.tuning.stopping.ray_scheduler import StudyScheduler
-from simulation.landscapes import DROPOUT, EPOCHS, LR, Landscape, Run
+from simulation.landscapes import DROPOUT, EPOCHS, LR, Run
 
 
 class Choice(NamedTuple):
@@ -67,6 +68,13 @@ class Trial:
         return self.epoch == len(self.run.reported)
 
 
+class Task(Protocol):
+    """What a study trains, such as a landscape."""
+
+    def run(self, *args: Any, **settings: Any) -> Run:
+        """The training of a trial with these settings; `number` is the trial's."""
+
+
 class Method:
     """A searcher and a scheduler; Ray's own `get_best_result` returns the trial whose last report is best."""
 
@@ -92,35 +100,56 @@ class Method:
 
 
 class OptunaMethod(Method):
-    """Ray's OptunaSearch, limited to the slots there are; its own default sampler unless one is given."""
+    """Ray's OptunaSearch, limited to the slots there are.
 
-    def __init__(self, scheduler: TrialScheduler, slots: int, seed: int, sampler: BaseSampler | None = None):
-        space = {
-            "lr": FloatDistribution(*LR, log=True),
-            "dropout": FloatDistribution(DROPOUT[0], DROPOUT[1], step=DROPOUT[2]),
-            "epochs": IntDistribution(EPOCHS[0], EPOCHS[1], step=EPOCHS[2]),
-        }
+    Args:
+        scheduler: Ray's scheduler.
+        slots: Trials at a time.
+        seed: Of the search.
+        sampler: An Optuna sampler; None for Ray's default.
+        space: What is searched; None for that of the landscapes.
+    """
+
+    def __init__(
+        self,
+        scheduler: TrialScheduler,
+        slots: int,
+        seed: int,
+        sampler: BaseSampler | None = None,
+        space: SearchSpace | None = None,
+    ):
+        searched = (space or _landscape_space(seed)).search
         search = OptunaSearch(
-            space, metric=names.MAP, mode="max", sampler=sampler, seed=None if sampler else seed
+            {name: distribution(parameter) for name, parameter in searched.items()},
+            metric=names.MAP,
+            mode="max",
+            sampler=sampler,
+            seed=None if sampler else seed,
         )
         super().__init__(ConcurrencyLimiter(search, max_concurrent=slots), scheduler)
 
 
 class StudyMethod(Method):
-    """This package's search and scheduler; the winner is the completed trial with the best epoch."""
+    """This package's search and scheduler; the winner is the completed trial with the best epoch.
 
-    def __init__(self, slots: int, seed: int, sampler: str = "tpe", rule: Scheduler | None = None):
-        space = SearchSpace(
-            search={
-                "lr": Parameter("float", *LR, log=True),
-                "dropout": Parameter("float", *DROPOUT),
-                "epochs": Parameter("int", *EPOCHS),
-            },
-            fixed={},
-            baseline=_draw_baseline(seed),
-            sampler=sampler,
-            scheduler=rule or Scheduler(),
-        )
+    Args:
+        slots: Trials at a time.
+        seed: Of the search.
+        sampler: Name of the sampler.
+        rule: Early stopping; None for the default.
+        space: What is searched; None for that of the landscapes.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        seed: int,
+        sampler: str = "tpe",
+        rule: Scheduler | None = None,
+        space: SearchSpace | None = None,
+    ):
+        space = space or _landscape_space(seed)
+        space = dataclasses.replace(space, sampler=sampler, scheduler=rule or Scheduler())
         storage = optuna.storages.InMemoryStorage()
         create_study(storage)
         self._choice: Choice | None = None
@@ -150,16 +179,16 @@ class StudyMethod(Method):
 
 
 class Simulation:
-    """One method on one landscape.
+    """One method on one landscape, or on another task.
 
     Args:
         method: Searcher and scheduler.
-        landscape: Takes the place of training.
+        task: Takes the place of training.
         slots: Trials at a time.
     """
 
-    def __init__(self, method: Method, landscape: Landscape, slots: int):
-        self._method, self._landscape, self._slots = method, landscape, slots
+    def __init__(self, method: Method, task: Task, slots: int):
+        self._method, self._task, self._slots = method, task, slots
         self.trials: list[Trial] = []
 
     def values(self, budget: int) -> Iterator[float]:
@@ -180,7 +209,7 @@ class Simulation:
         number = len(self.trials)
         config = self._method.search.suggest(f"trial-{number}")
         settings = self._method.settings(config)
-        trial = Trial(f"trial-{number}", config, number, self._landscape.run(**settings, number=number))
+        trial = Trial(f"trial-{number}", config, number, self._task.run(number=number, **settings))
         self.trials.append(trial)
         self._method.scheduler.on_trial_add(None, trial)
         return now + trial.run.durations[0], number, trial
@@ -201,10 +230,17 @@ class Simulation:
         return goes_on
 
 
-def _draw_baseline(seed: int) -> dict[str, Any]:
+def _landscape_space(seed: int) -> SearchSpace:
+    """The space of the landscapes, with a baseline drawn at random."""
     rng = np.random.default_rng([seed, 2])
-    return {
+    search = {
+        "lr": Parameter("float", *LR, log=True),
+        "dropout": Parameter("float", *DROPOUT),
+        "epochs": Parameter("int", *EPOCHS),
+    }
+    baseline = {
         "lr": float(np.exp(rng.uniform(*np.log(LR)))),
         "dropout": float(rng.choice(np.linspace(DROPOUT[0], DROPOUT[1], 9).round(1))),
         "epochs": int(rng.choice(np.arange(EPOCHS[0], EPOCHS[1] + 1, EPOCHS[2]))),
     }
+    return SearchSpace(search=search, fixed={}, baseline=baseline)

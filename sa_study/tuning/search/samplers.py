@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sa_study.settings.space import SearchSpace
+from sa_study.tuning.stopping.schedulers import rungs
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -76,7 +77,25 @@ def _cmaes(space: SearchSpace, seed: int) -> BaseSampler:
     return UnconditionalCmaEs(space, seed)
 
 
+def _multifidelity(space: SearchSpace, seed: int) -> BaseSampler:
+    from sa_study.study.records import step_of
+    from sa_study.tuning.search.multifidelity import MultiFidelitySampler
+
+    def active(values: Mapping[str, Any]) -> Collection[str]:
+        had: dict[str, Any] = {}
+        for name in space.search:
+            if space.active(name, had):
+                had[name] = values.get(name)
+        return had.keys()
+
+    levels = [share / 100 for share in rungs(space.scheduler)]
+    return MultiFidelitySampler(
+        seed, levels=levels, full_step=step_of(100), active=active if space.conditional else None
+    )
+
+
 SAMPLERS = {
+    "multifidelity": SamplerSpec("multi-fidelity Gaussian process", _multifidelity, max_objectives=1),
     "tpe": SamplerSpec("TPE", _tpe, history="ranked", citation="bergstra2011algorithms"),
     "random": SamplerSpec("random", _random),
     "grid": SamplerSpec("grid", _random, exhaustive=True),

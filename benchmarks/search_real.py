@@ -1,0 +1,213 @@
+"""How good the settings are that a study finds on real learning curves, beside random search and Ray's own.
+
+Usage: python benchmarks/search_real.py SUITE [--tasks START:STOP:STEP] [--seeds N] [--methods ours,tpe] ...
+
+The suite, a folder of LCBench's surrogate or of recorded curves (see `simulation/suites.py`), takes the
+place of training. All else is the real code in simulated time, driven by `simulation/methods.py`. A study's
+cost is the epochs that its slots train: as many as in `--trainings` whole trainings. Its regret is what the
+score lacks that it would return at that moment, as a share of what the median of random configurations lacks.
+Even tasks (0:34:2) are for development, odd ones (1:34:2) for one last measurement.
+
+Methods: `ours`; `tpe` and other samplers of this package in the same machinery; `stock`, Ray's OptunaSearch
+with ASHA; `random-asha`, the same with random suggestions; `random`, each trial to its end. Ray's ASHA has
+our grace period. None knows anything beforehand: our baseline, which is never stopped, is drawn at random.
+
+Methods are compared by task: the mean over the seeds of the logarithm of one regret over the other's, and its
+interval over tasks drawn anew. Regrets below a thousandth count as one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, RandomSampler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
+from simulation.landscapes import Floats
+from simulation.methods import Method, OptunaMethod, Simulation, StudyMethod
+from simulation.suites import Suite, load_suite
+
+from sa_study.metrics import names
+from sa_study.settings.run import Settings
+from sa_study.settings.space import Scheduler, SearchSpace
+from sa_study.tuning.search.samplers import SAMPLERS
+from sa_study.tuning.search.suggest import distribution
+
+OURS = "multifidelity"
+"""The sampler that is measured as `ours`."""
+
+METHODS = ("ours", "tpe", "random-asha", "random", "stock")
+MIN_REGRET = 1e-3
+RESAMPLES = 10_000
+
+Run = dict[str, Any]
+
+
+class SuiteSpace(SearchSpace):
+    """A search space of settings that are not this program's."""
+
+    def settings(self, suggested: Any) -> Settings:
+        """Any settings: the suite reads what was suggested."""
+        return Settings()
+
+
+@cache
+def suite_of(folder: Path) -> Suite:
+    """The suite, read once in a process."""
+    return load_suite(folder)
+
+
+def make_method(name: str, suite: Suite, slots: int, seed: int) -> Method:
+    """The searcher and the scheduler that a method's name stands for."""
+    distributions = {key: distribution(parameter) for key, parameter in suite.parameters.items()}
+    drawn = optuna.create_study(sampler=RandomSampler(seed)).ask(distributions)
+    space = SuiteSpace(suite.parameters, {}, drawn.params)
+    if name == "ours" or name in {*SAMPLERS} - {"random"}:
+        return StudyMethod(slots, seed, OURS if name == "ours" else name, space=space)
+    sampler: BaseSampler | None = None if name == "stock" else RandomSampler(seed)
+    if name == "random":
+        return OptunaMethod(FIFOScheduler(), slots, seed, sampler, space)
+    rule = Scheduler()
+    asha = AsyncHyperBandScheduler(
+        "training_iteration",
+        names.MAP,
+        "max",
+        max_t=suite.epochs,
+        grace_period=max(1, round(suite.epochs * rule.grace_period / 100)),
+        reduction_factor=rule.reduction_factor,
+    )
+    return OptunaMethod(asha, slots, seed, sampler, space)
+
+
+def run_one(job: tuple[int, int, str], folder: Path, trainings: Sequence[int], slots: int) -> Run:
+    """One study: a task, a seed and a method."""
+    index, seed, name = job
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    start = time.perf_counter()
+    suite = suite_of(folder)
+    task = suite.tasks[index]
+    simulation = Simulation(make_method(name, suite, slots, seed), task, slots)
+    found = list(simulation.values(suite.epochs * max(trainings)))
+    return {
+        "suite": suite.name,
+        "task": task.name,
+        "index": index,
+        "seed": seed,
+        "method": name,
+        "regret": {str(n): task.regret(found[suite.epochs * n - 1]) for n in trainings},
+        "trials": len(simulation.trials),
+        "whole_trials": sum(trial.finished for trial in simulation.trials),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def mean_by_task(runs: Iterable[Run], method: str, trainings: str, *, logarithm: bool) -> dict[int, float]:
+    """The mean regret over the seeds, or that of its binary logarithm, by the task's index."""
+    by_task: dict[int, list[float]] = {}
+    for run in runs:
+        if run["method"] == method:
+            by_task.setdefault(run["index"], []).append(run["regret"][trainings])
+    if logarithm:
+        return {i: float(np.log2(np.maximum(regrets, MIN_REGRET)).mean()) for i, regrets in by_task.items()}
+    return {index: float(np.mean(regrets)) for index, regrets in by_task.items()}
+
+
+def interval(differences: Floats) -> Floats:
+    """The mean of the tasks' differences, and the ends of its 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(differences, (RESAMPLES, len(differences))).mean(axis=1)
+    return np.array([differences.mean(), *np.quantile(means, (0.025, 0.975))])
+
+
+def compare(runs: Sequence[Run], method: str, trainings: str) -> tuple[str, ...]:
+    """A method's mean regret, and the ratio of the first method's to it."""
+    regrets = mean_by_task(runs, method, trainings, logarithm=False)
+    ours, theirs = (
+        mean_by_task(runs, name, trainings, logarithm=True) for name in (runs[0]["method"], method)
+    )
+    cells = (method, trainings, f"{np.mean(list(regrets.values())):.3f}")
+    tasks = sorted(ours.keys() & theirs.keys())
+    if method == runs[0]["method"]:
+        return (*cells, "", "", "")
+    differences = np.array([ours[task] - theirs[task] for task in tasks])
+    ratio, low, high = 2 ** interval(differences)
+    return (*cells, f"{ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{100 * np.mean(differences < 0):.0f} %")
+
+
+def beaten_by_random(runs: Sequence[Run], trainings: str) -> str:
+    """The tasks on which the first method's mean regret is more than 1.25 times random search's with ASHA."""
+    ours = mean_by_task(runs, runs[0]["method"], trainings, logarithm=False)
+    random = mean_by_task(runs, "random-asha", trainings, logarithm=False)
+    tasks = {run["index"]: run["task"] for run in runs}
+    worse = [tasks[i] for i in sorted(ours.keys() & random.keys()) if ours[i] > 1.25 * random[i] + MIN_REGRET]
+    return f"Above 1.25 times random-asha at {trainings} trainings: {', '.join(worse) or 'no task'}"
+
+
+def tables(runs: Sequence[Run], methods: Sequence[str], trainings: Sequence[int]) -> list[harness.Table]:
+    """One table for the development tasks and one for those of acceptance, as far as they were run."""
+    shown = []
+    for remainder, kind in enumerate(("development", "acceptance")):
+        part = [run for run in runs if run["index"] % 2 == remainder]
+        if not part:
+            continue
+        part.sort(key=lambda run: methods.index(run["method"]))
+        seeds = len({run["seed"] for run in part})
+        tasks = len({run["index"] for run in part})
+        columns = ("method", "trainings", "mean regret", f"{methods[0]} : it", "interval", "tasks better")
+        rows = [compare(part, name, str(n)) for n in trainings for name in methods]
+        title = f"{part[0]['suite']}: {tasks} {kind} tasks, {seeds} seeds"
+        shown.append(harness.table(title, columns, rows, beaten_by_random(part, str(max(trainings)))))
+    return shown
+
+
+def selected(text: str, count: int) -> list[int]:
+    """The numbers that START:STOP or START:STOP:STEP selects of `count`; a lone N means 0:N."""
+    parts = [int(part) if part else None for part in text.split(":")]
+    return list(range(count))[slice(*parts)]
+
+
+def main() -> None:
+    parser = harness.argument_parser(__doc__, "search_real")
+    parser.add_argument("suite", type=Path, help="folder of the suite")
+    parser.add_argument("--tasks", default="0::2", metavar="START:STOP[:STEP]", help="default %(default)s")
+    parser.add_argument("--seeds", default="3", metavar="N or START:STOP[:STEP]", help="default %(default)s")
+    parser.add_argument(
+        "--methods", default=",".join(METHODS), help="separated by commas; default %(default)s"
+    )
+    parser.add_argument("--trainings", default="20,60", help="whole trainings' worth of epochs")
+    parser.add_argument("--slots", type=int, default=4, help="trials at a time")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    options = parser.parse_args()
+    methods, trainings = options.methods.split(","), [int(n) for n in options.trainings.split(",")]
+    if unknown := [name for name in methods if name not in (*METHODS, *SAMPLERS)]:
+        parser.error(f"--methods: {unknown[0]!r} is not one of {', '.join({*METHODS, *SAMPLERS})}")
+    suite = suite_of(options.suite)
+    jobs = list(
+        itertools.product(selected(options.tasks, len(suite.tasks)), selected(options.seeds, 2**16), methods)
+    )
+    work = partial(run_one, folder=options.suite, trainings=trainings, slots=options.slots)
+    runs = []
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for run in pool.map(work, jobs):
+            runs.append(run)
+            sys.stderr.write(
+                f"{len(runs)}/{len(jobs)} {run['task']} {run['seed']} {run['method']} {run['regret']}\n"
+            )
+    harness.finish({}, options.json, *tables(runs, methods, trainings), runs=runs)
+
+
+if __name__ == "__main__":
+    main()

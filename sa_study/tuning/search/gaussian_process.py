@@ -1,0 +1,229 @@
+"""A Gaussian process over settings and progress, whose kernel's parameters are fitted to the data.
+
+The kernel is a Matérn kernel with ν = 5/2 and a length scale for each setting, times one over the logarithm
+of progress, `shared + (1 − shared) · RBF`, plus noise: settings that are alike have alike curves, and a value
+early in a schedule tells something of its end. Rasmussen and Williams, Gaussian Processes for Machine
+Learning, 2006.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+from scipy.special import expit
+
+Floats = NDArray[np.float64]
+
+MAX_FITTED_ROWS = 200
+"""Rows that the kernel's parameters are fitted to; the predictions are made from all."""
+
+_MAX_ITERATIONS = 40
+
+_PRIORS = {
+    "scale": (0.0, 0.7),
+    "noise": (np.log(1e-2), 1.5),
+    "shared": (0.5, 1.0),
+    "progress": (np.log(1.0), 0.7),
+}
+"""Mean and standard deviation of each parameter's normal prior: of a logarithm, for `shared` of a logit."""
+
+_LENGTH = (np.log(0.5), 1.0)
+"""The same for the length scale of a setting; the mean grows with the root of the number of settings."""
+
+_MIN_NOISE = 1e-4
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Points at which scores are known or predicted.
+
+    Attributes:
+        columns: Coordinates of the settings, as `UnitCube.columns` gives them: [rows, columns].
+        progress: Logarithm of the share of the schedule: [rows].
+    """
+
+    columns: Floats
+    progress: Floats
+
+    def __len__(self) -> int:
+        return len(self.progress)
+
+    def take(self, index: NDArray[np.int64]) -> Rows:
+        """Some of the rows."""
+        return Rows(self.columns[index], self.progress[index])
+
+    def extended(self, other: Rows) -> Rows:
+        """These rows, then others."""
+        return Rows(
+            np.concatenate([self.columns, other.columns]), np.concatenate([self.progress, other.progress])
+        )
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The kernel with its parameters.
+
+    Attributes:
+        lengths: Length scale of each column.
+        progress: Length scale of the logarithm of progress.
+        shared: Part of the variance that is the same at all progress.
+        scale: Variance of the scores.
+        noise: Variance of their noise.
+    """
+
+    lengths: Floats
+    progress: float
+    shared: float
+    scale: float
+    noise: float
+
+    def __call__(self, one: Rows, other: Rows) -> Floats:
+        """Covariances between two sets of rows, without the noise."""
+        distance = _distances(one.columns / self.lengths, other.columns / self.lengths)
+        apart = (one.progress[:, None] - other.progress) / self.progress
+        over_progress = self.shared + (1 - self.shared) * np.exp(-np.square(apart) / 2)
+        return np.asarray(self.scale * _matern(distance) * over_progress)
+
+
+class GaussianProcess:
+    """The scores that a kernel expects at any settings, given those that are known.
+
+    Args:
+        kernel: The kernel.
+        rows: Where scores are known.
+        scores: The scores, of mean 0 and variance 1 or so: [rows].
+    """
+
+    def __init__(self, kernel: Kernel, rows: Rows, scores: Floats):
+        self.kernel, self.rows, self.scores = kernel, rows, scores
+        covariances = kernel(rows, rows)
+        covariances[np.diag_indices_from(covariances)] += kernel.noise
+        self._factor = cholesky(covariances, lower=True, check_finite=False)
+        self._weights = cho_solve((self._factor, True), scores, check_finite=False)
+
+    def predict(self, rows: Rows) -> tuple[Floats, Floats]:
+        """Means and standard deviations of the scores, without their noise, at some rows: [rows] each."""
+        covariances = self.kernel(self.rows, rows)
+        solved = solve_triangular(self._factor, covariances, lower=True, check_finite=False)
+        variances = self.kernel.scale - np.square(solved).sum(axis=0)
+        return covariances.T @ self._weights, np.sqrt(np.maximum(variances, 1e-12))
+
+    def believing(self, rows: Rows) -> GaussianProcess:
+        """The process if the scores at some rows turn out as it predicts."""
+        if not len(rows):
+            return self
+        scores = np.concatenate([self.scores, self.predict(rows)[0]])
+        return GaussianProcess(self.kernel, self.rows.extended(rows), scores)
+
+
+def fit_kernel(rows: Rows, scores: Floats, axis_of: NDArray[np.int64]) -> Kernel:
+    """The kernel whose parameters are the most probable, given priors and scores.
+
+    Args:
+        rows: Where scores are known.
+        scores: The scores, of mean 0 and variance 1 or so: [rows].
+        axis_of: For each column its setting; columns of one setting share a length scale.
+    """
+    kept = thinned(scores, MAX_FITTED_ROWS)
+    rows, scores = rows.take(kept), scores[kept]
+    means, deviations = _priors(int(axis_of.max()) + 1)
+    squares = np.square(rows.progress[:, None] - rows.progress)
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        value, gradient = _negative_likelihood(parameters, rows, scores, axis_of, squares)
+        pull = (parameters - means) / deviations
+        return value + float(pull @ pull) / 2, gradient + pull / deviations
+
+    found = minimize(
+        loss,
+        means,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(means - 4 * deviations, means + 4 * deviations, strict=True)),
+        options={"maxiter": _MAX_ITERATIONS},
+    )
+    return _kernel(found.x if np.isfinite(found.x).all() else means, axis_of)
+
+
+def thinned(scores: Floats, count: int) -> NDArray[np.int64]:
+    """Indices of at most so many rows: half of them the best, the others spread evenly over the rest."""
+    if len(scores) <= count:
+        return np.arange(len(scores))
+    order = np.argsort(-scores, kind="stable")
+    best, rest = order[: count // 2], order[count // 2 :]
+    spread = rest[np.linspace(0, len(rest) - 1, count - len(best)).astype(int)]
+    return np.sort(np.concatenate([best, spread]))
+
+
+def _priors(settings: int) -> tuple[Floats, Floats]:
+    """Means and standard deviations of the parameters: the settings' length scales first."""
+    length = (_LENGTH[0] + np.log(settings) / 2, _LENGTH[1])
+    means, deviations = np.array([length] * settings + list(_PRIORS.values())).T
+    return means, deviations
+
+
+def _kernel(parameters: Floats, axis_of: NDArray[np.int64]) -> Kernel:
+    *lengths, scale, noise, shared, progress = parameters
+    return Kernel(
+        np.exp(np.array(lengths))[axis_of],
+        float(np.exp(progress)),
+        float(expit(shared)),
+        float(np.exp(scale)),
+        float(np.exp(noise)) + _MIN_NOISE,
+    )
+
+
+def _negative_likelihood(
+    parameters: Floats, rows: Rows, scores: Floats, axis_of: NDArray[np.int64], squares: Floats
+) -> tuple[float, Floats]:
+    """The negative logarithm of the marginal likelihood but for a constant, and its gradient.
+
+    Args:
+        parameters: As `_priors` orders them.
+        rows: Where scores are known.
+        scores: The scores.
+        axis_of: For each column its setting.
+        squares: Squared differences of the logarithm of progress: [rows, rows].
+    """
+    kernel = _kernel(parameters, axis_of)
+    scaled = rows.columns / kernel.lengths
+    distance = _distances(scaled, scaled)
+    decay = np.exp(-distance)
+    over_settings = (1 + distance + np.square(distance) / 3) * decay
+    late = np.exp(-squares / (2 * kernel.progress**2))
+    over_progress = kernel.shared + (1 - kernel.shared) * late
+    covariances = kernel.scale * over_settings * over_progress
+    noisy = covariances + kernel.noise * np.eye(len(rows))
+    factor = cholesky(noisy, lower=True, check_finite=False)
+    weights = cho_solve((factor, True), scores, check_finite=False)
+    value = float(scores @ weights) / 2 + float(np.log(np.diag(factor)).sum())
+
+    inverse = cho_solve((factor, True), np.eye(len(rows)), check_finite=False)
+    slopes = (inverse - np.outer(weights, weights)) / 2
+    nearness = slopes * kernel.scale * over_progress * 5 / 3 * (1 + distance) * decay
+    by_column = 2 * (nearness.sum(axis=1) @ np.square(scaled) - (scaled * (nearness @ scaled)).sum(axis=0))
+    of_settings = slopes * kernel.scale * over_settings
+    by_shared = (of_settings * (1 - late)).sum() * kernel.shared * (1 - kernel.shared)
+    by_progress = (of_settings * late * squares).sum() * (1 - kernel.shared) / kernel.progress**2
+    others = [
+        (slopes * covariances).sum(),
+        np.trace(slopes) * (kernel.noise - _MIN_NOISE),
+        by_shared,
+        by_progress,
+    ]
+    return value, np.concatenate([np.bincount(axis_of, by_column), others])
+
+
+def _distances(one: Floats, other: Floats) -> Floats:
+    """√5 times the distances between the rows of two arrays."""
+    squares = np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1) - 2 * one @ other.T
+    return np.sqrt(5 * np.maximum(squares, 0))
+
+
+def _matern(distance: Floats) -> Floats:
+    """The Matérn kernel with ν = 5/2 of √5 times the distance."""
+    return np.asarray((1 + distance + np.square(distance) / 3) * np.exp(-distance))

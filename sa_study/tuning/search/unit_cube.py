@@ -1,0 +1,119 @@
+"""Configurations as points of a unit cube, in which a model of the scores measures distances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+Floats = NDArray[np.float64]
+
+
+class _Axis:
+    """One setting as an axis: a number on its own scale, or a choice by its index.
+
+    Values of a grid, and choices, lie in the middle of cells, so that a place drawn evenly gives each of them
+    with the same probability.
+    """
+
+    def __init__(self, distribution: BaseDistribution):
+        self._distribution: Any = distribution
+        self._log, self._step = False, None
+        if isinstance(distribution, CategoricalDistribution):
+            self.choices = len(distribution.choices)
+            self._low, self._high, self._step = 0.0, self.choices - 1.0, 1.0
+        elif isinstance(distribution, FloatDistribution | IntDistribution):
+            self.choices = 0
+            self._low, self._high = float(distribution.low), float(distribution.high)
+            self._log, self._step = distribution.log, distribution.step
+        else:
+            raise TypeError(f"{distribution} is no distribution of numbers or choices")
+        half = (self._step or 0) / 2
+        ends = self._scaled(np.array([self._low - half, self._high + half]))
+        self._start, self._width = ends[0], (ends[1] - ends[0]) or 1.0
+
+    def places(self, numbers: Floats) -> Floats:
+        """Places of values in Optuna's internal representation."""
+        return np.asarray((self._scaled(numbers) - self._start) / self._width)
+
+    def numbers(self, places: Floats) -> Floats:
+        """The allowed values nearest to some places, in Optuna's internal representation."""
+        numbers = self._start + places * self._width
+        if self._log:
+            numbers = np.exp(numbers)
+        if self._step:
+            numbers = self._low + self._step * np.round((numbers - self._low) / self._step)
+        return np.clip(numbers, self._low, self._high)
+
+    def place(self, value: Any) -> float:
+        """Place of a value."""
+        return float(self.places(np.array(self._distribution.to_internal_repr(value))))
+
+    def value(self, place: float) -> Any:
+        """The allowed value nearest to a place."""
+        return self._distribution.to_external_repr(float(self.numbers(np.array(place))))
+
+    def _scaled(self, numbers: Floats) -> Floats:
+        return np.log(numbers) if self._log else numbers
+
+
+class UnitCube:
+    """A search space as a unit cube with an axis for each setting.
+
+    A configuration is a row of places from 0 to 1, NaN for a setting that it lacks.
+
+    Args:
+        distributions: What each setting takes.
+
+    Attributes:
+        names: The settings, in the order of the axes.
+        axis_of: For each column of `columns` the index of its axis.
+    """
+
+    def __init__(self, distributions: Mapping[str, BaseDistribution]):
+        self.names = list(distributions)
+        self._axes = [_Axis(distribution) for distribution in distributions.values()]
+        widths = [axis.choices or 1 for axis in self._axes]
+        self.axis_of = np.repeat(np.arange(len(self._axes)), widths)
+
+    def places(self, configurations: Iterable[Mapping[str, Any]]) -> Floats:
+        """The rows of some configurations: [configurations, settings]."""
+        rows = [
+            [
+                axis.place(values[name]) if name in values else np.nan
+                for name, axis in zip(self.names, self._axes, strict=True)
+            ]
+            for values in configurations
+        ]
+        return np.array(rows, float).reshape(-1, len(self.names))
+
+    def snapped(self, places: Floats) -> Floats:
+        """The allowed configurations nearest to some places: [..., settings]."""
+        places = np.clip(places, 0, 1)
+        return np.stack([axis.places(axis.numbers(places[..., i])) for i, axis in enumerate(self._axes)], -1)
+
+    def values(self, places: Floats) -> dict[str, Any]:
+        """The configuration of one row, without the settings that it lacks."""
+        return {
+            name: axis.value(place)
+            for name, axis, place in zip(self.names, self._axes, places, strict=True)
+            if not np.isnan(place)
+        }
+
+    def columns(self, places: Floats) -> Floats:
+        """Coordinates for a kernel: [rows, columns].
+
+        A number has its place, and a choice as many columns as there are choices, such that two different
+        ones have distance 1. A setting that is lacking lies in the middle of all its values.
+        """
+        parts = []
+        for axis, place in zip(self._axes, places.T, strict=True):
+            if not axis.choices:
+                parts.append(np.nan_to_num(place, nan=0.5)[:, None])
+                continue
+            middles = axis.places(np.arange(axis.choices, dtype=float))
+            parts.append((np.abs(place[:, None] - middles) < 0.5 / axis.choices) * np.sqrt(0.5))
+        return np.concatenate(parts, axis=1)
