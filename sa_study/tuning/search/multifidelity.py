@@ -14,7 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
-from scipy.special import log_ndtr
+from scipy.special import ndtr
 
 from sa_study.tuning.search.curve_model import CurveModel
 from sa_study.tuning.search.unit_cube import Floats, UnitCube
@@ -145,10 +145,12 @@ def log_expected_improvement(z: Floats) -> Floats:
 
     Its series is used where the difference would vanish. Ament et al., NeurIPS 2023.
     """
-    density = -0.5 * (np.square(z) + np.log(2 * np.pi))
-    near = np.maximum(z, -10)
-    exact = np.log(np.exp(-0.5 * np.square(near)) / np.sqrt(2 * np.pi) + near * np.exp(log_ndtr(near)))
-    return np.where(z > -10, exact, density - 2 * np.log(np.maximum(-z, 1)))
+    near, far = np.maximum(z, -10), np.minimum(z, -10)
+    exact = np.log(np.exp(-np.square(near) / 2) / np.sqrt(2 * np.pi) + near * ndtr(near))
+    series = (
+        -np.square(far) / 2 - np.log(2 * np.pi) / 2 - 2 * np.log(-far) + np.log1p(-3 / far**2 + 15 / far**4)
+    )
+    return np.where(z > -10, exact, series)
 
 
 def _perturbed(centres: Floats, rng: np.random.Generator, width: float) -> Floats:
