@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from sa_study.tuning.search.samplers import SAMPLERS, check_sampler, sampler_spec
+from sa_study.tuning.search.samplers import SAMPLERS, check_sampler, sampler_for
 from sa_study.tuning.stopping.schedulers import SCHEDULERS, scheduler_spec
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import expand_home
@@ -203,12 +203,13 @@ class StudyOptions(ResumeOptions):
         """The space with the sampler and the scheduler that are asked for, whose names are checked."""
         scheduler = dataclasses.replace(space.scheduler, name=self.scheduler or space.scheduler.name)
         space = dataclasses.replace(space, sampler=self.sampler or space.sampler, scheduler=scheduler)
-        source = f"--sampler {self.sampler}" if self.sampler else str(self.space)
+        source, objectives = str(self.space), 2 if self.minimize else 1
         try:
             if self.sampler:
-                check_sampler(space, 2 if self.minimize else 1)
+                source = f"--sampler {self.sampler}"
+                check_sampler(space, objectives)
             else:
-                sampler_spec(space.sampler)
+                space = dataclasses.replace(space, sampler=sampler_for(space.sampler, objectives))
             source = f"--scheduler {self.scheduler}" if self.scheduler else str(self.space)
             scheduler_spec(scheduler)
         except ConfigError as error:

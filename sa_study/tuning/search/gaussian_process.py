@@ -221,7 +221,7 @@ def _negative_likelihood(
 def _distances(one: Floats, other: Floats) -> Floats:
     """√5 times the distances between the rows of two arrays."""
     squares = np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1) - 2 * one @ other.T
-    return np.sqrt(5 * np.maximum(squares, 0))
+    return np.asarray(np.sqrt(5 * np.maximum(squares, 0)))
 
 
 def _matern(distance: Floats) -> Floats:

@@ -147,10 +147,9 @@ def log_expected_improvement(z: Floats) -> Floats:
     """
     near, far = np.maximum(z, -10), np.minimum(z, -10)
     exact = np.log(np.exp(-np.square(near) / 2) / np.sqrt(2 * np.pi) + near * ndtr(near))
-    series = (
-        -np.square(far) / 2 - np.log(2 * np.pi) / 2 - 2 * np.log(-far) + np.log1p(-3 / far**2 + 15 / far**4)
-    )
-    return np.where(z > -10, exact, series)
+    density = -np.square(far) / 2 - np.log(2 * np.pi) / 2
+    series = density - 2 * np.log(-far) + np.log1p(-3 / far**2 + 15 / far**4)
+    return np.asarray(np.where(z > -10, exact, series))
 
 
 def _perturbed(centres: Floats, rng: np.random.Generator, width: float) -> Floats:

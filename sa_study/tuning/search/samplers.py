@@ -37,6 +37,8 @@ class SamplerSpec:
         state_prefix: Prefix of the trial attributes in which it stores its state; empty for none.
         exhaustive: Whether all configurations are run in order instead; their number must then be finite.
         max_objectives: Number of figures that it can optimise.
+        fallback: Sampler that takes its place where a space names it and a study has more objectives; empty
+            for none, which is an error.
         citation: Key of its paper in `export/references.bib`; empty for none.
         requirement: Package that it needs beyond those of this program, as pip takes it; empty for none.
     """
@@ -47,6 +49,7 @@ class SamplerSpec:
     state_prefix: str = ""
     exhaustive: bool = False
     max_objectives: int = 2
+    fallback: str = ""
     citation: str = ""
     requirement: str = ""
 
@@ -95,7 +98,13 @@ def _multifidelity(space: SearchSpace, seed: int) -> BaseSampler:
 
 
 SAMPLERS = {
-    "multifidelity": SamplerSpec("multi-fidelity Gaussian process", _multifidelity, max_objectives=1),
+    "multifidelity": SamplerSpec(
+        "multi-fidelity Gaussian process",
+        _multifidelity,
+        max_objectives=1,
+        fallback="tpe",
+        citation="kandasamy2017multi",
+    ),
     "tpe": SamplerSpec("TPE", _tpe, history="ranked", citation="bergstra2011algorithms"),
     "random": SamplerSpec("random", _random),
     "grid": SamplerSpec("grid", _random, exhaustive=True),
@@ -122,6 +131,16 @@ def sampler_spec(name: str) -> SamplerSpec:
     if name not in SAMPLERS:
         raise ConfigError(f"sampler: {name!r} is not one of {', '.join(SAMPLERS)}")
     return SAMPLERS[name]
+
+
+def sampler_for(name: str, objectives: int) -> str:
+    """Name of the sampler that searches a study whose space names this one.
+
+    Raises:
+        ConfigError: No sampler has this name; lists the names.
+    """
+    spec = sampler_spec(name)
+    return spec.fallback if spec.fallback and objectives > spec.max_objectives else name
 
 
 def check_sampler(space: SearchSpace, objectives: int) -> None:

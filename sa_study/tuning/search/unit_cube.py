@@ -46,7 +46,7 @@ class _Axis:
             numbers = np.exp(numbers)
         if self._step:
             numbers = self._low + self._step * np.round((numbers - self._low) / self._step)
-        return np.clip(numbers, self._low, self._high)
+        return np.asarray(np.clip(numbers, self._low, self._high))
 
     def place(self, value: Any) -> float:
         """Place of a value."""

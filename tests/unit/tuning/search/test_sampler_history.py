@@ -14,7 +14,7 @@ from sa_study.tuning.search.sampler_history import sampler_history
 from sa_study.tuning.search.suggest import ask
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes"])
+@pytest.mark.parametrize("name", ["multifidelity", "tpe", "gp", "cmaes"])
 def test_a_region_that_fails_is_left(name: str) -> None:
     """The best value lies beside it: Optuna's TPE and GP, which leave failed trials out, stay there."""
     search = {"lr": Parameter("float", 0.01, 1.0, log=True), "dropout": Parameter("float", 0.0, 0.8)}

@@ -24,7 +24,7 @@ from sqlalchemy import event
 from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.tuning.search.suggest import ask, draw_untried, reseed, suggest
 
-NAMES = ("tpe", "random", "gp", "cmaes")
+NAMES = ("multifidelity", "tpe", "random", "gp", "cmaes")
 BOOLEAN = (True, False)
 Params = dict[str, Any]
 
@@ -223,7 +223,9 @@ def killed_at_commit(number: int, path: Path, space: SearchSpace) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("make", "name"), [(mixed, "tpe"), (discrete, "tpe"), (mixed, "cmaes")])
+@pytest.mark.parametrize(
+    ("make", "name"), [(mixed, "tpe"), (discrete, "tpe"), (mixed, "cmaes"), (mixed, "multifidelity")]
+)
 @pytest.mark.parametrize("begun", [0, 12])
 def test_a_driver_killed_between_any_two_writes_changes_nothing(
     make: Any, name: str, begun: int, tmp_path: Path

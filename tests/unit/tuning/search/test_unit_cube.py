@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from optuna.distributions import (
@@ -60,7 +62,7 @@ def test_values_of_a_grid_have_cells_of_one_width() -> None:
 
 def test_different_choices_are_one_apart_and_a_lacking_setting_is_in_the_middle() -> None:
     cube = UnitCube({"attention": SPACE["attention"], "lr": SPACE["lr"]})
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"attention": "mean", "lr": 0.1},
         {"attention": "none", "lr": 0.1},
         {"lr": 0.1},
