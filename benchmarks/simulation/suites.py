@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sa_study.settings.parameter import Parameter
+from sa_study.settings.space import Parameter
 from simulation.landscapes import Floats, Run
 
 _MODEL, _CURVES = "model.onnx", "curves.npz"

@@ -103,6 +103,15 @@ class CurveModel:
         self._progress = np.log([*levels, 1.0])
         self._process: GaussianProcess | None = None
 
+    @property
+    def best_trial(self) -> int:
+        """Index of the first of the best trials among those that came furthest; 0 if none has a value."""
+        return max(
+            range(len(self.curves)),
+            key=lambda index: (len(self.curves[index].values), self.curves[index].values[-1:], -index),
+            default=0,
+        )
+
     def fit(self) -> None:
         """Fits the model to the trials, and has it believe that the running ones end as predicted."""
         owners, levels, values = _comparable(self.curves, len(self._progress))

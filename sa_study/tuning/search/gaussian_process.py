@@ -18,10 +18,10 @@ from scipy.special import expit
 
 Floats = NDArray[np.float64]
 
-MAX_FITTED_ROWS = 200
+MAX_FITTED_ROWS = 160
 """Rows that the kernel's parameters are fitted to; the predictions are made from all."""
 
-_MAX_ITERATIONS = 40
+_MAX_ITERATIONS = 30
 
 _PRIORS = {
     "scale": (0.0, 0.7),

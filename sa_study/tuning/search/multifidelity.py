@@ -20,16 +20,27 @@ from sa_study.tuning.search.curve_model import CurveModel
 from sa_study.tuning.search.unit_cube import Floats, UnitCube
 
 STARTUP_TRIALS = 10
+"""Trials that are spread over the space before the model suggests any."""
+
 RANDOM_SHARE = 0.2
+"""Share of suggestions that are random for good: what the model does not see is found nevertheless."""
+
+MAX_STALE_TRIALS = 30
+"""After so many trials without a better one twice the share is random."""
 
 _SPREAD_CANDIDATES = 16
 _RANDOM_CANDIDATES = 1000
+
+_LOCAL_WIDTHS = (0.1, 0.03, 0.01)
+"""Standard deviations of the moves around the most promising candidates, in units of the cube, by round."""
+
 _LOCAL_CENTRES = 10
 _LOCAL_CANDIDATES = 50
-_LOCAL_ROUNDS = 3
-_LOCAL_WIDTHS = (0.1, 0.03, 0.01)
 _REDRAWN = 0.15
+"""Probability with which a setting is drawn anew in a move."""
+
 _MIN_DISTANCE = 0.01
+"""A candidate nearer than this to a trial in all settings repeats it."""
 
 Active = Callable[[Mapping[str, Any]], Collection[str]]
 
@@ -89,7 +100,8 @@ class MultiFidelitySampler(BaseSampler):
         trials = [t for t in study.get_trials(deepcopy=False) if t.params and t.number != trial.number]
         full_step = self._full_step or max((max(t.intermediate_values, default=0) for t in trials), default=0)
         model = CurveModel(search_space, trials, study.direction, self._levels, full_step or 1)
-        if rng.random() < RANDOM_SHARE:
+        stale = len(trials) - 1 - model.best_trial > MAX_STALE_TRIALS
+        if rng.random() < RANDOM_SHARE * (1 + stale):
             return model.cube.values(self._drawn(model.cube, rng, 1)[0])
         known = sum(bool(curve.values) for curve in model.curves)
         if len(trials) < STARTUP_TRIALS or known < 3:
