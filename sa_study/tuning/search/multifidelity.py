@@ -15,9 +15,13 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
+from threadpoolctl import threadpool_limits
 
 from sa_study.tuning.search.curve_model import CurveModel
 from sa_study.tuning.search.unit_cube import Floats, UnitCube
+
+LEVELS = (0.1, 0.3, 0.6)
+"""Shares of the schedule at which curves are compared unless others are given."""
 
 STARTUP_TRIALS = 10
 """Trials that are spread over the space before the model suggests any."""
@@ -60,7 +64,7 @@ class MultiFidelitySampler(BaseSampler):
         self,
         seed: int = 0,
         *,
-        levels: Sequence[float] = (0.1, 0.3),
+        levels: Sequence[float] = LEVELS,
         full_step: int | None = None,
         active: Active | None = None,
     ):
@@ -101,13 +105,15 @@ class MultiFidelitySampler(BaseSampler):
         full_step = self._full_step or max((max(t.intermediate_values, default=0) for t in trials), default=0)
         model = CurveModel(search_space, trials, study.direction, self._levels, full_step or 1)
         stale = len(trials) - 1 - model.best_trial > MAX_STALE_TRIALS
-        if rng.random() < RANDOM_SHARE * (1 + stale):
+        if not trials or rng.random() < RANDOM_SHARE * (1 + stale):
             return model.cube.values(self._drawn(model.cube, rng, 1)[0])
         known = sum(bool(curve.values) for curve in model.curves)
         if len(trials) < STARTUP_TRIALS or known < 3:
             return model.cube.values(self._spread(model, rng))
-        model.fit()
-        return model.cube.values(self._most_promising(model, rng))
+        # One thread rounds alike on any number of cores, and leaves the others to trials that train on CPUs.
+        with threadpool_limits(limits=1, user_api="blas"):
+            model.fit()
+            return model.cube.values(self._most_promising(model, rng))
 
     def _drawn(self, cube: UnitCube, rng: np.random.Generator, count: int) -> Floats:
         """Configurations drawn evenly."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sa_study.settings.space import SearchSpace
-from sa_study.tuning.stopping.schedulers import rungs
+from sa_study.tuning.stopping.schedulers import rungs, scheduler_spec
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _cmaes(space: SearchSpace, seed: int) -> BaseSampler:
 
 def _multifidelity(space: SearchSpace, seed: int) -> BaseSampler:
     from sa_study.study.records import step_of
-    from sa_study.tuning.search.multifidelity import MultiFidelitySampler
+    from sa_study.tuning.search.multifidelity import LEVELS, MultiFidelitySampler
 
     def active(values: Mapping[str, Any]) -> Collection[str]:
         had: dict[str, Any] = {}
@@ -91,7 +91,9 @@ def _multifidelity(space: SearchSpace, seed: int) -> BaseSampler:
                 had[name] = values.get(name)
         return had.keys()
 
-    levels = [share / 100 for share in rungs(space.scheduler)]
+    # Another rule stops trials anywhere, or none at all.
+    halving = scheduler_spec(space.scheduler).rule == "halving"
+    levels = [share / 100 for share in rungs(space.scheduler)] if halving else LEVELS
     return MultiFidelitySampler(
         seed, levels=levels, full_step=step_of(100), active=active if space.conditional else None
     )

@@ -122,6 +122,14 @@ def test_a_trial_without_settings_of_the_space_and_one_that_failed() -> None:
     assert found.trials[-1].params.keys() == {"x", "y", "kind"}
 
 
+def test_a_trial_that_has_some_of_its_settings_gets_the_others() -> None:
+    found = study()
+    begun = found.ask()
+    x = begun.suggest_float("x", 0, 1)
+    again = optuna.trial.Trial(found, begun._trial_id)
+    assert again.suggest_float("x", 0, 1) == x and 1 <= again.suggest_int("n", 1, 3) <= 3
+
+
 def test_two_objectives_are_refused() -> None:
     found = optuna.create_study(directions=["maximize", "minimize"], sampler=MultiFidelitySampler(0))
     with pytest.raises(ValueError, match="multi-objective"):
