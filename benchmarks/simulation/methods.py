@@ -144,7 +144,7 @@ class StudyMethod(Method):
         self,
         slots: int,
         seed: int,
-        sampler: str = "tpe",
+        sampler: str = SearchSpace.sampler,
         rule: Scheduler | None = None,
         space: SearchSpace | None = None,
     ):

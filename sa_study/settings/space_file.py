@@ -72,7 +72,7 @@ def parse_space(spec: Mapping[str, Any], where: str, *, folds: bool = False) -> 
         trials = spec.get("trials", 40)
         if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
             raise ConfigError(f"trials: {trials!r} is not a whole number of at least 1")
-        sampler = _name("sampler", spec.get("sampler", "tpe"))
+        sampler = _name("sampler", spec.get("sampler", SearchSpace.sampler))
         scheduler = _scheduler(_mapping(spec, "scheduler"))
         return _with_baseline(
             SearchSpace(search, fixed, {}, sampler, scheduler, trials), _values(spec, "baseline")
