@@ -9,7 +9,7 @@ from checkout import ROOT
 
 from sa_study.export.documents import bibliography
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.tuning.search.samplers import SAMPLERS, check_sampler
+from sa_study.tuning.search.samplers import SAMPLERS, check_sampler, sampler_for
 from sa_study.tuning.stopping.schedulers import SCHEDULERS
 from sa_study.utils.errors import ConfigError
 
@@ -57,3 +57,11 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="pip install cmaes=="):
         check_sampler(dataclasses.replace(SPACE, sampler="cmaes"), 1)
     check_sampler(dataclasses.replace(SPACE, sampler="gp"), 2)
+
+
+def test_what_takes_a_samplers_place_with_two_objectives() -> None:
+    assert sampler_for("multifidelity", 1) == "multifidelity" and sampler_for("multifidelity", 2) == "tpe"
+    assert sampler_for("cmaes", 2) == "cmaes", "is refused"
+    assert all(SAMPLERS[spec.fallback].max_objectives > 1 for spec in SAMPLERS.values() if spec.fallback)
+    with pytest.raises(ConfigError, match="'bayes' is not one of"):
+        sampler_for("bayes", 1)

@@ -1,0 +1,21 @@
+"""The study that the command line's options describe."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sa_study.cli.options import StudyOptions
+from sa_study.utils.errors import ConfigError
+
+
+def test_with_two_objectives_another_sampler_searches_or_the_one_asked_for_is_refused(tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text("search: {lr: {type: float, low: 0.01, high: 0.3}}\nsampler: multifidelity\n")
+    options = partial(StudyOptions, data_dir=tmp_path, space=space)
+    assert options().config().space.sampler == "multifidelity"
+    assert options(minimize="cost").config().space.sampler == "tpe"
+    with pytest.raises(ConfigError, match="--sampler multifidelity.*one objective"):
+        options(minimize="cost", sampler="multifidelity").config()
