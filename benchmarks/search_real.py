@@ -91,8 +91,8 @@ def make_method(name: str, suite: Suite, slots: int, seed: int) -> Method:
 
 
 def run_one(job: tuple[int, int, str], folder: Path, trainings: Sequence[int], slots: int) -> Run:
-    """One study: a task, a seed and a method."""
-    index, seed, name = job
+    """One study: a seed, a task and a method."""
+    seed, index, name = job
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -193,11 +193,10 @@ def main() -> None:
     options = parser.parse_args()
     methods, trainings = options.methods.split(","), [int(n) for n in options.trainings.split(",")]
     if unknown := [name for name in methods if name not in (*METHODS, *SAMPLERS)]:
-        parser.error(f"--methods: {unknown[0]!r} is not one of {', '.join({*METHODS, *SAMPLERS})}")
+        parser.error(f"--methods: {unknown[0]!r} is not one of {', '.join(sorted({*METHODS, *SAMPLERS}))}")
     suite = suite_of(options.suite)
-    jobs = list(
-        itertools.product(selected(options.tasks, len(suite.tasks)), selected(options.seeds, 2**16), methods)
-    )
+    tasks, seeds = selected(options.tasks, len(suite.tasks)), selected(options.seeds, 2**16)
+    jobs = list(itertools.product(seeds, tasks, methods))  # one that is stopped has few seeds of all tasks
     work = partial(run_one, folder=options.suite, trainings=trainings, slots=options.slots)
     runs = []
     with ProcessPoolExecutor(options.jobs) as pool:

@@ -17,5 +17,5 @@ def test_with_two_objectives_another_sampler_searches_or_the_one_asked_for_is_re
     options = partial(StudyOptions, data_dir=tmp_path, space=space)
     assert options().config().space.sampler == "multifidelity"
     assert options(minimize="cost").config().space.sampler == "tpe"
-    with pytest.raises(ConfigError, match="--sampler multifidelity.*one objective"):
+    with pytest.raises(ConfigError, match=r"--sampler multifidelity.*one objective"):
         options(minimize="cost", sampler="multifidelity").config()
