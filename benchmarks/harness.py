@@ -174,7 +174,7 @@ def _finite(value: Any) -> Any:
 
 def _published(command: str) -> str:
     """The command as the documents show it, without paths of this machine."""
-    command = re.sub(r" --json[= ]\S+", "", command)
+    command = re.sub(r" /\S*/(?=\S)", " ", re.sub(r" --json[= ]\S+", "", command))
     return "python benchmarks/" + re.sub(r"(--data-dir)[= ]\S+", r"\1 DIR", command)
 
 
