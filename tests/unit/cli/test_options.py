@@ -14,7 +14,7 @@ from sa_study.utils.errors import ConfigError
 def test_with_two_objectives_another_sampler_searches_or_the_one_asked_for_is_refused(tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("search: {lr: {type: float, low: 0.01, high: 0.3}}\nsampler: multifidelity\n")
-    options = partial(StudyOptions, data_dir=tmp_path, space=space)
+    options = partial(StudyOptions, data_dir=tmp_path, space=space, scheduler="none")
     assert options().config().space.sampler == "multifidelity"
     assert options(minimize="cost").config().space.sampler == "tpe"
     with pytest.raises(ConfigError, match=r"--sampler multifidelity.*one objective"):
