@@ -147,7 +147,7 @@ def test_the_command_trains_evaluates_in_one_look_and_goes_on(
     assert code == 0 and found["test_looks"] == found["looks"] == 1
     [only] = found["configurations"]
     assert (only["name"], only["trial"], only["seeds"]) == ("baseline", 0, [0, 1])
-    assert "none that beats the baseline" in found["reason"]
+    assert "no configuration that beats the baseline" in found["reason"]
     for seed, evaluated in enumerate(only["evaluations"]):
         settings = evaluated["settings"]
         assert (settings["val_identities"], settings["seed"], evaluated["checkpoint_epoch"]) == (0, seed, 2)
