@@ -3,12 +3,11 @@
 Usage: python benchmarks/readme_pictures.py [--study DIR] [--out DIR]     (default: runs/study, docs)
 
 Needs Debian's packages chromium and chromium-driver. The study is the demo's, on the sample data that it has
-drawn, with everything that a page can show:
+drawn:
 
     python run_study.py tune --data-dir runs/demo_data --study runs/study --space demo
     python run_study.py confirm --study runs/study --top 3 --seeds 3
     python run_study.py evaluate --study runs/study --rerank --baseline
-    python run_study.py evaluate --study runs/study --retrain --seeds 3 --baseline
     python run_study.py visualize --study runs/study
     python run_study.py report --study runs/study
 """

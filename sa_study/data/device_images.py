@@ -69,5 +69,5 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
 
 
 def _fits(size: int, device: torch.device) -> bool:
-    """Whether a GPU has room for so many bytes of images; a CPU needs no second copy."""
+    """Whether a GPU has room for this many bytes of images; a CPU needs no second copy."""
     return device.type == "cuda" and size <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]

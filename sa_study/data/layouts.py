@@ -1,6 +1,6 @@
 """The layouts of data sets as distributed, and the search for a data set in one of them.
 
-A new layout is an entry of `LAYOUTS`.
+A new layout is an entry of `LAYOUTS` or, with the folders of another one, of its `kinds`.
 """
 
 from __future__ import annotations

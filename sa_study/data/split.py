@@ -20,7 +20,7 @@ MAX_HELD_OUT_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class ValidationSplit:
-    """Indices (int64) into the records that were split; no identity is both in `train` and outside it."""
+    """Indices (int64) into the records that were split; no identity in `train` is in `query` or `gallery`."""
 
     train: npt.NDArray[np.int64]
     query: npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ def validation_split(
         records: Training images in any order; the split depends on their file names only.
         identities: How many identities to hold out; 0 for none (query and gallery are empty then).
         seed: Seed of the order and of the queries.
-        fold: Which run of the ordered identities to hold out, from 0.
+        fold: Which block of the ordered identities to hold out, from 0.
 
     Raises:
         DataError: There are too few identities, for this fold or for any, or no query would have a match from
@@ -61,7 +61,7 @@ def validation_split(
         chosen = int(rng.integers(len(indices)))
         query.append(indices[chosen])
         gallery += indices[:chosen] + indices[chosen + 1 :]
-    # An identity with a gallery image has queries from two or more cameras, so one of another camera.
+    # Every held-out identity has queries from two or more cameras: a gallery image matches that of another.
     if not gallery:
         raise DataError(
             "validation: no query has a match from another camera; training identities need images from two "
@@ -72,7 +72,7 @@ def validation_split(
 
 
 def limit_identities(records: Sequence[ImageRecord], identities: int, seed: int) -> tuple[ImageRecord, ...]:
-    """Keeps the images of so many identities, drawn at random, in their order; 0 keeps all."""
+    """Keeps the images of `identities` identities drawn at random, in their order; 0 keeps all."""
     if not identities:
         return tuple(records)
     pids = sorted({record.pid for record in records})

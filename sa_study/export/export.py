@@ -37,7 +37,10 @@ FILES = {
     "trials": {"README.md", "trials.csv", "trials.parquet", "epochs.csv", "epochs.parquet"},
     "paper": {"table.md", "table.tex", "references.bib"},
 }
-"""Every file of an export by its folder: a later export replaces these, and nothing else."""
+"""Every file of an export by its folder: a later export replaces these, and nothing else.
+
+To add one, add its name, and write it in `tables.write_tables` or `paper.write_paper`.
+"""
 
 
 @dataclass

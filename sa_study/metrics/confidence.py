@@ -111,7 +111,7 @@ def estimate(ours: Sequence[Stratum], figure: str, level: float = LEVEL) -> Esti
 
 
 def simultaneous(level: float, comparisons: int) -> float:
-    """The level at which each of so many intervals is taken, so that all hold together (Bonferroni)."""
+    """The level at which each of several intervals is taken, so that all hold together (Bonferroni)."""
     return 1 - (1 - level) / max(comparisons, 1)
 
 

@@ -133,7 +133,7 @@ def epoch_noise(study: StudySummary) -> float | None:
 
 
 def lead_by_chance(study: StudySummary) -> float | None:
-    """By how much the best of so many equally good trials would lead by chance; None where that is not known.
+    """By how much the best of several equally good trials would lead by chance; None where that is not known.
 
     The median difference of two epochs is 0.67 · √2 of one's deviation: about the deviation itself. The best
     of n leads their mean by √(2 ln n) deviations.

@@ -1,7 +1,8 @@
 """The settings of one training run: typed, frozen, validated at construction.
 
 The defaults are the fixed configuration of the published code (its last state: no random erasing), except
-that a validation split is held out; `PAPER_VARIANTS` has those of each published run.
+that a validation split is held out; `PAPER_VARIANTS` has those of each published run. To add one, add a field
+of `Settings` and use it in `training`.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Settings:
     val_identities: int = setting(
         100, "training identities held out for validation, at most 20 %; 0 = train on all (paper: 0)", low=0
     )
-    identities: int = setting(0, "train on only so many identities (seeded draw); 0 = all", low=0)
+    identities: int = setting(0, "train on only this many identities (seeded draw); 0 = all", low=0)
     split_seed: int = setting(0, "seed of the identities that are used and held out", low=0, below=2**31)
     fold: int = setting(
         0,

@@ -21,7 +21,7 @@ _UNREADABLE = (ConfigError, yaml.YAMLError, ValueError, OverflowError)
 """What reading YAML raises: its constructors of dates and numbers raise Python's own errors."""
 
 MAX_FILE_BYTES = 2**18
-"""Most bytes of a file; a large space has thousands. PyYAML reads so many in some seconds."""
+"""Most bytes of a file; a large space has thousands. PyYAML reads as many in some seconds."""
 
 MAX_NESTING = 32
 MAX_VALUES = 20_000

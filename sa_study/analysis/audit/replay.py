@@ -19,7 +19,7 @@ from sa_study.settings.space import Scheduler
 from sa_study.study.records import BASELINE
 from sa_study.tuning.stopping.schedulers import bracket_count, bracket_of, rungs, scheduler_spec
 
-_MIN_MEDIAN_TRIALS = 3  # as in `rules`, and not imported from there
+_MIN_MEDIAN_TRIALS = 3  # as in `ray_scheduler`, which is not imported
 Judge = Callable[[int, float, float], str]
 """Takes a trial's number, progress and metric; returns why the trial has to stop, or nothing."""
 

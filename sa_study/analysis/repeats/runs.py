@@ -73,9 +73,10 @@ class RepeatStudy:
 
 
 def repeat_space(space: SearchSpace, seed: int, folds: Sequence[int] | None) -> SearchSpace:
-    """A space that also searches the seed (from this one up) and the fold; no trial is stopped early.
+    """A space that also searches the seed and the fold; no trial is stopped early.
 
-    If `folds` is None, all trials have the fold that the space fixes.
+    Its baseline has this seed and the first fold. If `folds` is None, all trials have the fold that the space
+    fixes.
     """
     added = {"seed": Parameter("int", 0, _MAX_SEED)}
     first = {"seed": seed}

@@ -46,7 +46,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Shape:
-    """An outline in canvas pixels; a low `depth` dims it, `lift` changes the painting order only."""
+    """An outline in canvas pixels; `depth` (greater is nearer) shades and orders, `lift` only orders it."""
 
     depth: float
     lift: float

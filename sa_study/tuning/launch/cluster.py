@@ -122,7 +122,7 @@ def _join(address: str, options: dict[str, Any]) -> None:
 
 
 def capacity(cpus: float, gpus: float) -> int:
-    """How many trials of so many CPU cores and GPUs the connected cluster holds, busy or not."""
+    """How many trials that need these CPU cores and GPUs each the connected cluster holds, busy or not."""
     return sum(_trials_that_fit(node, cpus, gpus) for node in _resources_of_nodes())
 
 

@@ -150,7 +150,7 @@ def fit_kernel(rows: Rows, scores: Floats, axis_of: NDArray[np.int64]) -> Kernel
 
 
 def thinned(scores: Floats, count: int) -> NDArray[np.int64]:
-    """Indices of at most so many rows: half of them the best, the others spread evenly over the rest."""
+    """Indices of at most `count` rows: half of them the best, the others spread evenly over the rest."""
     if len(scores) <= count:
         return np.arange(len(scores))
     order = np.argsort(-scores, kind="stable")

@@ -30,7 +30,7 @@ RANDOM_SHARE = 0.2
 """Share of suggestions that are random for good: what the model does not see is found nevertheless."""
 
 MAX_STALE_TRIALS = 30
-"""After so many trials without a better one twice the share is random."""
+"""After this many trials without a better one twice the share is random."""
 
 _SPREAD_CANDIDATES = 16
 _RANDOM_CANDIDATES = 1000

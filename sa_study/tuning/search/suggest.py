@@ -27,7 +27,7 @@ from sa_study.tuning.search.samplers import MAX_CONFIGURATIONS, sampler_spec
 from sa_study.utils.randomness import derived_seed
 
 _MAX_REPEATS = 5
-"""After so many suggestions that repeat a configuration, one that is left is drawn at random."""
+"""After this many suggestions that repeat a configuration, one that is left is drawn at random."""
 
 
 def ask(study: optuna.Study, space: SearchSpace, seed: int) -> Trial | None:
