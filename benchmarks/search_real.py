@@ -135,22 +135,24 @@ def interval(differences: Floats) -> Floats:
 def compare(runs: Sequence[Run], method: str, trainings: str) -> tuple[str, ...]:
     """A method's mean regret, and the ratio of the first method's to it."""
     regrets = mean_by_task(runs, method, trainings, logarithm=False)
+    cells = (method, trainings, f"{np.mean(list(regrets.values())):.3f}" if regrets else "not run")
+    if method == runs[0]["method"] or not regrets:
+        return (*cells, "", "", "")
     ours, theirs = (
         mean_by_task(runs, name, trainings, logarithm=True) for name in (runs[0]["method"], method)
     )
-    cells = (method, trainings, f"{np.mean(list(regrets.values())):.3f}")
     tasks = sorted(ours.keys() & theirs.keys())
-    if method == runs[0]["method"]:
-        return (*cells, "", "", "")
     differences = np.array([ours[task] - theirs[task] for task in tasks])
     ratio, low, high = 2 ** interval(differences)
     return (*cells, f"{ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{100 * np.mean(differences < 0):.0f} %")
 
 
 def beaten_by_random(runs: Sequence[Run], trainings: str) -> str:
-    """The tasks on which the first method's mean regret is more than 1.25 times random search's with ASHA."""
+    """Tasks on which the first method's regret is over 1.25 times that of `random-asha`, if it was run."""
     ours = mean_by_task(runs, runs[0]["method"], trainings, logarithm=False)
     random = mean_by_task(runs, "random-asha", trainings, logarithm=False)
+    if not random:
+        return ""
     tasks = {run["index"]: run["task"] for run in runs}
     worse = [tasks[i] for i in sorted(ours.keys() & random.keys()) if ours[i] > 1.25 * random[i] + MIN_REGRET]
     return f"Above 1.25 times random-asha at {trainings} trainings: {', '.join(worse) or 'no task'}"
@@ -175,7 +177,10 @@ def tables(runs: Sequence[Run], methods: Sequence[str], trainings: Sequence[int]
 
 def selected(text: str, count: int) -> list[int]:
     """The numbers that START:STOP or START:STOP:STEP selects of `count`; a lone N means 0:N."""
-    parts = [int(part) if part else None for part in text.split(":")]
+    try:
+        parts = [int(part) if part else None for part in text.split(":")]
+    except ValueError:
+        raise SystemExit(f"{text!r} is not N, START:STOP or START:STOP:STEP") from None
     return list(range(count))[slice(*parts)]
 
 
@@ -199,13 +204,16 @@ def main() -> None:
     jobs = list(itertools.product(seeds, tasks, methods))  # one that is stopped has few seeds of all tasks
     work = partial(run_one, folder=options.suite, trainings=trainings, slots=options.slots)
     runs = []
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for run in pool.map(work, jobs):
-            runs.append(run)
-            sys.stderr.write(
-                f"{len(runs)}/{len(jobs)} {run['task']} {run['seed']} {run['method']} {run['regret']}\n"
-            )
-    harness.finish({}, options.json, *tables(runs, methods, trainings), runs=runs)
+    try:
+        with ProcessPoolExecutor(options.jobs) as pool:
+            for run in pool.map(work, jobs):
+                runs.append(run)
+                sys.stderr.write(
+                    f"{len(runs)}/{len(jobs)} {run['task']} {run['seed']} {run['method']} {run['regret']}\n"
+                )
+    finally:
+        if runs:
+            harness.finish({}, options.json, *tables(runs, methods, trainings), runs=runs)
 
 
 if __name__ == "__main__":

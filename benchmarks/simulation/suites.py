@@ -161,8 +161,10 @@ def _nearest(
 
 def _named_settings(folder: Path) -> dict[str, Parameter]:
     """The settings of recorded curves, in the order of their columns."""
-    (path,) = folder.glob("*.json")
-    named = _json(path)
+    found = sorted(folder.glob("*.json"))
+    if len(found) != 1:
+        raise SystemExit(f"{folder}: holds {len(found)} JSON files; one that names the settings is expected")
+    named = _json(found[0])
     if isinstance(named, list):
         named = {entry["name"]: entry for entry in named}
     return {

@@ -37,7 +37,8 @@ def training_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Returns one epoch of shuffled, augmented batches; the last incomplete one is dropped.
 
-    Nothing in the loop waits for a GPU: the epoch's choices are sent there at its beginning.
+    There must be at least a batch of images, which `load_folds` checks. Nothing in the loop waits for a GPU:
+    the epoch's choices are sent there at its beginning.
 
     Args:
         data: Indices and labels of the training images.

@@ -106,9 +106,20 @@ def load_training_data(
 
 
 def load_folds(
-    dataset: ReidDataset, settings: Settings, folds: Sequence[int], progress: ProgressCallback | None = None
+    dataset: ReidDataset,
+    settings: Settings,
+    folds: Sequence[int],
+    progress: ProgressCallback | None = None,
+    largest_batch: int | None = None,
 ) -> DataByFold:
     """Decodes what the settings train and validate on, once for several folds; no test image is opened.
+
+    Args:
+        dataset: The data set.
+        settings: The settings.
+        folds: Folds of the validation split.
+        progress: Called while images are decoded.
+        largest_batch: Largest batch that is trained with; None for the settings' own.
 
     Raises:
         DataError: See `decode` and `validation_split`; or training and test folders share an identity.
@@ -119,8 +130,9 @@ def load_folds(
     records = limit_identities(dataset.train, settings.identities, seed)
     splits = {fold: validation_split(records, settings.val_identities, seed, fold) for fold in folds}
     fewest = min(len(split.train) for split in splits.values())
-    if settings.batch_size > fewest:
-        raise ConfigError(f"batch_size: {settings.batch_size}, but only {fewest} images are trained on")
+    largest = largest_batch or settings.batch_size
+    if largest > fewest:
+        raise ConfigError(f"batch_size: {largest}, but only {fewest} images are trained on")
     store = decode(records, (settings.height, settings.width), progress=progress)
     return {fold: _indexed(store, split) for fold, split in splits.items()}
 

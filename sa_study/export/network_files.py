@@ -79,7 +79,19 @@ def write_networks(
     report("networks", 1, 1)
     (folder / "network.json").write_text(_as_json({**about, "files": files}), encoding="utf-8")
     largest = {name: float(max(file[_DIFFERENCE].values())) for name, file in files.items()}
-    readme = render(
+    readme = _describe_files(trained.settings, about, files, largest)
+    (folder / "README.md").write_text(readme, encoding="utf-8")
+    return {f"{folder.name}/{name}": difference for name, difference in largest.items()}
+
+
+def _describe_files(
+    settings: Settings,
+    about: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, Any]],
+    largest: Mapping[str, float],
+) -> str:
+    """The README of an exported network, with the largest difference of each file's features."""
+    return render(
         "network.md.j2",
         **about,
         files={
@@ -90,14 +102,12 @@ def write_networks(
             }
             for name, file in files.items()
         },
-        described={name: getattr(trained.settings, name) for name in _DESCRIBED},
+        described={name: getattr(settings, name) for name in _DESCRIBED},
         opset=OPSET,
         limit=f"{LIMIT:g}",
         batches=" and ".join(map(str, BATCHES)),
         versions=f"PyTorch {torch.__version__}",
     )
-    (folder / "README.md").write_text(readme, encoding="utf-8")
-    return {f"{folder.name}/{name}": difference for name, difference in largest.items()}
 
 
 def _describe_network(settings: Settings, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import queue
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from wsgiref.simple_server import make_server
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIServer, make_server
 
 from rich.console import Console
 
@@ -19,8 +18,15 @@ from sa_study.study.database import open_readonly
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import ConfigError, RunFailed
+from sa_study.utils.files import silent_stderr
 
 HOST = "127.0.0.1"
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers each request in a thread: a browser's idle connection keeps no other waiting."""
+
+    daemon_threads = True
 
 
 def serve(root: Path, port: int | None, tensorboard_port: int | None, console: Console) -> int:
@@ -50,11 +56,11 @@ def serve(root: Path, port: int | None, tensorboard_port: int | None, console: C
     first = choose_port("--port", port, 8080)
     second = choose_port("--tensorboard-port", tensorboard_port, 6006, avoid=first)
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-    with _silent_stderr():
-        _start_optuna_dashboard(folder, first)
-        _start_tensorboard(folder, second)
+    with silent_stderr():  # both log each request
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda received, frame: signals.put(received))
+        _start_optuna_dashboard(folder, first)
+        _start_tensorboard(folder, second)
         for name, its_port in (("optuna-dashboard:", first), ("TensorBoard:", second)):
             line = f"{name:<18}http://{HOST}:{its_port}/"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -96,7 +102,7 @@ def _start_optuna_dashboard(folder: StudyFolder, port: int) -> None:
     import optuna_dashboard
 
     try:
-        server = make_server(HOST, port, optuna_dashboard.wsgi(open_readonly(folder)))
+        server = make_server(HOST, port, optuna_dashboard.wsgi(open_readonly(folder)), _Server)
     except OSError as error:
         raise RunFailed(f"optuna-dashboard did not start: {error}") from None
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -113,16 +119,3 @@ def _start_tensorboard(folder: StudyFolder, port: int) -> None:
         server.launch()
     except TensorBoardServerException as error:
         raise RunFailed(f"TensorBoard did not start: {error.msg}") from None
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Discards what the servers, and TensorBoard's own process, log for each request."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

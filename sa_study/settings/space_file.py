@@ -17,7 +17,8 @@ from sa_study.settings.run import (
     merged,
     value_of,
 )
-from sa_study.settings.space import Parameter, Scheduler, SearchSpace, check_space, study_default
+from sa_study.settings.space import Parameter, Scheduler, SearchSpace, study_default
+from sa_study.settings.space_checks import check_space
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.utils.errors import ConfigError, named_in_errors
 from sa_study.utils.files import PROJECT_ROOT, expand_home

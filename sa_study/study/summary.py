@@ -25,6 +25,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import LedgerSummary, ledger_summary
 from sa_study.study.lock import Driver, current_driver
 from sa_study.study.records import LAUNCH, same_validation, trial_settings
+from sa_study.study.result_files import is_number
 from sa_study.study.trial_summary import STATES, TrialSummary, pareto_front, setting_in
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.files import read_json
@@ -287,6 +288,9 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     for name, kind in (("queries", int), ("gallery", int), ("settings", dict)):
         if type(found[name]) is not kind:
             raise ValueError(name)
+    seconds = found.get("seconds", {})
+    if type(seconds) is not dict or not all(map(is_number, seconds.values())):
+        raise ValueError("seconds")
     reranked = {**reranked, "intervals": _intervals(reranked)} if reranked else None
     return {**found, "intervals": _intervals(found), "reranked": reranked}
 

@@ -106,7 +106,7 @@ class TrialSummary:
         """The share of its schedule that it has run, in per cent."""
         return self.record.last.get(names.PROGRESS, 0.0)
 
-    @property
+    @cached_property
     def figures(self) -> dict[str, float]:
         """The validation figures of its best epoch, with their intervals, as far as they are finite."""
         wanted = (*names.RANKING, *itertools.chain.from_iterable(names.INTERVALS.values()))

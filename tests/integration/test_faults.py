@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from optuna.trial import TrialState
+from study_processes import trials_of
 
 from sa_study.data.sample import make_sample_data
 
@@ -49,6 +51,7 @@ def test_kills_change_nothing(data: Path, alone: Result, tmp_path: Path) -> None
     assert [kill["kind"] for kill in disturbed.kills] == ["ctrl-c", "worker", "driver"]
     assert disturbed.kills[0]["exit"] == 130, "Ctrl-C is no failure"
     assert disturbed.launches >= 3 and alone.launches == 1
+    assert TrialState.PRUNED in {trial.state for trial in trials_of(alone.folder)}, "a decision is at stake"
     assert disturbed.audit == alone.audit == []
     assert differences(disturbed.folder, alone.folder) == []
     assert disturbed.left_behind == [], "what a killed driver had started must not stay"

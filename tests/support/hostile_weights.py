@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import pickle
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,11 +26,15 @@ from sa_study.training.trainer import build_network
 SETTINGS: dict[str, Any] = {**SMALL, "num_features": 8, "epochs": 2, "val_identities": 0}
 
 
+RAN = Path(tempfile.gettempdir()) / f"hostile_code_ran_{os.getpid()}"
+"""A file that only code from hostile input would make, in whichever folder it runs."""
+
+
 class Runs:
-    """Would make a file `ran` when it is unpickled."""
+    """Would make the file `RAN` when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("touch ran",)
+        return os.system, (f"touch {RAN}",)
 
 
 @functools.cache

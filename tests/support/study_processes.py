@@ -40,6 +40,7 @@ TINY = {
 def run(*words: str | Path, code: int = 0, error: bool = False, **options: Any) -> str:
     """Runs a command to its end; returns its standard output, or with `error` its standard error."""
     command = [sys.executable, str(ROOT / "run_study.py"), *map(str, words)]
+    # The limit ends a hang; a slow and busy machine takes minutes.
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200, **options)
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     return str(done.stderr if error else done.stdout)

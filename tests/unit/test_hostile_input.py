@@ -21,6 +21,7 @@ import ray.tune
 import torch
 from command_line import CommandLine
 from hostile import READ, REFUSED, Case, Place, tree
+from hostile_weights import RAN
 from root_privileges import without_root_privileges
 from sound_study import copy, sound_study
 
@@ -82,7 +83,7 @@ def test_hostile_input(
     assert "s3cretpw" not in said
     for word in case.naming:
         assert word in said, said
-    assert not (place.folder / "ran").exists()
+    assert not RAN.exists() and not (place.folder / "ran").exists()
     if case.ends == REFUSED:
         assert code == 2, said
         assert complaint.startswith("error: ") and complaint.count("\n") == 1 and len(complaint) < 2100, said

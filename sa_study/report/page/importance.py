@@ -121,6 +121,15 @@ class UnitCube:
         places = [self._place(name, value) for name, value in values]
         return np.array(places, dtype=float).reshape(len(trials), len(self.search))
 
+    def shuffled(self, points: Array, rng: np.random.Generator) -> Array:
+        """The same points with each categorical setting's choices in another order, for they have none."""
+        points = points.copy()
+        for axis, name in enumerate(self.search):
+            if count := len(self._choices.get(name, ())):
+                cells = np.minimum((points[:, axis] * count).astype(int), count - 1)
+                points[:, axis] = (rng.permutation(count)[cells] + 0.5) / count
+        return points
+
     def _place(self, name: str, value: Any) -> float:
         if name in self._choices:
             choices = self._choices[name]
@@ -142,17 +151,28 @@ def unit_position(parameter: Parameter, value: Any) -> float:
 
 def importance(study: PageStudy, sample: Sample) -> Importance | None:
     """What explains a sample; None where it is too small, or nothing was searched or differs."""
-    from sklearn.ensemble import RandomForestRegressor  # takes its time
+    from sklearn.tree import DecisionTreeRegressor  # takes its time
 
     cube, values = UnitCube(study), np.array(sample.values)
     if len(values) < MIN_TRIALS or not cube.search or np.ptp(values) < 1e-12:
         return None
-    min_leaf = max(2, len(values) // 60)
-    forest = RandomForestRegressor(_TREES, min_samples_leaf=min_leaf, oob_score=True, random_state=0)
-    forest.fit(cube.points(sample.trials), values)
-    shares = [found for tree in forest.estimators_ if (found := variance_shares(tree.tree_)) is not None]
+    points, rng = cube.points(sample.trials), np.random.default_rng(0)
+    tree = DecisionTreeRegressor(min_samples_leaf=max(2, len(values) // 60), random_state=0)
+    shares, seen, sums = [], np.zeros(len(values)), np.zeros(len(values))
+    for _ in range(_TREES):
+        drawn = rng.integers(0, len(values), len(values))
+        mixed = cube.shuffled(points, rng)
+        tree.fit(mixed[drawn], values[drawn])
+        left_out = np.setdiff1d(np.arange(len(values)), drawn)
+        sums[left_out] += tree.predict(mixed[left_out])
+        seen[left_out] += 1
+        if (share := variance_shares(tree.tree_)) is not None:
+            shares.append(share)
     if not shares:
         return None
+    known = seen > 0
+    errors = values[known] - sums[known] / seen[known]
+    fit = 1 - float((errors**2).sum() / ((values[known] - values[known].mean()) ** 2).sum())
     mean, deviation = np.mean(shares, axis=0), np.std(shares, axis=0)
     order, settings = np.argsort(-mean, kind="stable"), list(cube.search)
     return Importance(
@@ -160,7 +180,7 @@ def importance(study: PageStudy, sample: Sample) -> Importance | None:
         shares={settings[axis]: float(mean[axis]) for axis in order},
         spread={settings[axis]: float(deviation[axis]) for axis in order},
         combinations=max(0.0, 1 - float(mean.sum())),
-        fit=float(forest.oob_score_),
+        fit=fit,
     )
 
 

@@ -148,7 +148,9 @@ def require_places(out: Path) -> None:
 
 def _write(out: Path, drawn: Mapping[str, bytes]) -> None:
     """Replaces earlier pictures once all new ones are on disk; removes those of `NAMES` not drawn again."""
+    made = next((path for path in reversed([out, *out.parents]) if not path.exists()), None)
     out.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(out)
     folder = out / f".pictures.{os.getpid()}.tmp"
     try:
         with name_in_errors(out, instead_of=folder):
@@ -161,8 +163,24 @@ def _write(out: Path, drawn: Mapping[str, bytes]) -> None:
                 (folder / f"{name}.part").replace(out / name)
             else:
                 (out / name).unlink(missing_ok=True)
+    except BaseException:
+        if made:
+            shutil.rmtree(made, ignore_errors=True)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_leftovers(out: Path) -> None:
+    """Removes what a call that was killed has left in `out`."""
+    for folder in out.glob(".pictures.*.tmp"):
+        pid = folder.name.split(".")[2]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, OverflowError, PermissionError):
+            continue  # not ours, or alive
 
 
 def _pictures(subject: Subject, seed: int, report: PhaseCallback, left_out: list[str]) -> _Named:

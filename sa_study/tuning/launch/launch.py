@@ -87,7 +87,7 @@ class LaunchObserver(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a launch ended.
+    """The end of a launch: whether all its trials had ended, or what stopped it.
 
     Attributes:
         stopped: Why it ended before all its trials had, or empty; `INTERRUPTED` after Ctrl-C.
@@ -159,11 +159,7 @@ def resume(
             observer.say(mended)
         database = open_storage(folder)
         config.require_unchanged(study_attributes(database, folder).get("lasting"))
-        begun = sum(trial.state != TrialState.WAITING for trial in trials_in(database, folder))
-        if config.trials < begun:
-            raise ConfigError(
-                f"--trials: {config.trials}, but {begun} trials have begun already; give as many or more"
-            )
+        _require_trials(config.trials, trials_in(database, folder))
         finish_decided_trials(database, config.metric, config.minimize)
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
@@ -183,6 +179,13 @@ def resume(
             config.write(folder.config)
             enqueue_trials(database, initial_trials.configurations)
             return _run(folder, config, data, backbones, slots, session, observer)
+
+
+def _require_trials(total: int, trials: Sequence[FrozenTrial]) -> None:
+    """Checks that a study shall have as many trials as have begun."""
+    begun = sum(trial.state != TrialState.WAITING for trial in trials)
+    if total < begun:
+        raise ConfigError(f"--trials: {total}, but {begun} trials have begun already; give as many or more")
 
 
 def _run(

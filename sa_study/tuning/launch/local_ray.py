@@ -153,7 +153,7 @@ def _start(session: Session, options: dict[str, Any]) -> None:
     """Starts Ray; a start that timed out is tried once more."""
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(_START_TIMEOUT_SECONDS))
     options = {**options, **_limits(), "include_dashboard": False, "_temp_dir": str(session.folder)}
-    for _ in range(2):
+    for last in (False, True):
         try:
             ray.init(address="local", **options)
             return
@@ -161,10 +161,10 @@ def _start(session: Session, options: dict[str, Any]) -> None:
             if "timed out" not in str(error):  # such as what becomes of Ctrl-C in Ray's client
                 raise
             ray.shutdown()
-            reason = str(error).splitlines()[0].rstrip(".")
-    raise RunFailed(
-        f"Ray did not start on this machine, tried twice ({reason}); try again when it is less busy"
-    )
+            if last:
+                reason = str(error).splitlines()[0].rstrip(".")
+                failure = f"Ray did not start on this machine, tried twice ({reason})"
+                raise RunFailed(f"{failure}; try again when it is less busy") from error
 
 
 def _limits() -> dict[str, Any]:

@@ -29,6 +29,7 @@ from sa_study.tuning.launch.pretrained import (
     require_same_backbones,
 )
 from sa_study.tuning.search.initial_trials import InitialTrials, create_study, enqueue_trials
+from sa_study.tuning.search.samplers import sampler_for
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import ProgressCallback
 
@@ -78,6 +79,9 @@ def changes_from_options(study: StudyConfig, asked: StudyConfig, given: Collecti
     """
     fixed = [name for name in vars(study) if name in given and name not in _CHANGEABLE | _SPACE_OPTIONS]
     values = {name: (getattr(study, name), getattr(asked, name)) for name in fixed}
+    if {"minimize", "sampler"}.isdisjoint(given):  # the space's, or what takes its place in this study
+        sampler = sampler_for(asked.space.sampler, len(study.directions))
+        asked = dataclasses.replace(asked, space=dataclasses.replace(asked.space, sampler=sampler))
     if not _SPACE_OPTIONS.isdisjoint(given):
         decided = {name: study.space.fixed[name] for name in ("threads", "device")}
         was, now = (
@@ -119,11 +123,8 @@ def load_data(
     if config.address is None:
         session_parent()  # raises now instead of after minutes of decoding
     dataset = config.dataset() if recorded else ReidDataset(config.data_dir)
-    data = load_folds(dataset, settings, space.possible("fold"), progress)
-    largest, fewest = max(space.possible("batch_size")), min(len(part.train) for part in data.values())
-    if largest > fewest:
-        raise ConfigError(f"batch_size: {largest:g}, but only {fewest} images are trained on")
-    return data
+    largest = int(max(space.possible("batch_size")))
+    return load_folds(dataset, settings, space.possible("fold"), progress, largest)
 
 
 def resolve_settings(config: StudyConfig, slots: Slots) -> StudyConfig:

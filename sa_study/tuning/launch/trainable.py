@@ -118,11 +118,17 @@ class TrialRun:
                 copied = f"a copy of {candidate.path}"
                 with _naming_full_disk(copied, tempfile.gettempdir()), candidate.as_directory() as folder:
                     checkpoint = load_checkpoint(Path(folder) / FILE_NAME)
+            except (OSError, WeightsError) as error:
+                self._notes.append(f"a checkpoint cannot be used: {candidate.path} ({error})")
+                damaged = True
+                continue
+            try:
                 self.trainer.restore(checkpoint)
-                break
-            except (OSError, ConfigError, WeightsError) as error:
+            except (ConfigError, WeightsError) as error:
                 self._notes.append(f"a checkpoint cannot be used: {candidate.path} ({error})")
                 damaged, self.trainer = True, self._new_trainer(self.trainer.settings)
+                continue
+            break
         if damaged:
             epoch = self.trainer.epoch
             self._notes.append(f"went on from epoch {epoch}" if epoch else "began again at its first epoch")

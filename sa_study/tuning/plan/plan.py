@@ -145,14 +145,16 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
     memory = MemoryNeed.after_probe(data.store.images.nbytes, slots, joined=config.address is not None)
     between_epochs = _REPORT_SECONDS + disks[0].checkpoint / _CHECKPOINT_BYTES_PER_SECOND
-    simulated: list[list[SimulatedRun]] = []
+    simulated: dict[str, list[SimulatedRun]] = {}
     for number, scheduler in enumerate((config.space.scheduler, Scheduler("none"))):
         report("simulating the study", number, 2)
-        simulated.append(
-            simulate_runs(config, scheduler, slots, speed.epoch_seconds_of, preparation, between_epochs)
-        )
+        if scheduler.name not in simulated:
+            simulated[scheduler.name] = simulate_runs(
+                config, scheduler, slots, speed.epoch_seconds_of, preparation, between_epochs
+            )
     report("simulating the study", 2, 2)
-    return Plan(config, slots, speed, simulated[0], simulated[1], disks, memory)
+    expected, unstopped = simulated[config.space.scheduler.name], simulated["none"]
+    return Plan(config, slots, speed, expected, unstopped, disks, memory)
 
 
 def simulate_runs(

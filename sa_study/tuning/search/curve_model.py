@@ -32,13 +32,12 @@ class Curve:
     """What is known of a trial's scores; greater ones are better.
 
     Attributes:
-        number: The trial.
-        values: The best value so far at each level that it has reached, the end of the schedule last.
+        values: The best value so far at each level that it has reached, the end of the schedule last; none if
+            it failed.
         ended: Whether the trial has ended.
         failed: Whether it failed.
     """
 
-    number: int
     values: tuple[float, ...]
     ended: bool
     failed: bool
@@ -70,7 +69,8 @@ def read_curve(
     if trial.state == TrialState.COMPLETE and trial.value is not None and np.isfinite(trial.value):
         final = sign * trial.value
         values = [*values, *[final] * (len(levels) - len(values)), final]
-    return Curve(trial.number, tuple(values), trial.state.is_finished(), trial.state == TrialState.FAIL)
+    failed = trial.state == TrialState.FAIL
+    return Curve(() if failed else tuple(values), trial.state.is_finished(), failed)
 
 
 class CurveModel:
@@ -142,7 +142,7 @@ def _comparable(curves: Sequence[Curve], levels: int) -> tuple[NDArray[np.int64]
     rows = [
         (index, level, curve.values[level] + raised[level])
         for index, curve in enumerate(curves)
-        if curve.values and not curve.failed
+        if curve.values
         for level in sorted({0, len(curve.values) - 1})
     ]
     worst = min((value for *_, value in rows), default=0.0)

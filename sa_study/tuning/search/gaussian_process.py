@@ -16,7 +16,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.special import expit
 
-Floats = NDArray[np.float64]
+from sa_study.tuning.search.unit_cube import Floats
 
 MAX_FITTED_ROWS = 160
 """Rows that the kernel's parameters are fitted to; the predictions are made from all."""
@@ -84,9 +84,16 @@ class Kernel:
     def __call__(self, one: Rows, other: Rows) -> Floats:
         """Covariances between two sets of rows, without the noise."""
         distance = _distances(one.columns / self.lengths, other.columns / self.lengths)
-        apart = (one.progress[:, None] - other.progress) / self.progress
-        over_progress = self.shared + (1 - self.shared) * np.exp(-np.square(apart) / 2)
-        return np.asarray(self.scale * _matern(distance) * over_progress)
+        squares = np.square(one.progress[:, None] - other.progress)
+        return np.asarray(self.scale * _matern(distance) * self.over_progress(self.alike(squares)))
+
+    def alike(self, squares: Floats) -> Floats:
+        """How alike two shares of the schedule are, given squared differences of their logarithms."""
+        return np.asarray(np.exp(-squares / (2 * self.progress**2)))
+
+    def over_progress(self, alike: Floats) -> Floats:
+        """The kernel over progress."""
+        return self.shared + (1 - self.shared) * alike
 
 
 class GaussianProcess:
@@ -192,10 +199,8 @@ def _negative_likelihood(
     kernel = _kernel(parameters, axis_of)
     scaled = rows.columns / kernel.lengths
     distance = _distances(scaled, scaled)
-    decay = np.exp(-distance)
-    over_settings = (1 + distance + np.square(distance) / 3) * decay
-    late = np.exp(-squares / (2 * kernel.progress**2))
-    over_progress = kernel.shared + (1 - kernel.shared) * late
+    over_settings, alike = _matern(distance), kernel.alike(squares)
+    over_progress = kernel.over_progress(alike)
     covariances = kernel.scale * over_settings * over_progress
     noisy = covariances + kernel.noise * np.eye(len(rows))
     factor = cholesky(noisy, lower=True, check_finite=False)
@@ -204,11 +209,11 @@ def _negative_likelihood(
 
     inverse = cho_solve((factor, True), np.eye(len(rows)), check_finite=False)
     slopes = (inverse - np.outer(weights, weights)) / 2
-    nearness = slopes * kernel.scale * over_progress * 5 / 3 * (1 + distance) * decay
+    nearness = slopes * kernel.scale * over_progress * 5 / 3 * (1 + distance) * np.exp(-distance)
     by_column = 2 * (nearness.sum(axis=1) @ np.square(scaled) - (scaled * (nearness @ scaled)).sum(axis=0))
     of_settings = slopes * kernel.scale * over_settings
-    by_shared = (of_settings * (1 - late)).sum() * kernel.shared * (1 - kernel.shared)
-    by_progress = (of_settings * late * squares).sum() * (1 - kernel.shared) / kernel.progress**2
+    by_shared = (of_settings * (1 - alike)).sum() * kernel.shared * (1 - kernel.shared)
+    by_progress = (of_settings * alike * squares).sum() * (1 - kernel.shared) / kernel.progress**2
     others = [
         (slopes * covariances).sum(),
         np.trace(slopes) * (kernel.noise - _MIN_NOISE),

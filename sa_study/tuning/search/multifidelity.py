@@ -14,6 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
+from scipy.spatial.distance import cdist
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
@@ -131,7 +132,7 @@ class MultiFidelitySampler(BaseSampler):
     def _spread(self, model: CurveModel, rng: np.random.Generator) -> Floats:
         """Of some random configurations the one that is farthest from all trials."""
         drawn = self._drawn(model.cube, rng, _SPREAD_CANDIDATES)
-        distances = _distances(model.cube.columns(drawn), model.cube.columns(model.places))
+        distances = cdist(model.cube.columns(drawn), model.cube.columns(model.places))
         return np.asarray(drawn[distances.min(axis=1).argmax()])
 
     def _most_promising(self, model: CurveModel, rng: np.random.Generator) -> Floats:
@@ -182,7 +183,3 @@ def _repeats(place: Floats, tried: Floats) -> bool:
     """Whether a configuration is nearly one of those that were tried."""
     apart = np.abs(np.nan_to_num(tried, nan=-1) - np.nan_to_num(place, nan=-1))
     return bool((apart.max(axis=1) < _MIN_DISTANCE).any())
-
-
-def _distances(one: Floats, other: Floats) -> Floats:
-    return np.asarray(np.sqrt(np.square(one[:, None] - other).sum(axis=2)))

@@ -25,3 +25,12 @@ def test_a_file_without_a_figure(tmp_path: Path, missing: str, readable: bool) -
         table = evaluation_table({"best": {**found, "seconds": {}}})
         shown = dict(zip(table.headings, table.rows[0], strict=True))
         assert shown[names.heading(missing)] == "–" and shown["mAP"] == "50.0"
+
+
+@pytest.mark.parametrize("seconds", [None, [1.0], {"decode": "long"}])
+def test_damaged_seconds_are_no_evaluation(tmp_path: Path, seconds: object) -> None:
+    content = {name: 0.5 for name in names.TEST_FIGURES}
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps({**content, "queries": 9, "gallery": 20, "settings": {}, "seconds": seconds}))
+    with pytest.raises(ValueError, match="seconds"):
+        read_evaluation(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -262,6 +264,9 @@ def test_what_an_earlier_call_left_goes_and_other_files_stay(made_study: Callabl
     out.mkdir()
     (out / "attention_stages.png").write_bytes(b"of an earlier network")
     (out / "mine.png").write_bytes(b"mine")
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    (out / f".pictures.{killed.pid}.tmp").mkdir()
     make_pictures(subject_of_study(root, None, test=False), out)
     assert not (out / "attention_stages.png").exists() and (out / "mine.png").read_bytes() == b"mine"
     assert not list(out.glob(".*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from command_line import CommandLine
 
+from sa_study.settings.space import Scheduler
 from sa_study.settings.space_file import load_space, override
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -43,6 +45,18 @@ def test_the_options_that_began_it_change_nothing() -> None:
     asked = config(seed=3, storage_path="/shared/one")
     given = {"space", "seed", "storage_path", "metric", "cpus_per_trial"}
     assert changes_from_options(BEGUN, asked, given) == StudyChanges()
+
+
+def test_what_took_a_samplers_place_in_the_study_takes_it_again() -> None:
+    """Also where `--minimize`, which is left as it was, is not given again."""
+    space = dataclasses.replace(load_space(Path("small")), scheduler=Scheduler("none"))
+    begun = StudyConfig(data_dir=Path("/data"), space=space, trials=10, minimize="cost")
+    two = resolve_settings(begun, ON_CPU)
+    space = dataclasses.replace(space, sampler="multifidelity")
+    asked = StudyConfig(data_dir=Path("/data"), space=space, trials=10)
+    assert changes_from_options(two, asked, {"space"}) == StudyChanges()
+    with pytest.raises(ConfigError, match="multifidelity"):
+        changes_from_options(two, asked, {"space", "sampler"})
 
 
 @pytest.mark.parametrize(
