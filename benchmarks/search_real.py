@@ -14,16 +14,21 @@ our grace period. None knows anything beforehand: our baseline, which is never s
 
 Methods are compared by task: the mean over the seeds of the logarithm of one regret over the other's, and its
 interval over tasks drawn anew. Regrets below a thousandth count as one.
+
+`--with` adds the runs of earlier results, of this script or of `search_peers.py`, to the tables; `ours` comes
+first in them. `--methods ""` runs nothing and only prints.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
+import json
 import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -35,8 +40,8 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from simulation.landscapes import Floats
-from simulation.methods import Method, OptunaMethod, Simulation, StudyMethod
-from simulation.suites import Suite, load_suite
+from simulation.methods import Method, OptunaMethod, Simulation, Study, StudyMethod
+from simulation.suites import Suite, SuiteTask, load_suite
 
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
@@ -51,7 +56,13 @@ METHODS = ("ours", "tpe", "random-asha", "random", "stock")
 MIN_REGRET = 1e-3
 RESAMPLES = 10_000
 
+HUNDREDTH = slice(90, 110)
+"""The suggestions whose mean time is given as that of the hundredth."""
+
 Run = dict[str, Any]
+
+Simulate = Callable[[str, Suite, SuiteTask, int, int], Study]
+"""Makes a study of a method's name, a suite, its task, a number of slots and a seed."""
 
 
 class SuiteSpace(SearchSpace):
@@ -90,7 +101,14 @@ def make_method(name: str, suite: Suite, slots: int, seed: int) -> Method:
     return OptunaMethod(asha, slots, seed, sampler, space)
 
 
-def run_one(job: tuple[int, int, str], folder: Path, trainings: Sequence[int], slots: int) -> Run:
+def simulate(name: str, suite: Suite, task: SuiteTask, slots: int, seed: int) -> Simulation:
+    """A study of a method that runs in this package's simulation."""
+    return Simulation(make_method(name, suite, slots, seed), task, slots)
+
+
+def run_one(
+    job: tuple[int, int, str], folder: Path, trainings: Sequence[int], slots: int, simulate: Simulate
+) -> Run:
     """One study: a seed, a task and a method."""
     seed, index, name = job
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -99,8 +117,9 @@ def run_one(job: tuple[int, int, str], folder: Path, trainings: Sequence[int], s
     start = time.perf_counter()
     suite = suite_of(folder)
     task = suite.tasks[index]
-    simulation = Simulation(make_method(name, suite, slots, seed), task, slots)
-    found = list(simulation.values(suite.epochs * max(trainings)))
+    study = simulate(name, suite, task, slots, seed)
+    found = list(study.values(suite.epochs * max(trainings)))
+    suggesting = study.suggest_seconds
     return {
         "suite": suite.name,
         "task": task.name,
@@ -108,9 +127,11 @@ def run_one(job: tuple[int, int, str], folder: Path, trainings: Sequence[int], s
         "seed": seed,
         "method": name,
         "regret": {str(n): task.regret(found[suite.epochs * n - 1]) for n in trainings},
-        "trials": len(simulation.trials),
-        "whole_trials": sum(trial.finished for trial in simulation.trials),
+        "trials": len(study.trials),
+        "whole_trials": sum(trial.finished for trial in study.trials),
         "seconds": time.perf_counter() - start,
+        "suggest_seconds": float(np.mean(suggesting)),
+        "suggest_seconds_100": float(np.mean(suggesting[HUNDREDTH])) if suggesting[HUNDREDTH] else None,
     }
 
 
@@ -158,6 +179,13 @@ def beaten_by_random(runs: Sequence[Run], trainings: str) -> str:
     return f"Above 1.25 times random-asha at {trainings} trainings: {', '.join(worse) or 'no task'}"
 
 
+def fewer_runs(runs: Sequence[Run], methods: Sequence[str]) -> str:
+    """The methods that were not run as often as others."""
+    counts = {name: sum(run["method"] == name for run in runs) for name in methods}
+    fewer = [f"{name} {count}" for name, count in counts.items() if count < max(counts.values())]
+    return f"Runs fewer than {max(counts.values())}: {', '.join(fewer)}" if fewer else ""
+
+
 def tables(runs: Sequence[Run], methods: Sequence[str], trainings: Sequence[int]) -> list[harness.Table]:
     """One table for the development tasks and one for those of acceptance, as far as they were run."""
     shown = []
@@ -171,8 +199,20 @@ def tables(runs: Sequence[Run], methods: Sequence[str], trainings: Sequence[int]
         columns = ("method", "trainings", "mean regret", f"{methods[0]} : it", "interval", "tasks better")
         rows = [compare(part, name, str(n)) for n in trainings for name in methods]
         title = f"{part[0]['suite']}: {tasks} {kind} tasks, {seeds} seeds"
-        shown.append(harness.table(title, columns, rows, beaten_by_random(part, str(max(trainings)))))
-    return shown
+        notes = (beaten_by_random(part, str(max(trainings))), fewer_runs(part, methods))
+        shown.append(harness.table(title, columns, rows, "\n".join(filter(None, notes))))
+    return [*shown, suggestion_table(runs, methods)]
+
+
+def suggestion_table(runs: Sequence[Run], methods: Sequence[str]) -> harness.Table:
+    """How long the methods think about a trial; earlier results may lack it."""
+    rows = []
+    for name in methods:
+        columns = ("suggest_seconds", "suggest_seconds_100")
+        taken = [[run.get(key) for run in runs if run["method"] == name] for key in columns]
+        known = [[value for value in values if value is not None] for values in taken]
+        rows.append((name, *(f"{np.mean(values):.3f}" if values else "" for values in known)))
+    return harness.table("Seconds of a suggestion", ("method", "mean", "about the 100th"), rows)
 
 
 def selected(text: str, count: int) -> list[int]:
@@ -184,26 +224,50 @@ def selected(text: str, count: int) -> list[int]:
     return list(range(count))[slice(*parts)]
 
 
-def main() -> None:
-    parser = harness.argument_parser(__doc__, "search_real")
+def parsed(
+    doc: str | None, script: str, methods: Sequence[str], known: Collection[str]
+) -> argparse.Namespace:
+    """The options of a script, those that are lists as lists."""
+    parser = harness.argument_parser(doc, script)
     parser.add_argument("suite", type=Path, help="folder of the suite")
     parser.add_argument("--tasks", default="0::2", metavar="START:STOP[:STEP]", help="default %(default)s")
     parser.add_argument("--seeds", default="3", metavar="N or START:STOP[:STEP]", help="default %(default)s")
     parser.add_argument(
-        "--methods", default=",".join(METHODS), help="separated by commas; default %(default)s"
+        "--methods", default=",".join(methods), help="separated by commas; default %(default)s"
     )
     parser.add_argument("--trainings", default="20,60", help="whole trainings' worth of epochs")
     parser.add_argument("--slots", type=int, default=4, help="trials at a time")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--with", type=Path, nargs="+", default=[], metavar="FILE", help="earlier results")
     options = parser.parse_args()
-    methods, trainings = options.methods.split(","), [int(n) for n in options.trainings.split(",")]
-    if unknown := [name for name in methods if name not in (*METHODS, *SAMPLERS)]:
-        parser.error(f"--methods: {unknown[0]!r} is not one of {', '.join(sorted({*METHODS, *SAMPLERS}))}")
+    options.methods = options.methods.split(",") if options.methods else []
+    options.trainings = [int(n) for n in options.trainings.split(",")]
+    if unknown := [name for name in options.methods if name not in known]:
+        parser.error(f"--methods: {unknown[0]!r} is not one of {', '.join(sorted(known))}")
+    return options
+
+
+def earlier_runs(files: Iterable[Path], trainings: Sequence[int]) -> list[Run]:
+    """The runs of earlier results, those of `ours` first."""
+    runs: list[Run] = []
+    for file in files:
+        runs += json.loads(file.read_text())["runs"]
+        if lacking := {str(n) for n in trainings} - runs[-1]["regret"].keys():
+            raise SystemExit(f"{file}: has no regret after {min(lacking)} trainings; give --trainings")
+    return sorted(runs, key=lambda run: run["method"] != "ours")
+
+
+def measure(options: argparse.Namespace, simulate: Simulate) -> None:
+    """Runs the studies, and shows and writes what they found."""
     suite = suite_of(options.suite)
     tasks, seeds = selected(options.tasks, len(suite.tasks)), selected(options.seeds, 2**16)
-    jobs = list(itertools.product(seeds, tasks, methods))  # one that is stopped has few seeds of all tasks
-    work = partial(run_one, folder=options.suite, trainings=trainings, slots=options.slots)
-    runs = []
+    jobs = list(itertools.product(seeds, tasks, options.methods))  # a stopped one has few seeds of all tasks
+    work = partial(
+        run_one, folder=options.suite, trainings=options.trainings, slots=options.slots, simulate=simulate
+    )
+    earlier = earlier_runs(vars(options)["with"], options.trainings)
+    methods = list(dict.fromkeys([*(run["method"] for run in earlier), *options.methods]))
+    runs: list[Run] = []
     try:
         with ProcessPoolExecutor(options.jobs) as pool:
             for run in pool.map(work, jobs):
@@ -212,8 +276,13 @@ def main() -> None:
                     f"{len(runs)}/{len(jobs)} {run['task']} {run['seed']} {run['method']} {run['regret']}\n"
                 )
     finally:
-        if runs:
-            harness.finish({}, options.json, *tables(runs, methods, trainings), runs=runs)
+        if runs or earlier:
+            shown = tables([*earlier, *runs], methods, options.trainings)
+            harness.finish({}, options.json, *shown, runs=runs)
+
+
+def main() -> None:
+    measure(parsed(__doc__, "search_real", METHODS, {*METHODS, *SAMPLERS}), simulate)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -178,6 +179,19 @@ class StudyMethod(Method):
         return self._choice
 
 
+class Study(Protocol):
+    """What is asked of a simulated study: its trials, how long it thought of each, and its scores."""
+
+    suggest_seconds: list[float]
+
+    @property
+    def trials(self) -> Sequence[Any]:
+        """The trials that were begun; each says whether it is `finished`."""
+
+    def values(self, budget: int) -> Iterator[float]:
+        """The score of what it would return, after each epoch that any slot has trained."""
+
+
 class Simulation:
     """One method on one landscape, or on another task.
 
@@ -185,11 +199,16 @@ class Simulation:
         method: Searcher and scheduler.
         task: Takes the place of training.
         slots: Trials at a time.
+
+    Attributes:
+        trials: The trials that were begun.
+        suggest_seconds: Seconds of each trial's suggestion.
     """
 
     def __init__(self, method: Method, task: Task, slots: int):
         self._method, self._task, self._slots = method, task, slots
         self.trials: list[Trial] = []
+        self.suggest_seconds: list[float] = []
 
     def values(self, budget: int) -> Iterator[float]:
         """The expected mAP of what the study would return, after each epoch that any slot has trained."""
@@ -207,7 +226,9 @@ class Simulation:
 
     def _begin(self, now: float) -> tuple[float, int, Trial]:
         number = len(self.trials)
+        start = time.perf_counter()
         config = self._method.search.suggest(f"trial-{number}")
+        self.suggest_seconds.append(time.perf_counter() - start)
         settings = self._method.settings(config)
         trial = Trial(f"trial-{number}", config, number, self._task.run(number=number, **settings))
         self.trials.append(trial)

@@ -102,3 +102,23 @@ def test_tasks_on_which_random_search_is_better_are_named() -> None:
     runs += [run_of("random-asha", 0, 0.1), run_of("random-asha", 1, 0.1)]
     assert search_real.beaten_by_random(runs, "20").endswith(": t1")
     assert search_real.beaten_by_random(runs[:1], "20") == ""
+
+
+def test_earlier_results_join_the_tables(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [folder.parent / name for name in ("theirs.json", "ours.json")]
+    files[0].write_text(json.dumps({"runs": [{**run_of("DEHB", 0, 0.2), "suite": "s"}]}))
+    files[1].write_text(json.dumps({"runs": [{**run_of("ours", i, 0.1), "suite": "s"} for i in (0, 2)]}))
+    command = [str(folder), "--methods", "", "--trainings", "20", "--json", str(folder / "out.json")]
+    monkeypatch.setattr(sys, "argv", ["search_real.py", *command, "--with", *map(str, files)])
+    search_real.main()
+    shown = capsys.readouterr().out
+    assert "ours : it" in shown and "0.50 to 0.50" in shown and "Runs fewer than 2: DEHB 1" in shown
+    assert "runs" not in json.loads((folder / "out.json").read_text())
+
+    monkeypatch.setattr(
+        sys, "argv", ["search_real.py", *command, "--trainings", "60", "--with", str(files[0])]
+    )
+    with pytest.raises(SystemExit, match="no regret after 60 trainings"):
+        search_real.main()
