@@ -31,11 +31,11 @@ from sa_study.data.sample import make_sample_data
 
 CASES = (
     Case("random", "none", slots=1),
-    Case("tpe", "asha", slots=1),
+    Case("multifidelity", "asha", slots=1),
     Case("random", "none", slots=2, time_budget=15),
-    Case("tpe", "asha", slots=2),
+    Case("multifidelity", "asha", slots=2),
     Case("random", "asha", slots=1, time_budget=15),
-    Case("tpe", "none", slots=2),
+    Case("multifidelity", "none", slots=2),
 )
 _UNFIT = (("worker",), (), ("worker", "ctrl-c", "sigterm", "ctrl-c twice"))
 """Kinds of kills without effect in a phase: at first there is no worker, and the end takes under a second."""

@@ -154,7 +154,7 @@ class SearchSpace:
     search: dict[str, Parameter]
     fixed: dict[str, Any]
     baseline: dict[str, Any]
-    sampler: str = "tpe"
+    sampler: str = "multifidelity"
     scheduler: Scheduler = field(default_factory=Scheduler)
     trials: int = 40
 
@@ -170,6 +170,14 @@ class SearchSpace:
     def active(self, name: str, values: Mapping[str, Any]) -> bool:
         """Whether a setting is searched, given the values of earlier settings."""
         return all(self._value(key, values) in allowed for key, allowed in self.search[name].when.items())
+
+    def active_settings(self, values: Mapping[str, Any]) -> list[str]:
+        """The settings that are searched in a configuration, given values of at least these."""
+        found: dict[str, Any] = {}
+        for name in self.search:
+            if self.active(name, found):
+                found[name] = values.get(name)
+        return list(found)
 
     def possible(self, name: str) -> list[Any]:
         """The values a setting may have in trials: a range's ends; with conditions also the default."""

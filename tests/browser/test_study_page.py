@@ -28,7 +28,7 @@ from sa_study.report.page.render import write_page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SECTIONS = ["verdict", "trust", "leaderboard", "history", "curves", "parallel", "importance"]
-SECTIONS += ["slices", "timeline", "pictures", "settings", "provenance", "rerun"]
+SECTIONS += ["slices", "model", "timeline", "pictures", "settings", "provenance", "rerun"]
 STUDIES: dict[str, dict[str, Any]] = {
     "none": {"count": 0},
     "one": {"count": 1},
@@ -157,7 +157,7 @@ def test_a_copy_that_nobody_scrolled_has_every_plot(page: Callable[[str], Path],
     path = page("forty")
     plots = path.read_text().count('class="plot"')
     copy = headless(path, tmp_path / "profile", "--dump-dom").decode()
-    assert copy.count('data-drawn="yes"') == plots == 7
+    assert copy.count('data-drawn="yes"') == plots == 8
     assert copy.count('class="main-svg"') >= 2 * plots
 
 

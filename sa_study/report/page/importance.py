@@ -98,8 +98,8 @@ def _value_at(trial: TrialSummary, progress: float) -> float | None:
     return float(np.interp(progress, places, values))
 
 
-class UnitCube:
-    """The search space as a unit cube, in which the sampler draws evenly.
+class SettingEncoder:
+    """Encodes trials as points of the unit cube, in which the sampler draws evenly.
 
     Args:
         study: Its space; a setting that takes one value only is no dimension.
@@ -153,7 +153,7 @@ def importance(study: PageStudy, sample: Sample) -> Importance | None:
     """What explains a sample; None where it is too small, or nothing was searched or differs."""
     from sklearn.tree import DecisionTreeRegressor  # takes its time
 
-    cube, values = UnitCube(study), np.array(sample.values)
+    cube, values = SettingEncoder(study), np.array(sample.values)
     if len(values) < MIN_TRIALS or not cube.search or np.ptp(values) < 1e-12:
         return None
     points, rng = cube.points(sample.trials), np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Plots of the search space: every trial over all its settings, and the score by each setting."""
+"""Plots of the search space: every trial over all its settings, and the score over one setting or two."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from sa_study.analysis.search_model import SearchModel
 from sa_study.report.page import plot_style as style
-from sa_study.report.page.importance import UnitCube, unit_position
+from sa_study.report.page.importance import Array, Importance, SettingEncoder, unit_position
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.text import setting_text, short
 from sa_study.settings.space import Parameter
@@ -30,7 +31,7 @@ _MAX_LABEL = 16
 
 def parallel(study: PageStudy) -> go.Figure | None:
     """Each trial as a line over all searched settings to its score; the box-select tool picks trials."""
-    cube = UnitCube(study)
+    cube = SettingEncoder(study)
     trials = [trial for trial in study.trials if trial.score is not None]
     if not cube.search or len(trials) < 2:
         return None
@@ -119,7 +120,7 @@ def _score_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 def slices(study: PageStudy) -> go.Figure | None:
     """Score by each searched setting."""
-    names = list(UnitCube(study).search)[:MAX_SLICES]
+    names = list(SettingEncoder(study).search)[:MAX_SLICES]
     groups = style.scored(study)
     if not names or not groups:
         return None
@@ -159,3 +160,78 @@ def _axis(name: str, parameter: Parameter) -> dict[str, Any]:
         ticks = {"tickmode": "array", "tickvals": list(range(len(texts))), "ticktext": texts}
         return axis | ticks | {"range": [-0.5, len(texts) - 0.5]}
     return axis | ({"type": "log", "dtick": "D2", "minor": {}} if parameter.log else {})
+
+
+def surface_axes(study: PageStudy, found: Sequence[Importance]) -> tuple[str, str] | None:
+    """The two numbers to draw over each other: lr and dropout where both are searched, else what mattered."""
+    search = SettingEncoder(study).search
+    numbers = [name for name, parameter in search.items() if parameter.kind != "categorical"]
+    if {"lr", "dropout"} <= set(numbers):
+        return "lr", "dropout"
+    best = [name for name in (found[0].shares if found else numbers) if name in numbers]
+    return (best[0], best[1]) if len(best) > 1 else None
+
+
+def surfaces(
+    study: PageStudy, model: SearchModel | None, axes: tuple[str, str] | None
+) -> tuple[go.Figure, go.Figure] | tuple[None, None]:
+    """The score that a model expects over two settings, with the trials, and its uncertainty."""
+    if model is None or axes is None:
+        return None, None
+    places, expected = model.surface(*axes)
+    half = (expected.high - expected.low) / 2
+    score = _surface(study, axes, places, expected.median, style.axis_title(study))
+    score.data[0].update(
+        customdata=[style.in_percent(row) for row in half.tolist()],
+        hovertemplate="%{z:.1f} % ± %{customdata:.1f} points<extra></extra>",
+    )
+    white = {"color": "#ffffff", "line": {"width": 1.2, "color": "#1a1f26"}}
+    parameters = [study.config.space.search[name] for name in axes]
+    for group, trials in style.scored(study).items():
+        x, y = (
+            [unit_position(each, study.value(trial, name)) for trial in trials]
+            for name, each in zip(axes, parameters, strict=True)
+        )
+        dots = {"y": y, "marker": {**style.marker(group), **white}, "showlegend": False}
+        score.add_scatter(**style.trial_points(study, group, trials, x, **dots))
+    best = model.optimum.settings
+    if best.keys() >= set(axes):
+        place = [[unit_position(each, best[name])] for name, each in zip(axes, parameters, strict=True)]
+        score.add_scatter(
+            x=place[0],
+            y=place[1],
+            mode="markers",
+            marker={"symbol": "cross", "size": 13, **white},
+            hovertemplate="predicted optimum<extra></extra>",
+            showlegend=False,
+        )
+    return score, _surface(study, axes, places, half, "± points")
+
+
+def _surface(study: PageStudy, axes: tuple[str, str], places: Array, values: Array, title: str) -> go.Figure:
+    figure = go.Figure()
+    figure.add_contour(
+        x=places.round(4).tolist(),
+        y=places.round(4).tolist(),
+        z=[style.in_percent(row) for row in values.tolist()],
+        colorscale=[[index / (len(style.RAMP) - 1), shade] for index, shade in enumerate(style.RAMP)],
+        ncontours=14,
+        line={"width": 0.6},
+        colorbar={"title": {"text": title}, "thickness": 14, "outlinewidth": 0},
+        hovertemplate="± %{z:.1f} points<extra></extra>",
+    )
+    first, second = (_side(name, study.config.space.search[name]) for name in axes)
+    return figure.update_layout(xaxis=first, yaxis=second)
+
+
+def _side(name: str, parameter: Parameter) -> dict[str, Any]:
+    heights, texts = zip(*axis_ticks(parameter), strict=True)
+    return {
+        "title": style.for_plot(name),
+        "tickmode": "array",
+        "tickvals": heights,
+        "ticktext": list(map(style.for_plot, texts)),
+        "range": [0, 1],
+        "showgrid": False,
+        "zeroline": False,
+    }

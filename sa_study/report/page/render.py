@@ -14,20 +14,16 @@ import jinja2
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from sa_study.analysis.search_model import MIN_TRIALS as MIN_MODEL_TRIALS
+from sa_study.analysis.search_model import search_model
 from sa_study.metrics import names
 from sa_study.report.page import sentences, tables
 from sa_study.report.page.album import read_album
 from sa_study.report.page.importance import MIN_TRIALS, Importance, importance, samples
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plot_style import PALETTE, STATES
-from sa_study.report.page.plots_effects import (
-    contour,
-    contour_axes,
-    contour_sample,
-    forest_plot,
-    importance_bars,
-)
-from sa_study.report.page.plots_space import parallel, slices
+from sa_study.report.page.plots_effects import forest_plot, importance_bars
+from sa_study.report.page.plots_space import parallel, slices, surface_axes, surfaces
 from sa_study.report.page.plots_trials import curves, front, history, timeline
 from sa_study.report.terminal.study_panel import ranked
 from sa_study.report.text import duration, percent, short
@@ -76,6 +72,7 @@ def render(study: PageStudy) -> str:
     """The page as text."""
     sampled = samples(study)
     found = [item for sample in sampled if (item := importance(study, sample))]
+    model, axes = search_model(study), surface_axes(study, found)
     template = _environment().get_template("page.html.j2")
     return template.render(
         study=study,
@@ -88,11 +85,13 @@ def render(study: PageStudy) -> str:
         states=STATES,
         written=datetime.fromtimestamp(study.read_at).astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         album=read_album(study.folder.root / "pictures"),
-        figures=_figures(study, found),
+        figures=_figures(study, found, *surfaces(study, model, axes)),
         found=found,
         samples=sampled,
         min_trials=MIN_TRIALS,
-        contour=(contour_axes(study, found), contour_sample(study)),
+        axes=axes,
+        model=model,
+        min_model_trials=MIN_MODEL_TRIALS,
         names=names,
         ranked=ranked,
         sentences=sentences,
@@ -102,7 +101,9 @@ def render(study: PageStudy) -> str:
     )
 
 
-def _figures(study: PageStudy, found: list[Importance]) -> dict[str, go.Figure | None]:
+def _figures(
+    study: PageStudy, found: list[Importance], surface: go.Figure | None, uncertainty: go.Figure | None
+) -> dict[str, go.Figure | None]:
     """All figures of the page by name; None where there is nothing to draw."""
     trust, metric = study.trust, names.heading(study.config.metric)
     return {
@@ -111,7 +112,8 @@ def _figures(study: PageStudy, found: list[Importance]) -> dict[str, go.Figure |
         "parallel": parallel(study),
         "importance": importance_bars(found),
         "slices": slices(study),
-        "contour": contour(study, found),
+        "surface": surface,
+        "uncertainty": uncertainty,
         "timeline": timeline(study),
         "confirmation": forest_plot(trust.confirmation, "points over the baseline"),
         "ablation": forest_plot(trust.ablation, f"points of {metric}"),

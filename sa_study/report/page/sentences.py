@@ -1,13 +1,14 @@
-"""What the page says of a study: which trial won, whether to believe it and why, and how far each number."""
+"""What the page says of a study: which trial won, and how far that and each number can be trusted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sa_study.analysis.search_model import SearchModel
 from sa_study.metrics import names
 from sa_study.report.page.page_study import PageStudy, Summary
 from sa_study.report.terminal.text_table import TextTable
-from sa_study.report.text import interval, percent, short
+from sa_study.report.text import interval, percent, settings_text, short
 from sa_study.report.verdict import (
     epoch_noise,
     headline,
@@ -40,7 +41,7 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def points(difference: float) -> str:
+def signed_points(difference: float) -> str:
     """A difference of two fractions, in points of per cent."""
     return f"{100 * difference:+.1f}".replace("-", "−")
 
@@ -67,7 +68,8 @@ def _counts(study: PageStudy) -> list[str]:
         )
         if state in states
     ]
-    total = f"{len(study.trials)} of {study.config.trials} trials have started"
+    started = len(study.trials) - states.get("WAITING", 0)
+    total = f"{started} of {study.config.goal} trials have started"
     return [f"{total}: {', '.join(said)}." if said else f"{total}."]
 
 
@@ -119,9 +121,10 @@ def _tested(study: PageStudy) -> str:
     if "best" not in study.evaluations:
         if study.trust.summaries:
             return f"{_final(study)} {study.trust.seen_line}".rstrip()
+        seen = study.trust.seen_line or "The test set has not been opened."
         return (
             "These are validation figures on held-out training identities, and the best of many is somewhat "
-            "optimistic. The test set has not been opened."
+            f"optimistic. {seen}"
         )
     if not study.evaluates_winner:
         return "The test figures here are of an earlier winner: run evaluate again."
@@ -133,9 +136,11 @@ def _tested(study: PageStudy) -> str:
         return (
             f"The test set was opened for the winner; evaluate --baseline adds the baseline’s figures.{seen}"
         )
-    compared = f"the winner’s {names.heading(names.MAP)} is the baseline’s {points(gain.mean)} points"
+    compared = f"the winner’s {names.heading(names.MAP)} is the baseline’s {signed_points(gain.mean)} points"
     if gain.low is not None and gain.high is not None:
-        compared += f" (95 % interval {points(gain.low)} to {points(gain.high)}, paired by query)"
+        compared += (
+            f" (95 % interval {signed_points(gain.low)} to {signed_points(gain.high)}, paired by query)"
+        )
     return f"On the test set, which the search never saw, {compared}.{seen}"
 
 
@@ -179,7 +184,7 @@ def score_interval(trial: TrialSummary | None, figure: str) -> str:
 
 
 def _validation(study: PageStudy) -> list[tuple[str, ...]]:
-    best, metric, lead = study.winner, study.config.metric, study.trust.lead
+    best, metric, confirmed_lead = study.winner, study.config.metric, study.trust.lead
     if best is None or best.score is None:
         return []
     # A confirmation of other trials tells nothing of this one.
@@ -195,23 +200,23 @@ def _validation(study: PageStudy) -> list[tuple[str, ...]]:
             more,
         )
     ]
-    if not best.baseline and (ahead := validation_lead(study)) is not None:
+    if not best.baseline and (study_lead := validation_lead(study)) is not None:
         rows.append(
             (
                 f"lead of trial {best.number} in the study",
-                f"{100 * ahead:+.1f} points",
+                f"{100 * study_lead:+.1f} points",
                 "not computed",
                 "nothing: one seed each",
                 "the trial was chosen for it",
                 more,
             )
         )
-    if lead:
+    if confirmed_lead:
         rows.append(
             (
-                f"lead of {lead.label}, confirmed",
-                f"{lead.mean:+.1f} points",
-                f"{lead.low:+.1f} to {lead.high:+.1f}",
+                f"lead of {confirmed_lead.label}, confirmed",
+                f"{confirmed_lead.mean:+.1f} points",
+                f"{confirmed_lead.low:+.1f} to {confirmed_lead.high:+.1f}",
                 "other identities and other seeds",
                 "best of its epochs, as is the baseline’s",
                 "more --seeds, more --folds",
@@ -246,8 +251,23 @@ def _retrained_row(study: PageStudy, summary: Summary) -> tuple[str, ...]:
 
 
 def _looks(study: PageStudy) -> str:
-    """The row on how often the test set was evaluated."""
+    """What biases a test figure: how often the test set was evaluated."""
     seen = study.trust.seen
     if seen is None:
         return "unknown: the ledger is damaged"
     return "none known: test set seen once" if seen.count < 2 else f"test set seen {seen.count} times"
+
+
+def search_model_lines(study: PageStudy, model: SearchModel) -> list[str]:
+    """What a model of the learning curves expects, and how its predictions of held-out trials held."""
+    best, held_out = model.optimum, model.check
+    trust = "the surface means nothing"
+    if held_out.correlation >= 0.3:
+        trust = "a good guide" if held_out.correlation > 0.6 else "a hint only"
+    return [
+        f"Predicted optimum: {short(settings_text(best.settings))}. The {names.heading(study.config.metric)} "
+        f"expected there is {percent(best.median)} % (95 % interval {interval(best.low, best.high)} %).",
+        f"Predictions of {held_out.trials} trials that were held out from the fit: their rank correlation "
+        f"with the scores is {held_out.correlation:.2f} ({trust}), and {held_out.covered} of the scores lie "
+        "in their 95 % interval. A stopped trial’s score is its last, raised by what others gained later.",
+    ]

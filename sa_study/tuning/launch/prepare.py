@@ -29,7 +29,6 @@ from sa_study.tuning.launch.pretrained import (
     require_same_backbones,
 )
 from sa_study.tuning.search.initial_trials import InitialTrials, create_study, enqueue_trials
-from sa_study.tuning.search.samplers import sampler_for
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import ProgressCallback
 
@@ -79,9 +78,10 @@ def changes_from_options(study: StudyConfig, asked: StudyConfig, given: Collecti
     """
     fixed = [name for name in vars(study) if name in given and name not in _CHANGEABLE | _SPACE_OPTIONS]
     values = {name: (getattr(study, name), getattr(asked, name)) for name in fixed}
-    if {"minimize", "sampler"}.isdisjoint(given):  # the space's, or what takes its place in this study
-        sampler = sampler_for(asked.space.sampler, len(study.directions))
-        asked = dataclasses.replace(asked, space=dataclasses.replace(asked.space, sampler=sampler))
+    if "sampler" not in given and asked.space.sampler == SearchSpace.sampler:
+        # Another took the default's place, or was the default when the study was begun.
+        space = dataclasses.replace(asked.space, sampler=study.space.sampler)
+        asked = dataclasses.replace(asked, space=space)
     if not _SPACE_OPTIONS.isdisjoint(given):
         decided = {name: study.space.fixed[name] for name in ("threads", "device")}
         was, now = (

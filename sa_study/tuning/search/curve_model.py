@@ -7,8 +7,9 @@ are then replaced by normal scores, so that a few very bad trials do not hide th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from scipy.stats import rankdata
 
 from sa_study.tuning.search.gaussian_process import GaussianProcess, Rows, fit_kernel, thinned
 from sa_study.tuning.search.unit_cube import Floats, UnitCube
+
+LEVELS = (0.1, 0.3, 0.6)
+"""Shares of the schedule at which curves are compared unless others are given."""
 
 MAX_ROWS = 700
 """Rows that predictions are made from; of more, the worst are thinned."""
@@ -42,35 +46,64 @@ class Curve:
     ended: bool
     failed: bool
 
+    @classmethod
+    def of(
+        cls,
+        reported: Iterable[tuple[float, float]],
+        levels: Sequence[float],
+        *,
+        final: float | None = None,
+        ended: bool = True,
+        failed: bool = False,
+    ) -> Curve:
+        """Reads a curve.
+
+        Args:
+            reported: Pairs of the share of the schedule and the score there; what is not finite is left out.
+            levels: Shares of the schedule, ascending, without the whole.
+            final: The score of a trial that ran its whole schedule.
+            ended: Whether the trial has ended.
+            failed: Whether it failed.
+        """
+        values = _values_at(sorted(pair for pair in reported if np.isfinite(pair[1])), levels, ended)
+        if final is not None and np.isfinite(final):
+            values = [*values, *[final] * (len(levels) - len(values)), final]
+        return cls(() if failed else tuple(values), ended, failed)
+
 
 def read_curve(
     trial: FrozenTrial, direction: StudyDirection, levels: Sequence[float], full_step: float
 ) -> Curve:
-    """Reads a trial's values.
+    """Reads the curve of one of Optuna's trials, in any state.
 
     Args:
-        trial: The trial, in any state.
+        trial: The trial.
         direction: The study's.
         levels: Shares of the schedule, ascending, without the whole.
         full_step: Optuna's step at the end of the schedule.
     """
     sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
-    reported = sorted(
-        (s / full_step, sign * v) for s, v in trial.intermediate_values.items() if np.isfinite(v)
+    final = trial.value if trial.state == TrialState.COMPLETE else None
+    return Curve.of(
+        ((step / full_step, sign * value) for step, value in trial.intermediate_values.items()),
+        levels,
+        final=None if final is None else sign * final,
+        ended=trial.state.is_finished(),
+        failed=trial.state == TrialState.FAIL,
     )
+
+
+def _values_at(reported: Sequence[tuple[float, float]], levels: Sequence[float], ended: bool) -> list[float]:
+    """The best value so far at each level that was reached."""
     values: list[float] = []
     best = -np.inf
     for progress, value in reported:
         best = max(best, value)
         while len(values) < len(levels) and progress >= levels[len(values)] - _ROUNDING:
             values.append(best)
-    if reported and not values and trial.state.is_finished():
+    if reported and not values and ended:
         values.append(best)  # stopped before the first level
-    if trial.state == TrialState.COMPLETE and trial.value is not None and np.isfinite(trial.value):
-        final = sign * trial.value
-        values = [*values, *[final] * (len(levels) - len(values)), final]
-    failed = trial.state == TrialState.FAIL
-    return Curve(() if failed else tuple(values), trial.state.is_finished(), failed)
+    return values
 
 
 class CurveModel:
@@ -78,30 +111,29 @@ class CurveModel:
 
     Args:
         distributions: The settings.
-        trials: The trials; those without any value count as running.
-        direction: The study's.
+        configurations: The trials' values of these settings.
+        curves: The trials' curves.
         levels: Shares of the schedule at which curves are compared, ascending, without the whole.
-        full_step: Optuna's step at the end of the schedule.
 
     Attributes:
         cube: The settings as a unit cube.
         places: The trials' configurations there: [trials, settings].
-        curves: What is known of their scores.
+        curves: The trials' curves.
     """
 
     def __init__(
         self,
         distributions: Mapping[str, BaseDistribution],
-        trials: Sequence[FrozenTrial],
-        direction: StudyDirection,
+        configurations: Sequence[Mapping[str, Any]],
+        curves: Sequence[Curve],
         levels: Sequence[float],
-        full_step: float,
     ):
         self.cube = UnitCube(distributions)
-        self.places = self.cube.places([trial.params for trial in trials])
-        self.curves = [read_curve(trial, direction, levels, full_step) for trial in trials]
+        self.places = self.cube.places(configurations)
+        self.curves = curves
         self._progress = np.log([*levels, 1.0])
         self._process: GaussianProcess | None = None
+        self._known = np.zeros((2, 0))
 
     @property
     def best_trial(self) -> int:
@@ -116,6 +148,7 @@ class CurveModel:
         """Fits the model to the trials, and has it believe that the running ones end as predicted."""
         owners, levels, values = _comparable(self.curves, len(self._progress))
         scores = _normal_scores(values)
+        self._known = np.unique([scores, values], axis=1)
         kept = thinned(scores, MAX_ROWS)
         owners, levels, scores = owners[kept], levels[kept], scores[kept]
         rows = Rows(self.cube.columns(self.places[owners]), self._progress[levels])
@@ -123,10 +156,33 @@ class CurveModel:
         running = [index for index, curve in enumerate(self.curves) if not curve.ended]
         self._process = GaussianProcess(kernel, rows, scores).believing(self._at_end(self.places[running]))
 
-    def predict(self, places: Floats) -> tuple[Floats, Floats]:
-        """Means and standard deviations of the scores at the end of the schedule: [configurations] each."""
+    def predict(self, places: Floats, *, noisy: bool = False) -> tuple[Floats, Floats]:
+        """Means and standard deviations of the scores at the end of the schedule: [configurations] each.
+
+        The deviations are those of the expected score, or, if `noisy`, of one trial's score.
+        """
         assert self._process is not None, "fit comes first"
-        return self._process.predict(self._at_end(places))
+        means, deviations = self._process.predict(self._at_end(places))
+        return means, np.hypot(deviations, np.sqrt(self._process.kernel.noise)) if noisy else deviations
+
+    def values(self, scores: Floats) -> Floats:
+        """The values at the end of the schedule that some normal scores stand for.
+
+        Beyond the known ones they go on as the better or the worse half of these does on average.
+        """
+        known, values = self._known
+        middle = np.interp(0.0, known, values)
+        found = np.interp(scores, known, values)
+        for end in (0, -1):
+            slope = (values[end] - middle) / known[end] if known[end] else 0.0
+            beyond = np.maximum(scores - known[end], 0) if end else np.minimum(scores - known[end], 0)
+            found += slope * beyond
+        return np.asarray(found)
+
+    def comparable_values(self) -> dict[int, float]:
+        """By the curve's index, its last value raised to the height of the end of the schedule."""
+        rows = zip(*_comparable(self.curves, len(self._progress)), strict=True)
+        return {int(index): float(value) for index, _, value in rows}
 
     def _at_end(self, places: Floats) -> Rows:
         return Rows(self.cube.columns(places), np.zeros(len(places)))

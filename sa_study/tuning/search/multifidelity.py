@@ -6,7 +6,7 @@ schedulers such as ASHA. A suggestion depends on the seed, the trial's number an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,9 @@ from scipy.spatial.distance import cdist
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
-from sa_study.tuning.search.curve_model import CurveModel
-from sa_study.tuning.search.unit_cube import Floats, UnitCube
-
-LEVELS = (0.1, 0.3, 0.6)
-"""Shares of the schedule at which curves are compared unless others are given."""
+from sa_study.tuning.search.candidates import Active, Candidates
+from sa_study.tuning.search.curve_model import LEVELS, CurveModel, read_curve
+from sa_study.tuning.search.unit_cube import Floats
 
 STARTUP_TRIALS = 10
 """Trials that are spread over the space before the model suggests any."""
@@ -34,20 +32,8 @@ MAX_STALE_TRIALS = 30
 """After this many trials without a better one twice the share is random."""
 
 _SPREAD_CANDIDATES = 16
-_RANDOM_CANDIDATES = 1000
-
-_LOCAL_WIDTHS = (0.1, 0.03, 0.01)
-"""Standard deviations of the moves around the most promising candidates, in units of the cube, by round."""
-
-_LOCAL_CENTRES = 10
-_LOCAL_CANDIDATES = 50
-_REDRAWN = 0.15
-"""Probability with which a setting is drawn anew in a move."""
-
 _MIN_DISTANCE = 0.01
 """A candidate nearer than this to a trial in all settings repeats it."""
-
-Active = Callable[[Mapping[str, Any]], Collection[str]]
 
 
 class MultiFidelitySampler(BaseSampler):
@@ -104,59 +90,38 @@ class MultiFidelitySampler(BaseSampler):
         rng = np.random.default_rng([self._seed, trial.number])
         trials = [t for t in study.get_trials(deepcopy=False) if t.params and t.number != trial.number]
         full_step = self._full_step or max((max(t.intermediate_values, default=0) for t in trials), default=0)
-        model = CurveModel(search_space, trials, study.direction, self._levels, full_step or 1)
+        curves = [read_curve(t, study.direction, self._levels, full_step or 1) for t in trials]
+        model = CurveModel(search_space, [t.params for t in trials], curves, self._levels)
+        candidates = Candidates(model.cube, self._active)
         stale = len(trials) - 1 - model.best_trial > MAX_STALE_TRIALS
         if not trials or rng.random() < RANDOM_SHARE * (1 + stale):
-            return model.cube.values(self._drawn(model.cube, rng, 1)[0])
+            return model.cube.values(candidates.drawn(rng, 1)[0])
         known = sum(bool(curve.values) for curve in model.curves)
         if len(trials) < STARTUP_TRIALS or known < 3:
-            return model.cube.values(self._spread(model, rng))
+            return model.cube.values(_farthest(model, candidates.drawn(rng, _SPREAD_CANDIDATES)))
         # One thread rounds alike on any number of cores, and leaves the others to trials that train on CPUs.
         with threadpool_limits(limits=1, user_api="blas"):
             model.fit()
-            return model.cube.values(self._most_promising(model, rng))
+            return model.cube.values(_most_promising(model, candidates, rng))
 
-    def _drawn(self, cube: UnitCube, rng: np.random.Generator, count: int) -> Floats:
-        """Configurations drawn evenly."""
-        return self._valid(cube, rng.random((count, len(cube.names))))
 
-    def _valid(self, cube: UnitCube, places: Floats) -> Floats:
-        """The allowed configurations nearest to some places, without the settings that they do not have."""
-        places = cube.snapped(places)
-        if self._active:
-            for row in places:
-                active = self._active(cube.values(row))
-                row[[name not in active for name in cube.names]] = np.nan
-        return places
+def _farthest(model: CurveModel, drawn: Floats) -> Floats:
+    """Of some configurations the one that is farthest from all trials."""
+    distances = cdist(model.cube.columns(drawn), model.cube.columns(model.places))
+    return np.asarray(drawn[distances.min(axis=1).argmax()])
 
-    def _spread(self, model: CurveModel, rng: np.random.Generator) -> Floats:
-        """Of some random configurations the one that is farthest from all trials."""
-        drawn = self._drawn(model.cube, rng, _SPREAD_CANDIDATES)
-        distances = cdist(model.cube.columns(drawn), model.cube.columns(model.places))
-        return np.asarray(drawn[distances.min(axis=1).argmax()])
 
-    def _most_promising(self, model: CurveModel, rng: np.random.Generator) -> Floats:
-        """The configuration of the greatest expected improvement, among random ones and around the best."""
-        means, _ = model.predict(model.places)
-        best = means.max()
-        candidates = self._drawn(model.cube, rng, _RANDOM_CANDIDATES)
-        candidates = np.concatenate([candidates, model.places[np.argsort(-means)[:_LOCAL_CENTRES]]])
-        merits = self._merits(model, candidates, best)
-        for width in _LOCAL_WIDTHS:
-            centres = candidates[np.argsort(-merits, kind="stable")[:_LOCAL_CENTRES]]
-            near = self._valid(model.cube, _perturbed(centres, rng, width))
-            candidates = np.concatenate([candidates, near])
-            merits = np.concatenate([merits, self._merits(model, near, best)])
-        order = np.argsort(-merits, kind="stable")
-        for index in order:
-            if not _repeats(candidates[index], model.places):
-                return np.asarray(candidates[index])
-        return np.asarray(candidates[order[0]])
+def _most_promising(model: CurveModel, candidates: Candidates, rng: np.random.Generator) -> Floats:
+    """The configuration of the greatest expected improvement that no trial has had."""
+    means, _ = model.predict(model.places)
 
-    def _merits(self, model: CurveModel, places: Floats, best: float) -> Floats:
+    def merits(places: Floats) -> Floats:
         """Logarithms of the expected improvement."""
-        means, deviations = model.predict(places)
-        return log_expected_improvement((means - best) / deviations) + np.log(deviations)
+        expected, deviations = model.predict(places)
+        return log_expected_improvement((expected - means.max()) / deviations) + np.log(deviations)
+
+    ranked = candidates.ranked(merits, model.places[np.argsort(-means)], rng)
+    return next((place for place in ranked if not _repeats(place, model.places)), np.asarray(ranked[0]))
 
 
 def log_expected_improvement(z: Floats) -> Floats:
@@ -169,14 +134,6 @@ def log_expected_improvement(z: Floats) -> Floats:
     density = -np.square(far) / 2 - np.log(2 * np.pi) / 2
     series = density - 2 * np.log(-far) + np.log1p(-3 / far**2 + 15 / far**4)
     return np.asarray(np.where(z > -10, exact, series))
-
-
-def _perturbed(centres: Floats, rng: np.random.Generator, width: float) -> Floats:
-    """Configurations around some: each setting moves a little, and a few are drawn anew."""
-    near = np.repeat(centres, _LOCAL_CANDIDATES, axis=0)
-    moved = near + width * rng.standard_normal(near.shape)
-    anew = (rng.random(near.shape) < _REDRAWN) | np.isnan(near)
-    return np.where(anew, rng.random(near.shape), moved)
 
 
 def _repeats(place: Floats, tried: Floats) -> bool:

@@ -20,10 +20,11 @@ def sampler_history(
 ) -> list[FrozenTrial]:
     """The trials in the form that a sampler learns from; those passed in are not changed.
 
-    `ranked` is for TPE, which ranks stopped trials behind complete ones by the progress they had reached. A
-    failed trial is given as stopped before its first epoch; so is every stopped one with two objectives,
-    where TPE cannot rank curves. `scored` is for GP and CMA-ES, which know scores only. A stopped trial is
-    given as complete with its last value, and one without a value with the worst of all trials.
+    `unchanged` is for samplers that read curves, or nothing. `ranked` is for TPE, which ranks stopped trials
+    behind complete ones by the progress they had reached. A failed trial is given as stopped before its first
+    epoch; so is every stopped one with two objectives, where TPE cannot rank curves. `scored` is for GP and
+    CMA-ES, which know scores only. A stopped trial is given as complete with its last value, and one without
+    a value with the worst of all trials.
 
     Args:
         history: `SamplerSpec.history`: `unchanged`, `ranked` or `scored`.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from sa_study.settings.space import SearchSpace
+from sa_study.settings.space import Scheduler, SearchSpace
 from sa_study.tuning.stopping.schedulers import rungs, scheduler_spec
 from sa_study.utils.errors import ConfigError
 
@@ -82,21 +82,21 @@ def _cmaes(space: SearchSpace, seed: int) -> BaseSampler:
 
 def _multifidelity(space: SearchSpace, seed: int) -> BaseSampler:
     from sa_study.study.records import step_of
-    from sa_study.tuning.search.multifidelity import LEVELS, MultiFidelitySampler
+    from sa_study.tuning.search.multifidelity import MultiFidelitySampler
 
-    def active(values: Mapping[str, Any]) -> Collection[str]:
-        had: dict[str, Any] = {}
-        for name in space.search:
-            if space.active(name, had):
-                had[name] = values.get(name)
-        return had.keys()
+    active = space.active_settings if space.conditional else None
+    return MultiFidelitySampler(
+        seed, levels=comparison_levels(space.scheduler), full_step=step_of(100), active=active
+    )
+
+
+def comparison_levels(scheduler: Scheduler) -> list[float]:
+    """Shares of the schedule, below 1, at which learning curves are compared: the rungs if there are any."""
+    from sa_study.tuning.search.curve_model import LEVELS
 
     # Another rule stops trials anywhere, or none at all.
-    halving = scheduler_spec(space.scheduler).rule == "halving"
-    levels = [share / 100 for share in rungs(space.scheduler)] if halving else LEVELS
-    return MultiFidelitySampler(
-        seed, levels=levels, full_step=step_of(100), active=active if space.conditional else None
-    )
+    halving = scheduler_spec(scheduler).rule == "halving"
+    return [share / 100 for share in rungs(scheduler)] if halving else [*LEVELS]
 
 
 SAMPLERS = {

@@ -197,7 +197,7 @@ def test_what_was_used_is_cited(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "one", TRIALS)
     assert cited(describe(StudySummary.read(folder.root))) == always | {
         "zheng2015scalable",
-        "bergstra2011algorithms",
+        "kandasamy2017multi",
         "li2020system",
     }
     evaluate(folder, folder.evaluation, BEST, TRIALS)

@@ -25,7 +25,6 @@ from sa_study.report.page.importance import (
     unit_position,
 )
 from sa_study.report.page.page_study import PageStudy
-from sa_study.report.page.plots_effects import fit_surface
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 
@@ -181,16 +180,3 @@ def test_places_in_the_unit_interval() -> None:
         [0.125, 0.375, 0.625, 0.875]
     )
     assert unit_position(SEARCH["lr"], "text") == 0.5 and unit_position(SEARCH["dropout"], 7.0) == 1.0
-
-
-def test_a_surface_follows_the_points_and_ends_where_there_are_none() -> None:
-    rng = np.random.default_rng(0)
-    points = rng.random((60, 2)) * [0.5, 1.0]
-    surface = fit_surface(points, 50 + 20 * points[:, 0])
-    assert surface is not None
-    places, values = surface
-    assert values[20, 10] == pytest.approx(50 + 20 * places[10], abs=1)
-    assert values[20, -1] != pytest.approx(70, abs=0.5)
-    corner = fit_surface(points * [0.2, 0.2], points[:, 0])
-    assert corner is not None and np.isnan(corner[1][-1, -1])
-    assert fit_surface(points[:5], points[:5, 0]) is None

@@ -42,7 +42,7 @@ test_gain.__test__ = False  # type: ignore[attr-defined]
 DATA = {"query": "a" * 64, "gallery": "b" * 64}
 FIGURES = names.TEST_FIGURES
 SECTIONS = ["verdict", "trust", "leaderboard", "history", "curves", "parallel", "importance"]
-SECTIONS += ["slices", "timeline", "pictures", "settings", "provenance", "rerun"]
+SECTIONS += ["slices", "model", "timeline", "pictures", "settings", "provenance", "rerun"]
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,7 @@ def test_the_head_tells_states_slots_time_and_cost(config: StudyConfig) -> None:
     rows = [row(0), row(1, "PRUNED", 0.4, 3), row(2, "FAIL", None), row(3, "RUNNING", 0.3, 2)]
     text = " ".join(" ".join(lines(panel(config, rows, elapsed=75.0, name="runs/a"), 200)).split())
     for words in (
-        "study runs/a maximising validation mAP, tpe with asha",
+        "study runs/a maximising validation mAP, multifidelity with asha",
         "3 of 40 trials 1 COMPLETE 1 PRUNED 1 FAIL 1 RUNNING",
         "elapsed 1:15",
         "1 of 2 slots",

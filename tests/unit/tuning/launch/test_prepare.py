@@ -47,16 +47,21 @@ def test_the_options_that_began_it_change_nothing() -> None:
     assert changes_from_options(BEGUN, asked, given) == StudyChanges()
 
 
-def test_what_took_a_samplers_place_in_the_study_takes_it_again() -> None:
+@pytest.mark.parametrize("minimize", [None, "cost"])
+def test_a_study_keeps_the_sampler_that_it_was_begun_with_in_place_of_the_default(
+    minimize: str | None,
+) -> None:
     """Also where `--minimize`, which is left as it was, is not given again."""
     space = dataclasses.replace(load_space(Path("small")), scheduler=Scheduler("none"))
-    begun = StudyConfig(data_dir=Path("/data"), space=space, trials=10, minimize="cost")
-    two = resolve_settings(begun, ON_CPU)
-    space = dataclasses.replace(space, sampler="multifidelity")
+    before = dataclasses.replace(space, sampler="tpe")
+    begun = StudyConfig(data_dir=Path("/data"), space=before, trials=10, minimize=minimize)
     asked = StudyConfig(data_dir=Path("/data"), space=space, trials=10)
-    assert changes_from_options(two, asked, {"space"}) == StudyChanges()
-    with pytest.raises(ConfigError, match="multifidelity"):
-        changes_from_options(two, asked, {"space", "sampler"})
+    begun = resolve_settings(begun, ON_CPU)
+    assert changes_from_options(begun, asked, {"space"}) == StudyChanges()
+    for sampler, given in ((space.sampler, {"space", "sampler"}), ("random", {"space"})):
+        other = dataclasses.replace(asked, space=dataclasses.replace(space, sampler=sampler))
+        with pytest.raises(ConfigError, match=f"{sampler}.*but the study was begun with 'tpe'"):
+            changes_from_options(begun, other, given)
 
 
 @pytest.mark.parametrize(

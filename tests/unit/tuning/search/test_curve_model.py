@@ -52,7 +52,8 @@ def test_what_is_minimised_is_turned_round() -> None:
 
 
 def fitted(trials: list[FrozenTrial], **options: Any) -> CurveModel:
-    model = CurveModel(SPACE, trials, options.pop("direction", UP), LEVELS, 1000)
+    curves = [read_curve(trial, options.get("direction", UP), LEVELS, 1000) for trial in trials]
+    model = CurveModel(SPACE, [trial.params for trial in trials], curves, LEVELS)
     model.fit()
     return model
 
@@ -96,3 +97,22 @@ def test_many_trials_are_thinned() -> None:
     model = fitted(parabola(2000))
     means, _ = model.predict(np.linspace(0, 1, 101)[:, None])
     assert means.argmax() == pytest.approx(70, abs=5)
+
+
+def test_normal_scores_stand_for_values() -> None:
+    model = fitted([trial({100: value}, TrialState.COMPLETE, value) for value in (0.1, 0.2, 0.4, 0.8)])
+    scores = np.array([-9.0, -0.5, 0.0, 0.5, 9.0])
+    values = model.values(scores)
+    assert (np.diff(values) > 0).all() and values[2] == pytest.approx(0.3)
+    assert values[0] < 0.1 and values[-1] > 0.8
+
+
+def test_a_prediction_of_one_trial_is_less_certain_than_that_of_the_mean() -> None:
+    model, places = fitted(parabola(24)), np.array([[0.2], [0.7]])
+    (means, deviations), (same, noisy) = model.predict(places), model.predict(places, noisy=True)
+    assert (means == same).all() and (noisy > deviations).all()
+
+
+def test_stopped_trials_are_raised_by_what_others_gained() -> None:
+    curves = [trial({100: 0.1, 300: 0.3, 1000: 0.6}, TrialState.COMPLETE, 0.6), trial({100: 0.2})]
+    assert fitted(curves).comparable_values() == pytest.approx({0: 0.6, 1: 0.2 + 0.2 + 0.3})

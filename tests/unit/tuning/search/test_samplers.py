@@ -33,8 +33,8 @@ def test_every_sampler_can_search_a_finite_space(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "space", "objectives", "naming"),
     [
-        ("multifidelity", SPACE, 2, r"one objective.*tpe, random, grid, gp$"),
-        ("cmaes", SPACE, 2, r"cmaes.*one objective.*tpe, random, grid, gp$"),
+        ("multifidelity", SPACE, 2, r"one objective.*tpe, random, grid, gp"),
+        ("cmaes", SPACE, 2, r"cmaes.*one objective.*tpe, random, grid, gp"),
         ("grid", ENDLESS, 1, r"search\.lr.*grid"),
         (
             "grid",
@@ -42,7 +42,7 @@ def test_every_sampler_can_search_a_finite_space(name: str) -> None:
             1,
             "1000001.*100000 are the most",
         ),
-        ("bayes", SPACE, 1, "sampler: 'bayes' is not one of multifidelity, tpe, random, grid, gp, cmaes$"),
+        ("bayes", SPACE, 1, "sampler: 'bayes' is not one of multifidelity, tpe, random, grid, gp, cmaes"),
     ],
 )
 def test_what_a_sampler_cannot_do_is_refused(
