@@ -9,12 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import narrow_backbone
 import pytest
 
 if TYPE_CHECKING:
     from command_line import CommandLine
 
     from sa_study.analysis.reproduce.original import OriginalTrial
+
+# In this process and, by `sitecustomize`, in all that the tests start.
+narrow_backbone.register()
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(narrow_backbone.__file__).parent), os.environ.get("PYTHONPATH")])
+)
 
 # Sums depend on the number of threads, and two of them only get in each other's way at the tests' sizes.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -95,9 +102,11 @@ def original(tmp_path: Path) -> OriginalTrial:
 
 
 @pytest.fixture
-def fast_compression(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has pictures compressed less, in a fraction of the time."""
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has pictures show fewer images, compressed less, in a fraction of the time."""
     monkeypatch.setattr("sa_study.report.pictures.figure._COMPRESSION", 1)
+    for name in ("_LISTS", "_MAPS", "_FAILURES", "_OVERLAYS"):
+        monkeypatch.setattr(f"sa_study.report.pictures.make.{name}", 2)
 
 
 @pytest.fixture

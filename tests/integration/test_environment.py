@@ -152,10 +152,10 @@ def test_rays_files_go_after_a_signal_while_it_starts(
 def test_a_small_tmpdir_is_foreseen_and_named(
     words: Callable[..., list[str | Path]], make_disk: Callable[[int], Path], tmp_path: Path
 ) -> None:
-    small = make_disk(60)
-    line = run(*words("tune", 1), env=environment(TMPDIR=small), code=2, error=True)
+    small, large = make_disk(60), ("--set", "backbone=resnet18")
+    line = run(*words("tune", 1), *large, env=environment(TMPDIR=small), code=2, error=True)
     assert line.startswith(f"error: {small}: temporary files need") and line.count("\n") == 1
-    output = run(*words("plan", 1), env=environment(TMPDIR=small, COLUMNS="300"))
+    output = run(*words("plan", 1), *large, env=environment(TMPDIR=small, COLUMNS="300"))
     assert f"'tune' would refuse: {small}: temporary files need" in output
     assert f"free at {small}" in output
     assert not left_in(small) and not (tmp_path / "study").exists()

@@ -35,7 +35,7 @@ PATIENCE = 300.0
 
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
-    "fixed": {**TINY, "epochs": 1},
+    "fixed": {**TINY, "backbone": "resnet18", "epochs": 1},
     "baseline": {"lr": 0.01},
     "scheduler": {"name": "none"},
 }

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
-    "fixed": {**TINY, "val_identities": 2},
+    "fixed": {**TINY, "backbone": "resnet18", "val_identities": 2},
     "baseline": {"lr": 0.01},
     "scheduler": {"name": "none"},
 }

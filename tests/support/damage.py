@@ -203,6 +203,6 @@ FILES: dict[str, tuple[Damage, str]] = {
         lambda s: (s / "provenance.json").write_text('{"data_fingerprint": "", "launches": []}'),
         "Ray has a folder of session 1, but provenance.json lists only 0 launches"),
     "stopped though good": (lambda s: change_result(s, PRUNED, 1, mAP=0.99),
-                            "trial 1: stopped at epoch 1, where the asha rule lets it go on"),
+                            "trial 1: stopped at epoch 1, where asha lets it go on"),
     "not stopped": (record(PRUNED, stopped=False), "trial 1: went on after epoch 1, but its"),
 }  # fmt: skip

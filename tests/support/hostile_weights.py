@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from hostile import SPECIAL, Case, Place, Words, cases_of, put
-from small_space import SMALL
+from small_space import SMALL_RESNET
 from torch import Tensor
 
 from sa_study.settings.run import Settings
@@ -23,7 +23,7 @@ from sa_study.settings.yaml_files import write_yaml
 from sa_study.training.run import RunFolder
 from sa_study.training.trainer import build_network
 
-SETTINGS: dict[str, Any] = {**SMALL, "num_features": 8, "epochs": 2, "val_identities": 0}
+SETTINGS: dict[str, Any] = {**SMALL_RESNET, "num_features": 8, "epochs": 2, "val_identities": 0}
 
 
 RAN = Path(tempfile.gettempdir()) / f"hostile_code_ran_{os.getpid()}"
@@ -74,13 +74,13 @@ def with_settings(changes: dict[str, Any], **more: Any) -> bytes:
 
 
 def wide() -> bytes:
-    """Weights of few bytes whose settings want a network of 160 GB."""
+    """A small file whose settings want a network of 100 GB."""
     classifiers = {f"instance{number}.weight": torch.ones(10**6, 1) for number in range(3)}
     return with_settings({"depth": 152, "num_features": 4096}, state_dict={**state(), **classifiers})
 
 
 def repacked(change: Callable[[bytes], bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A small zip file of torch with its pickle changed, or packed."""
+    """A small zip file of torch with its pickle changed, or its entries compressed."""
     source, target = zipfile.ZipFile(io.BytesIO(saved({"a": torch.zeros(77)}))), io.BytesIO()
     with zipfile.ZipFile(target, "w", compression) as archive:
         for name in source.namelist():
@@ -90,7 +90,7 @@ def repacked(change: Callable[[bytes], bytes], compression: int = zipfile.ZIP_ST
 
 
 def bomb() -> bytes:
-    """Two gigabytes of zeros in two megabytes."""
+    """Two hundred megabytes of zeros in about one."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}.")
@@ -101,11 +101,11 @@ def bomb() -> bytes:
 
 
 HUGE = b"\x8a\x06" + (10**13).to_bytes(6, "little")
-"""Ten trillion, as a pickle has it; in the place of 77."""
+"""Ten trillion, as a pickle has it; in the place of `b"KM"`, its 77."""
 
 
 def nested(levels: int) -> tuple[Any, ...]:
-    """A value of a few bytes that is printed in 2^levels."""
+    """A small value whose text has over 2^levels characters."""
     value: tuple[Any, ...] = ()
     for _ in range(levels):
         value = (value, value)
@@ -119,19 +119,20 @@ def script() -> bytes:
 
 
 CONV, LAST, BIAS = "base.conv1.weight", "instance2.weight", "instance2.bias"
-RUN = ("system", "nothing is run")
+REFUSES_TO_RUN = ("system", "nothing is run")
+# Each case: its name, the file's content, and words of the error.
 FILES: list[tuple[str, Callable[[], bytes], str | tuple[str, ...]]] = [
-    ("a pickle that runs a command", lambda: pickle.dumps(Runs()), RUN),
-    ("the same in a zip file", lambda: saved({"state_dict": Runs()}), RUN),
-    ("the same in an old file", lambda: saved([Runs()], legacy=True), RUN),
+    ("a pickle that runs a command", lambda: pickle.dumps(Runs()), REFUSES_TO_RUN),
+    ("the same in a zip file", lambda: saved({"state_dict": Runs()}), REFUSES_TO_RUN),
+    ("the same in an old file", lambda: saved([Runs()], legacy=True), REFUSES_TO_RUN),
     ("an object of a class", lambda: saved(argparse.Namespace(a=1)), "argparse.Namespace"),
     ("a program of TorchScript", script, "not a weights file"),
     ("cut off", lambda: saved(state())[:100_000], "damaged"),
     ("an old file, cut off", lambda: saved(state(), legacy=True)[:100_000], "damaged"),
     ("0 bytes", lambda: b"", "empty"),
     ("text", lambda: b"weights\n", "not a weights file"),
-    ("zeros that are packed", bomb, "unpack to"),
-    ("packed entries", lambda: repacked(lambda c: c + b" " * 10**6, zipfile.ZIP_DEFLATED), "unpack to"),
+    ("compressed zeros", bomb, "unpack to"),
+    ("compressed entries", lambda: repacked(lambda c: c + b" " * 10**6, zipfile.ZIP_DEFLATED), "unpack to"),
     ("a claim of ten trillion numbers", lambda: repacked(lambda c: c.replace(b"KM", HUGE)), "damaged"),
     ("the same claim in an old file",
      lambda: saved({"a": torch.zeros(77)}, legacy=True).replace(b"KM", HUGE), "damaged"),
@@ -149,31 +150,31 @@ FILES: list[tuple[str, Callable[[], bytes], str | tuple[str, ...]]] = [
     ("texts for tensors", lambda: saved({"state_dict": {"a": "b"}}), "expected tensors"),
     ("keys that are no texts", lambda: saved({"state_dict": {1: torch.ones(1)}}), "expected tensors"),
     ("settings of a billion layers", lambda: with_settings({"depth": 10**9}), ("depth", "1000000000")),
-    ("settings that want 160 GB", wide, "differs in"),
+    ("settings that want 100 GB", wide, "differs in"),
     ("settings that are a list", lambda: ours(settings=[1]), ("settings", "list")),
     ("settings with a tensor", lambda: with_settings({"lr": torch.ones(3)}), ("lr", "Tensor")),
-    ("settings that print as 2^60 lines", lambda: with_settings({"lr": nested(60)}), ("lr", "tuple")),
+    ("settings that print as 2^60 characters", lambda: with_settings({"lr": nested(60)}), ("lr", "tuple")),
     ("settings of other names", lambda: with_settings({"shell": "touch ran"}), ("unknown setting", "shell")),
     ("settings with a number for a name", lambda: ours(settings={1: 2}), ("settings", "name", "int")),
     ("a terminal's commands in a name", lambda: with_settings({"\x1b]0;x\x07": 1}), "\\x1b"),
     ("half an epoch", lambda: ours(epoch=0.5), "epoch"),
     ("epoch -1", lambda: ours(epoch=-1), "epoch"),
 ]  # fmt: skip
-LASTS: list[tuple[str, Callable[[], bytes], str | tuple[str, ...]]] = [
-    ("a pickle that runs a command", lambda: saved(Runs()), RUN),
+LAST_CHECKPOINTS: list[tuple[str, Callable[[], bytes], str | tuple[str, ...]]] = [
+    ("a pickle that runs a command", lambda: saved(Runs()), REFUSES_TO_RUN),
     ("cut off", lambda: ours()[:5000], "damaged"),
     ("0 bytes", lambda: b"", "empty"),
     ("fields are missing", lambda: saved({"state_dict": state()}), "not a checkpoint written by"),
     ("a format to come", lambda: ours(format=10**6), "format 1000000"),
-    ("a format that is none", lambda: ours(format=nested(60)), "no format"),
-    ("less than no identities", lambda: ours(num_classes=-5), "num_classes"),
+    ("a format that is no number", lambda: ours(format=nested(60)), "no checkpoint format"),
+    ("a negative number of identities", lambda: ours(num_classes=-5), "num_classes"),
     ("a billion epochs", lambda: ours(epoch=10**9), "epoch"),
     ("a history of texts", lambda: ours(history=["a"]), "history"),
     ("a history that is a text", lambda: ours(history="a"), "history"),
     ("a history without figures", lambda: ours(history=[{}]), "history"),
-    ("a history that prints as 2^60 lines", lambda: ours(history=[{"epoch": nested(60)}]), "history"),
+    ("a history that prints as 2^60 characters", lambda: ours(history=[{"epoch": nested(60)}]), "history"),
     ("an optimiser of nothing", lambda: ours(optimizer={"state": {}, "param_groups": []}), "optimiser"),
-    ("an optimiser that is none", lambda: ours(optimizer=[1]), "optimizer"),
+    ("an optimiser that is a list", lambda: ours(optimizer=[1]), "optimizer"),
     ("no random state", lambda: ours(rng={}), "last.pt"),
     ("weights of another shape", lambda: ours(state_dict={"a": torch.ones(3)}), ("last.pt", "network")),
     ("settings of another run", lambda: with_settings({"lr": 0.5}), ("lr", "0.5")),
@@ -208,6 +209,6 @@ def _start(place: Place, content: Callable[[], bytes]) -> Words:
 CASES: list[Case] = [
     *cases_of("weights", FILES, _evaluate, naming=("weights.pt",)),
     *cases_of("weights", SPECIAL, _special, naming=("weights.pt",)),
-    *cases_of("checkpoint to go on from", LASTS, _resume),
+    *cases_of("checkpoint to go on from", LAST_CHECKPOINTS, _resume),
     *cases_of("backbone", FILES[:2], _start, naming=("backbone.pt",)),
 ]

@@ -9,7 +9,13 @@ from typing import Any
 
 from random_study import SPACE
 
-from sa_study.analysis.reproduce.original import BEST, LAST, RAY, SCORES, OriginalTrial
+from sa_study.analysis.reproduce.original import (
+    DATABASE_BEST,
+    DATABASE_LAST,
+    DATABASE_SCORES,
+    RAY_RESULTS,
+    OriginalTrial,
+)
 from sa_study.analysis.reproduce.reproduction import Rerun
 from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
@@ -71,10 +77,10 @@ def original_trial(folder: Path) -> OriginalTrial:
         launches={1: copy.deepcopy(NOW)},
         rows=rows,
         sources={
-            RAY: {row.epoch: row.values for row in rows},
-            SCORES: {epoch: {"mAP": figures(epoch)["mAP"]} for epoch in range(1, EPOCHS + 1)},
-            BEST: {EPOCHS: best},
-            LAST: {EPOCHS: best},
+            RAY_RESULTS: {row.epoch: row.values for row in rows},
+            DATABASE_SCORES: {epoch: {"mAP": figures(epoch)["mAP"]} for epoch in range(1, EPOCHS + 1)},
+            DATABASE_BEST: {EPOCHS: best},
+            DATABASE_LAST: {EPOCHS: best},
         },
     )
 

@@ -9,7 +9,7 @@ from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import parse_space
 
 SMALL: dict[str, Any] = {
-    "depth": 18,
+    "backbone": "narrow",
     "pretrained": "none",
     "height": 32,
     "width": 16,
@@ -18,6 +18,10 @@ SMALL: dict[str, Any] = {
     "threads": 1,
     "device": "cpu",
 }
+
+
+SMALL_RESNET = {**SMALL, "backbone": "resnet18"}
+"""The same with a real backbone, for tests of sizes and speed."""
 
 
 def changed(spec: dict[str, Any], place: list[str], value: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from sa_study.metrics import names
 METRIC = "mAP"
 
 TINY = {
-    "depth": 18,
+    "backbone": "narrow",
     "pretrained": "none",
     "height": 32,
     "width": 16,
@@ -34,7 +34,7 @@ TINY = {
     "epochs": 4,
     "backbone_lr_factor": 1.0,
 }
-"""Settings under which an epoch of the sample data takes a second or two, on a slow core too."""
+"""Settings under which an epoch of the sample data takes a fraction of a second, on a slow core too."""
 
 
 def run(*words: str | Path, code: int = 0, error: bool = False, **options: Any) -> str:

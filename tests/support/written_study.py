@@ -1,4 +1,4 @@
-"""Studies of given trials with networks, Ray's result files and evaluations, written without Ray."""
+"""Writes studies with given trials, without Ray; on request with checkpoints and evaluations too."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SPACE: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """What a trial of a made-up study came to: the mAP of each epoch that it ran."""
+    """A made-up trial: its settings, its mAP after each epoch, and how it ended."""
 
     state: str = "COMPLETE"
     curve: Sequence[float] = (0.1, 0.2, 0.4, 0.3)
@@ -152,7 +152,7 @@ def _write_results(folder: StudyFolder, number: int, trial: Trial) -> None:
 
 
 def evaluate(folder: StudyFolder, path: Path, number: int, trials: Sequence[Trial], **figures: Any) -> None:
-    """Writes an evaluation of a trial as `evaluate` would, on another device."""
+    """Writes an evaluation of a trial as `evaluate` would."""
     config, record = StudyConfig.read(folder.config), record_of(number, trials[number])
     trial = trials[number]
     settings = trial_settings(config.space, {"lr": trial.lr, "attention": trial.attention}, record).to_dict()

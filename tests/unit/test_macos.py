@@ -11,11 +11,11 @@ import pytest
 import yaml
 from checkout import ROOT
 from random_study import make_study
-from small_space import SMALL
+from small_space import SMALL_RESNET
 
 from sa_study.data.sample import make_sample_data
 
-SETTINGS = {**SMALL, "num_features": 8, "epochs": 1, "val_identities": 2}
+SETTINGS = {**SMALL_RESNET, "num_features": 8, "epochs": 1, "val_identities": 2}
 LACKING = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support" / "macos"), "HIDE_PROC": "1"}
 
 

@@ -22,7 +22,7 @@ from sa_study.training.evaluate import evaluate, load_network, load_test_images
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import StudyFolderError, WeightsError
 
-pytestmark = pytest.mark.usefixtures("fast_compression")
+pytestmark = pytest.mark.usefixtures("small_pictures")
 
 
 Tool = Callable[..., str]

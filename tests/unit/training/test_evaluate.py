@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.metrics import average_precision_score
-from small_space import SMALL
+from small_space import SMALL_RESNET
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.model.network import SANet
@@ -20,7 +20,7 @@ from sa_study.training.evaluate import EvaluationImages, evaluate, load_network,
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import ConfigError, DataError, WeightsError
 
-SETTINGS = Settings(**SMALL, num_features=8, eval_batch_size=7)
+SETTINGS = Settings(**SMALL_RESNET, num_features=8, eval_batch_size=7)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from sa_study.training.evaluate import TrainedNetwork, query_and_gallery_feature
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import DataError
 
-pytestmark = pytest.mark.usefixtures("fast_compression")
+pytestmark = pytest.mark.usefixtures("small_pictures")
 
 
 def colour(text: str) -> NDArray[np.int64]:

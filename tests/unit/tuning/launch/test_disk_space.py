@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_space import SMALL, small_space
+from small_space import SMALL_RESNET, small_space
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, load_training_data
@@ -34,14 +34,14 @@ TWO_SLOTS = Slots(1, 0, 2)
 
 
 def study(place: Path, trials: int = 40, **options: Any) -> tuple[StudyFolder, StudyConfig]:
-    searched = small_space(search={"lr": {"type": "float", "low": 0.01, "high": 0.3}})
+    searched = small_space(fixed=SMALL_RESNET, search={"lr": {"type": "float", "low": 0.01, "high": 0.3}})
     config = StudyConfig(data_dir=place, space=searched, trials=trials, **options)
     return StudyFolder(place / "runs" / "study"), config
 
 
 @pytest.fixture
 def data(make_market: Callable[..., Path]) -> TrainingData:
-    return load_training_data(ReidDataset(make_market()), Settings(**SMALL))
+    return load_training_data(ReidDataset(make_market()), Settings(**SMALL_RESNET))
 
 
 class TestFileSizes:
@@ -51,14 +51,14 @@ class TestFileSizes:
         "change",
         [
             {},
-            {"depth": 50, "num_features": 512},
+            {"backbone": "resnet50", "num_features": 512},
             {"parts": 1, "deep_supervision": False},
         ],
     )
     def test_equal_those_of_real_checkpoints(
         self, data: TrainingData, tmp_path: Path, change: dict[str, Any]
     ) -> None:
-        settings = Settings(**{**SMALL, **change})
+        settings = Settings(**{**SMALL_RESNET, **change})
         trainer = Trainer(settings, dataclasses.replace(data, train=data.train[:8], labels=data.labels[:8]))
         trainer.run_epoch()
         checkpoint = trainer.checkpoint()
@@ -72,11 +72,13 @@ class TestFileSizes:
             assert size == pytest.approx((tmp_path / name).stat().st_size, rel=0.02)
 
     def test_need_no_weights_file(self) -> None:
-        settings = Settings(**{**SMALL, "pretrained": "/nowhere/weights.pth"})
-        assert file_sizes(settings, 10) == file_sizes(Settings(**SMALL), 10)
+        settings = Settings(**{**SMALL_RESNET, "pretrained": "/nowhere/weights.pth"})
+        assert file_sizes(settings, 10) == file_sizes(Settings(**SMALL_RESNET), 10)
 
     def test_are_of_the_largest_network(self) -> None:
-        fixed = {key: value for key, value in SMALL.items() if key not in ("depth", "parts", "height")}
+        fixed = {
+            key: value for key, value in SMALL_RESNET.items() if key not in ("backbone", "parts", "height")
+        }
         searched = small_space(
             fixed=fixed,
             search={
@@ -114,13 +116,13 @@ class TestRoom:
         return known
 
     def test_counts_what_trials_keep(self, tmp_path: Path, data: TrainingData) -> None:
-        one, weights = file_sizes(Settings(**SMALL), data.num_classes)
+        one, weights = file_sizes(Settings(**SMALL_RESNET), data.num_classes)
         for trials, running in ((40, 2), (1, 1)):
             (found,) = measure_disks(*study(tmp_path), data, TWO_SLOTS, trials, None)
             assert found.checkpoint == one and found.need == (2 * trials + running) * one + 2 * weights
 
     def test_counts_what_is_temporary(self, tmp_path: Path, data: TrainingData, disk: Path) -> None:
-        one, weights = file_sizes(Settings(**SMALL), data.num_classes)
+        one, weights = file_sizes(Settings(**SMALL_RESNET), data.num_classes)
         kept = (2 * 40 + 2) * one + 2 * weights
         session, shared = SESSION_BYTES, data.store.images.nbytes + weights
         assert shared > 2**20, "the objects do not fit in the memory"

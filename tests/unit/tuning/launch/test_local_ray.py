@@ -80,7 +80,6 @@ def test_a_socket_fits_at_every_length_of_the_path(short: Path, set_tmpdir: Call
         usual = set_tmpdir(short / ("x" * (length - len(str(short)) - 1)))
         place = session_parent()
         taken.append(place == usual)
-        path = place / local_ray._SOCKET
         with tempfile.TemporaryDirectory(dir=place, prefix=local_ray._PREFIX) as folder:
             path = Path(folder, *Path(local_ray._SOCKET).parts[1:])
             path.parent.mkdir(parents=True)
@@ -89,7 +88,7 @@ def test_a_socket_fits_at_every_length_of_the_path(short: Path, set_tmpdir: Call
     assert taken[0] and not taken[-1] and taken == sorted(taken, reverse=True)
 
 
-def test_none_at_all_is_said_before_any_work(
+def test_without_a_usable_folder_it_is_said_before_any_work(
     tmp_path: Path, set_tmpdir: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = set_tmpdir(tmp_path / DEEP)
@@ -101,7 +100,9 @@ def test_none_at_all_is_said_before_any_work(
     monkeypatch.setattr(local_ray, "_SHORT_PARENTS", ())
     monkeypatch.setattr(local_ray, "_is_writable", lambda place: True)
     monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * (most - 1))
-    assert session_parent() == Path(tempfile.gettempdir()), "what the line says is right"
+    assert session_parent() == Path(tempfile.gettempdir()), (
+        "a path of the length that the message names is taken"
+    )
 
 
 def test_no_folder_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,5 +137,7 @@ def test_a_batch_that_cannot_be_parted_fails_with_the_reason(
 def test_a_backbone_comes_with_the_trial_not_from_the_nodes_disk(trial: Trial) -> None:
     start: dict[str, Any] = Trainer(SETTINGS, trial.data)._net.base.state_dict()
     config = {"settings": {**SETTINGS.to_dict(), "pretrained": "/elsewhere/resnet.pth"}, "resume_from": []}
-    run = TrialRun(config, {0: trial.data}, {("resnet18", "/elsewhere/resnet.pth"): start}, trial.storage)
+    run = TrialRun(
+        config, {0: trial.data}, {(SETTINGS.backbone, "/elsewhere/resnet.pth"): start}, trial.storage
+    )
     assert run.run_epoch()[names.EPOCH] == 1

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from small_space import SMALL, small_space
+from small_space import SMALL, SMALL_RESNET, small_space
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, load_training_data
@@ -164,7 +164,7 @@ def test_a_probe_extrapolates_to_all_images(data: TrainingData) -> None:
 
 
 def test_a_probe_scales_by_arithmetic(data: TrainingData) -> None:
-    settings = Settings(**SMALL)
+    settings = Settings(**SMALL_RESNET)
     speed = probe(settings, data, lambda done, total: None)
     taller = dataclasses.replace(settings, height=64)
     assert speed.epoch_seconds_of(settings) == pytest.approx(speed.epoch_seconds)
