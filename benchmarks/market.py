@@ -45,7 +45,10 @@ def market_like(
     distractors: int | None = None,
     seed: int = 0,
 ) -> TestSet:
-    """Draw a cluster an identity, shifted by camera and blurred; each distractor is a cluster of its own."""
+    """Draw features of a width: a cluster for each identity, shifted by camera, with noise.
+
+    Each distractor is a cluster of its own; unless given, their share of the gallery is Market-1501's.
+    """
     rng = np.random.default_rng(seed)
     pairs = rng.permutation(identities * cameras)[:queries]
     query_pids, query_camids = pairs // cameras + 1, pairs % cameras

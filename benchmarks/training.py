@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/training.py [--steps N] [--rounds N] [--compile] [--json FILE]
 
-In turns, on the same machine: the network's steps on one batch that stays where it is (the floor), an epoch
+In turns, on the same machine: the network's steps on one batch that stays where it is, an epoch
 of the real trainer, the same epoch's batches without the network, and the usual loop (a DataLoader with
-Pillow and torchvision's transforms, float32). The share of the floor is what decoding, augmentation, copies
+Pillow and torchvision's transforms, float32). The trainer's share of that speed is what augmentation, copies
 and Python leave of the arithmetic. Operations are PyTorch's count of a step; the rate of a large matrix
 product of the same type, measured here, stands for what the chip can do.
 
@@ -190,15 +190,15 @@ def tables(result: dict[str, Any]) -> list[Table]:
     ]
     return [
         table(
-            f"Images a second (goal: training ≥ {SHARE_GOAL:.0%} of the floor)",
+            f"Images a second (goal: training ≥ {SHARE_GOAL:.0%} of the network alone)",
             (
                 "what",
                 "loader only",
-                "floor",
+                "network alone",
                 "training",
-                "share of floor",
+                "share of it",
                 "GFLOP/s",
-                "of a product's",
+                "share of a product's rate",
                 "h/100 epochs",
             ),
             ours,
@@ -214,7 +214,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
 def main() -> None:
     parser = argument_parser(__doc__, "training")
     parser.add_argument("--steps", type=int, default=16, help="steps of an epoch; at least 8")
-    parser.add_argument("--rounds", type=int, default=2, help="rounds; medians count")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds; their median is given")
     parser.add_argument("--compile", action="store_true", help="also torch.compile on a CPU; a minute more")
     asked = parser.parse_args()
     result: dict[str, Any] = {"ours": [], "usual": []}

@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 from fault_injection.driver import Driver
 
-_GLANCE = 0.004
+_POLL_SECONDS = 0.004
 
 
 class Watch:
-    """Looks at a study's folder without writing, from the beginning of a wait on.
+    """Tells what has changed in a study's folder since the watch was made; only reads.
 
     Args:
         root: The study's folder.
@@ -39,7 +39,7 @@ class Watch:
         """Whether a checkpoint's folder appeared or went since; it appears before its file is whole."""
         return self._count_checkpoints() != self._checkpoints
 
-    def decided(self) -> bool:
+    def end_not_yet_stored(self) -> bool:
         """Whether a trial's end is recorded, and its state not yet."""
         return _count(self.root, _DECIDED) > 0
 
@@ -76,13 +76,13 @@ MOMENTS = (
     Moment(ANYWHERE, lambda watch: True, 1.5),
     Moment("start of Ray", lambda watch: watch.driver.has("gcs_server"), 6.0, phase=0),
     Moment("at a checkpoint", Watch.new_checkpoint, 0.2),
-    Moment("last epoch done", Watch.decided, 0.02),
+    Moment("last epoch done", Watch.end_not_yet_stored, 0.02),
     Moment("new trial", Watch.new_trial, 0.02),
     Moment(ANYWHERE, lambda watch: True, 1.5),
-    Moment("resume", lambda watch: True, 12.0, phase=0),
+    Moment("early in a launch", lambda watch: True, 12.0, phase=0),
     Moment("best.pt", lambda watch: any(watch.root.glob(".best.pt.*")), 0.05, phase=2),
 )
-"""Some that are even over the run, and nasty ones."""
+"""Those called `anywhere` spread kills evenly; the others are the delicate moments."""
 
 
 def wait_for(moment: Moment, watch: Watch, epochs: int, rng: random.Random) -> bool:
@@ -101,7 +101,7 @@ def wait_for(moment: Moment, watch: Watch, epochs: int, rng: random.Random) -> b
     while recorded_epochs(watch.root) < epochs or not moment.reached(watch):
         if not watch.driver.running:
             return False
-        time.sleep(_GLANCE)
+        time.sleep(_POLL_SECONDS)
     time.sleep(late)
     return watch.driver.running
 

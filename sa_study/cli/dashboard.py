@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sa_study.cli.options import Study
 
@@ -23,5 +22,6 @@ def dashboard(
 ) -> int:
     """Open a study in optuna-dashboard and TensorBoard, on this machine only; Ctrl-C ends both."""
     from sa_study.report.dashboard import serve
+    from sa_study.report.terminal.console import make_console
 
-    return serve(study, port, tensorboard_port, Console())
+    return serve(study, port, tensorboard_port, make_console())

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sa_study.cli.options import Set, Weights, path_option
 from sa_study.utils.errors import ConfigError
@@ -34,7 +33,7 @@ def export(
     A study may still run; only the export is written.
     """
     from sa_study.export.export import export_study, export_weights
-    from sa_study.report.terminal.console import phases, say
+    from sa_study.report.terminal.console import make_console, phases, say
     from sa_study.report.terminal.tables import files_table
     from sa_study.settings.yaml_files import parse_assignments
 
@@ -43,7 +42,7 @@ def export(
         raise ConfigError("export: give either --study or --weights")
     if study is not None and values:
         raise ConfigError("export --study: takes no --set; its winner's settings are known")
-    console = Console()
+    console = make_console()
     with phases(console) as report:
         if study is not None:
             exported = export_study(study, out, formats, report)

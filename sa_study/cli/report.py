@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-
 from sa_study.cli.options import Study, path_option
 
 
@@ -19,9 +17,9 @@ def report(
 ) -> None:
     """Write a page that shows and explains a study: one HTML file, also while the study runs."""
     from sa_study.report.page.render import write_page
-    from sa_study.report.terminal.console import say
+    from sa_study.report.terminal.console import make_console, say
 
-    console = Console()
+    console = make_console()
     path, verdict = write_page(study, out)
     say(console, verdict)
     say(console, f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sa_study.cli.options import OtherDataDir, Set, Weights, path_option
 from sa_study.utils.errors import ConfigError
@@ -43,9 +42,9 @@ def visualize(
 
     from sa_study.report.pictures.make import make_pictures, make_study_pictures
     from sa_study.report.pictures.subject import subject_of_weights
-    from sa_study.report.terminal.console import phases, say
+    from sa_study.report.terminal.console import make_console, phases, say
 
-    console = Console()
+    console = make_console()
     with phases(console) as report:
         if study is not None:
             subject, pictures = make_study_pictures(

@@ -63,7 +63,7 @@ def training_batches(
         boxes = erasing_boxes(count, height, width, settings.random_erasing, augmentation)[: len(order)]
         random = generator(seed, "erasing-noise", epoch)
         noise = ErasingNoise(height, width, random, device)
-        chosen += [boxes, noise.places(len(order), random)]
+        chosen += [boxes, noise.draw_offsets(len(order), random)]
     drawn = [to_device(values, device).split(batch_size) for values in chosen]
     stored = images.batches(data.train[order], batch_size)
     return _augmented(stored, drawn, Normaliser(height, width, device), noise)
@@ -170,24 +170,24 @@ class ErasingNoise:
         self._windows = strip.unfold(0, pixels, 1)
 
     @staticmethod
-    def places(count: int, random: torch.Generator) -> Tensor:
+    def draw_offsets(count: int, random: torch.Generator) -> Tensor:
         """Draws where each image's noise begins: int64, count, on the CPU."""
         return torch.randint(_NOISE_WINDOWS, (count,), generator=random)
 
-    def erase(self, images: Tensor, boxes: Tensor, places: Tensor) -> Tensor:
+    def erase(self, images: Tensor, boxes: Tensor, offsets: Tensor) -> Tensor:
         """Fills a box of each image with noise, all on one device; the result is channels_last.
 
         Args:
             images: float32, B×3×H×W.
             boxes: int64, B×4, as `erasing_boxes` gives them.
-            places: int64, B, as `places` gives them.
+            offsets: int64, B, as `draw_offsets` gives them.
         """
         height, width, _ = self._shape
         top, left, bottom, right = boxes.view(-1, 4, 1, 1, 1).unbind(1)
         rows = torch.arange(height, device=images.device).view(-1, 1)
         columns = torch.arange(width, device=images.device)
         inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
-        noise = self._windows[places].view(-1, *self._shape).permute(0, 3, 1, 2)
+        noise = self._windows[offsets].view(-1, *self._shape).permute(0, 3, 1, 2)
         return torch.where(inside, noise, images)
 
 

@@ -44,7 +44,7 @@ class Layout:
     Attributes:
         name: What the layout is called in messages.
         sources: Where the images are, by split: train, query, gallery.
-        names: Matches the beginning of an image's name; its groups are the id and the camera, from 1.
+        name_pattern: Matches the beginning of an image's name; its groups are the id and the camera, from 1.
         example: An image's name.
         distractors: Whether images with id 0 are distractors; else 0 is a person, or does not occur.
         junk: The id of images to leave out, if there is one.
@@ -55,7 +55,7 @@ class Layout:
 
     name: str
     sources: Mapping[str, SplitSource]
-    names: re.Pattern[str]
+    name_pattern: re.Pattern[str]
     example: str
     distractors: bool = False
     junk: int | None = None
@@ -79,7 +79,7 @@ class Layout:
 
     def parse(self, name: str) -> tuple[int, int] | None:
         """The id and the camera (from 0) in an image's name; None for any other name."""
-        match = self.names.match(name) if is_image_name(name) else None
+        match = self.name_pattern.match(name) if is_image_name(name) else None
         return (int(match[1]), int(match[2]) - 1) if match else None
 
 
@@ -97,7 +97,7 @@ _FOLDERS = {
 DUKE = Layout(
     name="DukeMTMC-reID",
     sources=_FOLDERS,
-    names=re.compile(r"(?!0000)([0-9]{4})_c([1-8])_f[0-9]+\.jpg\Z"),
+    name_pattern=re.compile(r"(?!0000)([0-9]{4})_c([1-8])_f[0-9]+\.jpg\Z"),
     example="0001_c2_f0046182.jpg",
     published={"DukeMTMC-reID": (16_522, 2_228, 17_661)},
 )
@@ -105,7 +105,7 @@ DUKE = Layout(
 CUHK03_NP = Layout(
     name="CUHK03-NP",
     sources=_FOLDERS,
-    names=re.compile(r"(?!0000)([0-9]{4})_c([12])_[0-9]+\.(?:png|jpg)\Z"),
+    name_pattern=re.compile(r"(?!0000)([0-9]{4})_c([12])_[0-9]+\.(?:png|jpg)\Z"),
     example="0003_c1_21.png",
     published={"CUHK03-NP labeled": (7_368, 1_400, 5_328), "CUHK03-NP detected": (7_365, 1_400, 5_332)},
     notes=("CUHK03 by its new protocol; boxes by hand and by a detector are two data sets",),
@@ -115,7 +115,7 @@ MARKET = Layout(
     name="Market-1501's layout",
     sources=_FOLDERS,
     # Bounded so that ids and cameras fit into int64 arrays. The rest of the name is free.
-    names=re.compile(r"(-1|[0-9]{1,18})_c0*([1-9][0-9]{0,8})(?![0-9])"),
+    name_pattern=re.compile(r"(-1|[0-9]{1,18})_c0*([1-9][0-9]{0,8})(?![0-9])"),
     example="0002_c1s1_000451_03.jpg",
     distractors=True,
     junk=-1,
@@ -132,7 +132,7 @@ def _msmt17(name: str, train: str, test: str) -> Layout:
             "query": SplitSource(test, ("list_query.txt",), 2_000_000),
             "gallery": SplitSource(test, ("list_gallery.txt",), 2_000_000),
         },
-        names=re.compile(r"([0-9]{1,6})_[0-9]+_0*([1-9][0-9]{0,8})_"),
+        name_pattern=re.compile(r"([0-9]{1,6})_[0-9]+_0*([1-9][0-9]{0,8})_"),
         example="0000_000_01_0303morning_0008_0.jpg",
         published={"MSMT17": (32_621, 11_659, 82_161)},
         notes=(

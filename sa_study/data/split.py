@@ -64,8 +64,8 @@ def validation_split(
     # Every held-out identity has queries from two or more cameras: a gallery image matches that of another.
     if not gallery:
         raise DataError(
-            "validation: no query has a match from another camera; training identities need images from two "
-            "or more cameras, several of them from one; val_identities=0 holds none out"
+            "validation: no query has a match from another camera; held-out identities need images from two "
+            "or more cameras, and several from one of them; or set val_identities=0 to hold none out"
         )
     train = [index for index in order if records[index].pid not in held_out]
     return ValidationSplit(*(np.array(part, np.int64) for part in (train, query, gallery)))

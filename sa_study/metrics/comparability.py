@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 FEATURE_PRECISION = "feature_precision"
-"""Under which an evaluation records the precision in which its features were computed."""
+"""The key under which an evaluation records the precision of its features."""
 
 _PARTS = {"query": "queries", "gallery": "gallery"}
-"""Parts of a test set, and under which name an evaluation counts their images."""
+"""Parts of a test set, and the key under which an evaluation records how many images each has."""
 
 _WITHOUT_MATCH = "queries_without_match"
 
@@ -22,7 +22,7 @@ def why_not_comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> s
     """Tells why the difference of two evaluations, each the content of its file, must not be stated.
 
     Returns:
-        The reason, to follow on a colon; empty where the two can be compared.
+        The reason, without a full stop; empty where the two can be compared.
     """
     for part, counted in _PARTS.items():
         one, other = (ranked_images(evaluation).get(part) for evaluation in (first, second))
@@ -50,7 +50,7 @@ def ranked_images(evaluation: Mapping[str, Any]) -> dict[str, str]:
 
 
 def image_counts(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
-    """How many images evaluations, by what their rows are called, ranked: said once where it is the same."""
+    """How many images each evaluation ranked, after the name of its row; once without names if all agree."""
     same = {(_counts(evaluation), *ranked_images(evaluation).values()) for evaluation in evaluations.values()}
     if len(same) == 1:
         return next(iter(same))[0]
@@ -72,7 +72,7 @@ def _count(value: Any) -> str:
 def _precision(evaluation: Mapping[str, Any]) -> str | None:
     """The precision of the features; None where it is not known.
 
-    fp32 and tf32 are taken as one: which of them it is depends on the machine, not on what was asked for.
+    fp32 and tf32 are taken as one: where tf32 is asked for, a CPU computes in fp32.
     """
     found = evaluation.get(FEATURE_PRECISION)
     if found is None:  # written by an earlier version

@@ -1,7 +1,7 @@
 """How far a figure, or the difference of two, can be trusted.
 
 Queries of one identity succeed and fail together, so identities are what varies, each with all its queries:
-single queries would give intervals that are too narrow. `benchmarks/coverage.py` shows both.
+resampling single queries would give intervals that are too narrow (see `benchmarks/coverage.py`).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Array = NDArray[np.float64]
 def intervals(scores: QueryScores, level: float = LEVEL) -> dict[str, list[float] | None]:
     """Intervals of rank-1 and mAP over the identities of one ranking.
 
-    They tell what other identities of the same kind would change, not what another training would. A figure
-    is taken as a share of so many independent trials as would vary like it, fewer where identities are few,
-    with Clopper's and Pearson's bounds (Korn and Graubard, "Confidence Intervals for Proportions With Small
-    Expected Number of Positive Counts Estimated From Survey Data", 1998). As a sample may lack the few
-    identities at which everything fails, it is taken to vary as if there were √n / 2 more that succeed or
-    fail wholly: a ninth more at 20 identities, a fiftieth at 750. Percentiles of a bootstrap hold the truth
-    too seldom where a high figure is of few identities (`benchmarks/coverage.py`).
+    They tell what other identities of the same kind would change, not what another training would. They are
+    Clopper and Pearson's for the number of independent trials that would vary as much as the figure does,
+    fewer where identities are few (Korn and Graubard, "Confidence Intervals for Proportions With Small
+    Expected Number of Positive Counts Estimated From Survey Data", 1998). A sample may lack the few
+    identities at which everything fails; so the variance is that with √n / 2 more identities that succeed or
+    fail wholly: a ninth more at 20 identities, a fiftieth at 750. A bootstrap's percentiles contain the true
+    value too seldom for high figures of few identities (`benchmarks/coverage.py`).
 
     Returns:
         Lowest and highest value by figure, fractions; None with fewer than two identities.
@@ -62,7 +62,7 @@ def _share_bounds(sums: Array, counts: Array, level: float) -> list[float]:
     number, tail = len(counts), (1 - level) / 2
     mean = min(float(sums.sum() / counts.sum()), 1.0)
     variance, unseen = _jackknife_variance(sums, counts), math.sqrt(number) / 2
-    # Identities that all score alike, as where all succeed, show no variation: as many trials as they are.
+    # Without variation, as where all succeed, each identity counts as one trial.
     trials: float = number
     if variance > _NO_VARIANCE:
         variance = (number * variance + unseen * mean * (1 - mean) / number) / (number + unseen)
@@ -95,14 +95,12 @@ class Estimate:
         low: Lower end of its interval.
         high: Upper end.
         p_better: Confidence that the true value is above 0.
-        seeds: Whether the interval tells what other seeds would change; not so of a single run.
     """
 
     mean: float
     low: float
     high: float
     p_better: float
-    seeds: bool
 
 
 def estimate(ours: Sequence[Stratum], figure: str, level: float = LEVEL) -> Estimate:
@@ -110,7 +108,7 @@ def estimate(ours: Sequence[Stratum], figure: str, level: float = LEVEL) -> Esti
     return _estimate([ours], figure, level)
 
 
-def simultaneous(level: float, comparisons: int) -> float:
+def bonferroni_level(level: float, comparisons: int) -> float:
     """The level at which each of several intervals is taken, so that all hold together (Bonferroni)."""
     return 1 - (1 - level) / max(comparisons, 1)
 
@@ -125,11 +123,10 @@ def difference(
 ) -> Estimate:
     """The difference of a figure between two configurations, paired by query and by stratum.
 
-    Two things may have come out otherwise, and both count: which identities were ranked (a jackknife over
-    identities, within each fold) and what the seeds did (the variance of the runs' means, which a single run
-    beside several is taken to share; of single runs alone that of the strata). They are added, with Welch's
-    and Satterthwaite's degrees of freedom for Student's t. A fold of a single identity tells nothing of
-    others: the interval is then all that there can be.
+    Two variances are added: that of the identities (a jackknife within each fold) and that of the seeds (the
+    variance of the runs' means; a side of single runs is taken to vary like the other side, and if both have
+    single runs, the strata's means are compared instead). Degrees of freedom for Student's t are Welch's and
+    Satterthwaite's. Where a fold has a single identity, the interval is the whole possible range.
 
     Args:
         ours: One configuration's runs.
@@ -158,38 +155,33 @@ def _estimate(
     if len(tables) > 1:
         of_strata = [mine - other.mean(axis=0) for mine, other in zip(of_strata, tables[1], strict=True)]
     mean = float(np.mean([values.mean() for values in of_strata]))
-    of_runs = list(_run_variances(tables, of_strata))
-    seeds = bool(of_runs)
     least = -1.0 if len(sides) > 1 else 0.0
     if any(np.unique(s.runs[0].pids[s.runs[0].valid]).size < 2 for s in ours):
-        return Estimate(mean, least, 1.0, 0.5, seeds)
-    parts = [*of_runs, *_identity_variances(ours, of_strata)]
+        return Estimate(mean, least, 1.0, 0.5)
+    parts = [*_run_variances(tables, of_strata), *_identity_variances(ours, of_strata)]
     variance = sum(part for part, _ in parts)
     if variance <= _NO_VARIANCE:
         same = len(sides) > 1 and _same_scores(*sides)
-        return Estimate(mean, mean, mean, 0.5, seeds) if same else _unvaried(mean, least, ours, level, seeds)
+        return Estimate(mean, mean, mean, 0.5) if same else _unvaried(mean, least, ours, level)
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     error = math.sqrt(variance)
     reach = float(stdtrit(freedom, (1 + level) / 2)) * error
     low, high = max(mean - reach, least), min(mean + reach, 1.0)
-    return Estimate(mean, low, high, float(stdtr(freedom, mean / error)), seeds)
+    return Estimate(mean, low, high, float(stdtr(freedom, mean / error)))
 
 
-def _unvaried(mean: float, least: float, strata: Sequence[Stratum], level: float, seeds: bool) -> Estimate:
-    """Where all identities tell the same: as many more may tell otherwise as Clopper and Pearson allow."""
+def _unvaried(mean: float, least: float, strata: Sequence[Stratum], level: float) -> Estimate:
+    """Bounds where all identities score alike: unseen ones may not, in Clopper and Pearson's proportion."""
     scores = [stratum.runs[0] for stratum in strata]
     number = np.unique(np.concatenate([one.pids[one.valid] for one in scores])).size
     share = ((1 - level) / 2) ** (1 / number)
-    doubt = min(0.5, (1 + abs(mean)) ** -float(number))  # the tail at which the interval ends at 0
+    doubt = min(0.5, (1 + abs(mean)) ** -float(number))  # the tail at which the interval's end is 0
     p_better = 1 - doubt if mean > 0 else doubt if mean < 0 else 0.5
-    return Estimate(mean, share * mean + (1 - share) * least, share * mean + (1 - share), p_better, seeds)
+    return Estimate(mean, share * mean + (1 - share) * least, share * mean + (1 - share), p_better)
 
 
 def _same_scores(ours: Sequence[Stratum], theirs: Sequence[Stratum]) -> bool:
-    """Whether two configurations are so much alike that they must be the same networks.
-
-    Where every query succeeds, other networks would score the same.
-    """
+    """Whether the runs scored the same query by query, and not perfectly: then the networks are the same."""
     pairs = [
         (mine, other)
         for one, two in zip(ours, theirs, strict=True)
@@ -204,9 +196,9 @@ def _same_scores(ours: Sequence[Stratum], theirs: Sequence[Stratum]) -> bool:
 
 
 def _run_variances(tables: list[list[Array]], of_strata: list[Array]) -> Iterator[tuple[float, int]]:
-    """Variance of the mean that comes from seeds, and its degrees of freedom, side by side.
+    """Variance of the mean that comes from seeds, and its degrees of freedom: one pair for each side.
 
-    The strata of a side are taken to vary alike, and a side of single runs like the other one.
+    The strata of a side are taken to vary alike, and a side of single runs like the other side.
     """
     strata = len(of_strata)
     several = [any(len(table) > 1 for table in side) for side in tables]
@@ -234,7 +226,7 @@ def _identity_variances(strata: Sequence[Stratum], of_strata: list[Array]) -> It
 
 
 def _jackknife_variance(sums: Array, counts: Array) -> float:
-    """Variance of sums / counts by leaving out an identity at a time; of equal counts that of a mean."""
+    """Variance of sums / counts by leaving out one identity at a time; that of a mean if counts are equal."""
     number = len(counts)
     without = (sums.sum() - sums) / (counts.sum() - counts)
     return float((number - 1) * without.var())
@@ -251,7 +243,7 @@ def _require_same_queries(sides: Iterable[Sequence[Stratum]]) -> None:
 
 
 def _by_identity(scores: QueryScores, values: Array) -> tuple[Array, Array]:
-    """Sums of values (rows × valid queries) by identity, rows × identities, and each one's queries."""
+    """Sums of values (rows × valid queries) by identity, rows × identities, and its number of queries."""
     _, of_query = np.unique(scores.pids[scores.valid], return_inverse=True)
     counts = np.bincount(of_query).astype(np.float64)
     return np.stack([np.bincount(of_query, weights=row) for row in values]), counts

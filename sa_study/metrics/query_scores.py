@@ -1,4 +1,4 @@
-"""What each query scored: a ranking's figures are means of these, and how sure they are follows from them."""
+"""What each query scored: rank-k and mAP are means of these, and their intervals follow from them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class QueryScores:
         return self.first_match > 0
 
     def of(self, figure: str) -> NDArray[np.float64]:
-        """Each valid query's share of a figure, which is their mean.
+        """Each valid query's value, whose mean the figure is.
 
         Args:
             figure: `mAP`, or `rank1`, `rank5`, `rank10`.

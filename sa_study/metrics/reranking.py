@@ -1,8 +1,8 @@
 """k-reciprocal re-ranking (Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding").
 
-The usual implementation holds several N×N matrices, N = Q + G. Here distances exist one block of rows at a
-time; what lasts is each image's nearest neighbours, and sets and encodings are sparse. All of it is computed
-on the features' device.
+The usual implementation holds several N×N matrices, N = Q + G. Here they exist one block of rows at a time;
+what lasts are the Q×G distances and each image's nearest neighbours, and sets and encodings are sparse. All
+of it is computed on the features' device.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sa_study.metrics.distances import feature_pair, nearest, squared_euclidean_
 from sa_study.utils.errors import ConfigError, DataError
 
 ENTRIES_PER_CHUNK = 2**20
-"""What intermediate results hold at a time, so that memory does not grow with the number of images."""
+"""Most entries of an intermediate result, so that memory does not grow with the number of images."""
 
 
 def rerank(
@@ -51,7 +51,7 @@ def rerank_features(
     """Return re-ranked distances: (1 − λ)·Jaccard distance + λ·original distance.
 
     The original distance is the squared Euclidean one over the largest that the query has to any image. Equal
-    distances rank in the order of the images, queries first. Neighbours are cut to the number of images.
+    distances rank in the order of the images, queries first. k1 and k2 are capped at the number of images.
 
     Args:
         query_features: Real numbers, shape (Q, C), on any device; the work is done there, in float32.
@@ -104,7 +104,7 @@ def _neighbours(features: Tensor, depth: int, query_to_gallery: Tensor) -> tuple
     """
     num_queries = len(query_to_gallery)
     depth = min(depth, len(features))
-    # Filled in place: small results kept between freed blocks would fragment the heap by a block each time.
+    # Filled in place: small tensors kept between freed blocks would fragment the heap.
     ranks = torch.empty(len(features), depth, dtype=torch.int64, device=features.device)
     scales = features.new_empty(len(features))
     for rows, block in squared_euclidean_blocks(features, features, reuse=True):
@@ -120,10 +120,10 @@ def _neighbours(features: Tensor, depth: int, query_to_gallery: Tensor) -> tuple
 
 
 def _expanded_sets(ranks: Tensor, k1: int) -> tuple[Tensor, Tensor]:
-    """The sets R*: k-reciprocal sets, each joined by its members' half-size sets over 2/3 in it.
+    """The sets R*: k-reciprocal sets, joined by their members' half-size sets that lie in them by over 2/3.
 
     Args:
-        ranks: Each image's neighbours, nearest first; int64, shape (N, k1 + 1 or more, or N).
+        ranks: Each image's neighbours, nearest first; int64, shape (N, at least min(k1 + 1, N)).
         k1: Size of the sets, the image itself not counted.
 
     Returns:
@@ -131,7 +131,7 @@ def _expanded_sets(ranks: Tensor, k1: int) -> tuple[Tensor, Tensor]:
         set after another, int64.
     """
     near, half = ranks[:, : k1 + 1], ranks[:, : round(k1 / 2) + 1]
-    nobody = len(ranks)
+    nobody = len(ranks)  # an index past the last image: an empty place
     sets, half_sets = _reciprocal(near, nobody), _reciprocal(half, nobody)
     lengths, members = [], []
     for rows in _equal_chunks(near, half.shape[1]):
@@ -164,9 +164,9 @@ def _joined(sets: Tensor, half_sets: Tensor, nobody: int) -> Tensor:
     return torch.cat([sets, half_sets.where(accepted[:, :, None], nobody).flatten(1)], dim=1)
 
 
-def _equal_chunks(near: Tensor, each: int) -> list[slice]:
-    """Cuts rows as `chunks`, where every neighbour makes `each` entries."""
-    return chunks(near.new_full((len(near),), near.shape[1] * each))
+def _equal_chunks(near: Tensor, entries_per_neighbour: int) -> list[slice]:
+    """Cuts rows as `chunks`, where every neighbour makes as many entries."""
+    return chunks(near.new_full((len(near),), near.shape[1] * entries_per_neighbour))
 
 
 def _encode(features: Tensor, scales: Tensor, lengths: Tensor, members: Tensor) -> SparseRows:
@@ -183,7 +183,7 @@ def _encode(features: Tensor, scales: Tensor, lengths: Tensor, members: Tensor) 
 
 
 def _average_over(neighbours: Tensor, encodings: SparseRows) -> SparseRows:
-    """Each image's encoding averaged over some images'."""
+    """Each image's encoding replaced by the mean of its neighbours'."""
     num_images, depth = neighbours.shape
     starts = encodings.starts
 
@@ -203,10 +203,10 @@ def _blend_jaccard(distances: Tensor, encodings: SparseRows, lambda_value: float
     holders = encodings.part(slice(num_queries, num_images)).transposed(num_images)
     starts = holders.starts
     queries = encodings.part(slice(0, num_queries))
-    met = holders.lengths[queries.columns]
+    num_holders = holders.lengths[queries.columns]  # gallery images whose encodings have the same column
     query = torch.repeat_interleave(queries.lengths)
-    met_by_query = torch.zeros_like(queries.lengths).index_add_(0, query, met)
-    for rows in chunks(met_by_query + num_gallery):
+    entries_of_query = torch.zeros_like(queries.lengths).index_add_(0, query, num_holders)
+    for rows in chunks(entries_of_query + num_gallery):
         part = queries.part(rows)
         entries, span = spans(starts[part.columns], holders.lengths[part.columns])
         minima = torch.minimum(part.weights[span], holders.weights[entries])
@@ -273,7 +273,7 @@ def spans(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def chunks(entries: Tensor) -> list[slice]:
-    """Runs of rows that make less than `ENTRIES_PER_CHUNK` entries each, beside those of their first row."""
+    """Runs of rows of less than `ENTRIES_PER_CHUNK` entries together, apart from each run's first row."""
     run = entries.cumsum(0) // ENTRIES_PER_CHUNK
     bounds = [0, *(run.diff().nonzero()[:, 0] + 1).tolist(), len(entries)]
     return [slice(start, stop) for start, stop in pairwise(bounds)]

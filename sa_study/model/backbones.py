@@ -20,8 +20,9 @@ class Backbone:
         build: Builds it with random weights: modules to run in order, N×3×H×W to N×C×⌈H/16⌉×⌈W/16⌉. Those
             named `layer1` … `layer4` end the four stages.
         widths: Output channels of the stages 1-4.
-        recognises: Whether parameters of these names are one's.
-        imagenet: torchvision's name of its ImageNet weights; their keys are those of `build`, and more.
+        recognises: Whether parameters have this backbone's names; the first that says so is taken.
+        imagenet: torchvision's name of its ImageNet weights, whose keys are those of `build` and more; empty
+            if it has none.
     """
 
     build: Callable[[], nn.Sequential]
@@ -68,7 +69,7 @@ BACKBONES: dict[str, Backbone] = {
     "resnet101": _resnet(101, (3, 4, 23, 3), 4),
     "resnet152": _resnet(152, (3, 8, 36, 3), 4),
 }
-"""By name, from the smallest to the largest."""
+"""By name, from the smallest to the largest; disk space is reserved for the last one searched."""
 
 RESNETS = {int(depth): name for name in BACKBONES if (depth := name.removeprefix("resnet")).isdigit()}
 """ResNets by number of layers: the setting `depth` is another spelling of their names."""

@@ -24,10 +24,10 @@ MAX_SCANNED_BYTES = 2**20
 """Most bytes of a pickle that are searched for what it would import."""
 
 MAX_NESTING = 8
-"""Most dicts within one another that are searched for a state dict."""
+"""Most levels of nested dicts that are searched for a state dict."""
 
 _HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network")
-"""Keys under which training programs keep a network's state dict, also one in another."""
+"""Keys under which training programs keep a network's state dict; they may be nested."""
 
 _WRAPPERS = ("module", "_orig_mod")
 """What DataParallel and torch.compile put into the names of the network, or of the part, that they wrap."""
@@ -51,11 +51,15 @@ class WeightsFile:
 
 
 def load_tensors(path: Path, what: str) -> Any:
-    """Reads a file of `torch.save`, in either format or by Python 2, onto the CPU; nothing in it is run.
+    """Reads a file of `torch.save` onto the CPU, a zip or an older bare pickle; nothing in it is run.
+
+    Args:
+        path: The file.
+        what: What it should hold, for messages, such as `a checkpoint`.
 
     Raises:
         OSError: It is missing, no regular file, or cannot be read.
-        WeightsError: It is not `what` it should be, is damaged, would run code, or unpacks to more.
+        WeightsError: It does not hold that, is damaged, would run code, or unpacks to more bytes than it has.
     """
     size = require_regular(path)
     # What NumPy 1 and 2 pickle a scalar with, such as the published file's best_top1; none of it runs code.
@@ -184,7 +188,7 @@ def _holders(values: object, depth: int = 0) -> list[str]:
 
 
 def _plain_names(state: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """The network's own name of each of a state dict's, and what was taken off them."""
+    """The network's own name for each name in a state dict, and the prefixes that were removed."""
     taken_off: dict[str, None] = {}
     names = {}
     for key in state:
@@ -205,7 +209,7 @@ def _common_outer(names: Iterable[list[str]]) -> str:
 
 
 def _tensor_fault(value: Tensor) -> str:
-    """Why a tensor cannot be copied as it is: others would take memory that no file holds."""
+    """Why a tensor is no plain stored one, which may claim more memory than the file has; else empty."""
     if type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided or value.is_nested:
         return "is no plain tensor"
     if value.device.type != "cpu" or value.is_quantized or value.is_complex():
@@ -217,14 +221,14 @@ def _tensor_fault(value: Tensor) -> str:
 
 
 def _require_stored(path: Path, size: int) -> None:
-    """A zip's entries stand in it as they are; packed or overlapping ones would unpack to any size."""
+    """Raises a WeightsError if a zip's entries are compressed or overlap: they could unpack to any size."""
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return
     try:
         with zipfile.ZipFile(path) as archive:
             claimed = sum(entry.file_size for entry in archive.infolist())
-    except Exception:  # as of Pillow and torch: a damaged one can raise anything
+    except Exception:  # zipfile can raise anything on a damaged archive
         raise RuntimeError("it is a damaged zip archive") from None
     if claimed > size:
         unpacked = f"its entries unpack to {claimed} bytes, but it has {size}"

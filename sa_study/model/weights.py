@@ -107,9 +107,11 @@ def load_imagenet(net: nn.Module, backbone: str) -> LoadReport:
     # Importing torchvision takes as long as importing torch, and few runs come here.
     from torchvision.models import get_weight
 
+    ways_out = "give a local file (--set pretrained=FILE) or start at random (--set pretrained=none)"
+    if not BACKBONES[backbone].imagenet:
+        raise WeightsError(f"pretrained: there are no ImageNet weights of {backbone}; {ways_out}")
     weights = get_weight(BACKBONES[backbone].imagenet)
     cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
-    ways_out = "give a local file (--set pretrained=FILE) or start at random (--set pretrained=none)"
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
     except Exception as error:  # network, proxy, disk, hash and unpickling errors have no common base

@@ -17,7 +17,7 @@ _ENTRY = "run_study.py"
 
 
 def percent(rate: float | None) -> str:
-    """A fraction as the field prints it, in per cent with one decimal."""
+    """A fraction in per cent with one decimal."""
     return "–" if rate is None else f"{100 * rate:.1f}"
 
 
@@ -43,7 +43,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration in its two leading units."""
+    """A duration in its two leading units, or in seconds with one decimal."""
     hours, minutes, rest = _hours_minutes_seconds(seconds)
     if hours >= 24:
         days, hours = divmod(round(seconds / 3600), 24)
@@ -83,9 +83,9 @@ def settings_text(settings: Mapping[str, Any]) -> str:
 
 def command(*words: object) -> str:
     """A command of this program, to be typed where this process was started."""
-    count = len(sys.orig_argv) - len(sys.argv) + 1
-    typed = Path(sys.argv[0]).name == _ENTRY and count >= 2
-    program = sys.orig_argv[:count] if typed else ["python", _ENTRY]
+    count = len(sys.orig_argv) - len(sys.argv) + 1  # the interpreter, its options and the script
+    is_our_script = Path(sys.argv[0]).name == _ENTRY and count >= 2
+    program = sys.orig_argv[:count] if is_our_script else ["python", _ENTRY]
     return " ".join(map(quote, [*program, *words]))
 
 

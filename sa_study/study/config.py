@@ -64,7 +64,7 @@ class StudyConfig:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        self._check_types()
+        self._check_values()
         if self.metric not in names.STUDY_METRICS:
             raise ConfigError(f"--metric: {self.metric!r} is not one of {', '.join(names.STUDY_METRICS)}")
         if not 0 <= self.seed < 2**31:
@@ -99,10 +99,12 @@ class StudyConfig:
             raise ConfigError(f"--minimize: {self.minimize!r} is not one of {allowed}")
         if self.minimize and self.space.scheduler.name != "none":
             # A rule that compares one figure would stop the cheap end of the front.
-            raise ConfigError(f"--minimize {self.minimize}: needs every trial's end; give --scheduler none")
+            raise ConfigError(
+                f"--minimize {self.minimize}: needs trials that run to their end; give --scheduler none"
+            )
 
-    def _check_types(self) -> None:
-        """Checks the types of the values: anyone can edit `study.yaml`."""
+    def _check_values(self) -> None:
+        """Checks types, ranges, credentials and file names: anyone can edit `study.yaml`."""
         for name, kind in get_type_hints(StudyConfig).items():
             value = getattr(self, name)
             whole_number = isinstance(value, int) and isinstance(0.0, kind)
@@ -123,8 +125,10 @@ class StudyConfig:
             )
         if "@" in (self.address or ""):
             raise ConfigError("--address: holds a user or a token; give HOST:PORT and set RAY_AUTH_TOKEN")
-        if self.storage_path == "" or not is_file_name(f"{self.storage_path}{self.data_dir}{self.address}"):
-            raise ConfigError("storage_path, data_dir or address: is empty, or not a valid file name")
+        for name in ("storage_path", "data_dir", "address"):
+            value = getattr(self, name)
+            if value == "" or not is_file_name(str(value)):
+                raise ConfigError(f"{name}: {str(value)!r:.80} is empty, or not a valid file name")
 
     def write(self, path: Path) -> None:
         """Writes `study.yaml`."""
@@ -135,7 +139,7 @@ class StudyConfig:
 
     @property
     def goal(self) -> int:
-        """Trials that end the study: those asked for, but no more than there are configurations."""
+        """Number of ended trials at which the study is complete: those asked for, or all configurations."""
         return min(self.trials, self.space.size or self.trials)
 
     @property
@@ -201,7 +205,9 @@ class StudyConfig:
             values: dict[str, Any] = read_yaml(path)
             written = values.get("format")
             if isinstance(written, int) and written > FORMAT:
-                raise ConfigError(f"format {written}, by a newer version; this one reads {FORMAT}: update it")
+                raise ConfigError(
+                    f"format {written}, by a newer version; this one reads {FORMAT}: update this program"
+                )
             if written != FORMAT:
                 raise ConfigError(f"format {written!r}; this version reads {FORMAT}")
             if not isinstance(values["space"], dict):

@@ -1,10 +1,10 @@
 """The test ledger: every evaluation of a study on test images, so that none is forgotten.
 
 An entry is written before its figures are computed: neither Ctrl-C nor kill -9 hides it. Entries are counted
-by test set. A study's own test set is the one of its data set, recognised by the training images, even after
-a move; figures on other data are kept in files of their own.
+by test set. A study's own test set is the one of its data set (see `is_own_test_set`), even after a move;
+figures on other data are kept in files of their own.
 
-Every function raises a `StudyFolderError` where the ledger is damaged.
+Functions that read the ledger raise a `StudyFolderError` where it is damaged.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LedgerSummary:
 
     Attributes:
         count: Number of evaluations.
-        first: Time of the first, ISO 8601; empty before it.
+        first: Time of the first, ISO 8601; empty if there was none.
         last: Time of the last.
         own: Whether the test set is the study's own.
     """
@@ -155,7 +155,8 @@ def is_own_test_set(
 ) -> bool:
     """Whether the test images of a data set are a study's own.
 
-    Once an evaluation on its own test set is recorded, the fingerprints decide; before, the training images.
+    The fingerprints decide once an evaluation on its own test set is recorded, by this version or an earlier
+    one; before that the training images, or the folder where there are none.
 
     Args:
         folder: The study.

@@ -79,7 +79,7 @@ class ResultFiles:
                 unreadable.append(f"{path}: line {line_number} is damaged")
         return rows
 
-    def names(self, folder: str) -> list[str]:
+    def entries(self, folder: str) -> list[str]:
         """Sorted names of the entries of a folder in the storage."""
         selector = pyarrow.fs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
         return sorted(info.base_name for info in self._filesystem.get_file_info(selector))
@@ -100,7 +100,7 @@ class ResultFiles:
             return str(stream.read().decode(errors="replace"))
 
     def _numbered(self, folder: str, prefix: str) -> list[int]:
-        found = [re.fullmatch(rf"{prefix}(\d+)", name) for name in self.names(folder)]
+        found = [re.fullmatch(rf"{prefix}(\d+)", name) for name in self.entries(folder)]
         return sorted(int(match[1]) for match in found if match)
 
 
@@ -110,7 +110,7 @@ def is_number(value: Any) -> bool:
 
 
 def deterministic(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of an epoch that are the same in every run of it: all but the times."""
+    """The figures of an epoch that another run on the same CPU repeats: progress, losses, lr and rates."""
     repeatable = {names.EPOCH, names.PROGRESS, names.TRAIN_ACCURACY, names.LR, names.LOSS, *names.RANKING}
     return {
         name: value

@@ -139,7 +139,9 @@ class TrialSummary:
         return self.interval_of(self.metric)
 
     def interval_of(self, figure: str) -> tuple[float, float] | None:
-        """The interval of another figure, one of `names.INTERVALS`."""
+        """The interval of another figure; None where it has none or none was recorded."""
+        if figure not in names.INTERVALS:
+            return None
         low, high = (self.figures.get(name) for name in names.INTERVALS[figure])
         return None if low is None or high is None else (low, high)
 

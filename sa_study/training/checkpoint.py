@@ -59,7 +59,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     try:
         write_atomically(path, lambda file: torch.save(dict(vars(checkpoint)), file))
     except RuntimeError as error:
-        # PyTorch, closing a file to which it could not write, complains of its length.
+        # PyTorch hides the write's OSError behind one of its own about the file's length.
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
@@ -82,8 +82,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise WeightsError(f"{path}: is not a checkpoint written by sa_study")
     written = values["format"]
     if not is_count(written) or written != _FORMAT:
-        shown = f"format {written}" if is_count(written) else "no format"
-        raise WeightsError(f"{path}: has checkpoint {shown}; this version reads {_FORMAT}")
+        shown = f"checkpoint format {written}" if is_count(written) else "no checkpoint format"
+        raise WeightsError(f"{path}: has {shown}; this version reads {_FORMAT}")
     if fault := _fault(values):
         raise WeightsError(f"{path}: is damaged, or not written by sa_study ({fault})")
     return Checkpoint(**values)
@@ -94,19 +94,19 @@ def _fault(values: Mapping[str, Any]) -> str:
     if fault := state_dict_fault(values["state_dict"]):
         return fault
     if fault := plain_values_fault(values["settings"]):
-        return f"its settings: {fault}"
+        return f"its settings {fault}"
     if not is_count(values["num_classes"], 1):
         return "num_classes is no number of identities"
     epoch, history = values["epoch"], values["history"]
     if not is_count(epoch) or not isinstance(history, list) or bool(history) != bool(epoch):
-        return "its history does not tell of its epochs"
+        return "its epoch and its history contradict each other"
     for number, figures in enumerate(history, 1):
         if fault := plain_values_fault(figures):
             return f"epoch {number} of its history {fault}"
         if not all(isinstance(value, int | float) for value in figures.values()):
             return f"epoch {number} of its history has a figure that is no number"
     if not all(isinstance(values[name], dict | None) for name in ("optimizer", "rng")):
-        return "its optimizer or rng is none"
+        return "its optimizer or rng is no dict"
     return ""
 
 

@@ -27,7 +27,7 @@ from sa_study.model.network import SANet
 from sa_study.model.tensor_file import is_count, plain_values_fault
 from sa_study.model.weights import LoadReport, infer_architecture, load_file, read_weights, require_fitting
 from sa_study.settings.run import Settings, merged
-from sa_study.training.features import features_of
+from sa_study.training.features import extract_features_from_array
 from sa_study.training.precision import feature_precision
 from sa_study.training.trainer import build_network
 from sa_study.utils.errors import WeightsError
@@ -102,7 +102,7 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
     num_classes = found.pop("num_classes")
     values, epoch = file.beside.get("settings", {**PUBLISHED, **found}), file.beside.get("epoch")
     if fault := plain_values_fault(values):
-        raise WeightsError(f"{path}: its settings: {fault}")
+        raise WeightsError(f"{path}: its settings {fault}")
     if epoch is not None and not is_count(epoch):
         raise WeightsError(f"{path}: its epoch is no whole number")
     # The weights are in the file: no others are fetched, and the device they were trained on does not matter.
@@ -180,8 +180,12 @@ def query_and_gallery_features(
 ) -> tuple[Tensor, Tensor]:
     """The matching features of a network for queries and gallery, on the settings' device."""
     net, settings = trained.net, trained.settings
-    queries = features_of(net, settings, query.images, progress=partial(report, "query features"))
-    return queries, features_of(net, settings, gallery.images, progress=partial(report, "gallery features"))
+    queries = extract_features_from_array(
+        net, settings, query.images, progress=partial(report, "query features")
+    )
+    return queries, extract_features_from_array(
+        net, settings, gallery.images, progress=partial(report, "gallery features")
+    )
 
 
 def evaluation_file(path: Path, images: EvaluationImages, *, own: bool) -> Path:

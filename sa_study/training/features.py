@@ -18,7 +18,7 @@ from sa_study.training.precision import (
     feature_precision,
     float32_products,
     memory_format,
-    prepare_device,
+    resolve_device,
 )
 from sa_study.utils.progress import ProgressCallback
 
@@ -68,7 +68,7 @@ def extract_features(
     return features
 
 
-def features_of(
+def extract_features_from_array(
     net: SANet,
     settings: Settings,
     images: NDArray[np.uint8],
@@ -79,7 +79,7 @@ def features_of(
 
     The network is moved to the settings' device and memory layout.
     """
-    device = prepare_device(settings)
+    device = resolve_device(settings)
     net.to(device).to(memory_format=memory_format(settings))
     index = np.arange(len(images)) if index is None else index
     return extract_features(net, DeviceImages(images, device, resident=False), index, settings, progress)

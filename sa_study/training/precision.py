@@ -13,7 +13,7 @@ from sa_study.utils.errors import ConfigError
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def prepare_device(settings: Settings) -> torch.device:
+def resolve_device(settings: Settings) -> torch.device:
     """The device that `settings.device` means on this machine.
 
     Raises:
@@ -40,7 +40,7 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 @contextmanager
 def float32_products(precision: str) -> Iterator[None]:
-    """A context in which CUDA rounds the factors of float32 products to TF32's 10 bits for tf32 only.
+    """A context in which CUDA multiplies float32 numbers in TF32 if `precision` is tf32, else in full.
 
     PyTorch's own default is TF32 in convolutions alone. What was set before is set again, so that distances
     are not touched.

@@ -83,7 +83,8 @@ def train(
         try:
             trainer.restore(load_checkpoint(folder.last))
         except WeightsError as error:
-            raise WeightsError(f"{folder.last}: {error}; move {folder.root} away, and begin again") from None
+            fault = str(error).removeprefix(f"{folder.last}: ")
+            raise WeightsError(f"{folder.last}: {fault}; move {folder.root} away, and begin again") from None
     folder.root.mkdir(parents=True, exist_ok=True)
     write_yaml(folder.config, settings.to_dict())
     append_launch(folder.provenance, data.store.fingerprint)

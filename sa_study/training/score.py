@@ -1,4 +1,8 @@
-"""Which epoch of a run counts: the one definition of its score."""
+"""Which epoch of a run counts: the one definition of its score.
+
+Ray keeps the checkpoints of the greatest metric and of the last epoch; the sampler `multifidelity` compares
+the best values so far. Another rule than these two needs changes there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ Figures = Mapping[str, float]
 
 
 def best_epoch(history: Iterable[Figures], metric: str) -> Figures:
-    """The figures of the epoch with the greatest metric, the later of equals; its checkpoint is the run's.
+    """The figures of the epoch with the greatest metric, the later of equals; its checkpoint is kept as best.
 
     Args:
         history: The figures of each completed epoch, at least one.
@@ -22,5 +26,5 @@ def best_epoch(history: Iterable[Figures], metric: str) -> Figures:
 
 
 def is_new_best(figures: Figures, best: Figures, metric: str) -> bool:
-    """Whether an epoch takes the place of the best one before it, which is empty before the first epoch."""
+    """Whether an epoch is the best so far; `best` is empty before the first."""
     return not best or best_epoch((best, figures), metric) is figures

@@ -19,7 +19,7 @@ from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import Checkpoint, restore_rng, rng_state
 from sa_study.training.features import extract_features
-from sa_study.training.precision import float32_products, prepare_device
+from sa_study.training.precision import float32_products, resolve_device
 from sa_study.training.step import TrainingStep
 from sa_study.utils.errors import ConfigError, Diverged, WeightsError, one_line
 from sa_study.utils.randomness import derived_seed
@@ -45,7 +45,7 @@ class Trainer:
 
     def __init__(self, settings: Settings, data: TrainingData, backbone: Mapping[str, Tensor] | None = None):
         self.settings = settings
-        self.device = prepare_device(settings)
+        self.device = resolve_device(settings)
         self.history: list[dict[str, float]] = []
         self._data = data
         if settings.threads:

@@ -92,12 +92,12 @@ class BudgetTracker:
         self._training_seconds += seconds
 
     def abort(self, reason: str) -> None:
-        """Stops the launch because of a fault that every trial would meet; the first reason stays."""
+        """Stops the launch because of a fault that every trial would meet; the first fault's reason stays."""
         if not self.aborted:
             self._stop_reason, self.aborted = reason, True
 
     def to_dict(self) -> dict[str, Any]:
-        """What this launch has used: its seconds, those of its slots and of training, and its epochs."""
+        """What this launch has used: wall seconds, slot-seconds, seconds of training, and epochs."""
         return {
             "seconds": self._updated - self._started,
             "slot_seconds": self._slot_seconds,

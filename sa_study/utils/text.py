@@ -17,7 +17,7 @@ _PATH_SUFFIXES = ("_PATH", "_FILE", "_DIR")
 _NAME = r"(?:token|secret|passw(?:or)?d|credential|signature|api_?key|access_?key|account_?key|\bsig\b)"
 _NAMED = re.compile(_NAME, re.IGNORECASE)
 
-# `user:password@` or `token@` in an address; a path joined from one has a single slash.
+# `user:password@` or `token@` in an address; pathlib turns `s3://` into `s3:/`.
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^/@\s'\"]+@")
 _ASSIGNED = re.compile(rf"([\w-]*{_NAME}[\w-]*[=:]\s*)([^&\s'\"]+)", re.IGNORECASE)
 
@@ -25,7 +25,7 @@ _ASSIGNED = re.compile(rf"([\w-]*{_NAME}[\w-]*[=:]\s*)([^&\s'\"]+)", re.IGNORECA
 _TOKENS = re.compile(r"\b(?:hf_|gh[opsu]_|github_pat_|glpat-|sk-|AKIA|ASIA|xox[abp]-)[A-Za-z0-9_-]{12,}")
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode's categories of control, format and direction marks, and of half or private characters."""
+"""Unicode's categories of control, format, surrogate, private and unassigned characters and separators."""
 
 
 def a_few(names: Iterable[str], limit: int = 3) -> str:
@@ -46,7 +46,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def redact(text: str) -> str:
-    """A command line or a message with `***` in the place of credentials, also of the environment's."""
+    """A command line or a message with `***` for credentials, also for those in environment variables."""
     for name, value in os.environ.items():
         secret = is_secret_name(name) and not name.upper().endswith(_PATH_SUFFIXES)
         if secret and len(value) >= _MIN_SECRET_CHARACTERS:

@@ -203,8 +203,8 @@ def check_best(evidence: Evidence) -> Iterator[str]:
     original = _load(evidence, trial.record.best_checkpoint)
     if isinstance(original, str):
         return  # `check_checkpoints` names it
-    same_file = (best.epoch, best.settings) == (original.epoch, original.settings)
-    if not (same_file and same_weights(best.state_dict, original.state_dict)):
+    same_epoch = (best.epoch, best.settings) == (original.epoch, original.settings)
+    if not (same_epoch and same_weights(best.state_dict, original.state_dict)):
         yield f"best.pt: is not epoch {original.epoch} of trial {trial.number}, the best"
 
 
@@ -212,24 +212,24 @@ def check_ray(evidence: Evidence) -> Iterator[str]:
     """Ray's snapshots, which may be some seconds old, hold nothing that the database lacks."""
     known = {trial.number: trial for trial in evidence.study.trials}
     for session, snapshot in evidence.snapshots.items():
-        for ray in snapshot:
-            number = ray["config"]["number"]
+        for in_ray in snapshot:
+            number = in_ray["config"]["number"]
             name = f"session {session}: trial {number}"
             if number not in known:
                 yield f"{name} is known to Ray, but not to Optuna"
                 continue
-            yield from (f"{name} {line}" for line in _check_snapshot(ray, known[number]))
+            yield from (f"{name} {line}" for line in _check_snapshot(in_ray, known[number]))
 
 
-def _check_snapshot(ray: Mapping[str, Any], trial: TrialSummary) -> Iterator[str]:
-    if ray["config"]["suggested"] != trial.params:
-        yield f"runs {ray['config']['suggested']} in Ray, {trial.params} in Optuna"
-    last = ray.get("last_result") or {}
+def _check_snapshot(in_ray: Mapping[str, Any], trial: TrialSummary) -> Iterator[str]:
+    if in_ray["config"]["suggested"] != trial.params:
+        yield f"runs {in_ray['config']['suggested']} in Ray, {trial.params} in Optuna"
+    last = in_ray.get("last_result") or {}
     if last.get(names.EPOCH, 0) > trial.record.epoch:
         yield f"has run {last[names.EPOCH]} epochs in Ray, {trial.record.epoch} in Optuna"
-    if ray["status"] == "ERROR" and trial.state != "FAIL":
+    if in_ray["status"] == "ERROR" and trial.state != "FAIL":
         yield f"is ERROR in Ray, {trial.state} in Optuna"
-    if ray["status"] != "ERROR" and last.get(names.FAILURE) and trial.state != "FAIL":
+    if in_ray["status"] != "ERROR" and last.get(names.FAILURE) and trial.state != "FAIL":
         yield f"failed in Ray, is {trial.state} in Optuna"
 
 

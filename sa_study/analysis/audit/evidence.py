@@ -109,7 +109,7 @@ def _valid_rows(files: ResultFiles, session: int, number: int, evidence: Evidenc
 def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[dict[str, Any]]:
     """The trials of Ray's last snapshot, each with `status`, `config` and `last_result`."""
     folder = f"session_{session}"
-    snapshots = [name for name in files.names(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]
+    snapshots = [name for name in files.entries(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]
     path = f"{folder}/{snapshots[-1]}" if snapshots else ""
     text = files.text(path) if path else ""
     if not text or (text.startswith("{") and not text.rstrip().endswith("}")):

@@ -35,7 +35,7 @@ def check_stopping(evidence: Evidence) -> Iterator[str]:
         if due and stopped.get(number) != epoch:
             yield f"trial {number}: went on after epoch {epoch}, but {reason}"
         if not due and stopped.get(number) == epoch:
-            yield f"trial {number}: stopped at epoch {epoch}, where the {scheduler.name} rule lets it go on"
+            yield f"trial {number}: stopped at epoch {epoch}, where {scheduler.name} lets it go on"
 
 
 def _reports(evidence: Evidence) -> Iterator[tuple[float, int, int, float, float]]:
@@ -74,6 +74,7 @@ def _halving(scheduler: Scheduler) -> Judge:
 
 
 def _median(scheduler: Scheduler) -> Judge:
+    """The median rule: a trial's best value against the median of the other trials' means so far."""
     reported: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
 
     def judge(number: int, progress: float, value: float) -> str:

@@ -14,11 +14,11 @@ from sa_study.analysis.repeats.runs import (
     RepeatStudy,
     Run,
     describe_repeats,
-    figure_statistics,
     repeat_space,
     repeated_configurations,
     runs_of,
     scored_runs,
+    statistics_by_metric,
     strata_of,
     summarise_runs,
 )
@@ -148,7 +148,7 @@ def conclude_ablation(ablation: Ablation, runs: Sequence[Run], metric: str) -> d
 
 def _cell(cell: Configuration, runs: Sequence[Run]) -> dict[str, Any]:
     of_cell = runs_of(cell, runs)
-    reranked = figure_statistics(strata_of(of_cell, reranked=True))
+    reranked = statistics_by_metric(strata_of(of_cell, reranked=True))
     return {"settings": cell, **summarise_runs(of_cell), "reranked": reranked}
 
 

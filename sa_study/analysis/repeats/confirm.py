@@ -26,10 +26,10 @@ from sa_study.analysis.repeats.runs import (
     scored_runs,
     strata_of,
     summarise_runs,
-    without_repeats,
+    without_seed_and_fold,
 )
 from sa_study.metrics import names
-from sa_study.metrics.confidence import LEVEL, simultaneous
+from sa_study.metrics.confidence import LEVEL, bonferroni_level
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import BASELINE
@@ -120,9 +120,9 @@ def plan_confirmation(study: StudySummary, *, top: int, seeds: int, folds: int) 
         )
     baseline = study.config.space.baseline
     scored = study.baseline.score if study.baseline else None
-    candidates = [Candidate(BASELINE, without_repeats(baseline), scored)]
+    candidates = [Candidate(BASELINE, without_seed_and_fold(baseline), scored)]
     for trial in study.complete:
-        configuration = without_repeats(trial.params)
+        configuration = without_seed_and_fold(trial.params)
         if len(candidates) <= top and all(configuration != other.point for other in candidates):
             candidates.append(Candidate(trial.number, configuration, trial.score))
     if len(candidates) == 1:
@@ -215,7 +215,7 @@ def conclude_confirmation(plan: Confirmation, runs: Sequence[Run], metric: str) 
     a run of the baseline failed: the spread between its seeds is then too uncertain.
     """
     candidates = plan.candidates
-    level = simultaneous(LEVEL, len(candidates) - 1)
+    level = bonferroni_level(LEVEL, len(candidates) - 1)
     runs_by_candidate = [runs_of(candidate.point, runs) for candidate in candidates]
     baseline = strata_of(runs_by_candidate[0])
     rows: list[dict[str, Any]] = []

@@ -32,10 +32,10 @@ from sa_study.utils.files import read_json, write_json
 from sa_study.utils.progress import ProgressCallback
 
 Configuration = dict[str, Any]
-"""A value for each searched setting except seed and fold."""
+"""A value for each searched setting except seed and fold; with these two it is a run's."""
 
-_REPEATED_SETTINGS = ("seed", "fold")
-"""Settings in which the runs of one configuration differ."""
+_VARIED_SETTINGS = ("seed", "fold")
+"""The settings that vary between the runs of one configuration."""
 
 _MAX_SEED = 2**31 - 1
 _MAX_DIFFERENCE = 0.005
@@ -85,9 +85,9 @@ def repeat_space(space: SearchSpace, seed: int, folds: Sequence[int] | None) -> 
         first["fold"] = folds[0]
     return dataclasses.replace(
         space,
-        search={**without_repeats(space.search), **added},
+        search={**without_seed_and_fold(space.search), **added},
         fixed={name: value for name, value in space.fixed.items() if name not in added},
-        baseline={**without_repeats(space.baseline), **first},
+        baseline={**without_seed_and_fold(space.baseline), **first},
         sampler="random",  # never asked: every configuration is given
         scheduler=Scheduler("none"),
     )
@@ -109,9 +109,9 @@ def repeated_configurations(
     )
 
 
-def without_repeats(settings: Mapping[str, Any]) -> Configuration:
+def without_seed_and_fold(settings: Mapping[str, Any]) -> Configuration:
     """The configuration to which a run's searched settings belong."""
-    return {name: value for name, value in settings.items() if name not in _REPEATED_SETTINGS}
+    return {name: value for name, value in settings.items() if name not in _VARIED_SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def scored_runs(
         runs.append(
             Run(
                 trial.number,
-                without_repeats(trial.params),
+                without_seed_and_fold(trial.params),
                 trial.params["seed"],
                 fold,
                 record.best,
@@ -244,7 +244,7 @@ def strata_of(runs: Sequence[Run], *, reranked: bool = False) -> list[Stratum]:
     return [Stratum(fold, of_fold) for fold, of_fold in by_fold.items()]
 
 
-def figure_statistics(strata: Sequence[Stratum]) -> dict[str, dict[str, float]] | None:
+def statistics_by_metric(strata: Sequence[Stratum]) -> dict[str, dict[str, float]] | None:
     """Mean, standard deviation over runs (n - 1; 0 for one run) and 95 % interval, as plain values.
 
     Returns:
@@ -256,19 +256,19 @@ def figure_statistics(strata: Sequence[Stratum]) -> dict[str, dict[str, float]] 
     for figure in names.STUDY_METRICS:
         values = [float(run.of(figure).mean()) for stratum in strata for run in stratum.runs]
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        mean = estimate(strata, figure)
-        found[figure] = {"mean": mean.mean, "std": deviation, "low": mean.low, "high": mean.high}
+        of_mean = estimate(strata, figure)
+        found[figure] = {"mean": of_mean.mean, "std": deviation, "low": of_mean.low, "high": of_mean.high}
     return found
 
 
 def summarise_runs(runs: Sequence[Run]) -> dict[str, Any]:
     """How many runs of a configuration ended and failed, and the statistics of those that did not fail."""
     failed = sum(bool(run.failure) for run in runs)
-    return {"runs": len(runs), "failed": failed, "figures": figure_statistics(strata_of(runs))}
+    return {"runs": len(runs), "failed": failed, "figures": statistics_by_metric(strata_of(runs))}
 
 
 def describe_repeats(runs: Sequence[Run], asked: int, seeds: Sequence[int], metric: str) -> dict[str, Any]:
-    """The entries that `confirmation.json` and `ablation.json` share, of the ended runs out of `asked`."""
+    """The entries that `confirmation.json` and `ablation.json` share; `asked` runs are planned."""
     failed = sum(bool(run.failure) for run in runs)
     return {
         "time": utc_now(),

@@ -120,16 +120,16 @@ def contradictions(
 
 def disagreements(sources: Mapping[str, Epochs], without: Collection[int] = ()) -> list[str]:
     """Figures that two sources have recorded differently, in words; `without` has the epochs to leave out."""
-    first: dict[tuple[int, str], tuple[str, Any]] = {}
+    first_records: dict[tuple[int, str], tuple[str, Any]] = {}
     found = []
     for source, epochs in sources.items():
         for epoch in sorted(epochs.keys() - set(without)):
             for name, value in deterministic(epochs[epoch]).items():
-                other_source, other = first.setdefault((epoch, name), (source, value))
-                if other != value:
+                first_source, first_value = first_records.setdefault((epoch, name), (source, value))
+                if first_value != value:
                     found.append(
-                        f"epoch {epoch}: {name[:_MAX_CHARACTERS]} is {_text(other)} in {other_source}, but "
-                        f"{_text(value)} in {source}: the record was changed"
+                        f"epoch {epoch}: {name[:_MAX_CHARACTERS]} is {_text(first_value)} in {first_source}, "
+                        f"but {_text(value)} in {source}: the record was changed"
                     )
     return found
 

@@ -17,8 +17,11 @@ from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.launch.pretrained import recorded_fingerprint
 from sa_study.utils.errors import ConfigError, StudyFolderError, one_line
 
-RAY, SCORES, BEST, LAST = "result.json", "optuna.db", "optuna.db (best epoch)", "optuna.db (last epoch)"
-"""The places in which figures are recorded."""
+# The places in which figures are recorded.
+RAY_RESULTS = "result.json"
+DATABASE_SCORES = "optuna.db"
+DATABASE_BEST = "optuna.db (best epoch)"
+DATABASE_LAST = "optuna.db (last epoch)"
 
 NOT_RECORDED = "not recorded"
 _MAX_CHARACTERS = 120
@@ -101,10 +104,12 @@ def read_original(root: Path, number: int | None) -> OriginalTrial:
     scores = {epoch: trial.score_after(epoch) for epoch in range(1, record.epoch + 1)}
     sources: dict[str, dict[int, Mapping[str, Any]]] = {
         # The last row counts where an epoch was run again.
-        RAY: {row.epoch: row.values for row in rows if 0 < row.epoch <= record.epoch},
-        SCORES: {epoch: {trial.metric: value} for epoch, value in scores.items() if value is not None},
+        RAY_RESULTS: {row.epoch: row.values for row in rows if 0 < row.epoch <= record.epoch},
+        DATABASE_SCORES: {
+            epoch: {trial.metric: value} for epoch, value in scores.items() if value is not None
+        },
     }
-    for name, figures in ((BEST, record.best), (LAST, record.last)):
+    for name, figures in ((DATABASE_BEST, record.best), (DATABASE_LAST, record.last)):
         sources[name] = {int(figures[names.EPOCH]): figures} if figures else {}
     launches = _launches(rows, study.provenance["launches"])
     return OriginalTrial(study, trial, study.settings(trial), launches, rows, sources, unreadable)

@@ -20,7 +20,7 @@ from sa_study.analysis.reproduce.compare_epochs import (
     largest_differences,
 )
 from sa_study.analysis.reproduce.original import (
-    RAY,
+    RAY_RESULTS,
     EnvironmentChange,
     OriginalTrial,
     launch_changes,
@@ -75,7 +75,7 @@ def load_images(original: OriginalTrial, data_dir: Path | None, progress: Progre
 def rerun_trial(
     original: OriginalTrial, data: TrainingData, on_epoch: Callable[[Mapping[str, float]], None]
 ) -> Rerun:
-    """Trains with a trial's settings up to its last epoch; where it failed, until training fails.
+    """Trains with a trial's settings through its last epoch, for a failed trial the one in which it failed.
 
     Raises:
         StudyError: The settings cannot be used on this machine.
@@ -117,7 +117,7 @@ class Reproduction:
         reasons: Why it is not equal, the decisive reason first.
         differences: Every figure that differs.
         weights: Whether the best epoch's weights are `equal` or `different`, or `not compared`.
-        changes: Differences between the environments of the trial and of its rerun.
+        changes: Differences between the environments of trial and rerun, and why weights were not compared.
         now: What `describe_run` returned at the comparison.
     """
 
@@ -165,13 +165,13 @@ def judge_rerun(original: OriginalTrial, rerun: Rerun, tolerance: float) -> Repr
         changes.append(EnvironmentChange(why_not_compared, explains=False))
     differences = _differences(original, rerun)
     failure = failure_difference(original.failure, rerun.failure)
-    other_weights = "the best epoch's weights differ" if weights == DIFFERENT else ""
-    unequal = [line for line in (failure, *map(str, differences), other_weights) if line]
+    weights_differ = "the best epoch's weights differ" if weights == DIFFERENT else ""
+    unequal = [line for line in (failure, *map(str, differences), weights_differ) if line]
     reasons: list[str] = []
     if unequal:
         reasons = _decisive_differences(original, rerun, differences, tolerance, weights)
-        if other_weights and not differences and not reasons and original.trained_epochs:
-            reasons = [f"{other_weights}, though every figure is equal: the checkpoint was changed"]
+        if weights_differ and not differences and not reasons and original.trained_epochs:
+            reasons = [f"{weights_differ}, though every figure is equal: the checkpoint was changed"]
         if not any(change.explains for change in changes):
             reasons.append(
                 f"{unequal[0]}, though nothing that figures depend on differs between then and now"
@@ -242,7 +242,7 @@ def _differences(original: OriginalTrial, rerun: Rerun) -> list[FigureDifference
     """Every figure that differs, once where several sources have the same value."""
     found: dict[tuple[int, str, str], FigureDifference] = {}
     for source, epochs in original.sources.items():
-        for difference in compare(source, epochs, rerun.epochs, whole=source == RAY):
+        for difference in compare(source, epochs, rerun.epochs, whole=source == RAY_RESULTS):
             found.setdefault((difference.epoch, difference.figure, repr(difference.recorded)), difference)
     return list(found.values())
 
@@ -254,9 +254,10 @@ def _decisive_differences(
     tolerance: float,
     weights: str,
 ) -> list[str]:
-    """Why a rerun does not reproduce a trial, whatever the environments: differences that none explains."""
+    """Why a rerun does not reproduce a trial: differences that no change of the environment explains."""
     reasons, recorded, best = [], original.failure, original.summary.best_epoch
-    other_epoch = _failed_epoch(recorded) not in (0, _failed_epoch(rerun.failure))
+    failed_in = _failed_epoch(recorded)
+    other_epoch = failed_in > 0 and failed_in != _failed_epoch(rerun.failure)
     if bool(recorded) != bool(rerun.failure) or other_epoch:
         reasons.append(failure_difference(recorded, rerun.failure))
     for difference in differences:

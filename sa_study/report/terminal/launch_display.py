@@ -37,7 +37,7 @@ class LaunchDisplay:
     """Shows a launch while it runs; `name` is the study's folder.
 
     In a terminal a panel of the study stands below a line for each trial that has ended. Elsewhere there is
-    a line for each trial that begins, epoch, and trial that ends; a console that is quiet shows nothing.
+    a line when a trial begins, after each epoch, and when it ends; a console that is quiet shows nothing.
     """
 
     def __init__(self, console: Console, config: StudyConfig, name: str = ""):

@@ -15,7 +15,10 @@ from sa_study.tuning.plan.plan import Plan
 from sa_study.utils.files import format_bytes
 
 _SCALED = ("backbone", "depth", "height", "width")
+"""Settings whose effect on an epoch's time is computed."""
+
 _UNSCALED = ("batch_size", "accumulate", "parts", "num_features", "attention", "deep_supervision")
+"""Settings whose effect on an epoch's time is left out."""
 
 
 def plan_table(plan: Plan) -> TextTable:
@@ -46,7 +49,7 @@ def plan_notes(plan: Plan) -> Table:
         ("one epoch", _epoch(plan)),
         ("disk", _disk(plan)),
         ("memory", _memory(plan)),
-        ("stopping", "simulated with random settings and learning curves"),
+        ("stopping", "simulated with made-up learning curves"),
     ]
     runs, reasons = len(plan.expected), Counter(run.stop_reason for run in plan.expected if run.stop_reason)
     for reason, count in reasons.most_common():
@@ -75,12 +78,12 @@ def _epoch(plan: Plan) -> str:
     speed, searched = plan.speed, plan.config.space.search
     text = (
         f"{duration(speed.epoch_seconds)} of the baseline, by a few steps measured here: "
-        f"{speed.images_per_second:.3g} images/s on the {speed.device.upper()}, alone; trials side by side "
-        "may be slower"
+        f"{speed.images_per_second:.3g} images/s on the {speed.device.upper()} with one trial alone; "
+        "several at a time may be slower"
     )
     scaled, unscaled = (", ".join(filter(searched.get, keys)) for keys in (_SCALED, _UNSCALED))
-    text += f"; of other configurations, by the network's arithmetic ({scaled})" if scaled else ""
-    return text + (f"; {unscaled} taken not to matter" if unscaled else "")
+    text += f"; scaled to other configurations by the operations of an image ({scaled})" if scaled else ""
+    return text + (f"; {unscaled} assumed to make no difference" if unscaled else "")
 
 
 def _disk(plan: Plan) -> str:
@@ -100,7 +103,7 @@ def _memory(plan: Plan) -> str:
         f"{format_bytes(memory.total)} or more at a time, {format_bytes(memory.trial)} of them for each trial"
     )
     if memory.usable is None:
-        return f"{text}, on the nodes together"
+        return f"{text} over all nodes, whose memory is not known"
     return f"{text}; {format_bytes(memory.usable)} may be used"
 
 

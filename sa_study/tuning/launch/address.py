@@ -1,7 +1,7 @@
 """Checks of a running cluster before it is joined: its address, token, versions and nodes.
 
 Ray's own `init` waits for minutes at an address where nothing answers, 20 s at one that refuses its token and
-60 s on a machine that is no node, and prints a line a second meanwhile. The four requests made here are
+60 s on a machine that is no node, and prints a line a second meanwhile. The requests made here are
 answered in milliseconds, or fail after `_TIMEOUT_SECONDS`.
 """
 
@@ -41,9 +41,9 @@ _services: Any = services
 
 
 def unset_empty_variables() -> None:
-    """Removes Ray's empty variables from this process's environment, so that Ray treats them as unset.
+    """Removes empty variables of Ray, and an empty TMPDIR, from this process's environment.
 
-    Ray would use an empty token, and then write a new one, readable to all, into the home directory.
+    With an empty `RAY_AUTH_TOKEN` Ray would write a new token, readable to all, into the home directory.
     """
     for name, value in list(os.environ.items()):
         if not value and (name.startswith(("RAY_", "TUNE_")) or name == "TMPDIR"):
@@ -60,8 +60,8 @@ def reload_authentication() -> None:
 def join_address(address: str) -> str:
     """Finds a running cluster and checks that it accepts this process as a driver.
 
-    Sets this process's `RAY_AUTH_MODE` to the cluster's, since Ray switches it on by itself in some cases and
-    not in others, and a driver whose mode is not the cluster's hangs or loses its workers.
+    Sets this process's `RAY_AUTH_MODE` to `token` where the cluster wants one: Ray does so in some cases
+    only, and a driver whose mode is not the cluster's hangs or loses its workers.
 
     Args:
         address: `auto` or `HOST:PORT`.
@@ -93,7 +93,7 @@ def join_address(address: str) -> str:
 
 
 def _host_and_port(address: str) -> str:
-    """The `HOST:PORT` of an address; for `auto`, of several clusters here that of the last `ray start`."""
+    """The `HOST:PORT` of an address; for `auto`, the cluster here that was started last."""
     if address.startswith("ray://"):
         # Behind Ray Client, Tune runs on the head node, but a study's folder and database are the driver's.
         raise ConfigError(

@@ -113,7 +113,7 @@ def launch(
         initial_trials: Configurations to run before the search suggests any.
 
     Raises:
-        StudyError: Bad input; nothing was written.
+        StudyError: Bad input, and nothing was written; or a `RunFailed`, after which `resume` goes on.
     """
     folder = StudyFolder.new(root)
     check_sampler(config.space, len(config.directions))
@@ -144,7 +144,7 @@ def resume(
         initial_trials: Configurations to run; those that the study has already are left out.
 
     Raises:
-        StudyError: Bad input; the study is as it was.
+        StudyError: Bad input, and no trial has run; or a `RunFailed`, after which `resume` goes on.
     """
     folder = StudyFolder.existing(root)
     with driver_lock(folder.lock, observer.say) as dead:
@@ -182,7 +182,7 @@ def resume(
 
 
 def _require_trials(total: int, trials: Sequence[FrozenTrial]) -> None:
-    """Checks that a study shall have as many trials as have begun."""
+    """Checks that a study is to have at least as many trials as have begun."""
     begun = sum(trial.state != TrialState.WAITING for trial in trials)
     if total < begun:
         raise ConfigError(f"--trials: {total}, but {begun} trials have begun already; give as many or more")

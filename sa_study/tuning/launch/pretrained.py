@@ -18,7 +18,8 @@ from sa_study.utils.errors import WeightsError
 PretrainedBackbones = Mapping[tuple[str, str], Mapping[str, Tensor]]
 """State dicts of pretrained backbones by the settings backbone and pretrained."""
 
-_KEY = "starts"
+_FINGERPRINTS_KEY = "starts"
+"""Key of the backbones' fingerprints in a launch's entry of `provenance.json`."""
 
 
 def load_backbones(config: StudyConfig, say: Callable[[str], None] = lambda _: None) -> PretrainedBackbones:
@@ -54,7 +55,7 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
 def backbone_fingerprints(backbones: PretrainedBackbones) -> dict[str, Any]:
     """The backbones of a launch as an entry of `provenance.json`."""
     return {
-        _KEY: [
+        _FINGERPRINTS_KEY: [
             {**as_stored({"backbone": backbone}), "pretrained": pretrained, "sha256": fingerprint(state)}
             for (backbone, pretrained), state in backbones.items()
         ]
@@ -89,7 +90,7 @@ def recorded_fingerprint(launch: object, backbone: str, pretrained: str) -> str 
         backbone: Name of the backbone.
         pretrained: The setting `pretrained`.
     """
-    entries = launch.get(_KEY) if isinstance(launch, Mapping) else None
+    entries = launch.get(_FINGERPRINTS_KEY) if isinstance(launch, Mapping) else None
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, Mapping) or not isinstance(found := entry.get("sha256"), str):
             continue

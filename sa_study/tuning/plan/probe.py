@@ -16,7 +16,7 @@ from sa_study.data.store import TrainingData
 from sa_study.metrics import names
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
-from sa_study.training.precision import prepare_device
+from sa_study.training.precision import resolve_device
 from sa_study.training.trainer import Trainer
 from sa_study.utils.errors import RunFailed
 from sa_study.utils.progress import ProgressCallback
@@ -70,7 +70,7 @@ def probe(settings: Settings, data: TrainingData, progress: ProgressCallback) ->
     Raises:
         RunFailed: The GPU memory is full.
     """
-    threads, device = torch.get_num_threads(), prepare_device(settings)
+    threads, device = torch.get_num_threads(), resolve_device(settings)
     try:
         rounds = _run_rounds(_probe_settings(settings, device), data, device, progress)
     except torch.OutOfMemoryError as error:

@@ -95,7 +95,7 @@ def test_nothing_there(compare: Compare, tmp_path: Path) -> None:
         assert code == 2 and "no evaluation.json there" in error
 
 
-def test_hostile_names_are_shown_as_they_are(compare: Compare, tmp_path: Path) -> None:
+def test_hostile_names_are_shown_harmlessly(compare: Compare, tmp_path: Path) -> None:
     a = write(tmp_path / "[red]\x1b[31m.json", evaluation(0.5))
     code, text, _ = compare(a, a)
     assert code == 0 and "\x1b[31m" not in text and "[red]" in "".join(text.split())

@@ -15,7 +15,7 @@ from command_line import CommandLine
 from original_trial import EPOCHS, elsewhere, figures, make_rerun, with_record
 from random_study import make_study
 
-from sa_study.analysis.reproduce.original import RAY, SCORES, OriginalTrial, read_original
+from sa_study.analysis.reproduce.original import DATABASE_SCORES, RAY_RESULTS, OriginalTrial, read_original
 from sa_study.analysis.reproduce.reproduction import (
     Rerun,
     add_reproduction,
@@ -158,7 +158,7 @@ def test_a_failed_trial_is_run_until_it_fails(
 
 def test_reproductions_are_added_to(original: OriginalTrial) -> None:
     path = original.study.folder.reproduction
-    original.sources[RAY][2]["loss"] = math.nan  # type: ignore[index]
+    original.sources[RAY_RESULTS][2]["loss"] = math.nan  # type: ignore[index]
     found = judge_rerun(original, make_rerun(), 1.0)
     add_reproduction(path, found.to_dict())
     add_reproduction(path, dataclasses.replace(found, changes=[], tolerance=2.0).to_dict())
@@ -194,7 +194,8 @@ def test_what_cannot_be_rerun_is_refused(tmp_path: Path) -> None:
     found = read_original(study, None)
     assert found.summary.complete and found.settings.backbone == "resnet18"
     # Without Ray's files there is what the database keeps, of all launches.
-    assert found.sources[RAY] == {} and len(found.sources[SCORES]) == found.summary.record.epoch
+    assert found.sources[RAY_RESULTS] == {}
+    assert len(found.sources[DATABASE_SCORES]) == found.summary.record.epoch
     assert list(found.launches) == [1] and "only the score is recorded" in found.unreadable[0]
     with pytest.raises(StudyFolderError, match="no trial is complete yet"):
         read_original(make_study(tmp_path / "failed", 2, failed_only=True), None)
@@ -208,7 +209,7 @@ def test_of_an_epoch_run_again_the_last_line_counts(tmp_path: Path) -> None:
         text = "".join(json.dumps({"epoch": epoch, "loss": session}) + "\n" for epoch in epochs)
         (folder / "result.json").write_text(text + '3\n{"epoch": "x"}\n{"epo')
     found = read_original(study, 0)
-    assert {epoch: row["loss"] for epoch, row in found.sources[RAY].items()} == {1: 1, 2: 2, 3: 2}
+    assert {epoch: row["loss"] for epoch, row in found.sources[RAY_RESULTS].items()} == {1: 1, 2: 2, 3: 2}
     assert list(found.launches) == [1, 2] and found.launches[2] is None
     assert sum("line 3 is damaged" in line for line in found.unreadable) == 2
     assert ResultFiles(str(study / "trials")).rows(7, 0) == []

@@ -23,7 +23,7 @@ from sa_study.utils.errors import DataError
 Draw = Callable[..., Path]
 MakeMarket = Callable[..., Path]
 
-V1, V2 = LAYOUTS[1:]
+V1, V2 = (layout for layout in LAYOUTS if layout.name.startswith("MSMT17"))
 SETTINGS = Settings(**SMALL, num_features=8, epochs=1, val_identities=2)
 
 

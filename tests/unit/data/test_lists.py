@@ -69,7 +69,6 @@ def refused(root: Path) -> str:
         (f"{GOOD} ٠", MALFORMED),
         (f"{GOOD} {'9' * 5000}", MALFORMED),
         (GOOD, MALFORMED),
-        ("0", MALFORMED),
         ("path,id", MALFORMED),
         ("0", MALFORMED),
         ("0000/ 0", MISNAMED),
@@ -84,7 +83,7 @@ def refused(root: Path) -> str:
         (f"{'_' * 1_000_000}", MALFORMED),
     ],
 )
-def test_a_line_that_names_no_image_is_skipped_and_counted(root: Path, line: str, reason: str) -> None:
+def test_an_unusable_line_is_skipped_and_counted(root: Path, line: str, reason: str) -> None:
     before = ReidDataset(root)
     add(root, f"{line}\n{line}\r\n", "val")
     after = ReidDataset(root)
@@ -199,7 +198,7 @@ def test_ten_megabytes_are_read_in_seconds(root: Path) -> None:
     add(root, text, "val")
     start = time.process_time()
     folder = read_split(root, LAYOUTS[1], "train")
-    assert time.process_time() - start < 20, "about 2 s of CPU time"
+    assert time.process_time() - start < 20, "usually 2 s of CPU time"
     assert len(folder.records) == 48 and len(folder.missing) == 60_000
     assert sum(found.count for found in folder.skipped.values()) == 300_000
     with pytest.raises(DataError, match=r"60000 images of list_train.txt and list_val.txt are missing"):
@@ -207,7 +206,7 @@ def test_ten_megabytes_are_read_in_seconds(root: Path) -> None:
 
 
 def test_a_link_that_leads_out_is_not_followed(root: Path, tmp_path: Path, draw_image: Draw) -> None:
-    """Nor is a folder behind one listed; a link that stays inside is as good as the file."""
+    """Nor are folders behind one scanned; a link that stays inside is as good as the file."""
     before = len(ReidDataset(root).train)
     outside = draw_image(tmp_path / "0005_900_01_0303noon_0000_0.jpg")
     (tmp_path / "0006").mkdir()

@@ -17,7 +17,7 @@ from command_line import CommandLine
 from sound_study import copy
 from study_processes import run
 
-from sa_study.analysis.reproduce.original import SCORES, read_original
+from sa_study.analysis.reproduce.original import DATABASE_SCORES, read_original
 from sa_study.data.sample import make_sample_data
 from sa_study.report.json_document import study_document
 from sa_study.study.summary import StudySummary
@@ -86,7 +86,7 @@ def test_a_score_that_was_made_no_number_is_read_as_it_is(study: Path) -> None:
             "UPDATE trial_intermediate_values SET intermediate_value = NULL, intermediate_value_type = 'NAN'"
         )
     original = read_original(study, 1)
-    assert math.isnan(original.sources[SCORES][1]["mAP"])
+    assert math.isnan(original.sources[DATABASE_SCORES][1]["mAP"])
     assert study_document(original.study)["trials"][1]["curve"] == [None]
     assert original.summary.finite_curve == []
 

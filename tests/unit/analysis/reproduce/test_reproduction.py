@@ -11,7 +11,14 @@ import torch
 from original_trial import CHECKPOINT, EPOCHS, elsewhere, figures, make_rerun, on_gpu, with_record
 
 from sa_study.analysis.reproduce.compare_epochs import compare, contradictions
-from sa_study.analysis.reproduce.original import BEST, LAST, RAY, SCORES, OriginalTrial, trial_changes
+from sa_study.analysis.reproduce.original import (
+    DATABASE_BEST,
+    DATABASE_LAST,
+    DATABASE_SCORES,
+    RAY_RESULTS,
+    OriginalTrial,
+    trial_changes,
+)
 from sa_study.analysis.reproduce.reproduction import compare_weights, failure_difference, judge_rerun
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, save_checkpoint
 
@@ -43,7 +50,7 @@ def test_equal_figures_are_equal_whatever_time_they_took(original: OriginalTrial
 def test_a_recorded_value_changed_in_its_last_bit_is_found(
     original: OriginalTrial, name: str, epoch: int
 ) -> None:
-    row = original.sources[RAY][epoch]
+    row = original.sources[RAY_RESULTS][epoch]
     row[name] = float(np.nextafter(row[name], 2.0))  # type: ignore[index]
     verdict = judge_rerun(original, make_rerun(), 1.0)
     assert verdict.result == "different"
@@ -51,7 +58,7 @@ def test_a_recorded_value_changed_in_its_last_bit_is_found(
     assert f"epoch {epoch}: {name} is" in "".join(map(str, verdict.differences))
 
 
-@pytest.mark.parametrize("source", [SCORES, BEST, LAST])
+@pytest.mark.parametrize("source", [DATABASE_SCORES, DATABASE_BEST, DATABASE_LAST])
 def test_a_value_changed_in_the_database_alone_is_found(original: OriginalTrial, source: str) -> None:
     changed = {EPOCHS: {**original.sources[source][EPOCHS], "mAP": 0.9}}
     sources = {**original.sources, source: {**original.sources[source], **changed}}
@@ -97,7 +104,7 @@ def test_another_machine_may_differ_within_the_tolerance(original: OriginalTrial
 def test_what_no_machine_explains_is_no_drift(
     original: OriginalTrial, name: str, epoch: int, factor: float, words: str
 ) -> None:
-    original.sources[RAY][epoch][name] *= factor  # type: ignore[index]
+    original.sources[RAY_RESULTS][epoch][name] *= factor  # type: ignore[index]
     verdict = judge_rerun(elsewhere(original), make_rerun(), 1.0)
     assert verdict.result == "different" and words in verdict.reasons[0]
 
@@ -208,7 +215,7 @@ def test_a_cluster_and_a_gpu_forbid_them_too(original: OriginalTrial) -> None:
 
 def test_an_epoch_run_again_on_a_gpu_may_be_recorded_with_both_figures(original: OriginalTrial) -> None:
     gpu = on_gpu(original)
-    gpu.sources[RAY][2]["mAP"] += 1e-4  # type: ignore[index]
+    gpu.sources[RAY_RESULTS][2]["mAP"] += 1e-4  # type: ignore[index]
     assert judge_rerun(gpu, make_rerun(), 1.0).result == "different"
     twice = dataclasses.replace(gpu, rows=[*gpu.rows, gpu.rows[1]])
     assert twice.varying_epochs == [2] and judge_rerun(twice, make_rerun(), 1.0).result == "within tolerance"
