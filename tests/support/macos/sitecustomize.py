@@ -51,7 +51,7 @@ for module, names in _MISSING.items():
 
 
 def _hide(event: str, arguments: tuple[object, ...]) -> None:
-    # threadpoolctl, which asks macOS's own loader there, finds the libraries of a process on Linux in its maps.
+    # Where threadpoolctl finds a process's libraries on Linux; on macOS it asks the loader.
     hidden = event == "open" and arguments[0] != "/proc/self/maps"
     if hidden and str(arguments[0]).startswith(("/proc/", "/sys/", "/dev/shm/")):
         raise FileNotFoundError(2, "No such file or directory", arguments[0])
