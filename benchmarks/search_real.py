@@ -205,13 +205,14 @@ def tables(runs: Sequence[Run], methods: Sequence[str], trainings: Sequence[int]
 
 
 def suggestion_table(runs: Sequence[Run], methods: Sequence[str]) -> harness.Table:
-    """How long the methods think about a trial; earlier results may lack it."""
+    """How long the methods think about a trial, of those whose results have it."""
     rows = []
     for name in methods:
         columns = ("suggest_seconds", "suggest_seconds_100")
         taken = [[run.get(key) for run in runs if run["method"] == name] for key in columns]
         known = [[value for value in values if value is not None] for values in taken]
-        rows.append((name, *(f"{np.mean(values):.3f}" if values else "" for values in known)))
+        if any(known):
+            rows.append((name, *(f"{np.mean(values):.3f}" if values else "" for values in known)))
     return harness.table("Seconds of a suggestion", ("method", "mean", "about the 100th"), rows)
 
 

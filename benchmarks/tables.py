@@ -24,7 +24,15 @@ TABLES = {
     "speed": ("training", "packing", "ranking", "reranking", "decoding", "startup", "scaling"),
     "gpu": ("training_gpu", "packing_gpu", "ranking_gpu", "reranking_gpu"),
     "trust": ("coverage",),
-    "studies": ("sample_data", "demo_confirm", "faults", "overhead", "memory", "search_efficiency"),
+    "studies": (
+        "sample_data",
+        "demo_confirm",
+        "faults",
+        "overhead",
+        "memory",
+        "search_efficiency",
+        "search_real",
+    ),
     "market": ("market_resume", "market_confirm", "market_test"),
 }
 """Names of results by table of the page."""
