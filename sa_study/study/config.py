@@ -126,9 +126,9 @@ class StudyConfig:
         if "@" in (self.address or ""):
             raise ConfigError("--address: holds a user or a token; give HOST:PORT and set RAY_AUTH_TOKEN")
         for name in ("storage_path", "data_dir", "address"):
-            value = getattr(self, name)
-            if value == "" or not is_file_name(str(value)):
-                raise ConfigError(f"{name}: {str(value)!r:.80} is empty, or not a valid file name")
+            value = str(getattr(self, name))
+            if not is_file_name(value) or (name == "storage_path" and not value):
+                raise ConfigError(f"{name}: {value!r:.80} is not a valid name")
 
     def write(self, path: Path) -> None:
         """Writes `study.yaml`."""

@@ -41,6 +41,10 @@ def test_the_page_says_what_it_predicts_and_how_predictions_held(study: PageStud
     assert optimum in page and 'id="plot-surface"' in page and 'id="plot-uncertainty"' in page
 
 
+def test_a_metric_without_recorded_intervals_is_shown_without_one(study: PageStudy) -> None:
+    assert study.winner is not None and study.winner.interval_of("rank5") is None
+
+
 def test_without_enough_trials_it_says_what_is_needed(tmp_path: Path) -> None:
     study = PageStudy.read(make_study(tmp_path / "study", 5))
     assert surfaces(study, search_model(study), ("lr", "dropout")) == (None, None)
