@@ -33,8 +33,8 @@ class BoTorchSampler(BaseSampler):
     """Suggests where the expected improvement at the end of the schedule is greatest.
 
     The model is BoTorch's `SingleTaskMultiFidelityGP` of the best score so far at each rung that a trial has
-    reached; the merit, its `qLogExpectedImprovement` over the best mean of all trials, together with those
-    that are running.
+    reached, with its kernel of exponential decay: some matrices of its default kernel could not be factored.
+    The merit is its `qLogExpectedImprovement` over the best mean of all trials, together with running ones.
 
     Args:
         seed: Decides all random draws.
@@ -91,7 +91,10 @@ class BoTorchSampler(BaseSampler):
         inputs, scores = rows(places, curves, self._levels)
         settings = places.shape[1]
         model = SingleTaskMultiFidelityGP(
-            torch.from_numpy(inputs), torch.from_numpy(scores)[:, None], iteration_fidelity=settings
+            torch.from_numpy(inputs),
+            torch.from_numpy(scores)[:, None],
+            iteration_fidelity=settings,
+            linear_truncated=False,
         )
         fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
         at_end = torch.from_numpy(np.column_stack([places, np.ones(len(places))]))
