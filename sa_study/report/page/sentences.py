@@ -136,7 +136,8 @@ def _tested(study: PageStudy) -> str:
         return (
             f"The test set was opened for the winner; evaluate --baseline adds the baseline’s figures.{seen}"
         )
-    compared = f"the winner’s {names.heading(names.MAP)} is the baseline’s {signed_points(gain.mean)} points"
+    metric = names.heading(names.MAP)
+    compared = f"the winner’s {metric} differs from the baseline’s by {signed_points(gain.mean)} points"
     if gain.low is not None and gain.high is not None:
         compared += (
             f" (95 % interval {signed_points(gain.low)} to {signed_points(gain.high)}, paired by query)"

@@ -52,7 +52,7 @@ def on_page(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Sta
     study = study_summary(config, trials, {"best": best, "baseline": baseline})
     labels = [row[0] for row in table_of_test_figures(study).rows]
     said = f"{give_verdict(study).reasons[-1]} {labels}"
-    return "the winner’s mAP is the baseline’s +" in said, said
+    return "the winner’s mAP differs from the baseline’s by +" in said, said
 
 
 def in_exports(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Stated:
