@@ -11,66 +11,37 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from sa_study.settings.space import SearchSpace
 from sa_study.study.records import step_of
 from sa_study.tuning.search.curve_model import Curve, read_curve
-from sa_study.tuning.search.samplers import SamplerSpec
+from sa_study.tuning.search.multifidelity import STARTUP_TRIALS, MultiFidelitySampler
+from sa_study.tuning.search.samplers import SamplerSpec, comparison_levels
 from sa_study.tuning.search.unit_cube import UnitCube
-from sa_study.tuning.stopping.schedulers import rungs
 from simulation.landscapes import Floats
-
-STARTUP_TRIALS = 10
-"""Trials with a score, before the model suggests any."""
 
 _RESTARTS, _RAW_SAMPLES = 5, 256
 """Starts of the search for the greatest merit, and the points of which they are the best."""
 
 
-class BoTorchSampler(BaseSampler):
+class BoTorchSampler(MultiFidelitySampler):
     """Suggests where the expected improvement at the end of the schedule is greatest.
 
     The model is BoTorch's `SingleTaskMultiFidelityGP` of the best score so far at each rung that a trial has
     reached, with its kernel of exponential decay: some matrices of its default kernel could not be factored.
     The merit is its `qLogExpectedImprovement` over the best mean of all trials, together with running ones.
 
-    Args:
-        seed: Decides all random draws.
-        levels: The rungs as shares of the schedule, ascending, without the whole.
-        full_step: Optuna's step at the end of the schedule.
+    It is made as the sampler that it is compared with, and shares with it all but the suggestion.
     """
-
-    def __init__(self, seed: int, levels: Sequence[float], full_step: int):
-        self._seed, self._levels, self._full_step = seed, levels, full_step
-        self._independent = RandomSampler(seed)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Every setting that a trial has had."""
-        space: dict[str, BaseDistribution] = {}
-        for earlier in study.get_trials(deepcopy=False):
-            space |= earlier.distributions
-        return space
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """A random value."""
-        return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The suggestion; none, for random ones, before there are scores enough."""
         trials = [t for t in study.get_trials(deepcopy=False) if t.params and t.number != trial.number]
-        curves = [read_curve(t, study.direction, self._levels, self._full_step) for t in trials]
+        curves = [read_curve(t, study.direction, self._levels, step_of(100)) for t in trials]
         if sum(bool(curve.values) for curve in curves) < STARTUP_TRIALS:
             return {}
         cube = UnitCube(search_space)
@@ -122,7 +93,7 @@ def rows(places: Floats, curves: Sequence[Curve], levels: Sequence[float]) -> tu
 
 
 def _make(space: SearchSpace, seed: int) -> BaseSampler:
-    return BoTorchSampler(seed, [share / 100 for share in rungs(space.scheduler)], step_of(100))
+    return BoTorchSampler(seed, levels=comparison_levels(space.scheduler))
 
 
 BOTORCH = SamplerSpec("BoTorch's multi-fidelity Gaussian process", _make, max_objectives=1)

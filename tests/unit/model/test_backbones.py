@@ -11,6 +11,7 @@ from torch import nn
 from sa_study.model.backbones import BACKBONES, Backbone
 from sa_study.model.network import SANet
 from sa_study.model.weights import infer_architecture
+from sa_study.utils.errors import WeightsError
 
 WIDTHS = 4, 6, 8, 10
 
@@ -28,3 +29,9 @@ def test_another_backbone_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     features, logits = net(torch.rand(2, 3, 64, 32))
     assert features.shape == (2, 2 * WIDTHS[3]) and logits["stage2"].shape == (2, 5)
     assert infer_architecture(net.state_dict())["backbone"] == "tiny"
+
+
+def test_one_without_imagenet_weights_names_the_ways_out() -> None:
+    ways_out = r"a local file \(--set pretrained=FILE\) or start at random \(--set pretrained=none\)"
+    with pytest.raises(WeightsError, match=f"there are no ImageNet weights of narrow; give {ways_out}"):
+        SANet("narrow", pretrained=True)

@@ -274,11 +274,6 @@ def test_imagenet_without_network_names_the_ways_out(offline_cache: Path) -> Non
     assert list(offline_cache.iterdir()) == []
 
 
-def test_a_backbone_without_imagenet_weights_names_the_ways_out() -> None:
-    with pytest.raises(WeightsError, match=f"there are no ImageNet weights of narrow.*{WAYS_OUT}"):
-        SANet("narrow", pretrained=True)
-
-
 def test_imagenet_from_the_cache(offline_cache: Path, resnet18: dict[str, Tensor]) -> None:
     save(offline_cache / IMAGENET_18, resnet18, legacy=True)
     net = SANet(depth=18, pretrained=True)
