@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from collections.abc import Sequence
@@ -17,7 +18,6 @@ from sa_study.analysis.audit.checks import audit
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
 
-EPOCHS = 3
 _LONGEST = 300.0
 _PATIENCE = 90.0
 """Seconds that a launch may take, and in which a driver that was asked to end must have ended."""
@@ -38,6 +38,8 @@ class Case:
         slots: Trials at a time.
         time_budget: Seconds of a launch, or None.
         trials: Trials in all.
+        epochs: Epochs of a trial.
+        backbone: Of the network.
     """
 
     sampler: str
@@ -45,6 +47,8 @@ class Case:
     slots: int
     time_budget: int | None = None
     trials: int = 4
+    epochs: int = 3
+    backbone: str = "resnet18"
 
     def __str__(self) -> str:
         budget = f", {self.time_budget} s a launch" if self.time_budget else ""
@@ -54,7 +58,7 @@ class Case:
     def reference(self) -> Case | None:
         """A study left alone that must end alike; None where timing decides what is suggested or stopped."""
         if self.slots == 1 or (self.sampler, self.scheduler) == ("random", "none"):
-            return Case(self.sampler, self.scheduler, slots=1, trials=self.trials)
+            return dataclasses.replace(self, slots=1, time_budget=None)
         return None
 
     def words(self, root: Path, data: Path) -> list[str | Path]:
@@ -74,14 +78,14 @@ class Case:
                 "dropout": {"type": "float", "low": 0.0, "high": 0.5},
             },
             "fixed": {
-                "depth": 18,
+                "backbone": self.backbone,
                 "pretrained": "none",
                 "height": 32,
                 "width": 16,
                 "parts": 1,
                 "num_features": 4,
                 "batch_size": 16,
-                "epochs": EPOCHS,
+                "epochs": self.epochs,
                 "deep_supervision": False,
                 "backbone_lr_factor": 1.0,
             },
@@ -217,7 +221,7 @@ class Campaign:
 
     def _pause(self) -> int:
         """Epochs to let pass, drawn so that the kills still to come spread over what is left of the study."""
-        sure = EPOCHS if self._case.scheduler == "none" else 1
+        sure = self._case.epochs if self._case.scheduler == "none" else 1
         left = sure * (self._case.trials - ended_trials(self._root))
         return self._rng.randint(0, max(0, left // len(self._pending) - 1))
 

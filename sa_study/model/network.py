@@ -157,6 +157,8 @@ class SANet(nn.Module):
 
     def _initialise(self, from_scratch: bool) -> None:
         """Sets the new layers; beside a pretrained base the stage reductions keep PyTorch's default."""
+        if self.local_conv.weight.is_meta:
+            return  # there are no values, and PyTorch would import its compiler to draw none
         for name, module in self.named_children():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.001)

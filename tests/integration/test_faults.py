@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from fault_injection.campaign import Campaign, Case, Kill, Result, differences
 from fault_injection.moments import MOMENTS
 
-CASE = Case("multifidelity", "asha", slots=1, trials=3)
+CASE = Case("multifidelity", "asha", slots=1, trials=3, epochs=12, backbone="narrow")
 MOMENT = {moment.name: moment for moment in MOMENTS}
 KILLS = [
     Kill("ctrl-c", MOMENT["new trial"]),

@@ -24,7 +24,7 @@ from sa_study.metrics import names
 
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
-    "fixed": {**TINY, "backbone": "resnet18", "backbone_lr_factor": 0.1, "epochs": 3},
+    "fixed": {**TINY, "epochs": 24},
     "baseline": {"lr": 0.01},
     "sampler": "random",  # its suggestions do not depend on which trial ends first
     "scheduler": {"name": "none"},

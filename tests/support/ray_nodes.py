@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from checkout import ROOT
+from checkout import ROOT, SUPPORT
 from ray.thirdparty_files import psutil
 
 CODE = ROOT / "sa_study"
@@ -79,6 +79,7 @@ class Cluster:
             "HOME": str(self.folder),
             "RAY_AUTH_TOKEN_PATH": str(self.folder / "token"),
             "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(SUPPORT),
             # A dead node is noticed after 5 s, not 20.
             "RAY_health_check_period_ms": "1000",
         }

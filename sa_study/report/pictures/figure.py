@@ -18,7 +18,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox, TransformedBbox
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -87,6 +90,58 @@ styled = matplotlib.rc_context(
 """Decorates what draws a picture: its style, whatever the user's own configuration of Matplotlib says."""
 
 
+class Cell:
+    """The place of an image in a figure: the image itself, text around it, and a frame.
+
+    The figure's own artists, not axes, of which a picture would have hundreds: they take most of its time.
+
+    Args:
+        figure: The figure.
+        place: Left, bottom, width and height in shares of the figure.
+
+    Attributes:
+        box: The place, in pixels.
+    """
+
+    def __init__(self, figure: Figure, place: tuple[float, float, float, float]):
+        self._figure = figure
+        self._place = place
+        self.box = TransformedBbox(Bbox.from_bounds(*place), figure.transFigure)
+
+    def show(self, pixels: Pixels) -> None:
+        """Fills the cell with an image, H×W×3."""
+        self._figure.add_artist(BboxImage(self.box, data=pixels, interpolation="bicubic", origin="upper"))
+
+    def frame(self, colour: str, line: Any) -> None:
+        """Draws the cell's edge, in one of Matplotlib's line styles."""
+        left, bottom, width, height = self._place
+        edge = Rectangle((left, bottom), width, height, fill=False, edgecolor=colour, linestyle=line)
+        edge.set(linewidth=_FRAME, transform=self._figure.transFigure)
+        self._figure.add_artist(edge)
+
+    def add_axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Adds axes for a plot at a place in shares of the cell: beyond 1, right of it or above."""
+        left, bottom, across, along = self._place
+        place = (left + x * across, bottom + y * along, width * across, height * along)
+        return self._figure.add_axes(place)
+
+    def write(self, text: str, at: tuple[float, float], points: tuple[float, float], **style: Any) -> None:
+        """Writes a text.
+
+        Args:
+            text: The text.
+            at: The point that it belongs to, in shares of the cell's width and height.
+            points: How far from there it stands, to the right and up.
+            style: Of Matplotlib's text.
+        """
+        if not text:
+            return
+        left, bottom, width, height = self._place
+        xy = left + at[0] * width, bottom + at[1] * height
+        style = {"xycoords": self._figure.transFigure, "textcoords": "offset points", **style}
+        self._figure.add_artist(Annotation(text, xy, points, annotation_clip=False, **style))
+
+
 class Picture:
     """A figure that is filled from top to bottom: title, then a grid of images or a plot, then the caption.
 
@@ -112,7 +167,7 @@ class Picture:
 
     def plot(self, height: float, x: str, y: str, above: float = 0.0) -> Axes:
         """Adds axes of a height, with labels, and room above them, such as for a legend."""
-        axes = self._axes(0.45, self._used + above, self._width - 0.5, height)
+        axes = self.figure.add_axes(self._place(0.45, self._used + above, self._width - 0.5, height))
         axes.set(xlabel=x, ylabel=y)
         self._used += above + height + 0.33
         return axes
@@ -159,7 +214,7 @@ class Picture:
         frame: str = "",
         head: str = "",
         foot: str = "",
-    ) -> Axes:
+    ) -> Cell:
         """Shows an image in a cell of the grid.
 
         Args:
@@ -170,21 +225,14 @@ class Picture:
             head: Text above.
             foot: Text below.
         """
-        axes = self._axes(self._columns[column], self._rows[row], *self._cell)
-        axes.imshow(pixels, aspect="auto", interpolation="bicubic")
-        axes.set(xticks=[], yticks=[])
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
+        cell = Cell(self.figure, self._place(self._columns[column], self._rows[row], *self._cell))
+        cell.show(pixels)
         colour, weight = "black" if frame != "junk" else FAINT, "bold" if frame == "query" else "normal"
-        axes.set_title(head, fontsize=6, pad=3, color=colour, weight=weight)
-        axes.set_xlabel(foot, fontsize=5.5, labelpad=3, color=colour)
+        cell.write(head, (0.5, 1), (0, 3), ha="center", fontsize=6, color=colour, weight=weight)
+        cell.write(foot, (0.5, 0), (0, -3), ha="center", va="top", fontsize=5.5, color=colour)
         if frame:
-            edge, line = FRAMES[frame]
-            style: dict[str, Any] = {"edgecolor": edge, "linestyle": line, "linewidth": _FRAME}
-            axes.add_patch(
-                Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, clip_on=False, **style)
-            )
-        return axes
+            cell.frame(*FRAMES[frame])
+        return cell
 
     @styled
     def save(self, file: Path | BinaryIO) -> None:
@@ -207,9 +255,9 @@ class Picture:
                 pil_kwargs={"compress_level": _COMPRESSION},
             )
 
-    def _axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Adds axes whose upper left corner is at a place; the figure is one inch high while it is filled."""
-        return self.figure.add_axes((x / self._width, 1 - y - height, width / self._width, height))
+    def _place(self, x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height in shares of the figure, one inch high while it is filled."""
+        return x / self._width, 1 - y - height, width / self._width, height
 
     def _write(self, text: str, **style: Any) -> None:
         """Adds a paragraph below the content so far; words too long for a line are cut."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from numpy.typing import NDArray
@@ -22,6 +20,7 @@ from sa_study.report.pictures.figure import (
     DPI,
     MATCH,
     WRONG,
+    Cell,
     Picture,
     Pixels,
     evidence,
@@ -196,8 +195,7 @@ def draw_attention(images: Pixels, maps: dict[int, Maps], kind: str, where: str)
     for row, (stage, weights) in enumerate(maps.items(), 1):
         label = f"stage {stage}\n{weights.shape[1]}×{weights.shape[2]}\npositions"
         last = _draw_row(picture, row, _attended(images, weights), label)
-        # Placed beside the last image, which keeps its size.
-        beside = last.inset_axes((1.08, 0.02, 0.1, 0.96))
+        beside = last.add_axes(1.08, 0.02, 0.1, 0.96)
         bar = picture.figure.colorbar(ScalarMappable(Normalize(*limits(weights)), COLOURS), cax=beside)
         bar.ax.tick_params(labelsize=6, length=2.5)
         bar.ax.grid(False)
@@ -205,10 +203,10 @@ def draw_attention(images: Pixels, maps: dict[int, Maps], kind: str, where: str)
     return picture
 
 
-def _draw_row(picture: Picture, row: int, images: Pixels, label: str) -> Axes:
+def _draw_row(picture: Picture, row: int, images: Pixels, label: str) -> Cell:
     """Draws a row of images with a label left of it; returns the last cell."""
     cells = [picture.image(row, column, pixels) for column, pixels in enumerate(images)]
-    cells[0].set_ylabel(label, rotation=0, ha="left", va="center", labelpad=72 * _LABELS)
+    cells[0].write(label, (0, 0.5), (-72 * _LABELS, 0), va="center", fontsize=7)
     return cells[-1]
 
 
@@ -252,12 +250,11 @@ def draw_activation(
     return picture
 
 
-def _label_stage(first: Axes, cells: int, head: str, foot: str, colour: str) -> None:
+def _label_stage(first: Cell, cells: int, head: str, foot: str, colour: str) -> None:
     """Writes above and below the cells of a stage, centred over them."""
-    middle = (cells + (cells - 1) * _CLOSE * DPI / first.bbox.width) / 2
-    system: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
-    first.annotate(head, (middle, 1), (0, 14), fontsize=6.5, weight="bold", **system)
-    first.annotate(foot, (middle, 0), (0, -3), va="top", fontsize=5.5, color=colour, **system)
+    middle = (cells + (cells - 1) * _CLOSE * DPI / first.box.width) / 2
+    first.write(head, (middle, 1), (0, 14), ha="center", fontsize=6.5, weight="bold")
+    first.write(foot, (middle, 0), (0, -3), ha="center", va="top", fontsize=5.5, color=colour)
 
 
 def _classified(

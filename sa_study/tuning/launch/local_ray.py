@@ -152,6 +152,8 @@ def _closed_to_others() -> Iterator[None]:
 def _start(session: Session, options: dict[str, Any]) -> None:
     """Starts Ray; a start that timed out is tried once more."""
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(_START_TIMEOUT_SECONDS))
+    # Else Ray at once starts a worker for each CPU. No trial takes one: theirs have their own environment.
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     options = {**options, **_limits(), "include_dashboard": False, "_temp_dir": str(session.folder)}
     for last in (False, True):
         try:

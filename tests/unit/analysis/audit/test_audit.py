@@ -10,7 +10,7 @@ import pytest
 import sound_study
 import yaml
 from damage import COMPLETE, DATABASE, FILES, PRUNED, change_yaml, query, repeat_epoch, result_file
-from study_processes import run
+from study_processes import TINY, run
 
 from sa_study.analysis.audit.checks import audit
 from sa_study.data.sample import make_sample_data
@@ -19,20 +19,9 @@ from sa_study.training.checkpoint import load_checkpoint, save_checkpoint
 from sa_study.training.tensorboard import write_images
 
 SPACE = {
-    "search": {"lr": {"type": "categorical", "choices": [0.003, 1.0e-6, 100.0]}},
-    "fixed": {
-        "depth": 18,
-        "pretrained": "none",
-        "height": 32,
-        "width": 16,
-        "parts": 1,
-        "num_features": 4,
-        "batch_size": 16,
-        "epochs": 3,
-        "deep_supervision": False,
-        "backbone_lr_factor": 1.0,
-    },
-    "baseline": {"lr": 0.003},
+    "search": {"lr": {"type": "categorical", "choices": [0.02, 1.0e-6, 100.0]}},
+    "fixed": {**TINY, "epochs": 3},
+    "baseline": {"lr": 0.02},
     "sampler": "grid",
     "scheduler": {"name": "asha", "grace_period": 30, "reduction_factor": 2},
     "trials": 3,

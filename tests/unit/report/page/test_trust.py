@@ -174,7 +174,10 @@ def test_half_a_confirmation_is_none(folder: StudyFolder) -> None:
             study = PageStudy.read(folder.root)
             if study.trust.confirmation is None:
                 assert study.confirmation is None and study.notices
-            render(study)
+            else:
+                render(study)
+    write(folder.confirmation, {})
+    render(PageStudy.read(folder.root))
 
 
 def object_of(key: str) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import same_color
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
@@ -67,12 +68,13 @@ def cells(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     image = Picture.image
 
     def noted(self: Picture, row: int, column: int, pixels: NDArray[np.uint8], **more: Any) -> Any:
-        axes = image(self, row, column, pixels, **more)
+        cell = image(self, row, column, pixels, **more)
         frame = more.get("frame", "")
         if frame:
-            assert same_color(axes.patches[0].get_edgecolor(), FRAMES[frame][0])
+            edge = self.figure.artists[-1]
+            assert isinstance(edge, Rectangle) and same_color(edge.get_edgecolor(), FRAMES[frame][0])
         drawn.append((row, column, pixels, frame))
-        return axes
+        return cell
 
     monkeypatch.setattr(Picture, "image", noted)
     return drawn
@@ -129,7 +131,7 @@ def test_a_wide_image_and_a_tall_one_fit() -> None:
         images = np.zeros((*shape, 3), np.uint8)
         picture = styled(Picture)("t", "", "")
         picture.add_grid(1, [0.1], images)
-        box = picture.image(0, 1, images[0]).get_window_extent()
+        box = picture.image(0, 1, images[0]).box
         assert box.height / box.width == pytest.approx(height)
 
 
