@@ -69,6 +69,7 @@ end_ray() {
     scancel --signal=INT "$SLURM_JOB_ID" || true # to the steps; SIGTERM would leave an error of Slurm's for each
     kill -INT -- "-$head" || true
     wait
+    rm -rf "$folder" # once more: where Ray ended first, the driver may have written there since
 } 2> /dev/null
 trap end_ray EXIT
 trap exit TERM

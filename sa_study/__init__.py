@@ -8,21 +8,44 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sa_study.version import VERSION
+
 if TYPE_CHECKING:
+    from sa_study.api import Study, load_study, tune
     from sa_study.data.dataset import ReidDataset
     from sa_study.metrics.ranking import ranking_metrics
     from sa_study.metrics.reranking import rerank
     from sa_study.model.network import SANet
     from sa_study.model.weights import load_weights
+    from sa_study.training.extractor import FeatureExtractor
+    from sa_study.utils.errors import StudyError
 
-__all__ = ["ReidDataset", "SANet", "load_weights", "ranking_metrics", "rerank"]
+__version__ = VERSION
+
+__all__ = [
+    "FeatureExtractor",
+    "ReidDataset",
+    "SANet",
+    "Study",
+    "StudyError",
+    "load_study",
+    "load_weights",
+    "ranking_metrics",
+    "rerank",
+    "tune",
+]
 
 _HOMES = {
+    "FeatureExtractor": "sa_study.training.extractor",
     "ReidDataset": "sa_study.data.dataset",
     "SANet": "sa_study.model.network",
+    "Study": "sa_study.api",
+    "StudyError": "sa_study.utils.errors",
+    "load_study": "sa_study.api",
     "load_weights": "sa_study.model.weights",
     "ranking_metrics": "sa_study.metrics.ranking",
     "rerank": "sa_study.metrics.reranking",
+    "tune": "sa_study.api",
 }
 
 

@@ -19,6 +19,7 @@ from sa_study.utils.errors import DataError, StudyFolderError
 from sa_study.utils.files import PACKAGE_ROOT, PROJECT_ROOT, read_json, write_json
 from sa_study.utils.machine import usable_cpus
 from sa_study.utils.text import redact
+from sa_study.version import VERSION
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard")
 
@@ -34,6 +35,19 @@ def describe_run() -> dict[str, Any]:
         "sources": _sources(),
         "hardware": _hardware(),
     }
+
+
+def version_lines() -> list[str]:
+    """Versions of the program and of what its results depend on, one a line."""
+    import torch
+
+    cuda = f"CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+    return [
+        f"sa-study {VERSION}",
+        f"Python {platform.python_version()}",
+        f"torch {torch.__version__} ({cuda})",
+        *(f"{name} {_version(name) or 'is not installed'}" for name in ("ray", "optuna")),
+    ]
 
 
 def utc_now() -> str:

@@ -1,6 +1,6 @@
 """The command line: each command parses its options, makes one call and prints the result.
 
-A command is a function in the module of its name, and a line of `COMMANDS`. Everything heavy is imported
+A command is a function in the module of its name, and a name in `COMMANDS`. Everything heavy is imported
 inside the functions, so that `--help` is quick.
 """
 
@@ -10,6 +10,7 @@ import contextlib
 import errno
 import importlib
 import sys
+from typing import Annotated
 
 import typer
 
@@ -17,41 +18,55 @@ from sa_study.cli import data
 from sa_study.utils.errors import StudyError
 from sa_study.utils.files import DISK_FULL_ERRORS
 from sa_study.utils.machine import is_out_of_memory, limit_threads
+from sa_study.utils.program import program_name
 
-COMMANDS = (
-    "demo",
-    "plan",
-    "tune",
-    "resume",
-    "audit",
-    "evaluate",
-    "compare",
-    "status",
-    "confirm",
-    "ablate",
-    "reproduce",
-    "paper",
-    "train",
-    "settings",
-    "export",
-    "report",
-    "dashboard",
-    "visualize",
-)
-"""The commands in the order of `--help`."""
+COMMANDS = {
+    "Run a study": ("demo", "plan", "tune", "resume", "status"),
+    "Judge it": ("confirm", "evaluate", "audit", "reproduce"),
+    "Train fixed settings": ("paper", "train", "ablate", "compare"),
+    "Look at it": ("report", "visualize", "dashboard", "export"),
+    "Data and settings": ("settings",),
+}
+"""The commands in the order and the groups of `--help`."""
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Tune, evaluate and reproduce the SA network (parameter-free spatial attention) for person "
     "re-identification.\n\nStart with [bold]demo[/bold]; on real data: [bold]data check[/bold], "
     "[bold]tune[/bold], [bold]confirm[/bold], [bold]evaluate[/bold], [bold]paper[/bold].",
 )
-for name in COMMANDS:
-    app.command()(getattr(importlib.import_module(f"{__name__}.{name}"), name))
-app.add_typer(data.app, name="data")
+for group, names in COMMANDS.items():
+    for name in names:
+        function = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+        app.command(rich_help_panel=group)(function)
+app.add_typer(data.app, name="data", rich_help_panel=group)
+
+
+def _print_versions(wanted: bool) -> None:
+    if wanted:
+        from sa_study.provenance import version_lines
+
+        typer.echo("\n".join(version_lines()))
+        raise typer.Exit
+
+
+@app.callback()
+def options_of_all_commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the versions that results depend on.",
+            callback=_print_versions,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Options that stand before a command; its docstring is not shown: `app` has the help text."""
+
 
 _MAX_ERROR_CHARACTERS = 2000
 _UNUSABLE_PATH = {
@@ -68,11 +83,11 @@ def main() -> int:
     """
     limit_threads()
     try:
-        code = app(standalone_mode=False, prog_name="run_study.py")
+        code = app(standalone_mode=False, prog_name=program_name())
     except typer.TyperException as error:
         if message := " ".join(error.format_message().split()):  # empty where --help was shown
             context = getattr(error, "ctx", None)
-            command = context.command_path if context else "run_study.py"
+            command = context.command_path if context else program_name()
             _print_error(f"{message.removesuffix('.')}; see '{command} --help'")
         return error.exit_code
     except StudyError as error:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sa_study.cli.options import MAX_SEEDS, Json, OtherDataDir, Quiet, Rerank, Set, Weights, path_option
+from sa_study.cli.options import (
+    MAX_SEEDS,
+    Json,
+    OtherDataDir,
+    Quiet,
+    Rerank,
+    Set,
+    StudyUnlessWeights,
+    Weights,
+    path_option,
+    require_one_network,
+)
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,7 +29,8 @@ _OTHER_DATA = "other data than the study's own: the figures on its own test set 
 
 
 def evaluate(
-    study: Annotated[Path | None, path_option(help="Study whose best checkpoint to evaluate.")] = None,
+    context: typer.Context,
+    study: StudyUnlessWeights = None,
     weights: Weights = None,
     data_dir: OtherDataDir = None,
     rerank: Rerank = False,
@@ -48,8 +60,7 @@ def evaluate(
     from sa_study.settings.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
-    if (study is None) == (weights is None):
-        raise ConfigError("evaluate: give either --study or --weights")
+    study = require_one_network(context, study, weights)
     if seeds is not None and not retrain:
         raise ConfigError("evaluate --seeds: needs --retrain; the seed of a study's checkpoint is fixed")
     output = Output(quiet, as_json)

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from sa_study.cli.options import Set, Weights, path_option
+from sa_study.cli.options import Set, StudyUnlessWeights, Weights, path_option, require_one_network
 from sa_study.utils.errors import ConfigError
 
 
 def export(
-    study: Annotated[Path | None, path_option(help="Study to export.")] = None,
+    context: typer.Context,
+    study: StudyUnlessWeights = None,
     weights: Weights = None,
     out: Annotated[
         Path | None, path_option(help="Folder to write.", show_default="export in the study's")
@@ -38,8 +39,7 @@ def export(
     from sa_study.settings.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
-    if (study is None) == (weights is None):
-        raise ConfigError("export: give either --study or --weights")
+    study = require_one_network(context, study, weights)
     if study is not None and values:
         raise ConfigError("export --study: takes no --set; its winner's settings are known")
     console = make_console()

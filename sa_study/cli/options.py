@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from sa_study.tuning.search.samplers import SAMPLERS, check_sampler, sampler_for
-from sa_study.tuning.stopping.schedulers import SCHEDULERS, scheduler_spec
+from sa_study.tuning.search.samplers import SAMPLERS
+from sa_study.tuning.stopping.schedulers import SCHEDULERS
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import expand_home
 
 _PATH = "<path>"
 
 if TYPE_CHECKING:
-    from sa_study.settings.space import SearchSpace
     from sa_study.study.config import StudyConfig
     from sa_study.tuning.launch.prepare import StudyChanges
 
@@ -66,6 +65,7 @@ def _user_path(text: str | os.PathLike[str]) -> Path:
 DataDir = Annotated[
     Path,
     path_option(
+        envvar="SA_STUDY_DATA_DIR",
         help="Data set as distributed: Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17 (or its parent).",
         show_default=False,
     ),
@@ -75,7 +75,11 @@ OtherDataDir = Annotated[Path | None, path_option(help="Data set.", show_default
 MAX_SEEDS = 1000
 """Upper limit of `--seeds`, against typing errors that would train for months."""
 
-Study = Annotated[Path, path_option(help="Folder of the study.", show_default=False)]
+_STUDY_VARIABLE = "SA_STUDY_STUDY"
+Study = Annotated[Path, path_option(envvar=_STUDY_VARIABLE, help="Folder of the study.", show_default=False)]
+StudyUnlessWeights = Annotated[
+    Path | None, path_option(envvar=_STUDY_VARIABLE, help="Folder of the study; its best network is used.")
+]
 Out = Annotated[Path, path_option(help="Folder for the run.", show_default=False)]
 Set = Annotated[
     list[str] | None,
@@ -188,33 +192,10 @@ class StudyOptions(ResumeOptions):
         Raises:
             ConfigError: An option or the space is wrong.
         """
-        from sa_study.settings.space_file import load_space, override
         from sa_study.settings.yaml_files import parse_assignments
-        from sa_study.study.config import StudyConfig
+        from sa_study.tuning.launch.configure import configure_study
 
-        space = override(load_space(self.space), parse_assignments(self.overrides or []))
-        space = self._searched_by(space)
-        trials = space.trials if self.trials is None else self.trials
-        values = {**vars(self), "data_dir": self.data_dir.absolute(), "space": space, "trials": trials}
-        known = {field.name for field in dataclasses.fields(StudyConfig)}
-        return StudyConfig(**{name: value for name, value in values.items() if name in known})
-
-    def _searched_by(self, space: SearchSpace) -> SearchSpace:
-        """The space with the sampler and the scheduler that are asked for, whose names are checked."""
-        scheduler = dataclasses.replace(space.scheduler, name=self.scheduler or space.scheduler.name)
-        space = dataclasses.replace(space, sampler=self.sampler or space.sampler, scheduler=scheduler)
-        source, objectives = str(self.space), 2 if self.minimize else 1
-        try:
-            if self.sampler:
-                source = f"--sampler {self.sampler}"
-                check_sampler(space, objectives)
-            else:
-                space = dataclasses.replace(space, sampler=sampler_for(space.sampler, objectives))
-            source = f"--scheduler {self.scheduler}" if self.scheduler else str(self.space)
-            scheduler_spec(scheduler)
-        except ConfigError as error:
-            raise ConfigError(f"{source}: {error}") from None
-        return space
+        return configure_study(**{**vars(self), "overrides": parse_assignments(self.overrides or [])})
 
 
 def expand_options(
@@ -253,6 +234,21 @@ def expand_options(
     signed.__signature__ = inspect.Signature(parameters)
     signed.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
+
+
+def require_one_network(context: typer.Context, study: Path | None, weights: Path | None) -> Path | None:
+    """The study of a command that takes either a study or a weights file.
+
+    The environment's study is meant only where the command line names no weights file.
+
+    Raises:
+        ConfigError: Both are given, or neither.
+    """
+    if weights is not None and "study" not in given_options(context):
+        study = None
+    if (study is None) == (weights is None):
+        raise ConfigError(f"{context.info_name}: give either --study or --weights")
+    return study
 
 
 def given_options(context: typer.Context) -> set[str]:

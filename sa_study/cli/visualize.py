@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
-from sa_study.cli.options import OtherDataDir, Set, Weights, path_option
+from sa_study.cli.options import (
+    OtherDataDir,
+    Set,
+    StudyUnlessWeights,
+    Weights,
+    path_option,
+    require_one_network,
+)
 from sa_study.utils.errors import ConfigError
 
 
 def visualize(
-    study: Annotated[Path | None, path_option(help="Study whose best network to show.")] = None,
+    context: typer.Context,
+    study: StudyUnlessWeights = None,
     weights: Weights = None,
     data_dir: OtherDataDir = None,
     out: Annotated[
@@ -33,8 +41,7 @@ def visualize(
     from sa_study.settings.yaml_files import parse_assignments
 
     values = parse_assignments(overrides or [])
-    if (study is None) == (weights is None):
-        raise ConfigError("visualize: give either --study or --weights")
+    study = require_one_network(context, study, weights)
     if study is not None and values:
         raise ConfigError("visualize --study: takes no --set; the settings are the best trial's")
     if weights is not None and (data_dir is None or out is None):

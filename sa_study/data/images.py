@@ -53,12 +53,13 @@ def read_image(path: Path) -> tuple[Image.Image, bytes]:
                 raise ValueError(f"{pixels} pixels, more than {MAX_PIXELS}: a decompression bomb?")
             ImageOps.exif_transpose(image, in_place=True)
             image.load()  # `convert` would, but copies what is RGB already
-            return _as_rgb(image), content
+            return as_rgb(image), content
     except Exception as error:  # Damaged files make Pillow raise almost anything, SyntaxError included.
         raise DataError(f"{path}: not a readable image ({_reason(error)}); restore or remove it") from error
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """The image in RGB: transparency is left out, 16-bit grey scaled to 8-bit."""
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I"):  # Pillow would cut off at 255 what goes to 65,535

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from sa_study.utils.program import program_as_called
 from sa_study.utils.text import is_invisible, visible
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_ENTRY = "run_study.py"
 
 
 def percent(rate: float | None) -> str:
@@ -83,10 +81,7 @@ def settings_text(settings: Mapping[str, Any]) -> str:
 
 def command(*words: object) -> str:
     """A command of this program, to be typed where this process was started."""
-    count = len(sys.orig_argv) - len(sys.argv) + 1  # the interpreter, its options and the script
-    is_our_script = Path(sys.argv[0]).name == _ENTRY and count >= 2
-    program = sys.orig_argv[:count] if is_our_script else ["python", _ENTRY]
-    return " ".join(map(quote, [*program, *words]))
+    return " ".join(map(quote, [*program_as_called(), *words]))
 
 
 def quote(word: object) -> str:

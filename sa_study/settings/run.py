@@ -225,7 +225,7 @@ def check_keys(keys: Iterable[object]) -> None:
     for key in keys:
         if key not in FIELDS:
             near = difflib.get_close_matches(str(key), FIELDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "run_study.py settings lists them all"
+            hint = f"did you mean {near[0]}?" if near else "the command 'settings' lists them all"
             raise ConfigError(f"unknown setting {key!r}; {hint}")
     if "depth" in keys and "backbone" in keys:
         raise ConfigError("depth: is another spelling of backbone, which is given too; keep one")

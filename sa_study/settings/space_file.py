@@ -21,17 +21,21 @@ from sa_study.settings.space import Parameter, Scheduler, SearchSpace, study_def
 from sa_study.settings.space_checks import check_space
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.utils.errors import ConfigError, named_in_errors
-from sa_study.utils.files import PROJECT_ROOT, expand_home
+from sa_study.utils.files import PACKAGE_ROOT, PROJECT_ROOT, expand_home
 
-SPACES = PROJECT_ROOT / "search_spaces"
+_FOLDER = "search_spaces"
+SPACES = next(root / _FOLDER for root in (PACKAGE_ROOT, PROJECT_ROOT) if (root / _FOLDER).is_dir())
+"""The search spaces that come with the program: within the installed package, or beside it in a checkout."""
 
 MAX_VALUES = 1e12
 """Most values of a range with a step."""
 
 _KEYS = {"search", "fixed", "baseline", "sampler", "scheduler", "trials"}
-_NOT_SEARCHABLE = {
-    *("val_identities", "identities", "split_seed", "device", "threads", "eval_batch_size", "metric")
+NEVER_SEARCHED = {
+    *("val_identities", "identities", "split_seed", "fold"),
+    *("device", "threads", "eval_batch_size", "metric"),
 }
+"""Settings that must be the same for all trials of a search."""
 
 
 def load_space(path: Path) -> SearchSpace:
@@ -63,8 +67,8 @@ def parse_space(spec: Mapping[str, Any], where: str, *, folds: bool = False) -> 
         fixed = _values(spec, "fixed")
         search: dict[str, Parameter] = {}
         for key, rule in _mapping(spec, "search").items():
-            if key == "fold" and not folds:
-                raise ConfigError("search.fold: must be the same for all trials; put it under fixed")
+            if key in NEVER_SEARCHED and not (key == "fold" and folds):
+                raise ConfigError(f"search.{key}: must be the same for all trials; put it under fixed")
             search[key] = _parameter(key, rule, search, fixed)
         twice = set(map(canonical_key, search)) & set(map(canonical_key, fixed))
         if twice or len(set(map(canonical_key, search))) < len(search):
@@ -150,8 +154,6 @@ def _parameter(key: str, rule: Any, above: Mapping[str, Parameter], fixed: Colle
     with named_in_errors("search"):
         check_keys([key])
     name = f"search.{key}"
-    if key in _NOT_SEARCHABLE:
-        raise ConfigError(f"{name}: must be the same for all trials; put it under fixed")
     if not isinstance(rule, dict):
         raise ConfigError(f"{name}: expected {{type: float, low: …, high: …}}, found {rule!r}")
     kind = rule.get("type")

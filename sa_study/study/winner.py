@@ -17,6 +17,7 @@ from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
 from sa_study.utils.errors import RunFailed, WeightsError
+from sa_study.utils.program import usual_program
 
 
 @contextmanager
@@ -90,8 +91,8 @@ def save_winner(study: StudySummary) -> TrialSummary | None:
     comment = (
         f"{name} of {folder.root.name}: validation {study.config.metric} {winner.score:.4f} "
         f"at epoch {winner.best_epoch}\n"
-        f"python run_study.py train --config {folder.best_settings} --data-dir {study.config.data_dir} "
-        "--out DIR"
+        f"{' '.join(usual_program())} train --config {folder.best_settings} "
+        f"--data-dir {study.config.data_dir} --out DIR"
     )
     write_yaml(folder.best_settings, study.settings(winner).to_dict(), comment)
     return winner

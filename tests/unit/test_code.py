@@ -20,8 +20,8 @@ def test_checkers_pass(check: list[str]) -> None:
 
 
 FLOORS = (
-    *("utils", "provenance", "model", "metrics", "settings", "data", "training"),
-    *("study", "tuning", "analysis", "report", "export", "cli"),
+    *("version", "utils", "provenance", "model", "metrics", "settings", "data", "training"),
+    *("study", "tuning", "analysis", "report", "export", "api", "cli", "__main__"),
 )
 """The packages from the bottom up: a module imports from its own floor and from those below it."""
 

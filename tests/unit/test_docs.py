@@ -74,7 +74,7 @@ def check_values(words: list[str]) -> None:
 def check_program(words: list[str]) -> None:
     """Fails unless the program accepts the command line: names, required options, types and ranges."""
     command, options = subcommand(words)
-    if "--help" not in options:
+    if "--help" not in options and command is not PROGRAM:
         command.make_context(command.name, list(options))
     check_values(options)
 
@@ -91,6 +91,8 @@ def check_command(words: list[str]) -> None:
     """Fails unless a command line of the documents could be run here."""
     if "run_study.py" in words:
         check_program(words[words.index("run_study.py") + 1 :])
+    elif words[0] == "sa-study":
+        check_program(words[1 : words.index(">") if ">" in words else None])
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M), words
     elif words[0] == "python" and words[1].startswith("benchmarks/"):
@@ -138,11 +140,11 @@ def test_code_in_sentences_is_right(page: Path) -> None:
     commands = [PROGRAM.commands[name] for name in PROGRAM.commands]
     commands += PROGRAM.commands["data"].commands.values()
     known = {option for command in commands for parameter in command.params for option in parameter.opts}
-    known.add("--help")
+    known.update(["--help", *(option for parameter in PROGRAM.params for option in parameter.opts)])
     pinned = "\n".join(path.read_text() for path in ROOT.glob("requirements*.txt"))
     for code in inline_code(page):
         words = code.split()
-        if code.startswith(("python ", "make ")):
+        if code.startswith(("python ", "make ", "sa-study ")):
             check_command(shlex.split(code))
         elif words[0] in PROGRAM.commands:
             command, options = subcommand(words)

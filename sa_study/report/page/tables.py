@@ -15,6 +15,7 @@ from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import duration, percent, setting_text, short
 from sa_study.report.verdict import why_no_test_gain
 from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial, scheduler_spec
+from sa_study.utils.program import usual_program
 
 
 def rung_rows(study: PageStudy) -> list[tuple[float, int, int]]:
@@ -156,5 +157,4 @@ def commands(study: PageStudy) -> list[tuple[str, str]]:
         ("Explore it in optuna-dashboard and TensorBoard", ("dashboard", "--study", root)),
         ("Write this page again", ("report", "--study", root)),
     ]
-    program = ("python", "run_study.py")
-    return [(label, short(shlex.join(map(str, (*program, *words))), 2000)) for label, words in found]
+    return [(label, short(shlex.join(map(str, (*usual_program(), *words))), 2000)) for label, words in found]

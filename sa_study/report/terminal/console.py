@@ -54,15 +54,19 @@ class Output:
 
 
 def make_console(silent: bool = False) -> Console:
-    """A console on the standard output; plain text where that is no terminal or `NO_COLOR` is set.
+    """A console on the standard output; plain text in a notebook, in a file, and where `NO_COLOR` is set.
 
     With `NO_COLOR` rich would leave out colours, but still write bold, and move the cursor about.
     """
-    plain = bool(os.environ.get("NO_COLOR"))
+    # A notebook's output says that it is a terminal, and shows each thing that rich prints as a document.
+    notebook = type(sys.stdout).__module__.startswith("ipykernel")
+    plain = notebook or bool(os.environ.get("NO_COLOR"))
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure:
         reconfigure(errors="backslashreplace")  # a terminal that knows few characters is no reason to fail
-    return Console(file=sys.stdout, quiet=silent, force_terminal=False if plain else None)
+    return Console(
+        file=sys.stdout, quiet=silent, force_terminal=False if plain else None, force_jupyter=False
+    )
 
 
 def say(console: Console, text: str, style: str = "") -> None:

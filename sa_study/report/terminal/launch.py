@@ -31,9 +31,8 @@ _MAX_TRIALS_LISTED = 10
 
 def launch_with_live_view(output: Output, study: Path, config: StudyConfig) -> Outcome:
     """Launches a new study with the live view."""
-    output.say(
-        f"study {study}: {config.trials} trials, maximising {names.heading(config.metric, names.VALIDATION)}"
-    )
+    metric = names.heading(config.metric, names.VALIDATION)
+    output.say(f"study {study}: {plural(config.trials, 'trial')}, maximising {metric}")
     with LaunchDisplay(output.console, config, str(study)) as live:
         return launch(study, config, live)
 

@@ -56,8 +56,13 @@ def connect(address: str | None) -> Iterator[Session | None]:
         The launch's temporary folders on this machine; None on a joined cluster.
 
     Raises:
-        StudyError: As `local_ray` or `join_address`.
+        StudyError: As `local_ray` or `join_address`; or this process is connected to Ray already, or this is
+            not its main thread, which alone hears of Ctrl-C.
     """
+    if ray.is_initialized():
+        raise ConfigError("this process is connected to Ray already; call ray.shutdown() first")
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError("a study cannot be run from this thread; call it from the program's main thread")
     unset_empty_variables()
     # Read by Ray when it starts; usage statistics would be on without the first.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

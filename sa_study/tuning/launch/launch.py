@@ -281,4 +281,5 @@ def _run_config(config: StudyConfig, storage: Storage, name: str, callback: Stud
         ),
         callbacks=[result_writer(storage), callback],
         verbose=0,
+        progress_reporter=tune.CLIReporter(),  # silent, but in a notebook Ray's own choice clears the output
     )

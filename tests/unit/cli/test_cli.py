@@ -52,4 +52,5 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_every_module_is_a_command() -> None:
     modules = {path.stem for path in Path(cli.__file__).parent.glob("[!_]*.py")}
-    assert modules == {*cli.COMMANDS, "data", "options"}
+    commands = [name for names in cli.COMMANDS.values() for name in names]
+    assert modules == {*commands, "data", "options"} and len(commands) == len(set(commands))

@@ -1,0 +1,90 @@
+"""A trained network with its preprocessing: images in, features out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sa_study.data.images import as_rgb, for_each_image, read_image
+from sa_study.training.evaluate import TrainedNetwork
+from sa_study.training.features import extract_features_from_array
+from sa_study.utils.errors import DataError
+from sa_study.utils.progress import ProgressCallback
+
+OneImage = str | PathLike[str] | Image.Image | NDArray[np.uint8]
+"""An image file, a Pillow image, or an array H×W×3 in RGB."""
+
+
+class FeatureExtractor:
+    """Computes the features that re-identification matches by: the smaller the distance, the more alike.
+
+    Images go through what `evaluate` does with them: those of one size are resized on the device; where sizes
+    differ, each is first brought to the network's input size (Pillow's bilinear).
+
+    Args:
+        trained: The network. It is moved to its settings' device.
+
+    Attributes:
+        trained: The network, its settings and the file it came from.
+    """
+
+    def __init__(self, trained: TrainedNetwork):
+        self.trained = trained
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the network's input, in pixels."""
+        return self.trained.settings.height, self.trained.settings.width
+
+    def __call__(
+        self, images: Sequence[OneImage] | NDArray[np.uint8], progress: ProgressCallback | None = None
+    ) -> NDArray[np.float32]:
+        """The features of images, in their order.
+
+        Args:
+            images: The images, or one array N×H×W×3.
+            progress: Told the number of images done and in all.
+
+        Returns:
+            N×D; the squared Euclidean distance of two rows compares two images.
+
+        Raises:
+            DataError: There are none, one is no image, or a file cannot be read.
+        """
+        pixels = self._pixels(images)
+        settings = self.trained.settings
+        features = extract_features_from_array(self.trained.net, settings, pixels, progress=progress)
+        return features.cpu().numpy()
+
+    def _pixels(self, images: Sequence[OneImage] | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The images as one array N×h×w×3."""
+        if not len(images):
+            raise DataError("images: there are none")
+        if isinstance(images, np.ndarray) and images.ndim == 4:
+            return _checked(images, "images: an array")
+        pictures = for_each_image(_opened, list(enumerate(images)), None)
+        if len({picture.size for picture in pictures}) > 1:
+            height, width = self.size
+            pictures = [picture.resize((width, height), Image.Resampling.BILINEAR) for picture in pictures]
+        return np.stack([np.asarray(picture) for picture in pictures])
+
+
+def _opened(numbered: tuple[int, OneImage]) -> Image.Image:
+    number, image = numbered
+    if isinstance(image, str | PathLike):
+        return read_image(Path(image))[0]
+    if isinstance(image, Image.Image):
+        return as_rgb(image)
+    return Image.fromarray(_checked(np.asarray(image), f"images[{number}]: an array"))
+
+
+def _checked(pixels: NDArray[np.uint8], what: str) -> NDArray[np.uint8]:
+    if pixels.dtype != np.uint8 or pixels.ndim < 3 or pixels.shape[-1] != 3 or not pixels.size:
+        shape = "×".join(map(str, pixels.shape))
+        raise DataError(f"{what} of {pixels.dtype}, {shape}; expected uint8 in RGB, H×W×3")
+    return pixels

@@ -1,0 +1,77 @@
+"""A new study's description from what a user asks for: a space, changes to it, and options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sa_study.settings.run import check_values
+from sa_study.settings.space import SearchSpace
+from sa_study.settings.space_file import load_space, override, parse_space
+from sa_study.study.config import StudyConfig
+from sa_study.tuning.search.samplers import check_sampler, sampler_for
+from sa_study.tuning.stopping.schedulers import scheduler_spec
+from sa_study.utils.errors import ConfigError, named_in_errors
+
+SpaceSource = str | Path | Mapping[str, Any] | SearchSpace
+"""A search-space file, the name of one that comes with the program, its content, or a space."""
+
+
+def configure_study(
+    data_dir: Path,
+    space: SpaceSource = "default",
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    sampler: str | None = None,
+    scheduler: str | None = None,
+    trials: int | None = None,
+    minimize: str | None = None,
+    **options: Any,
+) -> StudyConfig:
+    """Describes a study.
+
+    Args:
+        data_dir: Folder of the data set.
+        space: The search space.
+        overrides: Settings that are fixed at these values, also where the space searches them.
+        sampler: Name of the sampler in place of the space's.
+        scheduler: Name of the scheduler in place of the space's.
+        trials: Number of trials in place of the space's.
+        minimize: A second objective, `cost` or `latency`.
+        options: Other fields of `StudyConfig`.
+
+    Raises:
+        ConfigError: One of these is wrong; the message names it and what is allowed.
+    """
+    source = str(space) if isinstance(space, str | Path) else "space"
+    with named_in_errors("overrides"):
+        fixed = check_values(overrides or {})
+    chosen = override(_read(space, source), fixed)
+    stopping = dataclasses.replace(chosen.scheduler, name=scheduler or chosen.scheduler.name)
+    chosen = dataclasses.replace(chosen, sampler=sampler or chosen.sampler, scheduler=stopping)
+    objectives = 2 if minimize else 1
+    try:
+        if sampler:
+            source = f"--sampler {sampler}"
+            check_sampler(chosen, objectives)
+        else:
+            chosen = dataclasses.replace(chosen, sampler=sampler_for(chosen.sampler, objectives))
+        source = f"--scheduler {scheduler}" if scheduler else source
+        scheduler_spec(stopping)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    return StudyConfig(
+        data_dir=data_dir.absolute(),
+        space=chosen,
+        trials=chosen.trials if trials is None else trials,
+        minimize=minimize,
+        **options,
+    )
+
+
+def _read(space: SpaceSource, source: str) -> SearchSpace:
+    if isinstance(space, SearchSpace):
+        return space
+    return parse_space(space, source) if isinstance(space, Mapping) else load_space(Path(space))
