@@ -28,8 +28,7 @@ from sa_study.report.terminal.launch import (
 from sa_study.settings.run import Settings
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
-from sa_study.study.winner import save_winner
-from sa_study.training.evaluate import load_network
+from sa_study.study.winner import winners_network
 from sa_study.training.extractor import FeatureExtractor
 from sa_study.tuning.launch.configure import SpaceSource, configure_study
 from sa_study.tuning.launch.prepare import StudyChanges
@@ -215,10 +214,7 @@ class Study:
         Raises:
             RunFailed: No trial is complete.
         """
-        summary = self.summary()
-        if save_winner(summary) is None:
-            raise RunFailed(f"{self.path}: no trial is complete yet")
-        return FeatureExtractor(load_network(summary.folder.best_weights, {}))
+        return FeatureExtractor(winners_network(self.summary()))
 
 
 def tune(

@@ -24,7 +24,7 @@ COMMANDS = {
     "Run a study": ("demo", "plan", "tune", "resume", "status"),
     "Judge it": ("confirm", "evaluate", "audit", "reproduce"),
     "Train fixed settings": ("paper", "train", "ablate", "compare"),
-    "Look at it": ("report", "visualize", "dashboard", "export"),
+    "Use it": ("report", "visualize", "dashboard", "export", "features"),
     "Data and settings": ("settings",),
 }
 """The commands in the order and the groups of `--help`."""

@@ -16,6 +16,7 @@ from sa_study.study.storage import Storage
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from sa_study.training.evaluate import TrainedNetwork, load_network
 from sa_study.utils.errors import RunFailed, WeightsError
 from sa_study.utils.program import usual_program
 
@@ -79,6 +80,17 @@ def save_trial_weights(study: StudySummary, trial: TrialSummary, path: Path) -> 
     if mismatch := checkpoint_mismatch(checkpoint, trial, best, settings):
         raise RunFailed(f"trial {trial.number}: {trial.record.best_checkpoint} {mismatch}")
     save_checkpoint(path, checkpoint.weights_only())
+
+
+def winners_network(study: StudySummary) -> TrainedNetwork:
+    """The best trial's network, from `best.pt`, which is written anew.
+
+    Raises:
+        RunFailed: No trial is complete.
+    """
+    if save_winner(study) is None:
+        raise RunFailed(f"{study.folder.root}: no trial is complete yet")
+    return load_network(study.folder.best_weights, {})
 
 
 def save_winner(study: StudySummary) -> TrialSummary | None:

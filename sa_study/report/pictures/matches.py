@@ -1,0 +1,58 @@
+"""A ranked list of images without labels: queries, and the images nearest to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sa_study.analysis.features import Matches
+from sa_study.data.images import read_image
+from sa_study.report.pictures.figure import Picture, Pixels, styled
+from sa_study.utils.text import visible
+
+PICTURE = "matches.png"
+
+_QUERIES, _SHOWN = 8, 10
+_SIZE = 64, 128  # pixels, width and height
+_GAP, _WIDE_GAP = 0.05, 0.15  # inches
+_MAX_NAME = 14  # characters
+
+
+@styled
+def draw_matches(matches: Matches, images: Sequence[Path], source: str) -> Picture:
+    """Draws the nearest images of the first queries, a row each.
+
+    Args:
+        matches: The matches.
+        images: The images that the matches' rows number.
+        source: The weights file of the network.
+    """
+    shown = min(_QUERIES, len(matches.queries))
+    columns = min(_SHOWN, matches.rows.shape[1])
+    caption = (
+        f"The first {shown} of {len(matches.queries):,} queries and the images nearest to them, with the "
+        "squared Euclidean distance of the features below. Nothing is known of who is shown."
+    )
+    picture = Picture("Nearest images", source, caption)
+    gaps = [_WIDE_GAP, *[_GAP] * (columns - 1)]
+    picture.add_grid(shown, gaps, np.empty((1, _SIZE[1], _SIZE[0], 3), np.uint8), largest=0.6)
+    for row in range(shown):
+        query = matches.queries[row]
+        picture.image(row, 0, _thumbnail(query), frame="query", head="query", foot=_name(query))
+        for column in range(columns):
+            path = images[matches.rows[row, column]]
+            foot = f"{matches.distances[row, column]:.3g}"
+            picture.image(row, column + 1, _thumbnail(path), head=str(column + 1), foot=foot)
+    return picture
+
+
+def _thumbnail(path: Path) -> Pixels:
+    return np.asarray(read_image(path)[0].resize(_SIZE, Image.Resampling.BILINEAR))
+
+
+def _name(path: Path) -> str:
+    name = visible(path.name)
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
