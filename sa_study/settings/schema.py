@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from sa_study.settings.run import FIELDS
-from sa_study.settings.space_file import NEVER_SEARCHED
+from sa_study.settings.space_file import MAX_TRIALS, NEVER_SEARCHED
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -67,7 +67,12 @@ def space_schema(samplers: Collection[str], schedulers: Collection[str]) -> dict
         "properties": {
             **{name: _section(text, keys) for name, (text, keys) in sections.items()},
             "sampler": {"description": "what suggests settings", "enum": [*samplers]},
-            "trials": {"description": "number of trials", "type": "integer", "minimum": 1},
+            "trials": {
+                "description": "number of trials",
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_TRIALS,
+            },
         },
     }
 

@@ -27,6 +27,9 @@ _FOLDER = "search_spaces"
 SPACES = next(root / _FOLDER for root in (PACKAGE_ROOT, PROJECT_ROOT) if (root / _FOLDER).is_dir())
 """The search spaces that come with the program: within the installed package, or beside it in a checkout."""
 
+MAX_TRIALS = 10**9
+"""Most trials of a space file."""
+
 MAX_VALUES = 1e12
 """Most values of a range with a step."""
 
@@ -75,8 +78,8 @@ def parse_space(spec: Mapping[str, Any], where: str, *, folds: bool = False) -> 
             both = min(twice, default="backbone")
             raise ConfigError(f"{both}: stands under both search and fixed; keep one")
         trials = spec.get("trials", 40)
-        if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
-            raise ConfigError(f"trials: {trials!r} is not a whole number of at least 1")
+        if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= MAX_TRIALS:
+            raise ConfigError(f"trials: {trials!r} is not a whole number from 1 to {MAX_TRIALS:,}")
         sampler = _name("sampler", spec.get("sampler", SearchSpace.sampler))
         scheduler = _scheduler(_mapping(spec, "scheduler"))
         return _with_baseline(

@@ -14,7 +14,7 @@ import pytest
 from checkout import ROOT
 from control_group import control_group, within
 
-from sa_study.utils.machine import memory_limit, out_of_memory_kills, peak_memory, usable_cpus, usable_memory
+from sa_study.utils.machine import memory_limit, out_of_memory_kills, usable_cpus, usable_memory
 
 GIB = 2**30
 MANY = 64
@@ -155,9 +155,15 @@ def test_limits(
 
 
 def test_the_peak_of_memory() -> None:
-    before = peak_memory()
-    held = bytearray(before + 64 * 2**20)
-    assert len(held) < peak_memory() < 2 * len(held)
+    code = """
+from sa_study.utils.machine import peak_memory
+before = peak_memory()
+held = bytearray(before + 64 * 2**20)
+assert len(held) < peak_memory() < 2 * len(held)
+assert peak_memory() > before
+"""
+    # In a process of its own: this one has long held gigabytes.
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_affinity_counts_where_it_is_tighter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
