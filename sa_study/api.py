@@ -222,6 +222,8 @@ def tune(
     study: AnyPath,
     space: SpaceSource = "default",
     *,
+    start_from: AnyPath | None = None,
+    top: int = 3,
     progress: bool = True,
     **options: Any,
 ) -> Study:
@@ -235,6 +237,8 @@ def tune(
         study: Folder to make for the study.
         space: A search-space file, the name of one that comes with the program (`default`, `wide`, `small`,
             …), its content as a dict, or a `SearchSpace`.
+        start_from: An earlier study, whose best configurations are run first.
+        top: How many of them.
         progress: Whether to print how it goes.
         options: `overrides` (settings to fix, a dict), `sampler`, `scheduler`, and the fields of
             `StudyConfig`: `metric`, `trials`, `seed`, `max_concurrent`, `epoch_budget`, `address`, …
@@ -245,8 +249,9 @@ def tune(
     """
     config = configure_study(expand_home(data_dir), space, **options)
     root = expand_home(study)
+    earlier = None if start_from is None else expand_home(start_from)
     with _signals_kept():
-        outcome = launch_with_live_view(Output(quiet=not progress), root, config)
+        outcome = launch_with_live_view(Output(quiet=not progress), root, config, earlier, top)
     return Study(root, outcome.stopped)
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from sa_study.tuning.launch.prepare import StudyChanges
 
 
-def path_option(**more: Any) -> Any:
+def path_option(*names: str, **more: Any) -> Any:
     """A `typer.Option` that takes a path; a leading `~` is the home folder, even in quotes."""
-    return typer.Option(parser=_user_path, metavar=_PATH, **more)
+    return typer.Option(*names, parser=_user_path, metavar=_PATH, **more)
 
 
 def path_argument(*, metavar: str, help: str) -> Any:

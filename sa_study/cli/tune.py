@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sa_study.cli.options import Json, Quiet, Study, StudyOptions, expand_options, given_options
+from sa_study.cli.options import (
+    Json,
+    Quiet,
+    Study,
+    StudyOptions,
+    expand_options,
+    given_options,
+    path_option,
+)
 
 
 @expand_options
@@ -21,6 +30,11 @@ def tune(
             help="Resume the study if it exists already. Options that 'resume' lacks must then be as before.",
         ),
     ] = False,
+    start_from: Annotated[
+        Path | None,
+        path_option("--from", help="Run the best configurations of this study first."),
+    ] = None,
+    top: Annotated[int, typer.Option(help="With --from: how many of them.", min=1)] = 3,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
@@ -39,5 +53,5 @@ def tune(
         changes = changes_from_options(StudyConfig.read(description), config, given_options(context))
         outcome = resume_with_live_view(output, study, changes)
     else:
-        outcome = launch_with_live_view(output, study, config)
+        outcome = launch_with_live_view(output, study, config, start_from, top)
     return show_end(output, study, outcome)

@@ -11,6 +11,7 @@ from sa_study.metrics import names
 from sa_study.report.verdict import judge, validation_lead
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
+from sa_study.tuning.search.transfer import STARTED_FROM
 
 
 def study_document(study: StudySummary, *, stopped: str = "") -> dict[str, Any]:
@@ -36,6 +37,7 @@ def study_document(study: StudySummary, *, stopped: str = "") -> dict[str, Any]:
         "trust": judgement.tone,
         "front": [trial.number for trial in study.front] if study.config.minimize else None,
         "cost": dataclasses.asdict(study.cost),
+        "started_from": study.attributes.get(STARTED_FROM),
         "trials": [_trial(trial) for trial in study.trials],
     }
     return {name: _finite(value) for name, value in document.items()}

@@ -329,6 +329,22 @@ def test_ablate_tells_what_a_setting_does(sample: Path, tmp_path: Path) -> None:
     assert "begun with" in run_here(*words, "--set", "lr=0.2", code=2, error=True)
 
 
+def test_a_study_starts_from_anothers_best(study: Path, sample: Path, tmp_path: Path) -> None:
+    """The same configurations are run again, and give the same figures as there; none is copied."""
+    space = {**SPACE, "search": {"lr": {"type": "float", "low": 0.01, "high": 0.1}}, "sampler": "random"}
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
+    words = ("tune", "--data-dir", sample, "--study", tmp_path / "study", "--space", tmp_path / "space.yaml")
+    output = run(*words, "--from", study, "--trials", "2", "--max-concurrent", "1")
+    told = json.loads(run_here("status", "--study", tmp_path / "study", "--json"))
+    taken = told["started_from"]
+    assert taken["study"] == str(study) and "first the configurations of" in output
+    before, now = trials_of(study), trials_of(tmp_path / "study")
+    assert now[0].params == {"lr": LRS[0]} and len(now) == 2
+    [number] = taken["trials"]
+    assert now[1].params == before[number].params
+    assert now[1].intermediate_values == before[number].intermediate_values
+
+
 def test_no_credential_is_anywhere_in_the_study(study: Path) -> None:
     """Last, so that evaluation, confirmation and page are there as well."""
     run("report", "--study", study, env={**os.environ, **SECRETS})

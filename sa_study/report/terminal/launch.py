@@ -25,16 +25,36 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
 from sa_study.tuning.launch.launch import Outcome, launch, resume
 from sa_study.tuning.launch.prepare import StudyChanges
+from sa_study.tuning.search.initial_trials import InitialTrials
+from sa_study.tuning.search.transfer import transfer
 
 _MAX_TRIALS_LISTED = 10
 
 
-def launch_with_live_view(output: Output, study: Path, config: StudyConfig) -> Outcome:
-    """Launches a new study with the live view."""
+def launch_with_live_view(
+    output: Output, study: Path, config: StudyConfig, start_from: Path | None = None, top: int = 3
+) -> Outcome:
+    """Launches a new study with the live view.
+
+    Args:
+        output: Where it is shown.
+        study: Folder of the study.
+        config: The study.
+        start_from: An earlier study, whose best configurations are run first.
+        top: How many of them.
+    """
+    initial_trials = InitialTrials()
+    if start_from is not None:
+        found = transfer(StudySummary.read(start_from), config.space, top, config.goal)
+        initial_trials = found.initial_trials
+        for line in found.misfits:
+            output.conclude(line, "yellow")
+        if found.trials:
+            output.say(f"first the configurations of {plural(len(found.trials), 'trial')} of {start_from}")
     metric = names.heading(config.metric, names.VALIDATION)
     output.say(f"study {study}: {plural(config.trials, 'trial')}, maximising {metric}")
     with LaunchDisplay(output.console, config, str(study)) as live:
-        return launch(study, config, live)
+        return launch(study, config, live, initial_trials)
 
 
 def resume_with_live_view(output: Output, study: Path, changes: StudyChanges) -> Outcome:

@@ -1,0 +1,84 @@
+"""From one study to the next: an earlier study's best configurations, run first in a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sa_study.settings.run import canonical_key, value_of
+from sa_study.settings.space import SearchSpace
+from sa_study.study.summary import StudySummary
+from sa_study.tuning.search.initial_trials import InitialTrials
+from sa_study.utils.errors import StudyFolderError
+
+STARTED_FROM = "started_from"
+"""Name of the Optuna study attribute that holds where a study's first configurations came from."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What an earlier study hands on.
+
+    Attributes:
+        initial_trials: The configurations that fit, the best first, after the new space's baseline.
+        trials: Numbers of the earlier trials that they are of.
+        misfits: Why others do not fit, a line each.
+    """
+
+    initial_trials: InitialTrials
+    trials: tuple[int, ...]
+    misfits: tuple[str, ...]
+
+
+def transfer(earlier: StudySummary, space: SearchSpace, top: int, trials: int) -> Transfer:
+    """Takes over an earlier study's best configurations; they are run again, scores are never copied.
+
+    A configuration fits where the new space searches each of its settings over its value, or fixes it at
+    that. Settings that the new space searches and the earlier one did not have the earlier one's value.
+
+    Args:
+        earlier: The earlier study.
+        space: The new study's space.
+        top: How many of the best configurations to look at.
+        trials: Trials of the new study; no more are taken over than it runs beside its baseline.
+
+    Raises:
+        StudyFolderError: The earlier study has no complete trial.
+    """
+    if not earlier.complete:
+        raise StudyFolderError(
+            f"{earlier.folder.root}: no trial is complete, so there is nothing to start from"
+        )
+    fitting: dict[int, dict[str, Any]] = {}
+    misfits: list[str] = []
+    for trial in earlier.complete[:top]:
+        values = earlier.settings(trial).to_dict()
+        point = {name: value_of(name, values) for name in space.search}
+        point = {name: point[name] for name in space.active_settings(point)}
+        if misfit := _misfit(space, point, {name: values[name] for name in trial.params if name in values}):
+            misfits.append(f"trial {trial.number} of {earlier.folder.root.name} does not fit: {misfit}")
+            continue
+        point = {name: space.search[name].canonical(value) for name, value in point.items()}
+        if point not in [space.baseline, *fitting.values()] and len(fitting) < trials - 1:
+            fitting[trial.number] = point
+    about = {"study": str(earlier.folder.root.absolute()), "trials": list(fitting)}
+    initial = InitialTrials((space.baseline, *fitting.values()), {STARTED_FROM: about})
+    return Transfer(initial, tuple(fitting), tuple(misfits))
+
+
+def _misfit(space: SearchSpace, point: dict[str, Any], searched: dict[str, Any]) -> str:
+    """Why a configuration is none of the space's; empty where it is one.
+
+    Args:
+        space: The new space.
+        point: The configuration's values of the settings that the space searches there.
+        searched: Its values of the settings that the earlier study searched.
+    """
+    for name, value in point.items():
+        if not space.search[name].contains(value):
+            return f"{name} {value} lies outside {space.search[name].describe()}"
+    new = space.settings(point).to_dict()
+    for name, value in searched.items():
+        if new[name] != value and canonical_key(name) not in map(canonical_key, point):
+            return f"{name} is {value}, and {new[name]} in the new study"
+    return ""
