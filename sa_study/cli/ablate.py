@@ -13,7 +13,7 @@ from sa_study.cli.options import MAX_SEEDS, Json, Quiet, Study, StudyOptions, ex
 
 @partial(
     expand_options,
-    without=("trials", "sampler", "scheduler", "minimize", "seed"),
+    without=("trials", "sampler", "scheduler", "minimize", "seed", "patience"),
     space=Path("ablation"),
 )
 def ablate(

@@ -116,6 +116,10 @@ class ResumeOptions:
     gpu_hours: Annotated[
         float | None, typer.Option(help="End the study after this many GPU-hours of training.")
     ] = None
+    patience: Annotated[
+        int | None,
+        typer.Option(help="End the study after this many finished trials in a row without a better score."),
+    ] = None
     max_concurrent: Annotated[
         int | None, typer.Option(help="Most trials that run at a time.", show_default="as many as fit")
     ] = None

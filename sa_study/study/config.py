@@ -37,6 +37,7 @@ class StudyConfig:
         time_budget: Seconds after which a launch stops, or None.
         epoch_budget: Epochs of all trials together after which the study stops, or None.
         gpu_hours: GPU-hours of training after which the study stops, a shared GPU by its share; or None.
+        patience: Finished trials in a row without a better score after which the study stops, or None.
         minimize: A second objective, `cost` or `latency`, or None.
         cpus_per_trial: CPU cores reserved for a trial.
         gpus_per_trial: GPUs reserved for a trial; a fraction shares one; None = 1 where there is any.
@@ -54,6 +55,7 @@ class StudyConfig:
     time_budget: float | None = None
     epoch_budget: int | None = None
     gpu_hours: float | None = None
+    patience: int | None = None
     minimize: str | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
@@ -89,6 +91,7 @@ class StudyConfig:
             ("--time-budget", self.time_budget),
             ("--epoch-budget", self.epoch_budget),
             ("--gpu-hours", self.gpu_hours),
+            ("--patience", self.patience),
         ):
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"{option}: {value} is not above 0; leave it out for no limit")
@@ -97,6 +100,8 @@ class StudyConfig:
         if self.minimize not in (None, *names.SECOND_OBJECTIVES):
             allowed = ", ".join(names.SECOND_OBJECTIVES)
             raise ConfigError(f"--minimize: {self.minimize!r} is not one of {allowed}")
+        if self.minimize and self.patience is not None:
+            raise ConfigError("--patience: needs one objective, whose best it waits for; leave it out")
         if self.minimize and self.space.scheduler.name != "none":
             # A rule that compares one figure would stop the cheap end of the front.
             raise ConfigError(

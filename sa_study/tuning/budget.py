@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from optuna.trial import TrialState
 
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialRecord
@@ -19,16 +22,20 @@ class Budget:
         seconds: Duration of this launch.
         epochs: Epochs of all trials, over all launches of the study.
         gpu_hours: GPU-hours of training, over all launches; a shared GPU counts by its share.
+        patience: Finished trials in a row, in the order of their ends, of which none is better than the best
+            before them. The baseline is the first to be better than nothing; a trial that was stopped early
+            brings nothing better; one that failed does not count.
     """
 
     seconds: float | None = None
     epochs: int | None = None
     gpu_hours: float | None = None
+    patience: int | None = None
 
     @classmethod
     def of(cls, config: StudyConfig) -> Budget:
         """The budgets that a study was given."""
-        return cls(config.time_budget, config.epoch_budget, config.gpu_hours)
+        return cls(config.time_budget, config.epoch_budget, config.gpu_hours, config.patience)
 
 
 class BudgetTracker:
@@ -68,6 +75,8 @@ class BudgetTracker:
         self._epochs = 0
         self._training_seconds = 0.0
         self._slot_seconds = 0.0
+        self._best_score = -math.inf
+        self._without_gain = 0
         self._stop_reason = ""
         self._started = self._updated = clock()
 
@@ -90,6 +99,13 @@ class BudgetTracker:
         self.slots()
         self._epochs += 1
         self._training_seconds += seconds
+
+    def count_trial(self, state: TrialState, score: float | None) -> None:
+        """Counts a trial that has ended; `score` is that of a complete one."""
+        if state == TrialState.COMPLETE and score is not None and score > self._best_score:
+            self._best_score, self._without_gain = score, 0
+        elif state in (TrialState.COMPLETE, TrialState.PRUNED):
+            self._without_gain += 1
 
     def abort(self, reason: str) -> None:
         """Stops the launch because of a fault that every trial would meet; the first fault's reason stays."""
@@ -114,4 +130,6 @@ class BudgetTracker:
         hours = (self._earlier_gpu_seconds + self._training_seconds * self.gpus) / 3600
         if budget.gpu_hours is not None and hours >= budget.gpu_hours:
             return f"the budget of {budget.gpu_hours:g} GPU-hours is spent"
+        if budget.patience is not None and self._without_gain >= budget.patience:
+            return f"{self._without_gain} finished trials in a row brought nothing better"
         return ""

@@ -329,20 +329,28 @@ def test_ablate_tells_what_a_setting_does(sample: Path, tmp_path: Path) -> None:
     assert "begun with" in run_here(*words, "--set", "lr=0.2", code=2, error=True)
 
 
-def test_a_study_starts_from_anothers_best(study: Path, sample: Path, tmp_path: Path) -> None:
+def test_a_study_starts_from_anothers_best_and_ends_without_gain(
+    study: Path, sample: Path, tmp_path: Path
+) -> None:
     """The same configurations are run again, and give the same figures as there; none is copied."""
     space = {**SPACE, "search": {"lr": {"type": "float", "low": 0.01, "high": 0.1}}, "sampler": "random"}
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
     words = ("tune", "--data-dir", sample, "--study", tmp_path / "study", "--space", tmp_path / "space.yaml")
-    output = run(*words, "--from", study, "--trials", "2", "--max-concurrent", "1")
+    output = run(*words, "--from", study, "--trials", "30", "--patience", "2", "--max-concurrent", "1")
     told = json.loads(run_here("status", "--study", tmp_path / "study", "--json"))
     taken = told["started_from"]
     assert taken["study"] == str(study) and "first the configurations of" in output
     before, now = trials_of(study), trials_of(tmp_path / "study")
-    assert now[0].params == {"lr": LRS[0]} and len(now) == 2
+    assert now[0].params == {"lr": LRS[0]}
     [number] = taken["trials"]
     assert now[1].params == before[number].params
     assert now[1].intermediate_values == before[number].intermediate_values
+    assert "2 finished trials in a row brought nothing better; go on with" in " ".join(output.split())
+    finished = [trial for trial in now if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    scores = [trial.value if trial.state == TrialState.COMPLETE else -1.0 for trial in finished]
+    best = [max(scores[: count + 1]) for count in range(len(scores))]
+    assert best[-3] == best[-1] and all(best[i] > best[i - 2] for i in range(2, len(best) - 1))
+    assert len(now) < 30
 
 
 def test_no_credential_is_anywhere_in_the_study(study: Path) -> None:

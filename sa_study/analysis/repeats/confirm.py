@@ -99,6 +99,7 @@ class Confirmation:
             time_budget=None,
             epoch_budget=None,
             gpu_hours=None,
+            patience=None,
             minimize=None,
             storage_path=parent.storage_path and f"{parent.storage_path.rstrip('/')}-confirm",
         )

@@ -204,6 +204,8 @@ def _run(
     left = config.goal - _ended(earlier)
     capacity = partial(slots_now, config, slots.cpus, slots.gpus)
     tracker = BudgetTracker(Budget.of(config), map(read_record, earlier), capacity, slots.gpus)
+    for trial in sorted((t for t in earlier if t.state in ENDED), key=_end_of):
+        tracker.count_trial(trial.state, trial.values[0] if trial.values else None)
     name = f"session_{len(read_provenance(folder.provenance)['launches'])}"
     searcher = StudySearcher(
         space=config.space,
@@ -234,6 +236,10 @@ def _run(
     save_winner(StudySummary.read(folder.root))
     all_ended = _ended(trials_in(database, folder)) >= config.goal
     return Outcome("" if all_ended else tracker.stop_reason or INTERRUPTED)
+
+
+def _end_of(trial: FrozenTrial) -> tuple[float, int]:
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0, trial.number
 
 
 def _ended(trials: Sequence[FrozenTrial]) -> int:

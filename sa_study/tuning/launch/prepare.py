@@ -42,6 +42,7 @@ class StudyChanges:
         time_budget: Seconds of this launch; never the earlier launch's, so None means no limit.
         epoch_budget: Epochs of the whole study.
         gpu_hours: GPU-hours of the whole study.
+        patience: Finished trials in a row that may bring nothing better.
         max_concurrent: Most trials at a time.
         address: A running Ray cluster.
         data_dir: The folder that the same data set is in now.
@@ -51,6 +52,7 @@ class StudyChanges:
     time_budget: float | None = None
     epoch_budget: int | None = None
     gpu_hours: float | None = None
+    patience: int | None = None
     max_concurrent: int | None = None
     address: str | None = None
     data_dir: Path | None = None

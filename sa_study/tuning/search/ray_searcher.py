@@ -188,7 +188,9 @@ class StudySearcher(Searcher):
             self.record_failure(trial_id, reason)
             self.commit(trial_id)
         if self._records[trial_id].over:
-            _tell(self.study, trial, self._records[trial_id], self._objective, self._minimize)
+            record = self._records[trial_id]
+            _tell(self.study, trial, record, self._objective, self._minimize)
+            self._tracker.count_trial(record.final_state, record.best.get(self._objective))
 
     def save(self, checkpoint_path: str) -> None:
         """Writes nothing to Ray's snapshot: the database is the search's state."""

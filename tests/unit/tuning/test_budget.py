@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from optuna.trial import TrialState
 
 from sa_study.study.records import TrialRecord
 from sa_study.tuning.budget import Budget, BudgetTracker
@@ -46,6 +47,19 @@ def test_whichever_budget_is_spent_first_ends_the_launch(budget: Budget, text: s
     tracker.add_epoch(600.0)
     clock.now += 30
     assert text in tracker.stop_reason and not tracker.aborted
+
+
+def test_patience_counts_finished_trials_without_a_better_score() -> None:
+    tracker = BudgetTracker(Budget(patience=3), [], lambda: 1)
+    complete, pruned, failed = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
+    before = [(complete, 0.5), (pruned, 0.9), (complete, 0.4), (complete, 0.6)]
+    after = [(pruned, None), (failed, None), (complete, 0.6), (failed, None), (complete, 0.2)]
+    for state, score in before + after:
+        assert not tracker.stop_reason
+        tracker.count_trial(state, score)
+    assert tracker.stop_reason == "3 finished trials in a row brought nothing better"
+    tracker.count_trial(complete, 0.9)
+    assert tracker.stop_reason, "once it stops, it stops"
 
 
 def test_a_fault_stays_the_reason() -> None:
