@@ -347,7 +347,7 @@ def test_a_study_starts_from_anothers_best_and_ends_without_gain(
     assert now[1].intermediate_values == before[number].intermediate_values
     assert "2 finished trials in a row brought nothing better; go on with" in " ".join(output.split())
     finished = [trial for trial in now if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    scores = [trial.value if trial.state == TrialState.COMPLETE else -1.0 for trial in finished]
+    scores = [(trial.value or 0.0) if trial.state == TrialState.COMPLETE else -1.0 for trial in finished]
     best = [max(scores[: count + 1]) for count in range(len(scores))]
     assert best[-3] == best[-1] and all(best[i] > best[i - 2] for i in range(2, len(best) - 1))
     assert len(now) < 30
