@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sa_study.data.images import for_each_image, read_image
+from sa_study.data.images import for_each_image
 from sa_study.metrics.distances import nearest, squared_euclidean_blocks
 from sa_study.training.extractor import FeatureExtractor
 from sa_study.utils.errors import DataError, StudyFolderError
@@ -89,7 +89,7 @@ def _shift(report: PhaseCallback, before: int, total: int, done: int, _: int) ->
 
 def _features(extractor: FeatureExtractor, paths: Sequence[Path], progress: Any) -> _Chunk:
     """Features of some images, NaN where one cannot be read, and the reasons, empty for none."""
-    read = for_each_image(_read, paths, None)
+    read = for_each_image(partial(_read, extractor), paths, None)
     errors = [found if isinstance(found, str) else "" for found in read]
     pictures = [found for found in read if not isinstance(found, str)]
     if not pictures:
@@ -100,9 +100,9 @@ def _features(extractor: FeatureExtractor, paths: Sequence[Path], progress: Any)
     return rows, errors
 
 
-def _read(path: Path) -> Image.Image | str:
+def _read(extractor: FeatureExtractor, path: Path) -> Image.Image | str:
     try:
-        return read_image(path)[0]
+        return extractor.open(path)
     except DataError as error:
         return str(error)
 

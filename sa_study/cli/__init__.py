@@ -21,7 +21,7 @@ from sa_study.utils.machine import is_out_of_memory, limit_threads
 from sa_study.utils.program import program_name
 
 COMMANDS = {
-    "Run a study": ("demo", "plan", "tune", "resume", "status"),
+    "Run a study": ("demo", "plan", "tune", "resume", "status", "clean"),
     "Judge it": ("confirm", "evaluate", "audit", "reproduce"),
     "Train fixed settings": ("paper", "train", "ablate", "compare"),
     "Use it": ("report", "visualize", "dashboard", "export", "features"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import uuid
-from collections.abc import Iterator, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ _PATIENCE = 60.0
 """Seconds that a storage, or all nodes together, have to answer; a node first fetches the code."""
 
 _PROBE = b"sa_study"
+
+_CHECKPOINT_FOLDERS = ("session_", "trial_", "checkpoint_")
+"""How the names begin that lead to a checkpoint."""
 
 _OWNER = "sa_study_owner"
 """File in a storage outside of its study's folder: the study's id."""
@@ -113,14 +117,27 @@ class Storage:
         Returns:
             How many were removed.
         """
+        dropped = self.checkpoint_sizes().keys() - keep
+        self.remove(dropped)
+        return len(dropped)
+
+    def checkpoint_sizes(self) -> dict[str, int]:
+        """The bytes of each checkpoint, by its path."""
         filesystem, path = self._open()
         here = pyarrow.fs.FileSelector(path, recursive=True, allow_not_found=True)
-        found = (info.path.removeprefix(f"{path}/") for info in filesystem.get_file_info(here))
-        dropped = {relative for relative in found if _is_checkpoint(relative) and relative not in keep}
-        for relative in dropped:
+        sizes: Counter[str] = Counter()
+        for info in filesystem.get_file_info(here):
+            checkpoint = "/".join(info.path.removeprefix(f"{path}/").split("/")[: len(_CHECKPOINT_FOLDERS)])
+            if _is_checkpoint(checkpoint):
+                sizes[checkpoint] += info.size or 0
+        return dict(sizes)
+
+    def remove(self, checkpoints: Iterable[str]) -> None:
+        """Removes checkpoints; one that leads out of the storage by a link is left alone."""
+        filesystem, path = self._open()
+        for relative in checkpoints:
             if not _leads_out(filesystem, path, relative):
                 filesystem.delete_dir(f"{path}/{relative}")
-        return len(dropped)
 
     @contextmanager
     def _probe(self) -> Iterator[Storage]:
@@ -190,8 +207,7 @@ def _leads_out(filesystem: pyarrow.fs.FileSystem, path: str, relative: str) -> b
 
 def _is_checkpoint(relative: str) -> bool:
     parts = relative.split("/")
-    kinds = ("session_", "trial_", "checkpoint_")
-    return len(parts) == len(kinds) and all(map(str.startswith, parts, kinds))
+    return len(parts) == len(_CHECKPOINT_FOLDERS) and all(map(str.startswith, parts, _CHECKPOINT_FOLDERS))
 
 
 def _write(filesystem: pyarrow.fs.FileSystem, path: str, content: bytes = _PROBE) -> None:

@@ -30,6 +30,9 @@ from sa_study.study.trial_summary import STATES, TrialSummary, pareto_front, set
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.files import read_json
 
+CLEANED = "cleaned"
+"""Name of the Optuna study attribute with the numbers of the trials whose checkpoints `clean` has removed."""
+
 _SET_BY_EVALUATION = ("device", "pretrained", names.ACCUMULATE)
 """Settings that may differ between a trial and the evaluation of its checkpoint."""
 
@@ -162,6 +165,12 @@ class StudySummary:
             gpu_seconds=sum(trial.record.gpu_seconds for trial in self.trials),
             training_share=training / slots if slots else None,
         )
+
+    @property
+    def cleaned(self) -> frozenset[int]:
+        """Numbers of the trials whose checkpoints `clean` has removed."""
+        numbers = self.attributes.get(CLEANED)
+        return frozenset(n for n in numbers if type(n) is int) if isinstance(numbers, list) else frozenset()
 
     @property
     def storage_uri(self) -> str:

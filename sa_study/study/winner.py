@@ -32,7 +32,10 @@ def best_checkpoint_file(study: StudySummary, trial: TrialSummary) -> Iterator[P
     path = trial.record.best_checkpoint
     try:
         with Storage(study.storage_uri).checkpoint(path).as_directory() as folder:
-            yield Path(folder) / FILE_NAME
+            file = Path(folder) / FILE_NAME
+            if trial.number in study.cleaned and not file.exists():
+                raise FileNotFoundError("'clean' has removed it")
+            yield file
     except OSError as error:
         raise RunFailed(f"trial {trial.number}: {path} cannot be read ({error})") from None
 

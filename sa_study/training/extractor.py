@@ -20,11 +20,16 @@ OneImage = str | PathLike[str] | Image.Image | NDArray[np.uint8]
 """An image file, a Pillow image, or an array H×W×3 in RGB."""
 
 
+_LARGE = 16
+"""Times the pixels of the network's input above which an image is resized as soon as it is read."""
+
+
 class FeatureExtractor:
     """Computes the features that re-identification matches by: the smaller the distance, the more alike.
 
     Images go through what `evaluate` does with them: those of one size are resized on the device; where sizes
-    differ, each is first brought to the network's input size (Pillow's bilinear).
+    differ, each is first brought to the network's input size (Pillow's bilinear, which gives the same on a
+    CPU). So is a photograph far larger than the input, so that thousands fit into memory.
 
     Args:
         trained: The network. It is moved to its settings' device.
@@ -67,20 +72,35 @@ class FeatureExtractor:
             raise DataError("images: there are none")
         if isinstance(images, np.ndarray) and images.ndim == 4:
             return _checked(images, "images: an array")
-        pictures = for_each_image(_opened, list(enumerate(images)), None)
+        pictures = for_each_image(self._numbered, list(enumerate(images)), None)
         if len({picture.size for picture in pictures}) > 1:
             height, width = self.size
             pictures = [picture.resize((width, height), Image.Resampling.BILINEAR) for picture in pictures]
         return np.stack([np.asarray(picture) for picture in pictures])
 
+    def _numbered(self, numbered: tuple[int, OneImage]) -> Image.Image:
+        return self.open(numbered[1], f"images[{numbered[0]}]")
 
-def _opened(numbered: tuple[int, OneImage]) -> Image.Image:
-    number, image = numbered
-    if isinstance(image, str | PathLike):
-        return read_image(Path(image))[0]
-    if isinstance(image, Image.Image):
-        return as_rgb(image)
-    return Image.fromarray(_checked(np.asarray(image), f"images[{number}]: an array"))
+    def open(self, image: OneImage, name: str = "image") -> Image.Image:
+        """An image in RGB, no larger than is needed.
+
+        Args:
+            image: The image.
+            name: What it is called in an error.
+
+        Raises:
+            DataError: It cannot be read, or is no image.
+        """
+        if isinstance(image, str | PathLike):
+            picture, _ = read_image(Path(image))
+        elif isinstance(image, Image.Image):
+            picture = as_rgb(image)
+        else:
+            picture = Image.fromarray(_checked(np.asarray(image), f"{name}: an array"))
+        height, width = self.size
+        if picture.height * picture.width > _LARGE * height * width:
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        return picture
 
 
 def _checked(pixels: NDArray[np.uint8], what: str) -> NDArray[np.uint8]:

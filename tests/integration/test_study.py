@@ -353,6 +353,17 @@ def test_a_study_starts_from_anothers_best_and_ends_without_gain(
     assert len(now) < 30
 
 
+def test_a_cleaned_study_is_whole(study: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(study, tmp_path / "study"))
+    before = json.loads(run_here("status", "--study", copy, "--json"))
+    trials = {path.parent.name for path in copy.glob("trials/*/*/checkpoint_*")}
+    assert "removed: the checkpoints of" in run_here("clean", "--study", copy, "--keep", "0", "--yes")
+    left = {path.parent.name for path in copy.glob("trials/*/*/checkpoint_*")}
+    assert {"trial_0000"} <= left < trials
+    assert "no contradictions" in run_here("audit", "--study", copy)
+    assert json.loads(run_here("status", "--study", copy, "--json"))["trials"] == before["trials"]
+
+
 def test_no_credential_is_anywhere_in_the_study(study: Path) -> None:
     """Last, so that evaluation, confirmation and page are there as well."""
     run("report", "--study", study, env={**os.environ, **SECRETS})

@@ -33,8 +33,8 @@ class Transfer:
 def transfer(earlier: StudySummary, space: SearchSpace, top: int, trials: int) -> Transfer:
     """Takes over an earlier study's best configurations; they are run again, scores are never copied.
 
-    A configuration fits where the new space searches each of its settings over its value, or fixes it at
-    that. Settings that the new space searches and the earlier one did not have the earlier one's value.
+    A configuration fits where the new space searches, or fixes, each setting that the earlier study searched
+    at its value there. A setting that only the new space searches keeps the earlier study's fixed value.
 
     Args:
         earlier: The earlier study.
@@ -55,7 +55,7 @@ def transfer(earlier: StudySummary, space: SearchSpace, top: int, trials: int) -
         values = earlier.settings(trial).to_dict()
         point = {name: value_of(name, values) for name in space.search}
         point = {name: point[name] for name in space.active_settings(point)}
-        if misfit := _misfit(space, point, {name: values[name] for name in trial.params if name in values}):
+        if misfit := _misfit(space, point, {name: value_of(name, values) for name in trial.params}):
             misfits.append(f"trial {trial.number} of {earlier.folder.root.name} does not fit: {misfit}")
             continue
         point = {name: space.search[name].canonical(value) for name, value in point.items()}
@@ -79,6 +79,7 @@ def _misfit(space: SearchSpace, point: dict[str, Any], searched: dict[str, Any])
             return f"{name} {value} lies outside {space.search[name].describe()}"
     new = space.settings(point).to_dict()
     for name, value in searched.items():
-        if new[name] != value and canonical_key(name) not in map(canonical_key, point):
-            return f"{name} is {value}, and {new[name]} in the new study"
+        now = value_of(name, new)
+        if now != value and canonical_key(name) not in map(canonical_key, point):
+            return f"{name} is {value}, and {now} in the new study"
     return ""

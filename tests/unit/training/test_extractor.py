@@ -60,6 +60,13 @@ def test_sizes_may_differ(extractor: FeatureExtractor) -> None:
     assert np.isfinite(grey).all()
 
 
+def test_a_photograph_takes_no_more_memory_than_the_network_needs(extractor: FeatureExtractor) -> None:
+    height, width = extractor.size
+    photograph = Image.new("RGB", (40 * width, 30 * height), (200, 30, 90))
+    assert extractor.open(photograph).size == (width, height)
+    assert extractor.open(photograph.resize((2 * width, height))).size == (2 * width, height)
+
+
 def test_progress_is_told(extractor: FeatureExtractor) -> None:
     told: list[tuple[int, int]] = []
     extractor(queries(extractor)[:3], progress=lambda done, total: told.append((done, total)))

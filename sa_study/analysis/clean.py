@@ -1,0 +1,88 @@
+"""`clean`: frees the disk of checkpoints that nothing needs any more; the study stays whole otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from sa_study.analysis.repeats.ablate import ABLATES
+from sa_study.analysis.repeats.confirm import CONFIRMS
+from sa_study.study.config import StudyConfig
+from sa_study.study.database import open_storage
+from sa_study.study.folder import StudyFolder
+from sa_study.study.lock import driver_lock
+from sa_study.study.records import STUDY_NAME
+from sa_study.study.storage import Storage
+from sa_study.study.summary import CLEANED, StudySummary
+from sa_study.study.winner import save_winner
+from sa_study.tuning.launch.prepare import claim_storage
+from sa_study.utils.errors import StudyFolderError
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What cleaning a study removes.
+
+    Attributes:
+        trials: Numbers of the trials that lose their checkpoints.
+        kept: Numbers of the ended trials that keep them.
+        paths: The checkpoints that go.
+        size: Their bytes.
+    """
+
+    trials: tuple[int, ...]
+    kept: tuple[int, ...]
+    paths: frozenset[str]
+    size: int
+
+
+def plan_cleaning(study: StudySummary, keep: int) -> Cleaning:
+    """Finds the checkpoints of ended trials but the winner, the baseline and some leaders.
+
+    A trial that has not ended keeps its own: `resume` goes on from them.
+
+    Args:
+        study: The study.
+        keep: How many leaders keep their checkpoints beside winner and baseline.
+    """
+    others = [trial for trial in study.complete if trial not in (study.winner, study.baseline)]
+    needed = [study.winner, study.baseline, *others[:keep], *study.front]
+    kept = {trial.number for trial in needed if trial}
+    sizes = Storage(study.storage_uri).checkpoint_sizes()
+    owners = {path: trial for trial in study.trials for path in trial.record.checkpoints}
+    going = {
+        path: owners[path].number
+        for path in sizes
+        if path in owners and owners[path].ended and owners[path].number not in kept
+    }
+    return Cleaning(
+        trials=tuple(sorted(set(going.values()))),
+        kept=tuple(sorted(trial.number for trial in study.trials if trial.ended and trial.number in kept)),
+        paths=frozenset(going),
+        size=sum(sizes[path] for path in going),
+    )
+
+
+def clean_study(root: Path, keep: int) -> Cleaning:
+    """Removes what `plan_cleaning` finds, and records of which trials, so that nobody misses it later.
+
+    Raises:
+        StudyInUse: The study is running.
+        StudyFolderError: The trials' storage is another study's, or the study is one of repeats.
+    """
+    folder = StudyFolder.existing(root)
+    with driver_lock(folder.lock):
+        study = StudySummary.read(root)
+        if {CONFIRMS, ABLATES} & study.attributes.keys():
+            raise StudyFolderError(f"{root}: was made by confirm or ablate, which need every checkpoint")
+        found = plan_cleaning(study, keep)
+        save_winner(study)
+        if found.paths:
+            claim_storage(folder, StudyConfig.read(folder.config))
+            database = optuna.load_study(study_name=STUDY_NAME, storage=open_storage(folder))
+            # First the record: a checkpoint that is still there although it may be gone does no harm.
+            database.set_user_attr(CLEANED, sorted({*study.cleaned, *found.trials}))
+            Storage(study.storage_uri).remove(found.paths)
+    return found
