@@ -5,6 +5,7 @@ Everything that goes wrong is a `StudyError` with the message that the command l
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -30,9 +31,10 @@ from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.study.winner import winners_network
 from sa_study.training.extractor import FeatureExtractor
+from sa_study.tuning.launch.cluster import require_main_thread
 from sa_study.tuning.launch.configure import SpaceSource, configure_study
 from sa_study.tuning.launch.prepare import StudyChanges
-from sa_study.utils.errors import RunFailed
+from sa_study.utils.errors import ConfigError, RunFailed
 from sa_study.utils.files import expand_home
 
 if TYPE_CHECKING:
@@ -43,12 +45,17 @@ AnyPath = str | os.PathLike[str]
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """A launch answers SIGTERM as it does Ctrl-C; afterwards the process answers it as before."""
+    """A launch answers SIGTERM as it does Ctrl-C; afterwards the process answers it as before.
+
+    Raises:
+        ConfigError: This is not the process's main thread, which alone hears of Ctrl-C.
+    """
+    require_main_thread()
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: a handler that is not Python's
 
 
 class Study:
@@ -135,10 +142,8 @@ class Study:
         Raises:
             StudyError: A change is out of range, or the study cannot go on.
         """
-        if "data_dir" in changes:
-            changes["data_dir"] = expand_home(changes["data_dir"]).absolute()
         with _signals_kept():
-            outcome = resume_with_live_view(Output(quiet=not progress), self.path, StudyChanges(**changes))
+            outcome = resume_with_live_view(Output(quiet=not progress), self.path, _changes(changes))
         self.stopped = outcome.stopped
         return self
 
@@ -161,7 +166,11 @@ class Study:
         Raises:
             StudyError: The study is running, or there is nothing to confirm.
         """
-        output, asked = Output(quiet=not progress), StudyChanges(**changes)
+        if limits := changes.keys() & {"trials", "epoch_budget", "gpu_hours", "patience"}:
+            raise ConfigError(
+                f"confirm: takes no {min(limits)}; top, seeds and folds say how much is trained"
+            )
+        output, asked = Output(quiet=not progress), _changes(changes)
         plan, repeats = prepare_confirmation(
             self.path, top=top, seeds=seeds, folds=folds, data_dir=asked.data_dir
         )
@@ -215,6 +224,14 @@ class Study:
             RunFailed: No trial is complete.
         """
         return FeatureExtractor(winners_network(self.summary()))
+
+
+def _changes(changes: Mapping[str, Any]) -> StudyChanges:
+    """What is asked for, with the data set's folder in full."""
+    asked = StudyChanges(**changes)
+    if asked.data_dir is None:
+        return asked
+    return dataclasses.replace(asked, data_dir=expand_home(asked.data_dir).absolute())
 
 
 def tune(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,17 +19,18 @@ from PIL import Image
 
 from sa_study.data.images import for_each_image
 from sa_study.metrics.distances import nearest, squared_euclidean_blocks
+from sa_study.study.lock import driver_lock
 from sa_study.training.extractor import FeatureExtractor
 from sa_study.utils.errors import DataError, StudyFolderError
-from sa_study.utils.files import name_in_errors, read_json, require_writable, write_json
-from sa_study.utils.progress import PhaseCallback
+from sa_study.utils.files import name_in_errors, read_json, write_atomically, write_json, write_text
+from sa_study.utils.progress import PhaseCallback, ProgressCallback
 
-FEATURES, ROWS, MATCHES = "features.npy", "features.csv", "matches.csv"
+FEATURES, ROWS, ABOUT, MATCHES = "features.npy", "features.csv", "features.json", "matches.csv"
 
-CHUNK = 1024
+CHUNK = 512
 """Images in memory at a time. A chunk is written as a whole, so an interruption costs at most one."""
 
-_Chunk = tuple[NDArray[np.float32], list[str]]
+_HEADING = ("path", "error")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class FeatureFiles:
 
     Attributes:
         paths: The images, in the order of the rows.
-        features: N×D, float32, as a file in memory; rows of skipped images are NaN.
+        features: N×D, float32, read from the file; rows of skipped images are NaN.
         errors: Why an image was skipped, by its row.
         resumed: How many images an earlier call had done.
     """
@@ -51,10 +53,11 @@ class FeatureFiles:
 def write_features(
     extractor: FeatureExtractor, images: Sequence[Path], out: Path, report: PhaseCallback
 ) -> FeatureFiles:
-    """Writes `features.npy` and `features.csv` into a folder, which appear when all are done.
+    """Writes `features.npy`, `features.csv` and `features.json` into a folder; they appear when all is done.
 
     `features.npy` has a row for each image in order, `features.csv` its path and, where it was skipped, the
-    reason. A call that was interrupted is gone on with by the same call.
+    reason; `features.json` tells what they are of. A call that was interrupted is gone on with by the same
+    call, and one that has ended is not repeated.
 
     Args:
         extractor: The network.
@@ -64,31 +67,49 @@ def write_features(
 
     Raises:
         DataError: None of the images can be read.
-        StudyFolderError: `out` is a file, or holds the beginning of another call's features.
+        StudyFolderError: `out` is a file, holds other features, or is written by another process.
         OSError: `out` cannot be written.
     """
     if out.exists() and not out.is_dir():
         raise StudyFolderError(f"{out}: is a file; name a folder by --out")
+    new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    for name in (FEATURES, ROWS):
-        require_writable(out / name)
-    unfinished = _Unfinished(out, extractor, images)
-    resumed = done = unfinished.done()
+    try:
+        with driver_lock(out / ".features.lock"):
+            resumed, errors_by_row = _write(extractor, images, out, report)
+    except DataError:
+        if new:
+            out.rmdir()
+        raise
+    return FeatureFiles(images, np.load(out / FEATURES, mmap_mode="r"), errors_by_row, resumed)
+
+
+def _write(
+    extractor: FeatureExtractor, images: Sequence[Path], out: Path, report: PhaseCallback
+) -> tuple[int, dict[int, str]]:
+    """Does what is left; gives the number of images that were done before, and the errors by row."""
+    files = _Files(out, extractor, images)
+    resumed = done = files.done()
     while done < len(images):
-        chunk = _features(extractor, images[done : done + CHUNK], partial(_shift, report, done, len(images)))
-        unfinished.append(done, *chunk)
-        done += len(chunk[1])
-        report("features", done, len(images))
-    errors = unfinished.finish()
-    return FeatureFiles(images, np.load(out / FEATURES, mmap_mode="r"), errors, resumed)
+        chunk = images[done : done + CHUNK]
+        features, errors = _features(extractor, chunk, _after(report, "features", done, len(images)))
+        files.append(done, features, errors)
+        done += len(chunk)
+    return resumed, files.finish()
 
 
-def _shift(report: PhaseCallback, before: int, total: int, done: int, _: int) -> None:
-    report("features", before + done, total)
+def _after(report: PhaseCallback, phase: str, before: int, total: int) -> ProgressCallback:
+    """Reports the progress of a chunk as that of the whole."""
+    return lambda done, _: report(phase, before + done, total)
 
 
-def _features(extractor: FeatureExtractor, paths: Sequence[Path], progress: Any) -> _Chunk:
-    """Features of some images, NaN where one cannot be read, and the reasons, empty for none."""
+def _features(
+    extractor: FeatureExtractor, paths: Sequence[Path], progress: ProgressCallback
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Features of some images, NaN where one cannot be read, and the reasons, empty for none.
+
+    Where none can be read, the number of features is not known, and the array is empty.
+    """
     read = for_each_image(partial(_read, extractor), paths, None)
     errors = [found if isinstance(found, str) else "" for found in read]
     pictures = [found for found in read if not isinstance(found, str)]
@@ -107,65 +128,84 @@ def _read(extractor: FeatureExtractor, path: Path) -> Image.Image | str:
         return str(error)
 
 
-class _Unfinished:
-    """The files of a call that has not ended, under hidden names: what is asked for, features, and rows."""
+class _Files:
+    """The files of a call, under hidden names until all of them are whole."""
 
     def __init__(self, out: Path, extractor: FeatureExtractor, images: Sequence[Path]):
         self._out = out
-        self._about, self._npy, self._csv = (out / f".{name}" for name in ("about.json", FEATURES, ROWS))
         self._images = images
-        digest = hashlib.sha256("\n".join(map(str, images)).encode("utf-8", "surrogateescape"))
+        self._npy, self._csv, self._about = (out / f".{name}" for name in (FEATURES, ROWS, ABOUT))
+        paths = hashlib.sha256("\n".join(map(str, images)).encode("utf-8", "surrogateescape"))
+        with extractor.trained.source.open("rb") as file:
+            weights = hashlib.file_digest(file, "sha256")
         self._asked = {
-            "images": len(images),
-            "paths": digest.hexdigest(),
-            "weights": _digest(extractor.trained.source),
+            "weights": str(extractor.trained.source.absolute()),
+            "weights_sha256": weights.hexdigest(),
             "settings": extractor.trained.settings.to_dict(),
+            "images": len(images),
+            "paths_sha256": paths.hexdigest(),
         }
 
     def done(self) -> int:
-        """How many images an earlier call has done."""
-        if not self._about.exists():
-            with name_in_errors(self._out / FEATURES, instead_of=self._about):
-                write_json(self._about, self._asked)
+        """How many images an earlier call has done; a first call begins here.
+
+        Raises:
+            StudyFolderError: The folder holds features of other images, or of another network.
+        """
+        about = next((path for path in (self._about, self._out / ABOUT) if path.exists()), None)
+        if about is None and not (self._out / FEATURES).exists():
             self._npy.unlink(missing_ok=True)
-            self._csv.write_text("path,error\n", encoding="utf-8")
+            self._write_rows([])
+            with name_in_errors(self._out / ABOUT, instead_of=self._about):
+                write_json(self._about, self._asked)  # last: from now on there is something to go on with
             return 0
         try:
-            same = read_json(self._about) == self._asked
+            same = about is not None and read_json(about) == self._asked
         except (OSError, ValueError):
             same = False
         if not same:
             raise StudyFolderError(
-                f"{self._out}: holds the beginning of other features, of other images or another network; "
-                "give another --out, or remove the folder"
+                f"{self._out}: holds features of other images, or of another network; give another --out"
             )
-        return self._whole_chunks()
-
-    def _whole_chunks(self) -> int:
-        rows = list(self._rows())
-        done = len(rows) - len(rows) % CHUNK if len(rows) < len(self._images) else len(rows)
-        self._write_rows(rows[:done], "w")  # without what was only half written
-        return done
+        if not self._csv.exists():  # all is done, but perhaps for the last name
+            return len(self._images)
+        rows = list(self._rows(self._csv))
+        whole = len(rows) if len(rows) == len(self._images) else len(rows) - len(rows) % CHUNK
+        self._write_rows(rows[:whole])  # without what was only half written
+        return whole
 
     def append(self, start: int, features: NDArray[np.float32], errors: Sequence[str]) -> None:
         """Writes a chunk: its features first, so that a row in the list means that they are there."""
         with name_in_errors(self._out / FEATURES, instead_of=self._npy):
             self._write_features(start, len(errors), features)
-        paths = self._images[start : start + len(errors)]
-        with name_in_errors(self._out / ROWS, instead_of=self._csv):
-            self._write_rows(list(zip(map(str, paths), errors, strict=True)), "a")
+        paths = map(str, self._images[start : start + len(errors)])
+        with (
+            name_in_errors(self._out / ROWS, instead_of=self._csv),
+            self._csv.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
+            file.write(_csv_text(zip(paths, errors, strict=True)))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def finish(self) -> dict[int, str]:
+        """Gives the files their names; returns the reasons of skipped images by row."""
+        rows = self._rows(self._csv if self._csv.exists() else self._out / ROWS)
+        errors = {number: error for number, (_, error) in enumerate(rows) if error}
+        if len(errors) == len(self._images):
+            for path in (self._about, self._npy, self._csv):
+                path.unlink(missing_ok=True)
+            raise DataError(f"none of {len(errors):,} images can be read; the first: {errors[0]}")
+        for hidden, name in ((self._npy, FEATURES), (self._csv, ROWS), (self._about, ABOUT)):
+            if hidden.exists():
+                hidden.replace(self._out / name)
+        return errors
 
     def _write_features(self, start: int, count: int, features: NDArray[np.float32]) -> None:
         """Writes the rows of a chunk; before any image could be read, their width is not known."""
         if not self._npy.exists():
             if not features.size:
                 return
-            header = np.lib.format.header_data_from_array_1_0(features[:0])
-            with self._npy.open("wb") as file:
-                shape = (len(self._images), features.shape[1])
-                np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
-                for before in range(0, start, CHUNK):  # none of these could be read
-                    np.full((min(CHUNK, start - before), shape[1]), np.nan, np.float32).tofile(file)
+            self._begin_features(start, features)
         with self._npy.open("r+b") as file:
             np.lib.format.read_magic(file)
             (_, width), _, _ = np.lib.format.read_array_header_1_0(file)
@@ -175,43 +215,38 @@ class _Unfinished:
             file.flush()
             os.fsync(file.fileno())
 
-    def finish(self) -> dict[int, str]:
-        """Gives the files their names; returns the reasons of skipped images by row."""
-        errors = {number: error for number, (_, error) in enumerate(self._rows()) if error}
-        if len(errors) == len(self._images):
-            first = errors[0]
-            for path in (self._about, self._npy, self._csv):
-                path.unlink(missing_ok=True)
-            raise DataError(f"none of {len(errors):,} images can be read; the first: {first}")
-        self._npy.replace(self._out / FEATURES)
-        self._csv.replace(self._out / ROWS)
-        self._about.unlink()
-        return errors
+    def _begin_features(self, start: int, features: NDArray[np.float32]) -> None:
+        """Writes the head of the file, and rows of NaN for the images before: none could be read."""
 
-    def _rows(self) -> Iterator[tuple[str, str]]:
-        with self._csv.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        def write(file: Any) -> None:
+            header = np.lib.format.header_data_from_array_1_0(features[:0])
+            shape = (len(self._images), features.shape[1])
+            np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
+            for before in range(0, start, CHUNK):
+                file.write(np.full((min(CHUNK, start - before), shape[1]), np.nan, np.float32).tobytes())
+
+        write_atomically(self._npy, write)
+
+    def _rows(self, path: Path) -> Iterator[tuple[str, str]]:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = csv.reader(file)
             next(rows, None)
-            yield from ((row[0], row[1]) for row in rows if len(row) == 2)
+            yield from ((row[0], row[1]) for row in rows if len(row) == len(_HEADING))
 
-    def _write_rows(self, rows: Sequence[tuple[str, str]], mode: str) -> None:
-        with self._csv.open(mode, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if mode == "w":
-                writer.writerow(["path", "error"])
-            writer.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
+    def _write_rows(self, rows: Sequence[tuple[str, str]]) -> None:
+        with name_in_errors(self._out / ROWS, instead_of=self._csv):
+            write_text(self._csv, _csv_text([_HEADING, *rows]))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _csv_text(rows: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The nearest images of each query.
+    """The nearest images of some queries.
 
     Attributes:
         queries: The query images.
@@ -224,6 +259,69 @@ class Matches:
     distances: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class MatchFile:
+    """What was written of the matches.
+
+    Attributes:
+        first: Those of the first queries, to be shown.
+        errors: Why a query was skipped, by its path.
+    """
+
+    first: Matches
+    errors: dict[Path, str]
+
+
+def write_matches(
+    extractor: FeatureExtractor,
+    queries: Sequence[Path],
+    gallery: FeatureFiles,
+    top: int,
+    out: Path,
+    report: PhaseCallback,
+) -> MatchFile:
+    """Writes `matches.csv`: query, rank from 1, path and distance, a row for each match.
+
+    Args:
+        extractor: The network that the gallery's features are of.
+        queries: The query images; those that cannot be read are skipped.
+        gallery: The images to find.
+        top: How many for each query.
+        out: The folder.
+        report: Told how far it is.
+
+    Raises:
+        DataError: None of the queries can be read.
+    """
+    first: list[Matches] = []
+    errors: dict[Path, str] = {}
+
+    def write(file: Any) -> None:
+        file.write(_csv_text([("query", "rank", "path", "distance")]).encode())
+        for start in range(0, len(queries), CHUNK):
+            chunk = queries[start : start + CHUNK]
+            features, reasons = _features(extractor, chunk, _after(report, "queries", start, len(queries)))
+            errors.update((path, reason) for path, reason in zip(chunk, reasons, strict=True) if reason)
+            read = [number for number, reason in enumerate(reasons) if not reason]
+            if read:
+                found = find_matches([chunk[number] for number in read], features[read], gallery, top)
+                file.write(_csv_text(_match_rows(found, gallery)).encode("utf-8", "surrogateescape"))
+                first[:] = first or [found]
+
+    write_atomically(out / MATCHES, write)
+    if not first:
+        (out / MATCHES).unlink()
+        reason = next(iter(errors.values()))
+        raise DataError(f"none of {len(queries):,} queries can be read; the first: {reason}")
+    return MatchFile(first[0], errors)
+
+
+def _match_rows(matches: Matches, gallery: FeatureFiles) -> Iterator[tuple[str, int, str, str]]:
+    for query, rows, distances in zip(matches.queries, matches.rows, matches.distances, strict=True):
+        for rank, (row, distance) in enumerate(zip(rows, distances, strict=True), 1):
+            yield str(query), rank, str(gallery.paths[row]), f"{distance:.6g}"
+
+
 def find_matches(
     queries: Sequence[Path], features: NDArray[np.float32], gallery: FeatureFiles, top: int
 ) -> Matches:
@@ -232,7 +330,7 @@ def find_matches(
     Args:
         queries: The query images.
         features: Their features, Q×D.
-        gallery: The images to find.
+        gallery: The images to find; read from the disk chunk by chunk.
         top: How many for each query.
     """
     found = np.empty((len(queries), 0), np.int64)
@@ -247,16 +345,3 @@ def find_matches(
         chosen = nearest(distances, min(top, distances.shape[1]))
         found, best = np.take_along_axis(candidates, chosen.numpy(), 1), distances.gather(1, chosen)
     return Matches(queries, found, best.numpy())
-
-
-def write_matches(matches: Matches, gallery: FeatureFiles, out: Path) -> None:
-    """Writes `matches.csv`: query, rank from 1, path and distance, a row for each match."""
-    temporary = out / f".{MATCHES}"
-    with name_in_errors(out / MATCHES, instead_of=temporary):
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["query", "rank", "path", "distance"])
-            for query, rows, distances in zip(matches.queries, matches.rows, matches.distances, strict=True):
-                for rank, (row, distance) in enumerate(zip(rows, distances, strict=True), 1):
-                    writer.writerow([query, rank, gallery.paths[row], f"{distance:.6g}"])
-        temporary.replace(out / MATCHES)

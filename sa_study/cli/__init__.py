@@ -42,7 +42,7 @@ for group, names in COMMANDS.items():
     for name in names:
         function = getattr(importlib.import_module(f"{__name__}.{name}"), name)
         app.command(rich_help_panel=group)(function)
-app.add_typer(data.app, name="data", rich_help_panel=group)
+app.add_typer(data.app, name="data", rich_help_panel="Data and settings")
 
 
 def _print_versions(wanted: bool) -> None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sa_study.cli.options import Set, StudyUnlessWeights, Weights, path_option, require_one_network
+from sa_study.cli.options import (
+    Set,
+    StudyUnlessWeights,
+    Weights,
+    given_options,
+    path_option,
+    require_one_network,
+)
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,6 +22,7 @@ if TYPE_CHECKING:
 
 _IMAGES = "a folder, or a CSV file with a column 'path'"
 _MAX_TOP = 10_000
+_MAX_SKIPPED_LISTED = 5
 
 
 def features(
@@ -37,37 +45,38 @@ def features(
     Images that cannot be read are skipped, and the list says why. Stopped, the same command goes on.
     """
     from sa_study.analysis.features import (
+        ABOUT,
         FEATURES,
         MATCHES,
         ROWS,
-        find_matches,
         write_features,
         write_matches,
     )
     from sa_study.data.image_list import list_images
-    from sa_study.report.pictures.matches import PICTURE, draw_matches
+    from sa_study.report.pictures.matches import PICTURE, write_picture
     from sa_study.report.terminal.console import make_console, phases, say
     from sa_study.report.text import plural
 
+    if query is None and "top" in given_options(context):
+        raise ConfigError("--top: needs --query, whose matches it counts")
     extractor = _extractor(require_one_network(context, study, weights), weights, overrides)
     paths = list_images(images)
     queries = list_images(query) if query else []
-    console = make_console()
+    console, skipped = make_console(), list[str]()
     with phases(console) as report:
-        query_features = extractor(queries) if queries else None  # before hours of work
         written = write_features(extractor, paths, out, report)
-        if query_features is not None:
-            matches = find_matches(queries, query_features, written, top)
-            write_matches(matches, written, out)
-            draw_matches(matches, written.paths, str(extractor.trained.source)).save(out / PICTURE)
+        skipped += [f"row {row}: {error}" for row, error in written.errors.items()]
+        if queries:
+            matches = write_matches(extractor, queries, written, top, out, report)
+            skipped += [f"query: {error}" for error in matches.errors.values()]
+            write_picture(matches.first, written.paths, len(queries), str(extractor.trained.source), out)
     if written.resumed:
-        say(console, f"{written.resumed:,} were done before")
-    for row, error in list(written.errors.items())[:5]:
-        say(console, f"skipped: row {row}: {error}", "yellow")
-    width = written.features.shape[1]
-    skipped = f", {len(written.errors):,} skipped" if written.errors else ""
-    say(console, f"{plural(len(paths), 'image')}, {width:,} features each{skipped}")
-    for name in (FEATURES, ROWS, *([MATCHES, PICTURE] if queries else [])):
+        say(console, f"{plural(written.resumed, 'image')} done before")
+    for line in skipped[:_MAX_SKIPPED_LISTED]:
+        say(console, f"skipped: {line}", "yellow")
+    said = f"{plural(len(paths), 'image')}, {written.features.shape[1]:,} features each"
+    say(console, f"{said}, {len(written.errors):,} skipped" if written.errors else said)
+    for name in (FEATURES, ROWS, ABOUT, *([MATCHES, PICTURE] if queries else [])):
         say(console, f"written: {out / name}")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from sa_study.cli.options import StudyOptions, expand_options, path_option
 
 
-@expand_options
+@partial(expand_options, without=("patience",))
 def plan(
     options: StudyOptions,
     study: Annotated[Path, path_option(help="Where the study would be made.", show_default=False)] = Path(

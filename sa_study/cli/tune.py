@@ -16,6 +16,7 @@ from sa_study.cli.options import (
     given_options,
     path_option,
 )
+from sa_study.utils.errors import ConfigError
 
 
 @expand_options
@@ -46,10 +47,15 @@ def tune(
     from sa_study.report.terminal.launch import launch_with_live_view, resume_with_live_view, show_end
     from sa_study.study.config import StudyConfig
     from sa_study.study.folder import StudyFolder
+    from sa_study.study.summary import StudySummary
     from sa_study.tuning.launch.prepare import changes_from_options
+    from sa_study.tuning.search.transfer import require_same_start
 
+    if start_from is None and "top" in given_options(context):
+        raise ConfigError("--top: needs --from, whose best configurations it counts")
     config, output = options.config(), Output(quiet, as_json)
     if resume and (description := StudyFolder(study).config).exists():
+        require_same_start(StudySummary.read(study).attributes, start_from)
         changes = changes_from_options(StudyConfig.read(description), config, given_options(context))
         outcome = resume_with_live_view(output, study, changes)
     else:

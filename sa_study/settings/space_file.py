@@ -24,7 +24,10 @@ from sa_study.utils.errors import ConfigError, named_in_errors
 from sa_study.utils.files import PACKAGE_ROOT, PROJECT_ROOT, expand_home
 
 _FOLDER = "search_spaces"
-SPACES = next(root / _FOLDER for root in (PACKAGE_ROOT, PROJECT_ROOT) if (root / _FOLDER).is_dir())
+_INSTALLED = PACKAGE_ROOT / _FOLDER
+SPACES = (
+    _INSTALLED if _INSTALLED.is_dir() else PROJECT_ROOT / _FOLDER
+)  # not on a node: it gets the code alone
 """The search spaces that come with the program: within the installed package, or beside it in a checkout."""
 
 MAX_TRIALS = 10**9

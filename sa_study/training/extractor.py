@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sa_study.data.images import as_rgb, for_each_image, read_image
 from sa_study.training.evaluate import TrainedNetwork
@@ -20,7 +20,7 @@ OneImage = str | PathLike[str] | Image.Image | NDArray[np.uint8]
 """An image file, a Pillow image, or an array H×W×3 in RGB."""
 
 
-_LARGE = 16
+_LARGE = 4
 """Times the pixels of the network's input above which an image is resized as soon as it is read."""
 
 
@@ -68,6 +68,8 @@ class FeatureExtractor:
 
     def _pixels(self, images: Sequence[OneImage] | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The images as one array N×h×w×3."""
+        if isinstance(images, str | PathLike | Image.Image):
+            raise DataError("images: is one image; give a list of images")
         if not len(images):
             raise DataError("images: there are none")
         if isinstance(images, np.ndarray) and images.ndim == 4:
@@ -94,9 +96,16 @@ class FeatureExtractor:
         if isinstance(image, str | PathLike):
             picture, _ = read_image(Path(image))
         elif isinstance(image, Image.Image):
-            picture = as_rgb(image)
+            try:
+                picture = as_rgb(ImageOps.exif_transpose(image))  # turned upright, as those of files are
+                picture.load()
+            except OSError as error:
+                raise DataError(f"{name}: not a readable image ({error})") from None
         else:
-            picture = Image.fromarray(_checked(np.asarray(image), f"{name}: an array"))
+            pixels = np.asarray(image)
+            if pixels.ndim != 3:
+                raise DataError(f"{name}: an array of {pixels.ndim} dimensions; expected uint8 in RGB, H×W×3")
+            picture = Image.fromarray(_checked(pixels, f"{name}: an array"))
         height, width = self.size
         if picture.height * picture.width > _LARGE * height * width:
             picture = picture.resize((width, height), Image.Resampling.BILINEAR)

@@ -23,8 +23,8 @@ class Budget:
         epochs: Epochs of all trials, over all launches of the study.
         gpu_hours: GPU-hours of training, over all launches; a shared GPU counts by its share.
         patience: Finished trials in a row, in the order of their ends, of which none is better than the best
-            before them. The baseline is the first to be better than nothing; a trial that was stopped early
-            brings nothing better; one that failed does not count.
+            before them. The first complete trial is better than nothing; one that was stopped early brings
+            nothing better; one that failed does not count.
     """
 
     seconds: float | None = None

@@ -142,4 +142,5 @@ def test_a_study_is_run_from_the_main_thread(make_market: Callable[..., Path], t
     thread = threading.Thread(target=launch)
     thread.start()
     thread.join()
-    assert "main thread" in str(errors[0]) and not (tmp_path / "study").exists()
+    assert isinstance(errors[0], ConfigError) and "main thread" in str(errors[0])
+    assert not (tmp_path / "study").exists()

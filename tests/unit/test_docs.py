@@ -74,7 +74,9 @@ def check_values(words: list[str]) -> None:
 def check_program(words: list[str]) -> None:
     """Fails unless the program accepts the command line: names, required options, types and ranges."""
     command, options = subcommand(words)
-    if "--help" not in options and command is not PROGRAM:
+    if command is PROGRAM:
+        command.make_parser(command.make_context("", [], resilient_parsing=True)).parse_args(options)
+    elif "--help" not in options:
         command.make_context(command.name, list(options))
     check_values(options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from PIL import Image
 from sa_study.analysis.features import Matches
 from sa_study.data.images import read_image
 from sa_study.report.pictures.figure import Picture, Pixels, styled
+from sa_study.utils.errors import DataError
+from sa_study.utils.files import write_atomically
 from sa_study.utils.text import visible
 
 PICTURE = "matches.png"
@@ -21,19 +24,27 @@ _GAP, _WIDE_GAP = 0.05, 0.15  # inches
 _MAX_NAME = 14  # characters
 
 
-@styled
-def draw_matches(matches: Matches, images: Sequence[Path], source: str) -> Picture:
-    """Draws the nearest images of the first queries, a row each.
+def write_picture(matches: Matches, images: Sequence[Path], queries: int, source: str, out: Path) -> None:
+    """Draws the nearest images of the first queries, a row each, into `matches.png`.
 
     Args:
-        matches: The matches.
+        matches: The matches of the first queries.
         images: The images that the matches' rows number.
+        queries: How many queries there are in all.
         source: The weights file of the network.
+        out: The folder.
     """
+    content = io.BytesIO()
+    _draw(matches, images, queries, source).save(content)
+    write_atomically(out / PICTURE, lambda file: file.write(content.getvalue()))
+
+
+@styled
+def _draw(matches: Matches, images: Sequence[Path], queries: int, source: str) -> Picture:
     shown = min(_QUERIES, len(matches.queries))
     columns = min(_SHOWN, matches.rows.shape[1])
     caption = (
-        f"The first {shown} of {len(matches.queries):,} queries and the images nearest to them, with the "
+        f"The first {shown} of {queries:,} queries and the images nearest to them, with the "
         "squared Euclidean distance of the features below. Nothing is known of who is shown."
     )
     picture = Picture("Nearest images", source, caption)
@@ -50,7 +61,11 @@ def draw_matches(matches: Matches, images: Sequence[Path], source: str) -> Pictu
 
 
 def _thumbnail(path: Path) -> Pixels:
-    return np.asarray(read_image(path)[0].resize(_SIZE, Image.Resampling.BILINEAR))
+    """A small image; grey where it has gone meanwhile."""
+    try:
+        return np.asarray(read_image(path)[0].resize(_SIZE, Image.Resampling.BILINEAR))
+    except DataError:
+        return np.full((_SIZE[1], _SIZE[0], 3), 200, np.uint8)
 
 
 def _name(path: Path) -> str:

@@ -61,8 +61,7 @@ def connect(address: str | None) -> Iterator[Session | None]:
     """
     if ray.is_initialized():
         raise ConfigError("this process is connected to Ray already; call ray.shutdown() first")
-    if threading.current_thread() is not threading.main_thread():
-        raise ConfigError("a study cannot be run from this thread; call it from the program's main thread")
+    require_main_thread()
     unset_empty_variables()
     # Read by Ray when it starts; usage statistics would be on without the first.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -84,6 +83,12 @@ def connect(address: str | None) -> Iterator[Session | None]:
                 _join(address, options)
         _stop_on_sigterm()  # Ray has set its own handler
         yield session
+
+
+def require_main_thread() -> None:
+    """Raises a `ConfigError` in another thread than the process's main one."""
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError("a study cannot be run from this thread; call it from the program's main thread")
 
 
 def _stop_on_sigterm() -> None:

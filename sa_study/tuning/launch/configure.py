@@ -14,6 +14,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.tuning.search.samplers import check_sampler, sampler_for
 from sa_study.tuning.stopping.schedulers import scheduler_spec
 from sa_study.utils.errors import ConfigError, named_in_errors
+from sa_study.utils.files import expand_home
 
 SpaceSource = str | Path | Mapping[str, Any] | SearchSpace
 """A search-space file, the name of one that comes with the program, its content, or a space."""
@@ -62,6 +63,9 @@ def configure_study(
         scheduler_spec(stopping)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
+    storage = options.get("storage_path")
+    if isinstance(storage, str | Path) and "://" not in str(storage) and str(storage):
+        options["storage_path"] = str(expand_home(storage).absolute())
     return StudyConfig(
         data_dir=data_dir.absolute(),
         space=chosen,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sa_study.settings.run import canonical_key, value_of
 from sa_study.settings.space import SearchSpace
 from sa_study.study.summary import StudySummary
 from sa_study.tuning.search.initial_trials import InitialTrials
-from sa_study.utils.errors import StudyFolderError
+from sa_study.utils.errors import ConfigError, StudyFolderError
 
 STARTED_FROM = "started_from"
 """Name of the Optuna study attribute that holds where a study's first configurations came from."""
@@ -43,8 +45,11 @@ def transfer(earlier: StudySummary, space: SearchSpace, top: int, trials: int) -
         trials: Trials of the new study; no more are taken over than it runs beside its baseline.
 
     Raises:
+        ConfigError: `top` is out of range.
         StudyFolderError: The earlier study has no complete trial.
     """
+    if top < 1:
+        raise ConfigError(f"--top: {top} is not at least 1")
     if not earlier.complete:
         raise StudyFolderError(
             f"{earlier.folder.root}: no trial is complete, so there is nothing to start from"
@@ -66,6 +71,25 @@ def transfer(earlier: StudySummary, space: SearchSpace, top: int, trials: int) -
     return Transfer(initial, tuple(fitting), tuple(misfits))
 
 
+def require_same_start(attributes: Mapping[str, Any], start_from: Path | None) -> None:
+    """Checks that a study that is resumed was begun with the same `--from`, where one is given.
+
+    Args:
+        attributes: The study's own, from its database.
+        start_from: Folder of the earlier study, or None.
+
+    Raises:
+        ConfigError: It was begun with another, or with none.
+    """
+    found = attributes.get(STARTED_FROM)
+    before = found.get("study") if isinstance(found, dict) else None
+    if start_from is not None and before != str(start_from.absolute()):
+        raise ConfigError(
+            f"--from {start_from}: but the study was begun with {before or 'none'}; leave it as it was, or "
+            "begin another study"
+        )
+
+
 def _misfit(space: SearchSpace, point: dict[str, Any], searched: dict[str, Any]) -> str:
     """Why a configuration is none of the space's; empty where it is one.
 
@@ -75,7 +99,7 @@ def _misfit(space: SearchSpace, point: dict[str, Any], searched: dict[str, Any])
         searched: Its values of the settings that the earlier study searched.
     """
     for name, value in point.items():
-        if not space.search[name].contains(value):
+        if value is None or not space.search[name].contains(value):
             return f"{name} {value} lies outside {space.search[name].describe()}"
     new = space.settings(point).to_dict()
     for name, value in searched.items():

@@ -14,10 +14,12 @@ from PIL import Image
 from sound_study import sound_study
 
 from sa_study.analysis import features
-from sa_study.analysis.features import find_matches, write_features
+from sa_study.analysis.features import find_matches, write_features, write_matches
 from sa_study.data.dataset import ReidDataset
+from sa_study.study.lock import driver_lock
 from sa_study.training.evaluate import load_network, load_test_images, query_and_gallery_features
 from sa_study.training.extractor import FeatureExtractor
+from sa_study.utils.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,7 @@ def test_features_are_those_of_the_evaluation(sound: Path, tool: CommandLine, tm
         assert picture.width > 400
     assert sorted(path.name for path in out.iterdir()) == [
         "features.csv",
+        "features.json",
         "features.npy",
         "matches.csv",
         "matches.png",
@@ -94,9 +97,8 @@ def test_what_cannot_be_read_is_skipped_and_said(
     assert "unknown format" in errors[0] and not errors[1] and "not a readable image" in errors[2]
     for path in images.iterdir():
         path.write_bytes(b"")
-    tool.refuses(
-        "features", "--weights", weights, "--images", images, "--out", tmp_path / "out", naming=["none of"]
-    )
+    words = ("features", "--weights", weights, "--images", images, "--out", tmp_path / "none")
+    tool.refuses(*words, naming=["none of", "images can be read; the first:"])
 
 
 @pytest.mark.parametrize("bad", [(), (0, 1, 2, 3), (4, 5, 6, 7, 8)])
@@ -133,21 +135,79 @@ def test_an_interrupted_call_goes_on(
     again = write_features(extractor, paths, out, lambda *_: None)
     assert again.resumed == 12 and again.errors.keys() == whole.errors.keys() == set(bad)
     np.testing.assert_array_equal(again.features, whole.features)
-    for name in ("features.npy", "features.csv"):
+    for name in ("features.npy", "features.csv", "features.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert sorted(path.name for path in out.iterdir()) == ["features.csv", "features.npy"]
+    assert sorted(path.name for path in out.iterdir()) == ["features.csv", "features.json", "features.npy"]
 
 
-def test_another_beginning_is_not_gone_on_with(
+@pytest.mark.parametrize("left", [{"features.npy"}, {"features.npy", "features.csv"}])
+def test_a_call_that_was_killed_while_it_gave_the_files_their_names_is_ended(
+    extractor: FeatureExtractor, images: Path, tmp_path: Path, left: set[str]
+) -> None:
+    paths, out = sorted(images.iterdir()), tmp_path / "out"
+    write_features(extractor, paths, out, lambda *_: None)
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    for name in whole.keys() - left:
+        (out / name).rename(out / f".{name}")
+    again = write_features(extractor, paths, out, lambda *_: None)
+    assert again.resumed == len(paths)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == whole
+
+
+def test_what_is_done_is_not_done_again(
+    extractor: FeatureExtractor, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, out = sorted(images.iterdir()), tmp_path / "out"
+    write_features(extractor, paths, out, lambda *_: None)
+    monkeypatch.setattr(features, "_features", None)
+    assert write_features(extractor, paths, out, lambda *_: None).resumed == len(paths)
+
+
+def test_other_features_are_never_overwritten(
     extractor: FeatureExtractor, images: Path, sound: Path, tool: CommandLine, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    out.mkdir()
-    (out / ".about.json").write_text('{"images": 3}')
     words = ("features", "--weights", sound / "study" / "best.pt", "--images", images, "--out", out)
-    tool.refuses(*words, naming=[str(out), "beginning of other features"])
-    (out / ".about.json").write_text("{")
-    tool.refuses(*words, naming=[str(out), "beginning of other features"])
+    refused = ["out: holds features of other images, or of another network"]
+    write_features(extractor, sorted(images.iterdir())[1:], out, lambda *_: None)
+    tool.refuses(*words, naming=refused)
+    (out / "features.json").rename(out / ".features.json")
+    tool.refuses(*words, naming=refused)
+    (out / ".features.json").write_text("{")
+    tool.refuses(*words, naming=refused)
+    (out / ".features.json").unlink()
+    tool.refuses(*words, naming=refused)
+
+
+def test_two_processes_do_not_write_the_same_features(
+    sound: Path, images: Path, tool: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    with driver_lock(tmp_path / "out" / ".features.lock"):
+        words = ("--weights", sound / "study" / "best.pt", "--images", images, "--out", tmp_path / "out")
+        tool.refuses("features", *words, naming=["is being run by process"])
+
+
+def test_queries_that_cannot_be_read_are_skipped(
+    extractor: FeatureExtractor, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, out = sorted(images.iterdir()), tmp_path / "out"
+    written = write_features(extractor, paths, out, lambda *_: None)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"")
+    queries = [bad, *paths[:2], bad, *paths[2:5]]
+    whole = write_matches(extractor, queries, written, 3, out, lambda *_: None)
+    assert whole.errors.keys() == {bad}
+    content = (out / "matches.csv").read_text()
+    assert [row[0] for row in rows(out / "matches.csv")[1::3]] == [str(path) for path in paths[:5]]
+    monkeypatch.setattr(features, "CHUNK", 2)
+    write_matches(extractor, queries, written, 3, out, lambda *_: None)
+    assert [row[:3] for row in rows(out / "matches.csv")] == [
+        row[:3] for row in csv.reader(content.splitlines())
+    ]
+    with pytest.raises(DataError, match="none of 2 queries can be read"):
+        write_matches(extractor, [bad, bad], written, 3, out, lambda *_: None)
+    assert not (out / "matches.csv").exists()
 
 
 def test_matches_are_found_chunk_by_chunk(
@@ -177,6 +237,7 @@ def test_bad_input_is_one_line(sound: Path, images: Path, tool: CommandLine, tmp
         ((*network, "--images", images, "--out", tmp_path / "file"), ["is a file", "--out"]),
         ((*network, "--images", images, *out, "--query", tmp_path / "none"), ["none"]),
         ((*network, "--images", images, *out, "--top", "0"), ["--top"]),
+        ((*network, "--images", images, *out, "--top", "5"), ["--top", "--query"]),
         ((*network, "--images", images, *out, "--set", "attention=none"), ["takes no --set"]),
         (("--weights", tmp_path / "file", "--images", images, *out), [str(tmp_path / "file")]),
     ):

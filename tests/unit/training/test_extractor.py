@@ -56,8 +56,17 @@ def test_sizes_may_differ(extractor: FeatureExtractor) -> None:
     both = extractor([picture, large])
     expected = [image.resize((width, height), Image.Resampling.BILINEAR) for image in (picture, large)]
     np.testing.assert_array_equal(both, extractor(expected))
-    grey = extractor([picture.convert("L"), picture.convert("RGBA")])
-    assert np.isfinite(grey).all()
+    grey, see_through = picture.convert("L"), picture.convert("RGBA")
+    np.testing.assert_array_equal(extractor([grey, see_through]), extractor([grey.convert("RGB"), picture]))
+
+
+def test_pictures_are_turned_upright_as_files_are(extractor: FeatureExtractor, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.open(queries(extractor)[0]).rotate(90, expand=True).save(tmp_path / "side.png", exif=exif)
+    with Image.open(tmp_path / "side.png") as picture:
+        np.testing.assert_array_equal(extractor([picture]), extractor([tmp_path / "side.png"]))
+        np.testing.assert_array_equal(extractor([picture]), extractor(queries(extractor)[:1]))
 
 
 def test_a_photograph_takes_no_more_memory_than_the_network_needs(extractor: FeatureExtractor) -> None:
@@ -79,7 +88,9 @@ def test_progress_is_told(extractor: FeatureExtractor) -> None:
         ([], "there are none"),
         (np.zeros((0, 8, 8, 3), np.uint8), "there are none"),
         (np.zeros((2, 8, 8, 3), np.float32), "float32, 2×8×8×3; expected uint8"),
-        (np.zeros((8, 8, 3), np.uint8), r"images\[0\]: an array of uint8, 8×3"),
+        (np.zeros((8, 8, 3), np.uint8), r"images\[0\]: an array of 2 dimensions"),
+        ([np.zeros((2, 8, 8, 3), np.uint8)], r"images\[0\]: an array of 4 dimensions"),
+        ("a.jpg", "images: is one image"),
         ([np.zeros((8, 8, 4), np.uint8)], r"images\[0\]: an array of uint8, 8×8×4"),
         (["/nowhere.jpg"], "/nowhere.jpg: not a readable image"),
     ],
