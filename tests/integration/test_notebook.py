@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from checkout import ROOT, SEARCH_PATH
 from nbclient import NotebookClient
-from study_processes import TINY, trials_of
+from study_processes import TINY, trials_of, wait_for_epoch
 
 from sa_study import load_study
 from sa_study.data.sample import make_sample_data
@@ -62,21 +62,13 @@ def test_an_interrupt_leaves_a_study_that_goes_on(tmp_path: Path, monkeypatch: p
     executor = client(notebook, tmp_path)
 
     def interrupt() -> None:
-        while not (tmp_path / "study" / "optuna.db").exists() or not any(
-            trial.intermediate_values for trial in trials_of(tmp_path / "study")
-        ):
-            if ended.wait(0.2):
-                return
+        wait_for_epoch(tmp_path / "study", 0)
         os.kill(executor.km.provisioner.pid, signal.SIGINT)  # type: ignore[union-attr]
 
-    ended = threading.Event()
     watcher = threading.Thread(target=interrupt)
     watcher.start()
-    try:
-        executor.execute()
-    finally:
-        ended.set()
-        watcher.join()
+    executor.execute()
+    watcher.join()
     said, state = map(texts, notebook.cells)
     assert said.endswith("interrupted True\n") and "saved in" not in said.splitlines()[-1]
     assert "RUNNING" in state or "PAUSED" in state
