@@ -55,7 +55,8 @@ def tune(
         raise ConfigError("--top: needs --from, whose best configurations it counts")
     config, output = options.config(), Output(quiet, as_json)
     if resume and (description := StudyFolder(study).config).exists():
-        require_same_start(StudySummary.read(study).attributes, start_from)
+        if start_from is not None:
+            require_same_start(StudySummary.read(study), start_from)
         changes = changes_from_options(StudyConfig.read(description), config, given_options(context))
         outcome = resume_with_live_view(output, study, changes)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,19 +70,15 @@ def transfer(earlier: StudySummary, space: SearchSpace, top: int, trials: int) -
     return Transfer(initial, tuple(fitting), tuple(misfits))
 
 
-def require_same_start(attributes: Mapping[str, Any], start_from: Path | None) -> None:
-    """Checks that a study that is resumed was begun with the same `--from`, where one is given.
-
-    Args:
-        attributes: The study's own, from its database.
-        start_from: Folder of the earlier study, or None.
+def require_same_start(study: StudySummary, start_from: Path) -> None:
+    """Checks that a study that is resumed was begun with the same `--from`.
 
     Raises:
         ConfigError: It was begun with another, or with none.
     """
-    found = attributes.get(STARTED_FROM)
+    found = study.attributes.get(STARTED_FROM)
     before = found.get("study") if isinstance(found, dict) else None
-    if start_from is not None and before != str(start_from.absolute()):
+    if before != str(start_from.absolute()):
         raise ConfigError(
             f"--from {start_from}: but the study was begun with {before or 'none'}; leave it as it was, or "
             "begin another study"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from written_study import FIXED, Trial, make_study
 
 from sa_study.settings.space_file import parse_space
 from sa_study.study.summary import StudySummary
-from sa_study.tuning.search.transfer import STARTED_FROM, transfer
-from sa_study.utils.errors import StudyFolderError
+from sa_study.tuning.search.transfer import STARTED_FROM, require_same_start, transfer
+from sa_study.utils.errors import ConfigError, StudyFolderError
 
 LR = {"type": "float", "low": 0.01, "high": 0.3, "log": True}
 ATTENTION = {"type": "categorical", "choices": ["mean", "softmax", "none"]}
@@ -92,3 +93,38 @@ def test_there_must_be_something_to_start_from(tmp_path: Path) -> None:
     nothing = StudySummary.read(make_study(tmp_path / "earlier", (Trial("FAIL", curve=()),)).root)
     with pytest.raises(StudyFolderError, match="no trial is complete"):
         transfer(nothing, space(search={"lr": LR}), 3, 40)
+
+
+def test_a_study_that_is_resumed_keeps_its_start(earlier: StudySummary) -> None:
+    begun = {STARTED_FROM: {"study": "/runs/old", "trials": [3]}}
+    require_same_start(dataclasses.replace(earlier, attributes=begun), Path("/runs/old"))
+    with pytest.raises(ConfigError, match="--from /runs/new: but the study was begun with /runs/old"):
+        require_same_start(dataclasses.replace(earlier, attributes=begun), Path("/runs/new"))
+    for attributes in ({}, {STARTED_FROM: 3}):
+        with pytest.raises(ConfigError, match="begun with none"):
+            require_same_start(dataclasses.replace(earlier, attributes=attributes), Path("/runs/new"))
+
+
+def test_a_backbone_under_either_name(tmp_path: Path) -> None:
+    fixed = {key: value for key, value in FIXED.items() if key != "depth"}
+    old = parse_space(
+        {
+            "search": {"backbone": {"type": "categorical", "choices": ["resnet18", "resnet50"]}, "lr": LR},
+            "fixed": fixed,
+        },
+        "space",
+    )
+    root = make_study(tmp_path / "earlier", TRIALS[:2]).root
+    study = StudySummary.read(root)
+    trials = [
+        dataclasses.replace(trial, params={"backbone": name, "lr": trial.params["lr"]})
+        for trial, name in zip(study.trials, ("resnet18", "resnet50"), strict=True)
+    ]
+    study = dataclasses.replace(
+        study, config=dataclasses.replace(study.config, space=old), trials=tuple(trials)
+    )
+    found = transfer(study, space(search={"lr": LR}), 2, 40)  # with a depth of 18
+    assert found.trials == (), "trial 0 equals the new baseline"
+    assert found.misfits == (
+        "trial 1 of earlier does not fit: backbone is resnet50, and resnet18 in the new study",
+    )
