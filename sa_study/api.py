@@ -35,7 +35,7 @@ from sa_study.tuning.launch.cluster import require_main_thread
 from sa_study.tuning.launch.configure import SpaceSource, configure_study
 from sa_study.tuning.launch.prepare import StudyChanges
 from sa_study.utils.errors import ConfigError, RunFailed
-from sa_study.utils.files import expand_home
+from sa_study.utils.files import expand_home, folder_or_uri
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -264,6 +264,8 @@ def tune(
         StudyError: Bad input, and nothing was written; or the run failed, and `load_study(…).resume()` goes
             on.
     """
+    if storage := options.get("storage_path"):
+        options["storage_path"] = folder_or_uri(storage)
     config = configure_study(expand_home(data_dir), space, **options)
     root = expand_home(study)
     earlier = None if start_from is None else expand_home(start_from)

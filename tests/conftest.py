@@ -101,6 +101,16 @@ def original(tmp_path: Path) -> OriginalTrial:
     return original_trial(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set, `market`, and a `study` evaluated on it; both are to be left as they are."""
+    from sound_study import sound_study
+
+    root = tmp_path_factory.mktemp("sound")
+    sound_study(root)
+    return root
+
+
 @pytest.fixture
 def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has pictures show fewer images, compressed less, in a fraction of the time."""

@@ -23,7 +23,7 @@ from sa_study.utils.errors import StudyFolderError
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What cleaning a study removes.
+    """The checkpoints that `clean` removes from a study, and whose they are.
 
     Attributes:
         trials: Numbers of the trials that lose their checkpoints.
@@ -46,7 +46,14 @@ def plan_cleaning(study: StudySummary, keep: int) -> Cleaning:
     Args:
         study: The study.
         keep: How many leaders keep their checkpoints beside winner and baseline.
+
+    Raises:
+        StudyFolderError: The study was made by `confirm` or `ablate`.
     """
+    if {CONFIRMS, ABLATES} & study.attributes.keys():
+        raise StudyFolderError(
+            f"{study.folder.root}: was made by confirm or ablate, which need every checkpoint"
+        )
     others = [trial for trial in study.complete if trial not in (study.winner, study.baseline)]
     needed = [study.winner, study.baseline, *others[:keep], *study.front]
     kept = {trial.number for trial in needed if trial}
@@ -75,8 +82,6 @@ def clean_study(root: Path, keep: int) -> Cleaning:
     folder = StudyFolder.existing(root)
     with driver_lock(folder.lock):
         study = StudySummary.read(root)
-        if {CONFIRMS, ABLATES} & study.attributes.keys():
-            raise StudyFolderError(f"{root}: was made by confirm or ablate, which need every checkpoint")
         found = plan_cleaning(study, keep)
         save_winner(study)
         if found.paths:

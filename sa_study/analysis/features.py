@@ -6,26 +6,24 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from sa_study.data.images import for_each_image
-from sa_study.metrics.distances import nearest, squared_euclidean_blocks
 from sa_study.study.lock import driver_lock
 from sa_study.training.extractor import FeatureExtractor
 from sa_study.utils.errors import DataError, StudyFolderError
 from sa_study.utils.files import name_in_errors, read_json, write_atomically, write_json, write_text
 from sa_study.utils.progress import PhaseCallback, ProgressCallback
 
-FEATURES, ROWS, ABOUT, MATCHES = "features.npy", "features.csv", "features.json", "matches.csv"
+FEATURES, ROWS, ABOUT = "features.npy", "features.csv", "features.json"
 
 CHUNK = 512
 """Images in memory at a time. A chunk is written as a whole, so an interruption costs at most one."""
@@ -35,7 +33,7 @@ _HEADING = ("path", "error")
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """What was written.
+    """The features that `write_features` has written, and of which images they are.
 
     Attributes:
         paths: The images, in the order of the rows.
@@ -92,18 +90,20 @@ def _write(
     resumed = done = files.done()
     while done < len(images):
         chunk = images[done : done + CHUNK]
-        features, errors = _features(extractor, chunk, _after(report, "features", done, len(images)))
+        features, errors = features_of_files(
+            extractor, chunk, chunk_progress(report, "features", done, len(images))
+        )
         files.append(done, features, errors)
         done += len(chunk)
     return resumed, files.finish()
 
 
-def _after(report: PhaseCallback, phase: str, before: int, total: int) -> ProgressCallback:
+def chunk_progress(report: PhaseCallback, phase: str, before: int, total: int) -> ProgressCallback:
     """Reports the progress of a chunk as that of the whole."""
     return lambda done, _: report(phase, before + done, total)
 
 
-def _features(
+def features_of_files(
     extractor: FeatureExtractor, paths: Sequence[Path], progress: ProgressCallback
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Features of some images, NaN where one cannot be read, and the reasons, empty for none.
@@ -115,7 +115,7 @@ def _features(
     pictures = [found for found in read if not isinstance(found, str)]
     if not pictures:
         return np.empty((0, 0), np.float32), errors
-    features = extractor(pictures, progress)
+    features = extractor.of_pictures(pictures, progress)
     rows = np.full((len(paths), features.shape[1]), np.nan, np.float32)
     rows[[not error for error in errors]] = features
     return rows, errors
@@ -183,7 +183,7 @@ class _Files:
             name_in_errors(self._out / ROWS, instead_of=self._csv),
             self._csv.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
-            file.write(_csv_text(zip(paths, errors, strict=True)))
+            file.write(csv_text(zip(paths, errors, strict=True)))
             file.flush()
             os.fsync(file.fileno())
 
@@ -235,113 +235,11 @@ class _Files:
 
     def _write_rows(self, rows: Sequence[tuple[str, str]]) -> None:
         with name_in_errors(self._out / ROWS, instead_of=self._csv):
-            write_text(self._csv, _csv_text([_HEADING, *rows]))
+            write_text(self._csv, csv_text([_HEADING, *rows]))
 
 
-def _csv_text(rows: Any) -> str:
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as lines of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-@dataclass(frozen=True)
-class Matches:
-    """The nearest images of some queries.
-
-    Attributes:
-        queries: The query images.
-        rows: For each query the rows of its nearest images, the nearest first: [queries, matches].
-        distances: Squared Euclidean distances, in the same shape.
-    """
-
-    queries: Sequence[Path]
-    rows: NDArray[np.int64]
-    distances: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class MatchFile:
-    """What was written of the matches.
-
-    Attributes:
-        first: Those of the first queries, to be shown.
-        errors: Why a query was skipped, by its path.
-    """
-
-    first: Matches
-    errors: dict[Path, str]
-
-
-def write_matches(
-    extractor: FeatureExtractor,
-    queries: Sequence[Path],
-    gallery: FeatureFiles,
-    top: int,
-    out: Path,
-    report: PhaseCallback,
-) -> MatchFile:
-    """Writes `matches.csv`: query, rank from 1, path and distance, a row for each match.
-
-    Args:
-        extractor: The network that the gallery's features are of.
-        queries: The query images; those that cannot be read are skipped.
-        gallery: The images to find.
-        top: How many for each query.
-        out: The folder.
-        report: Told how far it is.
-
-    Raises:
-        DataError: None of the queries can be read.
-    """
-    first: list[Matches] = []
-    errors: dict[Path, str] = {}
-
-    def write(file: Any) -> None:
-        file.write(_csv_text([("query", "rank", "path", "distance")]).encode())
-        for start in range(0, len(queries), CHUNK):
-            chunk = queries[start : start + CHUNK]
-            features, reasons = _features(extractor, chunk, _after(report, "queries", start, len(queries)))
-            errors.update((path, reason) for path, reason in zip(chunk, reasons, strict=True) if reason)
-            read = [number for number, reason in enumerate(reasons) if not reason]
-            if read:
-                found = find_matches([chunk[number] for number in read], features[read], gallery, top)
-                file.write(_csv_text(_match_rows(found, gallery)).encode("utf-8", "surrogateescape"))
-                first[:] = first or [found]
-
-    write_atomically(out / MATCHES, write)
-    if not first:
-        (out / MATCHES).unlink()
-        reason = next(iter(errors.values()))
-        raise DataError(f"none of {len(queries):,} queries can be read; the first: {reason}")
-    return MatchFile(first[0], errors)
-
-
-def _match_rows(matches: Matches, gallery: FeatureFiles) -> Iterator[tuple[str, int, str, str]]:
-    for query, rows, distances in zip(matches.queries, matches.rows, matches.distances, strict=True):
-        for rank, (row, distance) in enumerate(zip(rows, distances, strict=True), 1):
-            yield str(query), rank, str(gallery.paths[row]), f"{distance:.6g}"
-
-
-def find_matches(
-    queries: Sequence[Path], features: NDArray[np.float32], gallery: FeatureFiles, top: int
-) -> Matches:
-    """The nearest images of each query; images without features match nothing.
-
-    Args:
-        queries: The query images.
-        features: Their features, Q×D.
-        gallery: The images to find; read from the disk chunk by chunk.
-        top: How many for each query.
-    """
-    found = np.empty((len(queries), 0), np.int64)
-    best = torch.empty(len(queries), 0)
-    for start in range(0, len(gallery.paths), CHUNK):
-        part = np.array(gallery.features[start : start + CHUNK])
-        read = np.flatnonzero(~np.isnan(part[:, 0]))
-        rows = np.broadcast_to(start + read, (len(queries), len(read)))
-        candidates = np.concatenate([found, rows], axis=1)
-        blocks = [block for _, block in squared_euclidean_blocks(features, part[read])] if len(read) else []
-        distances = torch.cat([best, *([torch.cat(blocks)] if blocks else [])], dim=1)
-        chosen = nearest(distances, min(top, distances.shape[1]))
-        found, best = np.take_along_axis(candidates, chosen.numpy(), 1), distances.gather(1, chosen)
-    return Matches(queries, found, best.numpy())

@@ -44,14 +44,8 @@ def features(
 
     Images that cannot be read are skipped, and the list says why. Stopped, the same command goes on.
     """
-    from sa_study.analysis.features import (
-        ABOUT,
-        FEATURES,
-        MATCHES,
-        ROWS,
-        write_features,
-        write_matches,
-    )
+    from sa_study.analysis.features import ABOUT, FEATURES, ROWS, write_features
+    from sa_study.analysis.matches import MATCHES, write_matches
     from sa_study.data.image_list import list_images
     from sa_study.report.pictures.matches import PICTURE, write_picture
     from sa_study.report.terminal.console import make_console, phases, say

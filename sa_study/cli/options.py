@@ -17,7 +17,7 @@ import typer
 from sa_study.tuning.search.samplers import SAMPLERS
 from sa_study.tuning.stopping.schedulers import SCHEDULERS
 from sa_study.utils.errors import ConfigError
-from sa_study.utils.files import expand_home
+from sa_study.utils.files import expand_home, folder_or_uri
 
 _PATH = "<path>"
 
@@ -51,13 +51,16 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def _folder_or_uri(text: str) -> str:
-    return text if not text or "://" in text else str(_user_path(text).absolute())
-
-
 def _user_path(text: str | os.PathLike[str]) -> Path:
     try:
         return expand_home(text)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _folder_or_uri(text: str) -> str:
+    try:
+        return folder_or_uri(text)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -61,24 +61,27 @@ class FeatureExtractor:
         Raises:
             DataError: There are none, one is no image, or a file cannot be read.
         """
-        pixels = self._pixels(images)
-        settings = self.trained.settings
-        features = extract_features_from_array(self.trained.net, settings, pixels, progress=progress)
-        return features.cpu().numpy()
-
-    def _pixels(self, images: Sequence[OneImage] | NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The images as one array N×h×w×3."""
         if isinstance(images, str | PathLike | Image.Image):
             raise DataError("images: is one image; give a list of images")
         if not len(images):
             raise DataError("images: there are none")
         if isinstance(images, np.ndarray) and images.ndim == 4:
-            return _checked(images, "images: an array")
-        pictures = for_each_image(self._numbered, list(enumerate(images)), None)
+            return self._compute(_checked(images, "images: an array"), progress)
+        return self.of_pictures(for_each_image(self._numbered, list(enumerate(images)), None), progress)
+
+    def of_pictures(
+        self, pictures: Sequence[Image.Image], progress: ProgressCallback | None = None
+    ) -> NDArray[np.float32]:
+        """As a call, of images that `open` gave."""
         if len({picture.size for picture in pictures}) > 1:
             height, width = self.size
             pictures = [picture.resize((width, height), Image.Resampling.BILINEAR) for picture in pictures]
-        return np.stack([np.asarray(picture) for picture in pictures])
+        return self._compute(np.stack([np.asarray(picture) for picture in pictures]), progress)
+
+    def _compute(self, pixels: NDArray[np.uint8], progress: ProgressCallback | None) -> NDArray[np.float32]:
+        settings = self.trained.settings
+        features = extract_features_from_array(self.trained.net, settings, pixels, progress=progress)
+        return features.cpu().numpy()
 
     def _numbered(self, numbered: tuple[int, OneImage]) -> Image.Image:
         return self.open(numbered[1], f"images[{numbered[0]}]")

@@ -44,6 +44,16 @@ def expand_home(path: str | os.PathLike[str], where: str = "") -> Path:
     return Path(found)
 
 
+def folder_or_uri(place: str | os.PathLike[str]) -> str:
+    """A folder as an absolute path, its `~` replaced; a URI, and nothing, as they are.
+
+    Raises:
+        ConfigError: The home folder is not known.
+    """
+    text = os.fspath(place)
+    return text if not text or "://" in text else str(expand_home(text).absolute())
+
+
 def temporary_folder() -> Path:
     """The folder for temporary files: `TMPDIR`, or the system's; ConfigError if none can be written."""
     try:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from checkout import ROOT
 from command_line import CommandLine
-from sound_study import TRIALS, copy, sound_study
+from sound_study import TRIALS, copy
 from written_study import make_study
 
 import sa_study
@@ -22,13 +22,6 @@ from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import ConfigError, RunFailed, StudyFolderError
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sound")
-    sound_study(folder)
-    return folder
 
 
 @pytest.fixture

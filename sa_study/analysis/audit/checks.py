@@ -152,9 +152,9 @@ def _check_hparams(trial: TrialSummary, curves: Curves) -> Iterator[str]:
 def check_checkpoints(evidence: Evidence) -> Iterator[str]:
     """A record's checkpoints can be loaded, and match its epochs, the settings and Ray's history."""
     for trial in evidence.study.trials:
-        record = trial.record
         if trial.number in evidence.study.cleaned:
             continue
+        record = trial.record
         places = {record.last_checkpoint: record.last, record.best_checkpoint: record.best}
         for path, figures in places.items():
             if not figures:

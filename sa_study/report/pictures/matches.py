@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sa_study.analysis.features import Matches
+from sa_study.analysis.matches import Matches
 from sa_study.data.images import read_image
 from sa_study.report.pictures.figure import Picture, Pixels, styled
 from sa_study.utils.errors import DataError

@@ -14,7 +14,6 @@ from sa_study.study.config import StudyConfig
 from sa_study.tuning.search.samplers import check_sampler, sampler_for
 from sa_study.tuning.stopping.schedulers import scheduler_spec
 from sa_study.utils.errors import ConfigError, named_in_errors
-from sa_study.utils.files import expand_home
 
 SpaceSource = str | Path | Mapping[str, Any] | SearchSpace
 """A search-space file, the name of one that comes with the program, its content, or a space."""
@@ -49,23 +48,7 @@ def configure_study(
     source = str(space) if isinstance(space, str | Path) else "space"
     with named_in_errors("overrides"):
         fixed = check_values(overrides or {})
-    chosen = override(_read(space, source), fixed)
-    stopping = dataclasses.replace(chosen.scheduler, name=scheduler or chosen.scheduler.name)
-    chosen = dataclasses.replace(chosen, sampler=sampler or chosen.sampler, scheduler=stopping)
-    objectives = 2 if minimize else 1
-    try:
-        if sampler:
-            source = f"--sampler {sampler}"
-            check_sampler(chosen, objectives)
-        else:
-            chosen = dataclasses.replace(chosen, sampler=sampler_for(chosen.sampler, objectives))
-        source = f"--scheduler {scheduler}" if scheduler else source
-        scheduler_spec(stopping)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from None
-    storage = options.get("storage_path")
-    if isinstance(storage, str | Path) and "://" not in str(storage) and str(storage):
-        options["storage_path"] = str(expand_home(storage).absolute())
+    chosen = _searched_by(override(_read(space, source), fixed), source, sampler, scheduler, minimize)
     return StudyConfig(
         data_dir=data_dir.absolute(),
         space=chosen,
@@ -73,6 +56,26 @@ def configure_study(
         minimize=minimize,
         **options,
     )
+
+
+def _searched_by(
+    space: SearchSpace, source: str, sampler: str | None, scheduler: str | None, minimize: str | None
+) -> SearchSpace:
+    """The space with the sampler and the scheduler that are asked for, whose names are checked."""
+    stopping = dataclasses.replace(space.scheduler, name=scheduler or space.scheduler.name)
+    space = dataclasses.replace(space, sampler=sampler or space.sampler, scheduler=stopping)
+    objectives = 2 if minimize else 1
+    try:
+        if sampler:
+            source = f"--sampler {sampler}"
+            check_sampler(space, objectives)
+        else:
+            space = dataclasses.replace(space, sampler=sampler_for(space.sampler, objectives))
+        source = f"--scheduler {scheduler}" if scheduler else source
+        scheduler_spec(stopping)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    return space
 
 
 def _read(space: SpaceSource, source: str) -> SearchSpace:

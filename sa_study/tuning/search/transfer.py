@@ -18,7 +18,7 @@ STARTED_FROM = "started_from"
 
 @dataclass(frozen=True)
 class Transfer:
-    """What an earlier study hands on.
+    """An earlier study's configurations for a new one, and those that do not fit.
 
     Attributes:
         initial_trials: The configurations that fit, the best first, after the new space's baseline.

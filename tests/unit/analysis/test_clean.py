@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,10 @@ def test_another_studys_storage_is_left_alone(root: Path, tmp_path: Path) -> Non
     with pytest.raises(StudyFolderError, match="does not hold this study's trials"):
         clean_study(root, 0)
     assert len(list(other.glob("*/*/checkpoint_*"))) == len(TRIALS)
+
+
+def test_repeats_need_every_checkpoint(root: Path) -> None:
+    study = StudySummary.read(root)
+    for attribute in ("confirms", "ablates"):
+        with pytest.raises(StudyFolderError, match="need every checkpoint"):
+            plan_cleaning(dataclasses.replace(study, attributes={attribute: {}}), 0)

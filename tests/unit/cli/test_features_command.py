@@ -11,22 +11,15 @@ import numpy as np
 import pytest
 from command_line import CommandLine
 from PIL import Image
-from sound_study import sound_study
 
-from sa_study.analysis import features
-from sa_study.analysis.features import find_matches, write_features, write_matches
+from sa_study.analysis import features, matches
+from sa_study.analysis.features import write_features
+from sa_study.analysis.matches import find_matches, write_matches
 from sa_study.data.dataset import ReidDataset
 from sa_study.study.lock import driver_lock
 from sa_study.training.evaluate import load_network, load_test_images, query_and_gallery_features
 from sa_study.training.extractor import FeatureExtractor
 from sa_study.utils.errors import DataError
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sound")
-    sound_study(root)
-    return root
 
 
 @pytest.fixture
@@ -115,7 +108,7 @@ def test_an_interrupted_call_goes_on(
         paths[number].write_bytes(b"")
     whole = write_features(extractor, paths, tmp_path / "whole", lambda *_: None)
     calls = 0
-    compute = features._features
+    compute = features.features_of_files
 
     def until_killed(*arguments: Any) -> Any:
         nonlocal calls
@@ -124,14 +117,14 @@ def test_an_interrupted_call_goes_on(
             raise KeyboardInterrupt
         return compute(*arguments)
 
-    monkeypatch.setattr(features, "_features", until_killed)
+    monkeypatch.setattr(features, "features_of_files", until_killed)
     out = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
         write_features(extractor, paths, out, lambda *_: None)
     assert not (out / "features.npy").exists() and not (out / "features.csv").exists()
     with (out / ".features.csv").open("a") as file:
         file.write("half a row")
-    monkeypatch.setattr(features, "_features", compute)
+    monkeypatch.setattr(features, "features_of_files", compute)
     again = write_features(extractor, paths, out, lambda *_: None)
     assert again.resumed == 12 and again.errors.keys() == whole.errors.keys() == set(bad)
     np.testing.assert_array_equal(again.features, whole.features)
@@ -159,7 +152,7 @@ def test_what_is_done_is_not_done_again(
 ) -> None:
     paths, out = sorted(images.iterdir()), tmp_path / "out"
     write_features(extractor, paths, out, lambda *_: None)
-    monkeypatch.setattr(features, "_features", None)
+    monkeypatch.setattr(features, "features_of_files", None)
     assert write_features(extractor, paths, out, lambda *_: None).resumed == len(paths)
 
 
@@ -200,7 +193,7 @@ def test_queries_that_cannot_be_read_are_skipped(
     assert whole.errors.keys() == {bad}
     content = (out / "matches.csv").read_text()
     assert [row[0] for row in rows(out / "matches.csv")[1::3]] == [str(path) for path in paths[:5]]
-    monkeypatch.setattr(features, "CHUNK", 2)
+    monkeypatch.setattr(matches, "CHUNK", 2)
     write_matches(extractor, queries, written, 3, out, lambda *_: None)
     assert [row[:3] for row in rows(out / "matches.csv")] == [
         row[:3] for row in csv.reader(content.splitlines())
@@ -220,7 +213,7 @@ def test_matches_are_found_chunk_by_chunk(
     whole = find_matches(paths[:3], queries, written, 7)
     assert whole.rows[:, 0].tolist() == [3, 0, 5], "each is nearest to itself"
     assert 1 not in whole.rows and whole.rows.shape == (3, 7)
-    monkeypatch.setattr(features, "CHUNK", 5)
+    monkeypatch.setattr(matches, "CHUNK", 5)
     parts = find_matches(paths[:3], queries, written, 7)
     np.testing.assert_array_equal(parts.rows, whole.rows)
     np.testing.assert_allclose(parts.distances, whole.distances, atol=1e-5)

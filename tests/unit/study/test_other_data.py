@@ -11,7 +11,7 @@ import pytest
 from command_line import CommandLine
 from damage import change_json
 from PIL import Image
-from sound_study import copy, sound_study
+from sound_study import copy
 
 from sa_study.analysis.repeats.runs import _load_images
 from sa_study.report.pictures.subject import subject_of_weights
@@ -19,14 +19,6 @@ from sa_study.report.verdict import test_gain as gain_on_test
 from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import DataError
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a data set and a study that was evaluated on it."""
-    root = tmp_path_factory.mktemp("sound")
-    sound_study(root)
-    return root
 
 
 @pytest.fixture

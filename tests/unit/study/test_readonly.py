@@ -18,17 +18,10 @@ from command_line import CommandLine
 from hostile import tree
 from interrupted_write import kill_during_write
 from root_privileges import without_root_privileges
-from sound_study import copy, sound_study
+from sound_study import copy
 
 from sa_study.study.database import read_trials
 from sa_study.study.folder import StudyFolder
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sound")
-    sound_study(root)
-    return root
 
 
 @pytest.fixture
