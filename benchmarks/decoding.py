@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from sa_study.data.batches import MEAN, STD
-from sa_study.data.dataset import ImageRecord, ReidDataset
+from sa_study.data.dataset import ReidDataset
+from sa_study.data.records import ImageRecord
 from sa_study.data.store import decode
 
 MARKET = 12936

@@ -250,7 +250,7 @@ def tune(
     `stopped`, and its `resume()` goes on.
 
     Args:
-        data_dir: Folder of the data set.
+        data_dir: Folder of the data set, or a list of its images (`LIST.csv`).
         study: Folder to make for the study.
         space: A search-space file, the name of one that comes with the program (`default`, `wide`, `small`,
             …), its content as a dict, or a `SearchSpace`.

@@ -56,6 +56,30 @@ def make_market(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(params=["market", "duke", "labeled", "detected", "msmt17_v1", "msmt17_v2"])
+def every(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    draw_image: Callable[..., Path],
+    make_market: Callable[..., Path],
+) -> Path:
+    """A data set in each layout, below a folder whose own name looks like an image's."""
+    from synthetic_layouts import make_cuhk03, make_duke, make_msmt17
+
+    root = tmp_path / "run1_c2" / "0007_c3_f0000001.jpg"
+    match request.param:
+        case "market":
+            return make_market("run1_c2/market")
+        case "duke":
+            return make_duke(root, draw_image)
+        case "msmt17_v1":
+            return make_msmt17(root, draw_image)
+        case "msmt17_v2":
+            return make_msmt17(root, draw_image, "mask_train_v2", "mask_test_v2")
+        case boxes:
+            return make_cuhk03(root, draw_image) / str(boxes)
+
+
 @pytest.fixture
 def make_disk(tmp_path: Path) -> Iterator[Callable[[str | Path, int], Path]]:
     """Mounts a file system of so many megabytes: `make_disk(name, megabytes)`."""

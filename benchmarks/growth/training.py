@@ -12,8 +12,8 @@ import torch
 from decoding import draw_images
 
 from sa_study.data.batches import training_batches
-from sa_study.data.dataset import ImageRecord
 from sa_study.data.device_images import DeviceImages
+from sa_study.data.records import ImageRecord
 from sa_study.data.store import ImageStore, TrainingData, decode
 from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import save_checkpoint

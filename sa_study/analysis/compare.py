@@ -11,6 +11,7 @@ import numpy as np
 from sa_study.metrics import names
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.metrics.confidence import FIGURES, LEVEL, Estimate, Stratum, difference
+from sa_study.metrics.protocol import PROTOCOL, recorded_protocol
 from sa_study.metrics.query_scores import QueryScores
 from sa_study.utils.errors import DataError
 from sa_study.utils.files import read_json
@@ -46,7 +47,8 @@ def compare_evaluations(first: Path, second: Path) -> dict[str, Any]:
     if all(evaluation.get("reranked") for evaluation in before + after):
         found["reranked"] = _compare(*([one["reranked"] for one in side] for side in (before, after)))
     runs = [len(before), len(after)]
-    return {"first": str(first), "second": str(second), "runs": runs, "seeds": min(runs) > 1, **found}
+    about = {"first": str(first), "second": str(second), "runs": runs, "seeds": min(runs) > 1}
+    return {**about, PROTOCOL: recorded_protocol(reference_evaluation), **found}
 
 
 def paired_difference(first: Mapping[str, Any], second: Mapping[str, Any], figure: str) -> Estimate | None:

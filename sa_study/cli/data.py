@@ -1,4 +1,4 @@
-"""`data check` and `data make`."""
+"""`data check`, `data list` and `data make`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from sa_study.cli.options import path_argument
+from sa_study.cli.options import path_argument, path_option
 
-app = typer.Typer(no_args_is_help=True, help="Check a data set, or draw the sample data.")
+app = typer.Typer(no_args_is_help=True, help="Check a data set, list its images, or draw the sample data.")
 
 
 @app.command()
@@ -21,7 +21,7 @@ def check(
         path_argument(
             metavar="DIR",
             help="Market-1501, DukeMTMC-reID, CUHK03-NP or MSMT17 as distributed, any folder laid out like "
-            "the first, or its parent.",
+            "the first, its parent, or a list of images (LIST.csv).",
         ),
     ],
 ) -> None:
@@ -43,6 +43,29 @@ def check(
     if not found.ok:
         raise typer.Exit(2)
     console.print("[green]usable[/]")
+
+
+@app.command("list")
+def list_images(
+    root: Annotated[Path, path_argument(metavar="DIR", help="Data set as distributed, or its parent.")],
+    out: Annotated[
+        Path | None,
+        path_option(help="File to write; must not exist.", show_default="list.csv in the data set's folder"),
+    ] = None,
+) -> None:
+    """Write a data set as a list, a CSV file with path, pid, camid and split of every image.
+
+    The list can be given as the data set (--data-dir LIST.csv), edited or whole: it stands for the same one.
+    """
+    from sa_study.data.dataset import ReidDataset
+    from sa_study.data.dataset_list import write_list
+    from sa_study.data.layouts import is_list
+    from sa_study.report.terminal.console import make_console, say
+
+    dataset = ReidDataset(root)
+    path = out or (dataset.root.parent if is_list(dataset.root) else dataset.root) / "list.csv"
+    write_list(dataset.folders, path)
+    say(make_console(), f"written: {path}")
 
 
 @app.command()

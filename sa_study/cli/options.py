@@ -69,12 +69,21 @@ DataDir = Annotated[
     Path,
     path_option(
         envvar="SA_STUDY_DATA_DIR",
-        help="Data set as distributed: Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17 (or its parent).",
+        help="Data set as distributed: Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17 (or its parent); or a "
+        "list of images (LIST.csv).",
         show_default=False,
     ),
 ]
 Weights = Annotated[Path | None, path_option(help="Weights file: ours, or the published checkpoint.pth.tar.")]
 OtherDataDir = Annotated[Path | None, path_option(help="Data set.", show_default="the study's own")]
+OtherDataDirs = Annotated[
+    list[Path] | None,
+    path_option(
+        "--data-dir",
+        help="Data set; several, each with --data-dir, are compared.",
+        show_default="the study's own",
+    ),
+]
 MAX_SEEDS = 1000
 """Upper limit of `--seeds`, against typing errors that would train for months."""
 

@@ -28,6 +28,7 @@ def paper(
     """Rerun the paper's fixed configuration: train on all training identities, evaluate once."""
     from sa_study.data.dataset import ReidDataset
     from sa_study.data.store import load_training_data
+    from sa_study.metrics.protocol import protocol_notes
     from sa_study.report.terminal.console import Output, phases
     from sa_study.report.terminal.tables import evaluation_table, seeds_table
     from sa_study.report.terminal.training import evaluate_runs, train_with_progress
@@ -57,6 +58,8 @@ def paper(
     summary = summarise(list(evaluations.values())) if seeds > 1 else None
     if summary:
         write_json(out / "summary.json", summary)
-        output.result_console.print(seeds_table(summary, seeds))
+        output.result_console.print(
+            seeds_table(summary, seeds, protocol_notes(next(iter(evaluations.values()))))
+        )
     output.say(f"written: {out}")
     output.document({"out": str(out.absolute()), "evaluations": evaluations, "summary": summary})

@@ -84,11 +84,14 @@ def _rerun(output: Output, original: OriginalTrial, study: Path, data_dir: Path 
 def _conclude(output: Output, found: Reproduction, study: Path, path: Path) -> int:
     """Prints a reproduction and stores it; returns the exit code."""
     from sa_study.analysis.reproduce.reproduction import DIFFERENT, add_reproduction
+    from sa_study.metrics.protocol import PROTOCOL, protocol_notes
     from sa_study.report.terminal.repeats import change_lines, figures_table, verdict_lines
 
     trial, document = found.original.summary, found.to_dict()
     if trial.best_epoch in found.rerun.epochs:
-        output.result_console.print(figures_table(trial.record.best, found.rerun.epochs[trial.best_epoch]))
+        rerun = found.rerun.epochs[trial.best_epoch]
+        notes = protocol_notes({PROTOCOL: found.original.study.protocol})
+        output.result_console.print(figures_table(trial.record.best, rerun, notes))
     style = {"equal": "green", "different": "red"}.get(found.result, "yellow")
     first, *rest = verdict_lines(found)
     output.conclude(first, style)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sa_study.data.dataset import (
-    DISTRACTOR,
-    ImageRecord,
-    SplitFolder,
     cameras_by_identity,
     overlap_message,
     queries_without_match,
-    read_split,
     recognise_kind,
     shared_identities,
 )
+from sa_study.data.dataset_list import read_list
+from sa_study.data.explanation import explain
 from sa_study.data.images import for_each_image, read_image
-from sa_study.data.layouts import SPLITS, Layout, find_dataset, is_image_name
-from sa_study.settings.run import Settings
+from sa_study.data.layout_reader import read_split
+from sa_study.data.layouts import LIST, SPLITS, Layout, find_dataset, is_image_name
+from sa_study.data.records import DISTRACTOR, ImageRecord, SplitFolder, has_cameras
 from sa_study.utils.errors import DataError
 from sa_study.utils.progress import ProgressCallback
 from sa_study.utils.text import a_few, joined
@@ -30,7 +30,8 @@ from sa_study.utils.text import a_few, joined
 class SplitReport:
     """Counts of one folder, or of all three.
 
-    `images` counts distractors (id 0) but no junk (id -1), and `ids` counts neither. `stray` counts other
+    `images` counts distractors (id 0) but no junk (id -1), and `ids` counts neither. `cameras` is 0 where
+    they are not known; `single_camera_ids` then counts the identities of one image. `stray` counts other
     files, and lines of list files that name no image to use.
     """
 
@@ -48,8 +49,9 @@ class DataReport:
     """Counts of a data set, and the problems found in it.
 
     Attributes:
-        root: The folder that holds the image folders.
+        root: The folder that holds the image folders, or the list.
         layout: Name of the recognised layout.
+        cameras: Whether the cameras are known.
         explanation: Why, the source of each split, and what ids mean, one line each.
         splits: Counts by split: train, query, gallery.
         total: Counts of all three together; an identity in two of them counts once.
@@ -63,6 +65,7 @@ class DataReport:
 
     root: Path
     layout: str
+    cameras: bool
     explanation: tuple[str, ...]
     splits: dict[str, SplitReport]
     total: SplitReport
@@ -86,7 +89,54 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
         DataError: No data set is at `root` or one level below it.
     """
     root, layout = find_dataset(root)
-    folders, errors = {}, []
+    errors: list[str] = []
+    folders = read_list(root) if layout is LIST else _read_folders(root, layout, errors)
+    layout = recognise_kind(layout, folders)
+    train, query, gallery = (folders[split].records for split in SPLITS)
+    images = train + query + gallery
+    cameras = has_cameras(images)
+    outcomes = for_each_image(_look_at, images, progress)
+    looks = {record.path: look for record, look in zip(images, outcomes, strict=True)}
+    faults = {path: look for path, look in looks.items() if isinstance(look, str)}
+    sizes = Counter(look.size for look in outcomes if not isinstance(look, str))
+    overlap = shared_identities(train, query + gallery)
+    matchless = queries_without_match(query, gallery)
+    warnings = _warnings(folders, cameras)
+    if layout is LIST:
+        (warnings if train or (query and gallery) else errors).extend(_missing(root, folders))
+    if faults:
+        errors.append(f"{len(faults)} unreadable images: {a_few(faults.values(), 1)}")
+    if overlap:
+        errors.append(overlap_message(overlap, layout))
+    if matchless and (gallery or layout is not LIST):
+        match = "from another camera" if cameras else "in another image"
+        names = a_few([path.name for path in matchless])
+        warnings.append(f"{len(matchless)} queries have no match {match}: {names}; they do not count")
+        if len(matchless) == len(query):
+            errors.append(f"no query has a match {match} in the gallery; rankings cannot be scored")
+    if not cameras:
+        warnings += _copies(query, gallery, looks)
+    if len(sizes) > 1:
+        warnings.append(f"images come in {len(sizes)} sizes; they are brought to one when decoded")
+    return DataReport(
+        root=root,
+        layout=layout.name,
+        cameras=cameras,
+        explanation=explain(root, layout, folders, len(sizes)),
+        splits={split: _count([folder]) for split, folder in folders.items()},
+        total=_count(list(folders.values())),
+        sizes=dict(sizes.most_common()),
+        unreadable=tuple(faults),
+        overlap=overlap,
+        queries_without_match=matchless,
+        errors=tuple(dict.fromkeys(errors)),  # two splits may miss the same folder
+        warnings=tuple(warnings),
+    )
+
+
+def _read_folders(root: Path, layout: Layout, errors: list[str]) -> dict[str, SplitFolder]:
+    """The splits of a layout; one that cannot be read is empty, and `errors` gets the reason."""
+    folders = {}
     for split in SPLITS:
         # This empty one stays if reading fails.
         folders[split] = SplitFolder(root / layout.sources[split].folder, layout.example)
@@ -95,61 +145,54 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
             folders[split].require_images()
         except DataError as error:
             errors.append(str(error))
-    layout = recognise_kind(layout, folders)
-    train, query, gallery = (folders[split].records for split in SPLITS)
-    images = train + query + gallery
-    outcomes = for_each_image(_size_or_fault, images, progress)
-    faults = {
-        record.path: found for record, found in zip(images, outcomes, strict=True) if isinstance(found, str)
-    }
-    overlap = shared_identities(train, query + gallery)
-    matchless = queries_without_match(query, gallery)
-    errors += _errors(list(faults.values()), overlap, len(query), len(matchless))
-    sizes = Counter(found for found in outcomes if not isinstance(found, str))
-    return DataReport(
-        root=root,
-        layout=layout.name,
-        explanation=(*_explain(root, layout, folders), *_memory(folders, len(sizes))),
-        splits={split: _count([folder]) for split, folder in folders.items()},
-        total=_count(list(folders.values())),
-        sizes=dict(sizes.most_common()),
-        unreadable=tuple(faults),
-        overlap=overlap,
-        queries_without_match=matchless,
-        errors=tuple(dict.fromkeys(errors)),  # two splits may miss the same folder
-        warnings=tuple(_warnings(folders, matchless, len(sizes))),
-    )
+    return folders
 
 
-def _errors(faults: Sequence[str], overlap: tuple[int, ...], queries: int, matchless: int) -> list[str]:
-    errors = []
-    if faults:
-        errors.append(f"{len(faults)} unreadable images: {a_few(faults, 1)}")
-    if overlap:
-        errors.append(overlap_message(overlap))
-    if queries and matchless == queries:
-        errors.append("no query has a match from another camera in the gallery; rankings cannot be scored")
-    return errors
+def _missing(root: Path, folders: Mapping[str, SplitFolder]) -> list[str]:
+    """What a list without images of some split cannot be used for."""
+    missing = [split for split, folder in folders.items() if not folder.records]
+    uses = [] if "train" not in missing else ["trained on"]
+    uses += ["evaluated on"] if len(missing) > len(uses) else []
+    return [f"{root}: lists no {joined(missing)} images, so it cannot be {joined(uses)}"] if missing else []
 
 
-def _memory(folders: dict[str, SplitFolder], sizes: int) -> list[str]:
-    """The memory that images of several sizes take once decoded to one; nothing where all have one size."""
-    if sizes < 2:
-        return []
-    height, width = Settings().height, Settings().width
-    train, query, gallery = (len(folders[split].records) * height * width * 3 / 2**30 for split in SPLITS)
-    return [
-        f"memory: images differ in size; at {height}×{width} training images take {train:.1f} GiB, "
-        f"query and gallery {query + gallery:.1f} GiB"
-    ]
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a readable image is: height and width in pixels, and the SHA-256 of its file."""
+
+    size: tuple[int, int]
+    digest: bytes
 
 
-def _size_or_fault(record: ImageRecord) -> tuple[int, int] | str:
+def _look_at(record: ImageRecord) -> _Look | str:
+    """What an image is, or why it cannot be read."""
     try:
-        image, _ = read_image(record.path)
+        image, content = read_image(record.path)
     except DataError as error:
         return str(error)
-    return image.height, image.width
+    return _Look((image.height, image.width), hashlib.sha256(content).digest())
+
+
+def _copies(
+    query: Sequence[ImageRecord], gallery: Sequence[ImageRecord], looks: Mapping[Path, _Look | str]
+) -> list[str]:
+    """A warning where a query's file is in the gallery under another path too, with the same identity."""
+    files: dict[tuple[int, bytes], set[Path]] = defaultdict(set)
+    for record in gallery:
+        if not isinstance(look := looks[record.path], str):
+            files[record.pid, look.digest].add(record.path)
+    copied = [
+        record.path.name
+        for record in query
+        if not isinstance(look := looks[record.path], str)
+        and files.get((record.pid, look.digest), set()) - {record.path}
+    ]
+    if not copied:
+        return []
+    return [
+        f"{len(copied)} queries have a copy of their file in the gallery, which counts as a match: "
+        f"{a_few(copied)}; list one file as both, or take the copies out"
+    ]
 
 
 def _count(folders: Sequence[SplitFolder]) -> SplitReport:
@@ -158,7 +201,7 @@ def _count(folders: Sequence[SplitFolder]) -> SplitReport:
     return SplitReport(
         images=len(records),
         ids=len(cameras),
-        cameras=len({record.camid for record in records}),
+        cameras=len({record.camid for record in records if record.camid >= 0}),
         distractors=sum(record.pid == DISTRACTOR for record in records),
         junk=sum(folder.junk for folder in folders),
         stray=sum(folder.stray_count for folder in folders),
@@ -166,7 +209,8 @@ def _count(folders: Sequence[SplitFolder]) -> SplitReport:
     )
 
 
-def _warnings(folders: dict[str, SplitFolder], matchless: Sequence[Path], sizes: int) -> list[str]:
+def _warnings(folders: Mapping[str, SplitFolder], cameras: bool) -> list[str]:
+    """Remarks on names, lines and identities."""
     warnings = []
     for folder in folders.values():
         warnings += [
@@ -181,58 +225,9 @@ def _warnings(folders: dict[str, SplitFolder], matchless: Sequence[Path], sizes:
             warnings.append(f"{folder.path}: {distractors} images with id 0, which means a distractor")
     train = _count([folders["train"]])
     if train.single_camera_ids:
+        seen = "are seen by one camera only" if cameras else "have one image only"
         warnings.append(
-            f"{train.single_camera_ids} of {train.ids} training identities are seen by one camera only; "
-            "they are never held out for validation"
+            f"{train.single_camera_ids} of {train.ids} training identities {seen}; they are never held out "
+            "for validation"
         )
-    if matchless:
-        names = [path.name for path in matchless]
-        warnings.append(
-            f"{len(names)} queries have no match from another camera: {a_few(names)}; they do not count"
-        )
-    if sizes > 1:
-        warnings.append(f"images come in {sizes} sizes; they are brought to one when decoded")
     return warnings
-
-
-def _explain(root: Path, layout: Layout, folders: Mapping[str, SplitFolder]) -> tuple[str, ...]:
-    """The recognised layout and why, the source of each split, and what ids mean; one line each."""
-    present = joined([name for name in layout.content if (root / name).exists()])
-    found = [record.path.name for folder in folders.values() for record in folder.records[:1]]
-    names = f"are like {layout.example}"
-    if layout.kinds:
-        names = f"begin with id and camera, as in {(found or [layout.example])[0]}"
-    return (
-        f"taken for {layout.name}: it holds {present}; names {names}",
-        *(f"{split}: {_source(layout, split, folder)}" for split, folder in folders.items()),
-        f"ids: {_ids(layout)}",
-        *layout.notes,
-        f"published: {_compare_published(layout, folders)}",
-    )
-
-
-def _source(layout: Layout, split: str, folder: SplitFolder) -> str:
-    named = joined([f"{name} ({used:,})" for name, used in folder.used.items()])
-    images = f"{len(folder.records):,} images of {layout.sources[split].folder}"
-    return f"{images}, listed in {named}" if named else images
-
-
-def _ids(layout: Layout) -> str:
-    zero = "0 is a distractor (in the gallery, nobody's match)" if layout.distractors else "no distractors"
-    junk = "no junk" if layout.junk is None else f"{layout.junk} is junk and left out"
-    offsets = {source.folder: source.offset for source in layout.sources.values() if source.offset}
-    added = "".join(f"; {offset:,} is added to those of {folder}" for folder, offset in offsets.items())
-    return f"{zero}; {junk}{added}"
-
-
-def _compare_published(layout: Layout, folders: Mapping[str, SplitFolder]) -> str:
-    counts = tuple(len(folder.records) for folder in folders.values())
-    for name, published in layout.published.items():
-        if counts == published:
-            return f"as many images as {name}"
-    known = [f"{name} has {_total(images)}" for name, images in layout.published.items()]
-    return f"{joined(known)} images, this {_total(counts)}: a part of it, or another data set"
-
-
-def _total(counts: Iterable[int]) -> str:
-    return " + ".join(f"{count:,}" for count in counts)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from sa_study.utils.errors import DataError, one_line
 from sa_study.utils.files import require_regular
+from sa_study.utils.text import visible
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 """Ends of the names, in either case, of files that are taken for images in a folder."""
 
 PATH_COLUMN = "path"
+
+_MAX_SHOWN = 200
+"""Most characters of a file's heading that a message quotes."""
 
 
 def list_images(source: Path) -> list[Path]:
@@ -45,20 +49,60 @@ def _refuse(error: OSError) -> None:
 
 
 def _listed(path: Path) -> Iterator[Path]:
+    for _, row in read_rows(path, [PATH_COLUMN]):
+        yield path.parent / row[PATH_COLUMN]
+
+
+def read_rows(
+    path: Path, needed: Collection[str], allowed: Collection[str] | None = None, max_bytes: int | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file that lists images, each with the number of the line on which it ends.
+
+    Args:
+        path: The file: UTF-8, with a heading; blank lines are skipped.
+        needed: Columns that it must have; among them `path`, whose cells are not empty.
+        allowed: All columns that it may have; None for any.
+        max_bytes: Most bytes that it may have; None for any number.
+
+    Raises:
+        DataError: It cannot be read, is no CSV file, lacks a needed column or a path; or, where columns are
+            limited, it has another one or one twice, or a row of another length than the first.
+    """
     try:
-        require_regular(path)
+        size = require_regular(path)
+        if max_bytes is not None and size > max_bytes:
+            raise DataError(f"{path}: has {size:,} bytes; a list of images may have {max_bytes:,}")
         with path.open(encoding="utf-8-sig", newline="") as file:  # a byte-order mark is Excel's
             rows = csv.DictReader(file, strict=True)
-            if PATH_COLUMN not in (rows.fieldnames or ()):
-                found = ", ".join(map(repr, rows.fieldnames or ())) or "nothing"
-                raise DataError(f"{path}: its first line names no column '{PATH_COLUMN}'; found {found:.200}")
+            _check_heading(path, rows.fieldnames or (), needed, allowed)
             for row in rows:
-                name = row[PATH_COLUMN]
-                if not name or "\0" in name:
+                if allowed is not None and (None in row or None in row.values()):
+                    raise DataError(
+                        f"{path}, line {rows.line_num}: has more or fewer cells than the first line"
+                    )
+                if not row[PATH_COLUMN] or "\0" in row[PATH_COLUMN]:
                     raise DataError(f"{path}, line {rows.line_num}: the column '{PATH_COLUMN}' holds no path")
-                yield path.parent / name
+                yield rows.line_num, row
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise DataError(f"{path}: is neither a folder of images nor a list of them ({reason})") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: is no CSV file in UTF-8 ({one_line(error)})") from None
+
+
+def _check_heading(
+    path: Path, found: Sequence[str], needed: Collection[str], allowed: Collection[str] | None
+) -> None:
+    shown = visible(", ".join(map(repr, found)) or "nothing", _MAX_SHOWN)
+    for name in needed:
+        if name not in found:
+            raise DataError(f"{path}: its first line names no column '{name}'; found {shown}")
+    if allowed is None:
+        return
+    for name in found:
+        if name not in allowed or found.count(name) > 1:
+            problem = "twice the column" if name in allowed else "unknown column"
+            raise DataError(
+                f"{path}: its first line names {problem} {visible(repr(name), 60)}; "
+                f"allowed are {', '.join(allowed)}"
+            )

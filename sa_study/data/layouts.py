@@ -1,4 +1,4 @@
-"""The layouts of data sets as distributed, and the search for a data set in one of them.
+"""The layouts of data sets as distributed, and the search for a data set in one of them, or in a list.
 
 A new layout is an entry of `LAYOUTS` or, with the folders of another one, of its `kinds`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,15 @@ LAYOUTS = (
     _msmt17("MSMT17_V2", "mask_train_v2", "mask_test_v2"),
 )
 
+LIST = Layout(
+    name="a list of images",
+    sources={},
+    name_pattern=re.compile(r"(?!)"),
+    example="",
+    published={},
+)
+"""Stands for a CSV file, which says itself who each image shows; `sa_study.data.dataset_list` reads it."""
+
 _RAW_CUHK03 = "cuhk-03.mat"
 MAX_LISTED = 100
 """Most folders searched for a hint, and most names in each: any folder may be given by mistake."""
@@ -162,17 +172,24 @@ def layouts_of(path: Path) -> list[Layout]:
         return []
 
 
+def is_list(path: Path) -> bool:
+    """Whether a path is of a CSV file, which lists a data set's images."""
+    return path.suffix.lower() == ".csv" and os.path.isfile(path)  # noqa: PTH113 - Path's raises for odd names
+
+
 def _expected() -> str:
     """The folders and files that mark a data set, for an error message."""
     expected = []
     for layout in LAYOUTS:
         kinds = [*layout.published, *(kind.name for kind in layout.kinds)] if layout.kinds else [layout.name]
         expected.append(f"{joined(layout.content)} ({', '.join(kinds)})")
-    return f"the folder that holds {' or '.join(expected)}, or its parent"
+    return f"the folder that holds {' or '.join(expected)}, or its parent, or a list of images (LIST.csv)"
 
 
 def find_dataset(root: Path | str) -> tuple[Path, Layout]:
     """Returns the absolute path and the layout of the data set at `root` or one level below it.
+
+    A list is not opened: its path is returned with `LIST`.
 
     Raises:
         DataError: No data set is found, several lie below `root`, or one fits several layouts.
@@ -181,6 +198,8 @@ def find_dataset(root: Path | str) -> tuple[Path, Layout]:
     root = expand_home(root).absolute()
     if root.name.lower() == _RAW_CUHK03:
         raise _raw_cuhk03(root)
+    if is_list(root):
+        return root, LIST
     names = names_in(root)
     if layouts := layouts_of(root):
         return root, _only(root, layouts)

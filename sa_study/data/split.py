@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sa_study.data.dataset import ImageRecord
+from sa_study.data.records import ImageRecord, has_cameras
 from sa_study.utils.errors import DataError
 from sa_study.utils.randomness import derived_seed
 
@@ -36,6 +36,9 @@ def validation_split(
     identities seen by two or more cameras are held out, at most `MAX_HELD_OUT_SHARE` of all. The seed orders
     these identities and each fold takes the next of them, so that no two folds hold out the same.
 
+    Where cameras are not known, identities of two or more images are held out, and each of their images is
+    both a query and in the gallery, where it counts for the others alone.
+
     Args:
         records: Training images in any order; the split depends on their file names only.
         identities: How many identities to hold out; 0 for none (query and gallery are empty then).
@@ -43,8 +46,7 @@ def validation_split(
         fold: Which block of the ordered identities to hold out, from 0.
 
     Raises:
-        DataError: There are too few identities, for this fold or for any, or no query would have a match from
-            another camera.
+        DataError: There are too few identities, for this fold or for any, or no query would have a match.
     """
     order = sorted(range(len(records)), key=lambda index: records[index].path.name)
     if identities == 0:
@@ -54,15 +56,21 @@ def validation_split(
     for index in order:
         images[records[index].pid][records[index].camid].append(index)
     rng = np.random.default_rng(derived_seed(seed, "split"))
-    held_out = _draw_identities(images, identities, fold, rng)
+    cameras = has_cameras(records)
+    seen = "seen by two or more cameras" if cameras else "in two or more images"
+    held_out = _draw_identities(images, identities, fold, rng, seen)
     query: list[int] = []
     gallery: list[int] = []
     for indices in (indices for pid in held_out for indices in images[pid].values()):
         chosen = int(rng.integers(len(indices)))
         query.append(indices[chosen])
         gallery += indices[:chosen] + indices[chosen + 1 :]
+    if not cameras:  # so that every image was drawn, as the only one of its camera
+        gallery = query
     # Every held-out identity has queries from two or more cameras: a gallery image matches that of another.
     if not gallery:
+        if not cameras:
+            raise DataError(f"validation: no identity is {seen}; set val_identities=0 to hold none out")
         raise DataError(
             "validation: no query has a match from another camera; held-out identities need images from two "
             "or more cameras, and several from one of them; or set val_identities=0 to hold none out"
@@ -82,7 +90,11 @@ def limit_identities(records: Sequence[ImageRecord], identities: int, seed: int)
 
 
 def _draw_identities(
-    images: dict[int, dict[int, list[int]]], identities: int, fold: int, rng: np.random.Generator
+    images: dict[int, dict[int, list[int]]],
+    identities: int,
+    fold: int,
+    rng: np.random.Generator,
+    seen: str,
 ) -> tuple[int, ...]:
     count = min(identities, int(MAX_HELD_OUT_SHARE * len(images)))
     if count < 1:
@@ -94,7 +106,7 @@ def _draw_identities(
     if fold and (fold + 1) * count > len(candidates):
         folds = max(1, len(candidates) // count)
         raise DataError(
-            f"fold: {fold}, but {len(candidates)} identities are seen by two or more cameras, which makes "
+            f"fold: {fold}, but {len(candidates)} identities are {seen}, which makes "
             f"{folds} folds of {count}; give a fold below {folds}, or fewer val_identities"
         )
     return tuple(sorted(rng.permutation(candidates)[fold * count :][:count].tolist()))

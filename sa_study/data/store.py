@@ -6,15 +6,16 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sa_study.data.dataset import ImageRecord, ReidDataset
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import MAX_IMAGE_BYTES, for_each_image, read_image
+from sa_study.data.records import ImageRecord
 from sa_study.data.split import ValidationSplit, limit_identities, validation_split
+from sa_study.metrics.protocol import protocol_of
 from sa_study.settings.run import Settings
 from sa_study.utils.errors import ConfigError, DataError
 from sa_study.utils.files import read_bytes
@@ -27,15 +28,21 @@ class ImageStore:
 
     Attributes:
         images: uint8, N×H×W×3, RGB, read-only.
-        pids: int64, N, identities as in the file names.
-        camids: int64, N, cameras from 0.
-        fingerprint: Hexadecimal SHA-256 over the SHA-256 of each file (name, zero byte, content), in order.
+        pids: int64, N, identities as in the file names or the list.
+        camids: int64, N, cameras from 0; negative where they are not known.
+        fingerprint: Hexadecimal SHA-256 over the SHA-256 of each file (name, zero byte, content), in order;
+            before a name whose identity and camera stand in a list alone, these and a slash.
     """
 
     images: npt.NDArray[np.uint8]
     pids: npt.NDArray[np.int64]
     camids: npt.NDArray[np.int64]
     fingerprint: str
+
+    @property
+    def protocol(self) -> str:
+        """The protocol by which these images are ranked."""
+        return protocol_of(self.camids)
 
     def part(self, index: npt.NDArray[np.int64]) -> ImageStore:
         """The images of these indices; the fingerprint stays that of all."""
@@ -47,7 +54,7 @@ class TrainingData:
     """The data of a run: images to train on and held-out ones to validate with, by int64 indices.
 
     Attributes:
-        store: The images of the training folder.
+        store: The training images.
         train: The images to train on.
         labels: int64, the class of each training image, from 0 to num_classes - 1.
         query: The validation queries.
@@ -163,13 +170,14 @@ def fingerprint(records: Sequence[ImageRecord], progress: ProgressCallback | Non
     """
 
     def digest(record: ImageRecord) -> bytes:
-        return _digest(record.path, read_bytes(record.path, MAX_IMAGE_BYTES))
+        return _digest(record, read_bytes(record.path, MAX_IMAGE_BYTES))
 
     return _combined(for_each_image(digest, records, progress))
 
 
-def _digest(path: Path, content: bytes) -> bytes:
-    return hashlib.sha256(os.fsencode(path.name) + b"\0" + content).digest()
+def _digest(record: ImageRecord, content: bytes) -> bytes:
+    named = f"{record.label}/{record.path.name}" if record.label else record.path.name
+    return hashlib.sha256(os.fsencode(named) + b"\0" + content).digest()
 
 
 def _combined(digests: Sequence[bytes]) -> str:
@@ -183,17 +191,17 @@ def _decode(
     images = np.empty((len(records), height, width, 3), np.uint8)
 
     def fill(index: int) -> bytes:
-        path = records[index].path
-        image, content = read_image(path)
+        record = records[index]
+        image, content = read_image(record.path)
         if image.size != (width, height):
             if not resize:
                 raise _SizesDifferError(
-                    f"{path}: {image.height}×{image.width} pixels, other images {height}×{width}; "
+                    f"{record.path}: {image.height}×{image.width} pixels, other images {height}×{width}; "
                     "give a common size"
                 )
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         images[index] = np.asarray(image)
-        return _digest(path, content)
+        return _digest(record, content)
 
     digests = for_each_image(fill, range(len(records)), progress)
     images.flags.writeable = False

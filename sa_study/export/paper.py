@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from sa_study.export.documents import bibtex, latex, render
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
+from sa_study.metrics.protocol import PROTOCOL, protocol_note, protocol_notes
 from sa_study.report.terminal.study import cost_line
 from sa_study.report.text import percent
 from sa_study.report.verdict import why_no_test_gain
@@ -145,7 +146,7 @@ def _notes(study: StudySummary) -> list[str]:
     if study.current_evaluations:
         trapezoid = names.heading(names.MAP_TRAPEZOID)
         defined += f"; {trapezoid} follows the data set's own script, which takes the trapezoid rule"
-    notes.append(f"{defined}.")
+    notes += [f"{defined}.", *protocol_notes({PROTOCOL: study.protocol})]
     if study.winner is None:
         notes.append("No trial is complete yet.")
     elif complete > 1:
@@ -210,9 +211,12 @@ def _about(study: StudySummary) -> list[tuple[str, str]]:
         f"{study.states[name]} {word}" for name, word in _STATES.items() if name in study.states
     )
     objective = f"{names.heading(config.metric, names.VALIDATION)} of the best epoch, maximised{second}"
+    matches = "one query an identity and camera, matches across cameras"
+    if note := protocol_note(study.protocol):
+        matches = f"every image a query; {note}"
     validation = (
         f"{fixed.val_identities} training identities (at most 20 %) held out, seed {fixed.split_seed}{fold}; "
-        "one query an identity and camera, matches across cameras"
+        f"{matches}"
     )
     return [
         ("trials", f"{len(study.trials)} of {config.goal}" + (f": {states}" if states else "")),

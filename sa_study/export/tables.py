@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from sa_study.export.documents import render
 from sa_study.metrics import names
+from sa_study.metrics.protocol import PROTOCOL, protocol_notes
 from sa_study.settings.space import Parameter
 from sa_study.study.result_files import ResultFiles, is_number
 from sa_study.study.summary import StudySummary
@@ -90,13 +91,14 @@ def write_tables(study: StudySummary, folder: Path) -> list[str]:
         write_csv(table, folder / f"{name}.csv")
         pyarrow.parquet.write_table(table, folder / f"{name}.parquet")
     kinds = {kind: word for word, kind in TYPES.items()}
+    notes = protocol_notes({PROTOCOL: study.protocol})
     columns = {
         name: [
             (field.name, kinds[field.type], field.metadata[b"description"].decode()) for field in table.schema
         ]
         for name, table in tables.items()
     }
-    (folder / "README.md").write_text(render("columns.md.j2", tables=columns), encoding="utf-8")
+    (folder / "README.md").write_text(render("columns.md.j2", tables=columns, notes=notes), encoding="utf-8")
     if missing and any(trial.record.epochs_run for trial in study.trials):
         return [f"{missing}: of most epochs only the score is known, from the database"]
     return []

@@ -1,13 +1,16 @@
 """May the figures of two evaluations be subtracted? One answer for every place where two of them meet.
 
-A difference says something of two networks only if both ranked the same queries against the same gallery,
-with features of the same precision. Page, terminal, exports, `compare` and `evaluate --retrain` ask here.
+A difference says something of two networks only if both ranked the same queries against the same gallery, by
+the same protocol, with features of the same precision. Page, terminal, exports, `compare` and
+`evaluate --retrain` ask here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from sa_study.metrics.protocol import protocol_note, recorded_protocol
 
 FEATURE_PRECISION = "feature_precision"
 """The key under which an evaluation records the precision of its features."""
@@ -24,6 +27,9 @@ def why_not_comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> s
     Returns:
         The reason, without a full stop; empty where the two can be compared.
     """
+    if recorded_protocol(first) != recorded_protocol(second):
+        note = protocol_note(recorded_protocol(first)) or protocol_note(recorded_protocol(second))
+        return f"they counted matches by different protocols (one of them: {note})"
     for part, counted in _PARTS.items():
         one, other = (ranked_images(evaluation).get(part) for evaluation in (first, second))
         if one is None or other is None:
@@ -50,7 +56,10 @@ def ranked_images(evaluation: Mapping[str, Any]) -> dict[str, str]:
 
 
 def image_counts(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
-    """How many images each evaluation ranked, after the name of its row; once without names if all agree."""
+    """How many images each evaluation ranked, and by which protocol where that is not Market-1501's.
+
+    Each is named after its row; where all agree it is told once, without a name.
+    """
     same = {(_counts(evaluation), *ranked_images(evaluation).values()) for evaluation in evaluations.values()}
     if len(same) == 1:
         return next(iter(same))[0]
@@ -61,7 +70,8 @@ def _counts(evaluation: Mapping[str, Any]) -> str:
     without = evaluation.get(_WITHOUT_MATCH)
     left_out = f" ({_count(without)} without a match, left out)" if without else ""
     queries, gallery = (_count(evaluation.get(name)) for name in _PARTS.values())
-    return f"{queries} queries{left_out}, {gallery} gallery images"
+    note = protocol_note(recorded_protocol(evaluation))
+    return f"{queries} queries{left_out}, {gallery} gallery images{f' ({note})' if note else ''}"
 
 
 def _count(value: Any) -> str:

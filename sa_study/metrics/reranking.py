@@ -47,6 +47,7 @@ def rerank_features(
     k1: int = 20,
     k2: int = 6,
     lambda_value: float = 0.3,
+    places: NDArray[np.int64] | None = None,
 ) -> Tensor:
     """Return re-ranked distances: (1 − λ)·Jaccard distance + λ·original distance.
 
@@ -59,6 +60,8 @@ def rerank_features(
         k1: Neighbours of which the reciprocal ones are taken, at least 1.
         k2: Neighbours, the image itself included, over which encodings are averaged; 1 averages nothing.
         lambda_value: Weight λ of the original distance, 0 to 1.
+        places: Each query's own place in the gallery, -1 where it has none; shape (Q,). An image that is both
+            counts once, so that it is no neighbour of itself. None where no query is in the gallery.
 
     Returns:
         float32, shape (Q, G), on the queries' device; in [0, 1] up to rounding; smaller is nearer.
@@ -75,14 +78,28 @@ def rerank_features(
             f"lambda_value is {lambda_value}; it must lie in 0 to 1: the original distance's weight"
         )
     queries, gallery = feature_pair(query_features, gallery_features)
-    features = _all_features(queries, gallery)
-    distances = features.new_empty(len(queries), len(gallery))
+    features, first, columns = _all_features(queries, gallery), len(queries), None
+    if places is not None and (places >= 0).any():
+        images, columns = (
+            torch.from_numpy(index).to(features.device) for index in _once_each(places, len(gallery))
+        )
+        features, first = features[images], 0
+    distances = features.new_empty(len(queries), len(features) - first)
     ranks, scales = _neighbours(features, max(k1 + 1, k2), distances)
     encodings = _encode(features, scales, *_expanded_sets(ranks, k1))
     if k2 > 1:
         encodings = _average_over(ranks[:, :k2], encodings)
     _blend_jaccard(distances, encodings, lambda_value)
-    return distances
+    return distances if columns is None else distances[:, columns]
+
+
+def _once_each(places: NDArray[np.int64], num_gallery: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which images to take, queries first, so that none occurs twice, and where the gallery's are then."""
+    queries, columns = np.arange(len(places)), np.full(num_gallery, -1, np.int64)
+    columns[places[places >= 0]] = queries[places >= 0]
+    others = np.flatnonzero(columns < 0)
+    columns[others] = len(places) + np.arange(len(others))
+    return np.concatenate([queries, len(places) + others]), columns
 
 
 def _all_features(queries: Tensor, gallery: Tensor) -> Tensor:
@@ -102,7 +119,7 @@ def _neighbours(features: Tensor, depth: int, query_to_gallery: Tensor) -> tuple
 
     Distances of queries to the gallery go into `query_to_gallery`, divided by their row's largest.
     """
-    num_queries = len(query_to_gallery)
+    num_queries, first = len(query_to_gallery), len(features) - query_to_gallery.shape[1]
     depth = min(depth, len(features))
     # Filled in place: small tensors kept between freed blocks would fragment the heap.
     ranks = torch.empty(len(features), depth, dtype=torch.int64, device=features.device)
@@ -114,7 +131,7 @@ def _neighbours(features: Tensor, depth: int, query_to_gallery: Tensor) -> tuple
         scales[rows] = largest.masked_fill_(largest == 0, 1)
         queries = slice(rows.start, min(rows.stop, num_queries))
         if rows.start < num_queries:
-            wanted = block[: queries.stop - queries.start, num_queries:]
+            wanted = block[: queries.stop - queries.start, first:]
             torch.div(wanted, scales[queries, None], out=query_to_gallery[queries])
     return ranks, scales
 
@@ -199,8 +216,8 @@ def _average_over(neighbours: Tensor, encodings: SparseRows) -> SparseRows:
 def _blend_jaccard(distances: Tensor, encodings: SparseRows, lambda_value: float) -> None:
     """Turn original distances into (1 − λ)·Jaccard + λ·original, in place."""
     num_queries, num_gallery = distances.shape
-    num_images = num_queries + num_gallery
-    holders = encodings.part(slice(num_queries, num_images)).transposed(num_images)
+    num_images = len(encodings.lengths)
+    holders = encodings.part(slice(num_images - num_gallery, num_images)).transposed(num_images)
     starts = holders.starts
     queries = encodings.part(slice(0, num_queries))
     num_holders = holders.lengths[queries.columns]  # gallery images whose encodings have the same column

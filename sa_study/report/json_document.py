@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sa_study.metrics import names
+from sa_study.metrics.protocol import PROTOCOL
 from sa_study.report.verdict import judge, validation_lead
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
@@ -25,6 +26,7 @@ def study_document(study: StudySummary, *, stopped: str = "") -> dict[str, Any]:
         "study": str(study.folder.root),
         "metric": study.config.metric,
         "goal": study.config.goal,
+        PROTOCOL: study.protocol,
         "states": study.states,
         "stopped": stopped,
         "driver": dataclasses.asdict(study.driver) if study.driver else None,

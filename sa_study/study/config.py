@@ -30,7 +30,7 @@ class StudyConfig:
     """All settings of a study as resolved.
 
     Attributes:
-        data_dir: Folder of the data set, absolute.
+        data_dir: Folder of the data set, or the list of its images; absolute.
         space: What is searched and, under fixed, every other setting.
         metric: The validation figure that is maximised.
         trials: Ended trials, in whatever state, after which the study ends.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sa_study.data.dataset import ReidDataset
+from sa_study.data.layouts import is_list
 from sa_study.metrics import names
 from sa_study.metrics.comparability import ranked_images
 from sa_study.provenance import command_line, read_provenance, utc_now
@@ -198,8 +199,9 @@ def _evaluated_by_earlier_version(folder: StudyFolder, data_dir: Path) -> dict[s
 
 
 def _is_inside(root: Path, data_dir: Path) -> bool:
-    """Whether a data set's folder is the study's data folder, or lies in it."""
-    return root.resolve().is_relative_to(data_dir.resolve())
+    """Whether a data set is the study's data folder or list, or a folder in that folder."""
+    place, own = root.resolve(), data_dir.resolve()
+    return place == own or (not is_list(place) and place.is_relative_to(own))
 
 
 def study_containing(path: Path) -> StudyFolder | None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from sa_study.metrics import names
-from sa_study.provenance import read_provenance
+from sa_study.metrics.protocol import recorded_protocol
+from sa_study.provenance import is_launch, read_provenance
 from sa_study.settings.run import Settings, completed
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, study_attributes, trials_in
@@ -220,6 +221,14 @@ class StudySummary:
     def provenance(self) -> dict[str, Any]:
         """Its `data_fingerprint`, of the training images, and its `launches`; raises where it is damaged."""
         return read_provenance(self.folder.provenance)
+
+    @property
+    def protocol(self) -> object:
+        """The protocol of the validation figures, as the latest launch recorded it."""
+        launches: Sequence[Any] = ()
+        with suppress(StudyFolderError):
+            launches = self.provenance["launches"]
+        return recorded_protocol(launches[-1] if launches and is_launch(launches[-1]) else {})
 
     @property
     def evaluations(self) -> Mapping[str, Mapping[str, Any]]:

@@ -21,6 +21,7 @@ from sa_study.metrics import names
 from sa_study.metrics.comparability import FEATURE_PRECISION
 from sa_study.metrics.confidence import intervals
 from sa_study.metrics.distances import rank_features
+from sa_study.metrics.protocol import PROTOCOL, places_in_gallery
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
 from sa_study.model.network import SANet
@@ -68,7 +69,7 @@ class EvaluationImages:
     """The images of the final evaluation.
 
     Attributes:
-        root: Folder of the data set.
+        root: Folder of the data set, or the list of its images.
         query: The queries.
         gallery: The gallery, distractors included, junk not.
         seconds: How long decoding took.
@@ -158,13 +159,15 @@ def evaluate(
     if reranked:
         report("re-ranking", 0, 1)
         with _timed(seconds, "reranking"):
-            again = ranking_metrics(rerank_features(query_features, gallery_features), *labels)
+            places = places_in_gallery(query.camids, gallery.camids)
+            again = ranking_metrics(rerank_features(query_features, gallery_features, places=places), *labels)
         report("re-ranking", 1, 1)
     return {
         **_figures(plain),
         "queries": len(query.images),
         "queries_without_match": plain.num_queries_without_match,
         "gallery": len(gallery.images),
+        PROTOCOL: query.protocol,
         "reranked": _figures(again) if again else None,
         "checkpoint": str(trained.source),
         "checkpoint_epoch": trained.epoch,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sa_study.data.store import TrainingData
+from sa_study.metrics.protocol import PROTOCOL
 from sa_study.provenance import append_launch
 from sa_study.settings.run import Settings
 from sa_study.settings.yaml_files import read_yaml, write_yaml
@@ -87,7 +88,7 @@ def train(
             raise WeightsError(f"{folder.last}: {fault}; move {folder.root} away, and begin again") from None
     folder.root.mkdir(parents=True, exist_ok=True)
     write_yaml(folder.config, settings.to_dict())
-    append_launch(folder.provenance, data.store.fingerprint)
+    append_launch(folder.provenance, data.store.fingerprint, **{PROTOCOL: data.store.protocol})
     loggers = start_loggers(folder.root, first_epoch=trainer.epoch + 1)
     while not trainer.finished:
         figures = trainer.run_epoch()

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -155,12 +156,14 @@ class Trainer:
         if not len(data.query):
             return {}
         start = time.perf_counter()
-        query, gallery = (
-            extract_features(self._net, self._images, index, settings) for index in (data.query, data.gallery)
-        )
+        query = gallery = extract_features(self._net, self._images, data.query, settings)
+        extracted = len(query)
+        if not np.array_equal(data.query, data.gallery):
+            gallery = extract_features(self._net, self._images, data.gallery, settings)
+            extracted += len(gallery)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the time measured is that of the work
-        latency = 1000 * (time.perf_counter() - start) / (len(query) + len(gallery))
+        latency = 1000 * (time.perf_counter() - start) / extracted
         if not (query.isfinite().all() and gallery.isfinite().all()):
             raise self._diverged("a validation feature", math.nan)
         pids, camids = data.store.pids, data.store.camids

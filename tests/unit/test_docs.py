@@ -17,6 +17,7 @@ from checkout import ROOT
 from typer.main import get_command
 
 from sa_study.cli import app
+from sa_study.data.dataset_list import read_list
 from sa_study.settings.run import Settings
 from sa_study.settings.space_file import load_space
 
@@ -164,11 +165,15 @@ def test_code_in_sentences_is_right(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_examples_are_right(page: Path, tmp_path: Path) -> None:
-    """Search spaces load; what Python examples import exists."""
+    """Search spaces and lists of images load; what Python examples import exists."""
     for number, text in enumerate(blocks(page, "yaml")):
         path = tmp_path / f"{number}.yaml"
         path.write_text(text)
         load_space(path)
+    for number, text in enumerate(blocks(page, "csv")):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(text)
+        assert all(folder.records for folder in read_list(path).values())
     for text in blocks(page, "python"):
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sa_study"):

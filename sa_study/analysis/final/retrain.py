@@ -55,7 +55,7 @@ class RetrainPlan:
 
     Attributes:
         folder: The study.
-        data_dir: Folder of the data set.
+        data_dir: Folder of the data set, or the list of its images.
         choices: The chosen configuration, and the baseline where it was asked for.
         reason: Why that configuration was chosen, in words.
     """

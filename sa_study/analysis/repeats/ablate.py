@@ -23,6 +23,7 @@ from sa_study.analysis.repeats.runs import (
     summarise_runs,
 )
 from sa_study.metrics.confidence import Stratum
+from sa_study.metrics.protocol import PROTOCOL
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -127,6 +128,7 @@ def finish_ablation(ablation: Ablation, study: RepeatStudy, report: ProgressCall
     """
     runs = scored_runs(study.folder, reranked=True, report=report)
     found = conclude_ablation(ablation, runs, study.config.metric)
+    found[PROTOCOL] = StudySummary.read(study.folder.root).protocol
     write_json(study.folder.ablation, found)
     return found
 

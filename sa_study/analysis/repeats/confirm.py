@@ -30,6 +30,7 @@ from sa_study.analysis.repeats.runs import (
 )
 from sa_study.metrics import names
 from sa_study.metrics.confidence import LEVEL, bonferroni_level
+from sa_study.metrics.protocol import PROTOCOL
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.records import BASELINE
@@ -204,6 +205,7 @@ def finish_confirmation(
         StudyError: A checkpoint or an image cannot be used.
     """
     found = conclude_confirmation(plan, scored_runs(study.folder, report=report), study.config.metric)
+    found[PROTOCOL] = StudySummary.read(study.folder.root).protocol
     write_json(StudyFolder(root).confirmation, found)
     return found
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.metrics import names
+from sa_study.metrics.protocol import protocol_notes
 from sa_study.report.terminal.repeats import (
     cells_table,
     confirmation_table,
@@ -210,6 +211,7 @@ def _confirmation(found: Mapping[str, Any]) -> TrustSection:
             for row in found["configurations"]
             for one in row["scores"]
         ],
+        protocol_notes(found),
     )
     differences = tuple(
         _difference(row["name"], row["difference"][metric])

@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from sa_study.analysis.search_model import MIN_TRIALS as MIN_MODEL_TRIALS
 from sa_study.analysis.search_model import search_model
 from sa_study.metrics import names
+from sa_study.metrics.protocol import PROTOCOL, protocol_notes
 from sa_study.report.page import sentences, tables
 from sa_study.report.page.album import read_album
 from sa_study.report.page.importance import MIN_TRIALS, Importance, importance, samples
@@ -93,6 +94,7 @@ def render(study: PageStudy) -> str:
         model=model,
         min_model_trials=MIN_MODEL_TRIALS,
         names=names,
+        protocol_notes=protocol_notes({PROTOCOL: study.protocol}),
         ranked=ranked,
         sentences=sentences,
         tables=tables,

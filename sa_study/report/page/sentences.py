@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sa_study.analysis.search_model import SearchModel
 from sa_study.metrics import names
+from sa_study.metrics.protocol import PROTOCOL, protocol_notes
 from sa_study.report.page.page_study import PageStudy, Summary
 from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import interval, percent, settings_text, short
@@ -175,7 +176,8 @@ def trust_table(study: PageStudy) -> TextTable:
     rows += [_retrained_row(study, summary) for summary in study.trust.summaries]
     headings = ("number", "value", "95 % interval", "the interval covers", "what biases it")
     title = "The study’s main numbers"
-    return TextTable(title, (*headings, "what would tell more"), rows, words=(0, 3, 4, 5))
+    notes = protocol_notes({PROTOCOL: study.protocol})
+    return TextTable(title, (*headings, "what would tell more"), rows, notes, words=(0, 3, 4, 5))
 
 
 def score_interval(trial: TrialSummary | None, figure: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sa_study.metrics import names
+from sa_study.metrics.protocol import places_in_gallery
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
 from sa_study.report.pictures import maps, ranked
@@ -191,7 +192,8 @@ def _pictures(subject: Subject, seed: int, report: PhaseCallback, left_out: list
     if subject.reranked:
         query, gallery = subject.query, subject.gallery
         labels = query.pids, gallery.pids, query.camids, gallery.camids
-        curves["re-ranked"] = ranking_metrics(rerank_features(*features), *labels)
+        places = places_in_gallery(query.camids, gallery.camids)
+        curves["re-ranked"] = ranking_metrics(rerank_features(*features, places=places), *labels)
     if subject.ledger_entry:
         again = _rates(curves["re-ranked"]) if subject.reranked else None
         figures = {**_rates(ranking.metrics), "reranked": again}
@@ -222,8 +224,8 @@ def _of_ranking(
         yield "failures_rank1.png", ranked.draw_failures(ranking, query, gallery, wrong, where)
     else:
         left_out.append("no failures: the first image of every query is right")
-    yield "distances_histogram.png", ranked.draw_distances(ranking.counts, where)
-    yield "cmc_curve.png", ranked.draw_cmc(curves, len(gallery.pids), where)
+    yield "distances_histogram.png", ranked.draw_distances(ranking.counts, where, query.protocol)
+    yield "cmc_curve.png", ranked.draw_cmc(curves, len(gallery.pids), where, query.protocol)
 
 
 def _of_maps(subject: Subject, ranking: Ranking, seed: int, left_out: list[str]) -> _Named:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sa_study.data.store import ImageStore
 from sa_study.metrics import names
+from sa_study.metrics.protocol import OTHER_CAMERAS, protocol_note
 from sa_study.metrics.ranking import RankingMetrics
 from sa_study.report.pictures.figure import INK, MATCH, SIGNS, WRONG, Picture, grey, styled
 from sa_study.report.pictures.ranking import DEPTH, DistanceCounts, Entry, Ranking
@@ -71,16 +72,17 @@ def draw_lists(
     columns = max(DEPTH, *(len(entries) for entries, _ in rows))
     caption = (
         f"{GROUPS[group]}, one an identity, and their {DEPTH} nearest gallery images by squared Euclidean "
-        "distance. Solid green, ✓: the same identity by another camera. Dashed red, ✗: someone else. "
-        "Below each: camera and distance. "
+        f"distance. Solid green, ✓: the same identity {_match(query)}. Dashed red, ✗: someone else. "
+        f"{_below(query)} "
     )
     if any(entry.kind == "junk" for entries, _ in rows for entry in entries):
-        caption += "Greyed junk (the same identity by the same camera) counts in no rank. "
+        junk = "the same identity by the same camera" if _has_cameras(query) else "the query itself"
+        caption += f"Greyed junk ({junk}) counts in no rank. "
     caption += "AP: average precision: mean of k / position over the matches, as scikit-learn does."
     picture = Picture(f"Ranked lists: {group} queries", where, caption)
     picture.add_grid(len(rows), [_WIDE_GAP, *[_GAP] * (columns - 1)], query.images)
     for row, (index, (entries, hidden)) in enumerate(zip(chosen, rows, strict=True)):
-        foot = f"c{query.camids[index] + 1}  AP {ranking.average_precision[index]:.2f}"
+        foot = _foot(query, index, f"AP {ranking.average_precision[index]:.2f}")
         picture.image(row, 0, query.images[index], frame="query", head="query", foot=foot)
         for column, entry in enumerate(entries, 1):
             head = f"{entry.rank} {SIGNS[entry.kind]}"
@@ -101,14 +103,14 @@ def draw_failures(
         f"{failed:,} of {valid:,} queries fail at rank 1. Each: the query; the nearest gallery image that "
         "counts, someone else (dashed red, ✗); the first match (solid green, ✓) with its rank. Most "
         "confident: the wrong image is nearest to the query by squared Euclidean distance; one failure an "
-        "identity. Below each: camera and distance."
+        f"identity. {_below(query)}"
     )
     picture = Picture("Failures at rank 1, the most confident first", where, caption)
     gaps = ([_GAP, _GAP, _WIDE_GAP] * _FAILURES_A_ROW)[:-1]
     picture.add_grid(-(-len(chosen) // _FAILURES_A_ROW), gaps, query.images)
     for number, index in enumerate(chosen):
         row, column = divmod(number, _FAILURES_A_ROW)
-        foot = f"c{query.camids[index] + 1}"
+        foot = _foot(query, index)
         picture.image(row, 3 * column, query.images[index], frame="query", head="query", foot=foot)
         rank = int(ranking.first_match[index])
         match = Entry(int(ranking.first_column[index]), float(ranking.first_distance[index]), "match", rank)
@@ -123,9 +125,28 @@ def _draw_entry(
 ) -> None:
     pixels = gallery.images[entry.column]
     distance = f"{entry.distance:.2f}" if entry.distance >= 1 else f"{entry.distance:.3f}"
-    foot = f"c{gallery.camids[entry.column] + 1}  {distance}"
+    foot = _foot(gallery, entry.column, distance)
     shown = grey(pixels, 0.45) if entry.kind == "junk" else pixels
     picture.image(row, column, shown, frame=entry.kind, head=head, foot=foot)
+
+
+def _has_cameras(images: ImageStore) -> bool:
+    return images.protocol == OTHER_CAMERAS
+
+
+def _match(images: ImageStore) -> str:
+    """What makes an image of the query's identity a match, for captions."""
+    return "by another camera" if _has_cameras(images) else "in another image"
+
+
+def _below(images: ImageStore) -> str:
+    return f"Below each: {'camera and ' if _has_cameras(images) else ''}distance."
+
+
+def _foot(images: ImageStore, index: int, text: str = "") -> str:
+    """What stands below an image: its camera, where that is known, and a text."""
+    camera = images.camids[index]
+    return "  ".join(filter(None, (f"c{camera + 1}" if camera >= 0 else "", text)))
 
 
 def shortened(entries: list[Entry]) -> tuple[list[Entry], int]:
@@ -151,17 +172,20 @@ def first_counted(entries: list[Entry]) -> Entry:
 
 
 @styled
-def draw_cmc(curves: dict[str, RankingMetrics], gallery: int, where: str) -> Picture:
+def draw_cmc(
+    curves: dict[str, RankingMetrics], gallery: int, where: str, protocol: str = OTHER_CAMERAS
+) -> Picture:
     """Draws the share of queries whose first match is among the first ranks.
 
     Args:
         curves: Figures by name, the plain ones first.
         gallery: Number of gallery images; no rank is greater.
         where: The network and the images.
+        protocol: The protocol of the figures.
     """
-    first = next(iter(curves.values()))
+    first, rule = next(iter(curves.values())), protocol_note(protocol) or "Market-1501 protocol"
     text = (
-        f"Market-1501 protocol, {first.num_valid_queries:,} queries ({first.num_queries_without_match:,} "
+        f"{rule}, {first.num_valid_queries:,} queries ({first.num_queries_without_match:,} "
         "without a match left out). mAP: mean over queries of the mean of k / position over the matches, as "
         "scikit-learn computes it (not the data set's own trapezoid)."
     )
@@ -187,12 +211,13 @@ def draw_cmc(curves: dict[str, RankingMetrics], gallery: int, where: str) -> Pic
 
 
 @styled
-def draw_distances(counts: DistanceCounts, where: str) -> Picture:
+def draw_distances(counts: DistanceCounts, where: str, protocol: str = OTHER_CAMERAS) -> Picture:
     """Draws the distances of matches and of non-matches, each as a share of its own pairs."""
     threshold, rate = counts.equal_error()
     totals = [int(some.sum()) for some in (counts.matches, counts.others)]
+    other = "camera" if protocol == OTHER_CAMERAS else "image"
     text = (
-        f"Squared Euclidean distances of {totals[0]:,} matching pairs (same identity, another camera) and "
+        f"Squared Euclidean distances of {totals[0]:,} matching pairs (same identity, another {other}) and "
         f"{totals[1]:,} others, distractors among them; all pairs counted, junk left out. Each histogram is "
         f"in per cent of its own pairs. At distance {threshold:.3g} as large a share of matches is farther "
         f"as of others is nearer: {100 * rate:.1f} % (equal error rate). Vertical lines: medians, and that "

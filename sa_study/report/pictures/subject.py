@@ -13,6 +13,7 @@ import numpy as np
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import SPLITS, TEST_SPLITS
 from sa_study.data.store import ImageStore, TrainingData, load_training_data
+from sa_study.metrics.protocol import protocol_note
 from sa_study.training.evaluate import TrainedNetwork, load_network, load_test_images
 from sa_study.utils.errors import StudyFolderError, WeightsError
 from sa_study.utils.progress import PhaseCallback
@@ -52,7 +53,8 @@ class Subject:
     @property
     def where(self) -> str:
         """The network and its images, for titles."""
-        return f"{self.network}; {self.images}"
+        note = protocol_note(self.query.protocol)
+        return "; ".join(filter(None, (self.network, self.images, note)))
 
 
 def subject_of_study(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sa_study.analysis.repeats.runs import RepeatStudy
 from sa_study.metrics import names
+from sa_study.metrics.protocol import PROTOCOL, protocol_notes
 from sa_study.report.json_document import study_document
 from sa_study.report.terminal.console import Output
 from sa_study.report.terminal.launch_display import LaunchDisplay
@@ -81,7 +82,8 @@ def show_end(output: Output, study: Path, outcome: Outcome, *, evaluated: bool =
     output.console.print(StudyPanel.of(summary, limit=_MAX_TRIALS_LISTED, trials_only=True))
     if summary.config.minimize:
         output.console.print(front_table(summary))
-    for line in (summary_line(summary), cost_line(summary), interval_line(summary)):
+    notes = protocol_notes({PROTOCOL: summary.protocol})
+    for line in (summary_line(summary), cost_line(summary), interval_line(summary), *notes):
         if line:
             output.say(line)
     output.conclude(headline(summary), "bold")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sa_study.metrics import names
+from sa_study.metrics.protocol import protocol_notes
 from sa_study.report.terminal.tables import evaluation_table
 from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import (
@@ -53,6 +54,7 @@ def confirmation_table(found: Mapping[str, Any]) -> TextTable:
         (
             f"± standard deviation of the runs; differences in points, paired by query, with "
             f"{100 * found['level']:.0f} % intervals{together}, over identities and seeds.",
+            *protocol_notes(found),
         ),
     )
 
@@ -96,6 +98,7 @@ def effects_table(found: Mapping[str, Any]) -> TextTable:
             "Mean over all pairs of cells that differ in this alone, with its 95 % interval over identities "
             f"{over}; paired by query.",
             "One interval in twenty misses the truth: the more changes are tested, the more seem to matter.",
+            *protocol_notes(found),
         ),
     )
 
@@ -113,7 +116,7 @@ def cells_table(found: Mapping[str, Any]) -> TextTable:
     ]
     labels = [names.heading(figure) for figure in names.STUDY_METRICS]
     headings = ("settings", "runs", *labels, f"re-ranked {' / '.join(labels)}")
-    return TextTable("Every cell, validation, per cent ± std", headings, rows)
+    return TextTable("Every cell, validation, per cent ± std", headings, rows, protocol_notes(found))
 
 
 def retrained_tables(
@@ -144,12 +147,15 @@ def retrained_table(found: Mapping[str, Any], *, runs: bool) -> TextTable:
         notes.append(f"Paired by query; 95 % intervals over identities {covers}.")
     if reason := found.get("not_compared"):
         notes.append(f"No difference is stated: {reason}.")
+    notes += protocol_notes(found["configurations"][0]["evaluations"][0])
     title = f"Retrained on all identities, {plural(seeds, 'seed')}, test set, per cent"
     return TextTable(title, ("", *map(names.heading, figures)), rows, notes)
 
 
-def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> TextTable:
-    """The best epoch's figures then and now, with all their digits."""
+def figures_table(
+    recorded: Mapping[str, Any], rerun: Mapping[str, Any], notes: Sequence[str] = ()
+) -> TextTable:
+    """The best epoch's figures then and now, with all their digits; `notes` are on their protocol."""
     rows = []
     for name in (*names.RANKING, names.LOSS):
         was: Any = recorded.get(name)
@@ -159,7 +165,7 @@ def figures_table(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> Text
             apart = "0" if was == is_now else f"{factor * (is_now - was):+.2g}"
             rows.append((names.heading(name), f"{factor * was:.6f}", f"{factor * is_now:.6f}", apart))
     title = f"Epoch {recorded[names.EPOCH]:.0f}, the best: per cent"
-    return TextTable(title, ("", "recorded", "rerun", "difference"), rows)
+    return TextTable(title, ("", "recorded", "rerun", "difference"), rows, notes)
 
 
 def opening_line(original: OriginalTrial, study: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sa_study.metrics import names
+from sa_study.metrics.protocol import PROTOCOL, protocol_notes
 from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import duration, interval, percent, setting_text, settings_text
 from sa_study.report.verdict import judge
@@ -25,7 +26,8 @@ def front_table(study: StudySummary) -> TextTable:
         for trial in study.front
     ]
     title = f"Pareto front: no other trial has a greater {metric} and fewer {unit}"
-    return TextTable(title, ("trial", f"{metric}, %", unit, "settings"), rows, words=(3,))
+    notes = protocol_notes({PROTOCOL: study.protocol})
+    return TextTable(title, ("trial", f"{metric}, %", unit, "settings"), rows, notes, words=(3,))
 
 
 def summary_line(study: StudySummary) -> str:

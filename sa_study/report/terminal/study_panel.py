@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sa_study.metrics import names
+from sa_study.metrics.protocol import protocol_note
 from sa_study.provenance import last_slots
 from sa_study.report.terminal.console import safe
 from sa_study.report.terminal.study import cost_parts, remaining_seconds
@@ -90,11 +91,11 @@ class StudyPanel:
                 yield self._comparison(width)
             if running:
                 yield Text()
-                yield _title("Running", len(running), len(self._running))
+                yield self._title("Running", len(running), len(self._running))
                 yield self._trials(running, options, running=True)
         if leaders:
             yield Text()
-            yield _title("Trials" if self.trials_only else "Leaders", len(leaders), len(study.trials))
+            yield self._title("Trials" if self.trials_only else "Leaders", len(leaders), len(study.trials))
             yield self._trials(leaders, options, running=False)
 
     @property
@@ -186,6 +187,11 @@ class StudyPanel:
         line = Column("settings", lines, justify="left")
         return fit_table(columns, settings, line, options.max_width, why)
 
+    def _title(self, name: str, shown: int, total: int) -> Text:
+        about = ["per cent at the best epoch", protocol_note(self.study.protocol)]
+        about.append(f"{total - shown} more not shown" if total > shown else "")
+        return _line(Text.assemble((name, "bold"), (f"  {'; '.join(filter(None, about))}", "dim")))
+
     def _curves(self, trials: Sequence[TrialSummary]) -> list[str]:
         """Curves between the least and the greatest value of all trials, so that they compare."""
         values = [value for trial in self.study.trials for _, value in trial.finite_curve]
@@ -239,11 +245,6 @@ def _wrapped(parts: Iterable[str], width: int) -> Iterator[Text]:
 def _line(text: Text) -> Text:
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
-
-
-def _title(name: str, shown: int, total: int) -> Text:
-    more = f"; {total - shown} more not shown" if total > shown else ""
-    return _line(Text.assemble((name, "bold"), (f"  per cent at the best epoch{more}", "dim")))
 
 
 def _bar(share: float, width: int, ascii_only: bool) -> Text:

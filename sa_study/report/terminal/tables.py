@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
+from sa_study.metrics.protocol import protocol_notes
 from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import duration, interval, percent, points
 from sa_study.utils.files import format_bytes
@@ -65,10 +66,12 @@ def _rates(evaluation: Mapping[str, Any], one_line: bool) -> Iterator[str | Text
             yield Text(f"{rate}\n{interval(*ends)}")
 
 
-def seeds_table(summary: Mapping[str, Mapping[str, float]], seeds: int) -> TextTable:
-    """Mean and deviation of the test figures over several seeds."""
+def seeds_table(
+    summary: Mapping[str, Mapping[str, float]], seeds: int, notes: Sequence[str] = ()
+) -> TextTable:
+    """Mean and deviation of the test figures over several seeds; `notes` are on their protocol."""
     rows = [(names.heading(name), percent(row["mean"]), percent(row["std"])) for name, row in summary.items()]
-    return TextTable(f"Test set, {seeds} seeds, per cent", ("", "mean", "std"), rows)
+    return TextTable(f"Test set, {seeds} seeds, per cent", ("", "mean", "std"), rows, notes)
 
 
 def comparison_table(found: Mapping[str, Any]) -> TextTable:
@@ -90,7 +93,8 @@ def comparison_table(found: Mapping[str, Any]) -> TextTable:
         for label, side, count in zip("AB", ("first", "second"), found["runs"], strict=True)
     ]
     headings = ("", "A", "B", "B − A (95 % interval)", "p", "queries + / −")
-    return TextTable("Test set, per cent and points", headings, rows, sides)
+    notes = [*sides, *protocol_notes(found)]
+    return TextTable("Test set, per cent and points", headings, rows, notes)
 
 
 def conclusion(found: Mapping[str, Any]) -> str:
@@ -113,7 +117,7 @@ def data_table(report: DataReport) -> TextTable:
         "distractors": "distractors",
         "junk": "junk",
         "stray": "stray",
-        "1-camera ids": "single_camera_ids",
+        "1-camera ids" if report.cameras else "1-image ids": "single_camera_ids",
     }
     rows = [
         (name, *(f"{getattr(split, attribute):,}" for attribute in columns.values()))

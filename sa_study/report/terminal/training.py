@@ -13,6 +13,7 @@ from sa_study.analysis.final.retrain import RetrainPlan, load_retraining_data, w
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData
 from sa_study.metrics import names
+from sa_study.metrics.protocol import protocol_note
 from sa_study.model.weights import pretrained_note
 from sa_study.report.terminal.console import Output, phases
 from sa_study.report.text import command, percent, plural
@@ -32,9 +33,10 @@ from sa_study.utils.files import require_writable, write_json
 
 def data_line(data: TrainingData) -> str:
     """The sizes of the training set and of the validation split."""
+    note = protocol_note(data.store.protocol)
     return (
         f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
-        f"{len(data.gallery)} gallery images"
+        f"{len(data.gallery)} gallery images{f' ({note})' if note else ''}"
     )
 
 

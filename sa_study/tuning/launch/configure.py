@@ -33,7 +33,7 @@ def configure_study(
     """Describes a study.
 
     Args:
-        data_dir: Folder of the data set.
+        data_dir: Folder of the data set, or the list of its images.
         space: The search space.
         overrides: Settings that are fixed at these values, also where the space searches them.
         sampler: Name of the sampler in place of the space's.

@@ -13,6 +13,7 @@ from typing import Any
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import DataByFold, any_fold, load_folds
+from sa_study.metrics.protocol import PROTOCOL
 from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import complete, override
@@ -211,5 +212,10 @@ def record_launch(
     """
     if folder.provenance.exists():
         require_same_backbones(backbones, read_provenance(folder.provenance)["launches"])
-    more: dict[str, Any] = {"slots": dataclasses.asdict(slots), **backbone_fingerprints(backbones)}
-    append_launch(folder.provenance, any_fold(data).store.fingerprint, **more)
+    store = any_fold(data).store
+    more: dict[str, Any] = {
+        "slots": dataclasses.asdict(slots),
+        PROTOCOL: store.protocol,
+        **backbone_fingerprints(backbones),
+    }
+    append_launch(folder.provenance, store.fingerprint, **more)

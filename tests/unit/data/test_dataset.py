@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sa_study.data.dataset import ImageRecord, ReidDataset, SplitFolder, read_split
+from sa_study.data.dataset import ReidDataset
+from sa_study.data.layout_reader import read_split
 from sa_study.data.layouts import MARKET
+from sa_study.data.records import ImageRecord, SplitFolder
 from sa_study.utils.errors import DataError
 
 MakeMarket = Callable[..., Path]

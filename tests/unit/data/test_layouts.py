@@ -12,8 +12,9 @@ from synthetic_layouts import make_cuhk03, make_duke, make_msmt17
 
 from sa_study import cli
 from sa_study.data.check import check_dataset
-from sa_study.data.dataset import ImageRecord, ReidDataset
+from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import CUHK03_NP, DUKE, LAYOUTS, MARKET, Layout
+from sa_study.data.records import ImageRecord
 from sa_study.data.store import load_training_data
 from sa_study.settings.run import Settings
 from sa_study.training.evaluate import evaluate, load_network, load_test_images
@@ -35,23 +36,6 @@ def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
     text = str(error.value)
     assert "\n" not in text
     return text
-
-
-@pytest.fixture(params=["market", "duke", "labeled", "detected", "msmt17_v1", "msmt17_v2"])
-def every(request: pytest.FixtureRequest, tmp_path: Path, draw_image: Draw, make_market: MakeMarket) -> Path:
-    """A data set in each layout, below a folder whose own name looks like an image's."""
-    root = tmp_path / "run1_c2" / "0007_c3_f0000001.jpg"
-    match request.param:
-        case "market":
-            return make_market("run1_c2/market")
-        case "duke":
-            return make_duke(root, draw_image)
-        case "msmt17_v1":
-            return make_msmt17(root, draw_image)
-        case "msmt17_v2":
-            return make_msmt17(root, draw_image, "mask_train_v2", "mask_test_v2")
-        case boxes:
-            return make_cuhk03(root, draw_image) / str(boxes)
 
 
 def test_dukemtmc_reid(tmp_path: Path, draw_image: Draw) -> None:

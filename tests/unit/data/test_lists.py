@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from synthetic_layouts import make_msmt17
 
-from sa_study.data import dataset
+from sa_study.data import layout_reader
 from sa_study.data.check import check_dataset
-from sa_study.data.dataset import MALFORMED, MISNAMED, OTHER_ID, OUTSIDE, TWICE, ReidDataset, read_split
+from sa_study.data.dataset import ReidDataset
+from sa_study.data.layout_reader import MALFORMED, MISNAMED, OTHER_ID, OUTSIDE, TWICE, read_split
 from sa_study.data.layouts import LAYOUTS
 from sa_study.utils.errors import DataError
 
@@ -181,7 +182,7 @@ def test_a_list_that_is_a_folder_or_a_pipe(root: Path) -> None:
 
 
 def test_a_list_that_is_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "MAX_LIST_BYTES", 2**20)
+    monkeypatch.setattr(layout_reader, "MAX_LIST_BYTES", 2**20)
     path = root / "list_gallery.txt"
     path.write_bytes(b"\n" * (2**20 + 1))
     assert refused(root) == (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sa_study.data.dataset import ImageRecord
+from sa_study.data.records import ImageRecord
 from sa_study.data.split import ValidationSplit, limit_identities, validation_split
 from sa_study.utils.errors import DataError
 

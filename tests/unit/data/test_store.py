@@ -11,7 +11,8 @@ from PIL import Image
 from small_space import SMALL
 
 from sa_study.data import store as store_module
-from sa_study.data.dataset import ImageRecord, ReidDataset
+from sa_study.data.dataset import ReidDataset
+from sa_study.data.records import ImageRecord
 from sa_study.data.store import decode, load_training_data
 from sa_study.settings.run import Settings
 from sa_study.utils.errors import DataError

@@ -228,3 +228,30 @@ def test_chunks_hold_every_row_once(entries: list[int], monkeypatch: pytest.Monk
     found = reranking.chunks(torch.tensor(entries))
     assert [row for rows in found for row in range(rows.start, rows.stop)] == list(range(len(entries)))
     assert all(sum(entries[rows][1:]) < 6 for rows in found)
+
+
+@pytest.mark.parametrize("listed", [3, 12])
+def test_an_image_that_is_query_and_gallery_counts_once(listed: int) -> None:
+    """To re-rank images among themselves is to re-rank some of them against the others."""
+    query, gallery = clustered(12, 30)
+    columns = np.random.default_rng(1).permutation(30 + listed)[:listed]
+    mixed = np.insert(gallery, np.sort(columns) - np.arange(listed), query[:listed], axis=0)
+    places = np.concatenate([np.sort(columns), np.full(12 - listed, -1)])
+    found = rerank_features(query, mixed, 7, 3, places=places).numpy()
+    others = np.setdiff1d(np.arange(30 + listed), columns)
+    np.testing.assert_array_equal(mixed[others], gallery)
+    np.testing.assert_allclose(found[:, others], plain_rerank(query, gallery, 7, 3), atol=2e-6)
+    np.testing.assert_allclose(found[np.arange(listed), np.sort(columns)], 0, atol=1e-5)
+    swapped = rerank_features(query[:listed][::-1].copy(), mixed, 7, 3, places=np.sort(columns)[::-1].copy())
+    if listed == 12:
+        np.testing.assert_allclose(swapped.numpy()[::-1], found, atol=2e-6)
+
+
+def test_images_among_themselves_alone() -> None:
+    images = np.concatenate(clustered(10, 20))
+    found = rerank_features(images[::-1].copy(), images, 5, 2, places=np.arange(30)[::-1].copy()).numpy()[
+        ::-1
+    ]
+    expected = plain_rerank(images[:10], images[10:], 5, 2)
+    np.testing.assert_allclose(found[:10, 10:], expected, atol=2e-6)
+    assert np.diag(found) == pytest.approx(np.zeros(30), abs=1e-5)
