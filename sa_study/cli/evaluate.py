@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from sa_study.cli.options import (
     MAX_SEEDS,
     Json,
-    OtherDataDir,
+    OtherDataDirs,
     Quiet,
     Rerank,
     Set,
@@ -22,6 +23,7 @@ from sa_study.cli.options import (
 from sa_study.utils.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sa_study.analysis.final.evaluate import TestFigures
     from sa_study.report.terminal.console import Output
 
 
@@ -32,7 +34,7 @@ def evaluate(
     context: typer.Context,
     study: StudyUnlessWeights = None,
     weights: Weights = None,
-    data_dir: OtherDataDir = None,
+    data_dir: OtherDataDirs = None,
     rerank: Rerank = False,
     out: Annotated[Path | None, path_option(help="JSON file to write (with --weights).")] = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="Evaluate the study's baseline too.")] = False,
@@ -54,52 +56,71 @@ def evaluate(
     """Evaluate on the test set: a study's best checkpoint, its retrained winner, or a weights file.
 
     A study records every evaluation of its test set in a ledger. Its figures on other data (--data-dir) are
-    written beside those on its own test set and never replace them.
+    written beside those on its own test set and never replace them. Several data sets make one table.
     """
     from sa_study.report.terminal.console import Output
     from sa_study.settings.yaml_files import parse_assignments
 
-    values = parse_assignments(overrides or [])
+    values, data_dirs = parse_assignments(overrides or []), data_dir or []
     study = require_one_network(context, study, weights)
     if seeds is not None and not retrain:
         raise ConfigError("evaluate --seeds: needs --retrain; the seed of a study's checkpoint is fixed")
+    if len(data_dirs) > 1 and (out or retrain):
+        option = (
+            "--retrain: takes" if retrain else "--out: --json prints figures on several data sets; it takes"
+        )
+        raise ConfigError(f"evaluate {option} one --data-dir")
     output = Output(quiet, as_json)
     if study is not None:
         if out or values:
             raise ConfigError("evaluate --study: takes neither --out (it writes evaluation.json) nor --set")
         if retrain:
-            _retrain(output, study, data_dir, seeds or 1, rerank, baseline)
+            _retrain(output, study, data_dirs[0] if data_dirs else None, seeds or 1, rerank, baseline)
         else:
-            _evaluate_study(output, study, data_dir, rerank, baseline)
+            _evaluate_study(output, study, _named(data_dirs) if data_dirs else {"": None}, rerank, baseline)
     elif weights is not None:
-        if data_dir is None:
+        if not data_dirs:
             raise ConfigError("evaluate --weights: needs --data-dir")
         if retrain:
             raise ConfigError("evaluate --retrain: needs --study; 'train' trains from a settings file")
-        _evaluate_weights(output, weights, data_dir, rerank, out, values)
+        _evaluate_weights(output, weights, _named(data_dirs), rerank, out, values)
 
 
-def _evaluate_study(output: Output, study: Path, data_dir: Path | None, rerank: bool, baseline: bool) -> None:
+def _named(data_dirs: Sequence[Path]) -> Mapping[str, Path]:
+    """Data sets by the names that the table's rows give them: none where there is one."""
+    from sa_study.analysis.final.evaluate import named_test_sets
+
+    return named_test_sets(data_dirs) if len(data_dirs) > 1 else {"": data_dirs[0]}
+
+
+def _evaluate_study(
+    output: Output, study: Path, data_sets: Mapping[str, Path | None], rerank: bool, baseline: bool
+) -> None:
+    """Evaluates a study on data sets, by names that are empty where there is one."""
     from sa_study.analysis.final.evaluate import evaluate_study
     from sa_study.report.terminal.console import phases
-    from sa_study.report.terminal.tables import evaluation_table
 
-    with phases(output.console) as report:
-        found = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
-    output.result_console.print(evaluation_table(found.evaluations, found.ledger.sentence))
-    if not found.own:
-        output.conclude(_OTHER_DATA)
-    files = {name: study / path.name for name, path in found.files.items()}
-    output.say(f"written: {' and '.join(map(str, files.values()))}")
-    output.document(
-        {
-            "study": str(study.absolute()),
-            "own_test_set": found.own,
-            "evaluations": found.evaluations,
-            "files": {name: str(path.absolute()) for name, path in files.items()},
-            "test_looks": found.ledger.count,
+    found, documents = {}, {}
+    for name, data_dir in data_sets.items():
+        with phases(output.console) as report:
+            found[name] = evaluate_study(study, data_dir, reranked=rerank, baseline=baseline, report=report)
+        documents[name] = {
+            "own_test_set": found[name].own,
+            "evaluations": found[name].evaluations,
+            "files": {row: str((study / path.name).absolute()) for row, path in found[name].files.items()},
+            "test_looks": found[name].ledger.count,
         }
-    )
+    rows = {
+        f"{row}, {name}" if name else row: evaluation
+        for name, figures in found.items()
+        for row, evaluation in figures.evaluations.items()
+    }
+    _show(output, rows, found)
+    if not all(figures.own for figures in found.values()):
+        output.conclude(_OTHER_DATA)
+    files = [study / path.name for figures in found.values() for path in figures.files.values()]
+    output.say(f"written: {' and '.join(map(str, files))}")
+    output.document({"study": str(study.absolute()), **_together(documents)})
 
 
 def _retrain(
@@ -121,24 +142,47 @@ def _retrain(
 
 
 def _evaluate_weights(
-    output: Output, weights: Path, data_dir: Path, rerank: bool, out: Path | None, values: dict[str, Any]
+    output: Output,
+    weights: Path,
+    data_sets: Mapping[str, Path],
+    rerank: bool,
+    out: Path | None,
+    values: dict[str, Any],
 ) -> None:
+    """Evaluates a weights file on data sets, by names that are empty where there is one."""
     from sa_study.analysis.final.evaluate import evaluate_weights
     from sa_study.report.terminal.console import phases
-    from sa_study.report.terminal.tables import evaluation_table
     from sa_study.utils.files import require_writable, write_json
 
     if out and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: is a folder, or its folder does not exist; name a file")
     if out:
         require_writable(out)
-    with phases(output.console) as report:
-        found = evaluate_weights(weights, data_dir, values, reranked=rerank, report=report)
-    for note in found.notes:
+    found, documents = {}, {}
+    for name, data_dir in data_sets.items():
+        with phases(output.console) as report:
+            found[name] = evaluate_weights(weights, data_dir, values, reranked=rerank, report=report)
+        looks = {"test_looks": found[name].ledger.count} if found[name].ledger.count else {}
+        documents[name] = {"evaluations": found[name].evaluations, **looks}
+    for note in next(iter(found.values())).notes:
         output.say(note)
-    output.result_console.print(evaluation_table(found.evaluations, found.ledger.sentence))
+    rows = {name or weights.name: figures.evaluations[weights.name] for name, figures in found.items()}
+    _show(output, rows, found)
     if out:
-        write_json(out, found.evaluations[weights.name])
+        write_json(out, found[""].evaluations[weights.name])
         output.say(f"written: {out}")
-    looks = {"test_looks": found.ledger.count} if found.ledger.count else {}
-    output.document({"weights": str(weights.absolute()), "evaluations": found.evaluations, **looks})
+    output.document({"weights": str(weights.absolute()), **_together(documents)})
+
+
+def _show(output: Output, rows: Mapping[str, Mapping[str, Any]], found: Mapping[str, TestFigures]) -> None:
+    """Prints figures on data sets as one table, and how often a study has seen each."""
+    from sa_study.report.terminal.tables import evaluation_table
+
+    seen = {name: figures.ledger.sentence for name, figures in found.items()}
+    said = [f"{name}: {sentence}" if name else sentence for name, sentence in seen.items() if sentence]
+    output.result_console.print(evaluation_table(rows, " ".join(said)))
+
+
+def _together(documents: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The document of one data set, or those of several by their names."""
+    return documents.get("", {"data_sets": documents})

@@ -23,7 +23,7 @@ from sa_study.study.records import BASELINE
 from sa_study.study.summary import StudySummary
 from sa_study.study.winner import save_trial_weights, save_winner
 from sa_study.training.evaluate import evaluate, evaluation_file, load_network, load_test_images
-from sa_study.utils.errors import RunFailed
+from sa_study.utils.errors import ConfigError, RunFailed
 from sa_study.utils.files import require_writable, write_json
 from sa_study.utils.progress import PhaseCallback
 
@@ -45,6 +45,27 @@ class TestFigures:
     own: bool = True
     files: Mapping[str, Path] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+
+def named_test_sets(data_dirs: Sequence[Path]) -> dict[str, Path]:
+    """Data sets by the shortest ends of their paths that tell them apart, such as `market` or `a/market`.
+
+    Raises:
+        DataError: One cannot be evaluated on.
+        ConfigError: One is given twice.
+    """
+    roots: list[Path] = []
+    for data_dir in data_dirs:
+        dataset = ReidDataset(data_dir, TEST_SPLITS)
+        dataset.require_matches()
+        if dataset.root in roots:
+            raise ConfigError(f"--data-dir {data_dir}: is given twice")
+        roots.append(dataset.root)
+    length, named = 0, dict[str, Path]()
+    while len(named) < len(roots):
+        length += 1
+        named = {str(Path(*root.parts[-length:])): root for root in roots}
+    return named
 
 
 def evaluate_study(
