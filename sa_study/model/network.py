@@ -182,12 +182,15 @@ class FeatureNetwork(nn.Module):
         return matching_features(spatial_attention(stripes, self._attention))
 
 
-def total_loss(logits: Mapping[str, Tensor], labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def total_loss(
+    logits: Mapping[str, Tensor], labels: Tensor, label_smoothing: float = 0.0
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Adds up the cross entropies of all branches, unweighted.
 
     Args:
         logits: N×classes by branch, as `SANet` returns them; half precisions are raised to float32.
         labels: N class indices, int64.
+        label_smoothing: Share of each target that is spread over all classes (Szegedy et al., CVPR 2016).
 
     Returns:
         The sum, a scalar to call `backward` on, and each branch's mean cross entropy, detached.
@@ -195,7 +198,8 @@ def total_loss(logits: Mapping[str, Tensor], labels: Tensor) -> tuple[Tensor, di
     scores = torch.stack(list(logits.values()))
     wide = scores.to(torch.promote_types(scores.dtype, torch.float32)).flatten(0, 1)
     # One call for all branches: many small ones would keep a GPU waiting for the CPU.
-    of_image = F.cross_entropy(wide, labels.repeat(len(scores)), reduction="none")
+    targets = labels.repeat(len(scores))
+    of_image = F.cross_entropy(wide, targets, reduction="none", label_smoothing=label_smoothing)
     losses = of_image.view(len(scores), -1).mean(1)
     return losses.sum(), dict(zip(logits, losses.detach().unbind(), strict=True))
 

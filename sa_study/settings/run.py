@@ -1,8 +1,8 @@
 """The settings of one training run: typed, frozen, validated at construction.
 
 The defaults are the fixed configuration of the published code (its last state: no random erasing), except
-that a validation split is held out; `PAPER_VARIANTS` has those of each published run. To add one, add a field
-of `Settings` and use it in `training`.
+that a validation split is held out; `PAPER_VARIANTS` has those of each published run. The fields are declared
+in `groups` beside this file; to add one, add it there and use it in `training`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from typing import Any
 
-from sa_study.metrics import names
-from sa_study.model.backbones import BACKBONES, RESNETS
+from sa_study.model.backbones import RESNETS
+from sa_study.settings.groups import (
+    ComputeSettings,
+    ImageSettings,
+    NetworkSettings,
+    OptimisationSettings,
+    SelectionSettings,
+    setting,
+)
 from sa_study.utils.errors import ConfigError, named_in_errors
 from sa_study.utils.files import expand_home, is_file_name
-
-MAX_EPOCHS = 1000
 
 _LIMITS = {
     "low": (">=", operator.ge),
@@ -32,13 +37,8 @@ _LIMITS = {
 }
 
 
-def setting(default: Any, text: str, *, choices: tuple[Any, ...] = (), **limits: float) -> Any:
-    """Declares a field: its default, its documentation, and its choices or its limits by `_LIMITS`."""
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "limits": limits})
-
-
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ComputeSettings, SelectionSettings, OptimisationSettings, ImageSettings, NetworkSettings):
     """Everything that decides what one training run computes.
 
     `depth=18` is another spelling of `backbone="resnet18"`, and the one in files, for earlier versions.
@@ -47,98 +47,6 @@ class Settings:
         ConfigError: A value has the wrong type or lies outside its range.
     """
 
-    backbone: str = setting(
-        "resnet50", "the network below the branches (paper: resnet50)", choices=tuple(BACKBONES)
-    )
-    pretrained: str = setting(
-        "imagenet",
-        "initial weights of the backbone: imagenet (torchvision's), none, or a local file (paper: imagenet)",
-    )
-    attention: str = setting(
-        "mean",
-        "spatial attention of stages 1-3: mean (published code), softmax (paper's text), none",
-        choices=("mean", "softmax", "none"),
-    )
-    attention_stage4: bool = setting(
-        False, "attention on the pooled stage 4 too (SA1, in the paper's ablation)"
-    )
-    deep_supervision: bool = setting(True, "a classifier on each of the stages 1-3 (paper: true)")
-    parts: int = setting(6, "horizontal stripes of stage 4; 1 = no parts (paper: 6)", low=1, high=24)
-    num_features: int = setting(256, "channels of the reduced features (paper: 256)", low=1, high=4096)
-    dropout: float = setting(0.5, "dropout before the reduction of the stripes (paper: 0.5)", low=0, below=1)
-
-    height: int = setting(384, "input height in pixels; at least 16 x parts (paper: 384)", low=16, high=2048)
-    width: int = setting(128, "input width in pixels (paper: 128)", low=16, high=2048)
-    flip: float = setting(0.5, "probability of a horizontal flip (paper: 0.5)", low=0, high=1)
-    random_erasing: float = setting(
-        0.0, "probability of random erasing (paper: 0.5; published code's last state: 0)", low=0, high=1
-    )
-
-    epochs: int = setting(100, "passes over the training images (paper: 100)", low=1, high=MAX_EPOCHS)
-    batch_size: int = setting(
-        48, "images per step; an incomplete last batch is dropped (paper: 48)", low=2, high=8192
-    )
-    accumulate: int = setting(
-        1,
-        "gradient accumulation: parts that a batch is processed in, to save memory; batch norm sees a part",
-        low=1,
-        high=1024,
-    )
-    lr: float = setting(0.1, "SGD learning rate of the new layers (paper: 0.1)", above=0, high=100)
-    backbone_lr_factor: float = setting(
-        0.1, "learning rate of the backbone as a share of lr (paper: 0.1)", low=0, high=10
-    )
-    momentum: float = setting(0.9, "Nesterov momentum (paper: 0.9)", above=0, below=1)
-    weight_decay: float = setting(5e-4, "weight decay on every parameter (paper: 5e-4)", low=0, high=1)
-    step_epochs: int = setting(
-        0, "epochs between two decays of lr; 0 = step_fraction decides (paper: 40)", low=0, high=MAX_EPOCHS
-    )
-    step_fraction: float = setting(
-        0.4, "the same as a share of epochs, so that the decay scales with the schedule", above=0, high=1
-    )
-    lr_decay: float = setting(0.1, "factor of lr at each decay (paper: 0.1)", above=0, high=1)
-
-    val_identities: int = setting(
-        100, "training identities held out for validation, at most 20 %; 0 = train on all (paper: 0)", low=0
-    )
-    identities: int = setting(0, "train on only this many identities (seeded draw); 0 = all", low=0)
-    split_seed: int = setting(0, "seed of the identities that are used and held out", low=0, below=2**31)
-    fold: int = setting(
-        0,
-        "which of the disjoint sets of held-out identities (split_seed orders them); 0 is the study's own",
-        low=0,
-    )
-    metric: str = setting(
-        names.MAP, "validation figure whose best epoch is kept", choices=names.STUDY_METRICS
-    )
-    seed: int = setting(0, "seed of initialisation, order, augmentation and dropout", low=0, below=2**31)
-
-    precision: str = setting(
-        "tf32",
-        "fp32; tf32 (fp32 whose products CUDA rounds; the same as fp32 on a CPU); bf16 (autocast; also on a "
-        "CPU with AVX512-BF16 up to twice as fast); auto (bf16 on CUDA, fp32 on a CPU)",
-        choices=("fp32", "tf32", "bf16", "auto"),
-    )
-    eval_precision: str = setting(
-        "same",
-        "precision of the features that are ranked: same (as precision), fp32, tf32, bf16, fp16",
-        choices=("same", "fp32", "tf32", "bf16", "fp16"),
-    )
-    channels_last: bool = setting(False, "NHWC memory layout of the network (faster on CUDA)")
-    compile: str = setting(
-        "none",
-        "torch.compile of the training step: none, default, cuda-graphs; costs a minute or more at the start "
-        "(slower on a CPU)",
-        choices=("none", "default", "cuda-graphs"),
-    )
-    device: str = setting(
-        "auto", "device to train on; auto: CUDA if there is one", choices=("auto", "cpu", "cuda")
-    )
-    threads: int = setting(
-        0, "CPU threads; sums depend on it in the last bits; 0 = PyTorch's choice", low=0, high=1024
-    )
-    eval_batch_size: int = setting(128, "images per batch of feature extraction", low=1, high=8192)
-
     depth: InitVar[int | None] = None
 
     def __post_init__(self, depth: int | None) -> None:
@@ -146,6 +54,10 @@ class Settings:
             object.__setattr__(self, "backbone", RESNETS[check_value("depth", depth)])
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, check_value(field.name, getattr(self, field.name)))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Checks settings against each other; `space_checks` names those of which a search space is."""
         if self.height < 16 * self.parts:
             raise ConfigError(
                 f"height: {self.height} gives stage 4 fewer rows than parts={self.parts}; "
@@ -156,11 +68,26 @@ class Settings:
                 f"accumulate: {self.accumulate} parts of batch_size={self.batch_size} have fewer than 2 "
                 f"images; the most is {self.batch_size // 2}"
             )
+        if self.warmup_epochs >= self.epochs:
+            raise ConfigError(
+                f"warmup_epochs: {self.warmup_epochs} leave nothing of epochs={self.epochs} after them; the "
+                f"most is {self.epochs - 1} (or give a share by warmup_fraction)"
+            )
 
     @property
     def decay_epochs(self) -> int:
         """Epochs between two decays of the learning rate, at least 1."""
         return self.step_epochs or max(1, round(self.step_fraction * self.epochs))
+
+    @property
+    def warmup(self) -> float:
+        """Epochs in which the learning rate grows, perhaps not whole."""
+        return self.warmup_epochs or self.warmup_fraction * self.epochs
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate of the new layers before it decays: that of the optimiser."""
+        return self.lr if self.optimizer == "sgd" else self.adam_lr
 
     def progress(self, epoch: int) -> float:
         """The percentage of the schedule that is done after an epoch (from 1)."""

@@ -1,4 +1,4 @@
-"""One step of training: forward pass, the branches' cross entropies, backward pass, SGD."""
+"""One step of training: forward pass, the branches' cross entropies, backward pass, the optimiser."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from sa_study.metrics import names
 from sa_study.model.network import SANet, total_loss
 from sa_study.settings.run import Settings
+from sa_study.training.optimizer import make_optimizer, set_learning_rate
 from sa_study.training.precision import autocast, memory_format
 from sa_study.utils.errors import ConfigError
 
@@ -28,29 +29,20 @@ class TrainingStep:
         device: Device to train on.
 
     Attributes:
-        optimizer: SGD over the backbone and the new layers, in this order.
+        optimizer: The optimiser of the backbone and the new layers.
         figures: Names of the figures that a step returns.
     """
 
     def __init__(self, net: SANet, settings: Settings, device: torch.device):
         net.to(device).to(memory_format=memory_format(settings))
         self._settings = settings
-        self._factors = (settings.backbone_lr_factor, 1.0)
         self._forward = _compiled(partial(_forward, net, settings, device), settings)
         self.figures = (names.LOSS, names.TRAIN_ACCURACY, *(f"{names.LOSS}/{name}" for name in net.branches))
-        self.optimizer = torch.optim.SGD(
-            [{"params": list(net.base.parameters())}, {"params": list(net.new_parameters())}],
-            lr=settings.lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            nesterov=True,
-            fused=True,
-        )
+        self.optimizer = make_optimizer(net, settings)
 
     def set_lr(self, lr: float) -> None:
         """Sets the learning rate of the new layers, and the backbone's to its share of it."""
-        for group, factor in zip(self.optimizer.param_groups, self._factors, strict=True):
-            group["lr"] = lr * factor
+        set_learning_rate(self.optimizer, self._settings, lr)
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """One step of the optimiser on images, float32, B×3×H×W, normalised, and labels, int64, B.
@@ -80,7 +72,7 @@ def _forward(
 ) -> tuple[Tensor, Tensor]:
     with autocast(settings.precision, device):
         _, logits = net(images)
-        loss, branches = total_loss(logits, labels)
+        loss, branches = total_loss(logits, labels, settings.label_smoothing)
     accuracy = (logits["global"].detach().argmax(1) == labels).float().mean()
     return loss, torch.stack([loss.detach(), accuracy, *branches.values()])
 

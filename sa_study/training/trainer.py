@@ -17,10 +17,11 @@ from sa_study.metrics import names
 from sa_study.metrics.confidence import interval_bounds
 from sa_study.metrics.distances import rank_features
 from sa_study.model.network import SANet
-from sa_study.settings.run import Settings
+from sa_study.settings.run import Settings, completed
 from sa_study.training.checkpoint import Checkpoint, restore_rng, rng_state
 from sa_study.training.features import extract_features
 from sa_study.training.precision import float32_products, resolve_device
+from sa_study.training.schedule import learning_rate
 from sa_study.training.step import TrainingStep
 from sa_study.utils.errors import ConfigError, Diverged, WeightsError, one_line
 from sa_study.utils.randomness import derived_seed
@@ -106,7 +107,7 @@ class Trainer:
             WeightsError: It does not fit; the trainer cannot be used any more.
         """
         own = self.settings.to_dict()
-        for name, value in checkpoint.settings.items():
+        for name, value in completed(checkpoint.settings).items():
             if own.get(name) != value and name != "accumulate":
                 raise ConfigError(f"{name}: the checkpoint was made with {value!r}, not {own.get(name)!r}")
         if checkpoint.optimizer is None or checkpoint.rng is None:
@@ -131,14 +132,15 @@ class Trainer:
 
     def _train_epoch(self) -> dict[str, float]:
         settings, start = self.settings, time.perf_counter()
-        lr = settings.lr * settings.lr_decay ** (self.epoch // settings.decay_epochs)
-        self.step.set_lr(lr)
+        in_epoch = len(self._data.train) // settings.batch_size
         torch.manual_seed(derived_seed(settings.seed, "dropout", self.epoch))
         self._net.train()
         sums = torch.zeros(len(self.step.figures), device=self.device)
-        steps = 0
+        steps, lr = 0, settings.peak_lr
         with float32_products(settings.precision):
             for images, labels in self.batches():
+                lr = learning_rate(settings, self.epoch + steps / in_epoch)
+                self.step.set_lr(lr)
                 sums += self.step(images, labels)
                 steps += 1
         # Reading the sums waits for the device, so the time that follows is the epoch's, not the queue's.

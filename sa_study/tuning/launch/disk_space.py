@@ -21,6 +21,7 @@ from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.training.optimizer import STATES
 from sa_study.training.trainer import build_network
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.local_ray import SESSION_BYTES, Session
@@ -129,15 +130,18 @@ def largest(space: SearchSpace) -> Settings:
     """The settings of the largest network in the space; all others are the baseline's."""
     most = {key: max(space.possible(key)) for key in _ENLARGING_SETTINGS if key in space.search}
     backbone = max(space.possible("backbone"), key=list(BACKBONES).index)
-    return dataclasses.replace(space.settings({**space.baseline, **most}), backbone=backbone)
+    optimizer = max(space.possible("optimizer"), key=STATES.__getitem__)
+    return dataclasses.replace(
+        space.settings({**space.baseline, **most}), backbone=backbone, optimizer=optimizer
+    )
 
 
 def file_sizes(settings: Settings, num_classes: int) -> tuple[int, int]:
-    """Bytes of a training checkpoint (weights and momentum), and of a file of the weights alone."""
+    """Bytes of a training checkpoint, the optimiser's state included, and of a file of the weights alone."""
     with torch.device("meta"):  # shapes without memory
         net = build_network(dataclasses.replace(settings, pretrained="none"), num_classes)
     weights = _bytes(net.state_dict().values())
-    return weights + _bytes(net.parameters()), weights
+    return weights + STATES[settings.optimizer] * _bytes(net.parameters()), weights
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
