@@ -59,6 +59,23 @@ class ImageSettings:
     random_erasing: float = setting(
         0.0, "probability of random erasing (paper: 0.5; published code's last state: 0)", low=0, high=1
     )
+    random_erasing_fill: str = setting(
+        "noise",
+        "what erased boxes hold: noise (standard normal), mean (the data's mean colour) (paper: noise)",
+        choices=("noise", "mean"),
+    )
+    random_crop_padding: int = setting(
+        0,
+        "black pixels around an image of which a random piece is taken (paper: 0; BoT: 10)",
+        low=0,
+        high=512,
+    )
+    color_jitter: float = setting(
+        0.0,
+        "most that brightness, contrast and saturation are changed, as a share (paper: 0; fast-reid: 0.15)",
+        low=0,
+        below=1,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

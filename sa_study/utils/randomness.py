@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Purpose = Literal[
     "order",
     "augmentation",
+    "color-jitter",
+    "crop",
     "erasing-noise",
     "dropout",
     "initialisation",

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 from scipy.stats import ks_2samp
 from torch import Tensor
 
-from sa_study.data.batches import MEAN, STD, erasing_boxes, evaluation_batches, resize, training_batches
+from sa_study.data.augmentation import erasing_boxes
+from sa_study.data.batches import MEAN, STD, evaluation_batches, resize, training_batches
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import ImageStore, TrainingData
 from sa_study.settings.run import Settings
@@ -116,11 +117,11 @@ def test_batches_are_what_pillow_and_numpy_make_of_the_same_images(size: tuple[i
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_gpu_makes_the_same_choices(resident: bool) -> None:
     data = make_data(40)
-    erasing = settings(batch_size=8, flip=0.5, random_erasing=0.5)
+    augmented = settings(batch_size=8, flip=0.5, random_erasing=0.5, random_crop_padding=5, color_jitter=0.3)
     there = DeviceImages(data.store.images, torch.device("cuda"), resident=resident)
     pairs = zip(
-        training_batches(data, there, erasing, 2),
-        training_batches(data, on_cpu(data.store), erasing, 2),
+        training_batches(data, there, augmented, 2),
+        training_batches(data, on_cpu(data.store), augmented, 2),
         strict=True,
     )
     for (images, labels), (expected, wanted) in pairs:
@@ -128,10 +129,14 @@ def test_a_gpu_makes_the_same_choices(resident: bool) -> None:
         torch.testing.assert_close(images.cpu(), expected, rtol=0, atol=1.01 / 255 / min(STD))
 
 
-@pytest.mark.parametrize("erasing", [0.0, 1.0])
-def test_batches_have_the_type_and_layout_that_networks_take(erasing: float) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"random_erasing": 1.0}, {"random_crop_padding": 5, "color_jitter": 0.2}],
+    ids=["plain", "erased", "cropped"],
+)
+def test_batches_have_the_type_and_layout_that_networks_take(changes: dict[str, Any]) -> None:
     data = make_data(4)
-    images, labels = epoch_of(data, height=96, width=48, random_erasing=erasing)
+    images, labels = epoch_of(data, height=96, width=48, **changes)
     assert (images.shape, images.dtype, labels.dtype) == ((4, 3, 96, 48), torch.float32, torch.int64)
     assert images.is_contiguous(memory_format=torch.channels_last)
 
@@ -142,7 +147,10 @@ def test_the_last_incomplete_batch_is_dropped(count: int, batches: int) -> None:
     assert len(images) == batches * 4
 
 
-@pytest.mark.parametrize("settings", [{"flip": 0.5}, {"random_erasing": 0.5}, {}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"flip": 0.5}, {"random_erasing": 0.5}, {}, {"random_crop_padding": 9}, {"color_jitter": 0.2}],
+)
 def test_epochs_repeat_by_seed_and_number_and_differ_otherwise(settings: dict[str, Any]) -> None:
     data = make_data(40)
     images, labels = epoch_of(data, epoch=3, seed=5, **settings)
