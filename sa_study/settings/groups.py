@@ -139,6 +139,12 @@ class OptimisationSettings:
     label_smoothing: float = setting(
         0.0, "share of each branch's target spread over all classes (paper: 0; BoT: 0.1)", low=0, below=1
     )
+    ema_decay: float = setting(
+        0.0,
+        "decay per step of the weights' moving average, which is validated and kept; 0 = none (paper: 0)",
+        low=0,
+        below=1,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ class Checkpoint:
     """The state of a training run after an epoch.
 
     Attributes:
-        state_dict: The network's parameters and buffers.
+        state_dict: The network's parameters and buffers; with `ema_decay` their moving average.
         settings: The run's settings as plain values.
         num_classes: Identities that the classifiers tell apart.
         epoch: Completed epochs.
@@ -34,6 +34,8 @@ class Checkpoint:
         optimizer: The optimiser's state, or None in a file kept only for its weights.
         rng: Random number generators' states (`cpu`, and `cuda` per device), or None likewise.
         format: Version of this layout.
+        trained: The parameters and buffers that training goes on from, where `state_dict` is their average;
+            else None, and the file lacks it.
     """
 
     state_dict: dict[str, Tensor]
@@ -44,10 +46,11 @@ class Checkpoint:
     optimizer: dict[str, Any] | None = None
     rng: dict[str, Any] | None = None
     format: int = _FORMAT
+    trained: dict[str, Tensor] | None = None
 
     def weights_only(self) -> Checkpoint:
         """The same without what only resuming needs."""
-        return dataclasses.replace(self, optimizer=None, rng=None)
+        return dataclasses.replace(self, optimizer=None, rng=None, trained=None)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -57,12 +60,18 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         OSError: The disk is full or not writable; an earlier file of that name is left as it was.
     """
     try:
-        write_atomically(path, lambda file: torch.save(dict(vars(checkpoint)), file))
+        write_atomically(path, lambda file: torch.save(_fields(checkpoint), file))
     except RuntimeError as error:
         # PyTorch hides the write's OSError behind one of its own about the file's length.
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
+
+
+def _fields(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a file holds; without an average it is what earlier versions write and read."""
+    left_out = () if checkpoint.trained else ("trained",)
+    return {name: value for name, value in vars(checkpoint).items() if name not in left_out}
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -78,7 +87,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None
     fields = {field.name for field in dataclasses.fields(Checkpoint)}
-    if not isinstance(values, dict) or set(values) != fields:
+    if not isinstance(values, dict) or set(values) | {"trained"} != fields:
         raise WeightsError(f"{path}: is not a checkpoint written by sa_study")
     written = values["format"]
     if not is_count(written) or written != _FORMAT:
@@ -91,8 +100,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _fault(values: Mapping[str, Any]) -> str:
     """What is wrong with a checkpoint's fields; empty where they can be used."""
-    if fault := state_dict_fault(values["state_dict"]):
-        return fault
+    for name in ("state_dict", "trained"):
+        if name in values and (fault := state_dict_fault(values[name])):
+            return fault
     if fault := plain_values_fault(values["settings"]):
         return f"its settings {fault}"
     if not is_count(values["num_classes"], 1):

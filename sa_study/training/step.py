@@ -11,6 +11,7 @@ from torch import Tensor
 from sa_study.metrics import names
 from sa_study.model.network import SANet, total_loss
 from sa_study.settings.run import Settings
+from sa_study.training.average import MovingAverage
 from sa_study.training.optimizer import make_optimizer, set_learning_rate
 from sa_study.training.precision import autocast, memory_format
 from sa_study.utils.errors import ConfigError
@@ -30,6 +31,7 @@ class TrainingStep:
 
     Attributes:
         optimizer: The optimiser of the backbone and the new layers.
+        average: The moving average of the weights; None without `ema_decay`.
         figures: Names of the figures that a step returns.
     """
 
@@ -39,6 +41,7 @@ class TrainingStep:
         self._forward = _compiled(partial(_forward, net, settings, device), settings)
         self.figures = (names.LOSS, names.TRAIN_ACCURACY, *(f"{names.LOSS}/{name}" for name in net.branches))
         self.optimizer = make_optimizer(net, settings)
+        self.average = MovingAverage(net, settings.ema_decay) if settings.ema_decay else None
 
     def set_lr(self, lr: float) -> None:
         """Sets the learning rate of the new layers, and the backbone's to its share of it."""
@@ -57,6 +60,8 @@ class TrainingStep:
             share = len(targets) / len(labels)
             sums.add_(self._add_gradient(inputs, targets, share), alpha=share)
         self.optimizer.step()
+        if self.average:
+            self.average.update()
         return sums
 
     def _add_gradient(self, images: Tensor, labels: Tensor, share: float) -> Tensor:

@@ -50,6 +50,7 @@ class Trainer:
         self.device = resolve_device(settings)
         self.history: list[dict[str, float]] = []
         self._data = data
+        self._steps_in_epoch = len(data.train) // settings.batch_size
         if settings.threads:
             torch.set_num_threads(settings.threads)
         torch.manual_seed(derived_seed(settings.seed, "initialisation"))
@@ -66,6 +67,11 @@ class Trainer:
     def finished(self) -> bool:
         """Whether all epochs are completed."""
         return self.epoch >= self.settings.epochs
+
+    @property
+    def net(self) -> SANet:
+        """The network that is validated and kept: the one that is trained, or its moving average."""
+        return self.step.average.net if self.step.average else self._net
 
     def run_epoch(self) -> dict[str, float]:
         """Trains one epoch and validates it.
@@ -90,13 +96,14 @@ class Trainer:
     def checkpoint(self) -> Checkpoint:
         """The state after the last completed epoch."""
         return Checkpoint(
-            state_dict=self._net.state_dict(),
+            state_dict=self.net.state_dict(),
             settings=self.settings.to_dict(),
             num_classes=self._data.num_classes,
             epoch=self.epoch,
             history=self.history,
             optimizer=self.step.optimizer.state_dict(),
             rng=rng_state(),
+            trained=self._net.state_dict() if self.step.average else None,
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -117,7 +124,10 @@ class Trainer:
         if not all({names.EPOCH, names.SECONDS} <= figures.keys() for figures in checkpoint.history):
             raise WeightsError("the checkpoint's history lacks figures")
         try:
-            self._net.load_state_dict(checkpoint.state_dict)
+            self.net.load_state_dict(checkpoint.state_dict)
+            if self.step.average:
+                self._net.load_state_dict(checkpoint.trained or {})
+                self.step.average.steps = checkpoint.epoch * self._steps_in_epoch
             self.step.optimizer.load_state_dict(checkpoint.optimizer)
             restore_rng(checkpoint.rng)
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -132,14 +142,13 @@ class Trainer:
 
     def _train_epoch(self) -> dict[str, float]:
         settings, start = self.settings, time.perf_counter()
-        in_epoch = len(self._data.train) // settings.batch_size
         torch.manual_seed(derived_seed(settings.seed, "dropout", self.epoch))
         self._net.train()
         sums = torch.zeros(len(self.step.figures), device=self.device)
         steps, lr = 0, settings.peak_lr
         with float32_products(settings.precision):
             for images, labels in self.batches():
-                lr = learning_rate(settings, self.epoch + steps / in_epoch)
+                lr = learning_rate(settings, self.epoch + steps / self._steps_in_epoch)
                 self.step.set_lr(lr)
                 sums += self.step(images, labels)
                 steps += 1
@@ -158,10 +167,10 @@ class Trainer:
         if not len(data.query):
             return {}
         start = time.perf_counter()
-        query = gallery = extract_features(self._net, self._images, data.query, settings)
+        query = gallery = extract_features(self.net, self._images, data.query, settings)
         extracted = len(query)
         if not np.array_equal(data.query, data.gallery):
-            gallery = extract_features(self._net, self._images, data.gallery, settings)
+            gallery = extract_features(self.net, self._images, data.gallery, settings)
             extracted += len(gallery)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the time measured is that of the work

@@ -34,7 +34,7 @@ _CHECKPOINTS_KEPT = 2
 _CHECKPOINTS_COPIED = 1
 """Checkpoints of a running trial beside these: one is copied from the temporary folder."""
 
-_ENLARGING_SETTINGS = ("num_features", "deep_supervision", "parts", "height")
+_ENLARGING_SETTINGS = ("num_features", "deep_supervision", "parts", "height", "ema_decay")
 """Settings of which larger values make no checkpoint smaller; the height because the parts need it."""
 
 _SHARED_MEMORY = Path("/dev/shm")
@@ -141,7 +141,8 @@ def file_sizes(settings: Settings, num_classes: int) -> tuple[int, int]:
     with torch.device("meta"):  # shapes without memory
         net = build_network(dataclasses.replace(settings, pretrained="none"), num_classes)
     weights = _bytes(net.state_dict().values())
-    return weights + STATES[settings.optimizer] * _bytes(net.parameters()), weights
+    networks = 2 if settings.ema_decay else 1
+    return networks * weights + STATES[settings.optimizer] * _bytes(net.parameters()), weights
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

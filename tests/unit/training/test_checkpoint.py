@@ -55,6 +55,22 @@ def test_what_is_saved_comes_back(tmp_path: Path, checkpoint: Checkpoint) -> Non
     assert all(getattr(loaded, name) == getattr(checkpoint, name) for name in names)
 
 
+def test_the_weights_behind_an_average_come_back_and_are_left_out_where_there_are_none(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    averaged = dataclasses.replace(checkpoint, trained={"weight": torch.ones(4)})
+    save_checkpoint(path, averaged)
+    trained = load_checkpoint(path).trained
+    assert trained is not None and torch.equal(trained["weight"], torch.ones(4))
+    assert averaged.weights_only().trained is None
+    save_checkpoint(path, checkpoint)
+    assert "trained" not in torch.load(path, weights_only=True), "earlier versions would refuse it"
+    torch.save({**vars(checkpoint), "trained": {"weight": 3}}, path)
+    with pytest.raises(WeightsError, match="tensors by name"):
+        load_checkpoint(path)
+
+
 def test_the_random_stream_goes_on_where_it_was(checkpoint: Checkpoint) -> None:
     state = rng_state()
     expected = torch.rand(3)

@@ -107,6 +107,22 @@ def test_a_network_starts_from_a_backbone_at_hand(data: TrainingData) -> None:
     assert all(torch.equal(value, start[name]) for name, value in trainer._net.base.state_dict().items())
 
 
+def test_the_average_is_validated_and_kept(data: TrainingData) -> None:
+    plain, averaged = (run(Trainer(settings(ema_decay=decay), data), 2) for decay in (0.0, 0.6))
+    kept, checkpoint = plain.checkpoint().state_dict, averaged.checkpoint()
+    assert checkpoint.trained is not None
+    assert all(torch.equal(kept[name], value) for name, value in checkpoint.trained.items()), "untouched"
+    assert not same_weights(plain, averaged)
+    names_of_losses = plain.step.figures
+    for name in names_of_losses:
+        assert plain.history[1][name] == averaged.history[1][name]
+    averaged.net.load_state_dict(checkpoint.trained)
+    figures = [
+        {key: found[key] for key in names.RANKING} for found in (averaged._validate(), plain.history[1])
+    ]
+    assert figures[0] == figures[1]
+
+
 def test_seeds_decide(data: TrainingData) -> None:
     one, again, other = (run(Trainer(settings(seed=seed), data), 1) for seed in (1, 1, 2))
     assert same_weights(one, again) and not same_weights(one, other)
