@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from sa_study.data.augmentation import Augmentation, apply_changes, draw_augmentation
 from sa_study.data.device_images import DeviceImages, to_device
+from sa_study.data.sampler import epoch_order
 from sa_study.data.store import TrainingData
 from sa_study.settings.run import Settings
-from sa_study.utils.randomness import generator
 
 # ImageNet's, of RGB in [0, 1]: https://docs.pytorch.org/vision/stable/models.html
 MEAN = (0.485, 0.456, 0.406)
@@ -28,7 +28,7 @@ STD = (0.229, 0.224, 0.225)
 def training_batches(
     data: TrainingData, images: DeviceImages, settings: Settings, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Returns one epoch of shuffled, augmented batches; the last incomplete one is dropped.
+    """Returns one epoch of augmented batches, in the order of `epoch_order`.
 
     There must be at least a batch of images, which `load_folds` checks. Nothing in the loop waits for a GPU:
     the epoch's choices are sent there at its beginning.
@@ -43,12 +43,10 @@ def training_batches(
         An iterator of (images, labels): float32 B×3×H×W in channels_last memory format, and int64 B, both on
         the device of `images`.
     """
-    count, device, batch_size = len(data.train), images.device, settings.batch_size
-    order = torch.randperm(count, generator=generator(settings.seed, "order", epoch)).numpy()
-    order = order[: count // batch_size * batch_size]
-    augmentation = draw_augmentation(settings, count, len(order), epoch, device)
+    device, order = images.device, epoch_order(data.labels, settings, epoch)
+    augmentation = draw_augmentation(settings, len(data.train), len(order), epoch, device)
     labels = to_device(torch.from_numpy(data.labels[order]), device)
-    stored = images.batches(data.train[order], batch_size)
+    stored = images.batches(data.train[order], settings.batch_size)
     return _augmented(stored, labels, augmentation, Normaliser(settings.height, settings.width, device))
 
 

@@ -17,6 +17,8 @@ from sa_study.utils.errors import ConfigError
 SUPERVISED_STAGES = (1, 2, 3)
 """Stages that have attention and a classifier, with deep supervision."""
 
+NECK_FEATURES = ("before", "after")
+
 _ROW_STRIDE = 16
 """Input pixels per row of stage 4."""
 
@@ -39,6 +41,9 @@ class SANet(nn.Module):
         pretrained: True for torchvision's ImageNet weights, a path for a local file of a torchvision ResNet's
             state dict, the state dict of such a base itself, False for a random start.
         attention_stage4: Whether the same attention also acts on the pooled stripes (the paper's SA1).
+        bn_neck: Whether batch norm stands between the pooled stripes and all that classifies them (the neck
+            of BoT, Luo et al., CVPRW 2019, without a bias as there).
+        neck_feature: Which stripes are matched in evaluation, those `before` the neck or `after` it.
         depth: Layers of the ResNet, in the place of `backbone`: 50 for resnet50.
 
     Raises:
@@ -58,6 +63,8 @@ class SANet(nn.Module):
         pretrained: bool | str | os.PathLike[str] | Mapping[str, Tensor] = False,
         *,
         attention_stage4: bool = False,
+        bn_neck: bool = False,
+        neck_feature: str = "after",
         depth: int | None = None,
     ) -> None:
         super().__init__()
@@ -69,6 +76,7 @@ class SANet(nn.Module):
         _check(0 <= dropout < 1, "dropout", dropout, ">= 0, < 1")
         _check(attention in ATTENTION_KINDS, "attention", attention, ", ".join(ATTENTION_KINDS))
         _check(parts >= 1, "parts", parts, ">= 1")
+        _check(neck_feature in NECK_FEATURES, "neck_feature", neck_feature, ", ".join(NECK_FEATURES))
         self.attention = attention
         self.attention_stage4 = attention_stage4
         self.deep_supervision = deep_supervision
@@ -76,6 +84,10 @@ class SANet(nn.Module):
 
         self.base = BACKBONES[backbone].build()
         self.drop = nn.Dropout(dropout)
+        self.neck = nn.BatchNorm2d(BACKBONES[backbone].widths[3]) if bn_neck else None
+        if self.neck is not None:
+            self.neck.bias.requires_grad_(False)
+        self.matches_neck = bn_neck and neck_feature == "after"
         self._add_heads(BACKBONES[backbone].widths, num_classes, num_features)
         self._initialise(pretrained is False)
         if pretrained is True:
@@ -93,7 +105,8 @@ class SANet(nn.Module):
 
         Returns:
             Features N×(parts·C), float32 at least: stripe by stripe, top to bottom, the C pooled channels of
-            stage 4, of length 1 in each stripe. Logits N×num_classes by branch: part1 … (top to bottom; none
+            stage 4, of length 1 in each stripe; in training always those before the neck, which the triplet
+            loss compares. Logits N×num_classes by branch: part1 … (top to bottom; none
             where parts is 1), global, stage1 … stage3 (with deep supervision).
 
         Raises:
@@ -103,7 +116,9 @@ class SANet(nn.Module):
         stripes = pool_stripes(last, self.parts, images.shape[2])
         if self.attention_stage4:
             stripes = spatial_attention(stripes, self.attention)
-        features, logits = matching_features(stripes), self._stripe_logits(stripes)
+        necked = stripes if self.neck is None else self.neck(stripes)
+        matched = necked if self.matches_neck and not self.training else stripes
+        features, logits = matching_features(matched), self._stripe_logits(necked)
         if self.deep_supervision:
             for stage, x in zip(SUPERVISED_STAGES, early, strict=True):
                 logits[f"stage{stage}"] = self._stage_logits(stage, x)
@@ -168,18 +183,20 @@ class SANet(nn.Module):
 
 
 class FeatureNetwork(nn.Module):
-    """The part of a trained network that computes matching features; it shares the network's backbone."""
+    """The part of a trained network that computes matching features; it shares the network's modules."""
 
     def __init__(self, net: SANet) -> None:
         super().__init__()
         self.base = net.base
         self.parts = net.parts
+        self.neck = net.neck if net.matches_neck else None
         self._attention = net.attention if net.attention_stage4 else "none"
 
     def forward(self, images: Tensor) -> Tensor:
         """N×3×H×W, normalised, to the features of `SANet.forward`."""
         stripes = pool_stripes(self.base(images), self.parts, images.shape[2])
-        return matching_features(spatial_attention(stripes, self._attention))
+        stripes = spatial_attention(stripes, self._attention)
+        return matching_features(stripes if self.neck is None else self.neck(stripes))
 
 
 def total_loss(

@@ -128,7 +128,7 @@ def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
     Returns:
         The arguments of `SANet` that decide on names and shapes: backbone, num_classes, num_features,
-        parts, deep_supervision.
+        parts, deep_supervision, and bn_neck where there is one.
 
     Raises:
         WeightsError: The state dict is not of an SA network.
@@ -150,6 +150,7 @@ def infer_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "num_features": num_features,
         "parts": parts,
         "deep_supervision": "instance_layer1.weight" in state,
+        **({"bn_neck": True} if "neck.weight" in state else {}),
     }
 
 

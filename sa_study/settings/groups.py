@@ -47,6 +47,14 @@ class NetworkSettings:
     parts: int = setting(6, "horizontal stripes of stage 4; 1 = no parts (paper: 6)", low=1, high=24)
     num_features: int = setting(256, "channels of the reduced features (paper: 256)", low=1, high=4096)
     dropout: float = setting(0.5, "dropout before the reduction of the stripes (paper: 0.5)", low=0, below=1)
+    bn_neck: bool = setting(
+        False, "batch norm between the pooled stripes and their classifiers (paper: no; BoT: yes)"
+    )
+    neck_feature: str = setting(
+        "after",
+        "with bn_neck, the stripes that are matched: before it, after it (BoT: after)",
+        choices=("before", "after"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +146,23 @@ class OptimisationSettings:
     )
     label_smoothing: float = setting(
         0.0, "share of each branch's target spread over all classes (paper: 0; BoT: 0.1)", low=0, below=1
+    )
+    triplet_weight: float = setting(
+        0.0,
+        "weight of a batch-hard triplet loss on the matching features; needs images_per_identity >= 2 "
+        "(paper: 0; BoT: 1)",
+        low=0,
+        high=100,
+    )
+    triplet_margin: float = setting(
+        0.3, "its margin, of distances from 0 to 1.41; 0 = soft margin (BoT: 0.3)", low=0, below=2
+    )
+    images_per_identity: int = setting(
+        0,
+        "images of each identity in a batch, of which batch_size is a multiple at best; 0 = any order "
+        "(paper: 0; BoT: 4)",
+        low=0,
+        high=1024,
     )
     ema_decay: float = setting(
         0.0,

@@ -63,10 +63,17 @@ class Settings(ComputeSettings, SelectionSettings, OptimisationSettings, ImageSe
                 f"height: {self.height} gives stage 4 fewer rows than parts={self.parts}; "
                 f"the least height is {16 * self.parts} (16 x parts)"
             )
-        if self.batch_size < 2 * self.accumulate:
+        if self.triplet_weight and self.images_per_identity < 2:
+            raise ConfigError(
+                f"images_per_identity: {self.images_per_identity} gives triplet_weight="
+                f"{self.triplet_weight:g} no two images of an identity to compare; the least is 2"
+            )
+        if self.accumulate > self.max_accumulate:
+            few = "identities, which a triplet loss needs" if self.triplet_weight else "images"
+            most = f"the most is {self.max_accumulate}" if self.max_accumulate else "take a larger batch"
             raise ConfigError(
                 f"accumulate: {self.accumulate} parts of batch_size={self.batch_size} have fewer than 2 "
-                f"images; the most is {self.batch_size // 2}"
+                f"{few}; {most}"
             )
         if self.warmup_epochs >= self.epochs:
             raise ConfigError(
@@ -78,6 +85,16 @@ class Settings(ComputeSettings, SelectionSettings, OptimisationSettings, ImageSe
     def decay_epochs(self) -> int:
         """Epochs between two decays of the learning rate, at least 1."""
         return self.step_epochs or max(1, round(self.step_fraction * self.epochs))
+
+    @property
+    def identities_per_batch(self) -> int:
+        """Identities in a batch where it has several images of each; the last may have fewer."""
+        return math.ceil(self.batch_size / max(1, self.images_per_identity))
+
+    @property
+    def max_accumulate(self) -> int:
+        """Most parts that a batch can be processed in: each needs two images, or two identities."""
+        return (self.identities_per_batch if self.triplet_weight else self.batch_size) // 2
 
     @property
     def warmup(self) -> float:

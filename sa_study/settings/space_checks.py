@@ -21,7 +21,11 @@ def check_space(space: SearchSpace) -> None:
         raise ConfigError(f"search.{key}.when: never holds ({space.search[key].describe()})")
     space.settings(space.baseline)
     # Settings that `Settings` checks against each other; the worst cases are at the ends of their ranges.
-    for keys in (("height", "parts"), ("batch_size", "accumulate"), ("epochs", "warmup_epochs")):
+    for keys in (
+        ("height", "parts"),
+        ("batch_size", "accumulate", "images_per_identity", "triplet_weight"),
+        ("epochs", "warmup_epochs"),
+    ):
         part = _extremes(space, [key for key in keys if key in space.search])
         if (part.size or 0) > MAX_COMBINATIONS:
             ways = f"{part.size} ways for {' and '.join(keys)}"

@@ -12,11 +12,15 @@ from sa_study.metrics import names
 from sa_study.model.network import SANet, total_loss
 from sa_study.settings.run import Settings
 from sa_study.training.average import MovingAverage
+from sa_study.training.losses import triplet_loss
 from sa_study.training.optimizer import make_optimizer, set_learning_rate
 from sa_study.training.precision import autocast, memory_format
 from sa_study.utils.errors import ConfigError
 
 _COMPILE_MODES = {"default": "default", "cuda-graphs": "reduce-overhead"}
+
+TRIPLET = "triplet"
+"""Name of the triplet loss among the branches' losses."""
 
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -39,7 +43,8 @@ class TrainingStep:
         net.to(device).to(memory_format=memory_format(settings))
         self._settings = settings
         self._forward = _compiled(partial(_forward, net, settings, device), settings)
-        self.figures = (names.LOSS, names.TRAIN_ACCURACY, *(f"{names.LOSS}/{name}" for name in net.branches))
+        losses = (*net.branches, TRIPLET) if settings.triplet_weight else net.branches
+        self.figures = (names.LOSS, names.TRAIN_ACCURACY, *(f"{names.LOSS}/{name}" for name in losses))
         self.optimizer = make_optimizer(net, settings)
         self.average = MovingAverage(net, settings.ema_decay) if settings.ema_decay else None
 
@@ -54,15 +59,22 @@ class TrainingStep:
             Means over the batch in the order of `figures`, on the device.
         """
         self.optimizer.zero_grad()
-        parts = self._settings.accumulate
+        sizes = self._part_sizes(len(labels))
         sums = torch.zeros(len(self.figures), device=images.device)
-        for inputs, targets in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        for inputs, targets in zip(images.split(sizes), labels.split(sizes), strict=True):
             share = len(targets) / len(labels)
             sums.add_(self._add_gradient(inputs, targets, share), alpha=share)
         self.optimizer.step()
         if self.average:
             self.average.update()
         return sums
+
+    def _part_sizes(self, images: int) -> list[int]:
+        """Images in each part of a batch; a triplet loss compares within one, so identities stay whole."""
+        together = self._settings.images_per_identity if self._settings.triplet_weight else 1
+        groups = torch.arange(images).split(together)
+        shares = torch.arange(len(groups)).tensor_split(self._settings.accumulate)
+        return [sum(len(groups[index]) for index in share) for share in shares]
 
     def _add_gradient(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
         """Adds the gradient of a part of the batch, weighted by its share; returns the part's figures."""
@@ -76,8 +88,11 @@ def _forward(
     net: SANet, settings: Settings, device: torch.device, images: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     with autocast(settings.precision, device):
-        _, logits = net(images)
+        features, logits = net(images)
         loss, branches = total_loss(logits, labels, settings.label_smoothing)
+    if settings.triplet_weight:  # outside of autocast: small distances need float32
+        triplet = triplet_loss(features, labels, settings.triplet_margin)
+        loss, branches[TRIPLET] = loss + settings.triplet_weight * triplet, triplet.detach()
     accuracy = (logits["global"].detach().argmax(1) == labels).float().mean()
     return loss, torch.stack([loss.detach(), accuracy, *branches.values()])
 

@@ -207,6 +207,8 @@ def build_network(
             attention_stage4=settings.attention_stage4,
             deep_supervision=settings.deep_supervision,
             parts=settings.parts,
+            bn_neck=settings.bn_neck,
+            neck_feature=settings.neck_feature,
             pretrained=source if backbone is None else backbone,
         )
     except WeightsError as error:

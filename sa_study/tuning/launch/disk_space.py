@@ -34,7 +34,7 @@ _CHECKPOINTS_KEPT = 2
 _CHECKPOINTS_COPIED = 1
 """Checkpoints of a running trial beside these: one is copied from the temporary folder."""
 
-_ENLARGING_SETTINGS = ("num_features", "deep_supervision", "parts", "height", "ema_decay")
+_ENLARGING_SETTINGS = ("num_features", "deep_supervision", "parts", "height", "bn_neck", "ema_decay")
 """Settings of which larger values make no checkpoint smaller; the height because the parts need it."""
 
 _SHARED_MEMORY = Path("/dev/shm")

@@ -27,9 +27,6 @@ from sa_study.tuning.launch.pretrained import PretrainedBackbones
 from sa_study.utils.errors import ConfigError, Diverged, WeightsError
 from sa_study.utils.files import DISK_FULL_ERRORS
 
-_MIN_IMAGES = 2
-"""Images that batch normalisation needs in a part of a batch."""
-
 
 def run_trial(
     config: dict[str, Any],
@@ -155,9 +152,9 @@ class TrialRun:
     def _double_accumulation(self) -> bool:
         """Returns to the last checkpoint with twice the accumulation; False if that was done or cannot be."""
         settings, parts = self.trainer.settings, 2 * self.trainer.settings.accumulate
-        images = settings.batch_size // parts
-        if self._doubled or images < _MIN_IMAGES:
+        if self._doubled or parts > settings.max_accumulate:
             return False
+        images = settings.batch_size // parts
         self._doubled = True
         self._notes.append(
             f"out of GPU memory in epoch {self.trainer.epoch + 1}; from there on gradients of {images} "

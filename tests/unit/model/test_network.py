@@ -10,7 +10,7 @@ from network_reference import BLOCKS, CLASSES, FEATURES, Reference, published_sh
 from torch import Tensor
 from torch.nn import functional as F
 
-from sa_study.model.network import SANet, total_loss
+from sa_study.model.network import FeatureNetwork, SANet, matching_features, pool_stripes, total_loss
 from sa_study.utils.errors import ConfigError
 
 
@@ -204,3 +204,43 @@ def test_too_low_an_image_names_the_least_height(height: int, parts: int, least:
 def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SANet(**settings)
+
+
+@pytest.mark.parametrize("matched", ["before", "after"])
+def test_a_neck_normalises_the_stripes_before_their_classifiers(matched: str) -> None:
+    torch.manual_seed(0)
+    net = SANet("narrow", 3, parts=2, num_features=8, dropout=0, bn_neck=True, neck_feature=matched)
+    plain = SANet("narrow", 3, parts=2, num_features=8, dropout=0)
+    assert net.neck is not None
+    assert net.state_dict().keys() - plain.state_dict().keys() == {
+        f"neck.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    }
+    with torch.no_grad():
+        net.neck.weight.uniform_(0.5, 2)
+    plain.load_state_dict(net.state_dict(), strict=False)
+    images = torch.randn(4, 3, 64, 32)
+    features, logits = net.train()(images)
+    stripes = pool_stripes(net.base(images), 2, 64)
+    necked = F.batch_norm(stripes, None, None, net.neck.weight, training=True)
+    torch.testing.assert_close(features, matching_features(stripes), msg="the triplet loss sees these")
+    for name, expected in plain.train()._stripe_logits(necked).items():
+        torch.testing.assert_close(logits[name], expected)
+    sum(scores.sum() for scores in logits.values()).backward()
+    assert net.neck.bias.grad is None and net.neck.weight.grad is not None
+    net.eval()
+    stripes = pool_stripes(net.base(images), 2, 64)
+    expected = matching_features(net.neck(stripes) if matched == "after" else stripes)
+    torch.testing.assert_close(net(images)[0], expected)
+    torch.testing.assert_close(FeatureNetwork(net).eval()(images), expected)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_label_smoothing_is_pytorchs_on_every_branch(share: float) -> None:
+    logits = {name: torch.randn(5, 7) for name in ("part1", "global", "stage1")}
+    labels = torch.tensor([0, 6, 3, 3, 1])
+    total, branches = total_loss(logits, labels, share)
+    for name, scores in logits.items():
+        smooth = (1 - share) * F.one_hot(labels, 7) + share / 7
+        expected = -(smooth * scores.log_softmax(1)).sum(1).mean()
+        torch.testing.assert_close(branches[name], expected)
+    torch.testing.assert_close(total, torch.stack([*branches.values()]).sum())

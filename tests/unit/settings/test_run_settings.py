@@ -60,6 +60,17 @@ def test_decay_scales_with_the_schedule(epochs: int, fraction: float, expected: 
         ({"attention": "max"}, ["attention", "'max'", "mean, softmax, none"]),
         ({"pretrained": False}, ["pretrained", "False"]),
         ({"height": 80, "parts": 6}, ["height", "80", "96", "parts=6"]),
+        ({"optimizer": "lion"}, ["optimizer", "'lion'", "sgd, adam, adamw"]),
+        ({"label_smoothing": 1}, ["label_smoothing", "1.0", "< 1"]),
+        ({"triplet_weight": 1}, ["images_per_identity", "0", "triplet_weight=1", "the least is 2"]),
+        (
+            {"triplet_weight": 1, "images_per_identity": 4, "batch_size": 16, "accumulate": 3},
+            ["accumulate", "3", "batch_size=16", "2 identities", "the most is 2"],
+        ),
+        (
+            {"triplet_weight": 1, "images_per_identity": 8, "batch_size": 8},
+            ["batch_size=8", "2 identities", "take a larger batch"],
+        ),
         ({"dropuot": 0.5}, ["'dropuot'", "did you mean dropout"]),
         ({7: 0.5}, ["unknown setting 7"]),
         ({"lr": None}, ["lr", "None"]),

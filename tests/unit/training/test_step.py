@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sa_study.metrics import names
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
+from sa_study.training.losses import triplet_loss
 from sa_study.training.step import TrainingStep
 from sa_study.utils.errors import ConfigError
 
@@ -101,6 +102,27 @@ def test_the_figures_are_named_as_the_networks_branches(parts: int, supervised: 
     assert step.figures == (names.LOSS, names.TRAIN_ACCURACY, *(f"loss/{name}" for name in logits))
 
 
+def test_the_triplet_loss_of_parts_is_that_of_whole_identities() -> None:
+    """Three identities of two images each are cut into parts of two and one."""
+    net = network()
+    grouped = {"batch_size": 12, "images_per_identity": 2, "triplet_weight": 0.5, "triplet_margin": 0.0}
+    settings = Settings(**{**SETTINGS, **grouped, "accumulate": 3})
+    step = TrainingStep(net, settings, torch.device("cpu"))
+    assert step.figures[-1] == "loss/triplet"
+    images, labels = torch.randn(12, 3, 32, 16), torch.arange(6).repeat_interleave(2) % CLASSES
+    step.set_lr(0.0)
+    before = copy.deepcopy(net)
+    figures = dict(zip(step.figures, step(images, labels).tolist(), strict=True))
+    losses = []
+    for part in (slice(0, 4), slice(4, 8), slice(8, 12)):
+        features, logits = before(images[part])
+        triplet = triplet_loss(features, labels[part], 0.0).item()
+        losses.append((triplet, sum(F.cross_entropy(x, labels[part]).item() for x in logits.values())))
+    triplet, entropy = (sum(column) / 3 for column in zip(*losses, strict=True))
+    assert figures["loss/triplet"] == pytest.approx(triplet, rel=1e-4) and triplet > 0.1
+    assert figures["loss"] == pytest.approx(entropy + 0.5 * triplet, rel=1e-4)
+
+
 class Operations(TorchDispatchMode):
     """Counts what is run."""
 
@@ -114,9 +136,16 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_nothing_in_a_step_reads_a_value_back() -> None:
+ADDITIONS: dict[str, Any] = {
+    **{"triplet_weight": 1.0, "images_per_identity": 2, "ema_decay": 0.9},
+    **{"optimizer": "adamw", "decay_norm_bias": False, "label_smoothing": 0.1},
+}
+
+
+@pytest.mark.parametrize("added", [{}, ADDITIONS], ids=["plain", "all additions"])
+def test_nothing_in_a_step_reads_a_value_back(added: dict[str, Any]) -> None:
     net = network()
-    step = TrainingStep(net, Settings(**SETTINGS), torch.device("cpu"))
+    step = TrainingStep(net, Settings(**SETTINGS, **added), torch.device("cpu"))
     ((images, labels),) = batches(1)
     with Operations() as operations:
         step(images, labels)
@@ -128,9 +157,10 @@ def test_nothing_in_a_step_reads_a_value_back() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_nothing_in_a_step_waits_for_the_gpu() -> None:
+@pytest.mark.parametrize("added", [{}, ADDITIONS], ids=["plain", "all additions"])
+def test_nothing_in_a_step_waits_for_the_gpu(added: dict[str, Any]) -> None:
     device = torch.device("cuda")
-    step = TrainingStep(network(), Settings(**SETTINGS), device)
+    step = TrainingStep(network(), Settings(**SETTINGS, **added), device)
     images, labels = (values.to(device) for values in batches(1)[0])
     step(images, labels)
     torch.cuda.set_sync_debug_mode("error")
