@@ -23,12 +23,22 @@ class Backbone:
         recognises: Whether parameters have this backbone's names; the first that says so is taken.
         imagenet: torchvision's name of its ImageNet weights, whose keys are those of `build` and more; empty
             if it has none.
+        imagenet_v2: The same of those trained by torchvision's later recipe.
     """
 
     build: Callable[[], nn.Sequential]
     widths: tuple[int, int, int, int]
     recognises: Callable[[Collection[str]], bool]
     imagenet: str
+    imagenet_v2: str = ""
+
+    def imagenet_weights(self, pretrained: str) -> str:
+        """The name in torchvision of the weights that one of `IMAGENET` means; empty if there are none."""
+        return self.imagenet if pretrained == "imagenet" else self.imagenet_v2
+
+
+IMAGENET = ("imagenet", "imagenet-v2")
+"""Values of the setting `pretrained` that mean weights of torchvision's."""
 
 
 def _resnet(depth: int, blocks: tuple[int, int, int, int], expansion: int) -> Backbone:
@@ -58,8 +68,9 @@ def _resnet(depth: int, blocks: tuple[int, int, int, int], expansion: int) -> Ba
         return found == blocks and ("layer1.0.conv3.weight" in names) == (expansion == 4)
 
     first, second, third, fourth = (64 * expansion * factor for factor in (1, 2, 4, 8))
-    weights = f"ResNet{depth}_Weights.IMAGENET1K_V1"
-    return Backbone(build, (first, second, third, fourth), recognises, weights)
+    weights = f"ResNet{depth}_Weights.IMAGENET1K"
+    later = f"{weights}_V2" if depth >= 50 else ""
+    return Backbone(build, (first, second, third, fourth), recognises, f"{weights}_V1", later)
 
 
 BACKBONES: dict[str, Backbone] = {

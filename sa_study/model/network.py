@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sa_study.model.attention import ATTENTION_KINDS, spatial_attention
-from sa_study.model.backbones import BACKBONES, RESNETS
+from sa_study.model.backbones import BACKBONES, IMAGENET, RESNETS
 from sa_study.model.weights import load_backbone, load_imagenet
 from sa_study.utils.errors import ConfigError
 
@@ -38,8 +38,9 @@ class SANet(nn.Module):
         attention: Spatial attention before the pooling of stages 1-3: mean, softmax or none.
         deep_supervision: Whether stages 1-3 have classifiers; nothing else of them is attended to.
         parts: Horizontal stripes of stage 4; 1 means no part classifiers, the global one only.
-        pretrained: True for torchvision's ImageNet weights, a path for a local file of a torchvision ResNet's
-            state dict, the state dict of such a base itself, False for a random start.
+        pretrained: One of `IMAGENET`, or True for the first, for torchvision's weights; a path for a local
+            file of one of `sa_study.model.weights.KEY_MAPS`; the state dict of such a base itself; False for
+            a random start.
         attention_stage4: Whether the same attention also acts on the pooled stripes (the paper's SA1).
         bn_neck: Whether batch norm stands between the pooled stripes and all that classifies them (the neck
             of BoT, Luo et al., CVPRW 2019, without a bias as there).
@@ -90,8 +91,8 @@ class SANet(nn.Module):
         self.matches_neck = bn_neck and neck_feature == "after"
         self._add_heads(BACKBONES[backbone].widths, num_classes, num_features)
         self._initialise(pretrained is False)
-        if pretrained is True:
-            load_imagenet(self, backbone)
+        if pretrained is True or (isinstance(pretrained, str) and pretrained in IMAGENET):
+            load_imagenet(self, backbone, IMAGENET[0] if pretrained is True else pretrained)
         elif isinstance(pretrained, Mapping):
             self.base.load_state_dict(pretrained)
         elif pretrained is not False:

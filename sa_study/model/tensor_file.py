@@ -26,8 +26,8 @@ MAX_SCANNED_BYTES = 2**20
 MAX_NESTING = 8
 """Most levels of nested dicts that are searched for a state dict."""
 
-_HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network")
-"""Keys under which training programs keep a network's state dict; they may be nested."""
+_HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network", "teacher")
+"""Keys under which training programs keep a network's state dict; they may be nested. DINO's is `teacher`."""
 
 _WRAPPERS = ("module", "_orig_mod")
 """What DataParallel and torch.compile put into the names of the network, or of the part, that they wrap."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sa_study.model.backbones import BACKBONES
+from sa_study.model.backbones import BACKBONES, IMAGENET
 from sa_study.model.tensor_file import WeightsFile, load_tensors, reason, shape, unwrap
 from sa_study.utils.errors import WeightsError
 from sa_study.utils.files import expand_home
 from sa_study.utils.text import a_few
+
+KEY_MAPS = {
+    "": "torchvision, timm or DINO",
+    "encoder_q.": "MoCo or LUPerson",
+    "base_encoder.": "MoCo v3",
+    "base.": "an SA network",
+    "backbone.": "fast-reid, DINO while it trains, and others",
+}
+"""What stands before a ResNet's names of torchvision in files of other programs, and whose these are."""
+
+_BACKBONE_ADVICE = "give weights of the same backbone"
 
 
 @dataclass(frozen=True)
@@ -52,19 +65,25 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
         raise WeightsError(f"{path}: cannot be read ({reason(error)})") from error
 
 
-def pretrained_note(pretrained: str) -> str:
-    """Where the weights of the file that a setting `pretrained` names were found; empty for plain ones.
+def pretrained_note(backbone: str, pretrained: str) -> str:
+    """What a backbone takes of the file that a setting `pretrained` names; empty where it names none.
 
     Raises:
-        WeightsError: As `read_weights`; the setting is named.
+        WeightsError: As `load_backbone`; the setting is named.
     """
-    if pretrained in ("imagenet", "none"):
+    if pretrained in (*IMAGENET, "none"):
         return ""
+    with torch.device("meta"):  # its names and shapes are enough
+        own = BACKBONES[backbone].build().state_dict()
     try:
-        found = read_weights(pretrained).found
+        file, unused = _of_backbone(own, read_weights(pretrained))
+        _require_fit(own, file.state, pretrained, _BACKBONE_ADVICE)
     except WeightsError as error:
         raise WeightsError(f"pretrained: {error}") from None
-    return found and f"pretrained {pretrained}: {found}"
+    used = f"{len(file.state)} of {len(file.state) + len(unused)} entries used"
+    left = ", ".join(f"{name} ({count})" for name, count in Counter(map(_group, unused)).items())
+    said = ", ".join(filter(None, (file.found, used))) + (f"; not used: {left}" if left else "")
+    return f"pretrained {pretrained}: {said}"
 
 
 def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
@@ -89,17 +108,43 @@ def require_fitting(net: nn.Module, file: WeightsFile, source: str) -> None:
 
 
 def load_backbone(net: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
-    """Loads a torchvision ResNet's state dict (ImageNet weights, say) into `net.base`; `fc.*` is not used.
+    """Loads a backbone's weights into `net.base`, from a file of one of `KEY_MAPS`; heads are not used.
 
     Raises:
         WeightsError: As `load_weights`.
     """
-    advice = "give torchvision's weights of the same backbone"
-    return _fill(net.get_submodule("base"), read_weights(path), str(path), advice)
+    base = net.get_submodule("base")
+    file, unused = _of_backbone(base.state_dict(), read_weights(path))
+    _fill(base, file, str(path), _BACKBONE_ADVICE)
+    return LoadReport(unused, file.found)
 
 
-def load_imagenet(net: nn.Module, backbone: str) -> LoadReport:
-    """Loads torchvision's ImageNet weights (IMAGENET1K_V1) into `net.base`, downloading them where necessary.
+def _of_backbone(own: Collection[str], file: WeightsFile) -> tuple[WeightsFile, tuple[str, ...]]:
+    """A file's weights under a backbone's own names, and what else is in it.
+
+    Of several networks in a file, such as MoCo's two encoders, that of the first in the table is taken.
+    """
+    prefix = max(KEY_MAPS, key=lambda prefix: sum(prefix + name in file.state for name in own))
+    state = {name: file.state[prefix + name] for name in own if prefix + name in file.state}
+    unused = tuple(
+        key for key in file.state if key.removeprefix(prefix) not in state or not key.startswith(prefix)
+    )
+    read = f"read as {KEY_MAPS[prefix]}: {prefix}*" if prefix else ""
+    return dataclasses.replace(file, state=state, found=", ".join(filter(None, (file.found, read)))), unused
+
+
+def _group(key: str) -> str:
+    """What a key is listed under: its first part."""
+    return f"{key.partition('.')[0]}.*" if "." in key else key
+
+
+def load_imagenet(net: nn.Module, backbone: str, pretrained: str = "imagenet") -> LoadReport:
+    """Loads torchvision's ImageNet weights into `net.base`, downloading them where necessary.
+
+    Args:
+        net: The network.
+        backbone: Name of its backbone.
+        pretrained: Which of `IMAGENET`.
 
     Raises:
         WeightsError: They cannot be had; names the two ways out.
@@ -108,9 +153,10 @@ def load_imagenet(net: nn.Module, backbone: str) -> LoadReport:
     from torchvision.models import get_weight
 
     ways_out = "give a local file (--set pretrained=FILE) or start at random (--set pretrained=none)"
-    if not BACKBONES[backbone].imagenet:
-        raise WeightsError(f"pretrained: there are no ImageNet weights of {backbone}; {ways_out}")
-    weights = get_weight(BACKBONES[backbone].imagenet)
+    if not (name := BACKBONES[backbone].imagenet_weights(pretrained)):
+        kind = "ImageNet" if pretrained == "imagenet" else pretrained
+        raise WeightsError(f"pretrained: there are no {kind} weights of {backbone}; {ways_out}")
+    weights = get_weight(name)
     cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)

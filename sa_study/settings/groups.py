@@ -33,7 +33,8 @@ class NetworkSettings:
     )
     pretrained: str = setting(
         "imagenet",
-        "initial weights of the backbone: imagenet (torchvision's), none, or a local file (paper: imagenet)",
+        "initial weights of the backbone: imagenet (torchvision's), imagenet-v2 (its later ones), none, or a "
+        "local file (paper: imagenet)",
     )
     attention: str = setting(
         "mean",

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from typing import Any
 
-from sa_study.model.backbones import RESNETS
+from sa_study.model.backbones import IMAGENET, RESNETS
 from sa_study.settings.groups import (
     ComputeSettings,
     ImageSettings,
@@ -196,7 +196,7 @@ def check_value(key: str, value: Any) -> Any:
         raise ConfigError(f"{key}: {value} is out of range; allowed: {_allowed(field)}")
     if key == "pretrained" and ("://" in value or not is_file_name(value)):
         raise ConfigError("pretrained: is no file path; weights are not fetched, so give a local copy")
-    if key == "pretrained" and value not in ("imagenet", "none"):
+    if key == "pretrained" and value not in (*IMAGENET, "none"):
         return str(expand_home(value, "pretrained: ").absolute())  # Ray's workers run in other folders
     return value
 
@@ -221,7 +221,7 @@ def _allowed(field: dataclasses.Field[Any]) -> str:
     if choices := field.metadata["choices"]:
         return " | ".join(map(str, choices))
     if field.type in ("bool", "str"):
-        return "true | false" if field.type == "bool" else "imagenet | none | FILE"
+        return "true | false" if field.type == "bool" else " | ".join((*IMAGENET, "none", "FILE"))
     limits = field.metadata["limits"]
     bounds = [f"{sign} {limits[n]:g}" for n, (sign, _) in _LIMITS.items() if n in limits]
     return f"{field.type} {', '.join(bounds)}"

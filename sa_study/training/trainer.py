@@ -196,7 +196,7 @@ def build_network(
     Raises:
         WeightsError: The pretrained weights cannot be had.
     """
-    source: bool | str = {"imagenet": True, "none": False}.get(settings.pretrained, settings.pretrained)
+    source = settings.pretrained != "none" and settings.pretrained
     try:
         return SANet(
             backbone=settings.backbone,

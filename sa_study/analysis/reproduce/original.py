@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.metrics import names
+from sa_study.model.backbones import IMAGENET
 from sa_study.provenance import code_of, is_launch
 from sa_study.settings.run import Settings
 from sa_study.study.result_files import ResultFiles, ResultRow, is_number
@@ -228,7 +229,7 @@ def _backbone_changes(original: OriginalTrial, fingerprint: str) -> Iterator[Env
     if not recorded or None in recorded:
         # Downloaded ImageNet weights are hash-checked, so an unrecorded hash explains nothing.
         line = f"pretrained: the hash of the {name} weights used then was {NOT_RECORDED}"
-        yield EnvironmentChange(line, name != "imagenet")
+        yield EnvironmentChange(line, name not in IMAGENET)
     elif others := sorted(f"{other:.12}" for other in recorded if other and other != fingerprint):
         yield EnvironmentChange(
             f"pretrained: {name} had other weights then ({', '.join(others)}, {fingerprint:.12} now)"

@@ -58,7 +58,7 @@ def train_with_progress(
             this process with `more_options`.
     """
     output.say(data_line(data))
-    if note := pretrained_note(settings.pretrained):
+    if note := pretrained_note(settings.backbone, settings.pretrained):
         output.say(note)
     epoch = 0
     try:

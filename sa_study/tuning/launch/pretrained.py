@@ -33,13 +33,10 @@ def load_backbones(config: StudyConfig, say: Callable[[str], None] = lambda _: N
         WeightsError: One cannot be read or downloaded.
     """
     space = config.space
-    for note in filter(None, map(pretrained_note, space.possible("pretrained"))):
+    starts = list(itertools.product(space.possible("backbone"), space.possible("pretrained")))
+    for note in filter(None, itertools.starmap(pretrained_note, starts)):
         say(note)
-    return {
-        key: state
-        for key in itertools.product(space.possible("backbone"), space.possible("pretrained"))
-        if (state := pretrained_backbone(*key)) is not None
-    }
+    return {key: state for key in starts if (state := pretrained_backbone(*key)) is not None}
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 import pytest
 import torch
 from torch import nn
+from torchvision.models import get_model_weights
 
 from sa_study.model.backbones import BACKBONES, Backbone
 from sa_study.model.network import SANet
@@ -35,3 +36,12 @@ def test_one_without_imagenet_weights_names_the_ways_out() -> None:
     ways_out = r"a local file \(--set pretrained=FILE\) or start at random \(--set pretrained=none\)"
     with pytest.raises(WeightsError, match=f"there are no ImageNet weights of narrow; give {ways_out}"):
         SANet("narrow", pretrained=True)
+    with pytest.raises(WeightsError, match=f"there are no imagenet-v2 weights of resnet18; give {ways_out}"):
+        SANet("resnet18", pretrained="imagenet-v2")
+
+
+def test_torchvision_has_the_weights_that_the_table_names() -> None:
+    for name, known in BACKBONES.items():
+        named = {known.imagenet, known.imagenet_v2} - {""}
+        weights = get_model_weights(name) if name.startswith("resnet") else ()
+        assert named == {str(one) for one in weights}

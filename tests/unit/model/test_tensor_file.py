@@ -136,5 +136,6 @@ def test_a_pretrained_backbone_too(tmp_path: Path) -> None:
     assert torch.equal(net.base.state_dict()["conv1.weight"], source.conv1.weight)
     said = f"weights found under model, {READ} _orig_mod. and module."
     assert read_weights(path).found == said
-    assert pretrained_note(str(path)) == f"pretrained {path}: {said}"
-    assert pretrained_note("imagenet") == pretrained_note("none") == ""
+    used = "120 of 122 entries used; not used: fc.* (2)"
+    assert pretrained_note("resnet18", str(path)) == f"pretrained {path}: {said}, {used}"
+    assert not any(pretrained_note("resnet18", named) for named in ("imagenet", "imagenet-v2", "none"))

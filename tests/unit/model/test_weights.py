@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from sa_study.model.backbones import BACKBONES
 from sa_study.model.network import SANet
-from sa_study.model.weights import infer_architecture, load_backbone, load_weights, read_weights
+from sa_study.model.weights import (
+    infer_architecture,
+    load_backbone,
+    load_weights,
+    pretrained_note,
+    read_weights,
+)
 from sa_study.utils.errors import WeightsError
 
 SETTINGS: dict[str, Any] = {"depth": 18, "num_classes": 5, "num_features": 8}
@@ -241,6 +247,63 @@ def test_pretrained_from_a_local_file(tmp_path: Path, resnet18: dict[str, Tensor
     reduction = net.get_parameter("local_conv_layer3.weight")
     assert reduction.abs().max().item() == pytest.approx(1 / 16, rel=0.01)
     assert reduction.std().item() == pytest.approx(1 / 16 / 3**0.5, rel=0.02)
+
+
+def moco(state: dict[str, Tensor], encoder: str = "encoder_q") -> dict[str, Any]:
+    """A checkpoint as MoCo's training writes it: two encoders with heads, a queue, and an optimiser."""
+    both = {f"module.{encoder}.{name}": value for name, value in state.items()}
+    other = {f"module.encoder_k.{name}": torch.zeros_like(value) for name, value in state.items()}
+    return {"epoch": 9, "arch": "resnet18", "state_dict": {**other, **both, "module.queue": torch.ones(8, 4)}}
+
+
+def without_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if not name.startswith("fc.")}
+
+
+def dino(state: dict[str, Tensor]) -> dict[str, Any]:
+    """As DINO's training writes it: a student and the teacher that is used."""
+    teacher = {f"backbone.{name}": value for name, value in without_head(state).items()}
+    student = {f"module.{name}": torch.zeros_like(value) for name, value in teacher.items()}
+    return {"student": student, "teacher": {**teacher, "head.mlp.0.weight": torch.ones(2, 2)}}
+
+
+@pytest.mark.parametrize(
+    ("write", "read", "unused"),
+    [
+        (moco, "read as MoCo or LUPerson: encoder_q.*", {"encoder_k", "queue", "encoder_q"}),
+        (lambda state: moco(state, "base_encoder"), "read as MoCo v3: base_encoder.*", {"base_encoder"}),
+        (without_head, "", set()),
+        (dino, "weights found under teacher, read as fast-reid, DINO while it trains", {"head"}),
+        (lambda state: {"model": {f"backbone.{k}": v for k, v in state.items()}}, "fast-reid", {"backbone"}),
+        (lambda state: {f"base.{k}": v for k, v in state.items()}, "an SA network: base.*", {"base"}),
+    ],
+    ids=["MoCo", "MoCo v3", "DINO's backbone", "DINO", "fast-reid", "SA network"],
+)
+def test_pretrained_from_other_programs(
+    tmp_path: Path,
+    resnet18: dict[str, Tensor],
+    write: Callable[[dict[str, Tensor]], object],
+    read: str,
+    unused: set[str],
+) -> None:
+    path = save(tmp_path / "weights.pth", write(resnet18))
+    net = SANet(depth=18)
+    report = load_backbone(net, path)
+    assert_same(net.base.state_dict(), without_head(resnet18))
+    assert read in report.found and {key.partition(".")[0] for key in report.unused} >= unused
+    note = pretrained_note("resnet18", str(path))
+    assert note.startswith(f"pretrained {path}: ") and "120 of " in note and "\n" not in note
+    assert ("not used" in note) == bool(unused) and all(name in note for name in unused)
+
+
+def test_a_wrong_shape_names_the_key(tmp_path: Path, resnet18: dict[str, Tensor]) -> None:
+    wrong = {**resnet18, "layer2.0.conv1.weight": torch.ones(128, 64, 1, 1)}
+    path = save(tmp_path / "weights.pth", moco(wrong))
+    message = r"differs in layer2.0.conv1.weight \(128×64×1×1 in the file, 128×64×3×3 in the network\)"
+    with pytest.raises(WeightsError, match=message):
+        SANet(depth=18, pretrained=path)
+    with pytest.raises(WeightsError, match=f"^pretrained: .*{message}"):
+        pretrained_note("resnet18", str(path))
 
 
 def test_pretrained_of_another_depth_or_missing(tmp_path: Path, resnet18: dict[str, Tensor]) -> None:
