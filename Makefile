@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-SPEED := training packing ranking reranking decoding startup scaling
+SPEED := training recipe packing ranking reranking decoding startup scaling
 STUDIES := coverage sample_data memory overhead search_efficiency faults
 
 .PHONY: demo test bench bench-studies audit-pins clean

@@ -21,7 +21,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 TABLES = {
-    "speed": ("training", "packing", "ranking", "reranking", "decoding", "startup", "scaling"),
+    "speed": ("training", "recipe", "packing", "ranking", "reranking", "decoding", "startup", "scaling"),
     "gpu": ("training_gpu", "packing_gpu", "ranking_gpu", "reranking_gpu"),
     "trust": ("coverage",),
     "studies": (

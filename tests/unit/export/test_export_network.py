@@ -61,9 +61,9 @@ def exported_onnx(net: SANet, settings: Settings, path: Path) -> onnxruntime.Inf
     [
         {"attention": "none", "height": 96, "width": 32, "parts": 6},
         {"attention": "softmax", "attention_stage4": True, "height": 70, "width": 90, "parts": 3},
-        {"attention_stage4": True, "parts": 1, "deep_supervision": False},
+        {"attention_stage4": True, "parts": 1, "deep_supervision": False, "bn_neck": True},
     ],
-    ids=["none", "softmax at stage 4, not square", "mean at stage 4, one part"],
+    ids=["none", "softmax at stage 4, not square", "mean at stage 4, one part, a neck"],
 )
 def test_onnx_gives_the_networks_own_features(changes: dict[str, Any], tmp_path: Path) -> None:
     net, settings = build(**changes)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from small_memory import SmallMemory
 from small_space import SMALL
-from torch import Tensor
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, load_training_data
@@ -17,7 +16,6 @@ from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.storage import Storage
 from sa_study.training.checkpoint import FILE_NAME, save_checkpoint
-from sa_study.training.step import TrainingStep
 from sa_study.training.trainer import Trainer
 from sa_study.tuning.launch.trainable import TrialRun
 from sa_study.utils.errors import Diverged
@@ -74,24 +72,6 @@ def test_it_goes_on_from_the_last_checkpoint_that_is_whole(trial: Trial) -> None
     assert begun.trainer.epoch == 0
     notes = begun.run_epoch()[names.NOTES]
     assert len(notes) == 3 and notes[2] == "began again at its first epoch"
-
-
-class SmallMemory:
-    """Makes a forward pass of too many images fail as PyTorch does on a full GPU."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, after_steps: int = 0):
-        self.most, self.left = most, after_steps
-        self.sizes: list[int] = []
-        gradient = TrainingStep._add_gradient
-
-        def limited(step: TrainingStep, images: Tensor, labels: Tensor, share: float) -> Tensor:
-            self.left -= 1
-            if self.left < 0 and len(images) > self.most:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
-            self.sizes.append(len(images))
-            return gradient(step, images, labels, share)
-
-        monkeypatch.setattr(TrainingStep, "_add_gradient", limited)
 
 
 def test_a_full_gpu_memory_halves_the_gradients_parts_once(
