@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -71,10 +72,14 @@ class TrainingStep:
 
     def _part_sizes(self, images: int) -> list[int]:
         """Images in each part of a batch; a triplet loss compares within one, so identities stay whole."""
-        together = self._settings.images_per_identity if self._settings.triplet_weight else 1
-        groups = torch.arange(images).split(together)
-        shares = torch.arange(len(groups)).tensor_split(self._settings.accumulate)
-        return [sum(len(groups[index]) for index in share) for share in shares]
+        parts, together = self._settings.accumulate, 1
+        if self._settings.triplet_weight:
+            together = self._settings.images_per_identity
+        groups = math.ceil(images / together)
+        each, more = divmod(groups, parts)
+        sizes = [together * (each + (part < more)) for part in range(parts)]
+        sizes[-1] -= groups * together - images  # of its last identity a batch may have fewer
+        return sizes
 
     def _add_gradient(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
         """Adds the gradient of a part of the batch, weighted by its share; returns the part's figures."""
