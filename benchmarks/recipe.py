@@ -34,14 +34,14 @@ Work = Callable[[], object]
 Part = tuple[str, Work, Work | None]
 """An addition's name, what it does, and what it is done instead of."""
 
-IMAGES = {
+IMAGES: dict[str, dict[str, Any]] = {
     "random_erasing=0.5": {"random_erasing": 0.5},
     "random_erasing=0.5, random_erasing_fill=mean": {"random_erasing": 0.5, "random_erasing_fill": "mean"},
     "random_crop_padding=10": {"random_crop_padding": 10},
     "color_jitter=0.2": {"color_jitter": 0.2},
     "images_per_identity=4": {"images_per_identity": 4},
 }
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, dict[str, Any]] = {
     "optimizer=adam": {"optimizer": "adam"},
     "optimizer=adamw": {"optimizer": "adamw"},
     "decay_norm_bias=false": {"decay_norm_bias": False},

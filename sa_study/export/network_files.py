@@ -102,7 +102,7 @@ def _describe_files(
             }
             for name, file in files.items()
         },
-        described={name: getattr(settings, name) for name in _DESCRIBED},
+        described={name: getattr(settings, name) for name in _DESCRIBED} | {"lr": settings.peak_lr},
         opset=OPSET,
         limit=f"{LIMIT:g}",
         batches=" and ".join(map(str, BATCHES)),

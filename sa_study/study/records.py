@@ -12,7 +12,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.metrics import names
-from sa_study.settings.run import MAX_EPOCHS, Settings
+from sa_study.settings.groups import MAX_EPOCHS
+from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace, study_default
 from sa_study.training.score import is_new_best
 from sa_study.utils.errors import StudyFolderError

@@ -101,7 +101,7 @@ def train(
             logger.log_epoch(figures)
         on_epoch(figures)
     best = best_epoch(trainer.history, settings.metric)
-    shown = {"lr": settings.lr, "dropout": settings.dropout, "epochs": settings.epochs}
+    shown = {"lr": settings.peak_lr, "dropout": settings.dropout, "epochs": settings.epochs}
     for logger in loggers:
         logger.close(shown, best, "COMPLETE")
     return best

@@ -111,9 +111,15 @@ def _probe_settings(settings: Settings, device: torch.device) -> Settings:
     if device.type == "cpu":
         least = max(_MIN_CPU_IMAGES, 2 * settings.accumulate)
         batch = min(batch, max(least, int(_MAX_CPU_OPERATIONS / _operations(settings))))
-    # An excerpt has too few identities for a triplet loss, which takes next to no time.
-    off = {"triplet_weight": 0.0, "images_per_identity": 0}
-    return dataclasses.replace(settings, pretrained="none", lr=1e-5, adam_lr=1e-5, batch_size=batch, **off)
+    return dataclasses.replace(
+        settings,
+        pretrained="none",
+        lr=1e-5,
+        adam_lr=1e-5,
+        batch_size=batch,
+        triplet_weight=0.0,  # takes next to no time, and an excerpt has too few identities for it
+        images_per_identity=0,
+    )
 
 
 def _excerpt(data: TrainingData, images: int) -> TrainingData:

@@ -28,7 +28,7 @@ def disturb(net: SANet, step: int) -> None:
 def test_it_is_pytorchs() -> None:
     net = network()
     ours = MovingAverage(net, 0.15)  # below the smaller decay of the first steps
-    theirs = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.15), use_buffers=True)  # type: ignore[no-untyped-call]
+    theirs = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.15), use_buffers=True)
     theirs.n_averaged += 1  # both begin with the network as it is
     for step in range(4):
         disturb(net, step)

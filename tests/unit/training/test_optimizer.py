@@ -29,7 +29,13 @@ def gradients(net: SANet) -> None:
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
 def test_adam_is_pytorchs(net: SANet, kind: type[torch.optim.Adam]) -> None:
     plain = copy.deepcopy(net)
-    given = {"adam_beta1": 0.8, "adam_beta2": 0.95, "adam_eps": 1e-4, "weight_decay": 0.1, "adam_lr": 0.01}
+    given: dict[str, Any] = {
+        "adam_beta1": 0.8,
+        "adam_beta2": 0.95,
+        "adam_eps": 1e-4,
+        "weight_decay": 0.1,
+        "adam_lr": 0.01,
+    }
     ours = make_optimizer(net, Settings(**SMALL, optimizer=kind.__name__.lower(), **given))
     set_learning_rate(ours, Settings(**SMALL, backbone_lr_factor=0.5), 0.01)
     groups = [
@@ -38,8 +44,9 @@ def test_adam_is_pytorchs(net: SANet, kind: type[torch.optim.Adam]) -> None:
     ]
     theirs = kind(groups, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1, foreach=False)
     for _ in range(3):
-        gradients(net), gradients(plain)
-        ours.step(), theirs.step()
+        for network, optimizer in ((net, ours), (plain, theirs)):
+            gradients(network)
+            optimizer.step()
     for (name, value), expected in zip(net.named_parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(value, expected, msg=name)
 
@@ -63,7 +70,7 @@ def test_norms_and_biases_may_be_left_undecayed(net: SANet, optimizer: str) -> N
 
 
 def test_the_backbone_has_its_share_of_the_rate_in_every_group(net: SANet) -> None:
-    settings: Any = Settings(**SMALL, decay_norm_bias=False, backbone_lr_factor=0.25)
+    settings = Settings(**SMALL, decay_norm_bias=False, backbone_lr_factor=0.25)
     ours = make_optimizer(net, settings)
     set_learning_rate(ours, settings, 0.8)
     backbone = set(map(id, net.base.parameters()))

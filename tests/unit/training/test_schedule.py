@@ -65,13 +65,13 @@ def test_warm_up_is_pytorchs_and_multiplies_the_steps(warmup: dict[str, Any]) ->
 def test_a_cosine_begins_where_warm_up_ends() -> None:
     settings = Settings(epochs=10, schedule="cosine", warmup_fraction=0.2, warmup_factor=0.0, lr=1.0)
     found = rates(settings)
-    assert found[0] == 0 and found[2 * STEPS] == 1 == max(found) and 0 < found[-1] < 0.001
+    assert found[0] == 0 and found[2 * STEPS] == 1 == max(found) and 0 < found[-1] < 0.002
     assert found[: 2 * STEPS] == pytest.approx([step / (2 * STEPS) for step in range(2 * STEPS)])
 
 
 def test_shares_give_schedules_of_one_shape() -> None:
     """So that trials of different lengths are comparable at equal progress."""
-    same = {"schedule": "cosine", "warmup_fraction": 0.25}
+    same: dict[str, Any] = {"schedule": "cosine", "warmup_fraction": 0.25}
     short, long = (Settings(epochs=epochs, **same) for epochs in (4, 12))
     for share in (0, 0.1, 0.25, 0.6, 0.99):
         assert learning_rate(short, 4 * share) == pytest.approx(learning_rate(long, 12 * share))
