@@ -55,10 +55,8 @@ def _identity_batches(
     def take(identity: int) -> npt.NDArray[np.int64]:
         if len(waiting[identity]) < wanted:
             own = members[identity]
-            shuffled = [
-                own[torch.randperm(len(own), generator=random)] for _ in range(-(-wanted // len(own)))
-            ]
-            waiting[identity] = np.concatenate(shuffled)
+            orders = (torch.randperm(len(own), generator=random) for _ in range(math.ceil(wanted / len(own))))
+            waiting[identity] = np.concatenate([own[order.numpy()] for order in orders])
         taken, waiting[identity] = waiting[identity][:wanted], waiting[identity][wanted:]
         return taken
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sa_study.model.attention import ATTENTION_KINDS, spatial_attention
-from sa_study.model.backbones import BACKBONES, IMAGENET, RESNETS
+from sa_study.model.backbones import BACKBONES, IMAGENET, RESNETS, TIMM
 from sa_study.model.weights import load_backbone, load_imagenet
 from sa_study.utils.errors import ConfigError
 
@@ -31,7 +31,7 @@ class SANet(nn.Module):
     generator.
 
     Args:
-        backbone: A key of `BACKBONES`; it is the module `base`.
+        backbone: A key of `BACKBONES`, or a model of timm such as `timm/resnet50d`; it is the module `base`.
         num_classes: Training identities.
         num_features: Channels of the reduced vectors that the classifiers see.
         dropout: Probability of dropping an element of the pooled stripes, in [0, 1).
@@ -71,7 +71,8 @@ class SANet(nn.Module):
         super().__init__()
         _check(depth is None or depth in RESNETS, "depth", depth, ", ".join(map(str, RESNETS)))
         backbone = RESNETS.get(depth or 0, backbone)
-        _check(backbone in BACKBONES, "backbone", backbone, ", ".join(BACKBONES))
+        known = backbone in BACKBONES or backbone.startswith(TIMM)
+        _check(known, "backbone", backbone, f"{', '.join(BACKBONES)}, {TIMM}NAME")
         _check(num_classes >= 1, "num_classes", num_classes, ">= 1")
         _check(num_features >= 1, "num_features", num_features, ">= 1")
         _check(0 <= dropout < 1, "dropout", dropout, ">= 0, < 1")

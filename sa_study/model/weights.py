@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sa_study.model.backbones import BACKBONES, IMAGENET
 from sa_study.model.tensor_file import WeightsFile, load_tensors, reason, shape, unwrap
-from sa_study.utils.errors import WeightsError
+from sa_study.utils.errors import WeightsError, one_line
 from sa_study.utils.files import expand_home
 from sa_study.utils.text import a_few
 
@@ -153,7 +153,16 @@ def load_imagenet(net: nn.Module, backbone: str, pretrained: str = "imagenet") -
     from torchvision.models import get_weight
 
     ways_out = "give a local file (--set pretrained=FILE) or start at random (--set pretrained=none)"
-    if not (name := BACKBONES[backbone].imagenet_weights(pretrained)):
+    known = BACKBONES[backbone]
+    if known.fetch and pretrained == "imagenet":
+        try:
+            state = known.fetch()
+        except Exception as error:  # as below
+            raise WeightsError(
+                f"pretrained: weights of {backbone} cannot be had from timm ({one_line(error)}); {ways_out}"
+            ) from error
+        return _fill(net.get_submodule("base"), WeightsFile(dict(state)), backbone, ways_out)
+    if not (name := known.imagenet_weights(pretrained)):
         kind = "ImageNet" if pretrained == "imagenet" else pretrained
         raise WeightsError(f"pretrained: there are no {kind} weights of {backbone}; {ways_out}")
     weights = get_weight(name)

@@ -29,7 +29,9 @@ class NetworkSettings:
     """What network is trained."""
 
     backbone: str = setting(
-        "resnet50", "the network below the branches (paper: resnet50)", choices=tuple(BACKBONES)
+        "resnet50",
+        "the network below the branches, one of these or of timm (paper: resnet50)",
+        choices=tuple(BACKBONES),
     )
     pretrained: str = setting(
         "imagenet",

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from typing import Any
 
-from sa_study.model.backbones import IMAGENET, RESNETS
+from sa_study.model.backbones import IMAGENET, RESNETS, TIMM
 from sa_study.settings.groups import (
     ComputeSettings,
     ImageSettings,
@@ -190,8 +190,9 @@ def check_value(key: str, value: Any) -> Any:
     field = FIELDS[key]
     choices, limits = field.metadata["choices"], field.metadata["limits"]
     value = _typed(field, value)
-    if choices and value not in choices:
-        raise ConfigError(f"{key}: {value!r} is not one of {', '.join(map(str, choices))}")
+    of_timm = key == "backbone" and value.startswith(TIMM)
+    if choices and value not in choices and not of_timm:
+        raise ConfigError(f"{key}: {value!r} is not one of {_allowed(field).replace(' | ', ', ')}")
     if not all(_LIMITS[name][1](value, limit) for name, limit in limits.items()):
         raise ConfigError(f"{key}: {value} is out of range; allowed: {_allowed(field)}")
     if key == "pretrained" and ("://" in value or not is_file_name(value)):
@@ -219,7 +220,8 @@ def _typed(field: dataclasses.Field[Any], value: Any) -> Any:
 def _allowed(field: dataclasses.Field[Any]) -> str:
     """What a setting accepts, in words: its choices, or its type and range."""
     if choices := field.metadata["choices"]:
-        return " | ".join(map(str, choices))
+        more = (f"{TIMM}NAME",) if field.name == "backbone" else ()
+        return " | ".join(map(str, (*choices, *more)))
     if field.type in ("bool", "str"):
         return "true | false" if field.type == "bool" else " | ".join((*IMAGENET, "none", "FILE"))
     limits = field.metadata["limits"]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection
 from typing import Any
 
+from sa_study.model.backbones import TIMM
 from sa_study.settings.run import FIELDS
 from sa_study.settings.space_file import MAX_TRIALS, NEVER_SEARCHED
 
@@ -89,6 +90,8 @@ def _section(description: str, keys: dict[str, Any]) -> dict[str, Any]:
 def _setting(field: dataclasses.Field[Any]) -> dict[str, Any]:
     about = {"description": field.metadata["help"], "default": field.default}
     kind = {"type": _TYPES[str(field.type)]}
+    if field.name == "backbone":
+        return {**about, **kind, "anyOf": [{"enum": [*field.metadata["choices"]]}, {"pattern": f"^{TIMM}"}]}
     if choices := field.metadata["choices"]:
         return {**about, **kind, "enum": [*choices]}
     return {**about, **kind, **{_LIMITS[name]: limit for name, limit in field.metadata["limits"].items()}}

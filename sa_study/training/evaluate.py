@@ -24,6 +24,7 @@ from sa_study.metrics.distances import rank_features
 from sa_study.metrics.protocol import PROTOCOL, places_in_gallery
 from sa_study.metrics.ranking import RankingMetrics, ranking_metrics
 from sa_study.metrics.reranking import rerank_features
+from sa_study.model.backbones import BACKBONES, TIMM
 from sa_study.model.network import SANet
 from sa_study.model.tensor_file import is_count, plain_values_fault
 from sa_study.model.weights import LoadReport, infer_architecture, load_file, read_weights, require_fitting
@@ -96,6 +97,9 @@ def load_network(path: Path, overrides: Mapping[str, Any]) -> TrainedNetwork:
         ConfigError: The overrides do not go with it.
     """
     file = read_weights(path)
+    recorded = file.beside.get("settings")
+    if isinstance(recorded, dict) and str(name := recorded.get("backbone")).startswith(TIMM):
+        _ = BACKBONES[str(name)]  # takes it into the table, by which architectures are recognised
     try:
         found = infer_architecture(file.state)
     except WeightsError as error:

@@ -129,7 +129,10 @@ def require_disk_space(disks: Iterable[DiskNeed]) -> None:
 def largest(space: SearchSpace) -> Settings:
     """The settings of the largest network in the space; all others are the baseline's."""
     most = {key: max(space.possible(key)) for key in _ENLARGING_SETTINGS if key in space.search}
-    backbone = max(space.possible("backbone"), key=list(BACKBONES).index)
+    order = list(BACKBONES)  # one of timm may be larger than any
+    backbone = max(
+        space.possible("backbone"), key=lambda name: order.index(name) if name in order else len(order)
+    )
     optimizer = max(space.possible("optimizer"), key=STATES.__getitem__)
     return dataclasses.replace(
         space.settings({**space.baseline, **most}), backbone=backbone, optimizer=optimizer

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torchvision.models import get_model_weights
 
-from sa_study.model.backbones import BACKBONES, Backbone
-from sa_study.model.network import SANet
+from sa_study.model.backbones import BACKBONES, RESNETS, Backbone
+from sa_study.model.network import FeatureNetwork, SANet
 from sa_study.model.weights import infer_architecture
-from sa_study.utils.errors import WeightsError
+from sa_study.settings.run import Settings
+from sa_study.training.checkpoint import Checkpoint, save_checkpoint
+from sa_study.training.evaluate import load_network
+from sa_study.training.trainer import build_network
+from sa_study.utils.errors import ConfigError, WeightsError
 
 WIDTHS = 4, 6, 8, 10
 
@@ -43,5 +51,75 @@ def test_one_without_imagenet_weights_names_the_ways_out() -> None:
 def test_torchvision_has_the_weights_that_the_table_names() -> None:
     for name, known in BACKBONES.items():
         named = {known.imagenet, known.imagenet_v2} - {""}
-        weights = get_model_weights(name) if name.startswith("resnet") else ()
+        weights = get_model_weights(name) if name in RESNETS.values() else ()
         assert named == {str(one) for one in weights}
+
+
+def test_without_timm_its_backbones_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    needed = r"backbone: timm/resnet26d needs timm; pip install 'sa-study\[timm\]'"
+    with pytest.raises(ConfigError, match=needed):
+        SANet("timm/resnet26d")
+    with pytest.raises(ConfigError, match=r"backbone: 'vgg' is out of range; allowed: .*, timm/NAME"):
+        SANet("vgg")
+
+
+@pytest.fixture
+def timm() -> Iterator[Any]:
+    """The package timm, if it is there; its models are in the table for one test only."""
+    before = set(BACKBONES)
+    yield pytest.importorskip("timm")
+    for name in set(BACKBONES) - before:
+        del BACKBONES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"), [("resnet10t", (64, 128, 256, 512)), ("convnext_atto", (40, 80, 160, 320))]
+)
+def test_stages_of_timms_models_are_those_of_the_network(
+    timm: Any, name: str, widths: tuple[int, ...], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    size = {"parts": 2, "num_features": 8, "attention": "softmax", "backbone": f"timm/{name}"}
+    settings = Settings.from_mapping({**size, "height": 64, "width": 32, "pretrained": "none"})
+    net = build_network(settings, 3).eval()
+    images = torch.randn(2, 3, 64, 32)
+    plain = timm.create_model(name, features_only=True, output_stride=16).eval()
+    plain.load_state_dict(dict(zip(plain.state_dict(), net.base.state_dict().values(), strict=True)))
+    with torch.inference_mode():
+        maps, features = net.stage_maps(images), net(images)[0]
+        for found, expected in zip(maps, plain(images)[-4:], strict=True):
+            torch.testing.assert_close(found, expected)
+    rows = [(width, 64 // by, 32 // by) for width, by in zip(widths, (4, 8, 16, 16), strict=True)]
+    assert [tuple(found.shape[1:]) for found in maps] == rows
+
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, Checkpoint(net.state_dict(), settings.to_dict(), 3, 1, [{"epoch": 1.0}]))
+    del BACKBONES[f"timm/{name}"]  # as in another process
+    trained = load_network(path, {})
+    assert trained.loaded.unused == () and trained.settings == settings
+    with torch.inference_mode():
+        torch.testing.assert_close(FeatureNetwork(trained.net).eval()(images), features)
+
+
+@pytest.mark.usefixtures("timm")
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("vit_tiny_patch16_224", "timm/vit_tiny_patch16_224 has no four stages"),
+        ("vgg11", "timm/vgg11 has no four stages"),
+        ("no_such", "timm has no no_such"),
+    ],
+)
+def test_a_model_without_four_stages_is_refused_by_name(name: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=f"backbone: {fault}.*; give one of narrow, resnet18") as error:
+        SANet(f"timm/{name}")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("timm")
+def test_weights_that_timm_cannot_get_name_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    ways_out = r"give a local file \(--set pretrained=FILE\) or start at random"
+    with pytest.raises(WeightsError, match=f"weights of timm/resnet10t cannot be had from timm .*{ways_out}"):
+        SANet("timm/resnet10t", pretrained=True)

@@ -60,6 +60,7 @@ def test_decay_scales_with_the_schedule(epochs: int, fraction: float, expected: 
         ({"attention": "max"}, ["attention", "'max'", "mean, softmax, none"]),
         ({"pretrained": False}, ["pretrained", "False"]),
         ({"height": 80, "parts": 6}, ["height", "80", "96", "parts=6"]),
+        ({"backbone": "vgg"}, ["backbone", "'vgg'", "resnet152", "timm/NAME"]),
         ({"optimizer": "lion"}, ["optimizer", "'lion'", "sgd, adam, adamw"]),
         ({"label_smoothing": 1}, ["label_smoothing", "1.0", "< 1"]),
         ({"triplet_weight": 1}, ["images_per_identity", "0", "triplet_weight=1", "the least is 2"]),
