@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import narrow_backbone
+import process_start
 import pytest
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from sa_study.analysis.reproduce.original import OriginalTrial
 
 # In this process and, by `sitecustomize`, in all that the tests start.
-narrow_backbone.register()
+process_start.prepare()
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(Path(narrow_backbone.__file__).parent), os.environ.get("PYTHONPATH")])
+    filter(None, [str(Path(process_start.__file__).parent), os.environ.get("PYTHONPATH")])
 )
 
 # Sums depend on the number of threads, and two of them only get in each other's way at the tests' sizes.

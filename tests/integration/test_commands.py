@@ -64,7 +64,7 @@ def test_data_is_drawn_and_checked(tmp_path: Path) -> None:
 
 
 def test_the_paper_run_trains_on_everyone_and_evaluates_each_seed(sample: Path, tmp_path: Path) -> None:
-    output = run(
+    output = run_here(
         "paper",
         "--data-dir",
         sample,

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import ray
 import yaml
-from study_processes import TINY, Launch, run, trials_of, wait_for_epoch
+from study_processes import TINY, Launch, run, run_here, trials_of
 
 from sa_study.cli import main
 from sa_study.data.sample import make_sample_data
@@ -152,9 +153,9 @@ def test_budgets_and_trials_out_of_range_are_refused(paused: Path, more: list[st
 
 
 def test_a_paused_study_is_told_apart_from_a_running_one(paused: Path) -> None:
-    assert "go on with" in run("status", "--study", paused)
+    assert "go on with" in run_here("status", "--study", paused)
     with driver_lock(paused / "driver.lock"):
-        assert f"process {os.getpid()}" in run("status", "--study", paused)
+        assert f"process {os.getpid()}" in run_here("status", "--study", paused)
 
 
 def test_a_damaged_database_and_checkpoint_are_named_and_made_up_for(paused: Path, alone: Path) -> None:
@@ -201,11 +202,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def fill(path: Path) -> None:
-    """Takes all the space that is left, at once: trials go on meanwhile."""
-    size, end = shutil.disk_usage(path.parent).free, 0
+def fill(path: Path, leave: int = 0) -> None:
+    """Takes all the space that is left, at once, but for so many bytes: trials go on meanwhile."""
+    size, end = shutil.disk_usage(path.parent).free - leave, 0
     with path.open("wb") as file:
-        while size >= 4096:
+        while size >= 4096 and shutil.disk_usage(path.parent).free > leave:
             try:
                 os.posix_fallocate(file.fileno(), end, size)
                 end += size
@@ -215,23 +216,23 @@ def fill(path: Path) -> None:
 
 
 def test_a_full_disk_in_the_middle_of_a_checkpoint(
-    words: list[str | Path], small_disk: Path, tmp_path: Path
+    words: list[str | Path], alone: Path, small_disk: Path, tmp_path: Path
 ) -> None:
-    alone, study, trials = tmp_path / "alone", tmp_path / "study", small_disk / "trials"
-    words = [*words, "--set", "epochs=30"]
-    run(*words, "--study", alone)
+    study, trials = tmp_path / "study", small_disk / "trials"
+    checkpoint = max(path.stat().st_size for path in alone.glob("trials/*/*/*/checkpoint.pt"))
     with Launch(*words, "--study", study, "--storage-path", trials) as launch:
-        wait_for_epoch(study, number=0, trials=trials)
-        fill(small_disk / "filler")
+        while not list(trials.glob("session_1/trial_0000*")):  # seconds before its first checkpoint
+            assert launch.process.poll() is None
+            time.sleep(0.05)
+        fill(small_disk / "filler", leave=checkpoint * 3 // 2)
         code, line = launch.wait()
     assert code == 1
-    # Either of the two trials may be the first to find no room.
-    assert re.search(r"trial [01]: no room for the checkpoint of epoch \d+", line), line[-1500:]
+    assert "trial 0: no room for the checkpoint of epoch 2" in line, line[-1500:]
     assert "resume --study" in line
     record = trials_of(study)[0].user_attrs["record"]
-    assert 1 <= record["last"]["epoch"] < 30
+    assert record["last"]["epoch"] == 1
     last = load_checkpoint(trials / record["last_checkpoint"] / "checkpoint.pt")
-    assert last.epoch == record["last"]["epoch"], "the last whole one is kept"
+    assert last.epoch == 1, "the last whole one is kept"
     refused = run("resume", "--study", study, code=2, error=True)
     assert "a checkpoint), but" in refused and "are free" in refused
     (small_disk / "filler").unlink()

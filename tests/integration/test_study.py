@@ -192,7 +192,7 @@ def test_reproduce_finds_every_trial_equal_and_a_changed_record(
     study: Path, sample: Path, tmp_path: Path
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*") if path.is_file()}
-    winner = json.loads(run("reproduce", "--study", study, "--json"))
+    winner = json.loads(run_here("reproduce", "--study", study, "--json"))
     assert (winner["result"], winner["weights"], winner["epochs"]) == ("equal", "equal", EPOCHS)
     assert winner["recorded"] == winner["rerun"] and set(winner["largest_difference"].values()) == {0}
     assert winner["differs"] == []
@@ -258,7 +258,7 @@ def test_retraining_survives_kill_9_and_is_one_look(study: Path) -> None:
     assert json.loads(run_here("status", "--study", study, "--json"))["test_looks"] == looks, "none was begun"
     begun = load_checkpoint(folder / "last.pt")
     times = f"{looks + 1} times" if looks else "once"
-    assert f"Test set seen {times}" in " ".join(run(*words).split())
+    assert f"Test set seen {times}" in " ".join(run_here(*words).split())
     ended = load_checkpoint(folder / "last.pt")
     # Gone on with: an epoch that is run again takes another time than it did.
     assert ended.history[: begun.epoch] == begun.history and ended.epoch == ended.settings["epochs"]
@@ -364,9 +364,11 @@ def test_a_cleaned_study_is_whole(study: Path, tmp_path: Path) -> None:
     assert json.loads(run_here("status", "--study", copy, "--json"))["trials"] == before["trials"]
 
 
-def test_no_credential_is_anywhere_in_the_study(study: Path) -> None:
+def test_no_credential_is_anywhere_in_the_study(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Last, so that evaluation, confirmation and page are there as well."""
-    run("report", "--study", study, env={**os.environ, **SECRETS})
+    for name, secret in SECRETS.items():
+        monkeypatch.setenv(name, secret)
+    run_here("report", "--study", study)
     files = [path for path in study.rglob("*") if path.is_file()]
     assert len(files) > 20 and study / "report.html" in files
     for path in files:

@@ -1,7 +1,7 @@
-"""Python imports this at its start, where the folder is on PYTHONPATH: see `narrow_backbone`."""
+"""Python imports this at its start, where the folder is on PYTHONPATH."""
 
 from __future__ import annotations
 
-import narrow_backbone
+import process_start
 
-narrow_backbone.register()
+process_start.prepare()

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from checkout import ROOT
+from checkout import ROOT, SUPPORT
 
 USERS = {"ada": 61001, "ben": 61002}
 """Users of the cluster and their ids."""
@@ -151,7 +151,12 @@ class SlurmCluster:
     @property
     def _environment(self) -> dict[str, str]:
         path = [Path(sys.executable).parent, *os.environ["PATH"].split(":"), "/usr/sbin", "/sbin"]
-        return {"PATH": ":".join(map(str, path)), "SLURM_CONF": str(self.folder / "slurm.conf")}
+        return {
+            "PATH": ":".join(map(str, path)),
+            "SLURM_CONF": str(self.folder / "slurm.conf"),
+            "PYTHONPATH": str(SUPPORT),
+            "OMP_NUM_THREADS": "1",
+        }
 
     def _add(self, name: str, address: str) -> None:
         """Starts a node and waits until it takes jobs."""

@@ -27,7 +27,7 @@ from sa_study.utils.files import write_json
 EPOCHS = 4
 START = datetime(2026, 11, 25, 8, 0, 0)
 FIXED = {
-    "depth": 18,
+    "backbone": "narrow",
     "pretrained": "none",
     "height": 32,
     "width": 16,

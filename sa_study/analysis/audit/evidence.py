@@ -112,7 +112,7 @@ def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[d
     snapshots = [name for name in files.entries(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]
     path = f"{folder}/{snapshots[-1]}" if snapshots else ""
     text = files.text(path) if path else ""
-    if not text or (text.startswith("{") and not text.rstrip().endswith("}")):
+    if not text or _is_cut_off(text):
         return []  # Ray writes it in place, and its driver was killed before or in the middle
     try:
         pairs: list[tuple[str, str]] = json.loads(text)["trial_data"]
@@ -120,6 +120,19 @@ def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[d
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         unreadable.append(f"{path}: is damaged")
         return []
+
+
+def _is_cut_off(text: str) -> bool:
+    """Whether a text is the beginning of a JSON object, wherever it was cut off."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        rest = text[error.pos :]  # all of it, of a value or a string that ends too early
+        open_string = error.msg.startswith("Unterminated string")
+        return text.startswith("{") and (open_string or not set(rest) & set('{}[]:,"'))
+    except RecursionError:
+        return False
+    return False
 
 
 def _snapshot_trial(trial: dict[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import parameter, ray_constants
 from ray._private.utils import resolve_object_store_memory
 
 from sa_study.tuning.launch.address import AUTH_VARIABLES, reload_authentication
@@ -157,7 +158,8 @@ def _start(session: Session, options: dict[str, Any]) -> None:
     options = {**options, **_limits(), "include_dashboard": False, "_temp_dir": str(session.folder)}
     for last in (False, True):
         try:
-            ray.init(address="local", **options)
+            with _needed_services():
+                ray.init(address="local", **options)
             return
         except Exception as error:  # Ray's wait of 30 s, which nothing sets, ends in a bare Exception
             if "timed out" not in str(error):  # such as what becomes of Ctrl-C in Ray's client
@@ -167,6 +169,17 @@ def _start(session: Session, options: dict[str, Any]) -> None:
                 reason = str(error).splitlines()[0].rstrip(".")
                 failure = f"Ray did not start on this machine, tried twice ({reason})"
                 raise RunFailed(f"{failure}; try again when it is less busy") from error
+
+
+@contextmanager
+def _needed_services() -> Iterator[None]:
+    """Has Ray start neither an autoscaler nor a log monitor, for which a single machine has no use."""
+    before = parameter.RayParams
+    parameter.RayParams = partial(before, no_monitor=True, include_log_monitor=False)
+    try:
+        yield
+    finally:
+        parameter.RayParams = before
 
 
 def _limits() -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from shallow_network import make_shallow
 from small_space import SMALL
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,9 +24,9 @@ CLASSES = 5
 SETTINGS = {**SMALL, "num_features": 8, "dropout": 0.0, "lr": 0.01}
 
 
-def network() -> SANet:
+def network(backbone: str = "resnet18") -> SANet:
     torch.manual_seed(0)
-    return SANet("resnet18", CLASSES, parts=2, num_features=8, dropout=0.0).train()
+    return SANet(backbone, CLASSES, parts=2, num_features=8, dropout=0.0).train()
 
 
 def batches(count: int) -> list[tuple[Tensor, Tensor]]:
@@ -76,7 +75,7 @@ def test_steps_equal_plain_ones(changed: dict[str, Any]) -> None:
 
 
 def test_compiled_steps_equal_plain_ones() -> None:
-    net = make_shallow(network())
+    net = network("narrow")  # a compiler takes a second for each different layer
     plain = copy.deepcopy(net)
     figures = torch.stack(stepped(net, 2, compile="default"))
     torch.testing.assert_close(figures, torch.tensor(plainly_stepped(plain, 2)), rtol=1e-4, atol=1e-5)
@@ -90,7 +89,7 @@ def test_no_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         ConfigError, match=r"compile: default, .* cannot compile here .*use --set compile=none"
     ):
-        stepped(make_shallow(network()), 1, compile="default")
+        stepped(network("narrow"), 1, compile="default")
 
 
 @pytest.mark.parametrize(("parts", "supervised"), [(1, True), (2, False), (2, True)])
