@@ -174,12 +174,13 @@ def _start(session: Session, options: dict[str, Any]) -> None:
 @contextmanager
 def _needed_services() -> Iterator[None]:
     """Has Ray start neither an autoscaler nor a log monitor, for which a single machine has no use."""
-    before = parameter.RayParams
-    parameter.RayParams = partial(before, no_monitor=True, include_log_monitor=False)
+    module, before = vars(parameter), parameter.RayParams
+    unneeded: dict[str, Any] = {"no_monitor": True, "include_log_monitor": False}
+    module["RayParams"] = partial(before, **unneeded)  # `ray.init` has no arguments for them
     try:
         yield
     finally:
-        parameter.RayParams = before
+        module["RayParams"] = before
 
 
 def _limits() -> dict[str, Any]:
