@@ -219,7 +219,10 @@ def _flip(pixels: Tensor, mirrored: Tensor) -> Tensor:
 
 def _grey(images: Tensor) -> Tensor:
     """float32 B×h×w×3 to B×h×w×1."""
-    return (images * torch.tensor(_GREY, device=images.device)).sum(3, keepdim=True)
+    red, green, blue = images.split(1, 3)
+    # A tensor of the shares would be sent to the device every time.
+    grey: Tensor = red * _GREY[0] + green * _GREY[1] + blue * _GREY[2]
+    return grey
 
 
 def _between(bounds: tuple[float, float], share: Tensor) -> Tensor:

@@ -252,13 +252,24 @@ def _software(launch: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "not known"
 
 
+_CITED_SETTINGS = (
+    ("random_erasing", "", "random erasing", "zhong2020random"),
+    ("optimizer", "adam", "Adam", "kingma2015adam"),
+    ("optimizer", "adamw", "AdamW", "loshchilov2019decoupled"),
+    ("schedule", "cosine", "the cosine schedule", "loshchilov2017sgdr"),
+    ("label_smoothing", "", "label smoothing", "szegedy2016rethinking"),
+    ("triplet_weight", "", "the triplet loss", "hermans2017defense"),
+    ("bn_neck", "", "the neck", "luo2019bag"),
+)
+"""Settings whose value, or any that is not off, calls for a citation: title and key."""
+
+
 def _cited(study: StudySummary) -> list[tuple[str, str]]:
     """Methods and data that the study used, each with the key of its citation."""
     config, space = study.config, study.config.space
     market = "market-1501" in str(config.data_dir).lower() or any(
         test["queries"] == _MARKET_QUERIES for test in study.current_evaluations.values()
     )
-    erasing = max(space.possible("random_erasing")) > 0
     sampler, scheduler = sampler_spec(space.sampler), scheduler_spec(space.scheduler)
     reranked = any(test["reranked"] for test in study.current_evaluations.values())
     used = [
@@ -270,6 +281,9 @@ def _cited(study: StudySummary) -> list[tuple[str, str]]:
         (True, ("Ray Tune", "liaw2018tune")),
         (scheduler.citation, (scheduler.title, scheduler.citation)),
         (reranked, ("re-ranking", "zhong2017reranking")),
-        (erasing, ("random erasing", "zhong2020random")),
+        *(
+            (value in space.possible(name) if value else any(space.possible(name)), (title, key))
+            for name, value, title, key in _CITED_SETTINGS
+        ),
     ]
     return [entry for was_used, entry in used if was_used]

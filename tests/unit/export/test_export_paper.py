@@ -208,6 +208,12 @@ def test_what_was_used_is_cited(tmp_path: Path) -> None:
         tmp_path / "two", TRIALS, space=parse_space(plain, "space"), data_dir=Path("/data/sample")
     )
     assert cited(describe(StudySummary.read(other.root))) == always | {"zhong2020random"}
+    plain["fixed"] = {**SPACE["fixed"], "optimizer": "adamw", "label_smoothing": 0.1, "bn_neck": True}
+    recipe = make_study(
+        tmp_path / "three", TRIALS, space=parse_space(plain, "space"), data_dir=Path("/data/sample")
+    )
+    found = cited(describe(StudySummary.read(recipe.root)))
+    assert found == always | {"loshchilov2019decoupled", "szegedy2016rethinking", "luo2019bag"}
 
 
 def test_the_entries_are_bibtex() -> None:
