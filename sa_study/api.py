@@ -32,7 +32,7 @@ from sa_study.study.trial_summary import TrialSummary
 from sa_study.study.winner import winners_network
 from sa_study.training.extractor import FeatureExtractor
 from sa_study.tuning.launch.cluster import require_main_thread
-from sa_study.tuning.launch.configure import SpaceSource, configure_study
+from sa_study.tuning.launch.configure import SpaceSource, as_trackers, configure_study
 from sa_study.tuning.launch.prepare import StudyChanges
 from sa_study.utils.errors import ConfigError, RunFailed
 from sa_study.utils.files import expand_home, folder_or_uri
@@ -166,7 +166,7 @@ class Study:
         Raises:
             StudyError: The study is running, or there is nothing to confirm.
         """
-        if limits := changes.keys() & {"trials", "epoch_budget", "gpu_hours", "patience"}:
+        if limits := changes.keys() & {"trials", "epoch_budget", "gpu_hours", "patience", "track"}:
             raise ConfigError(
                 f"confirm: takes no {min(limits)}; top, seeds and folds say how much is trained"
             )
@@ -229,9 +229,11 @@ class Study:
 def _changes(changes: Mapping[str, Any]) -> StudyChanges:
     """What is asked for, with the data set's folder in full."""
     asked = StudyChanges(**changes)
-    if asked.data_dir is None:
-        return asked
-    return dataclasses.replace(asked, data_dir=expand_home(asked.data_dir).absolute())
+    if asked.data_dir is not None:
+        asked = dataclasses.replace(asked, data_dir=expand_home(asked.data_dir).absolute())
+    if asked.track is not None:
+        asked = dataclasses.replace(asked, track=as_trackers(asked.track))
+    return asked
 
 
 def tune(
@@ -257,8 +259,9 @@ def tune(
         start_from: An earlier study, whose best configurations are run first.
         top: How many of them.
         progress: Whether to print how it goes.
-        options: `overrides` (settings to fix, a dict), `sampler`, `scheduler`, and the fields of
-            `StudyConfig`: `metric`, `trials`, `seed`, `max_concurrent`, `epoch_budget`, `address`, …
+        options: `overrides` (settings to fix, a dict), `sampler`, `scheduler`, `track` (experiment trackers,
+            such as `["mlflow"]`), and the other fields of `StudyConfig`: `metric`, `trials`, `seed`,
+            `max_concurrent`, `epoch_budget`, `address`, …
 
     Raises:
         StudyError: Bad input, and nothing was written; or the run failed, and `load_study(…).resume()` goes

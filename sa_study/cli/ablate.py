@@ -13,7 +13,7 @@ from sa_study.cli.options import MAX_SEEDS, Json, Quiet, Study, StudyOptions, ex
 
 @partial(
     expand_options,
-    without=("trials", "sampler", "scheduler", "minimize", "seed", "patience"),
+    without=("trials", "sampler", "scheduler", "minimize", "seed", "patience", "track"),
     space=Path("ablation"),
 )
 def ablate(

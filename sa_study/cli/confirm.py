@@ -10,7 +10,7 @@ import typer
 from sa_study.cli.options import MAX_SEEDS, Json, Quiet, ResumeOptions, Study, expand_options
 
 
-@partial(expand_options, without=("trials", "epoch_budget", "gpu_hours", "patience"))
+@partial(expand_options, without=("trials", "epoch_budget", "gpu_hours", "patience", "track"))
 def confirm(
     options: ResumeOptions,
     study: Study,

@@ -139,13 +139,24 @@ class ResumeOptions:
         str | None,
         typer.Option(help="Address of a running Ray cluster, e.g. auto.", show_default="this machine alone"),
     ] = None
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRACKER",
+            help="Show the study in an experiment tracker too: mlflow[:URI] or wandb[:PROJECT]; may be "
+            "repeated. A resumed study keeps its trackers; none drops them.",
+            show_default=False,
+        ),
+    ] = None
 
     def changes(self) -> StudyChanges:
         """The changes that are asked of a study."""
         from sa_study.tuning.launch.prepare import StudyChanges
 
         asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(ResumeOptions)}
-        return StudyChanges(**{**asked, "data_dir": self.data_dir.absolute() if self.data_dir else None})
+        data_dir = self.data_dir.absolute() if self.data_dir else None
+        track = tuple(self.track) if self.track else None
+        return StudyChanges(**{**asked, "data_dir": data_dir, "track": track})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 from sa_study.cli.options import StudyOptions, expand_options, path_option
 
 
-@partial(expand_options, without=("patience",))
+@partial(expand_options, without=("patience", "track"))
 def plan(
     options: StudyOptions,
     study: Annotated[Path, path_option(help="Where the study would be made.", show_default=False)] = Path(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layouts import SPLITS, find_dataset
@@ -17,7 +17,7 @@ from sa_study.settings.space_file import parse_space
 from sa_study.settings.yaml_files import read_yaml, write_yaml
 from sa_study.utils.errors import ConfigError, DataError, StudyFolderError
 from sa_study.utils.files import expand_home, is_file_name
-from sa_study.utils.text import is_secret_name
+from sa_study.utils.text import holds_secret
 
 FORMAT = 2
 
@@ -45,6 +45,7 @@ class StudyConfig:
         address: A running Ray cluster, or None for this machine alone.
         storage_path: Folder or URI of the trials' files, which all nodes reach; None = in the study's folder.
         seed: Seed of the search.
+        track: Experiment trackers that show the study, as `resolve_trackers` gives them.
         format: Version of this file's layout.
     """
 
@@ -63,6 +64,7 @@ class StudyConfig:
     address: str | None = None
     storage_path: str | None = None
     seed: int = 0
+    track: tuple[str, ...] = ()
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -110,19 +112,18 @@ class StudyConfig:
 
     def _check_values(self) -> None:
         """Checks types, ranges, credentials and file names: anyone can edit `study.yaml`."""
-        for name, kind in get_type_hints(StudyConfig).items():
+        for name, kind in {**get_type_hints(StudyConfig), "track": tuple}.items():
             value = getattr(self, name)
             whole_number = isinstance(value, int) and isinstance(0.0, kind)
             if not (isinstance(value, kind) or whole_number) or isinstance(value, bool):
                 raise ConfigError(f"{name}: a value of type {type(value).__name__} is not valid")
             if isinstance(value, int) and abs(value) >= _MAX_NUMBER:
                 raise ConfigError(f"{name}: {value} is out of range")
+        if not all(isinstance(tracker, str) for tracker in self.track):
+            raise ConfigError(f"track: {list(self.track)!r:.80} are not all texts")
         storage = urlsplit(self.storage_path or "")
-        if (
-            storage.username not in (None, "anonymous")  # Google's file system takes `gs://anonymous@bucket`
-            or storage.password
-            or any(map(is_secret_name, parse_qs(storage.query, keep_blank_values=True)))
-        ):
+        # Google's file system takes `gs://anonymous@bucket`.
+        if storage.username not in (None, "anonymous") or holds_secret(storage):
             raise ConfigError(
                 f"--storage-path {storage.scheme}://{storage.hostname}{storage.path}: was given with "
                 "credentials; leave them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a "
@@ -137,9 +138,11 @@ class StudyConfig:
 
     def write(self, path: Path) -> None:
         """Writes `study.yaml`."""
-        values = {**vars(self), "data_dir": str(self.data_dir), "space": self.space.to_dict()}
+        plain = {"data_dir": str(self.data_dir), "space": self.space.to_dict(), "track": list(self.track)}
         write_yaml(
-            path, values, "All settings of the study, as resolved when it was launched; resume reads them."
+            path,
+            {**vars(self), **plain},
+            "All settings of the study, as resolved when it was launched; resume reads them.",
         )
 
     @property
@@ -221,7 +224,10 @@ class StudyConfig:
             storage = values.get("storage_path")
             if isinstance(storage, str) and storage.startswith("~"):
                 values["storage_path"] = str(expand_home(storage))
-            return cls(**{**values, "data_dir": expand_home(values["data_dir"]), "space": space})
+            if not isinstance(track := values.get("track", []), list):
+                raise ConfigError("track: expected a list")
+            read = {"data_dir": expand_home(values["data_dir"]), "space": space, "track": tuple(track)}
+            return cls(**{**values, **read})
         except (ConfigError, KeyError, TypeError, ValueError) as error:
             raise StudyFolderError(f"{path}: is no study description of this version ({error})") from None
 

@@ -27,6 +27,7 @@ class StudyFolder:
         self.lock = self.root / "driver.lock"
         self.trials = self.root / "trials"
         self.tensorboard = self.root / "tensorboard"
+        self.wandb = self.root / "wandb"
         self.best_settings = self.root / "best.yaml"
         self.best_weights = self.root / "best.pt"
         self.evaluation = self.root / "evaluation.json"
@@ -100,6 +101,8 @@ class StudyFolder:
         """
         for root, folders, files in os.walk(self.root):
             _refuse_links(Path(root, name) for name in (*folders, *files))
+            if Path(root) == self.wandb:
+                folders.clear()  # W&B has links in the folders of its runs
 
 
 def _refuse_links(paths: Iterable[Path]) -> None:

@@ -1,6 +1,7 @@
-"""What hears of every epoch of a run, single or a trial: TensorBoard, and other experiment trackers.
+"""What hears of every epoch of a run, single or a trial, and writes files into its folder: TensorBoard.
 
-Another tracker is a class with the methods of `EpochLogger`, in a file of its own, and in `EPOCH_LOGGERS`.
+Another is a class with the methods of `EpochLogger`, in a file of its own, and in `EPOCH_LOGGERS`. What sends
+to a server, which may be slow or away, is a tracker instead: see `sa_study.trackers`.
 """
 
 from __future__ import annotations

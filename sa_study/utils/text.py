@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from urllib.parse import SplitResult, parse_qs
 
 _HIDDEN = "***"
 _MIN_SECRET_CHARACTERS = 8
@@ -43,6 +44,12 @@ def joined(words: Sequence[str]) -> str:
 def is_secret_name(name: str) -> bool:
     """Whether a variable or a parameter of this name holds a credential."""
     return _NAMED.search(name) is not None
+
+
+def holds_secret(uri: SplitResult) -> bool:
+    """Whether an address holds a password, or a parameter that is named like a credential."""
+    given = [*parse_qs(uri.query, keep_blank_values=True), *parse_qs(uri.fragment, keep_blank_values=True)]
+    return bool(uri.password) or any(map(is_secret_name, given))
 
 
 def redact(text: str) -> str:

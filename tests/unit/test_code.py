@@ -22,7 +22,7 @@ def test_checkers_pass(check: list[str]) -> None:
 
 FLOORS = (
     *("version", "utils", "provenance", "model", "metrics", "settings", "data", "training"),
-    *("study", "tuning", "analysis", "report", "export", "api", "cli", "__main__"),
+    *("study", "trackers", "tuning", "analysis", "report", "export", "api", "cli", "__main__"),
 )
 """The packages from the bottom up: a module imports from its own floor and from those below it."""
 

@@ -102,6 +102,7 @@ class Confirmation:
             gpu_hours=None,
             patience=None,
             minimize=None,
+            track=(),
             storage_path=parent.storage_path and f"{parent.storage_path.rstrip('/')}-confirm",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def configure_study(
     scheduler: str | None = None,
     trials: int | None = None,
     minimize: str | None = None,
+    track: str | Sequence[str] | None = None,
     **options: Any,
 ) -> StudyConfig:
     """Describes a study.
@@ -40,6 +41,7 @@ def configure_study(
         scheduler: Name of the scheduler in place of the space's.
         trials: Number of trials in place of the space's.
         minimize: A second objective, `cost` or `latency`.
+        track: Experiment trackers, such as `mlflow` or `wandb:my-project`.
         options: Other fields of `StudyConfig`.
 
     Raises:
@@ -54,8 +56,14 @@ def configure_study(
         space=chosen,
         trials=chosen.trials if trials is None else trials,
         minimize=minimize,
+        track=as_trackers(track or ()),
         **options,
     )
+
+
+def as_trackers(track: str | Sequence[str]) -> tuple[str, ...]:
+    """Experiment trackers as a description holds them; a single one may be a text."""
+    return (track,) if isinstance(track, str) else tuple(track)
 
 
 def _searched_by(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,8 @@ from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
 from sa_study.study.storage import Storage
 from sa_study.study.summary import StudySummary
 from sa_study.study.winner import save_winner
+from sa_study.trackers.process import tracking
+from sa_study.trackers.table import resolve_trackers
 from sa_study.training.epoch_loggers import EPOCH_LOGGERS
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.callback import StudyCallback, result_writer
@@ -117,6 +120,7 @@ def launch(
     """
     folder = StudyFolder.new(root)
     check_sampler(config.space, len(config.directions))
+    config = dataclasses.replace(config, track=resolve_trackers(config.track))
     storage = Storage.of_study(folder, config.storage_path)
     data, backbones = load_data(config, observer.decoded), load_backbones(config, observer.say)
     initial_trials.require_images(any_fold(data).store.fingerprint)
@@ -153,6 +157,7 @@ def resume(
         folder.require_own_files()
         folder.clear_leftovers()
         config = changes.apply(StudyConfig.read(folder.config))
+        config = dataclasses.replace(config, track=resolve_trackers(config.track))
         storage = Storage.of_study(folder, config.storage_path)
         check_sampler(config.space, len(config.directions))
         if mended := repair(folder):
@@ -164,7 +169,8 @@ def resume(
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
             save_winner(StudySummary.read(root))
-            return Outcome("")
+            with tracking(folder.root, config.track, observer.say, limit=None):
+                return Outcome("")
         data = load_data(config, observer.decoded, recorded=not changes.data_dir)
         backbones = load_backbones(config, observer.say)
         for difference in differences(folder.provenance):
@@ -231,9 +237,10 @@ def _run(
         tune_config=_tune_config(searcher, scheduler, left),
         run_config=_run_config(config, storage, name, callback),
     )
-    with exit_when_head_is_lost(folder.root, observer.fail), name_full_disk(folder.root, session):
-        _fit(tuner, tracker, folder)
-    save_winner(StudySummary.read(folder.root))
+    with tracking(folder.root, config.track, observer.say):
+        with exit_when_head_is_lost(folder.root, observer.fail), name_full_disk(folder.root, session):
+            _fit(tuner, tracker, folder)
+        save_winner(StudySummary.read(folder.root))
     all_ended = _ended(trials_in(database, folder)) >= config.goal
     return Outcome("" if all_ended else tracker.stop_reason or INTERRUPTED)
 

@@ -47,6 +47,7 @@ class StudyChanges:
         max_concurrent: Most trials at a time.
         address: A running Ray cluster.
         data_dir: The folder that the same data set is in now.
+        track: Experiment trackers in place of the earlier ones; `none` alone for no more.
     """
 
     trials: int | None = None
@@ -57,6 +58,7 @@ class StudyChanges:
     max_concurrent: int | None = None
     address: str | None = None
     data_dir: Path | None = None
+    track: tuple[str, ...] | None = None
 
     def apply(self, config: StudyConfig) -> StudyConfig:
         """The study's description with these changes; raises a ConfigError where one is out of range."""

@@ -1,0 +1,114 @@
+"""The driver's side of trackers: a process for each, which can neither stop nor delay the study."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sa_study.trackers.mirror import END
+from sa_study.trackers.table import split
+from sa_study.utils.files import PROJECT_ROOT
+
+END_SECONDS = 10.0
+"""Time that all trackers together have at the end of a launch to take what is missing."""
+
+
+@contextmanager
+def tracking(
+    root: Path, trackers: Sequence[str], say: Callable[[str], None], limit: float | None = END_SECONDS
+) -> Iterator[None]:
+    """Shows a study in trackers while it runs; they have a time limit at the end.
+
+    Args:
+        root: The study's folder.
+        trackers: The trackers, as `resolve_trackers` gives them.
+        say: Called with one message about each that fails or is late.
+        limit: Seconds at the end; None to wait until each has everything or has failed.
+    """
+    processes: list[_TrackerProcess] = []
+    try:
+        for tracker in trackers:
+            processes.append(_TrackerProcess(root, tracker, say))
+        yield
+        for process in processes:
+            process.ask_to_end()
+        deadline = None if limit is None else time.monotonic() + limit
+        for process in processes:
+            process.wait(deadline)
+    finally:
+        for process in processes:
+            process.kill()
+
+
+class _TrackerProcess:
+    """The process that keeps a tracker up to date, see `mirror`."""
+
+    def __init__(self, root: Path, tracker: str, say: Callable[[str], None]):
+        self._name, _ = split(tracker)
+        self._root = root
+        self._say = say
+        self._told = self._ending = False
+        # Ray's variables hold this launch's token.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        path = os.pathsep.join(filter(None, [str(PROJECT_ROOT), environment.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "sa_study.trackers.mirror", str(root), tracker],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env={**environment, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is the driver's
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def ask_to_end(self) -> None:
+        """Asks for the last attempt."""
+        self._ending = True
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has died, which the listener has told
+            self._process.stdin.write(f"{END}\n")
+            self._process.stdin.close()
+
+    def wait(self, deadline: float | None) -> None:
+        """Waits for the end of the last attempt."""
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            code = self._process.wait(left)
+        except subprocess.TimeoutExpired:
+            self._tell(f"has not taken everything within {END_SECONDS:.0f} s")
+            return
+        self._listener.join()
+        if code:
+            self._tell("has not taken everything")
+
+    def kill(self) -> None:
+        """Ends the process, with what it has started."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._tell(line.strip())
+        if not self._ending:
+            self._tell("its process has ended")
+
+    def _tell(self, reason: str) -> None:
+        """Says what is wrong, once."""
+        if not self._told:
+            self._told = True
+            self._say(
+                f"{self._name}: {reason}; the study is whole without it, and 'resume --study {self._root}' "
+                "sends what is missing"
+            )
