@@ -169,6 +169,8 @@ def resume(
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
             save_winner(StudySummary.read(root))
+            if changes.track is not None:
+                config.write(folder.config)
             with tracking(folder.root, config.track, observer.say, limit=None):
                 return Outcome("")
         data = load_data(config, observer.decoded, recorded=not changes.data_dir)
