@@ -20,8 +20,8 @@ import torch
 from decoding import draw_images
 
 from sa_study.analysis.features import write_features
-from sa_study.data.records import ImageRecord
 from sa_study.data.image_list import list_images
+from sa_study.data.records import ImageRecord
 from sa_study.data.store import decode
 from sa_study.settings.run import Settings
 from sa_study.training.evaluate import TrainedNetwork
