@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import CLUSTER_DRIVER, ROOT
+from checkout import CLUSTER_DRIVER, SEARCH_PATH
 from study_processes import TINY, Launch, run, trials_of, wait_for_epoch
 from test_resume import fill
 
@@ -114,7 +114,7 @@ def test_a_local_launch_leaves_no_token_whatever_the_environment_says(
     temporary.mkdir()
     done = subprocess.run(
         [sys.executable, str(CLUSTER_DRIVER), "none", "work"],
-        env=environment(HOME=home, TMPDIR=temporary, PYTHONPATH=ROOT, **variables),
+        env=environment(HOME=home, TMPDIR=temporary, PYTHONPATH=SEARCH_PATH, **variables),
         capture_output=True,
         text=True,
         timeout=150,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import ROOT
+from checkout import ROOT, SUPPORT
 from optuna.trial import TrialState
 from ray_nodes import TOKEN
 from study_processes import TINY, trials_of
@@ -35,7 +35,7 @@ PATIENCE = 300.0
 
 SPACE = {
     "search": {"lr": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
-    "fixed": {**TINY, "backbone": "resnet18", "epochs": 1},
+    "fixed": {**TINY, "epochs": 1},
     "baseline": {"lr": 0.01},
     "scheduler": {"name": "none"},
 }
@@ -49,7 +49,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     (home / ".ray" / "auth_token").write_text(TOKEN)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     quick = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    packages = {"PYTHONPATH": str(DASHBOARD)}
+    packages = {"PYTHONPATH": os.pathsep.join([str(DASHBOARD), str(SUPPORT)])}
     return {"HOME": str(home), "PATH": path, "RAY_AUTH_MODE": "token", **quick, **packages}
 
 

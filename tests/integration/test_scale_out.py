@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from checkout import CLUSTER_DRIVER, ROOT
+from checkout import CLUSTER_DRIVER, ROOT, SEARCH_PATH
 from optuna.trial import FrozenTrial, TrialState
 from ray.thirdparty_files import psutil
 from ray_nodes import CODE, TOKEN, Cluster, Node
@@ -39,7 +39,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def environment(cluster: Cluster, **changes: str) -> dict[str, str]:
-    return cluster.environment | {"PYTHONPATH": str(ROOT)} | changes
+    return cluster.environment | {"PYTHONPATH": SEARCH_PATH} | changes
 
 
 def drive(cluster: Cluster, *words: str | Path, within: str = "", **changes: str) -> str:
