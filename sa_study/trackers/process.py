@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from sa_study.trackers.mirror import END
@@ -35,7 +36,10 @@ def tracking(
     processes: list[_TrackerProcess] = []
     try:
         for tracker in trackers:
-            processes.append(_TrackerProcess(root, tracker, say))
+            try:
+                processes.append(_TrackerProcess(root, tracker, say))
+            except OSError as error:  # such as too little memory
+                say(_notice(root, tracker, os.strerror(error.errno or 0).lower()))
         yield
         for process in processes:
             process.ask_to_end()
@@ -51,8 +55,7 @@ class _TrackerProcess:
     """The process that keeps a tracker up to date, see `mirror`."""
 
     def __init__(self, root: Path, tracker: str, say: Callable[[str], None]):
-        self._name, _ = split(tracker)
-        self._root = root
+        self._notice = partial(_notice, root, tracker)
         self._say = say
         self._told = self._ending = False
         # Ray's variables hold this launch's token.
@@ -93,6 +96,7 @@ class _TrackerProcess:
 
     def kill(self) -> None:
         """Ends the process, with what it has started."""
+        self._ending = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -108,7 +112,10 @@ class _TrackerProcess:
         """Says what is wrong, once."""
         if not self._told:
             self._told = True
-            self._say(
-                f"{self._name}: {reason}; the study is whole without it, and 'resume --study {self._root}' "
-                "sends what is missing"
-            )
+            self._say(self._notice(reason))
+
+
+def _notice(root: Path, tracker: str, reason: str) -> str:
+    name, _ = split(tracker)
+    later = f"'resume --study {root}' sends what is missing"
+    return f"{name}: {reason.rstrip('.')}; the study is whole without it, and {later}"

@@ -58,6 +58,8 @@ YAML: list[Row] = [
     ("no space", described(space="none"), ("study.yaml", "space")),
     ("trials that are true", described(trials=True), ("study.yaml", "trials")),
     ("a list for trials", described(trials=[1]), ("study.yaml", "trials")),
+    ("trackers that are a text", described(track="mlflow"), ("study.yaml", "track")),
+    ("a tracker that is a number", described(track=[5]), ("study.yaml", "track")),
     ("trials beyond every float", described(trials=10**90), ("study.yaml", "trials")),
     ("a budget that is not a number", described(time_budget=float("nan")), ("study.yaml", "time-budget")),
     ("infinitely many cores", described(cpus_per_trial="inf"), ("study.yaml", "cpus_per_trial")),
@@ -172,7 +174,16 @@ def _attribute(study: Path, key: str, text: str) -> None:
     sql(study, "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, ?, ?)", key, text)
 
 
-OWN = ("study.yaml", "optuna.db", "provenance.json", "best.pt", "trials", "driver.lock", "tensorboard")
+OWN = (
+    "study.yaml",
+    "optuna.db",
+    "provenance.json",
+    "best.pt",
+    "trials",
+    "driver.lock",
+    "tensorboard",
+    "wandb",
+)
 
 
 def _moved(name: str, study: Path) -> None:

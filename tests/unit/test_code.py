@@ -92,6 +92,7 @@ LAYERS: list[tuple[list[str], list[str]]] = [
         ["ray", "optuna"],
     ),
     (["sa_study.study.records", "sa_study.report.terminal.study"], ["torch", "ray", "torchvision"]),
+    (["sa_study.trackers.mirror"], ["torch", "ray", "torchvision", "mlflow", "wandb"]),
     # A study's tables need no network, and a network's files no study.
     (["sa_study.export.export"], ["torch", "ray", "optuna", "numpy", "pyarrow", "onnx"]),
     (
