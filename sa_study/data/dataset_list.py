@@ -28,8 +28,8 @@ _DISTRACTORS, _JUNK = "distractor", "junk"
 WORDS = (*SPLITS, _DISTRACTORS, _JUNK)
 """What may stand under `split`; distractors belong to the gallery, junk is left out."""
 
-MAX_ROWS = 2_000_000
-"""Most rows, as they are held in memory: about a kilobyte each."""
+MAX_LINES = 2_000_000
+"""Most lines, as their rows are held in memory: almost a kilobyte each."""
 
 MAX_BYTES = 512 * 2**20
 """Most bytes of the file."""
@@ -61,14 +61,12 @@ def read_list(path: Path) -> dict[str, SplitFolder]:
     Where the file has no column `camid`, every image file gets a camera of its own, a negative number.
 
     Raises:
-        DataError: The file cannot be read, is no such list, or is larger than `MAX_ROWS` or `MAX_BYTES`; or a
-            row is wrong, repeats another one, or contradicts it.
+        DataError: The file cannot be read, is no such list, or is longer than `MAX_LINES` or `MAX_BYTES`; or
+            a row is wrong, repeats another one, or contradicts it.
     """
     images: _Images = {split: {} for split in (*SPLITS, _JUNK)}
     needed = [name for name in COLUMNS if name != CAMERA_COLUMN]
-    for number, (line, cells) in enumerate(read_rows(path, needed, COLUMNS, MAX_BYTES)):
-        if number == MAX_ROWS:
-            raise DataError(f"{path}: has more than {MAX_ROWS:,} rows, the most that a list may have")
+    for line, cells in read_rows(path, needed, COLUMNS, (MAX_LINES, MAX_BYTES)):
         try:
             _add(images, path.parent, line, cells)
         except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from sa_study.utils.errors import DataError, one_line
@@ -54,7 +55,10 @@ def _listed(path: Path) -> Iterator[Path]:
 
 
 def read_rows(
-    path: Path, needed: Collection[str], allowed: Collection[str] | None = None, max_bytes: int | None = None
+    path: Path,
+    needed: Collection[str],
+    allowed: Collection[str] | None = None,
+    limits: tuple[int, int] | None = None,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV file that lists images, each with the number of the line on which it ends.
 
@@ -62,16 +66,16 @@ def read_rows(
         path: The file: UTF-8, with a heading; blank lines are skipped.
         needed: Columns that it must have; among them `path`, whose cells are not empty.
         allowed: All columns that it may have; None for any.
-        max_bytes: Most bytes that it may have; None for any number.
+        limits: The most lines and the most bytes that it may have; None for any number.
 
     Raises:
-        DataError: It cannot be read, is no CSV file, lacks a needed column or a path; or, where columns are
-            limited, it has another one or one twice, or a row of another length than the first.
+        DataError: It cannot be read, is too long, is no CSV file, lacks a needed column or a path; or, where
+            columns are limited, it has another one or one twice, or a row of another length than the first.
     """
     try:
         size = require_regular(path)
-        if max_bytes is not None and size > max_bytes:
-            raise DataError(f"{path}: has {size:,} bytes; a list of images may have {max_bytes:,}")
+        if limits:
+            _check_length(path, size, *limits)
         with path.open(encoding="utf-8-sig", newline="") as file:  # a byte-order mark is Excel's
             rows = csv.DictReader(file, strict=True)
             _check_heading(path, rows.fieldnames or (), needed, allowed)
@@ -88,6 +92,18 @@ def read_rows(
         raise DataError(f"{path}: is neither a folder of images nor a list of them ({reason})") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: is no CSV file in UTF-8 ({one_line(error)})") from None
+
+
+def _check_length(path: Path, size: int, max_lines: int, max_bytes: int) -> None:
+    """Refuses a file that is too long before any of its rows takes memory."""
+    if size > max_bytes:
+        raise DataError(f"{path}: has {size:,} bytes; a list of images may have {max_bytes:,}")
+    with path.open("rb") as file:
+        # Either may end a line, or both together.
+        ends = [(part.count(b"\n"), part.count(b"\r")) for part in iter(partial(file.read, 2**20), b"")]
+    lines = max(map(sum, zip(*ends, strict=True)), default=0)
+    if lines > max_lines:
+        raise DataError(f"{path}: has {lines:,} lines; a list of images may have {max_lines:,}")
 
 
 def _check_heading(

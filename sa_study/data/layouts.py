@@ -80,8 +80,8 @@ class Layout:
 
     def parse(self, name: str) -> tuple[int, int] | None:
         """The id and the camera (from 0) in an image's name; None for any other name."""
-        match = self.name_pattern.match(name) if is_image_name(name) else None
-        return (int(match[1]), int(match[2]) - 1) if match else None
+        match = self.name_pattern.match(name)
+        return (int(match[1]), int(match[2]) - 1) if match and is_image_name(name) else None
 
 
 def is_image_name(name: str) -> bool:

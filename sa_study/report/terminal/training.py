@@ -33,7 +33,7 @@ from sa_study.utils.files import require_writable, write_json
 
 def data_line(data: TrainingData) -> str:
     """The sizes of the training set and of the validation split."""
-    note = protocol_note(data.store.protocol)
+    note = protocol_note(data.store.protocol) if len(data.query) else ""
     return (
         f"{len(data.train)} images of {data.num_classes} identities; validation: {len(data.query)} queries, "
         f"{len(data.gallery)} gallery images{f' ({note})' if note else ''}"

@@ -24,6 +24,7 @@ from sa_study.analysis.reproduce.reproduction import (
     rerun_trial,
 )
 from sa_study.metrics import names
+from sa_study.metrics.protocol import OTHER_CAMERAS
 from sa_study.settings.run import Settings
 from sa_study.study.result_files import ResultFiles
 from sa_study.utils.errors import ConfigError, Diverged, StudyFolderError
@@ -39,7 +40,8 @@ def tool(
     capsys: pytest.CaptureFixture[str],
 ) -> CommandLine:
     """The command line, which reads the original trial whatever the study, and runs it again at once."""
-    images = SimpleNamespace(train=[1, 2], query=[1], gallery=[1], num_classes=2)
+    store = SimpleNamespace(protocol=OTHER_CAMERAS)
+    images = SimpleNamespace(store=store, train=[1, 2], query=[1], gallery=[1], num_classes=2)
     monkeypatch.setattr("sa_study.analysis.reproduce.original.read_original", lambda *words: original)
     monkeypatch.setattr("sa_study.analysis.reproduce.reproduction.load_images", lambda *words: images)
     rerun_to(monkeypatch, make_rerun())

@@ -145,7 +145,7 @@ def test_paths_may_lead_anywhere(tmp_path: Path, make_market: MakeMarket) -> Non
     assert found["train"].records[0].camid == found["query"].records[0].camid == -1, "one image, one camera"
 
 
-@pytest.mark.parametrize(("limit", "words"), [("MAX_ROWS", "more than 3 rows"), ("MAX_BYTES", "may have 3")])
+@pytest.mark.parametrize(("limit", "words"), [("MAX_LINES", "has 5 lines; a"), ("MAX_BYTES", "bytes; a")])
 def test_long_lists_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, words: str
 ) -> None:
