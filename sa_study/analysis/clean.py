@@ -7,8 +7,6 @@ from pathlib import Path
 
 import optuna
 
-from sa_study.analysis.repeats.ablate import ABLATES
-from sa_study.analysis.repeats.confirm import CONFIRMS
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder
@@ -50,7 +48,7 @@ def plan_cleaning(study: StudySummary, keep: int) -> Cleaning:
     Raises:
         StudyFolderError: The study was made by `confirm` or `ablate`.
     """
-    if {CONFIRMS, ABLATES} & study.attributes.keys():
+    if study.of_repeats:
         raise StudyFolderError(
             f"{study.folder.root}: was made by confirm or ablate, which need every checkpoint"
         )

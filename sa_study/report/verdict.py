@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from sa_study.metrics import names
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.report.text import percent
-from sa_study.study.summary import ConfirmationSummary, StudySummary
+from sa_study.study.findings import ConfirmationSummary
+from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 
 _FEW_TRIALS = 5

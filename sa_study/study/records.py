@@ -22,6 +22,9 @@ STUDY_NAME = "sa_study"
 LAUNCH = "launch:"
 """Prefix of the study's attributes that record what each launch has used."""
 
+CONFIRMS, ABLATES = "confirms", "ablates"
+"""Names of the attributes by which the studies of `confirm` and `ablate` are known: the plan, and a mark."""
+
 BASELINE = 0
 """Number of the trial that runs the space's baseline."""
 

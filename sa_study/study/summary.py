@@ -6,7 +6,6 @@ and checked: anyone can edit them.
 
 from __future__ import annotations
 
-import operator
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,32 +21,19 @@ from sa_study.provenance import is_launch, read_provenance
 from sa_study.settings.run import Settings, completed
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_readonly, study_attributes, trials_in
+from sa_study.study.findings import ConfirmationSummary, read_confirmation, read_evaluation
 from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import LedgerSummary, ledger_summary
 from sa_study.study.lock import Driver, current_driver
-from sa_study.study.records import LAUNCH, same_validation, trial_settings
-from sa_study.study.result_files import is_number
+from sa_study.study.records import ABLATES, CONFIRMS, LAUNCH, same_validation, trial_settings
 from sa_study.study.trial_summary import STATES, TrialSummary, pareto_front, setting_in
 from sa_study.utils.errors import ConfigError, StudyFolderError
-from sa_study.utils.files import read_json
 
 CLEANED = "cleaned"
 """Name of the Optuna study attribute with the numbers of the trials whose checkpoints `clean` has removed."""
 
 _SET_BY_EVALUATION = ("device", "pretrained", names.ACCUMULATE)
 """Settings that may differ between a trial and the evaluation of its checkpoint."""
-
-_CONFIRMATION: dict[str, tuple[type, ...]] = {
-    "metric": (str,),
-    "seeds": (list,),
-    "folds": (list,),
-    "comparisons": (int,),
-    "configurations": (list,),
-    "winner": (int, type(None)),
-    "verdict": (str,),
-    "curse": (dict, type(None)),  # the winner's curse
-}
-"""Keys of `confirmation.json` that are read, and the types of their values."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +51,6 @@ class Cost:
     seconds: float
     gpu_seconds: float
     training_share: float | None
-
-
-@dataclass(frozen=True)
-class ConfirmationSummary:
-    """The checked findings of `confirm`.
-
-    Attributes:
-        winner: Number of the trial found to beat the baseline; None if there is none.
-        trials: Numbers of the retrained trials, the baseline among them.
-        ended: Whether all runs have ended.
-        verdict: The verdict, in words.
-    """
-
-    winner: int | None
-    trials: tuple[int, ...]
-    ended: bool
-    verdict: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +143,11 @@ class StudySummary:
         return frozenset(n for n in numbers if type(n) is int) if isinstance(numbers, list) else frozenset()
 
     @property
+    def of_repeats(self) -> bool:
+        """Whether `confirm` or `ablate` made it: its trials are given, with seeds, and search nothing."""
+        return bool({CONFIRMS, ABLATES} & self.attributes.keys())
+
+    @property
     def storage_uri(self) -> str:
         """Folder or URI that holds the trials' results and checkpoints."""
         return self.config.storage_path or str(self.folder.trials)
@@ -252,17 +226,7 @@ class StudySummary:
     @cached_property
     def confirmation(self) -> ConfirmationSummary | None:
         """What `confirm` has found; None where it was not run, or its file is damaged."""
-        try:
-            found = read_json(self.folder.confirmation)
-            if any(type(found[name]) not in types for name, types in _CONFIRMATION.items()):
-                raise TypeError
-            trials = tuple(operator.index(row["trial"]) for row in found["configurations"])
-            if found["curse"] is not None:
-                operator.index(found["curse"]["trial"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        ended = found.get("complete", True) is True
-        return ConfirmationSummary(found["winner"], trials, ended, found["verdict"])
+        return read_confirmation(self.folder.confirmation)
 
     @cached_property
     def _evaluations(self) -> tuple[dict[str, dict[str, Any]], list[Path]]:
@@ -286,37 +250,3 @@ class StudySummary:
             settings = self.settings(trial).to_dict()
             return {**completed(evaluation["settings"]), **ignored} == {**settings, **ignored}
         return False
-
-
-def read_evaluation(path: Path) -> dict[str, Any]:
-    """The content of an evaluation file, without invalid intervals.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError, KeyError, TypeError: The file is damaged.
-    """
-    found = read_json(path)
-    reranked = found.get("reranked")
-    for figures in (found, reranked) if reranked else (found,):
-        for name in names.TEST_FIGURES:
-            if name not in figures and name not in (names.MAP, names.RANK1):  # which every version wrote
-                continue
-            if isinstance(figures[name], str | bool) or not 0 <= figures[name] <= 1:
-                raise ValueError(name)
-    for name, kind in (("queries", int), ("gallery", int), ("settings", dict)):
-        if type(found[name]) is not kind:
-            raise ValueError(name)
-    seconds = found.get("seconds", {})
-    if type(seconds) is not dict or not all(map(is_number, seconds.values())):
-        raise ValueError("seconds")
-    reranked = {**reranked, "intervals": _intervals(reranked)} if reranked else None
-    return {**found, "intervals": _intervals(found), "reranked": reranked}
-
-
-def _intervals(figures: Mapping[str, Any]) -> dict[str, list[float]]:
-    content = figures.get("intervals")
-    return {
-        str(name): ends
-        for name, ends in (content.items() if isinstance(content, dict) else ())
-        if isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends)
-    }

@@ -27,14 +27,12 @@ from sa_study.metrics.protocol import PROTOCOL
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.study.records import ABLATES
 from sa_study.study.summary import StudySummary
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import write_json
 from sa_study.utils.progress import ProgressCallback
-
-ABLATES = "ablates"
-"""Name of the Optuna study attribute that marks an ablation."""
 
 _MAX_RUNS = 100_000
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.analysis.compare import figure_differences
-from sa_study.analysis.repeats.ablate import ABLATES
 from sa_study.analysis.repeats.runs import (
     Configuration,
     RepeatStudy,
@@ -33,15 +32,12 @@ from sa_study.metrics.confidence import LEVEL, bonferroni_level
 from sa_study.metrics.protocol import PROTOCOL
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import BASELINE
+from sa_study.study.records import BASELINE, CONFIRMS
 from sa_study.study.summary import StudySummary
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError, RunFailed, StudyFolderError
 from sa_study.utils.files import require_writable, write_json
 from sa_study.utils.progress import ProgressCallback
-
-CONFIRMS = "confirms"
-"""Name of the Optuna study attribute that holds a confirmation's plan."""
 
 MAX_FOLDS = 4
 """Folds beside the study's own: five folds of at most a fifth of the identities each."""
@@ -148,7 +144,7 @@ def prepare_confirmation(
     study = StudySummary.read(root)
     if study.driver:
         raise StudyFolderError(f"{root}: is run by {study.driver}; confirm it when it has ended")
-    if {CONFIRMS, ABLATES} & study.attributes.keys():
+    if study.of_repeats:
         raise StudyFolderError(
             f"{root}: was made by confirm or ablate, so it cannot be confirmed; name the study it came from"
         )

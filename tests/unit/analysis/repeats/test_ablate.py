@@ -12,13 +12,14 @@ import pytest
 from rich.console import Console
 from synthetic_runs import run
 
-from sa_study.analysis.repeats.ablate import ABLATES, conclude_ablation, plan_ablation, require_same_ablation
+from sa_study.analysis.repeats.ablate import conclude_ablation, plan_ablation, require_same_ablation
 from sa_study.export.documents import ablation_markdown
 from sa_study.report.terminal.repeats import cells_table, effects_table
 from sa_study.settings.space import SearchSpace
 from sa_study.settings.space_file import load_space, parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.study.records import ABLATES
 from sa_study.utils.errors import ConfigError
 
 SPACE = parse_space(

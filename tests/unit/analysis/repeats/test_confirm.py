@@ -13,7 +13,6 @@ from random_study import make_study
 from synthetic_runs import run
 
 from sa_study.analysis.repeats.confirm import (
-    CONFIRMS,
     Candidate,
     Confirmation,
     conclude_confirmation,
@@ -23,6 +22,7 @@ from sa_study.analysis.repeats.confirm import (
 from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
+from sa_study.study.records import CONFIRMS
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import ConfigError, RunFailed
 

@@ -9,7 +9,7 @@ import pytest
 
 from sa_study.metrics import names
 from sa_study.report.terminal.tables import evaluation_table
-from sa_study.study.summary import read_evaluation
+from sa_study.study.findings import read_evaluation
 
 
 @pytest.mark.parametrize(("missing", "readable"), [("mINP", True), ("rank5", True), ("mAP", False)])
