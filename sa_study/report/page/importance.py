@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sa_study.metrics import names
 from sa_study.report.page.page_study import PageStudy
 from sa_study.settings.space import Parameter
+from sa_study.settings.unit_scale import Floats, UnitScale
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs
 
@@ -31,8 +31,8 @@ MIN_FIT = 0.3
 """A fit below this says that the bars mean nothing."""
 
 _TREES = 32
-
-Array = NDArray[np.float64]
+_ABOVE_ZERO = 1e-300
+"""In the place of numbers without a logarithm, which anyone can write into a study."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +115,13 @@ class SettingEncoder:
             if p.kind == "categorical"
         }
 
-    def points(self, trials: Sequence[TrialSummary]) -> Array:
+    def points(self, trials: Sequence[TrialSummary]) -> Floats:
         """Trials × dimensions. A setting that was not searched in a trial has there what it ran with."""
         values = ((name, self._study.value(trial, name)) for trial in trials for name in self.search)
         places = [self._place(name, value) for name, value in values]
         return np.array(places, dtype=float).reshape(len(trials), len(self.search))
 
-    def shuffled(self, points: Array, rng: np.random.Generator) -> Array:
+    def shuffled(self, points: Floats, rng: np.random.Generator) -> Floats:
         """The same points with each categorical setting's choices in another order, for they have none."""
         points = points.copy()
         for axis, name in enumerate(self.search):
@@ -142,11 +142,10 @@ def unit_position(parameter: Parameter, value: Any) -> float:
     """A number's place between 0 and 1 on the parameter's own scale; where it has steps, a cell's middle."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return 0.5
-    half = 0.0 if parameter.count is None else (parameter.step or 1.0) / 2
-    low, high = parameter.low - half, parameter.high + half
-    if parameter.log:
-        low, high, value = math.log(low), math.log(high), math.log(max(value, 1e-300))
-    return min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+    step = None if parameter.count is None else parameter.step or 1.0
+    scale = UnitScale(parameter.low, parameter.high, step, parameter.log)
+    number = max(value, _ABOVE_ZERO) if parameter.log else value
+    return min(max(float(scale.places(np.array(float(number)))), 0.0), 1.0)
 
 
 def importance(study: PageStudy, sample: Sample) -> Importance | None:
@@ -184,7 +183,7 @@ def importance(study: PageStudy, sample: Sample) -> Importance | None:
     )
 
 
-def variance_shares(tree: Any) -> Array | None:
+def variance_shares(tree: Any) -> Floats | None:
     """Share of a tree's variance over the unit cube that each dimension alone explains; None of a constant.
 
     Args:
@@ -204,11 +203,11 @@ def variance_shares(tree: Any) -> Array | None:
         covers = (middles[:, None] > low[:, axis]) & (middles[:, None] < high[:, axis])
         marginal = covers @ (value * volumes / sides[:, axis])
         found[axis] = widths @ (marginal - mean) ** 2
-    shares: Array = found / total
+    shares: Floats = found / total
     return shares
 
 
-def leaves(tree: Any) -> tuple[Array, Array, Array]:
+def leaves(tree: Any) -> tuple[Floats, Floats, Floats]:
     """Lower and upper corners of a tree's leaves, leaves × dimensions, and the values there."""
     found, size = [], tree.n_features
     stack = [(0, np.zeros(size), np.ones(size))]

@@ -12,10 +12,11 @@ from plotly.subplots import make_subplots
 
 from sa_study.analysis.search_model import SearchModel
 from sa_study.report.page import plot_style as style
-from sa_study.report.page.importance import Array, Importance, SettingEncoder, unit_position
+from sa_study.report.page.importance import Importance, SettingEncoder, unit_position
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.text import setting_text, short
 from sa_study.settings.space import Parameter
+from sa_study.settings.unit_scale import Floats
 from sa_study.study.trial_summary import TrialSummary
 
 _COLUMNS = 3
@@ -208,7 +209,9 @@ def surfaces(
     return score, _surface(study, axes, places, half, "± points")
 
 
-def _surface(study: PageStudy, axes: tuple[str, str], places: Array, values: Array, title: str) -> go.Figure:
+def _surface(
+    study: PageStudy, axes: tuple[str, str], places: Floats, values: Floats, title: str
+) -> go.Figure:
     figure = go.Figure()
     figure.add_contour(
         x=places.round(4).tolist(),

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sa_study.tuning.search.unit_cube import Floats, UnitCube
+from sa_study.settings.unit_scale import Floats
+from sa_study.tuning.search.unit_cube import UnitCube
 
 _EVENLY_DRAWN = 1000
 

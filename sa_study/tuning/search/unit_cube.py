@@ -6,58 +6,33 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-Floats = NDArray[np.float64]
+from sa_study.settings.unit_scale import Floats, UnitScale
 
 
 class _Axis:
-    """One setting as an axis: a number on its own scale, or a choice by its index.
-
-    Values of a grid, and choices, lie in the middle of cells, so that a place drawn evenly gives each of them
-    with the same probability.
-    """
+    """One setting as an axis: a number on its own scale, or a choice by its index."""
 
     def __init__(self, distribution: BaseDistribution):
         self._distribution: Any = distribution
-        self._log, self._step = False, None
         if isinstance(distribution, CategoricalDistribution):
             self.choices = len(distribution.choices)
-            self._low, self._high, self._step = 0.0, self.choices - 1.0, 1.0
+            self.scale = UnitScale(0.0, self.choices - 1.0, 1.0)
         elif isinstance(distribution, FloatDistribution | IntDistribution):
             self.choices = 0
-            self._low, self._high = float(distribution.low), float(distribution.high)
-            self._log, self._step = distribution.log, distribution.step
+            low, high = float(distribution.low), float(distribution.high)
+            self.scale = UnitScale(low, high, distribution.step, distribution.log)
         else:
             raise TypeError(f"{distribution} is no distribution of numbers or choices")
-        half = (self._step or 0) / 2
-        ends = self._scaled(np.array([self._low - half, self._high + half]))
-        self._start, self._width = ends[0], (ends[1] - ends[0]) or 1.0
-
-    def places(self, numbers: Floats) -> Floats:
-        """Places of values in Optuna's internal representation."""
-        return np.asarray((self._scaled(numbers) - self._start) / self._width)
-
-    def numbers(self, places: Floats) -> Floats:
-        """The allowed values nearest to some places, in Optuna's internal representation."""
-        numbers = self._start + places * self._width
-        if self._log:
-            numbers = np.exp(numbers)
-        if self._step:
-            numbers = self._low + self._step * np.round((numbers - self._low) / self._step)
-        return np.asarray(np.clip(numbers, self._low, self._high))
 
     def place(self, value: Any) -> float:
         """Place of a value."""
-        return float(self.places(np.array(self._distribution.to_internal_repr(value))))
+        return float(self.scale.places(np.array(self._distribution.to_internal_repr(value))))
 
     def value(self, place: float) -> Any:
         """The allowed value nearest to a place."""
-        return self._distribution.to_external_repr(float(self.numbers(np.array(place))))
-
-    def _scaled(self, numbers: Floats) -> Floats:
-        return np.log(numbers) if self._log else numbers
+        return self._distribution.to_external_repr(float(self.scale.numbers(np.array(place))))
 
 
 class UnitCube:
@@ -93,7 +68,9 @@ class UnitCube:
     def snapped(self, places: Floats) -> Floats:
         """The allowed configurations nearest to some places: [..., settings]."""
         places = np.clip(places, 0, 1)
-        return np.stack([axis.places(axis.numbers(places[..., i])) for i, axis in enumerate(self._axes)], -1)
+        return np.stack(
+            [axis.scale.places(axis.scale.numbers(places[..., i])) for i, axis in enumerate(self._axes)], -1
+        )
 
     def values(self, places: Floats) -> dict[str, Any]:
         """The configuration of one row, without the settings that it lacks."""
@@ -114,6 +91,6 @@ class UnitCube:
             if not axis.choices:
                 parts.append(np.nan_to_num(place, nan=0.5)[:, None])
                 continue
-            middles = axis.places(np.arange(axis.choices, dtype=float))
+            middles = axis.scale.places(np.arange(axis.choices, dtype=float))
             parts.append((np.abs(place[:, None] - middles) < 0.5 / axis.choices) * np.sqrt(0.5))
         return np.concatenate(parts, axis=1)
