@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,11 +21,8 @@ from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox, TransformedBbox
-from numpy.typing import NDArray
-from PIL import Image
 
-Pixels = NDArray[np.uint8]
-"""An image in RGB, H×W×3, or several, N×H×W×3."""
+from sa_study.report.pictures.overlays import Pixels
 
 DPI = 200
 WIDTH = 7.1
@@ -35,16 +31,6 @@ WIDTH = 7.1
 INK, FAINT = "#222222", "#8a8a8a"
 MATCH, WRONG, JUNK = "#009e73", "#cc3311", "#b0b0b0"
 """Green and red that also differ in brightness; line styles and signs say the same without colour."""
-
-COLOURS = "inferno"
-"""Brightness grows with the value throughout, so that it is read without colour too."""
-
-OPACITY = 0.6
-
-FOR, AGAINST = np.array([202, 0, 32]), np.array([5, 95, 190])
-"""Red and blue, which people who confuse red and green can distinguish too."""
-
-_STRONGEST = 0.85
 
 SIGNS = {"match": "✓", "wrong": "✗", "junk": "–"}
 FRAMES: dict[str, tuple[str, Any]] = {
@@ -270,48 +256,6 @@ class Picture:
             self._used += written.get_window_extent().height / DPI + 0.05
             # Its lines are final now: a figure being saved is wider by its margins.
             written.set(text=getattr(written, "_get_wrapped_text")(), wrap=False)  # noqa: B009
-
-
-def grey(pixels: Pixels, veil: float) -> Pixels:
-    """The brightness of an image, with a share of white over it."""
-    brightness = pixels @ np.array([0.299, 0.587, 0.114])
-    shade = (1 - veil) * brightness + 255 * veil
-    return np.repeat(np.rint(shade).astype(np.uint8)[:, :, None], 3, axis=2)
-
-
-def overlay(pixels: Pixels, values: NDArray[np.float32], low: float, high: float) -> Pixels:
-    """Colours an image, whose brightness stays visible, by a map.
-
-    Args:
-        pixels: The image, H×W×3.
-        values: Shape (h, w); brought to the image's size by bilinear interpolation.
-        low: What the darkest colour stands for.
-        high: What the brightest stands for.
-    """
-    share = np.clip((_enlarged(values, pixels) - low) / (high - low or 1.0), 0, 1)
-    colours = 255 * matplotlib.colormaps[COLOURS](share)[:, :, :3]
-    mixed: Pixels = np.rint(OPACITY * colours + (1 - OPACITY) * grey(pixels, 0.0)).astype(np.uint8)
-    return mixed
-
-
-def evidence(pixels: Pixels, values: NDArray[np.float32], largest: float) -> Pixels:
-    """As `overlay`, with evidence for a class in red and against it in blue; 0 stays clear.
-
-    Args:
-        pixels: The image.
-        values: The map.
-        largest: The absolute value of the strongest colours.
-    """
-    share = np.clip(_enlarged(values, pixels) / (largest or 1.0), -1, 1)[:, :, None]
-    opacity = _STRONGEST * np.abs(share)
-    colours = opacity * np.where(share > 0, FOR, AGAINST)
-    mixed: Pixels = np.rint(colours + (1 - opacity) * grey(pixels, 0.3)).astype(np.uint8)
-    return mixed
-
-
-def _enlarged(values: NDArray[np.float32], pixels: Pixels) -> NDArray[np.float32]:
-    size = pixels.shape[1], pixels.shape[0]
-    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
 
 
 def _quietly() -> warnings.catch_warnings:

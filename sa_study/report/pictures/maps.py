@@ -15,18 +15,8 @@ from torch import Tensor, nn
 from sa_study.data.batches import Normaliser
 from sa_study.model.attention import attention_weights
 from sa_study.model.network import SUPERVISED_STAGES, SANet
-from sa_study.report.pictures.figure import (
-    COLOURS,
-    DPI,
-    MATCH,
-    WRONG,
-    Cell,
-    Picture,
-    Pixels,
-    evidence,
-    overlay,
-    styled,
-)
+from sa_study.report.pictures.figure import DPI, MATCH, WRONG, Cell, Picture, styled
+from sa_study.report.pictures.overlays import COLOURS, Pixels, evidence, overlay
 
 Maps = NDArray[np.float32]
 

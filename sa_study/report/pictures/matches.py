@@ -11,7 +11,8 @@ from PIL import Image
 
 from sa_study.analysis.matches import Matches
 from sa_study.data.images import read_image
-from sa_study.report.pictures.figure import Picture, Pixels, styled
+from sa_study.report.pictures.figure import Picture, styled
+from sa_study.report.pictures.overlays import Pixels
 from sa_study.utils.errors import DataError
 from sa_study.utils.files import write_atomically
 from sa_study.utils.text import visible

@@ -11,7 +11,8 @@ from sa_study.data.store import ImageStore
 from sa_study.metrics import names
 from sa_study.metrics.protocol import OTHER_CAMERAS, protocol_note
 from sa_study.metrics.ranking import RankingMetrics
-from sa_study.report.pictures.figure import INK, MATCH, SIGNS, WRONG, Picture, grey, styled
+from sa_study.report.pictures.figure import INK, MATCH, SIGNS, WRONG, Picture, styled
+from sa_study.report.pictures.overlays import grey
 from sa_study.report.pictures.ranking import DEPTH, DistanceCounts, Entry, Ranking
 
 GROUPS = {

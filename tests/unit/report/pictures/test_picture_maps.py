@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from sa_study.model.network import SANet
-from sa_study.report.pictures.figure import FOR, evidence, grey, overlay
 from sa_study.report.pictures.maps import (
     activation_maps,
     attention_maps,
@@ -20,6 +19,7 @@ from sa_study.report.pictures.maps import (
     prepare,
     relative,
 )
+from sa_study.report.pictures.overlays import FOR, evidence, grey, overlay
 from sa_study.settings.run import Settings
 from sa_study.training.trainer import build_network
 
