@@ -92,6 +92,7 @@ Study = Annotated[Path, path_option(envvar=_STUDY_VARIABLE, help="Folder of the 
 StudyUnlessWeights = Annotated[
     Path | None, path_option(envvar=_STUDY_VARIABLE, help="Folder of the study; its best network is used.")
 ]
+StudyUnlessNamed = Annotated[Path | None, path_option(envvar=_STUDY_VARIABLE, help="Folder of the study.")]
 Out = Annotated[Path, path_option(help="Folder for the run.", show_default=False)]
 Set = Annotated[
     list[str] | None,

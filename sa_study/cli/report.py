@@ -1,25 +1,41 @@
-"""`report`: a study as an HTML page."""
+"""`report`: a study, or several side by side, as an HTML page."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-from sa_study.cli.options import Study, path_option
+import typer
+
+from sa_study.cli.options import StudyUnlessNamed, given_options, path_argument, path_option
+from sa_study.utils.errors import ConfigError
 
 
 def report(
-    study: Study,
+    context: typer.Context,
+    studies: Annotated[
+        list[Path] | None,
+        path_argument(metavar="[STUDY]...", help="Folders of studies; several are compared on one page."),
+    ] = None,
+    study: StudyUnlessNamed = None,
     out: Annotated[
         Path | None,
-        path_option(help="HTML file to write.", show_default="report.html in the study's folder"),
+        path_option(
+            help="HTML file to write.",
+            show_default="report.html in the study's folder; of several comparison.html in this one",
+        ),
     ] = None,
 ) -> None:
-    """Write a page that shows and explains a study: one HTML file, also while the study runs."""
-    from sa_study.report.page.render import write_page
+    """Write one HTML file that shows and explains a study, or compares several, also while they run."""
+    from sa_study.report.page.render import write_comparison, write_page
     from sa_study.report.terminal.console import make_console, say
 
+    if studies and "study" in given_options(context):
+        raise ConfigError("report: give the studies' folders alone, or one by --study")
+    roots = studies or ([study] if study else [])
+    if not roots:
+        raise ConfigError("report: give a study's folder by --study, or the folders of several to compare")
     console = make_console()
-    path, verdict = write_page(study, out)
+    path, verdict = write_page(roots[0], out) if len(roots) == 1 else write_comparison(roots, out)
     say(console, verdict)
     say(console, f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -145,6 +145,16 @@ def lead_by_chance(study: StudySummary) -> float | None:
     return noise * math.sqrt(2 * math.log(trials))
 
 
+def intervals_overlap_widely(better: TrialSummary, worse: TrialSummary) -> bool:
+    """Whether one of two scores lies in the other's interval; False where none was recorded."""
+    if better.score is None or worse.score is None:
+        return False
+    return bool(
+        (better.interval and worse.score >= better.interval[0])
+        or (worse.interval and better.score <= worse.interval[1])
+    )
+
+
 def _no_winner(study: StudySummary) -> str:
     if not study.trials:
         return "No trial has begun yet."
@@ -178,7 +188,7 @@ def _by_chance(study: StudySummary, winner: TrialSummary, gain: Gain | None) -> 
         return Judgement("The gain cannot be judged: how far scores move by chance is not known", "unknown")
     if lead < chance:
         return Judgement("The gain over the baseline may be luck: treat both as equal", "poor")
-    if _intervals_overlap_widely(study, winner):
+    if study.baseline is not None and intervals_overlap_widely(winner, study.baseline):
         return Judgement(
             "The gain cannot be judged: the 95 % intervals of both scores overlap widely", "unknown"
         )
@@ -193,14 +203,3 @@ def _by_chance(study: StudySummary, winner: TrialSummary, gain: Gain | None) -> 
     if gain.low is not None and gain.low > 0:
         return Judgement("The gain over the baseline is clear, and the test set confirms it", "good")
     return Judgement("The gain is clear on validation; the test set does not settle it", "fair")
-
-
-def _intervals_overlap_widely(study: StudySummary, winner: TrialSummary) -> bool:
-    """Whether one of both scores lies in the other's interval; False where none was recorded."""
-    baseline = study.baseline
-    if baseline is None or winner.score is None or baseline.score is None:
-        return False
-    return bool(
-        (winner.interval and baseline.score >= winner.interval[0])
-        or (baseline.interval and winner.score <= baseline.interval[1])
-    )

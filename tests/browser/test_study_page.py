@@ -24,7 +24,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from sa_study.report.page.render import write_page
+from sa_study.report.page.render import write_comparison, write_page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SECTIONS = ["verdict", "trust", "leaderboard", "history", "curves", "parallel", "importance"]
@@ -187,6 +187,27 @@ def column(browser: Browser, index: int) -> list[str]:
     script = """return [...document.querySelectorAll('#trials tbody tr')].map(
         row => row.cells[arguments[0]].dataset.v ?? row.cells[arguments[0]].innerText)"""
     return list(browser.run(script, index))
+
+
+def test_the_page_of_several_studies(browser: Browser, page: Callable[[str], Path], tmp_path: Path) -> None:
+    """One of them is empty, and one has other images and a hostile name."""
+    roots = [page(name).parent for name in ("forty", "front", "none")]
+    hostile = tmp_path / "<img src=x onerror=window.hacked=1>"
+    shutil.copytree(roots[0], hostile)
+    (hostile / "provenance.json").write_text(json.dumps({"data_fingerprint": "other", "launches": []}))
+    path, _ = write_comparison([*roots, hostile], tmp_path / "comparison.html")
+    browser.open(path)
+    assert browser.run("return window.drawnAtFirst") == 0, "it can be read before any plot is drawn"
+    assert path.stat().st_size < 8e6
+    browser.wait_for_figures()
+    assert browser.run("return document.querySelectorAll('.plot .main-svg').length") > 3
+    browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    assert browser.complaints() == []
+    browser.open(path, width=390, dark=True)
+    browser.wait_for_figures()
+    assert browser.run("return document.documentElement.scrollWidth") <= 390
+    assert browser.complaints() == [] and browser.requests() == []
+    assert browser.run("return window.hacked") is None
 
 
 def test_sorting_by_click_and_by_keyboard(browser: Browser, page: Callable[[str], Path]) -> None:

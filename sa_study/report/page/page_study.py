@@ -26,6 +26,7 @@ from sa_study.report.text import percent, short
 from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import LedgerSummary, ledger_summary
 from sa_study.study.summary import StudySummary
+from sa_study.study.trial_summary import TrialSummary
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import read_json
 
@@ -151,6 +152,16 @@ class PageStudy(StudySummary):
     def evaluates_winner(self) -> bool:
         """Whether `evaluation.json` is of the trial that wins now."""
         return "best" in self.current_evaluations
+
+    def span(self, trial: TrialSummary) -> tuple[float, float]:
+        """When a trial began and ended, in seconds since 1970; 0 where it has not begun.
+
+        One that has not ended is taken to end now while a driver runs, else after what it trained.
+        """
+        begun = trial.start.timestamp() if trial.start else 0.0
+        if trial.end:
+            return begun, trial.end.timestamp()
+        return begun, self.read_at if self.driver else begun + trial.record.seconds
 
     @property
     def _provenance(self) -> Mapping[str, Any]:

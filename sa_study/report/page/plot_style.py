@@ -26,6 +26,12 @@ PALETTE = {
     "ramp3": ("#467fab", "#5ea6d6"),
     "ramp4": ("#225a87", "#92c9ef"),
     "ramp5": ("#0c355a", "#d6edff"),
+    "study0": ("#0a6cad", "#62bdf7"),
+    "study1": ("#c4500e", "#ff9a57"),
+    "study2": ("#16794a", "#4ade9a"),
+    "study3": ("#a1378b", "#ef8fd8"),
+    "study4": ("#776500", "#d8c84a"),
+    "study5": ("#5a52cc", "#adaaff"),
 }
 """By name, the colour on white and the one on a dark background; no colour stands twice."""
 
@@ -42,10 +48,16 @@ RAMP = [PALETTE[f"ramp{index}"][0] for index in range(6)]
 """From the worst to the best value."""
 
 
+STUDY_COLOURS = [PALETTE[f"study{index}"] for index in range(6)]
+"""Of studies side by side, on white and on a dark background."""
+
+
 def colour(name: str) -> str:
     """A colour on white."""
     return PALETTE[name][0]
 
+
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 _SYMBOLS = {
     "winner": "star",
@@ -64,6 +76,16 @@ def marker(group: str) -> dict[str, Any]:
         "symbol": _SYMBOLS.get(group, "circle"),
         "size": _SIZES.get(group, 7),
     }
+
+
+def study_colours(index: int) -> tuple[str, str]:
+    """The colours of one study of several, on white and on a dark background."""
+    return STUDY_COLOURS[index % len(STUDY_COLOURS)]
+
+
+def study_line(index: int) -> dict[str, Any]:
+    """Style of the line of one study of several: told apart on a grey print, too."""
+    return {"color": study_colours(index)[0], "width": 2.2, "dash": _DASHES[index % len(_DASHES)]}
 
 
 def thin_line(dash: str, name: str = "line") -> dict[str, Any]:

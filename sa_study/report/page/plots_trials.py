@@ -155,12 +155,12 @@ def timeline(study: PageStudy) -> go.Figure | None:
 
 
 def _bars(study: PageStudy, state: str, trials: list[TrialSummary], lanes: dict[int, int]) -> dict[str, Any]:
-    spans = [max(_end(study, trial) - _begin(trial), 0.05) for trial in trials]
+    spans = [study.span(trial) for trial in trials]
     return {
         "orientation": "h",
         "width": 0.75,
-        "base": [_local(_begin(trial)) for trial in trials],
-        "x": [round(1000 * span) for span in spans],
+        "base": [_local(began) for began, _ in spans],
+        "x": [round(1000 * max(ended - began, 0.05)) for began, ended in spans],
         "y": [lanes[trial.number] + 1 for trial in trials],
         "marker": {"color": style.colour(state), "line": {"width": 0}},
         "name": style.STATES[state],
@@ -188,27 +188,12 @@ def lay_out(study: PageStudy) -> dict[int, int]:
     """A lane for each trial that began, so that no two in a lane overlap; the fewest lanes."""
     free: list[float] = []
     lanes = {}
-    for trial in sorted(
-        (trial for trial in study.trials if trial.start),
-        key=lambda trial: (_begin(trial), trial.number),
-    ):
-        began = _begin(trial)
+    spans = [(study.span(trial), trial.number) for trial in study.trials if trial.start]
+    for (began, ended), number in sorted(spans, key=lambda item: (item[0][0], item[1])):
         lane = next((index for index, until in enumerate(free) if until <= began), len(free))
-        free[lane : lane + 1] = [max(_end(study, trial), began)]
-        lanes[trial.number] = lane
+        free[lane : lane + 1] = [max(ended, began)]
+        lanes[number] = lane
     return lanes
-
-
-def _end(study: PageStudy, trial: TrialSummary) -> float:
-    """When a trial ended; of one that has not, now while a driver runs, else what it trained."""
-    if trial.end:
-        return trial.end.timestamp()
-    return study.read_at if study.driver else _begin(trial) + trial.record.seconds
-
-
-def _begin(trial: TrialSummary) -> float:
-    """When a trial began, in seconds since 1970."""
-    return trial.start.timestamp() if trial.start else 0.0
 
 
 def _local(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A study's page: one HTML file that needs nothing else."""
+"""A study's page, and the page of several: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import errno
 import functools
 import gzip
 import secrets
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import plotly.graph_objects as go
@@ -18,11 +20,13 @@ from sa_study.analysis.search_model import MIN_TRIALS as MIN_MODEL_TRIALS
 from sa_study.analysis.search_model import search_model
 from sa_study.metrics import names
 from sa_study.metrics.protocol import PROTOCOL, protocol_notes
-from sa_study.report.page import sentences, tables
+from sa_study.report.page import comparison_sentences, comparison_tables, sentences, tables
 from sa_study.report.page.album import read_album
+from sa_study.report.page.comparison import Comparison
 from sa_study.report.page.importance import MIN_TRIALS, Importance, importance, samples
 from sa_study.report.page.page_study import PageStudy
-from sa_study.report.page.plot_style import PALETTE, STATES
+from sa_study.report.page.plot_style import PALETTE, STATES, study_colours
+from sa_study.report.page.plots_comparison import best_over_epochs, best_over_hours
 from sa_study.report.page.plots_effects import forest_plot, importance_bars
 from sa_study.report.page.plots_space import parallel, slices, surface_axes, surfaces
 from sa_study.report.page.plots_trials import curves, front, history, timeline
@@ -52,21 +56,54 @@ def write_page(root: Path, out: Path | None) -> tuple[Path, str]:
     """
     study = PageStudy.read(root)
     path = out if out is not None else root / "report.html"
+    _write(path, lambda: render(study))
+    verdict = sentences.give_verdict(study)
+    return path, short(f"{verdict.headline} {verdict.judgement}.", 1000)
+
+
+def write_comparison(roots: Sequence[Path], out: Path | None) -> tuple[Path, str]:
+    """Writes the page that compares several studies; a reader never meets half of one.
+
+    Args:
+        roots: The studies' folders.
+        out: The file, or None for `comparison.html` in the working folder.
+
+    Returns:
+        The file, and what the page says first.
+
+    Raises:
+        StudyFolderError: As `Comparison.read`, or the page cannot be written there.
+    """
+    comparison = Comparison.read(roots)
+    path = out if out is not None else Path("comparison.html")
+    _write(path, lambda: render_comparison(comparison))
+    verdict = comparison_sentences.give_comparison(comparison)
+    return path, short(f"{verdict.headline} {verdict.judgement}.", 1000)
+
+
+def _write(path: Path, render: Callable[[], str]) -> None:
+    """Writes a page, once it is known that it can be written there and replaces nothing but a page."""
     if path.is_dir():
         raise StudyFolderError(f"--out {path}: is a folder; give a file")
     if not path.parent.is_dir():
         raise StudyFolderError(f"--out {path}: there is no folder {path.parent}")
-    text = render(study)
+    if path.is_file() and not path.is_symlink() and not _is_page(path):
+        raise StudyFolderError(f"--out {path}: is there already, and no HTML page; give another file")
     try:
-        write_text(path, text)
+        write_text(path, render())
     except OSError as error:
         if error.errno not in _DENIED:
             raise
         raise StudyFolderError(
             f"{path}: cannot be written ({error.strerror}); give another file with --out"
         ) from None
-    verdict = sentences.give_verdict(study)
-    return path, short(f"{verdict.headline} {verdict.judgement}.", 1000)
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file is empty, or an HTML page."""
+    with path.open("rb") as file:
+        start = file.read(256)
+    return not start or b"<!doctype html" in start.lower()
 
 
 def render(study: PageStudy) -> str:
@@ -74,17 +111,11 @@ def render(study: PageStudy) -> str:
     sampled = samples(study)
     found = [item for sample in sampled if (item := importance(study, sample))]
     model, axes = search_model(study), surface_axes(study, found)
-    template = _environment().get_template("page.html.j2")
-    return template.render(
+    return _fill(
+        "page.html.j2",
+        study.read_at,
         study=study,
-        # A script of ours carries this; whatever a study might smuggle in would not, and is not run.
-        nonce=secrets.token_urlsafe(16),
-        css=(_HERE / "page.css").read_text(encoding="utf-8"),
-        js=(_HERE / "page.js").read_text(encoding="utf-8"),
-        plotly=_packed_plotly(),
-        palette=list(PALETTE.values()),
         states=STATES,
-        written=datetime.fromtimestamp(study.read_at).astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         album=read_album(study.folder.root / "pictures"),
         figures=_figures(study, found, *surfaces(study, model, axes)),
         found=found,
@@ -93,13 +124,49 @@ def render(study: PageStudy) -> str:
         axes=axes,
         model=model,
         min_model_trials=MIN_MODEL_TRIALS,
-        names=names,
         protocol_notes=protocol_notes({PROTOCOL: study.protocol}),
         ranked=ranked,
         sentences=sentences,
         tables=tables,
         apart=why_no_test_gain(study),
         lead=validation_lead(study),
+    )
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """The page of several studies as text."""
+    studies = comparison.studies
+    return _fill(
+        "comparison.html.j2",
+        max(study.read_at for study in studies.values()),
+        comparison=comparison,
+        colours_of={name: study_colours(index) for index, name in enumerate(studies)},
+        notices=[f"{short(name)}: {line}" for name, study in studies.items() for line in study.notices],
+        figures=_comparison_figures(comparison),
+        test_lines=comparison_sentences.test_lines(comparison),
+        sentences=comparison_sentences,
+        tables=comparison_tables,
+        standing=sentences.standing,
+        provenance_rows=tables.provenance_rows,
+    )
+
+
+def _fill(template: str, read_at: float, **values: Any) -> str:
+    """Fills a template in; `read_at` is when the studies were read, in seconds since 1970."""
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            # A script of ours carries this; whatever a study might smuggle in would not, and is not run.
+            nonce=secrets.token_urlsafe(16),
+            css=(_HERE / "page.css").read_text(encoding="utf-8"),
+            js=(_HERE / "page.js").read_text(encoding="utf-8"),
+            plotly=_packed_plotly(),
+            palette=list(PALETTE.values()),
+            written=datetime.fromtimestamp(read_at).astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+            names=names,
+            **values,
+        )
     )
 
 
@@ -121,6 +188,19 @@ def _figures(
         "ablation": forest_plot(trust.ablation, f"points of {metric}"),
         "front": front(study),
     }
+
+
+def _comparison_figures(comparison: Comparison) -> dict[str, go.Figure | None]:
+    """The figures of a page of several studies by name, with the number of the group."""
+    found = {}
+    for index, group in enumerate(comparison.groups, start=1):
+        found[f"epochs{index}"] = best_over_epochs(comparison, group.studies)
+        found[f"gpu{index}"] = best_over_hours(comparison, group.studies, gpus=True)
+        found[f"cpu{index}"] = best_over_hours(comparison, group.studies, gpus=False)
+    for index, group in enumerate(comparison.test_groups, start=1):
+        differences = comparison_tables.test_differences(comparison, group)
+        found[f"test{index}"] = forest_plot(differences, f"points of {names.heading(names.MAP, names.TEST)}")
+    return found
 
 
 def _figure_json(figure: go.Figure) -> str:

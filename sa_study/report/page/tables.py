@@ -157,4 +157,9 @@ def commands(study: PageStudy) -> list[tuple[str, str]]:
         ("Explore it in optuna-dashboard and TensorBoard", ("dashboard", "--study", root)),
         ("Write this page again", ("report", "--study", root)),
     ]
-    return [(label, short(shlex.join(map(str, (*usual_program(), *words))), 2000)) for label, words in found]
+    return [(label, usual_command(*words)) for label, words in found]
+
+
+def usual_command(*words: object) -> str:
+    """A command of this program as it is usually typed, safe to show."""
+    return short(shlex.join(map(str, (*usual_program(), *words))), 2000)

@@ -53,7 +53,8 @@ def path_parameters() -> Iterator[tuple[str, Any]]:
             if get_origin(hint) is not Annotated:
                 continue
             kind, info = get_args(hint)
-            if kind is Path or Path in get_args(kind) or name == "storage_path":
+            kinds = {kind, *get_args(kind)}
+            if kinds & {Path, list[Path]} or name == "storage_path":
                 yield f"{command.__name__} {name}", info
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,13 @@ from written_study import Trial, evaluate, make_study
 from sa_study.analysis.compare import compare_evaluations
 from sa_study.analysis.final.retrain import RetrainChoice, RetrainPlan, write_retrained
 from sa_study.export.paper import describe, paper_document
-from sa_study.metrics.comparability import image_counts, why_not_comparable
+from sa_study.metrics.comparability import (
+    ScoredOn,
+    image_counts,
+    why_not_comparable,
+    why_scores_not_comparable,
+)
+from sa_study.metrics.protocol import OTHER_CAMERAS, OTHER_IMAGES
 from sa_study.report.page.page_study import read_trust
 from sa_study.report.page.sentences import give_verdict
 from sa_study.report.page.tables import test_table as table_of_test_figures
@@ -148,6 +155,27 @@ def test_an_earlier_versions_evaluations_of_one_study_compare() -> None:
     older = {name: value for name, value in best.items() if name != "per_query"}
     assert why_not_comparable(older, baseline) == "", "the fingerprints tell the queries"
     assert "same queries" in why_not_comparable({**best, "per_query": {"pid": [1]}}, baseline)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, ""),
+        ({"metric": "rank1"}, "they are scored by different figures (mAP and rank-1)"),
+        ({"images": OTHER}, "they have different training images"),
+        ({"images": ""}, "which training images were used is not recorded for both"),
+        ({"protocol": OTHER_IMAGES}, "they counted matches by different protocols (one of them: without cam"),
+        ({"settings": {"fold": 1}}, "different held-out identities (fold is None and 1)"),
+        ({"settings": {"precision": "bf16"}}, "their features were computed in fp32 and in bf16"),
+        ({"settings": {"precision": "auto"}}, ""),
+        ({"settings": {"precision": "bf16", "eval_precision": "tf32"}}, ""),
+    ],
+)
+def test_validation_scores_of_two_studies(changes: dict[str, Any], reason: str) -> None:
+    one = ScoredOn("mAP", "a" * 64, OTHER_CAMERAS, {"precision": "fp32", "eval_precision": "same"})
+    other = dataclasses.replace(one, **{"settings": one.settings, **changes})
+    said = why_scores_not_comparable(one, other)
+    assert reason in said and bool(said) is bool(reason)
 
 
 def test_every_row_has_its_own_counts_where_they_differ() -> None:

@@ -65,6 +65,9 @@ def test_it_is_shown_audited_and_exported(study: Path, tmp_path: Path, tool: Com
     assert (document["winner"], document["test_looks"], len(document["trials"])) == (0, 1, 2)
     assert show("audit") == "no contradictions"
     assert "The baseline won" in show("report", "--out", tmp_path / "page.html")
+    twin = copy(study, tmp_path / "twin")
+    assert tool.run("report", study, twin, "--out", tmp_path / "both.html")[0] == 0
+    assert "study and twin have equally good winners" in (tmp_path / "both.html").read_text()
     show("export", "--formats", "trials,markdown", "--out", tmp_path / "export")
     assert "best = baseline (trial 0) | 54.5 | 64.0 | 21.1 | 26.8" in (
         (tmp_path / "export" / "paper" / "table.md").read_text().replace("**", "")

@@ -48,6 +48,7 @@ READING = {
     "status": "status --study {study}",
     "status --json": "status --study {study} --json",
     "report": "report --study {study} --out {out}/page.html",
+    "report of two": "report {study} {market}/../study --out {out}/pages.html",
     "export": "export --study {study} --out {out}/export --formats trials,markdown",
     "compare": "compare {study} {study}/baseline_evaluation.json",
     "audit": "audit --study {study}",
