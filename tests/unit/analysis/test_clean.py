@@ -15,6 +15,7 @@ from sa_study.study.lock import driver_lock
 from sa_study.study.summary import StudySummary
 from sa_study.study.winner import best_checkpoint_file
 from sa_study.utils.errors import RunFailed, StudyFolderError
+from sa_study.utils.files import format_bytes
 
 TRIALS = (
     Trial(curve=(0.1, 0.2, 0.2, 0.2)),
@@ -48,8 +49,8 @@ def test_it_says_what_would_go_and_then_removes_just_that(root: Path, tool: Comm
     code, said, _ = tool.run("clean", "--study", root, "--keep", "1")
     assert code == 0 and tool.contents() == contents, "nothing is removed unasked"
     assert "keeps the checkpoints of trials 0, 1, 2" in said
-    megabytes = round((before[3] + before[4]) / 1e6)
-    assert f"would remove the checkpoints of 2 trials, {megabytes} MB" in said
+    size = format_bytes(before[3] + before[4])
+    assert f"would remove the checkpoints of 2 trials, {size}; to do so" in said
     assert f"clean --study {root} --keep 1 --yes" in said
     code, said, _ = tool.run("clean", "--study", root, "--keep", "1", "--yes")
     assert code == 0 and "removed: the checkpoints of 2 trials" in said
