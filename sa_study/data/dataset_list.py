@@ -43,8 +43,9 @@ _CAMID = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What a row says of an image; the camera is None where the file has none."""
+    """What a row says: the path, as listed and in full; the camera is None without that column."""
 
+    name: str
     path: Path
     pid: int
     camid: int | None
@@ -56,7 +57,7 @@ _Images = dict[str, dict[str, _Row]]
 
 
 def read_list(path: Path) -> dict[str, SplitFolder]:
-    """Reads train, query and gallery, any of which may be empty; images are sorted by their paths.
+    """Reads train, query and gallery, any of which may be empty; images are sorted by their listed paths.
 
     Where the file has no column `camid`, every image file gets a camera of its own, a negative number.
 
@@ -71,19 +72,29 @@ def read_list(path: Path) -> dict[str, SplitFolder]:
             _add(images, path.parent, line, cells)
         except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}") from None
-    own_cameras = {
-        key: -1 - index for index, key in enumerate(sorted({key for rows in images.values() for key in rows}))
-    }
-    junk = tuple(images[_JUNK][key].path for key in sorted(images[_JUNK]))
+    places = _places(images)
+    junk = tuple(images[_JUNK][key].path for key in sorted(images[_JUNK], key=places.__getitem__))
     return {
         split: SplitFolder(
             path,
             split,
-            tuple(_record(images[split][key], split, own_cameras[key]) for key in sorted(images[split])),
+            tuple(
+                _record(images[split][key], split, own_camera=-1 - places[key])
+                for key in sorted(images[split], key=places.__getitem__)
+            ),
             junk if split == "gallery" else (),
         )
         for split in SPLITS
     }
+
+
+def _places(images: _Images) -> dict[str, int]:
+    """Each image's place in the order of the listed paths, which a list that moves keeps."""
+    names: dict[str, str] = {}
+    for rows in images.values():
+        for key, row in rows.items():
+            names[key] = min(row.name, names.get(key, row.name))
+    return {key: place for place, key in enumerate(sorted(names, key=names.__getitem__))}
 
 
 def _add(images: _Images, folder: Path, line: int, cells: Mapping[str, str]) -> None:
@@ -92,7 +103,7 @@ def _add(images: _Images, folder: Path, line: int, cells: Mapping[str, str]) -> 
     if word not in WORDS:
         raise ValueError(f"the split {_shown(word)} is not one of {', '.join(WORDS)}")
     camera = None if word == _JUNK else _camera(cells.get(CAMERA_COLUMN))
-    row = _Row(folder / name, _identity(word, cells["pid"]), camera, line)
+    row = _Row(os.path.normpath(name), folder / name, _identity(word, cells["pid"]), camera, line)
     key = os.path.normpath(row.path)
     split = "gallery" if word == _DISTRACTORS else word
     for other, rows in images.items():

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.layouts import is_list
+from sa_study.data.layouts import TEST_SPLITS, is_list
 from sa_study.metrics import names
 from sa_study.metrics.comparability import ranked_images
 from sa_study.provenance import command_line, read_provenance, utc_now
@@ -31,6 +31,7 @@ from sa_study.utils.files import read_json, require_writable, write_json
 from sa_study.utils.progress import PhaseCallback
 
 if TYPE_CHECKING:
+    from sa_study.study.config import StudyConfig
     from sa_study.training.evaluate import EvaluationImages
 
 
@@ -157,7 +158,8 @@ def is_own_test_set(
     """Whether the test images of a data set are a study's own.
 
     The fingerprints decide once an evaluation on its own test set is recorded, by this version or an earlier
-    one; before that the training images, or the folder where there are none.
+    one. Before that those of the training images and, elsewhere than in the study's data folder, of that
+    folder's test images, if they can still be read; or the folder, where there are no training images.
 
     Args:
         folder: The study.
@@ -182,7 +184,23 @@ def is_own_test_set(
         found = fingerprint(records, partial(report, "training images"))
     except (DataError, OSError):  # a data set can be evaluated without training images
         return _is_inside(dataset.root, config.data_dir)
-    return bool(found == read_provenance(folder.provenance)["data_fingerprint"])
+    if found != read_provenance(folder.provenance)["data_fingerprint"]:
+        return False
+    return _is_inside(dataset.root, config.data_dir) or _test_fingerprints(config) in (
+        {},
+        images.fingerprints,
+    )
+
+
+def _test_fingerprints(config: StudyConfig) -> dict[str, str]:
+    """Fingerprints of the test images in the study's data folder; empty where they can no longer be read."""
+    from sa_study.data.store import fingerprint
+
+    try:
+        dataset = config.dataset(None, TEST_SPLITS)
+        return {split: fingerprint(getattr(dataset, split)) for split in TEST_SPLITS}
+    except (DataError, OSError):
+        return {}
 
 
 def _evaluated_by_earlier_version(folder: StudyFolder, data_dir: Path) -> dict[str, str]:

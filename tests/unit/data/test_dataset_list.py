@@ -145,6 +145,16 @@ def test_paths_may_lead_anywhere(tmp_path: Path, make_market: MakeMarket) -> Non
     assert found["train"].records[0].camid == found["query"].records[0].camid == -1, "one image, one camera"
 
 
+def test_the_order_does_not_depend_on_where_the_list_lies(tmp_path: Path) -> None:
+    archive = f"{tmp_path}/m/archive/1.jpg,1,0,train"
+    orders = []
+    for name in ("a", "z"):
+        (tmp_path / name).mkdir()
+        list_file = written(tmp_path / name, "shop/2.jpg,2,0,train", archive, "./shop/0.jpg,1,1,train")
+        orders.append([record.path.name for record in read_list(list_file)["train"].records])
+    assert orders == [["1.jpg", "0.jpg", "2.jpg"]] * 2
+
+
 @pytest.mark.parametrize(("limit", "words"), [("MAX_LINES", "has 5 lines; a"), ("MAX_BYTES", "bytes; a")])
 def test_long_lists_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, words: str

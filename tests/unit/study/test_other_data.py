@@ -84,6 +84,16 @@ def test_the_same_data_elsewhere_are_the_studys_own(
     assert again["own_test_set"] and again["test_looks"] == 2, "once evaluated, the test images tell"
 
 
+def test_another_test_set_beside_the_same_training_images_is_other_data(
+    folder: StudyFolder, sound: Path, tmp_path: Path, tool: CommandLine
+) -> None:
+    edited = other_data(sound, tmp_path / "edited", "query")
+    for path in (folder.evaluation, folder.ledger):
+        path.unlink()  # never evaluated
+    assert not run(tool, "evaluate", "--study", folder.root, "--data-dir", edited)["own_test_set"]
+    assert run(tool, "evaluate", "--study", folder.root)["own_test_set"] and folder.evaluation.exists()
+
+
 def test_data_that_were_replaced_in_their_place_are_other_data(
     folder: StudyFolder, sound: Path, tmp_path: Path, tool: CommandLine
 ) -> None:
