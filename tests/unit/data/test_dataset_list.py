@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -120,6 +121,28 @@ def test_what_is_no_list(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
     assert words in refused(path)
+
+
+def test_whatever_a_list_holds_it_is_read_or_one_line_says_why_not(tmp_path: Path) -> None:
+    rows = (
+        f"a/{number}.jpg,{number % 5 + 1},{number % 3},{('train', 'query')[number % 2]}"
+        for number in range(20)
+    )
+    path, random = written(tmp_path, *rows), Random(0)
+    sound, read = path.read_bytes(), 0
+    for _ in range(500):
+        content = bytearray(sound)
+        for _ in range(random.randrange(1, 4)):
+            place = random.randrange(len(content))
+            content[place : place + random.randrange(3)] = random.choice(
+                [b"", b'"', b",", b"\n", b"\0", b"\xff", b"9"]
+            )
+        path.write_bytes(content)
+        try:
+            read += bool(ReidDataset(path).train)
+        except DataError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+    assert 0 < read < 500
 
 
 def test_what_spreadsheets_write_is_read(tmp_path: Path) -> None:

@@ -18,8 +18,12 @@ from sa_study.data.layouts import TEST_SPLITS
 from sa_study.data.store import load_training_data
 from sa_study.metrics.comparability import why_not_comparable
 from sa_study.metrics.protocol import OTHER_IMAGES, PROTOCOL
+from sa_study.provenance import read_provenance
+from sa_study.study.folder import StudyFolder
 from sa_study.training.evaluate import evaluate, load_test_images, query_and_gallery_features
-from sa_study.training.trainer import Trainer
+from sa_study.training.run import RunFolder, train
+from sa_study.tuning.launch.cluster import Slots
+from sa_study.tuning.launch.prepare import record_launch
 from sa_study.utils.errors import DataError
 
 MakeMarket = Callable[..., Path]
@@ -57,7 +61,7 @@ def test_without_cameras_every_other_image_of_an_identity_is_a_match(make_market
 
 
 def test_validation_without_cameras_takes_every_held_out_image_as_query_and_as_gallery(
-    make_market: MakeMarket,
+    make_market: MakeMarket, tmp_path: Path
 ) -> None:
     root = make_market()
     draw_image(root / "bounding_box_train" / "0099_c1s1_000000_01.jpg")
@@ -67,8 +71,12 @@ def test_validation_without_cameras_takes_every_held_out_image_as_query_and_as_g
     held_out = set(data.store.pids[data.query].tolist())
     assert len(data.query) == 8 and len(held_out) == 2 and 99 not in held_out
     assert held_out.isdisjoint(data.store.pids[data.train].tolist())
-    figures = Trainer(SETTINGS, data).run_epoch()
+    figures = train(SETTINGS, data, RunFolder(tmp_path / "run"))
     assert 0 < figures["mAP"] <= 1 and figures["mAP_low"] <= figures["mAP"] <= figures["mAP_high"]
+    record_launch(StudyFolder(tmp_path), {0: data}, {}, Slots(1, 0, 1))
+    for path in (tmp_path / "run" / "provenance.json", tmp_path / "provenance.json"):
+        [launch] = read_provenance(path)["launches"]
+        assert launch[PROTOCOL] == OTHER_IMAGES
 
 
 def test_figures_of_different_protocols_or_labels_are_not_compared(make_market: MakeMarket) -> None:
