@@ -34,6 +34,7 @@ class WandbTracker:
         self._entity = entity or None
         self._folder = folder
         self._runs = Path(folder, "wandb")  # W&B's name for it
+        os.environ.setdefault("WANDB_CACHE_DIR", str(self._runs / "cache"))  # logs; else in the home folder
 
     @staticmethod
     def resolve(target: str) -> str:
