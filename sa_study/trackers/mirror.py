@@ -1,7 +1,8 @@
 """The process that shows a study in a tracker: it sends what the study's records hold and the tracker lacks.
 
-It only reads the study's folder, as `status` does: whatever a tracker does, or its package, cannot hurt the
-study. What could not be sent, as the tracker was down or the driver was killed, is sent at the next attempt.
+It reads the study's records as `status` does, and writes none (W&B keeps files of its own in the study's
+`wandb/`): whatever a tracker does, or its package, cannot hurt the study. What could not be sent, as the
+tracker was down or the driver was killed, is sent at the next attempt.
 The driver starts this process, and ends it by the line `END` on its standard input; when that input ends
 without it, the driver is dead, and this process ends at once: the next launch has one of its own.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -36,6 +38,8 @@ _PAUSE_SHARE = 10
 
 _RETRY_SECONDS = 30.0
 _MAX_REASON_CHARACTERS = 200
+
+_ID = re.compile("[0-9a-f]{32}")
 
 
 class Mirror:
@@ -91,7 +95,7 @@ class Mirror:
             "metric": study.config.metric,
             "sampler": space.sampler,
             "scheduler": space.scheduler.name,
-            "seed": study.config.seed,
+            "search_seed": study.config.seed,
             **space.fixed,
         }
         begun = datetime.fromisoformat(study.provenance["launches"][0]["time"])
@@ -114,9 +118,13 @@ class Mirror:
 
 
 def _study_key(study: StudySummary) -> str:
-    """The study's id; for studies of earlier versions, which have none, one made of how they began."""
-    if found := study.attributes.get("id"):
-        return str(found)
+    """The study's id; else, as for studies of earlier versions, one made of how they began.
+
+    Trackers make names of files of it, and anyone can edit a database.
+    """
+    found = str(study.attributes.get("id"))
+    if _ID.fullmatch(found):
+        return found
     begun = f"{study.provenance['data_fingerprint']} {study.provenance['launches'][0]['time']}"
     return hashlib.sha256(begun.encode()).hexdigest()[:32]
 

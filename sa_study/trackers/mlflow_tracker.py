@@ -46,7 +46,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{REQUEST_SECONDS:.0f}",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # what was not sent is sent later
 }
-"""Environment variables that MLflow reads."""
+"""Environment variables that MLflow reads, where the user has not set them."""
 
 
 class MlflowTracker:
@@ -55,7 +55,8 @@ class MlflowTracker:
     PACKAGE: ClassVar[str] = "mlflow"
 
     def __init__(self, target: str, folder: str):
-        os.environ |= _SETTINGS
+        for name, value in _SETTINGS.items():
+            os.environ.setdefault(name, value)
         if target.startswith(_SQLITE):
             os.chdir(Path(target.removeprefix(_SQLITE)).parent)  # MLflow makes its folder of artifacts here
         if target.startswith(_SERVERS):

@@ -14,38 +14,45 @@ from functools import partial
 from pathlib import Path
 
 from sa_study.trackers.mirror import END
-from sa_study.trackers.table import split
+from sa_study.trackers.table import resolve_trackers, split
+from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import PROJECT_ROOT
 
 END_SECONDS = 10.0
 """Time that all trackers together have at the end of a launch to take what is missing."""
 
+COMPLETE_SECONDS = 600.0
+"""The same where nothing is left to run: all of a large study, but no server holds its lock for ever."""
+
 
 @contextmanager
 def tracking(
-    root: Path, trackers: Sequence[str], say: Callable[[str], None], limit: float | None = END_SECONDS
+    root: Path, trackers: Sequence[str], say: Callable[[str], None], limit: float = END_SECONDS
 ) -> Iterator[None]:
     """Shows a study in trackers while it runs; they have a time limit at the end.
 
     Args:
         root: The study's folder.
-        trackers: The trackers, as `resolve_trackers` gives them.
-        say: Called with one message about each that fails or is late.
-        limit: Seconds at the end; None to wait until each has everything or has failed.
+        trackers: The trackers, as `resolve_trackers` gave them, maybe on another machine.
+        say: Called with one message about each that cannot be used here, fails or is late.
+        limit: Seconds at the end.
     """
     processes: list[_TrackerProcess] = []
     try:
         for tracker in trackers:
             try:
-                processes.append(_TrackerProcess(root, tracker, say))
+                for usable in resolve_trackers([tracker]):
+                    processes.append(_TrackerProcess(root, usable, say))
+            except ConfigError as error:  # of a package or a folder that this machine lacks
+                say(f"{error}; this launch goes without it, 'resume --study {root} --track none' all of them")
             except OSError as error:  # such as too little memory
                 say(_notice(root, tracker, os.strerror(error.errno or 0).lower()))
         yield
         for process in processes:
             process.ask_to_end()
-        deadline = None if limit is None else time.monotonic() + limit
+        deadline = time.monotonic() + limit
         for process in processes:
-            process.wait(deadline)
+            process.wait(deadline, limit)
     finally:
         for process in processes:
             process.kill()
@@ -82,13 +89,12 @@ class _TrackerProcess:
             self._process.stdin.write(f"{END}\n")
             self._process.stdin.close()
 
-    def wait(self, deadline: float | None) -> None:
-        """Waits for the end of the last attempt."""
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    def wait(self, deadline: float, limit: float) -> None:
+        """Waits for the end of the last attempt, until the deadline: `limit` seconds after asking for it."""
         try:
-            code = self._process.wait(left)
+            code = self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self._tell(f"has not taken everything within {END_SECONDS:.0f} s")
+            self._tell(f"has not taken everything within {limit:.0f} s")
             return
         self._listener.join()
         if code:

@@ -1,4 +1,7 @@
-"""Weights & Biases: runs whose ids are their keys, in one group for a study, whose folder has its files."""
+"""Weights & Biases: runs whose ids are their keys, in one group for a study, whose folder has its files.
+
+They are in `wandb/PROJECT/wandb` or `wandb/ENTITY/PROJECT/wandb`: a study may be shown in several projects.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,14 +31,19 @@ class WandbTracker:
     PACKAGE: ClassVar[str] = "wandb"
 
     def __init__(self, target: str, folder: str):
-        os.environ["WANDB_ERROR_REPORTING"] = "false"
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         if server := os.environ.get("WANDB_BASE_URL"):
             bypass_proxies(server)
         entity, _, self._project = target.rpartition("/")
         self._entity = entity or None
-        self._folder = folder
-        self._runs = Path(folder, "wandb")  # W&B's name for it
+        self._folder = Path(folder, "wandb", target)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._runs = self._folder / "wandb"  # W&B's name for it
         os.environ.setdefault("WANDB_CACHE_DIR", str(self._runs / "cache"))  # logs; else in the home folder
+        import wandb
+
+        with suppress(Exception, SystemExit):  # its process may be dead
+            wandb.teardown()  # of an attempt that failed: W&B would refuse the ids of its runs
 
     @staticmethod
     def resolve(target: str) -> str:
@@ -82,7 +91,7 @@ class WandbTracker:
             config={**run.params, **run.links},
             resume="allow",
             reinit="create_new",
-            dir=self._folder,
+            dir=str(self._folder),
             settings=settings,
         )
         return _WandbRun(opened)

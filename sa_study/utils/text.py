@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from urllib.parse import SplitResult, parse_qs
+from urllib.parse import SplitResult, parse_qsl
 
 _HIDDEN = "***"
 _MIN_SECRET_CHARACTERS = 8
@@ -15,12 +15,15 @@ _MIN_SECRET_CHARACTERS = 8
 _PATH_SUFFIXES = ("_PATH", "_FILE", "_DIR")
 """Endings of variables that say where a credential is kept, not what it is."""
 
-_NAME = r"(?:token|secret|passw(?:or)?d|credential|signature|api_?key|access_?key|account_?key|\bsig\b)"
+_SHELLS_FOLDERS = ("PWD", "OLDPWD")
+"""Variables that are no passwords, though a database's `PWD` is."""
+
+_NAME = r"(?:token|secret|passw(?:or)?d|pwd|credential|signature|api_?key|access_?key|account_?key|\bsig\b)"
 _NAMED = re.compile(_NAME, re.IGNORECASE)
 
 # `user:password@` or `token@` in an address; pathlib turns `s3://` into `s3:/`.
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^/@\s'\"]+@")
-_ASSIGNED = re.compile(rf"([\w-]*{_NAME}[\w-]*[=:]\s*)([^&\s'\"]+)", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"([\w-]*{_NAME}[\w-]*(?:[=:]|%3[AD])\s*)([^&\s'\"]+)", re.IGNORECASE)
 
 # Tokens of model and code hosts, and of clouds.
 _TOKENS = re.compile(r"\b(?:hf_|gh[opsu]_|github_pat_|glpat-|sk-|AKIA|ASIA|xox[abp]-)[A-Za-z0-9_-]{12,}")
@@ -47,15 +50,16 @@ def is_secret_name(name: str) -> bool:
 
 
 def holds_secret(uri: SplitResult) -> bool:
-    """Whether an address holds a password, or a parameter that is named like a credential."""
-    given = [*parse_qs(uri.query, keep_blank_values=True), *parse_qs(uri.fragment, keep_blank_values=True)]
-    return bool(uri.password) or any(map(is_secret_name, given))
+    """Whether an address holds a password, or a parameter that is one or, as `odbc_connect`, holds one."""
+    given = [*parse_qsl(uri.query, True), *parse_qsl(uri.fragment, True)]
+    return bool(uri.password) or any(is_secret_name(name) or _ASSIGNED.search(value) for name, value in given)
 
 
 def redact(text: str) -> str:
     """A command line or a message with `***` for credentials, also for those in environment variables."""
     for name, value in os.environ.items():
-        secret = is_secret_name(name) and not name.upper().endswith(_PATH_SUFFIXES)
+        secret = is_secret_name(name) and name not in _SHELLS_FOLDERS
+        secret = secret and not name.upper().endswith(_PATH_SUFFIXES)
         if secret and len(value) >= _MIN_SECRET_CHARACTERS:
             text = text.replace(value, _HIDDEN)
     text = _USER.sub(rf"\1{_HIDDEN}@", text)

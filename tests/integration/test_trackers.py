@@ -146,7 +146,9 @@ def test_wandbs_files_hold_each_epoch_once(killed: tuple[Path, str]) -> None:
     for trial in trials_of(study):
         records = [
             record
-            for file in sorted((study / "wandb").glob(f"offline-run-*-{trial.number:04d}/*.wandb"))
+            for file in sorted(
+                (study / "wandb" / "sa-study" / "wandb").glob(f"offline-run-*-{trial.number:04d}/*.wandb")
+            )
             for record in read_records(file)
         ]
         steps = [record.history.step.num for record in records if record.HasField("history")]

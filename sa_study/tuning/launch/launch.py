@@ -28,7 +28,7 @@ from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
 from sa_study.study.storage import Storage
 from sa_study.study.summary import StudySummary
 from sa_study.study.winner import save_winner
-from sa_study.trackers.process import tracking
+from sa_study.trackers.process import COMPLETE_SECONDS, tracking
 from sa_study.trackers.table import resolve_trackers
 from sa_study.training.epoch_loggers import EPOCH_LOGGERS
 from sa_study.tuning.budget import Budget, BudgetTracker
@@ -156,8 +156,7 @@ def resume(
             observer.say(f"the last driver died: {dead}")
         folder.require_own_files()
         folder.clear_leftovers()
-        config = changes.apply(StudyConfig.read(folder.config))
-        config = dataclasses.replace(config, track=resolve_trackers(config.track))
+        config = changes.apply(before := StudyConfig.read(folder.config))
         storage = Storage.of_study(folder, config.storage_path)
         check_sampler(config.space, len(config.directions))
         if mended := repair(folder):
@@ -169,9 +168,9 @@ def resume(
         left = config.goal - _ended(trials_in(database, folder))
         if left <= 0:
             save_winner(StudySummary.read(root))
-            if changes.track is not None:
-                config.write(folder.config)
-            with tracking(folder.root, config.track, observer.say, limit=None):
+            if changes.track is not None:  # nothing else was checked
+                dataclasses.replace(before, track=config.track).write(folder.config)
+            with tracking(folder.root, config.track, observer.say, limit=COMPLETE_SECONDS):
                 return Outcome("")
         data = load_data(config, observer.decoded, recorded=not changes.data_dir)
         backbones = load_backbones(config, observer.say)

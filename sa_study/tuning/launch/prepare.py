@@ -22,6 +22,7 @@ from sa_study.study.database import open_storage, study_attributes
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.storage import Storage
+from sa_study.trackers.table import resolve_trackers
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.local_ray import session_parent
 from sa_study.tuning.launch.pretrained import (
@@ -61,8 +62,10 @@ class StudyChanges:
     track: tuple[str, ...] | None = None
 
     def apply(self, config: StudyConfig) -> StudyConfig:
-        """The study's description with these changes; raises a ConfigError where one is out of range."""
+        """The study's description with these changes; raises a ConfigError where one cannot be."""
         asked = {name: value for name, value in vars(self).items() if value is not None}
+        if self.track is not None:  # the study's own may be of use on another machine alone
+            asked["track"] = resolve_trackers(self.track)
         return dataclasses.replace(config, **{"time_budget": None, **asked})
 
 

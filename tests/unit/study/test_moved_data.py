@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 from command_line import CommandLine
 from sound_study import copy, sound_study
+
+from sa_study.study.config import StudyConfig
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +51,21 @@ def test_the_same_data_elsewhere_are_taken(sound: Path, tmp_path: Path, tool: Co
     study = copy(sound / "study", tmp_path / "study")
     code, complaint = tool("evaluate", "--study", study, "--data-dir", sound / "moved")
     assert code == 0, complaint
+
+
+def test_a_complete_study_takes_trackers_and_no_other_change(
+    sound: Path, tmp_path: Path, tool: CommandLine
+) -> None:
+    """Nothing else is checked; a tracker of another machine is told of, and kept."""
+    study = copy(sound / "study", tmp_path / "study")
+    elsewhere = dataclasses.replace(
+        StudyConfig.read(study / "study.yaml"), track=("mlflow:sqlite:////gone/mlflow.db",)
+    )
+    elsewhere.write(study / "study.yaml")
+    code, said, complaint = tool.run("resume", "--study", study, "--data-dir", tmp_path / "wrong")
+    assert code == 0, complaint
+    assert "--track none" in said + complaint
+    assert StudyConfig.read(study / "study.yaml") == elsewhere
+    code, complaint = tool("resume", "--study", study, "--data-dir", tmp_path / "wrong", "--track", "none")
+    assert code == 0, complaint
+    assert StudyConfig.read(study / "study.yaml") == dataclasses.replace(elsewhere, track=())

@@ -20,7 +20,6 @@ from hostile import tree
 from written_study import Trial, make_study
 
 from sa_study.provenance import describe_run
-from sa_study.trackers import process
 from sa_study.trackers.mirror import mirror
 from sa_study.trackers.process import tracking
 from sa_study.utils.files import write_json
@@ -61,9 +60,14 @@ def absent() -> Iterator[int]:
 
 
 @contextmanager
-def silent() -> Iterator[int]:
+def silent() -> Iterator[socket.socket]:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        yield server.getsockname()[1]
+        server.settimeout(200)
+        yield server
+
+
+def at(server: socket.socket) -> str:
+    return f"mlflow:http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(("server", "reason"), [(absent, "connection refused"), (refusing, "500")])
@@ -79,15 +83,15 @@ def test_a_failure_is_told_once(
     assert tree(study) == before
 
 
-def test_a_server_that_never_answers_is_left_at_the_limit(
-    study: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "END_SECONDS", 1.0)
+def test_a_server_that_never_answers_is_left_at_the_limit(study: Path) -> None:
     said: list[str] = []
-    with silent() as port:
-        with tracking(study, [f"mlflow:http://127.0.0.1:{port}"], said.append, limit=1.0):
+    with silent() as server:
+        with tracking(study, [at(server)], said.append, limit=1.0):
+            connection, _ = server.accept()
             assert len(mirrors(study)) == 1
         assert not mirrors(study)
+        with closing(connection):
+            assert connection.recv(4) == b"GET "
     assert said == [
         f"mlflow: has not taken everything within 1 s; the study is whole without it, and 'resume --study "
         f"{study}' sends what is missing"
@@ -104,6 +108,16 @@ def mirrors(study: Path) -> list[str]:
     return found
 
 
+def test_a_tracker_that_this_machine_cannot_use_is_told(study: Path) -> None:
+    said: list[str] = []
+    with tracking(study, ["mlflow:sqlite:////gone/mlflow.db"], said.append):
+        assert not mirrors(study)
+    assert said == [
+        "--track mlflow:sqlite:////gone/mlflow.db: /gone/mlflow.db: no file can be made there; this launch "
+        f"goes without it, 'resume --study {study} --track none' all of them"
+    ]
+
+
 DRIVER = """
 import sys, time
 from pathlib import Path
@@ -116,8 +130,8 @@ with tracking(Path(sys.argv[1]), [sys.argv[2]], print):
 
 
 def test_it_ends_with_a_driver_that_is_killed(study: Path) -> None:
-    with silent() as port:
-        command = [sys.executable, "-c", DRIVER, str(study), f"mlflow:http://127.0.0.1:{port}"]
+    with silent() as server:
+        command = [sys.executable, "-c", DRIVER, str(study), at(server)]
         environment = {**os.environ, "PYTHONPATH": SEARCH_PATH}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as driver:
             assert driver.stdout and driver.stdout.readline() == "runs\n" and mirrors(study)
