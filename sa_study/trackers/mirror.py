@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.metrics import names
+from sa_study.study.folder import StudyFolder
 from sa_study.study.result_files import ResultFiles, is_number
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import PAUSED, TrialSummary
@@ -33,8 +34,9 @@ END = "end"
 """Line by which the driver asks for the last attempt."""
 
 _PAUSE_SECONDS = 2.0
+_MAX_PAUSE_SECONDS = 60.0
 _PAUSE_SHARE = 10
-"""How much longer than an attempt the pause after it is at least: reading a large study takes time."""
+"""How much longer than an attempt the pause after it is: reading a large study takes time."""
 
 _RETRY_SECONDS = 30.0
 _MAX_REASON_CHARACTERS = 200
@@ -58,6 +60,7 @@ class Mirror:
         self._ended = tracker.ended(self._key)
         self._study_run = tracker.open(self._describe_study(study))
         self._trial_runs: dict[str, TrackedRun] = {}
+        self._written = 0  # when the database that was read last had been written
 
     def update(self, *, last: bool = False) -> None:
         """Sends what is missing.
@@ -65,6 +68,9 @@ class Mirror:
         Args:
             last: Whether this is the last attempt of a launch, so that trials that have not ended are paused.
         """
+        written = StudyFolder(self._root).database.stat().st_mtime_ns
+        if written == self._written and not last:
+            return
         study = StudySummary.read(self._root)
         for trial in study.trials:
             key = f"{self._key}-{trial.number:04d}"
@@ -75,6 +81,7 @@ class Mirror:
             links = self._study_links() | ({"winner": f"trial {winner.number}"} if winner else {})
             state = "COMPLETE" if study.ended >= study.config.goal else PAUSED
             self._study_run.close(state, _best_figures(winner) if winner else {}, links)
+        self._written = written
 
     def _update_trial(self, study: StudySummary, trial: TrialSummary, key: str, last: bool) -> None:
         if key not in self._trial_runs:
@@ -178,11 +185,13 @@ def mirror(root: Path, tracker: str, ending: threading.Event, say: Callable[[str
     current: Mirror | None = None
     told = False
     while True:
-        last, begun = ending.is_set(), time.monotonic()
+        last = ending.is_set()
         try:
             current = current or Mirror(root, TRACKERS[name](target, str(root)))
+            begun = time.monotonic()
             current.update(last=last)
-            pause = max(_PAUSE_SECONDS, _PAUSE_SHARE * (time.monotonic() - begun))
+            took = time.monotonic() - begun
+            pause = min(max(_PAUSE_SECONDS, _PAUSE_SHARE * took), _MAX_PAUSE_SECONDS)
         except Exception as error:  # of a package, a server, a network
             if not told:
                 say(_reason(error))
