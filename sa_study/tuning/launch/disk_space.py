@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from sa_study.data.store import TrainingData
-from sa_study.model.backbones import BACKBONES
 from sa_study.settings.run import Settings
 from sa_study.settings.space import SearchSpace
 from sa_study.study.config import StudyConfig
@@ -97,7 +96,7 @@ def measure_disks(
     Returns:
         The disk of the trials, then those of temporary files where they are others.
     """
-    checkpoint, weights = file_sizes(largest(config.space), data.num_classes)
+    checkpoint, weights = largest_files(config.space, data.num_classes)
     running = min(slots.concurrent, trials)
     # The weights once for best.pt and once for baseline.pt.
     kept = (_CHECKPOINTS_KEPT * trials + _CHECKPOINTS_COPIED * running) * checkpoint + 2 * weights
@@ -126,16 +125,14 @@ def require_disk_space(disks: Iterable[DiskNeed]) -> None:
             raise StudyFolderError(disk.shortage)
 
 
-def largest(space: SearchSpace) -> Settings:
-    """The settings of the largest network in the space; all others are the baseline's."""
+def largest_files(space: SearchSpace, num_classes: int) -> tuple[int, int]:
+    """The `file_sizes` of the largest network in the space, with the optimiser of the largest state."""
     most = {key: max(space.possible(key)) for key in _ENLARGING_SETTINGS if key in space.search}
-    order = list(BACKBONES)  # one of timm may be larger than any
-    backbone = max(
-        space.possible("backbone"), key=lambda name: order.index(name) if name in order else len(order)
-    )
     optimizer = max(space.possible("optimizer"), key=STATES.__getitem__)
-    return dataclasses.replace(
-        space.settings({**space.baseline, **most}), backbone=backbone, optimizer=optimizer
+    settings = dataclasses.replace(space.settings({**space.baseline, **most}), optimizer=optimizer)
+    return max(
+        file_sizes(dataclasses.replace(settings, backbone=name), num_classes)
+        for name in space.possible("backbone")
     )
 
 

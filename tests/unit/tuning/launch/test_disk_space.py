@@ -13,6 +13,7 @@ from small_space import SMALL_RESNET, small_space
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, load_training_data
+from sa_study.model.backbones import BACKBONES
 from sa_study.settings.run import Settings
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -21,7 +22,7 @@ from sa_study.training.trainer import Trainer
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.disk_space import (
     file_sizes,
-    largest,
+    largest_files,
     measure_disks,
     name_full_disk,
     require_disk_space,
@@ -53,6 +54,8 @@ class TestFileSizes:
             {},
             {"backbone": "resnet50", "num_features": 512},
             {"parts": 1, "deep_supervision": False},
+            {"optimizer": "adam"},
+            {"optimizer": "adamw", "ema_decay": 0.9},
         ],
     )
     def test_equal_those_of_real_checkpoints(
@@ -90,8 +93,34 @@ class TestFileSizes:
             },
             baseline={"depth": 18, "parts": 2, "height": 64, "deep_supervision": False},
         )
-        found = largest(searched)
-        assert (found.backbone, found.parts, found.deep_supervision, found.lr) == ("resnet101", 4, True, 0.1)
+        largest = {"backbone": "resnet101", "parts": 4, "deep_supervision": True, "height": 128}
+        assert largest_files(searched, 10) == file_sizes(Settings(**{**SMALL_RESNET, **largest}), 10)
+
+    @pytest.mark.parametrize(
+        ("key", "largest", "others"),
+        [
+            ("optimizer", "adamw", ["sgd"]),
+            ("optimizer", "adam", ["sgd"]),
+            ("ema_decay", 0.9, [0.0]),
+            ("bn_neck", True, [False]),
+            ("backbone", "resnet50", ["timm/small", "resnet18"]),
+            ("backbone", "timm/large", ["resnet50", "timm/small"]),
+        ],
+    )
+    def test_are_of_the_largest_value_wherever_it_stands(
+        self, key: str, largest: Any, others: list[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """timm's backbones stand for others here, so that it need not be installed."""
+        monkeypatch.setitem(BACKBONES, "timm/small", BACKBONES["narrow"])
+        monkeypatch.setitem(BACKBONES, "timm/large", BACKBONES["resnet101"])
+        fixed = {name: value for name, value in SMALL_RESNET.items() if name != key}
+        expected = file_sizes(Settings(**{**fixed, key: largest}), 10)
+        for other in others:
+            assert file_sizes(Settings(**{**fixed, key: other}), 10)[0] < expected[0]
+        for choices in ([largest, *others], [*others, largest]):
+            rule = {"type": "categorical", "choices": choices}
+            searched = small_space(fixed=fixed, search={key: rule}, baseline={key: others[-1]})
+            assert largest_files(searched, 10) == expected
 
 
 @pytest.mark.parametrize(
