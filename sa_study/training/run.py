@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -48,11 +49,10 @@ class RunFolder:
             raise StudyFolderError(
                 f"{self.root}: holds a run; go on with it by --resume, or choose another --out"
             )
-        before = Settings.from_mapping(read_yaml(self.config), str(self.config)).to_dict()
-        for name, value in settings.to_dict().items():
-            if before[name] != value:
-                was = f"the run was begun with {before[name]!r}"
-                raise ConfigError(f"{name}: {was}, not {value!r}; give the same")
+        before = Settings.from_mapping(read_yaml(self.config), str(self.config))
+        for name, value in dataclasses.asdict(settings).items():  # not as stored: a key that both have
+            if (was := getattr(before, name)) != value:
+                raise ConfigError(f"{name}: the run was begun with {was!r}, not {value!r}; give the same")
 
 
 def train(

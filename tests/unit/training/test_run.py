@@ -17,6 +17,7 @@ from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import load_training_data
 from sa_study.settings.run import Settings
 from sa_study.settings.space import Parameter
+from sa_study.settings.yaml_files import write_yaml
 from sa_study.training import epoch_loggers
 from sa_study.training.checkpoint import load_checkpoint
 from sa_study.training.run import RunFolder, train
@@ -139,3 +140,14 @@ def test_the_metric_decides_which_epoch_is_kept(dataset: ReidDataset, tmp_path: 
 def test_a_batch_larger_than_the_data_is_refused(dataset: ReidDataset) -> None:
     with pytest.raises(ConfigError, match="batch_size: 64, but only 32 images"):
         load_training_data(dataset, Settings.from_mapping({**SETTINGS.to_dict(), "batch_size": 64}))
+
+
+@pytest.mark.parametrize("names", [("timm/resnet50d", "resnet50"), ("resnet50", "timm/resnet50d")])
+def test_a_run_with_a_backbone_of_another_kind_is_named(names: tuple[str, str], tmp_path: Path) -> None:
+    """Files spell a ResNet by its depth, and any other backbone by its name."""
+    begun, other = (Settings(backbone=name) for name in names)
+    folder = RunFolder(tmp_path)
+    write_yaml(folder.config, begun.to_dict())
+    folder.check(begun, resume=True)
+    with pytest.raises(ConfigError, match=f"backbone: the run was begun with '{names[0]}', not '{names[1]}'"):
+        folder.check(other, resume=True)
