@@ -69,7 +69,9 @@ def _resnet(depth: int, blocks: tuple[int, int, int, int], expansion: int) -> Ba
             sum(bool(re.fullmatch(rf"layer{stage}\.\d+\.conv1\.weight", name)) for name in names)
             for stage in (1, 2, 3, 4)
         )
-        return found == blocks and ("layer1.0.conv3.weight" in names) == (expansion == 4)
+        bottleneck = "layer1.0.conv3.weight" in names
+        # Variants of other stems have the same stages, such as timm's resnet50d.
+        return found == blocks and bottleneck == (expansion == 4) and "conv1.weight" in names
 
     first, second, third, fourth = (64 * expansion * factor for factor in (1, 2, 4, 8))
     weights = f"ResNet{depth}_Weights.IMAGENET1K"
@@ -119,7 +121,7 @@ def _timm_stages(name: str, pretrained: bool = False) -> Any:
     if not timm.is_model(name):
         raise ConfigError(f"backbone: timm has no {name}; {advice}")
     try:
-        net = timm.create_model(name, pretrained, features_only=True, output_stride=16)
+        net: Any = timm.create_model(name, pretrained, features_only=True, output_stride=16)
         reductions = tuple(net.feature_info.reduction()[-4:])
     except Exception as error:  # models raise anything where they cannot be built like this
         if pretrained:
@@ -151,7 +153,7 @@ BACKBONES: dict[str, Backbone] = _Backbones(
         "resnet152": _resnet(152, (3, 8, 36, 3), 4),
     }
 )
-"""By name, from the smallest to the largest; disk space is reserved for the last one searched."""
+"""By name; a model of timm is added when it is first asked for."""
 
 RESNETS = {int(depth): name for name in BACKBONES if (depth := name.removeprefix("resnet")).isdigit()}
 """ResNets by number of layers: the setting `depth` is another spelling of their names."""

@@ -55,6 +55,18 @@ def test_torchvision_has_the_weights_that_the_table_names() -> None:
         assert named == {str(one) for one in weights}
 
 
+def test_a_resnet_of_another_stem_is_none_of_torchvisions() -> None:
+    """Such as timm's resnet50d: the same stages, three convolutions before them."""
+    with torch.device("meta"):
+        net = BACKBONES["resnet50"].build()
+    state = {f"base.{name}": value for name, value in net.state_dict().items()}
+    head = {"instance0.weight": torch.zeros(5, 8), "instance1.weight": torch.zeros(5, 8)}
+    assert infer_architecture({**state, **head})["backbone"] == "resnet50"
+    state["base.conv1.0.weight"] = state.pop("base.conv1.weight")
+    with pytest.raises(WeightsError, match="not the weights of an SA network"):
+        infer_architecture({**state, **head})
+
+
 def test_without_timm_its_backbones_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     needed = r"backbone: timm/resnet26d needs timm; pip install 'sa-study\[timm\]'"
