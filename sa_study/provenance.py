@@ -21,7 +21,7 @@ from sa_study.utils.machine import usable_cpus
 from sa_study.utils.text import redact
 from sa_study.version import VERSION
 
-PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard")
+PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pillow", "tensorboard", "timm")
 
 
 def describe_run() -> dict[str, Any]:

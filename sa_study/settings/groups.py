@@ -158,11 +158,14 @@ class OptimisationSettings:
         high=100,
     )
     triplet_margin: float = setting(
-        0.3, "its margin, of distances from 0 to 1.41; 0 = soft margin (BoT: 0.3)", low=0, below=2
+        0.3,
+        "its margin, of distances from 0 to 1.41; 0 = soft margin (BoT: 0.3, of features of any length)",
+        low=0,
+        below=2,
     )
     images_per_identity: int = setting(
         0,
-        "images of each identity in a batch, of which batch_size is a multiple at best; 0 = any order "
+        "images of each identity in a batch; batch_size should be a multiple of it; 0 = any order "
         "(paper: 0; BoT: 4)",
         low=0,
         high=1024,

@@ -50,10 +50,14 @@ def recorded(folder: Path, entry: str = "_git()", **more: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_commit_of_the_codes_own_checkout(tmp_path: Path) -> None:
+def test_the_commit_of_the_codes_own_checkout_and_the_versions(tmp_path: Path) -> None:
     own = copy_code(tmp_path)
+    (own / "timm-9.8.dist-info").mkdir()
+    (own / "timm-9.8.dist-info" / "METADATA").write_text("Name: timm\nVersion: 9.8\n")
     commit = repository(own)
-    assert recorded(own, "describe_run()['git']") == {"commit": commit, "dirty": False}
+    launch = recorded(own, "describe_run()")
+    assert launch["git"] == {"commit": commit, "dirty": False}
+    assert launch["packages"]["timm"] == "9.8", "an optional package counts where it is installed"
     (own / "sa_study" / "tags.py").write_text("changed = True")
     assert recorded(own) == {"commit": commit, "dirty": True}
 

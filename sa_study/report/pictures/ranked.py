@@ -186,8 +186,8 @@ def draw_cmc(
     """
     first, rule = next(iter(curves.values())), protocol_note(protocol) or "Market-1501 protocol"
     text = (
-        f"{rule}, {first.num_valid_queries:,} queries ({first.num_queries_without_match:,} "
-        "without a match left out). mAP: mean over queries of the mean of k / position over the matches, as "
+        f"{first.num_valid_queries:,} queries ({first.num_queries_without_match:,} without a match left "
+        f"out); {rule}. mAP: mean over queries of the mean of k / position over the matches, as "
         "scikit-learn computes it (not the data set's own trapezoid)."
     )
     if len(curves) > 1:

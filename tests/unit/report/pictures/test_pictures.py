@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -245,6 +246,9 @@ def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., P
     np.testing.assert_allclose(np.asarray(line.get_ydata()), expected)
     assert np.asarray(line.get_xdata())[0] == 1
     assert f"mAP {100 * ranking.metrics.mAP:.1f}" in str(line.get_label())
+    assert re.match(
+        r"\d+ queries \(\d+ without a match left out\); Market-1501 protocol\. mAP: ", picture.caption
+    )
 
 
 def test_the_same_seed_gives_the_same_pictures_again(
