@@ -26,6 +26,7 @@ def train(
     from sa_study.report.terminal.training import train_with_progress
     from sa_study.report.text import command, interval, percent
     from sa_study.settings.run import Settings, merged
+    from sa_study.settings.space_checks import require_identity_fits
     from sa_study.settings.yaml_files import parse_assignments, read_yaml
     from sa_study.training.run import RunFolder
 
@@ -33,6 +34,8 @@ def train(
     run = Settings.from_mapping(values, str(config))
     folder = RunFolder(out)
     folder.check(run, resume)
+    if not folder.config.is_file():
+        require_identity_fits(run.batch_size, run.images_per_identity)
     output = Output(quiet, as_json)
     with phases(output.console) as report:
         data = load_training_data(ReidDataset(data_dir), run, partial(report, "decode"))

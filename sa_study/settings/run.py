@@ -102,6 +102,11 @@ class Settings(ComputeSettings, SelectionSettings, OptimisationSettings, ImageSe
         return self.warmup_epochs or self.warmup_fraction * self.epochs
 
     @property
+    def lr_setting(self) -> str:
+        """The setting that is the optimiser's learning rate."""
+        return "lr" if self.optimizer == "sgd" else "adam_lr"
+
+    @property
     def peak_lr(self) -> float:
         """The learning rate of the new layers before it decays: that of the optimiser."""
         return self.lr if self.optimizer == "sgd" else self.adam_lr

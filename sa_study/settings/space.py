@@ -167,9 +167,13 @@ class SearchSpace:
         """Whether some setting is searched only under a condition."""
         return any(parameter.when for parameter in self.search.values())
 
+    def value(self, name: str, values: Mapping[str, Any]) -> Any:
+        """Value of a setting in a trial with these suggested values."""
+        return value_of(name, values, value_of(name, self.fixed, study_default(name)))
+
     def active(self, name: str, values: Mapping[str, Any]) -> bool:
         """Whether a setting is searched, given the values of earlier settings."""
-        return all(self._value(key, values) in allowed for key, allowed in self.search[name].when.items())
+        return all(self.value(key, values) in allowed for key, allowed in self.search[name].when.items())
 
     def active_settings(self, values: Mapping[str, Any]) -> list[str]:
         """The settings that are searched in a configuration, given values of at least these."""
@@ -183,9 +187,9 @@ class SearchSpace:
         """The values a setting may have in trials: a range's ends; with conditions also the default."""
         searched = next((key for key in self.search if canonical_key(key) == canonical_key(name)), None)
         if searched is None:
-            return [self._value(name, {})]
+            return [self.value(name, {})]
         parameter = self.search[searched]
-        default = [self._value(searched, {})] if parameter.when else []
+        default = [self.value(searched, {})] if parameter.when else []
         values = dict.fromkeys([*parameter.ends, *default])
         return [value_of(name, {searched: value}) for value in values]
 
@@ -226,10 +230,6 @@ class SearchSpace:
         """The space as it would stand in a file; `space_file.parse_space` reads it back."""
         search = {key: parameter.to_dict() for key, parameter in self.search.items()}
         return {**dataclasses.asdict(self), "search": search}
-
-    def _value(self, name: str, values: Mapping[str, Any]) -> Any:
-        """Value of a setting in a trial with these suggested values."""
-        return value_of(name, values, value_of(name, self.fixed, study_default(name)))
 
     def _points(self, names: Sequence[str], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if not names:

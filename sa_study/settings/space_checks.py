@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
+from sa_study.settings.run import canonical_key
 from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.utils.errors import ConfigError
 
 MAX_COMBINATIONS = 100_000
 """Most configurations that are checked one by one."""
+
+_UNREAD = {
+    **dict.fromkeys(("lr", "momentum"), ("optimizer", ("adam", "adamw"))),
+    **dict.fromkeys(("adam_lr", "adam_beta1", "adam_beta2", "adam_eps"), ("optimizer", ("sgd",))),
+    **dict.fromkeys(("step_epochs", "step_fraction", "lr_decay"), ("schedule", ("cosine",))),
+    "neck_feature": ("bn_neck", (False,)),
+    "triplet_margin": ("triplet_weight", (0.0,)),
+    "random_erasing_fill": ("random_erasing", (0.0,)),
+}
+"""Settings that change nothing where another has one of these values."""
+
+_INSTEAD = {"lr": "adam_lr", "adam_lr": "lr", "momentum": "adam_beta1", "adam_beta1": "momentum"}
 
 
 def check_space(space: SearchSpace) -> None:
@@ -26,7 +40,7 @@ def check_space(space: SearchSpace) -> None:
         ("batch_size", "accumulate", "images_per_identity", "triplet_weight"),
         ("epochs", "warmup_epochs"),
     ):
-        part = _extremes(space, [key for key in keys if key in space.search])
+        part = _extremes(space, keys)
         if (part.size or 0) > MAX_COMBINATIONS:
             ways = f"{part.size} ways for {' and '.join(keys)}"
             raise ConfigError(f"search: conditions leave {ways}; name fewer")
@@ -35,9 +49,44 @@ def check_space(space: SearchSpace) -> None:
             space.settings({**others, **point})
 
 
-def _extremes(space: SearchSpace, keys: list[str]) -> SearchSpace:
+def check_new_space(space: SearchSpace) -> None:
+    """Raises ConfigError for what earlier versions accepted, and studies on disk may hold."""
+    for key in space.search:
+        if key not in _UNREAD:
+            continue
+        other, unread = _UNREAD[key]
+        points = _extremes(space, (key, other)).points()
+        found = {space.value(other, point) for point in points if key in point}
+        if found <= set(unread):
+            mend = f"search {_INSTEAD[key]} in its place" if key in _INSTEAD else f"fix it by --set {key}=…"
+            given = f"{other}={' or '.join(sorted(map(str, found)))}"
+            raise ConfigError(f"search.{key}: changes nothing in trials with {given}; {mend}")
+    for batch_size, images in combinations(space, ("batch_size", "images_per_identity")):
+        require_identity_fits(batch_size, images)
+
+
+def require_identity_fits(batch_size: int, images_per_identity: int) -> None:
+    """Raises ConfigError if a batch does not hold the images of a single identity."""
+    if images_per_identity > batch_size:
+        raise ConfigError(
+            f"images_per_identity: {images_per_identity} do not fit into batch_size={batch_size}; the most "
+            f"is {batch_size}"
+        )
+
+
+def combinations(space: SearchSpace, keys: Collection[str]) -> list[tuple[Any, ...]]:
+    """The values that some settings have together in trials.
+
+    Of a range its ends, the values that conditions name, and the ends of all other values stand for all.
+    """
+    points = _extremes(space, keys).points()
+    return list(dict.fromkeys(tuple(space.value(key, point) for key in keys) for point in points))
+
+
+def _extremes(space: SearchSpace, keys: Collection[str]) -> SearchSpace:
     """The space of these settings and of those that their conditions name, cut to a few values."""
-    needed = list(keys)
+    wanted = set(map(canonical_key, keys))
+    needed = [key for key in space.search if canonical_key(key) in wanted]
     for key in needed:  # grows while it is gone through
         needed += [other for other in space.search[key].when if other in space.search and other not in needed]
     search = {

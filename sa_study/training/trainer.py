@@ -185,7 +185,8 @@ class Trainer:
         return {**figures, **interval_bounds(ranking.queries), names.LATENCY: latency}
 
     def _diverged(self, name: str, value: float) -> Diverged:
-        return Diverged(f"epoch {self.epoch + 1}: {name} is {value}; a lower lr usually helps")
+        rate = self.settings.lr_setting
+        return Diverged(f"epoch {self.epoch + 1}: {name} is {value}; a lower {rate} usually helps")
 
 
 def build_network(

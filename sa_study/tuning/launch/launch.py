@@ -15,13 +15,7 @@ from ray import tune
 from sa_study.data.store import DataByFold, any_fold
 from sa_study.provenance import differences, read_provenance
 from sa_study.study.config import StudyConfig
-from sa_study.study.database import (
-    back_up_database,
-    open_storage,
-    repair,
-    study_attributes,
-    trials_in,
-)
+from sa_study.study.database import back_up_database, open_storage, repair, study_attributes, trials_in
 from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
@@ -45,6 +39,7 @@ from sa_study.tuning.launch.local_ray import Session
 from sa_study.tuning.launch.memory import MemoryKills
 from sa_study.tuning.launch.prepare import (
     StudyChanges,
+    check_new_study,
     check_slots,
     claim_storage,
     load_data,
@@ -119,7 +114,7 @@ def launch(
         StudyError: Bad input, and nothing was written; or a `RunFailed`, after which `resume` goes on.
     """
     folder = StudyFolder.new(root)
-    check_sampler(config.space, len(config.directions))
+    check_new_study(config)
     config = dataclasses.replace(config, track=resolve_trackers(config.track))
     storage = Storage.of_study(folder, config.storage_path)
     data, backbones = load_data(config, observer.decoded), load_backbones(config, observer.say)

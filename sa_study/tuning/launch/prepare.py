@@ -14,8 +14,10 @@ from typing import Any
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import DataByFold, any_fold, load_folds
 from sa_study.metrics.protocol import PROTOCOL
+from sa_study.model.backbones import BACKBONES
 from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.space import SearchSpace
+from sa_study.settings.space_checks import check_new_space
 from sa_study.settings.space_file import complete, override
 from sa_study.study.config import StudyConfig, flattened
 from sa_study.study.database import open_storage, study_attributes
@@ -31,6 +33,7 @@ from sa_study.tuning.launch.pretrained import (
     require_same_backbones,
 )
 from sa_study.tuning.search.initial_trials import InitialTrials, create_study, enqueue_trials
+from sa_study.tuning.search.samplers import check_sampler
 from sa_study.utils.errors import ConfigError, StudyFolderError
 from sa_study.utils.progress import ProgressCallback
 
@@ -111,6 +114,12 @@ def _completed(config: StudyConfig, decided: dict[str, Any]) -> SearchSpace:
     return complete(override(config.space, {"metric": config.metric}), decided)
 
 
+def check_new_study(config: StudyConfig) -> None:
+    """Raises ConfigError if a new study's sampler cannot search its space, or in part in vain."""
+    check_sampler(config.space, len(config.directions))
+    check_new_space(config.space)
+
+
 def load_data(
     config: StudyConfig, progress: ProgressCallback | None, *, recorded: bool = False
 ) -> DataByFold:
@@ -128,6 +137,8 @@ def load_data(
     settings = space.settings(space.baseline)
     if not settings.val_identities:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
+    for name in space.possible("backbone"):
+        _ = BACKBONES[name]  # raises now, instead of in workers, for one that timm does not have
     if config.address is None:
         session_parent()  # raises now instead of after minutes of decoding
     dataset = config.dataset() if recorded else ReidDataset(config.data_dir)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sa_study.model.weights import pretrained_note
 from sa_study.settings.run import as_stored
+from sa_study.settings.space_checks import combinations
 from sa_study.study.config import StudyConfig
 from sa_study.training.trainer import pretrained_backbone
 from sa_study.utils.errors import WeightsError
@@ -32,8 +33,7 @@ def load_backbones(config: StudyConfig, say: Callable[[str], None] = lambda _: N
     Raises:
         WeightsError: One cannot be read or downloaded.
     """
-    space = config.space
-    starts = list(itertools.product(space.possible("backbone"), space.possible("pretrained")))
+    starts = combinations(config.space, ("backbone", "pretrained"))
     for note in filter(None, itertools.starmap(pretrained_note, starts)):
         say(note)
     return {key: state for key in starts if (state := pretrained_backbone(*key)) is not None}

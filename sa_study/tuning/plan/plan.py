@@ -25,9 +25,9 @@ from sa_study.study.records import BASELINE
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.cluster import Slots, connect, divide_into_slots
 from sa_study.tuning.launch.disk_space import DiskNeed, measure_disks
-from sa_study.tuning.launch.prepare import load_data, resolve_settings
+from sa_study.tuning.launch.prepare import check_new_study, load_data, resolve_settings
 from sa_study.tuning.plan.probe import Speed, probe
-from sa_study.tuning.search.samplers import check_sampler, sampler_spec
+from sa_study.tuning.search.samplers import sampler_spec
 from sa_study.tuning.search.suggest import suggest
 from sa_study.tuning.stopping.ray_scheduler import make_rule
 from sa_study.utils.machine import peak_memory, usable_memory
@@ -133,7 +133,7 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     Raises:
         StudyError: `tune` would refuse the study; disk space and pretrained weights are not checked here.
     """
-    check_sampler(config.space, len(config.directions))
+    check_new_study(config)
     start = time.monotonic()
     data = any_fold(load_data(config, lambda done, total: report("decoding", done, total)))
     with connect(config.address) as session:

@@ -152,6 +152,8 @@ def test_the_best_epoch_is_the_later_of_equals() -> None:
 def test_a_loss_that_is_not_finite_ends_the_run(data: TrainingData) -> None:
     with pytest.raises(Diverged, match=r"epoch \d: .* (nan|inf); a lower lr"):
         run(Trainer(settings(lr=100.0, momentum=0.99), data), 3)
+    with pytest.raises(Diverged, match=r"epoch \d: .* (nan|inf); a lower adam_lr"):
+        run(Trainer(settings(optimizer="adam", adam_lr=100.0, adam_beta2=0.0), data), 3)
 
 
 def test_a_checkpoint_of_other_settings_is_refused(data: TrainingData) -> None:

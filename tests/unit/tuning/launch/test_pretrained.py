@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from sa_study.analysis.reproduce.original import OriginalTrial, trial_changes
 from sa_study.analysis.reproduce.reproduction import judge_rerun
+from sa_study.model.backbones import BACKBONES
 from sa_study.provenance import append_launch, read_provenance
 from sa_study.settings.run import Settings
-from sa_study.settings.space_file import override
+from sa_study.settings.space_file import override, parse_space
 from sa_study.training.trainer import build_network
 from sa_study.tuning.launch.pretrained import (
     PretrainedBackbones,
@@ -66,6 +68,30 @@ def test_a_launch_notes_what_its_trials_start_from(original: OriginalTrial, tmp_
         recorded_fingerprint(launch, "resnet34", str(weights)) is None
         and recorded_fingerprint(launch, "resnet18", "imagenet") is None
     )
+
+
+def test_only_what_trials_can_start_from_is_read(
+    original: OriginalTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is of the default backbone, which a small one stands for; no trial has it with another."""
+    monkeypatch.setitem(BACKBONES, "resnet50", BACKBONES["narrow"])
+    weights = str(tmp_path / "w.pth")
+    torch.save(build_network(Settings(pretrained="none"), 1).base.state_dict(), weights)
+    search: dict[str, Any] = {
+        "pretrained": {"type": "categorical", "choices": ["none", weights]},
+        "backbone": {
+            "type": "categorical",
+            "choices": ["resnet18", "resnet34"],
+            "when": {"pretrained": ["none"]},
+        },
+    }
+    spec = {"search": search, "baseline": {"pretrained": "none", "backbone": "resnet18"}}
+    config = dataclasses.replace(original.study.config, space=parse_space(spec, "here"))
+    assert set(load_backbones(config)) == {("resnet50", weights)}
+    del search["backbone"]["when"]
+    config = dataclasses.replace(config, space=parse_space(spec, "here"))
+    with pytest.raises(WeightsError, match=f"pretrained: {weights}: lacks"):
+        load_backbones(config)
 
 
 @pytest.mark.parametrize(
