@@ -118,6 +118,14 @@ def test_a_tracker_that_this_machine_cannot_use_is_told(study: Path) -> None:
     ]
 
 
+def test_a_process_that_cannot_begin_is_told(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(study / "no_python"))
+    said: list[str] = []
+    with tracking(study, ["wandb:people"], said.append):
+        pass
+    assert len(said) == 1 and said[0].startswith("wandb: no such file or directory; the study is whole")
+
+
 DRIVER = """
 import sys, time
 from pathlib import Path
