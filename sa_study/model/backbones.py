@@ -70,8 +70,10 @@ def _resnet(depth: int, blocks: tuple[int, int, int, int], expansion: int) -> Ba
             for stage in (1, 2, 3, 4)
         )
         bottleneck = "layer1.0.conv3.weight" in names
-        # Variants of other stems have the same stages, such as timm's resnet50d.
-        return found == blocks and bottleneck == (expansion == 4) and "conv1.weight" in names
+        # timm's variants have as many blocks, but another stem (resnet50d) or more in a block (seresnet50).
+        block = re.compile(r"layer\d\.\d+\.(conv\d|bn\d|downsample\.[01])\.\w+")
+        plain = all(block.fullmatch(name) for name in names if name.startswith("layer"))
+        return found == blocks and bottleneck == (expansion == 4) and plain and "conv1.weight" in names
 
     first, second, third, fourth = (64 * expansion * factor for factor in (1, 2, 4, 8))
     weights = f"ResNet{depth}_Weights.IMAGENET1K"

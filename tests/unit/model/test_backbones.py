@@ -55,16 +55,17 @@ def test_torchvision_has_the_weights_that_the_table_names() -> None:
         assert named == {str(one) for one in weights}
 
 
-def test_a_resnet_of_another_stem_is_none_of_torchvisions() -> None:
-    """Such as timm's resnet50d: the same stages, three convolutions before them."""
+@pytest.mark.parametrize("name", ["conv1.0.weight", "layer1.0.se.fc1.weight", "layer2.0.downsample.2.weight"])
+def test_a_variant_of_a_resnet_is_none_of_torchvisions(name: str) -> None:
+    """Such as timm's resnet50d and seresnet50, which have the same numbers of blocks."""
     with torch.device("meta"):
         net = BACKBONES["resnet50"].build()
     state = {f"base.{name}": value for name, value in net.state_dict().items()}
-    head = {"instance0.weight": torch.zeros(5, 8), "instance1.weight": torch.zeros(5, 8)}
-    assert infer_architecture({**state, **head})["backbone"] == "resnet50"
-    state["base.conv1.0.weight"] = state.pop("base.conv1.weight")
+    state |= {"instance0.weight": torch.zeros(5, 8), "instance1.weight": torch.zeros(5, 8)}
+    assert infer_architecture(state)["backbone"] == "resnet50"
+    state[f"base.{name}"] = state.pop("base.conv1.weight") if "conv1" in name else torch.zeros(1)
     with pytest.raises(WeightsError, match="not the weights of an SA network"):
-        infer_architecture({**state, **head})
+        infer_architecture(state)
 
 
 def test_without_timm_its_backbones_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
