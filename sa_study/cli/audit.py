@@ -12,7 +12,7 @@ def audit(study: Study) -> int:
     """
     from sa_study.analysis.audit.checks import audit as find_contradictions
     from sa_study.report.terminal.console import make_console, say
-    from sa_study.report.text import plural
+    from sa_study.utils.text import plural
 
     console = make_console()
     found = find_contradictions(study)

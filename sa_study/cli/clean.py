@@ -24,9 +24,10 @@ def clean(
     """
     from sa_study.analysis.clean import clean_study, plan_cleaning
     from sa_study.report.terminal.console import make_console, say
-    from sa_study.report.text import command, plural
+    from sa_study.report.text import command
     from sa_study.study.summary import StudySummary
     from sa_study.utils.files import format_bytes
+    from sa_study.utils.text import plural
 
     console = make_console()
     found = clean_study(study, keep) if yes else plan_cleaning(StudySummary.read(study), keep)

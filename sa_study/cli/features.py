@@ -49,7 +49,7 @@ def features(
     from sa_study.data.image_list import list_images
     from sa_study.report.pictures.matches import PICTURE, write_picture
     from sa_study.report.terminal.console import make_console, phases, say
-    from sa_study.report.text import plural
+    from sa_study.utils.text import plural
 
     if query is None and "top" in given_options(context):
         raise ConfigError("--top: needs --query, whose matches it counts")

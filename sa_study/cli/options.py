@@ -167,7 +167,9 @@ class StudyOptions(ResumeOptions):
     data_dir: DataDir = dataclasses.field()  # required here
     space: Annotated[
         Path,
-        path_option(help="Search-space file, or the name of one in search_spaces: default, wide, …"),
+        path_option(
+            help="Search-space file, or the name of one that comes along: default, wide, modern, bot, …"
+        ),
     ] = Path("default")
     metric: Annotated[str, typer.Option(help="Validation figure to maximise: mAP or rank1.")] = "mAP"
     minimize: Annotated[

@@ -23,7 +23,7 @@ from sa_study.data.layouts import LIST, SPLITS, Layout, find_dataset, is_image_n
 from sa_study.data.records import DISTRACTOR, ImageRecord, SplitFolder, has_cameras
 from sa_study.utils.errors import DataError
 from sa_study.utils.progress import ProgressCallback
-from sa_study.utils.text import a_few, joined
+from sa_study.utils.text import a_few, joined, plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
     if layout is LIST:
         (warnings if train or (query and gallery) else errors).extend(_missing(root, folders))
     if faults:
-        errors.append(f"{len(faults)} unreadable images: {a_few(faults.values(), 1)}")
+        errors.append(f"{plural(len(faults), 'unreadable image')}: {a_few(faults.values(), 1)}")
     if overlap:
         errors.append(overlap_message(overlap, layout))
     if matchless and (gallery or layout is not LIST):

@@ -112,7 +112,9 @@ def _check_heading(
     shown = visible(", ".join(map(repr, found)) or "nothing", _MAX_SHOWN)
     for name in needed:
         if name not in found:
-            raise DataError(f"{path}: its first line names no column '{name}'; found {shown}")
+            raise DataError(
+                f"{path}: its first line names no column '{name}'; found {shown}{_hint(name, found)}"
+            )
     if allowed is None:
         return
     for name in found:
@@ -122,3 +124,12 @@ def _check_heading(
                 f"{path}: its first line names {problem} {visible(repr(name), 60)}; "
                 f"allowed are {', '.join(allowed)}"
             )
+
+
+def _hint(name: str, found: Sequence[str]) -> str:
+    """What may be meant by a heading that lacks a column."""
+    if len(found) == 1 and ";" in found[0]:
+        return "; separate the columns by commas"
+    if name in [other.strip().lower() for other in found]:
+        return f"; write '{name}'"
+    return ""

@@ -35,11 +35,6 @@ def points(found: Mapping[str, float]) -> str:
     return f"{mean} ({low} to {high})"
 
 
-def plural(count: int, noun: str) -> str:
-    """A number of things, such as `1 seed` and `3 seeds`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def duration(seconds: float) -> str:
     """A duration in its two leading units, or in seconds with one decimal."""
     hours, minutes, rest = _hours_minutes_seconds(seconds)

@@ -17,6 +17,7 @@ from sa_study.trackers.mirror import END
 from sa_study.trackers.table import resolve_trackers, split
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import PROJECT_ROOT
+from sa_study.utils.text import redact
 
 END_SECONDS = 10.0
 """Time that all trackers together have at the end of a launch to take what is missing."""
@@ -122,6 +123,7 @@ class _TrackerProcess:
 
 
 def _notice(root: Path, tracker: str, reason: str) -> str:
-    name, _ = split(tracker)
+    name, target = split(tracker)
+    where = f"{name} at {redact(target)}" if "://" in target else name
     later = f"'resume --study {root}' sends what is missing"
-    return f"{name}: {reason.rstrip('.')}; the study is whole without it, and {later}"
+    return f"{where}: {reason.rstrip('.')}; the study is whole without it, and {later}"

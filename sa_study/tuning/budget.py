@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from sa_study.study.config import StudyConfig
 from sa_study.study.records import TrialRecord
+from sa_study.utils.text import plural
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,20 @@ class BudgetTracker:
         self._best_score = -math.inf
         self._without_gain = 0
         self._stop_reason = ""
+        self._larger_budget: tuple[str, ...] = ()
         self._started = self._updated = clock()
 
     @property
     def stop_reason(self) -> str:
         """Why the launch is to stop; empty while it is not."""
         if not self._stop_reason:
-            self._stop_reason = self._spent_budget()
+            self._stop_reason, self._larger_budget = self._spent_budget()
         return self._stop_reason
+
+    @property
+    def larger_budget(self) -> tuple[str, ...]:
+        """Options with which a study goes on that a budget has stopped; empty where it does without any."""
+        return self._larger_budget
 
     def slots(self) -> int:
         """The number of trials that may run now; the time since the last call is counted for each of them."""
@@ -121,15 +128,19 @@ class BudgetTracker:
             "epochs": self._epochs,
         }
 
-    def _spent_budget(self) -> str:
+    def _spent_budget(self) -> tuple[str, tuple[str, ...]]:
+        """Which budget is spent, and the option for twice as much; the time is each launch's own."""
         budget = self._budget
         if budget.seconds is not None and self._clock() - self._started >= budget.seconds:
-            return "the time budget is spent"
+            return "the time budget is spent", ()
         if budget.epochs is not None and self._earlier_epochs + self._epochs >= budget.epochs:
-            return f"the budget of {budget.epochs} epochs is spent"
+            larger = ("--epoch-budget", str(2 * budget.epochs))
+            return f"the budget of {budget.epochs} epochs is spent", larger
         hours = (self._earlier_gpu_seconds + self._training_seconds * self.gpus) / 3600
         if budget.gpu_hours is not None and hours >= budget.gpu_hours:
-            return f"the budget of {budget.gpu_hours:g} GPU-hours is spent"
+            larger = ("--gpu-hours", f"{2 * budget.gpu_hours:g}")
+            return f"the budget of {budget.gpu_hours:g} GPU-hours is spent", larger
         if budget.patience is not None and self._without_gain >= budget.patience:
-            return f"{self._without_gain} finished trials in a row brought nothing better"
-        return ""
+            trials = f"{plural(self._without_gain, 'finished trial')}{' in a row' * (self._without_gain > 1)}"
+            return f"{trials} brought nothing better", ("--patience", str(2 * self._without_gain))
+        return "", ()

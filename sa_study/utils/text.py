@@ -88,3 +88,8 @@ def visible(value: object, max_length: int | None = None) -> str:
             for character in text
         )
     return text if max_length is None or len(text) <= max_length else f"{text[: max_length - 1]}…"
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things, such as `1 seed` and `3 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

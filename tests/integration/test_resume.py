@@ -61,7 +61,7 @@ def paused_once(words: list[str | Path], tmp_path_factory: pytest.TempPathFactor
     assert "the budget of 5 epochs is spent; go on with" in " ".join(output.split())
     lines = output.splitlines()
     assert f"saved in {study}: 1 ended trial, trial 1 up to epoch 2 of 3" in lines
-    assert any(line.endswith(f"run_study.py resume --study {study}") for line in lines)
+    assert any(line.endswith(f"run_study.py resume --study {study} --epoch-budget 10") for line in lines)
     told = [" ".join(line.split()) for line in lines]
     assert any(line.startswith("trial 1 started lr=") for line in told)
     assert any(line.startswith("trial 1 epoch 2/3 loss ") for line in told)

@@ -345,7 +345,10 @@ def test_a_study_starts_from_anothers_best_and_ends_without_gain(
     [number] = taken["trials"]
     assert now[1].params == before[number].params
     assert now[1].intermediate_values == before[number].intermediate_values
-    assert "2 finished trials in a row brought nothing better; go on with" in " ".join(output.split())
+    said = "2 finished trials in a row brought nothing better; go on with"
+    assert said in " ".join(output.split()) and f"--study {tmp_path / 'study'} --patience 4" in output
+    again = run_here("resume", "--study", tmp_path / "study")
+    assert said in " ".join(again.split()) and "decoded" not in again, "it is said at once"
     finished = [trial for trial in now if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     scores = [(trial.value or 0.0) if trial.state == TrialState.COMPLETE else -1.0 for trial in finished]
     best = [max(scores[: count + 1]) for count in range(len(scores))]

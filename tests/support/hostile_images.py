@@ -17,7 +17,7 @@ from PIL import Image
 from small_space import SMALL
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (64, 32, 3), dtype=np.uint8)
-BAD = ("1 unreadable images",)
+BAD = ("1 unreadable image",)
 
 
 def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:

@@ -19,7 +19,7 @@ from sa_study.report.terminal.study import (
     summary_line,
 )
 from sa_study.report.terminal.study_panel import StudyPanel
-from sa_study.report.text import command, plural
+from sa_study.report.text import command
 from sa_study.report.verdict import headline
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
@@ -28,6 +28,7 @@ from sa_study.tuning.launch.launch import Outcome, launch, resume
 from sa_study.tuning.launch.prepare import StudyChanges
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.tuning.search.transfer import transfer
+from sa_study.utils.text import plural
 
 _MAX_TRIALS_LISTED = 10
 
@@ -91,7 +92,7 @@ def show_end(output: Output, study: Path, outcome: Outcome, *, evaluated: bool =
         output.conclude(line)
     code = 0 if summary.winner or outcome.stopped else 1
     if outcome.stopped:
-        show_stop(output, study, outcome, command("resume", "--study", study))
+        show_stop(output, study, outcome, command("resume", "--study", study, *outcome.larger_budget))
         code = 130 if outcome.interrupted else 0
     if summary.winner and not evaluated:
         output.say(f"is the winner really better? {command('confirm', '--study', study)}")

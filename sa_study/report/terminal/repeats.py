@@ -13,12 +13,12 @@ from sa_study.report.text import (
     interval,
     mean_and_std,
     percent,
-    plural,
     points,
     setting_text,
     settings_text,
 )
 from sa_study.study.result_files import is_number
+from sa_study.utils.text import plural
 
 if TYPE_CHECKING:
     from sa_study.analysis.reproduce.original import OriginalTrial

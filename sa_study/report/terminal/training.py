@@ -16,7 +16,7 @@ from sa_study.metrics import names
 from sa_study.metrics.protocol import protocol_note
 from sa_study.model.weights import pretrained_note
 from sa_study.report.terminal.console import Output, phases
-from sa_study.report.text import command, percent, plural
+from sa_study.report.text import command, percent
 from sa_study.settings.run import Settings
 from sa_study.study.ledger import LedgerSummary, add_ledger_entry, is_own_test_set
 from sa_study.study.lock import driver_lock
@@ -29,6 +29,7 @@ from sa_study.training.evaluate import (
 )
 from sa_study.training.run import RunFolder, train
 from sa_study.utils.files import require_writable, write_json
+from sa_study.utils.text import plural
 
 
 def data_line(data: TrainingData) -> str:

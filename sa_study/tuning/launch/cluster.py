@@ -184,7 +184,9 @@ def _trials_that_fit(node: dict[str, float], cpus: float, gpus: float) -> int:
 
 
 @contextmanager
-def exit_when_head_is_lost(study: Path, report_failure: Callable[[str], None]) -> Iterator[None]:
+def exit_when_head_is_lost(
+    study: Path, report_failure: Callable[[str], None], *, local: bool = False
+) -> Iterator[None]:
     """Ends the process with exit code 1 within seconds of the loss of the connected cluster's head.
 
     Ray's own client waits for a minute, in which Ctrl-C does nothing, and then ends the process with a
@@ -193,6 +195,7 @@ def exit_when_head_is_lost(study: Path, report_failure: Callable[[str], None]) -
     Args:
         study: Folder of the study that runs.
         report_failure: Called with the reason, in a thread of its own, before the process ends.
+        local: Whether this process has started the cluster.
     """
     address = ray.get_runtime_context().gcs_address
     finished = threading.Event()
@@ -202,10 +205,10 @@ def exit_when_head_is_lost(study: Path, report_failure: Callable[[str], None]) -
         while not finished.wait(_SECONDS_BETWEEN_CHECKS):
             failures = 0 if _listens(address) else failures + 1
             if failures == _MAX_FAILURES_IN_A_ROW:
-                report_failure(
-                    f"the Ray cluster's head at {address} is gone; start the cluster again, then "
-                    f"'resume --study {study}': each trial goes on from its last epoch"
-                )
+                reason = f"the Ray cluster's head at {address} is gone; start the cluster again, then"
+                if local:
+                    reason = "Ray, which this command had started, was ended from outside; go on with"
+                report_failure(f"{reason} 'resume --study {study}': each trial goes on from its last epoch")
                 sys.stdout.flush()
                 os._exit(1)  # the main thread may be inside Ray's client, which answers no signal
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,9 +89,11 @@ class Outcome:
 
     Attributes:
         stopped: Why it ended before all its trials had, or empty; `INTERRUPTED` after Ctrl-C.
+        larger_budget: Options that `resume` needs to go on; empty for none.
     """
 
     stopped: str
+    larger_budget: tuple[str, ...] = ()
 
     @property
     def interrupted(self) -> bool:
@@ -167,6 +169,9 @@ def resume(
                 dataclasses.replace(before, track=config.track).write(folder.config)
             with tracking(folder.root, config.track, observer.say, limit=COMPLETE_SECONDS):
                 return Outcome("")
+        budget = _budget_tracker(config, trials_in(database, folder))
+        if budget.stop_reason:  # nothing would be trained
+            return Outcome(budget.stop_reason, budget.larger_budget)
         data = load_data(config, observer.decoded, recorded=not changes.data_dir)
         backbones = load_backbones(config, observer.say)
         for difference in differences(folder.provenance):
@@ -205,9 +210,7 @@ def _run(
     storage.prune({path for trial in earlier for path in read_record(trial).checkpoints})
     left = config.goal - _ended(earlier)
     capacity = partial(slots_now, config, slots.cpus, slots.gpus)
-    tracker = BudgetTracker(Budget.of(config), map(read_record, earlier), capacity, slots.gpus)
-    for trial in sorted((t for t in earlier if t.state in ENDED), key=_end_of):
-        tracker.count_trial(trial.state, trial.values[0] if trial.values else None)
+    tracker = _budget_tracker(config, earlier, capacity, slots.gpus)
     name = f"session_{len(read_provenance(folder.provenance)['launches'])}"
     searcher = StudySearcher(
         space=config.space,
@@ -233,12 +236,26 @@ def _run(
         tune_config=_tune_config(searcher, scheduler, left),
         run_config=_run_config(config, storage, name, callback),
     )
+    watch = exit_when_head_is_lost(folder.root, observer.fail, local=session is not None)
     with tracking(folder.root, config.track, observer.say):
-        with exit_when_head_is_lost(folder.root, observer.fail), name_full_disk(folder.root, session):
+        with watch, name_full_disk(folder.root, session):
             _fit(tuner, tracker, folder)
         save_winner(StudySummary.read(folder.root))
     all_ended = _ended(trials_in(database, folder)) >= config.goal
-    return Outcome("" if all_ended else tracker.stop_reason or INTERRUPTED)
+    return Outcome("") if all_ended else Outcome(tracker.stop_reason or INTERRUPTED, tracker.larger_budget)
+
+
+def _budget_tracker(
+    config: StudyConfig,
+    earlier: Sequence[FrozenTrial],
+    capacity: Callable[[], int] = lambda: 0,
+    gpus: float = 0.0,
+) -> BudgetTracker:
+    """A study's budgets, of which its trials have used a part."""
+    tracker = BudgetTracker(Budget.of(config), map(read_record, earlier), capacity, gpus)
+    for trial in sorted((t for t in earlier if t.state in ENDED), key=_end_of):
+        tracker.count_trial(trial.state, trial.values[0] if trial.values else None)
+    return tracker
 
 
 def _end_of(trial: FrozenTrial) -> tuple[float, int]:

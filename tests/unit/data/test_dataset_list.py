@@ -86,7 +86,8 @@ def test_the_command_writes_a_list_into_the_data_sets_folder(
     [
         (b"", ": its first line names no column 'path'; found nothing"),
         (b"path,pid\na.jpg,1\n", ": its first line names no column 'split'; found 'path', 'pid'"),
-        (b"path;pid;split\na.jpg;1;train\n", "no column 'path'; found 'path;pid;split'"),
+        (b"path;pid;split\na.jpg;1;train\n", "; found 'path;pid;split'; separate the columns by commas"),
+        (b"Path,pid,split\n", "no column 'path'; found 'Path', 'pid', 'split'; write 'path'"),
         (b"path,pid,camera,split\n", "names unknown column 'camera'; allowed are path, pid, camid, split"),
         (b"path,pid,pid,split\n", "names twice the column 'pid'"),
         (b"path,pid,split\n", ": lists no image with the split 'train'"),

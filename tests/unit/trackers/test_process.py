@@ -86,15 +86,16 @@ def test_a_failure_is_told_once(
 def test_a_server_that_never_answers_is_left_at_the_limit(study: Path) -> None:
     said: list[str] = []
     with silent() as server:
-        with tracking(study, [at(server)], said.append, limit=1.0):
+        address = at(server)
+        with tracking(study, [address], said.append, limit=1.0):
             connection, _ = server.accept()
             assert len(mirrors(study)) == 1
         assert not mirrors(study)
         with closing(connection):
             assert connection.recv(4) == b"GET "
     assert said == [
-        f"mlflow: has not taken everything within 1 s; the study is whole without it, and 'resume --study "
-        f"{study}' sends what is missing"
+        f"{address.replace(':', ' at ', 1)}: has not taken everything within 1 s; the study is whole without "
+        f"it, and 'resume --study {study}' sends what is missing"
     ]
 
 

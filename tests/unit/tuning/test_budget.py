@@ -30,14 +30,16 @@ def test_slot_time_follows_the_slots() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "text"),
+    ("budget", "text", "larger"),
     [
-        (Budget(seconds=60), "the time budget"),
-        (Budget(epochs=12), "12 epochs"),
-        (Budget(gpu_hours=0.5), "0.5 GPU-hours"),
+        (Budget(seconds=60), "the time budget", ()),
+        (Budget(epochs=12), "12 epochs", ("--epoch-budget", "24")),
+        (Budget(gpu_hours=0.5), "0.5 GPU-hours", ("--gpu-hours", "1")),
     ],
 )
-def test_whichever_budget_is_spent_first_ends_the_launch(budget: Budget, text: str) -> None:
+def test_whichever_budget_is_spent_first_ends_the_launch(
+    budget: Budget, text: str, larger: tuple[str, ...]
+) -> None:
     clock = Clock()
     earlier = [TrialRecord(epochs_run=5, gpu_seconds=600.0), TrialRecord(epochs_run=5, gpu_seconds=600.0)]
     tracker = BudgetTracker(budget, earlier, lambda: 1, gpus=0.5, clock=clock)
@@ -47,6 +49,7 @@ def test_whichever_budget_is_spent_first_ends_the_launch(budget: Budget, text: s
     tracker.add_epoch(600.0)
     clock.now += 30
     assert text in tracker.stop_reason and not tracker.aborted
+    assert tracker.larger_budget == larger
 
 
 def test_patience_counts_finished_trials_without_a_better_score() -> None:
@@ -58,6 +61,7 @@ def test_patience_counts_finished_trials_without_a_better_score() -> None:
         assert not tracker.stop_reason
         tracker.count_trial(state, score)
     assert tracker.stop_reason == "3 finished trials in a row brought nothing better"
+    assert tracker.larger_budget == ("--patience", "6")
     tracker.count_trial(complete, 0.9)
     assert tracker.stop_reason, "once it stops, it stops"
 
