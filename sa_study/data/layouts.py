@@ -237,9 +237,6 @@ def names_in(folder: Path) -> list[str]:
     """
     try:
         return sorted(path.name for path in folder.iterdir())
-    except FileNotFoundError as error:
-        expected = "expected the folder of a data set, or a list of images (LIST.csv)"
-        raise DataError(f"{folder}: {error.strerror}; {expected}") from error
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror}; expected {_expected()}") from error
 
