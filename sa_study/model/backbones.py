@@ -73,7 +73,8 @@ def _resnet(depth: int, blocks: tuple[int, int, int, int], expansion: int) -> Ba
         # timm's variants have as many blocks, but another stem (resnet50d) or more in a block (seresnet50).
         block = re.compile(r"layer\d\.\d+\.(conv\d|bn\d|downsample\.[01])\.\w+")
         plain = all(block.fullmatch(name) for name in names if name.startswith("layer"))
-        return found == blocks and bottleneck == (expansion == 4) and plain and "conv1.weight" in names
+        deep_stem = "conv1.0.weight" in names
+        return found == blocks and bottleneck == (expansion == 4) and plain and not deep_stem
 
     first, second, third, fourth = (64 * expansion * factor for factor in (1, 2, 4, 8))
     weights = f"ResNet{depth}_Weights.IMAGENET1K"

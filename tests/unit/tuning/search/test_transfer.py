@@ -106,7 +106,7 @@ def test_a_study_that_is_resumed_keeps_its_start(earlier: StudySummary) -> None:
 
 
 def test_a_backbone_under_either_name(tmp_path: Path) -> None:
-    fixed = {key: value for key, value in FIXED.items() if key != "depth"}
+    fixed = {key: value for key, value in FIXED.items() if key != "backbone"}
     old = parse_space(
         {
             "search": {"backbone": {"type": "categorical", "choices": ["resnet18", "resnet50"]}, "lr": LR},
@@ -123,7 +123,7 @@ def test_a_backbone_under_either_name(tmp_path: Path) -> None:
     study = dataclasses.replace(
         study, config=dataclasses.replace(study.config, space=old), trials=tuple(trials)
     )
-    found = transfer(study, space(search={"lr": LR}), 2, 40)  # with a depth of 18
+    found = transfer(study, space(search={"lr": LR}, fixed={**fixed, "depth": 18}), 2, 40)
     assert found.trials == (), "trial 0 equals the new baseline"
     assert found.misfits == (
         "trial 1 of earlier does not fit: backbone is resnet50, and resnet18 in the new study",
