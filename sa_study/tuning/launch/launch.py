@@ -170,8 +170,9 @@ def resume(
             with tracking(folder.root, config.track, observer.say, limit=COMPLETE_SECONDS):
                 return Outcome("")
         budget = _budget_tracker(config, trials_in(database, folder))
-        if budget.stop_reason:  # nothing would be trained
-            return Outcome(budget.stop_reason, budget.larger_budget)
+        if budget.stop_reason and changes == StudyChanges():  # nothing would be trained
+            with tracking(folder.root, config.track, observer.say, limit=COMPLETE_SECONDS):
+                return Outcome(budget.stop_reason, budget.larger_budget)
         data = load_data(config, observer.decoded, recorded=not changes.data_dir)
         backbones = load_backbones(config, observer.say)
         for difference in differences(folder.provenance):
