@@ -53,12 +53,12 @@ def write_list(folder: Path, count: int) -> Path:
     return folder / f"{count}.csv"
 
 
-def streamed(folder: Path, count: int) -> dict[str, float]:
-    """What the command does."""
+def streamed(folder: Path, count: int, name: str) -> dict[str, float]:
+    """What the command does, into a folder of this name."""
     with harness.peak_memory() as memory:
         extractor = FeatureExtractor(network(folder))
         source = write_list(folder, count)
-        out = folder / f"features_{count}"
+        out = folder / name
         taken = harness.seconds(lambda: write_features(extractor, list_images(source), out, lambda *_: None))
     size = sum(path.stat().st_size for path in out.iterdir())
     return {"images": count, "seconds": taken, "disk_mib": size / 2**20, **memory}
@@ -75,8 +75,8 @@ def measure(counts: list[int]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="features_") as place:
         folder = Path(place)
         draw_images(folder, FILES)
-        rows = [harness.in_fresh_process(streamed, folder, count) for count in counts]
-        beside = harness.in_fresh_process(streamed, folder, BESIDE)["seconds"]
+        rows = [harness.in_fresh_process(streamed, folder, count, f"rows_{count}") for count in counts]
+        beside = harness.in_fresh_process(streamed, folder, BESIDE, "beside")["seconds"]
         evaluated = harness.in_fresh_process(in_memory, folder, BESIDE)
     return {"rows": rows, "share_of_evaluate": evaluated / beside, "beside": BESIDE}
 
