@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from sa_study.report.terminal.console import Output
 
 
+_Retrain = Annotated[
+    bool,
+    typer.Option(
+        "--retrain", help="First train the chosen configuration on all training identities, in STUDY/final."
+    ),
+]
+
 _OTHER_DATA = "other data than the study's own: the figures on its own test set stay as they are"
 
 
@@ -38,13 +45,7 @@ def evaluate(
     rerank: Rerank = False,
     out: Annotated[Path | None, path_option(help="JSON file to write (with --weights).")] = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="Evaluate the study's baseline too.")] = False,
-    retrain: Annotated[
-        bool,
-        typer.Option(
-            "--retrain",
-            help="First train the chosen configuration on all training identities, in STUDY/final.",
-        ),
-    ] = False,
+    retrain: _Retrain = False,
     seeds: Annotated[
         int | None,
         typer.Option(help="With --retrain: how many seeds.", min=1, max=MAX_SEEDS, show_default="1"),
@@ -66,10 +67,8 @@ def evaluate(
     if seeds is not None and not retrain:
         raise ConfigError("evaluate --seeds: needs --retrain; the seed of a study's checkpoint is fixed")
     if len(data_dirs) > 1 and (out or retrain):
-        option = (
-            "--retrain: takes" if retrain else "--out: --json prints figures on several data sets; it takes"
-        )
-        raise ConfigError(f"evaluate {option} one --data-dir")
+        hint = "--retrain" if retrain else "--out (--json prints figures on several data sets)"
+        raise ConfigError(f"evaluate {hint}: takes one --data-dir")
     output = Output(quiet, as_json)
     if study is not None:
         if out or values:

@@ -58,8 +58,7 @@ def paper(
     summary = summarise(list(evaluations.values())) if seeds > 1 else None
     if summary:
         write_json(out / "summary.json", summary)
-        output.result_console.print(
-            seeds_table(summary, seeds, protocol_notes(next(iter(evaluations.values()))))
-        )
+        notes = protocol_notes(next(iter(evaluations.values())))
+        output.result_console.print(seeds_table(summary, seeds, notes))
     output.say(f"written: {out}")
     output.document({"out": str(out.absolute()), "evaluations": evaluations, "summary": summary})

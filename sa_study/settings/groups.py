@@ -26,7 +26,7 @@ def setting(default: Any, text: str, *, choices: tuple[Any, ...] = (), **limits:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """What network is trained."""
+    """Settings of the network: backbone, attention, branches, first weights."""
 
     backbone: str = setting(
         "resnet50",
@@ -91,7 +91,7 @@ class ImageSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimisationSettings:
-    """How the network is trained."""
+    """Settings of the optimisation: epochs, batches, optimiser, learning rate, losses."""
 
     epochs: int = setting(100, "passes over the training images (paper: 100)", low=1, high=MAX_EPOCHS)
     batch_size: int = setting(
@@ -200,7 +200,7 @@ class SelectionSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeSettings:
-    """How the machine computes it."""
+    """Settings of the computation: precision, compilation, threads, device."""
 
     precision: str = setting(
         "tf32",

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from sa_study.study.config import StudyConfig
-from sa_study.study.records import TrialRecord
+from sa_study.study.records import ENDED, TrialRecord, read_record
 from sa_study.utils.text import plural
 
 
@@ -82,6 +82,21 @@ class BudgetTracker:
         self._larger_budget: tuple[str, ...] = ()
         self._started = self._updated = clock()
 
+    @classmethod
+    def of_study(
+        cls,
+        config: StudyConfig,
+        trials: Iterable[FrozenTrial],
+        capacity: Callable[[], int] = lambda: 0,
+        gpus: float = 0.0,
+    ) -> BudgetTracker:
+        """A tracker of a study's budgets, of which its trials have used a part."""
+        trials = list(trials)
+        tracker = cls(Budget.of(config), map(read_record, trials), capacity, gpus)
+        for trial in sorted((trial for trial in trials if trial.state in ENDED), key=_end_of):
+            tracker.count_trial(trial.state, trial.values[0] if trial.values else None)
+        return tracker
+
     @property
     def stop_reason(self) -> str:
         """Why the launch is to stop; empty while it is not."""
@@ -144,3 +159,7 @@ class BudgetTracker:
             trials = f"{plural(self._without_gain, 'finished trial')}{' in a row' * (self._without_gain > 1)}"
             return f"{trials} brought nothing better", ("--patience", str(2 * self._without_gain))
         return "", ()
+
+
+def _end_of(trial: FrozenTrial) -> tuple[float, int]:
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0, trial.number

@@ -112,27 +112,22 @@ def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[d
     snapshots = [name for name in files.entries(folder) if re.fullmatch(r"experiment_state-.*\.json", name)]
     path = f"{folder}/{snapshots[-1]}" if snapshots else ""
     text = files.text(path) if path else ""
-    if not text or _is_cut_off(text):
-        return []  # Ray writes it in place, and its driver was killed before or in the middle
+    if not text:
+        return []  # Ray writes it in place, and its driver was killed before
     try:
         pairs: list[tuple[str, str]] = json.loads(text)["trial_data"]
         return [_snapshot_trial({**json.loads(trial), **json.loads(progress)}) for trial, progress in pairs]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        unreadable.append(f"{path}: is damaged")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if not (isinstance(error, json.JSONDecodeError) and _is_cut_off(text, error)):  # or in the middle
+            unreadable.append(f"{path}: is damaged")
         return []
 
 
-def _is_cut_off(text: str) -> bool:
-    """Whether a text is the beginning of a JSON object, wherever it was cut off."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        rest = text[error.pos :]  # all of it, of a value or a string that ends too early
-        open_string = error.msg.startswith("Unterminated string")
-        return text.startswith("{") and (open_string or not set(rest) & set('{}[]:,"'))
-    except RecursionError:
-        return False
-    return False
+def _is_cut_off(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether a text that is no JSON is the beginning of an object, wherever it was cut off."""
+    rest = text[error.pos :]  # all of it, of a value or a string that ends too early
+    open_string = error.msg.startswith("Unterminated string")
+    return error.doc == text and text.startswith("{") and (open_string or not set(rest) & set('{}[]:,"'))
 
 
 def _snapshot_trial(trial: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class ComparedStudy(PageStudy):
 
     @property
     def unit(self) -> str:
-        """What `hours` counts."""
+        """The unit of `hours`: GPU-hours or CPU-hours."""
         return "GPU-hours" if self.has_gpus else "CPU-hours"
 
     @property

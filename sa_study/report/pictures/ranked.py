@@ -145,7 +145,7 @@ def _below(images: ImageStore) -> str:
 
 
 def _foot(images: ImageStore, index: int, text: str = "") -> str:
-    """What stands below an image: its camera, where that is known, and a text."""
+    """Caption below an image: its camera's number, if the cameras are known, then `text`."""
     camera = images.camids[index]
     return "  ".join(filter(None, (f"c{camera + 1}" if camera >= 0 else "", text)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from sa_study.study.winner import save_winner
 from sa_study.trackers.process import COMPLETE_SECONDS, tracking
 from sa_study.trackers.table import resolve_trackers
 from sa_study.training.epoch_loggers import EPOCH_LOGGERS
-from sa_study.tuning.budget import Budget, BudgetTracker
+from sa_study.tuning.budget import BudgetTracker
 from sa_study.tuning.launch.callback import StudyCallback, result_writer
 from sa_study.tuning.launch.cluster import (
     Slots,
@@ -162,17 +162,12 @@ def resume(
         config.require_unchanged(study_attributes(database, folder).get("lasting"))
         _require_trials(config.trials, trials_in(database, folder))
         finish_decided_trials(database, config.metric, config.minimize)
-        left = config.goal - _ended(trials_in(database, folder))
-        if left <= 0:
-            save_winner(StudySummary.read(root))
-            if changes.track is not None:  # nothing else was checked
+        trials = trials_in(database, folder)
+        if outcome := _outcome_without_run(root, config, trials, changes):
+            if changes.track is not None:  # no other change was checked
                 dataclasses.replace(before, track=config.track).write(folder.config)
             with tracking(folder.root, config.track, observer.say, limit=COMPLETE_SECONDS):
-                return Outcome("")
-        budget = _budget_tracker(config, trials_in(database, folder))
-        if budget.stop_reason and changes == StudyChanges():  # nothing would be trained
-            with tracking(folder.root, config.track, observer.say, limit=COMPLETE_SECONDS):
-                return Outcome(budget.stop_reason, budget.larger_budget)
+                return outcome
         data = load_data(config, observer.decoded, recorded=not changes.data_dir)
         backbones = load_backbones(config, observer.say)
         for difference in differences(folder.provenance):
@@ -181,12 +176,25 @@ def resume(
             slots = divide_into_slots(config)
             config = check_slots(config, slots)
             storage.require_reachable()
+            left = config.goal - _ended(trials)
             require_disk_space(measure_disks(folder, config, any_fold(data), slots, left, session))
             claim_storage(folder, config)
             record_launch(folder, data, backbones, slots)
             config.write(folder.config)
             enqueue_trials(database, initial_trials.configurations)
             return _run(folder, config, data, backbones, slots, session, observer)
+
+
+def _outcome_without_run(
+    root: Path, config: StudyConfig, trials: Sequence[FrozenTrial], changes: StudyChanges
+) -> Outcome | None:
+    """The outcome of a launch that has nothing to run: all trials have ended, or a budget is spent."""
+    if _ended(trials) >= config.goal:
+        save_winner(StudySummary.read(root))
+        return Outcome("")
+    budget = BudgetTracker.of_study(config, trials)
+    spent = budget.stop_reason and changes == StudyChanges()  # changes are checked on the way to a run
+    return Outcome(budget.stop_reason, budget.larger_budget) if spent else None
 
 
 def _require_trials(total: int, trials: Sequence[FrozenTrial]) -> None:
@@ -209,9 +217,8 @@ def _run(
     storage, database = Storage.of_study(folder, config.storage_path), open_storage(folder)
     earlier = trials_in(database, folder)
     storage.prune({path for trial in earlier for path in read_record(trial).checkpoints})
-    left = config.goal - _ended(earlier)
     capacity = partial(slots_now, config, slots.cpus, slots.gpus)
-    tracker = _budget_tracker(config, earlier, capacity, slots.gpus)
+    tracker = BudgetTracker.of_study(config, earlier, capacity, slots.gpus)
     name = f"session_{len(read_provenance(folder.provenance)['launches'])}"
     searcher = StudySearcher(
         space=config.space,
@@ -234,7 +241,7 @@ def _run(
     callback = StudyCallback(folder.root, searcher, observer.announce, partial(back_up_database, folder))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": slots.cpus, "gpu": slots.gpus}),
-        tune_config=_tune_config(searcher, scheduler, left),
+        tune_config=_tune_config(searcher, scheduler, config.goal - _ended(earlier)),
         run_config=_run_config(config, storage, name, callback),
     )
     watch = exit_when_head_is_lost(folder.root, observer.fail, local=session is not None)
@@ -246,23 +253,6 @@ def _run(
     return Outcome("") if all_ended else Outcome(tracker.stop_reason or INTERRUPTED, tracker.larger_budget)
 
 
-def _budget_tracker(
-    config: StudyConfig,
-    earlier: Sequence[FrozenTrial],
-    capacity: Callable[[], int] = lambda: 0,
-    gpus: float = 0.0,
-) -> BudgetTracker:
-    """A study's budgets, of which its trials have used a part."""
-    tracker = BudgetTracker(Budget.of(config), map(read_record, earlier), capacity, gpus)
-    for trial in sorted((t for t in earlier if t.state in ENDED), key=_end_of):
-        tracker.count_trial(trial.state, trial.values[0] if trial.values else None)
-    return tracker
-
-
-def _end_of(trial: FrozenTrial) -> tuple[float, int]:
-    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0, trial.number
-
-
 def _ended(trials: Sequence[FrozenTrial]) -> int:
     return sum(trial.state in ENDED for trial in trials)
 
@@ -271,9 +261,7 @@ def _fit(tuner: tune.Tuner, tracker: BudgetTracker, folder: StudyFolder) -> None
     try:
         tuner.fit()
     except tune.TuneError as error:
-        said = [
-            line.strip() for line in str(error).splitlines() if any(words in line for words in _DISK_FULL)
-        ]
+        said = [line.strip() for line in str(error).splitlines() if any(map(line.count, _DISK_FULL))]
         if not said:
             raise
         tracker.abort(f"{folder.root}: the disk is full" if _DISK_FULL[0] in said[-1] else said[-1])
