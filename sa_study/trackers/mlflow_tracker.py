@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from sa_study.metrics import names
-from sa_study.trackers.proxies import bypass_proxies
-from sa_study.trackers.tracker import REQUEST_SECONDS, LoggedEpoch, RunDescription
+from sa_study.trackers.tracker import REQUEST_SECONDS, LoggedEpoch, RunDescription, bypass_proxies
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import expand_home
 from sa_study.utils.text import holds_secret

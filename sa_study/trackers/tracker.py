@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
+from urllib.parse import urlsplit
 
 REQUEST_SECONDS = 10.0
 """Time that a tracker has to answer a request."""
@@ -99,3 +103,16 @@ class Tracker(Protocol):
 
     def ended(self, study: str) -> set[str]:
         """Keys of the runs of this study that were closed other than as `PAUSED`."""
+
+
+def bypass_proxies(url: str) -> None:
+    """Excepts a URL's host from this process's proxies if all its addresses are private or this machine's."""
+    host = urlsplit(url).hostname
+    try:
+        found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, None)}
+    except OSError:  # only the proxy may know the name
+        return
+    if host and all(ipaddress.ip_address(address).is_private for address in found):
+        excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        for name in ("no_proxy", "NO_PROXY"):
+            os.environ[name] = ",".join(filter(None, [excepted, host]))

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sa_study.metrics import names
-from sa_study.trackers.proxies import bypass_proxies
-from sa_study.trackers.tracker import REQUEST_SECONDS, LoggedEpoch, RunDescription
+from sa_study.trackers.tracker import REQUEST_SECONDS, LoggedEpoch, RunDescription, bypass_proxies
 from sa_study.utils.errors import ConfigError
 
 _DEFAULT_PROJECT = "sa-study"
