@@ -1,4 +1,4 @@
-"""Batches of several images of each identity: what they hold, and how often anything comes."""
+"""The order of the images in an epoch, with several of each identity in a batch too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sa_study.data.sampler import epoch_order
+from sa_study.data.batches import epoch_order
 from sa_study.settings.run import Settings
 
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10), np.arange(1, 11)))
