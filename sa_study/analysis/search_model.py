@@ -15,13 +15,12 @@ from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
 from sa_study.settings.space import SearchSpace
-from sa_study.settings.unit_scale import Floats
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
-from sa_study.tuning.search.candidates import Candidates
 from sa_study.tuning.search.curve_model import Curve, CurveModel
 from sa_study.tuning.search.samplers import comparison_levels
 from sa_study.tuning.search.suggest import distribution
+from sa_study.tuning.search.unit_cube import Candidates, Floats
 
 MIN_TRIALS = 8
 """Trials with a score below which no model is fitted."""

@@ -49,7 +49,7 @@ def tune(
     from sa_study.study.folder import StudyFolder
     from sa_study.study.summary import StudySummary
     from sa_study.tuning.launch.prepare import changes_from_options
-    from sa_study.tuning.search.transfer import require_same_start
+    from sa_study.tuning.search.initial_trials import require_same_start
 
     if start_from is None and "top" in given_options(context):
         raise ConfigError("--top: needs --from, whose best configurations it counts")

@@ -12,7 +12,7 @@ from sa_study.metrics.protocol import PROTOCOL
 from sa_study.report.verdict import judge, validation_lead
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
-from sa_study.tuning.search.transfer import STARTED_FROM
+from sa_study.tuning.search.initial_trials import STARTED_FROM
 
 
 def study_document(study: StudySummary, *, stopped: str = "") -> dict[str, Any]:

@@ -20,8 +20,8 @@ import numpy as np
 from sa_study.metrics import names
 from sa_study.report.page.page_study import PageStudy
 from sa_study.settings.space import Parameter
-from sa_study.settings.unit_scale import Floats, UnitScale
 from sa_study.study.trial_summary import TrialSummary
+from sa_study.tuning.search.unit_cube import Floats, UnitScale
 from sa_study.tuning.stopping.schedulers import rungs
 
 MIN_TRIALS = 8

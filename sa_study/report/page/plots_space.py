@@ -16,8 +16,8 @@ from sa_study.report.page.importance import Importance, SettingEncoder, unit_pos
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.text import setting_text, short
 from sa_study.settings.space import Parameter
-from sa_study.settings.unit_scale import Floats
 from sa_study.study.trial_summary import TrialSummary
+from sa_study.tuning.search.unit_cube import Floats
 
 _COLUMNS = 3
 _MANY = 100

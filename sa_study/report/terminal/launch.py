@@ -26,8 +26,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.summary import StudySummary
 from sa_study.tuning.launch.launch import Outcome, launch, resume
 from sa_study.tuning.launch.prepare import StudyChanges
-from sa_study.tuning.search.initial_trials import InitialTrials
-from sa_study.tuning.search.transfer import transfer
+from sa_study.tuning.search.initial_trials import InitialTrials, transfer
 from sa_study.utils.text import plural
 
 _MAX_TRIALS_LISTED = 10

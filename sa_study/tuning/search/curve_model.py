@@ -19,9 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from sa_study.settings.unit_scale import Floats
 from sa_study.tuning.search.gaussian_process import GaussianProcess, Rows, fit_kernel, thinned
-from sa_study.tuning.search.unit_cube import UnitCube
+from sa_study.tuning.search.unit_cube import Floats, UnitCube
 
 LEVELS = (0.1, 0.3, 0.6)
 """Shares of the schedule at which curves are compared unless others are given."""

@@ -16,7 +16,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from sa_study.settings.unit_scale import Floats
+from sa_study.tuning.search.unit_cube import Floats
 
 MAX_FITTED_ROWS = 160
 """Rows that the kernel's parameters are fitted to; the predictions are made from all."""

@@ -18,9 +18,8 @@ from scipy.spatial.distance import cdist
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
-from sa_study.settings.unit_scale import Floats
-from sa_study.tuning.search.candidates import Active, Candidates
 from sa_study.tuning.search.curve_model import LEVELS, CurveModel, read_curve
+from sa_study.tuning.search.unit_cube import Active, Candidates, Floats
 
 STARTUP_TRIALS = 10
 """Trials that are spread over the space before the model suggests any."""

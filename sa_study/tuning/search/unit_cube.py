@@ -1,14 +1,75 @@
-"""Configurations as points of a unit cube, in which a model of the scores measures distances."""
+"""Configurations as points of a unit cube, where samplers, models and plots of scores measure distances."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sa_study.settings.unit_scale import Floats, UnitScale
+Floats = NDArray[np.float64]
+
+_EVENLY_DRAWN = 1000
+
+_WIDTHS = (0.1, 0.03, 0.01)
+"""Standard deviations of the moves around the most promising candidates, in units of the cube, by round."""
+
+_CENTRES = 10
+_MOVES = 50
+_REDRAWN = 0.15
+"""Probability with which a setting is drawn anew in a move."""
+
+Active = Callable[[Mapping[str, Any]], Collection[str]]
+"""Gives the settings that a configuration has, where some depend on others."""
+
+
+@dataclass(frozen=True)
+class UnitScale:
+    """A range of numbers as places from 0 to 1, evenly on a linear or a logarithmic scale.
+
+    The values of a grid lie in the middle of cells, so that a place drawn evenly gives each of them with the
+    same probability.
+
+    Attributes:
+        low: The lowest number.
+        high: The highest.
+        step: Distance between the numbers of a grid; None for a continuous range.
+        log: Whether the scale is logarithmic.
+    """
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    def places(self, numbers: Floats) -> Floats:
+        """Places of numbers; outside 0 and 1 for numbers beyond the range."""
+        start, width = self._extent
+        return np.asarray((self._scaled(numbers) - start) / width)
+
+    def numbers(self, places: Floats) -> Floats:
+        """The numbers of the range, or of its grid, that are nearest to some places."""
+        start, width = self._extent
+        numbers = start + places * width
+        if self.log:
+            numbers = np.exp(numbers)
+        if self.step:
+            numbers = self.low + self.step * np.round((numbers - self.low) / self.step)
+        return np.asarray(np.clip(numbers, self.low, self.high))
+
+    @cached_property
+    def _extent(self) -> tuple[float, float]:
+        """Where the outermost cells begin on the scale, and how far they reach."""
+        half = (self.step or 0) / 2
+        start, end = self._scaled(np.array([self.low - half, self.high + half]))
+        return start, (end - start) or 1.0
+
+    def _scaled(self, numbers: Floats) -> Floats:
+        return np.log(numbers) if self.log else numbers
 
 
 class _Axis:
@@ -94,3 +155,53 @@ class UnitCube:
             middles = axis.scale.places(np.arange(axis.choices, dtype=float))
             parts.append((np.abs(place[:, None] - middles) < 0.5 / axis.choices) * np.sqrt(0.5))
         return np.concatenate(parts, axis=1)
+
+
+class Candidates:
+    """Draws allowed configurations, and finds those of the greatest merit.
+
+    Args:
+        cube: The settings.
+        active: The settings that a configuration has; None if it has all.
+    """
+
+    def __init__(self, cube: UnitCube, active: Active | None = None):
+        self._cube, self._active = cube, active
+
+    def drawn(self, rng: np.random.Generator, count: int) -> Floats:
+        """Configurations drawn evenly: [count, settings]."""
+        return self.nearest(rng.random((count, len(self._cube.names))))
+
+    def nearest(self, places: Floats) -> Floats:
+        """The allowed configurations nearest to some places, without the settings that they do not have."""
+        places = self._cube.snapped(places)
+        if self._active:
+            for row in places:
+                active = self._active(self._cube.values(row))
+                row[[name not in active for name in self._cube.names]] = np.nan
+        return places
+
+    def ranked(self, merit: Callable[[Floats], Floats], starts: Floats, rng: np.random.Generator) -> Floats:
+        """Configurations by their merit, the greatest first, among random ones and around the best.
+
+        Args:
+            merit: Takes configurations, gives the merit of each.
+            starts: Configurations to search around, the best first; only some are used.
+            rng: Source of the draws.
+        """
+        found = np.concatenate([self.drawn(rng, _EVENLY_DRAWN), starts[:_CENTRES]])
+        merits = merit(found)
+        for width in _WIDTHS:
+            centres = found[np.argsort(-merits, kind="stable")[:_CENTRES]]
+            near = self.nearest(_moved(centres, rng, width))
+            found = np.concatenate([found, near])
+            merits = np.concatenate([merits, merit(near)])
+        return found[np.argsort(-merits, kind="stable")]
+
+
+def _moved(centres: Floats, rng: np.random.Generator, width: float) -> Floats:
+    """Configurations around some: each setting moves a little, and a few are drawn anew."""
+    near = np.repeat(centres, _MOVES, axis=0)
+    moved = near + width * rng.standard_normal(near.shape)
+    anew = (rng.random(near.shape) < _REDRAWN) | np.isnan(near)
+    return np.where(anew, rng.random(near.shape), moved)

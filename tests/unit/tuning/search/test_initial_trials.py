@@ -11,7 +11,7 @@ from written_study import FIXED, Trial, make_study
 
 from sa_study.settings.space_file import parse_space
 from sa_study.study.summary import StudySummary
-from sa_study.tuning.search.transfer import STARTED_FROM, require_same_start, transfer
+from sa_study.tuning.search.initial_trials import STARTED_FROM, require_same_start, transfer
 from sa_study.utils.errors import ConfigError, StudyFolderError
 
 LR = {"type": "float", "low": 0.01, "high": 0.3, "log": True}

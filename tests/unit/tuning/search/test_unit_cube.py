@@ -1,7 +1,8 @@
-"""Settings as places in a unit cube, and back."""
+"""Settings as places in a unit cube, and back; configurations that are weighed against each other."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from sa_study.tuning.search.unit_cube import UnitCube
+from sa_study.report.page.importance import unit_position
+from sa_study.settings.space import Parameter
+from sa_study.tuning.search.suggest import distribution
+from sa_study.tuning.search.unit_cube import Candidates, UnitCube, UnitScale
 
 SPACE: dict[str, BaseDistribution] = {
     "lr": FloatDistribution(1e-3, 1.0, log=True),
@@ -79,3 +83,69 @@ def test_different_choices_are_one_apart_and_a_lacking_setting_is_in_the_middle(
     assert cube.values(places[2]) == {"lr": pytest.approx(0.1)} and cube.values(places[3]) == {
         "attention": "mean"
     }
+
+
+PARAMETERS = {
+    "lr": Parameter("float", 0.003, 0.3, log=True),
+    "dropout": Parameter("float", 0.0, 0.8, step=0.1),
+    "epochs": Parameter("int", 10, 60),
+    "num_features": Parameter("int", 64, 512, log=True),
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_page_draws_settings_where_the_sampler_sees_them(name: str) -> None:
+    parameter = PARAMETERS[name]
+    cube = UnitCube({name: distribution(parameter)})
+    for place in np.linspace(0, 1, 23):
+        value = cube.values(np.array([place]))[name]
+        assert unit_position(parameter, value) == cube.places([{name: value}])[0, 0]
+
+
+def test_values_of_a_grid_lie_in_the_middle_of_equal_cells() -> None:
+    scale = UnitScale(1, 4, step=1)
+    assert scale.places(np.arange(1.0, 5.0)).tolist() == [0.125, 0.375, 0.625, 0.875]
+    assert scale.numbers(np.array([0.0, 0.24, 0.26, 1.0])).tolist() == [1, 1, 2, 4]
+    assert UnitScale(0.01, 1.0, log=True).places(np.array([0.1])) == pytest.approx(0.5)
+
+
+CUBE = UnitCube(
+    {
+        "x": FloatDistribution(0.0, 1.0),
+        "n": IntDistribution(1, 9),
+        "kind": CategoricalDistribution(["a", "b"]),
+    }
+)
+
+
+def only_b_has_n(values: Mapping[str, Any]) -> set[str]:
+    return {"x", "kind"} | ({"n"} if values["kind"] == "b" else set())
+
+
+def test_drawn_ones_are_allowed_and_lack_what_they_do_not_have() -> None:
+    rows = Candidates(CUBE, only_b_has_n).drawn(np.random.default_rng(0), 200)
+    found = [CUBE.values(row) for row in rows]
+    assert {values["kind"] for values in found} == {"a", "b"}
+    assert all(("n" in values) == (values["kind"] == "b") for values in found)
+    assert {values["n"] for values in found if "n" in values} == set(range(1, 10))
+
+
+def test_the_best_come_first_and_near_the_optimum() -> None:
+    def merit(places: np.ndarray) -> np.ndarray:
+        return np.asarray(-((places[:, 0] - 0.123) ** 2) - (places[:, 1] - 0.5) ** 2)
+
+    ranked = Candidates(CUBE).ranked(merit, np.zeros((0, 3)), np.random.default_rng(0))
+    assert (np.diff(merit(ranked)) <= 0).all()
+    assert abs(ranked[0, 0] - 0.123) < 0.005 and CUBE.values(ranked[0])["n"] == 5
+
+
+def test_a_known_good_place_is_searched_around() -> None:
+    peak = np.array([0.987, 0.5, 0.25])
+
+    def merit(places: np.ndarray) -> np.ndarray:
+        return np.asarray(np.exp(-np.square((places[:, 0] - peak[0]) / 0.0005)))
+
+    starts = peak[None] + np.array([[0.0004, 0.0, 0.0]])
+    without = Candidates(CUBE).ranked(merit, np.zeros((0, 3)), np.random.default_rng(1))
+    found = Candidates(CUBE).ranked(merit, starts, np.random.default_rng(1))
+    assert merit(found[:1])[0] > merit(without[:1])[0]
