@@ -20,6 +20,10 @@ def ablate(
     options: StudyOptions,
     study: Study,
     seeds: Annotated[int, typer.Option(help="Seeds per cell of the grid.", min=1, max=MAX_SEEDS)] = 3,
+    one_at_a_time: Annotated[
+        bool,
+        typer.Option("--one-at-a-time", help="Change each setting alone, then all together, not in a grid."),
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
@@ -34,7 +38,7 @@ def ablate(
     from sa_study.report.terminal.repeats import cells_table, effects_table
     from sa_study.utils.files import write_text
 
-    ablation, repeats = prepare_ablation(study, options.config(), seeds)
+    ablation, repeats = prepare_ablation(study, options.config(), seeds, one_at_a_time=one_at_a_time)
     output, config = Output(quiet, as_json), repeats.config
     output.say(f"ablation {study}: {len(ablation.cells)} cells, {config.trials} runs")
     outcome = run_repeats_with_live_view(output, repeats, options.changes())

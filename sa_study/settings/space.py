@@ -222,6 +222,27 @@ class SearchSpace:
         """Every configuration, the baseline first."""
         return sorted(self.points(), key=lambda point: point != self.baseline)
 
+    def single_changes(self) -> list[dict[str, Any]]:
+        """The baseline, every other value of each of its settings alone, and the last ones all together."""
+        alone = {name: self._other_values(name) for name in self.baseline}
+        together = {name: values[-1] for name, values in alone.items() if values}
+        changes = [{}, *({name: value} for name, values in alone.items() for value in values), together]
+        points = [self.completed({**self.baseline, **change}) for change in changes]
+        return [point for index, point in enumerate(points) if point not in points[:index]]
+
+    def _other_values(self, name: str) -> list[Any]:
+        parameter = self.search[name]
+        values = map(parameter.value, range(parameter.count or 0))
+        return [value for value in values if value != self.baseline[name]]
+
+    def completed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the settings that are searched with them; one that lacks a value gets its first."""
+        point: dict[str, Any] = {}
+        for name, parameter in self.search.items():
+            if self.active(name, point):
+                point[name] = values[name] if name in values else parameter.value(0)
+        return point
+
     def key(self, values: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
         """A key that is the same for equal configurations only; only of a finite space."""
         return tuple((name, p.index(values[name])) for name, p in self.search.items() if name in values)

@@ -1,4 +1,4 @@
-"""`ablate`: what does each setting contribute? A grid of settings, every cell with several seeds."""
+"""`ablate`: what does each setting contribute? Cells of a grid, or of one change each, with several seeds."""
 
 from __future__ import annotations
 
@@ -39,25 +39,32 @@ _MAX_RUNS = 100_000
 
 @dataclass(frozen=True)
 class Ablation:
-    """A plan of `ablate`: its grid and seeds.
+    """A plan of `ablate`: its cells and seeds.
 
     Attributes:
-        space: The grid; effects are changes from its baseline.
+        space: A finite space; effects are changes from its baseline.
         seeds: Seeds of every cell.
+        one_at_a_time: Whether its cells are changes of one setting, and all of them together, not a grid.
     """
 
     space: SearchSpace
     seeds: tuple[int, ...]
+    one_at_a_time: bool = False
 
     @property
     def cells(self) -> list[Configuration]:
         """Every configuration once, the baseline first."""
-        return self.space.grid()
+        return self.space.single_changes() if self.one_at_a_time else self.space.grid()
+
+    @property
+    def design(self) -> str | bool:
+        """How the cells were chosen, as the study's database has it; True is a grid."""
+        return "one at a time" if self.one_at_a_time else True
 
     @property
     def initial_trials(self) -> InitialTrials:
         """All runs: every cell with every seed."""
-        return InitialTrials(repeated_configurations(self.cells, self.seeds, None), {ABLATES: True})
+        return InitialTrials(repeated_configurations(self.cells, self.seeds, None), {ABLATES: self.design})
 
     def study(self, asked: StudyConfig) -> StudyConfig:
         """The study that trains these runs, with all other settings of the study asked for."""
@@ -65,7 +72,7 @@ class Ablation:
         return dataclasses.replace(asked, space=space, trials=len(self.initial_trials.configurations))
 
 
-def plan_ablation(space: SearchSpace, seeds: int) -> Ablation:
+def plan_ablation(space: SearchSpace, seeds: int, *, one_at_a_time: bool = False) -> Ablation:
     """Plans every cell of a space with this many seeds.
 
     Raises:
@@ -79,26 +86,34 @@ def plan_ablation(space: SearchSpace, seeds: int) -> Ablation:
         raise ConfigError("the space leaves nothing to ablate; list settings under search")
     if space.size is None:
         raise ConfigError("an ablation needs a grid: choices, an int or a step for every setting")
-    if space.size * seeds > _MAX_RUNS:
-        raise ConfigError(f"the grid has {space.size} cells and {seeds} seeds, more than {_MAX_RUNS} runs")
     first = space.settings(space.baseline).seed
-    return Ablation(space, tuple(range(first, first + seeds)))
+    ablation = Ablation(space, tuple(range(first, first + seeds)), one_at_a_time)
+    cells = len(ablation.cells) if one_at_a_time else space.size
+    if cells * seeds > _MAX_RUNS:
+        remedy = "" if one_at_a_time else "; --one-at-a-time has fewer"
+        raise ConfigError(f"the grid has {cells} cells and {seeds} seeds, more than {_MAX_RUNS} runs{remedy}")
+    return ablation
 
 
-def prepare_ablation(root: Path, asked: StudyConfig, seeds: int) -> tuple[Ablation, RepeatStudy]:
+def prepare_ablation(
+    root: Path, asked: StudyConfig, seeds: int, *, one_at_a_time: bool = False
+) -> tuple[Ablation, RepeatStudy]:
     """Plans an ablation and checks that it can be launched in a folder, or resumed there.
 
     Raises:
         StudyError: The space is no grid, or the folder holds another study.
     """
-    ablation, folder = plan_ablation(asked.space, seeds), StudyFolder(root)
+    folder = StudyFolder(root)
+    ablation = plan_ablation(asked.space, seeds, one_at_a_time=one_at_a_time)
     config = ablation.study(asked)
     if folder.config.exists():
-        require_same_ablation(folder, StudySummary.read(root).attributes, config)
+        require_same_ablation(folder, StudySummary.read(root).attributes, config, ablation.design)
     return ablation, RepeatStudy(folder, config, ablation.initial_trials)
 
 
-def require_same_ablation(folder: StudyFolder, attributes: Mapping[str, Any], asked: StudyConfig) -> None:
+def require_same_ablation(
+    folder: StudyFolder, attributes: Mapping[str, Any], asked: StudyConfig, design: str | bool = True
+) -> None:
     """Checks that the study in a folder, with these attributes, is the ablation asked for.
 
     Raises:
@@ -106,6 +121,11 @@ def require_same_ablation(folder: StudyFolder, attributes: Mapping[str, Any], as
     """
     if not attributes.get(ABLATES):
         raise ConfigError(f"{folder.root}: holds a study that 'ablate' did not make; choose another --study")
+    if attributes[ABLATES] != design:
+        was = "without" if design is not True else "with"
+        raise ConfigError(
+            f"{folder.root}: was begun {was} --one-at-a-time; do the same, or choose another --study"
+        )
     before = StudyConfig.read(folder.config)
     was, new = before.space.to_dict(), asked.space.to_dict()
     pairs = {name: (was[name], new[name]) for name in ("search", "baseline")}
@@ -142,7 +162,11 @@ def conclude_ablation(ablation: Ablation, runs: Sequence[Run], metric: str) -> d
         **describe_repeats(runs, len(ablation.initial_trials.configurations), ablation.seeds, metric),
         "reference": dict(ablation.space.baseline),
         "cells": [_cell(cell, runs) for cell in cells],
-        "effects": [*_effects(ablation, runs), _reranking_effect(cells, runs)],
+        "effects": [
+            *_effects(ablation, runs),
+            *_joint_effect(ablation, runs),
+            _reranking_effect(cells, runs),
+        ],
     }
 
 
@@ -159,9 +183,19 @@ def _effects(ablation: Ablation, runs: Sequence[Run]) -> Iterator[dict[str, Any]
         base = ablation.space.baseline.get(factor)
         for value in map(parameter.value, range(parameter.count or 0)):
             if base is not None and value != base:
-                pairs = [(cell, {**cell, factor: value}) for cell in cells if cell.get(factor) == base]
+                before = [cell for cell in cells if cell.get(factor) == base]
+                pairs = [(cell, ablation.space.completed({**cell, factor: value})) for cell in before]
                 used, difference = _paired_difference([pair for pair in pairs if pair[1] in cells], runs)
                 yield {"factor": factor, "from": base, "to": value, "cells": used, "difference": difference}
+
+
+def _joint_effect(ablation: Ablation, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    """The effect of all changes together, where no setting's own effect is measured beside the others'."""
+    cells = ablation.cells
+    if ablation.one_at_a_time and len(cells) > 2:
+        used, difference = _paired_difference([(cells[0], cells[-1])], runs)
+        change = {"factor": "all of them", "from": "the baseline", "to": "changed together"}
+        yield {**change, "cells": used, "difference": difference}
 
 
 def _paired_difference(

@@ -44,8 +44,8 @@ def mean_of(point: Mapping[str, Any]) -> float:
     return 0.5 + (0.1 if point["attention"] == "mean" else 0) + (0.02 if point["deep_supervision"] else 0)
 
 
-def concluded(seeds: int = 3, space: SearchSpace = SPACE) -> dict[str, Any]:
-    ablation = plan_ablation(space, seeds)
+def concluded(seeds: int = 3, space: SearchSpace = SPACE, *, one_at_a_time: bool = False) -> dict[str, Any]:
+    ablation = plan_ablation(space, seeds, one_at_a_time=one_at_a_time)
     runs = [
         run(cell, mean_of(cell), seed, fold=0, rerank_gain=0.03)
         for seed in ablation.seeds
@@ -88,6 +88,53 @@ def test_the_baseline_comes_first_and_every_cell_has_every_seed() -> None:
     assert [point["seed"] for point in points] == [0] * 4 + [1] * 4
     made = ablation.study(CONFIG)
     assert made.goal == 8 and made.space.settings(points[-1]).seed == 1
+
+
+ADDITIONS = parse_space(
+    {
+        "search": {
+            **SPACE.to_dict()["search"],
+            "images_per_identity": {"type": "categorical", "choices": [0, 4]},
+            "triplet_weight": {
+                "type": "categorical",
+                "choices": [1.0, 2.0],
+                "when": {"images_per_identity": [4]},
+            },
+        },
+        "fixed": {"pretrained": "none"},
+        "baseline": {**SPACE.baseline, "images_per_identity": 0},
+        "sampler": "grid",
+    },
+    "here",
+)
+"""A change of which brings another setting with it."""
+
+
+def test_one_change_at_a_time_and_all_together() -> None:
+    ablation = plan_ablation(ADDITIONS, 3, one_at_a_time=True)
+    base = ADDITIONS.baseline
+    without = {"attention": "none"}, {"deep_supervision": False}
+    triplets = {"images_per_identity": 4, "triplet_weight": 1.0}
+    together = {**base, **without[0], **without[1], **triplets}
+    assert ablation.cells == [base, *({**base, **change} for change in (*without, triplets)), together]
+    effects = concluded(space=ADDITIONS, one_at_a_time=True)["effects"]
+    assert [(effect["factor"], effect["to"], effect["cells"]) for effect in effects] == [
+        ("attention", "none", 1),
+        ("deep_supervision", False, 1),
+        ("images_per_identity", 4, 1),
+        ("all of them", "changed together", 1),
+        ("re-ranking", "on", 5),
+    ]
+    truths = (-0.1, -0.02, 0.0, -0.12)
+    for effect, truth in zip(effects, truths, strict=False):
+        assert effect["difference"]["mAP"]["mean"] == pytest.approx(truth, abs=0.015), effect["factor"]
+    found = concluded(space=ADDITIONS, one_at_a_time=True)
+    assert "all of them: the baseline → changed together" in ablation_markdown(found)
+
+
+def test_a_grid_compares_a_change_with_what_it_brings_along() -> None:
+    effects = {effect["factor"]: effect for effect in concluded(space=ADDITIONS)["effects"]}
+    assert effects["images_per_identity"]["cells"] == 4 and "all of them" not in effects
 
 
 def test_one_seed_is_said_to_be_one() -> None:
@@ -138,6 +185,12 @@ def test_another_ablation_in_the_folder_is_refused_and_more_seeds_are_not(tmp_pa
         require_same_ablation(folder, {ABLATES: True}, plan_ablation(other, 2).study(CONFIG))
     with pytest.raises(ConfigError, match="'ablate' did not make"):
         require_same_ablation(folder, {}, CONFIG)
+    single = plan_ablation(SPACE, 2, one_at_a_time=True)
+    begun = {ABLATES: single.design}
+    require_same_ablation(folder, begun, single.study(CONFIG), single.design)
+    for attributes, design, was in ((begun, True, "with"), ({ABLATES: True}, single.design, "without")):
+        with pytest.raises(ConfigError, match=f"begun {was} --one-at-a-time"):
+            require_same_ablation(folder, attributes, CONFIG, design)
 
 
 def test_tables_show_every_cell_in_80_columns_and_nothing_in_them_is_obeyed() -> None:
@@ -158,3 +211,11 @@ def test_the_ablation_that_comes_along_has_what_the_papers_readme_promises() -> 
         ablation = plan_ablation(load_space(Path(name)), 3)
         assert {"attention", "deep_supervision", "parts", "random_erasing"} == set(ablation.space.search)
         assert len(ablation.initial_trials.configurations) == 24 * 3
+
+
+def test_the_additions_that_come_along_are_valid_each_alone_and_all_together() -> None:
+    ablation = plan_ablation(load_space(Path("recipe_small")), 3, one_at_a_time=True)
+    first, *others = map(ablation.space.settings, ablation.cells)
+    assert (first.optimizer, first.schedule, first.triplet_weight, first.ema_decay) == ("sgd", "step", 0, 0)
+    assert len(others) == len(ablation.space.baseline) + 1
+    assert [setting.triplet_weight for setting in others].count(1.0) == 2
