@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from database_copies import write_once
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -64,20 +65,9 @@ def make_study(
         minimize=minimize,
     )
     config.write(folder.config)
-    about = {f"{LAUNCH}session_1": {"epochs": 9, "training_seconds": 80.0, "slot_seconds": 100.0}}
-    # Through memory: a study of 500 trials would take SQLite half a minute of waiting for the disk.
-    memory = optuna.storages.InMemoryStorage()
-    create_study(memory, config.directions, about)
-    study = optuna.load_study(study_name=STUDY_NAME, storage=memory)
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        ended = number < count - running
-        study.add_trial(_trial(rng, number, config, failed=failed_only, ended=ended, hostile=hostile))
-    optuna.copy_study(
-        from_study_name=STUDY_NAME,
-        from_storage=memory,
-        to_storage=open_storage(folder),
-        to_study_name=STUDY_NAME,
+    content = f"{count} {failed_only} {running} {space} {hostile} {minimize}"
+    write_once(
+        folder.database, content, lambda: _write_trials(folder, config, count, failed_only, running, hostile)
     )
     provenance = {
         "data_fingerprint": "ab" * 32,
@@ -94,6 +84,26 @@ def make_study(
     }
     folder.provenance.write_text(json.dumps(provenance))
     return root
+
+
+def _write_trials(
+    folder: StudyFolder, config: StudyConfig, count: int, failed_only: bool, running: int, hostile: str
+) -> None:
+    about = {f"{LAUNCH}session_1": {"epochs": 9, "training_seconds": 80.0, "slot_seconds": 100.0}}
+    # Through memory: a study of 500 trials would take SQLite half a minute of waiting for the disk.
+    memory = optuna.storages.InMemoryStorage()
+    create_study(memory, config.directions, about)
+    study = optuna.load_study(study_name=STUDY_NAME, storage=memory)
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        ended = number < count - running
+        study.add_trial(_trial(rng, number, config, failed=failed_only, ended=ended, hostile=hostile))
+    optuna.copy_study(
+        from_study_name=STUDY_NAME,
+        from_storage=memory,
+        to_storage=open_storage(folder),
+        to_study_name=STUDY_NAME,
+    )
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:

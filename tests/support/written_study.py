@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 import torch
+from database_copies import write_once
 from optuna.trial import TrialState, create_trial
 
 from sa_study.settings.space_file import parse_space
@@ -86,11 +87,8 @@ def make_study(root: Path, trials: Sequence[Trial], **changes: Any) -> StudyFold
     config = dataclasses.replace(config, **changes)
     config.write(folder.config)
     write_json(folder.provenance, {"data_fingerprint": "f" * 64, "launches": []})
-    storage = open_storage(folder)
-    create_study(storage, config.directions)
-    study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
+    write_once(folder.database, f"{trials} {config.minimize}", lambda: _write_trials(folder, config, trials))
     for number, trial in enumerate(trials):
-        study.add_trial(_frozen(number, trial, config.minimize))
         _write_results(folder, number, trial)
     return folder
 
@@ -139,6 +137,14 @@ def _frozen(number: int, trial: Trial, minimize: str | None) -> optuna.trial.Fro
     if state.is_finished():
         made.datetime_complete = made.datetime_start + timedelta(seconds=30)
     return made
+
+
+def _write_trials(folder: StudyFolder, config: StudyConfig, trials: Sequence[Trial]) -> None:
+    storage = open_storage(folder)
+    create_study(storage, config.directions)
+    study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
+    for number, trial in enumerate(trials):
+        study.add_trial(_frozen(number, trial, config.minimize))
 
 
 def _write_results(folder: StudyFolder, number: int, trial: Trial) -> None:

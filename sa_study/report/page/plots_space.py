@@ -48,13 +48,18 @@ def parallel(study: PageStudy) -> go.Figure | None:
         picked = [int(index) for index in np.flatnonzero(levels == level)]
         if picked:
             figure.add_scatter(**_lines(study, trials, rows, picked, shade, level))
+    # All at once: plotly checks all axes and labels anew with each that is added.
+    axes, labels = list[dict[str, Any]](), list[dict[str, Any]]()
     for place, name in enumerate([*cube.search, ""]):
-        figure.add_vline(x=place, line={"color": style.colour("line"), "width": 1})
+        line = {"color": style.colour("line"), "width": 1}
+        axes.append({"x0": place, "x1": place, "y0": 0, "y1": 1, "yref": "y domain", "line": line})
         for height, text in axis_ticks(cube.search[name]) if name else _score_ticks(low, high):
-            label = {"showarrow": False, "xanchor": "left", "xshift": 5, "font_size": 11}
-            figure.add_annotation(x=place, y=height, text=style.for_plot(text), **label)
+            label = {"showarrow": False, "xanchor": "left", "xshift": 5, "font": {"size": 11}}
+            labels.append({"x": place, "y": height, "text": style.for_plot(text), **label})
     names = [*map(style.for_plot, cube.search), style.axis_title(study)]
     figure.update_layout(
+        shapes=[{"type": "line", "xref": "x", **axis} for axis in axes],
+        annotations=labels,
         xaxis={
             "tickmode": "array",
             "tickvals": list(range(len(names))),

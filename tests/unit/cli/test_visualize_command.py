@@ -28,6 +28,13 @@ pytestmark = pytest.mark.usefixtures("small_pictures")
 Tool = Callable[..., str]
 
 
+@pytest.fixture
+def plots_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws no pictures of images, which take most of the time, where pictures are not what a test is of."""
+    monkeypatch.setattr("sa_study.report.pictures.make._of_maps", lambda *_: ())
+    monkeypatch.setattr("sa_study.report.pictures.ranked.GROUPS", {})
+
+
 @pytest.fixture(name="tool")
 def visualize(tool: CommandLine) -> Tool:
     """Runs the command; returns what it prints, or its line of error where it is to be refused."""
@@ -52,6 +59,7 @@ def test_the_command(made_study: Callable[..., Path], tool: Tool) -> None:
     assert "TEST SET" in said
 
 
+@pytest.mark.usefixtures("plots_alone")
 def test_attention_comes_into_tensorboard(made_study: Callable[..., Path], tool: Tool) -> None:
     root = made_study()
     tool("--study", root, "--out", root / "elsewhere", code=0)
@@ -109,6 +117,7 @@ def test_weights_of_another_study(made_study: Callable[..., Path]) -> None:
         subject_of_study(root, None, test=False)
 
 
+@pytest.mark.usefixtures("plots_alone")
 def test_an_unwritable_folder(
     made_study: Callable[..., Path], tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +138,7 @@ def test_a_file_in_the_folders_place(made_study: Callable[..., Path]) -> None:
     assert (root / "pictures").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("plots_alone")
 def test_pictures_of_test_images_are_looks(
     made_study: Callable[..., Path], tool: Tool, tmp_path: Path
 ) -> None:

@@ -138,7 +138,6 @@ def test_the_final_answer_and_reproductions_are_shown(folder: StudyFolder) -> No
     assert "trial 3 was rerun over 20 epochs: equal" in page
 
 
-@pytest.mark.parametrize("name", ["confirmation", "ablation", "retrained", "reproduction"])
 @pytest.mark.parametrize(
     "content",
     [
@@ -151,12 +150,21 @@ def test_the_final_answer_and_reproductions_are_shown(folder: StudyFolder) -> No
         '{"reason": NaN}',
     ],
 )
-def test_what_is_damaged_is_left_out_and_named(folder: StudyFolder, name: str, content: str) -> None:
-    path = getattr(folder, name)
-    path.write_text(content)
+def test_what_is_damaged_is_left_out_and_named(folder: StudyFolder, content: str) -> None:
+    def named(study: PageStudy, path: Path) -> bool:
+        return any(line.startswith(f"{path.name} is left out") for line in study.notices)
+
+    files = [folder.confirmation, folder.ablation, folder.retrained, folder.reproduction]
+    for path in files:
+        path.write_text(content)
+        assert named(PageStudy.read(folder.root), path), path.name
+        path.unlink()
+    for path in files:
+        path.write_text(content)
     study = PageStudy.read(folder.root)
-    assert any(line.startswith(f"{name}.json is left out") for line in study.notices)
-    assert path.name in render(study)
+    page = render(study)
+    for path in files:
+        assert path.name in page and named(study, path), path.name
 
 
 def test_a_damaged_ledger_is_named(folder: StudyFolder) -> None:

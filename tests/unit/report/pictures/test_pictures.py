@@ -251,6 +251,13 @@ def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., P
     )
 
 
+@pytest.fixture
+def plots_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws no pictures of images, which take most of the time, where the folder is what a test is of."""
+    monkeypatch.setattr(make, "_of_maps", lambda *_: ())
+    monkeypatch.setattr(ranked, "GROUPS", {})
+
+
 def test_the_same_seed_gives_the_same_pictures_again(
     made_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +271,7 @@ def test_the_same_seed_gives_the_same_pictures_again(
     assert kept[0] == kept[1]
 
 
+@pytest.mark.usefixtures("plots_alone")
 def test_what_an_earlier_call_left_goes_and_other_files_stay(made_study: Callable[..., Path]) -> None:
     root = made_study(attention="none")
     out = root / "pictures"
@@ -278,6 +286,7 @@ def test_what_an_earlier_call_left_goes_and_other_files_stay(made_study: Callabl
     assert not list(out.glob(".*"))
 
 
+@pytest.mark.usefixtures("plots_alone")
 @pytest.mark.parametrize("before", [False, True])
 def test_a_failure_halfway_leaves_things_as_they_were(
     made_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, before: bool
