@@ -210,7 +210,8 @@ def _inside(boxes: Tensor, images: Tensor) -> Tensor:
 
 def _erase_to_mean(images: Tensor, boxes: Tensor) -> Tensor:
     """Fills a box of each normalised image with the data's mean colour, which is 0 there."""
-    return images.masked_fill(_inside(boxes, images), 0)
+    # masked_fill would not keep channels_last, nor a plain 0 stay on the device.
+    return torch.where(_inside(boxes, images), images.new_zeros(()), images)
 
 
 def _flip(pixels: Tensor, mirrored: Tensor) -> Tensor:

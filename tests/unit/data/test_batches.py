@@ -131,8 +131,13 @@ def test_a_gpu_makes_the_same_choices(resident: bool) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"random_erasing": 1.0}, {"random_crop_padding": 5, "color_jitter": 0.2}],
-    ids=["plain", "erased", "cropped"],
+    [
+        {},
+        {"random_erasing": 1.0},
+        {"random_erasing": 1.0, "random_erasing_fill": "mean"},
+        {"random_crop_padding": 5, "color_jitter": 0.2},
+    ],
+    ids=["plain", "erased", "erased to the mean", "cropped"],
 )
 def test_batches_have_the_type_and_layout_that_networks_take(changes: dict[str, Any]) -> None:
     data = make_data(4)
