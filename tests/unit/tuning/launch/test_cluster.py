@@ -159,6 +159,17 @@ def test_nothing_is_told_to_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not usage_lib.usage_stats_enabled()
 
 
+def test_installed_trackers_are_not_imported_to_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    count, trackers = sys.modules["ray.tune.tune"].air_usage, "ray.air.integrations.comet"  # type: ignore[attr-defined]
+    monkeypatch.delitem(sys.modules, trackers, raising=False)
+    monkeypatch.setattr(ray, "init", lambda **options: None)
+    with connect(None):
+        count.tag_callbacks([None])
+        assert trackers not in sys.modules
+    count.tag_callbacks([None])
+    assert trackers in sys.modules, "Ray's own function would import it"
+
+
 def test_workers_start_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TUNE_MAX_PENDING_TRIALS_PG", raising=False)
     search = SearchGenerator(OptunaSearch())  # stands for any searcher without a limiter

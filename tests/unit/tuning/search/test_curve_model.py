@@ -10,8 +10,10 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
-from sa_study.tuning.search.curve_model import CurveModel, read_curve
+from sa_study.tuning.search.curve_model import CurveModel, _normal_scores, read_curve
 
 LEVELS = (0.1, 0.3)
 UP, DOWN = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
@@ -105,6 +107,11 @@ def test_normal_scores_stand_for_values() -> None:
     values = model.values(scores)
     assert (np.diff(values) > 0).all() and values[2] == pytest.approx(0.3)
     assert values[0] < 0.1 and values[-1] > 0.8
+
+
+def test_equal_values_have_equal_scores() -> None:
+    values = np.array([0.3, 0.1, 0.3, 0.3, 0.9, 0.1])
+    assert (_normal_scores(values) == ndtri((rankdata(values) - 0.5) / len(values))).all()
 
 
 def test_a_prediction_of_one_trial_is_less_certain_than_that_of_the_mean() -> None:
