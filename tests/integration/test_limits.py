@@ -25,7 +25,7 @@ with connect(None):
     kills = MemoryKills(joined=True)  # asks a node, as on a cluster
     kills.watch()
     ((killed, memory),) = ray.get(list(kills._explained.values()))
-    assert not {"monitor", "log_monitor"} & set(ray._private.worker._global_node.all_processes)
+    assert not {"monitor", "log_monitor", "dashboard"} & set(ray._private.worker._global_node.all_processes)
 print(int(found["CPU"]), int(found["object_store_memory"]), memory)
 """
 

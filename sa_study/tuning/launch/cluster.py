@@ -20,7 +20,7 @@ from ray.air._internal import usage as ray_usage
 
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.address import join_address, unset_empty_variables
-from sa_study.tuning.launch.local_ray import Session, local_ray
+from sa_study.tuning.launch.local_ray import Session, local_ray, replaced
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import PACKAGE_ROOT
 
@@ -74,7 +74,8 @@ def connect(address: str | None) -> Iterator[Session | None]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial has its line, and its error.txt
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with ExitStack() as at_end:
-        at_end.enter_context(_callbacks_uncounted())
+        # For its usage statistics, which are off, Ray would import every tracker that is installed.
+        at_end.enter_context(replaced(ray_usage, "tag_callbacks", lambda callbacks: False))
         session = None
         _stop_on_sigterm()
         with _interrupts_kept():
@@ -85,20 +86,6 @@ def connect(address: str | None) -> Iterator[Session | None]:
                 _join(address, options)
         _stop_on_sigterm()  # Ray has set its own handler
         yield session
-
-
-@contextmanager
-def _callbacks_uncounted() -> Iterator[None]:
-    """Has Ray not count a study's callbacks for its usage statistics, which are off.
-
-    For that it would import every experiment tracker that is installed, two seconds of it.
-    """
-    module, before = vars(ray_usage), ray_usage.tag_callbacks
-    module["tag_callbacks"] = lambda callbacks: False
-    try:
-        yield
-    finally:
-        module["tag_callbacks"] = before
 
 
 def require_main_thread() -> None:

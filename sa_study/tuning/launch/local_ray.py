@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import parameter, ray_constants
+from ray._private import node, parameter, ray_constants
 from ray._private.utils import resolve_object_store_memory
 
 from sa_study.tuning.launch.address import AUTH_VARIABLES, reload_authentication
@@ -172,15 +172,25 @@ def _start(session: Session, options: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _needed_services() -> Iterator[None]:
-    """Has Ray start neither an autoscaler nor a log monitor, for which a single machine has no use."""
-    module, before = vars(parameter), parameter.RayParams
-    unneeded: dict[str, Any] = {"no_monitor": True, "include_log_monitor": False}
-    module["RayParams"] = partial(before, **unneeded)  # `ray.init` has no arguments for them
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Gives one of Ray's modules or classes another attribute for a while, where Ray has no option."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
     try:
         yield
     finally:
-        module["RayParams"] = before
+        setattr(owner, name, before)
+
+
+@contextmanager
+def _needed_services() -> Iterator[None]:
+    """Has Ray start no autoscaler, log monitor or dashboard, for which a single machine has no use."""
+    unneeded: dict[str, Any] = {"no_monitor": True, "include_log_monitor": False}
+    with (
+        replaced(parameter, "RayParams", partial(parameter.RayParams, **unneeded)),
+        replaced(node.Node, "start_api_server", lambda started, **options: None),
+    ):
+        yield
 
 
 def _limits() -> dict[str, Any]:
