@@ -14,10 +14,6 @@ class UnconditionalCmaEs(CmaEsSampler):
     """CMA-ES over the numeric settings that every trial has; conditional ones are drawn at random.
 
     Optuna's own leaves CMA-ES for good once a trial lacks one of the settings that it began with.
-
-    Args:
-        space: The search space.
-        seed: Seed of its random draws.
     """
 
     def __init__(self, space: SearchSpace, seed: int):

@@ -55,14 +55,10 @@ class Curve:
         ended: bool = True,
         failed: bool = False,
     ) -> Curve:
-        """Reads a curve.
+        """Reads a curve from pairs of the share of the schedule and the score there, finite ones alone.
 
-        Args:
-            reported: Pairs of the share of the schedule and the score there; what is not finite is left out.
-            levels: Shares of the schedule, ascending, without the whole.
-            final: The score of a trial that ran its whole schedule.
-            ended: Whether the trial has ended.
-            failed: Whether it failed.
+        `levels` are shares of the schedule, ascending, without the whole; `final` is the score of a trial
+        that ran all of it.
         """
         values = _values_at(sorted(pair for pair in reported if np.isfinite(pair[1])), levels, ended)
         if final is not None and np.isfinite(final):
@@ -73,14 +69,7 @@ class Curve:
 def read_curve(
     trial: FrozenTrial, direction: StudyDirection, levels: Sequence[float], full_step: float
 ) -> Curve:
-    """Reads the curve of one of Optuna's trials, in any state.
-
-    Args:
-        trial: The trial.
-        direction: The study's.
-        levels: Shares of the schedule, ascending, without the whole.
-        full_step: Optuna's step at the end of the schedule.
-    """
+    """Reads the curve of one of Optuna's trials, in any state; `full_step` ends the schedule."""
     sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
     final = trial.value if trial.state == TrialState.COMPLETE else None
     return Curve.of(
@@ -111,13 +100,12 @@ class CurveModel:
     Args:
         distributions: The settings.
         configurations: The trials' values of these settings.
-        curves: The trials' curves.
+        curves: The trials' curves; also an attribute.
         levels: Shares of the schedule at which curves are compared, ascending, without the whole.
 
     Attributes:
         cube: The settings as a unit cube.
         places: The trials' configurations there: [trials, settings].
-        curves: The trials' curves.
     """
 
     def __init__(

@@ -97,13 +97,7 @@ class Kernel:
 
 
 class GaussianProcess:
-    """The scores that a kernel expects at any settings, given those that are known.
-
-    Args:
-        kernel: The kernel.
-        rows: Where scores are known.
-        scores: The scores, of mean 0 and variance 1 or so: [rows].
-    """
+    """What a kernel expects at any settings, given known scores of mean 0 and variance 1 or so: [rows]."""
 
     def __init__(self, kernel: Kernel, rows: Rows, scores: Floats):
         self.kernel, self.rows, self.scores = kernel, rows, scores
@@ -128,12 +122,9 @@ class GaussianProcess:
 
 
 def fit_kernel(rows: Rows, scores: Floats, axis_of: NDArray[np.int64]) -> Kernel:
-    """The kernel whose parameters are the most probable, given priors and scores.
+    """The kernel whose parameters are the most probable, given priors and known scores, as `GaussianProcess`.
 
-    Args:
-        rows: Where scores are known.
-        scores: The scores, of mean 0 and variance 1 or so: [rows].
-        axis_of: For each column its setting; columns of one setting share a length scale.
+    `axis_of` has for each column its setting; columns of one setting share a length scale.
     """
     kept = thinned(scores, MAX_FITTED_ROWS)
     rows, scores = rows.take(kept), scores[kept]
@@ -189,12 +180,8 @@ def _negative_likelihood(
 ) -> tuple[float, Floats]:
     """The negative logarithm of the marginal likelihood but for a constant, and its gradient.
 
-    Args:
-        parameters: As `_priors` orders them.
-        rows: Where scores are known.
-        scores: The scores.
-        axis_of: For each column its setting.
-        squares: Squared differences of the logarithm of progress: [rows, rows].
+    `parameters` are ordered as by `_priors`; `squares` are those of differences of the logarithm of
+    progress: [rows, rows].
     """
     kernel = _kernel(parameters, axis_of)
     scaled = rows.columns / kernel.lengths

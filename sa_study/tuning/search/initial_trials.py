@@ -48,13 +48,7 @@ def create_study(
     directions: Sequence[Literal["maximize", "minimize"]] = ("maximize",),
     user_attrs: Mapping[str, Any] | None = None,
 ) -> None:
-    """Creates the study in an empty database.
-
-    Args:
-        storage: The database.
-        directions: `maximize`, and `minimize` for a second objective.
-        user_attrs: Attributes to store with the study.
-    """
+    """Creates the study in an empty database; a second objective has a direction too."""
     study = optuna.create_study(storage=storage, study_name=STUDY_NAME, directions=directions)
     for name, value in (user_attrs or {}).items():
         study.set_user_attr(name, value)
@@ -92,7 +86,7 @@ def transfer(earlier: StudySummary, space: SearchSpace, top: int, trials: int) -
 
     Args:
         earlier: The earlier study.
-        space: The new study's space.
+        space: The space of the new one.
         top: How many of the best configurations to look at.
         trials: Trials of the new study; no more are taken over than it runs beside its baseline.
 
@@ -139,12 +133,9 @@ def require_same_start(study: StudySummary, start_from: Path) -> None:
 
 
 def _misfit(space: SearchSpace, point: dict[str, Any], searched: dict[str, Any]) -> str:
-    """Why a configuration is none of the space's; empty where it is one.
+    """Why a configuration is none of a space's; empty where it is one.
 
-    Args:
-        space: The new space.
-        point: The configuration's values of the settings that the space searches there.
-        searched: Its values of the settings that the earlier study searched.
+    `point` has its values of what the space searches there, `searched` of what the earlier study searched.
     """
     for name, value in point.items():
         if value is None or not space.search[name].contains(value):

@@ -119,13 +119,7 @@ class StudySearcher(Searcher):
         """Does nothing: Ray omits the result at which a trial stops; `record_epoch` gets all of them."""
 
     def record_epoch(self, trial_id: str, result: Mapping[str, Any], *, stopped: bool) -> None:
-        """Records an epoch's figures and the decision on its trial; `commit` stores them.
-
-        Args:
-            trial_id: Ray's name of the trial.
-            result: What the trial reported.
-            stopped: Whether the scheduler stops the trial here.
-        """
+        """Records what a trial reported of an epoch, and whether it is stopped there; `commit` stores it."""
         trial, record = self._trials[trial_id], self._records[trial_id]
         figures = {name: value for name, value in result.items() if _is_figure(name)}
         checkpoint = f"{self._session}/{trial_folder(trial.number)}/{result['checkpoint_dir_name']}"
@@ -143,12 +137,7 @@ class StudySearcher(Searcher):
         self._records[trial_id] = dataclasses.replace(self._records[trial_id], failure=reason)
 
     def record_crash(self, trial_id: str, reason: str) -> None:
-        """Records that a trial's process ended unexpectedly, and stores the reason where it is known.
-
-        Args:
-            trial_id: Ray's name of the trial.
-            reason: Why, in words; empty if unknown.
-        """
+        """Records that a trial's process ended unexpectedly, and stores the reason; empty where unknown."""
         self._crash_reasons[trial_id] = reason
         if reason:
             record = self._records[trial_id]

@@ -25,11 +25,6 @@ def sampler_history(
     epoch; so is every stopped one with two objectives, where TPE cannot rank curves. `scored` is for GP and
     CMA-ES, which know scores only. A stopped trial is given as complete with its last value, and one without
     a value with the worst of all trials.
-
-    Args:
-        history: `SamplerSpec.history`: `unchanged`, `ranked` or `scored`.
-        trials: The study's trials, by number.
-        directions: The study's directions.
     """
     if history == "ranked":
         unranked = {TrialState.FAIL, *([TrialState.PRUNED] if len(directions) > 1 else [])}

@@ -125,36 +125,20 @@ SAMPLERS = {
 
 
 def sampler_spec(name: str) -> SamplerSpec:
-    """The description of a sampler.
-
-    Raises:
-        ConfigError: No sampler has this name; lists the names.
-    """
+    """The description of a sampler; ConfigError with a list of all if none has this name."""
     if name not in SAMPLERS:
         raise ConfigError(f"sampler: {name!r} is not one of {', '.join(SAMPLERS)}")
     return SAMPLERS[name]
 
 
 def sampler_for(name: str, objectives: int) -> str:
-    """Name of the sampler that searches a study whose space names this one.
-
-    Raises:
-        ConfigError: No sampler has this name; lists the names.
-    """
+    """Name of the sampler that searches a study whose space names this one; raises as `sampler_spec`."""
     spec = sampler_spec(name)
     return spec.fallback if spec.fallback and objectives > spec.max_objectives else name
 
 
 def check_sampler(space: SearchSpace, objectives: int) -> None:
-    """Checks that the space's sampler can search it.
-
-    Args:
-        space: The search space.
-        objectives: Number of figures that are optimised.
-
-    Raises:
-        ConfigError: It cannot; says what to do.
-    """
+    """Raises a ConfigError if the space's sampler cannot search it for so many figures; says what to do."""
     name, spec = space.sampler, sampler_spec(space.sampler)
     if objectives > spec.max_objectives:
         others = ", ".join(other for other, able in SAMPLERS.items() if able.max_objectives >= objectives)

@@ -34,12 +34,8 @@ def ask(study: optuna.Study, space: SearchSpace, seed: int) -> Trial | None:
     """Begins the study's next trial, with a value of every searched setting.
 
     Queued trials come first; the first trial of a study without any is the baseline. Where the space is
-    finite no configuration comes twice.
-
-    Args:
-        study: The study.
-        space: The search space.
-        seed: The suggestion depends on it, on the trial's number and on the results so far.
+    finite no configuration comes twice. A suggestion depends on the seed, on the trial's number and on the
+    results so far.
 
     Returns:
         The trial, running in the study's database; None when every configuration was tried.
@@ -85,10 +81,7 @@ def distribution(parameter: Parameter) -> BaseDistribution:
 def draw_untried(space: SearchSpace, tried: Collection[Any], seed: int) -> dict[str, Any]:
     """Draws a configuration that was not tried, all with the same probability where they can be listed.
 
-    Args:
-        space: A finite space with more configurations than were tried.
-        tried: The keys (`SearchSpace.key`) of those that were.
-        seed: Decides the draw.
+    `tried` has the keys (`SearchSpace.key`) of those that were; the space must be finite and have others.
     """
     rng = np.random.default_rng(seed)
     if (space.size or 0) <= MAX_CONFIGURATIONS:

@@ -101,9 +101,6 @@ class UnitCube:
 
     A configuration is a row of places from 0 to 1, NaN for a setting that it lacks.
 
-    Args:
-        distributions: What each setting takes.
-
     Attributes:
         names: The settings, in the order of the axes.
         axis_of: For each column of `columns` the index of its axis.
@@ -158,12 +155,7 @@ class UnitCube:
 
 
 class Candidates:
-    """Draws allowed configurations, and finds those of the greatest merit.
-
-    Args:
-        cube: The settings.
-        active: The settings that a configuration has; None if it has all.
-    """
+    """Draws allowed configurations of a cube, and finds those of the greatest merit."""
 
     def __init__(self, cube: UnitCube, active: Active | None = None):
         self._cube, self._active = cube, active
@@ -182,12 +174,10 @@ class Candidates:
         return places
 
     def ranked(self, merit: Callable[[Floats], Floats], starts: Floats, rng: np.random.Generator) -> Floats:
-        """Configurations by their merit, the greatest first, among random ones and around the best.
+        """Configurations by their merit, the greatest first: random ones, and some around the best.
 
-        Args:
-            merit: Takes configurations, gives the merit of each.
-            starts: Configurations to search around, the best first; only some are used.
-            rng: Source of the draws.
+        `merit` gives that of each of some configurations; `starts` are further ones to search around, the
+        best first, of which only some are used.
         """
         found = np.concatenate([self.drawn(rng, _EVENLY_DRAWN), starts[:_CENTRES]])
         merits = merit(found)
