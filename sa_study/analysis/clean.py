@@ -37,13 +37,9 @@ class Cleaning:
 
 
 def plan_cleaning(study: StudySummary, keep: int) -> Cleaning:
-    """Finds the checkpoints of ended trials but the winner, the baseline and some leaders.
+    """Finds the checkpoints of ended trials but the winner, the baseline and `keep` further leaders.
 
     A trial that has not ended keeps its own: `resume` goes on from them.
-
-    Args:
-        study: The study.
-        keep: How many leaders keep their checkpoints beside winner and baseline.
 
     Raises:
         StudyFolderError: The study was made by `confirm` or `ablate`.

@@ -55,13 +55,7 @@ def write_features(
 
     `features.npy` has a row for each image in order, `features.csv` its path and, where it was skipped, the
     reason; `features.json` tells what they are of. A call that was interrupted is gone on with by the same
-    call, and one that has ended is not repeated.
-
-    Args:
-        extractor: The network.
-        images: The images, at least one.
-        out: The folder; made if missing.
-        report: Told how far it is.
+    call, and one that has ended is not repeated. The folder is made if missing.
 
     Raises:
         DataError: None of the images can be read.
@@ -147,11 +141,7 @@ class _Files:
         }
 
     def done(self) -> int:
-        """How many images an earlier call has done; a first call begins here.
-
-        Raises:
-            StudyFolderError: The folder holds features of other images, or of another network.
-        """
+        """How many images an earlier call has done, 0 in a first; StudyFolderError if they were others."""
         about = next((path for path in (self._about, self._out / ABOUT) if path.exists()), None)
         if about is None and not (self._out / FEATURES).exists():
             self._npy.unlink(missing_ok=True)

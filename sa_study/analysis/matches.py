@@ -57,15 +57,9 @@ def write_matches(
     out: Path,
     report: PhaseCallback,
 ) -> MatchFile:
-    """Writes `matches.csv`: query, rank from 1, path and distance, a row for each match.
+    """Writes `matches.csv`: query, rank from 1, path and distance, a row for each of a query's `top` matches.
 
-    Args:
-        extractor: The network that the gallery's features are of.
-        queries: The query images; those that cannot be read are skipped.
-        gallery: The images to find.
-        top: How many for each query.
-        out: The folder.
-        report: Told how far it is.
+    Queries that cannot be read are skipped.
 
     Raises:
         DataError: None of the queries can be read.
@@ -104,13 +98,9 @@ def _match_rows(matches: Matches, gallery: FeatureFiles) -> Iterator[tuple[str, 
 def find_matches(
     queries: Sequence[Path], features: NDArray[np.float32], gallery: FeatureFiles, top: int
 ) -> Matches:
-    """The nearest images of each query; images without features match nothing.
+    """The `top` nearest images of each query, of the features Q×D; images without features match nothing.
 
-    Args:
-        queries: The query images.
-        features: Their features, Q×D.
-        gallery: The images to find; read from the disk chunk by chunk.
-        top: How many for each query.
+    The gallery's features are read from the disk chunk by chunk.
     """
     found = np.empty((len(queries), 0), np.int64)
     best = torch.empty(len(queries), 0)

@@ -67,12 +67,7 @@ class Optimum:
 
 
 class SearchModel:
-    """The model of a study's learning curves.
-
-    Args:
-        space: The search space.
-        configurations: The trials' searched settings.
-        curves: The trials' curves.
+    """The model of the learning curves of a study's trials.
 
     Attributes:
         optimum: Where the highest score is expected.
@@ -94,7 +89,7 @@ class SearchModel:
                 self._model.places[np.argsort(-means, kind="stable")],
                 np.random.default_rng(0),
             )[0]
-            found = self._expected(self._best[None])
+            found = _in_values(self._model, *self._model.predict(self._best[None]))
             ends = (float(part[0]) for part in (found.median, found.low, found.high))
             self.optimum = Optimum(self._model.cube.values(self._best), *ends)
             self.check = self._check()
@@ -110,7 +105,7 @@ class SearchModel:
         rows = np.repeat(self._best[None], _GRID**2, axis=0)
         names = self._model.cube.names
         rows[:, names.index(first)], rows[:, names.index(second)] = np.tile(sides, _GRID), sides.repeat(_GRID)
-        found = self._expected(rows)
+        found = _in_values(self._model, *self._model.predict(rows))
         shape = (_GRID, _GRID)
         return sides, Expected(*(part.reshape(shape) for part in (found.median, found.low, found.high)))
 
@@ -118,9 +113,6 @@ class SearchModel:
         model = CurveModel(self._distributions, self._configurations, curves, self._levels)
         model.fit()
         return model
-
-    def _expected(self, places: Floats) -> Expected:
-        return _in_values(self._model, *self._model.predict(places))
 
     def _check(self) -> HeldOutCheck:
         """Fits the model five times, each time without a fifth of the trials."""

@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from sa_study.report.terminal.console import Output
 
 
-_Retrain = Annotated[
-    bool,
-    typer.Option(
-        "--retrain", help="First train the chosen configuration on all training identities, in STUDY/final."
-    ),
-]
-
 _OTHER_DATA = "other data than the study's own: the figures on its own test set stay as they are"
 
 
@@ -45,7 +38,13 @@ def evaluate(
     rerank: Rerank = False,
     out: Annotated[Path | None, path_option(help="JSON file to write (with --weights).")] = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="Evaluate the study's baseline too.")] = False,
-    retrain: _Retrain = False,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="First train the chosen configuration on all training identities, in STUDY/final.",
+        ),
+    ] = False,
     seeds: Annotated[
         int | None,
         typer.Option(help="With --retrain: how many seeds.", min=1, max=MAX_SEEDS, show_default="1"),

@@ -37,11 +37,7 @@ def path_argument(*, metavar: str, help: str) -> Any:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as `90s`, `45m`, `2h` or `1h30m`.
-
-    Raises:
-        ConfigError: The text is no duration, or zero.
-    """
+    """Seconds of a duration such as `90s`, `45m`, `2h` or `1h30m`; ConfigError for others and for zero."""
     number = r"([0-9]+(?:\.[0-9]+)?)"
     match = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip())
     parts = match.groups() if match else ()
@@ -217,11 +213,7 @@ class StudyOptions(ResumeOptions):
     overrides: Set = None
 
     def config(self) -> StudyConfig:
-        """The study that the options describe.
-
-        Raises:
-            ConfigError: An option or the space is wrong.
-        """
+        """The study that the options describe; ConfigError if one of them, or the space, is wrong."""
         from sa_study.settings.yaml_files import parse_assignments
         from sa_study.tuning.launch.configure import configure_study
 
@@ -233,12 +225,8 @@ def expand_options(
 ) -> Callable[..., int | None]:
     """Gives a command an option for each field of its first parameter: `StudyOptions` or `ResumeOptions`.
 
-    Typer reads options from a function's signature, so this builds one.
-
-    Args:
-        command: The command.
-        without: Fields for which this command has no option.
-        defaults: Defaults of fields that differ from the fields' own.
+    Typer reads options from a function's signature, so this builds one: `without` some fields, and with other
+    defaults for some.
     """
     first, *own = inspect.signature(command).parameters.values()
     hints = get_type_hints(command, include_extras=True)

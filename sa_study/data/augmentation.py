@@ -59,15 +59,7 @@ class Augmentation:
 def draw_augmentation(
     settings: Settings, images: int, used: int, epoch: int, device: torch.device
 ) -> Augmentation:
-    """Draws an epoch's augmentation.
-
-    Args:
-        settings: Give the kinds of augmentation, the input's size and the seed.
-        images: Number of training images, for which is drawn.
-        used: How many of them the epoch's batches hold.
-        epoch: The epoch.
-        device: The device of the batches.
-    """
+    """Draws an epoch's augmentation for all training images, of which its batches hold the number `used`."""
     height, width, seed = settings.height, settings.width, settings.seed
     random = generator(seed, "augmentation", epoch)
     stored = [Change((torch.rand(images, generator=random) < settings.flip)[:used], _flip)]
@@ -86,7 +78,7 @@ def draw_augmentation(
         else:
             random = generator(seed, "erasing-noise", epoch)
             noise = ErasingNoise(height, width, random, device)
-            places = noise.draw_offsets(used, random)
+            places = torch.randint(_NOISE_WINDOWS, (used,), generator=random)
             normalised.append(Change(torch.cat([boxes, places[:, None]], 1), noise.erase))
     stages = (stored, resized, normalised)
     return Augmentation(
@@ -183,11 +175,6 @@ class ErasingNoise:
         pixels = 3 * height * width
         strip = to_device(torch.randn(_NOISE_WINDOWS + pixels - 1, generator=random), device)
         self._windows = strip.unfold(0, pixels, 1)
-
-    @staticmethod
-    def draw_offsets(count: int, random: torch.Generator) -> Tensor:
-        """Draws where each image's noise begins: int64, count, on the CPU."""
-        return torch.randint(_NOISE_WINDOWS, (count,), generator=random)
 
     def erase(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Fills a box of each image with noise, all on one device; the result is channels_last.

@@ -34,12 +34,6 @@ def training_batches(
     There must be at least a batch of images, which `load_folds` checks. Nothing in the loop waits for a GPU:
     the epoch's choices are sent there at its beginning.
 
-    Args:
-        data: Indices and labels of the training images.
-        images: The images of its store.
-        settings: Give size, batch size, augmentation and seed.
-        epoch: Which epoch's random choices to make.
-
     Returns:
         An iterator of (images, labels): float32 B×3×H×W in channels_last memory format, and int64 B, both on
         the device of `images`.
@@ -65,18 +59,11 @@ def _augmented(
 
 
 def epoch_order(labels: npt.NDArray[np.int64], settings: Settings, epoch: int) -> npt.NDArray[np.int64]:
-    """The places of an epoch's images among the training images, in whole batches.
+    """The places of an epoch's images among the training images, in whole batches: int64.
 
     An epoch always has as many batches as fit into the training images, so that its cost, and a trial's
     progress, do not depend on the order. Without `images_per_identity` each image comes once at most.
-
-    Args:
-        labels: The class of each training image, from 0, at least one of each.
-        settings: Give batch size, images per identity and seed.
-        epoch: The epoch.
-
-    Returns:
-        int64, a multiple of the batch size.
+    `labels` are the images' classes, from 0, with at least one image of each.
     """
     random = generator(settings.seed, "order", epoch)
     batches = len(labels) // settings.batch_size

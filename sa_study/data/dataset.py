@@ -38,7 +38,11 @@ class ReidDataset:
 
     def __init__(self, root: Path | str, splits: Sequence[str] = SPLITS) -> None:
         self.root, layout = find_dataset(root)
-        self.folders = read_splits(self.root, layout, splits)
+        if layout is LIST:
+            listed = read_list(self.root)
+            self.folders = {split: listed[split] for split in splits}
+        else:
+            self.folders = {split: read_split(self.root, layout, split) for split in splits}
         optional = TEST_SPLITS if layout is LIST and "train" in splits else ()
         for split, folder in self.folders.items():
             if split not in optional:
@@ -60,14 +64,6 @@ class ReidDataset:
         if len(queries_without_match(self.query, self.gallery)) == len(self.query):
             match = "by another camera" if has_cameras(self.query) else "in another image"
             raise DataError(f"{self.root}: no query has its identity in the gallery {match}")
-
-
-def read_splits(root: Path, layout: Layout, splits: Sequence[str]) -> dict[str, SplitFolder]:
-    """Lists the images of splits, as `read_split` and `read_list` do; any may be empty."""
-    if layout is LIST:
-        found = read_list(root)
-        return {split: found[split] for split in splits}
-    return {split: read_split(root, layout, split) for split in splits}
 
 
 def queries_without_match(query: Sequence[ImageRecord], gallery: Sequence[ImageRecord]) -> tuple[Path, ...]:

@@ -31,7 +31,10 @@ def list_images(source: Path) -> list[Path]:
     Raises:
         DataError: There is no such folder or file, the file is no such list, or there are no images.
     """
-    paths = sorted(_below(source)) if source.is_dir() else list(_listed(source))
+    if source.is_dir():
+        paths = sorted(_below(source))
+    else:
+        paths = [source.parent / row[PATH_COLUMN] for _, row in read_rows(source, [PATH_COLUMN])]
     if not paths:
         what = f"no file that ends in {', '.join(SUFFIXES)}" if source.is_dir() else "no rows"
         raise DataError(f"{source}: holds no images; found {what}")
@@ -47,11 +50,6 @@ def _below(root: Path) -> Iterator[Path]:
 
 def _refuse(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be listed ({error.strerror})") from None
-
-
-def _listed(path: Path) -> Iterator[Path]:
-    for _, row in read_rows(path, [PATH_COLUMN]):
-        yield path.parent / row[PATH_COLUMN]
 
 
 def read_rows(

@@ -29,11 +29,7 @@ TWICE = "image is listed twice"
 
 
 def read_split(root: Path, layout: Layout, split: str) -> SplitFolder:
-    """Lists the images of one split, which may be none.
-
-    Raises:
-        DataError: A folder or a list file is missing, of another kind, or may not be read.
-    """
+    """Lists the images of one split, maybe none; DataError if a folder or a list file cannot be read."""
     source = layout.sources[split]
     folder = SplitFolder(root / source.folder, layout.example)
     require_folder(folder.path, layout)

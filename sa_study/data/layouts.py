@@ -230,11 +230,7 @@ def require_folder(path: Path, layout: Layout) -> None:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The sorted names of what a folder holds.
-
-    Raises:
-        DataError: The folder is missing, not a folder, or may not be read.
-    """
+    """The sorted names of what a folder holds; DataError if it is none, or may not be read."""
     try:
         return sorted(path.name for path in folder.iterdir())
     except OSError as error:

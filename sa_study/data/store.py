@@ -14,7 +14,7 @@ from PIL import Image
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import MAX_IMAGE_BYTES, for_each_image, read_image
 from sa_study.data.records import ImageRecord
-from sa_study.data.split import ValidationSplit, limit_identities, validation_split
+from sa_study.data.split import limit_identities, validation_split
 from sa_study.metrics.protocol import protocol_of
 from sa_study.settings.run import Settings
 from sa_study.utils.errors import ConfigError, DataError
@@ -121,12 +121,7 @@ def load_folds(
 ) -> DataByFold:
     """Decodes what the settings train and validate on, once for several folds; no test image is opened.
 
-    Args:
-        dataset: The data set.
-        settings: The settings.
-        folds: Folds of the validation split.
-        progress: Called while images are decoded.
-        largest_batch: Largest batch that is trained with; None for the settings' own.
+    The settings' batch size, or a larger one that is trained with too, must not exceed the training images.
 
     Raises:
         DataError: See `decode` and `validation_split`; or training and test folders share an identity.
@@ -141,17 +136,18 @@ def load_folds(
     if largest > fewest:
         raise ConfigError(f"batch_size: {largest}, but only {fewest} images are trained on")
     store = decode(records, (settings.height, settings.width), progress=progress)
-    return {fold: _indexed(store, split) for fold, split in splits.items()}
+    data = {}
+    for fold, split in splits.items():
+        classes, labels = np.unique(store.pids[split.train], return_inverse=True)
+        data[fold] = TrainingData(
+            store, split.train, labels.astype(np.int64), split.query, split.gallery, len(classes)
+        )
+    return data
 
 
 def any_fold(folds: DataByFold) -> TrainingData:
     """The data of one fold, for what all folds have in common."""
     return next(iter(folds.values()))
-
-
-def _indexed(store: ImageStore, split: ValidationSplit) -> TrainingData:
-    classes, labels = np.unique(store.pids[split.train], return_inverse=True)
-    return TrainingData(store, split.train, labels.astype(np.int64), split.query, split.gallery, len(classes))
 
 
 def test_data(
@@ -163,25 +159,17 @@ def test_data(
 
 
 def fingerprint(records: Sequence[ImageRecord], progress: ProgressCallback | None = None) -> str:
-    """The fingerprint that a store of these images has, from the files alone: nothing is decoded.
-
-    Raises:
-        OSError: A file cannot be read.
-    """
+    """The fingerprint that a store of these images has, from the files alone; OSError if one is gone."""
 
     def digest(record: ImageRecord) -> bytes:
         return _digest(record, read_bytes(record.path, MAX_IMAGE_BYTES))
 
-    return _combined(for_each_image(digest, records, progress))
+    return hashlib.sha256(b"".join(for_each_image(digest, records, progress))).hexdigest()
 
 
 def _digest(record: ImageRecord, content: bytes) -> bytes:
     named = f"{record.label}/{record.path.name}" if record.label else record.path.name
     return hashlib.sha256(os.fsencode(named) + b"\0" + content).digest()
-
-
-def _combined(digests: Sequence[bytes]) -> str:
-    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def _decode(
@@ -209,5 +197,5 @@ def _decode(
         images,
         np.array([record.pid for record in records], np.int64),
         np.array([record.camid for record in records], np.int64),
-        _combined(digests),
+        hashlib.sha256(b"".join(digests)).hexdigest(),
     )

@@ -13,12 +13,7 @@ from sa_study.settings.space_file import MAX_TRIALS, NEVER_SEARCHED
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
-_LIMITS = {
-    "low": "minimum",
-    "above": "exclusiveMinimum",
-    "high": "maximum",
-    "below": "exclusiveMaximum",
-}
+_LIMITS = {"low": "minimum", "above": "exclusiveMinimum", "high": "maximum", "below": "exclusiveMaximum"}
 _EXPONENT = {"type": "string", "pattern": r"^[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+$"}
 """Such as 1e-3, which YAML 1.1 reads as a text."""
 
@@ -32,27 +27,13 @@ def space_schema(samplers: Collection[str], schedulers: Collection[str]) -> dict
     """The schema of a search-space file.
 
     It knows keys, types and ranges; what one entry demands of another is checked when the file is read.
-
-    Args:
-        samplers: Names of the samplers.
-        schedulers: Names of the schedulers.
     """
     searched = {name: _parameter(name) for name in FIELDS if name not in NEVER_SEARCHED}
     values = {name: _value(field) for name, field in FIELDS.items()}
     scheduler: dict[str, Any] = {
         "name": {"enum": [*schedulers]},
-        "grace_period": {
-            "description": "percentage of its own schedule before which no trial is stopped",
-            "type": "number",
-            "minimum": 0.01,
-            "maximum": 100,
-        },
-        "reduction_factor": {
-            "description": "one trial in this many continues past a rung",
-            "type": "number",
-            "minimum": 1.01,
-            "maximum": 100,
-        },
+        "grace_period": _number("percentage of its own schedule before which no trial is stopped", 0.01),
+        "reduction_factor": _number("one trial in this many continues past a rung", 1.01),
     }
     sections = {
         "search": ("the searched settings", searched),
@@ -68,23 +49,18 @@ def space_schema(samplers: Collection[str], schedulers: Collection[str]) -> dict
         "properties": {
             **{name: _section(text, keys) for name, (text, keys) in sections.items()},
             "sampler": {"description": "what suggests settings", "enum": [*samplers]},
-            "trials": {
-                "description": "number of trials",
-                "type": "integer",
-                "minimum": 1,
-                "maximum": MAX_TRIALS,
-            },
+            "trials": {**_number("number of trials", 1, MAX_TRIALS), "type": "integer"},
         },
     }
 
 
+def _number(description: str, low: float, high: float = 100) -> dict[str, Any]:
+    return {"description": description, "type": "number", "minimum": low, "maximum": high}
+
+
 def _section(description: str, keys: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "description": description,
-        "type": ["object", "null"],
-        "additionalProperties": False,
-        "properties": keys,
-    }
+    kind = {"type": ["object", "null"], "additionalProperties": False}
+    return {"description": description, **kind, "properties": keys}
 
 
 def _setting(field: dataclasses.Field[Any]) -> dict[str, Any]:

@@ -45,11 +45,7 @@ NEVER_SEARCHED = {
 
 
 def load_space(path: Path) -> SearchSpace:
-    """Reads a search-space file; a bare name such as `wide` is looked up in `search_spaces/`.
-
-    Raises:
-        ConfigError: The file is missing, not YAML, or wrong; the key is named.
-    """
+    """Reads a search-space file, or by a bare name such as `wide` one of ours; raises as `parse_space`."""
     path = expand_home(path)
     known = SPACES / f"{path}.yaml"
     if not path.is_file() and not path.suffix and known.is_file():
@@ -111,9 +107,7 @@ def override(space: SearchSpace, values: Mapping[str, Any]) -> SearchSpace:
 def complete(space: SearchSpace, decided: Mapping[str, Any]) -> SearchSpace:
     """The space with every setting that is not searched under fixed, so that later defaults do not matter.
 
-    Args:
-        space: The space as its file and `--set` give it.
-        decided: Settings that the launch decides, unless the space fixes them.
+    `decided` are settings that the launch decides, unless the space fixes them.
     """
     rest = space.settings(merged(merged(decided, space.fixed), space.baseline)).to_dict()
     searched = set(map(canonical_key, space.search))

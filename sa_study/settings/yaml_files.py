@@ -36,11 +36,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Reads `--set key=value` texts; the values are YAML scalars.
-
-    Raises:
-        ConfigError: A text without '=', an unknown key, or a bad value.
-    """
+    """Reads `--set key=value` texts, whose values are YAML scalars; ConfigError quotes a wrong one."""
     values: dict[str, Any] = {}
     for text in assignments:
         key, sign, value = text.partition("=")
@@ -55,11 +51,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML mapping with the safe loader; its keys are texts and unique.
-
-    Raises:
-        ConfigError: The file is missing, unreadable, too large, not YAML, or no mapping.
-    """
+    """Reads a YAML mapping whose keys are texts and unique; ConfigError if a file does not hold one."""
     try:
         values = load_yaml(read_bytes(path, MAX_FILE_BYTES).decode("utf-8-sig"))
     except OSError as error:

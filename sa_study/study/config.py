@@ -162,11 +162,7 @@ class StudyConfig:
         return {"space": space, "metric": self.metric, "minimize": self.minimize, "seed": self.seed}
 
     def require_unchanged(self, before: object) -> None:
-        """Checks that `unchangeable` is what it was when the study was made.
-
-        Raises:
-            ConfigError: A setting has changed; names it.
-        """
+        """Raises a ConfigError that names a setting of `unchangeable` that was another when it was made."""
         if not isinstance(before, Mapping):
             raise ConfigError("the study's database lacks the settings that the study was begun with")
         was, now = flattened(before), flattened(self.unchangeable())
@@ -178,19 +174,10 @@ class StudyConfig:
                 )
 
     def dataset(self, data_dir: Path | None = None, splits: Sequence[str] = SPLITS) -> ReidDataset:
-        """Lists parts of the study's data set.
-
-        Args:
-            data_dir: The data set's new folder; None if it has not moved.
-            splits: The parts.
-
-        Raises:
-            DataError: The data set cannot be used.
-        """
-        if data_dir is not None:
-            return ReidDataset(data_dir, splits)
-        self.require_data()
-        return ReidDataset(self.data_dir, splits)
+        """Lists splits of the study's data set, of `data_dir` where it has moved; raises as `ReidDataset`."""
+        if data_dir is None:
+            self.require_data()
+        return ReidDataset(data_dir or self.data_dir, splits)
 
     def require_data(self) -> None:
         """Raises a `DataError` unless the data set is still where it was when the study was launched."""
@@ -204,11 +191,7 @@ class StudyConfig:
 
     @classmethod
     def read(cls, path: Path) -> StudyConfig:
-        """Reads `study.yaml`.
-
-        Raises:
-            StudyFolderError: The file is damaged or of another version.
-        """
+        """Reads `study.yaml`; StudyFolderError if it is damaged or of another version."""
         try:
             values: dict[str, Any] = read_yaml(path)
             written = values.get("format")

@@ -48,11 +48,7 @@ class StudyFolder:
 
     @classmethod
     def new(cls, root: Path) -> StudyFolder:
-        """A folder in which a new study can be made; nothing is written yet.
-
-        Raises:
-            StudyFolderError: It exists already and is not empty.
-        """
+        """The folder of a new study, not written yet; StudyFolderError if it is there and not empty."""
         folder = cls(root)
         if folder.config.exists():
             raise StudyFolderError(f"{root}: holds a study already; go on with 'resume --study {root}'")
@@ -76,11 +72,7 @@ class StudyFolder:
 
     @classmethod
     def existing(cls, root: Path) -> StudyFolder:
-        """The folder of a study that was launched.
-
-        Raises:
-            StudyFolderError: The folder is missing, or holds no study.
-        """
+        """The folder of a study that was launched; StudyFolderError if it is missing, or holds no study."""
         folder = cls(root)
         if not root.is_dir():
             raise StudyFolderError(
@@ -94,11 +86,7 @@ class StudyFolder:
         return folder
 
     def require_own_files(self) -> None:
-        """Checks, before anything below the folder is written or removed, that it holds no link.
-
-        Raises:
-            StudyFolderError: It holds one.
-        """
+        """Raises a StudyFolderError for a link anywhere in it, before anything is written or removed."""
         for root, folders, files in os.walk(self.root):
             _refuse_links(Path(root, name) for name in (*folders, *files))
             if Path(root) == self.wandb:

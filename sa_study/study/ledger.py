@@ -95,12 +95,8 @@ def add_ledger_entry(
 ) -> LedgerEntry:
     """Writes an entry for an evaluation that begins now.
 
-    Args:
-        folder: The study.
-        what: Which networks are evaluated, in words.
-        images: The test images; None leaves them out of the entry.
-        own: Whether the images are the study's own test set; see `is_own_test_set`.
-        reranked: Whether re-ranked figures are computed too.
+    `what` says in words which networks are evaluated, `own` whether the images, which may be left out of the
+    entry, are the study's own test set; see `is_own_test_set`.
     """
     entry: dict[str, Any] = {
         "id": uuid.uuid4().hex,
@@ -153,19 +149,13 @@ def is_own_test_set(
     folder: StudyFolder,
     dataset: ReidDataset,
     images: EvaluationImages,
-    report: PhaseCallback = lambda *_: None,
+    report: PhaseCallback,
 ) -> bool:
     """Whether the test images of a data set are a study's own.
 
     The fingerprints decide once an evaluation on its own test set is recorded, by this version or an earlier
     one. Before that those of the training images and, elsewhere than in the study's data folder, of that
     folder's test images, if they can still be read; or the folder, where there are no training images.
-
-    Args:
-        folder: The study.
-        dataset: The data set.
-        images: Its test images.
-        report: Called with a phase, the work done in it, and all its work.
     """
     # Imported here: a table of what was evaluated needs neither PyTorch nor PyYAML.
     from sa_study.data.split import limit_identities

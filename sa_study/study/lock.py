@@ -76,11 +76,8 @@ def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> I
     """Locks a study for this process.
 
     A file that another machine's driver has left, or that lies on a file system without locks, is watched for
-    a heartbeat first, for up to two minutes.
-
-    Args:
-        path: The lock file; it exists while a driver runs, and after one was killed.
-        say: Called with a message if this takes time, or the file system has no locks.
+    a heartbeat first, for up to two minutes; `say` is told of that, and of a file system without locks. The
+    lock file exists while a driver runs, and after one was killed.
 
     Yields:
         The driver that was killed while it held the lock, or None.

@@ -157,11 +157,7 @@ def trial_folder(number: int) -> str:
 
 
 def read_record(trial: FrozenTrial) -> TrialRecord:
-    """The record kept with a trial; an empty one before its first epoch.
-
-    Raises:
-        StudyFolderError: This program writes no such record.
-    """
+    """A trial's record, empty before its first epoch; StudyFolderError if this program writes no such one."""
     values = trial.user_attrs.get(_ATTRIBUTE, {})
     try:
         _validate_record(values)
@@ -213,11 +209,7 @@ def validate_result(values: Mapping[str, Any], needed: Iterable[str]) -> None:
 
 
 def validate_launch(used: object) -> None:
-    """Checks the attribute that records what a launch has used.
-
-    Raises:
-        ValueError: This program writes no such attribute; says why.
-    """
+    """Raises a ValueError, with the reason, unless an attribute records what a launch has used."""
     if not isinstance(used, Mapping) or not {"slot_seconds", "training_seconds"} <= used.keys():
         raise ValueError("does not record what the launch has used")
     for name, value in used.items():

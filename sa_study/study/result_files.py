@@ -36,10 +36,7 @@ class ResultRow:
 
 
 class ResultFiles:
-    """The files that Ray wrote of a study's trials.
-
-    Args:
-        uri: Path or URI of the trials' storage.
+    """The files that Ray wrote of a study's trials, in their storage.
 
     Raises:
         OSError: The storage cannot be reached; the methods raise this too.
@@ -61,10 +58,7 @@ class ResultFiles:
     def rows(self, session: int, number: int, unreadable: list[str] | None = None) -> list[ResultRow]:
         """The lines that a trial reported in a launch; a killed driver may have left half a line at the end.
 
-        Args:
-            session: The launch.
-            number: The trial.
-            unreadable: A note on each damaged line is appended to this list.
+        A note on each damaged line is appended to `unreadable`.
         """
         path, rows = f"session_{session}/trial_{number:04d}/result.json", []
         lines = self.text(path).split("\n")
@@ -85,11 +79,7 @@ class ResultFiles:
         return sorted(info.base_name for info in self._filesystem.get_file_info(selector))
 
     def text(self, path: str) -> str:
-        """A file's text; empty where there is none.
-
-        Raises:
-            ValueError: The file is larger than any that Ray writes for a trial.
-        """
+        """A file's text, empty where there is none; ValueError if it is larger than any that Ray writes."""
         whole = f"{self._base}/{path}"
         found = self._filesystem.get_file_info(whole)
         if found.type != pyarrow.fs.FileType.File:

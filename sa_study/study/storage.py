@@ -48,11 +48,7 @@ class Storage:
         return cls(storage_path or str(folder.trials))
 
     def require_free(self) -> None:
-        """Creates the folder, so that an unusable one is reported before any trial starts.
-
-        Raises:
-            ConfigError: The folder cannot be reached or written, or is not empty.
-        """
+        """Creates the folder before any trial starts; ConfigError if it cannot be, or is not empty."""
         with self._named_in_errors():
             taken = _within_patience(self.uri) if "://" in self.uri else _make(self.uri)
         if taken:
@@ -99,11 +95,7 @@ class Storage:
             )
 
     def checkpoint(self, relative: str) -> tune.Checkpoint:
-        """A checkpoint folder by its path inside the storage.
-
-        Raises:
-            StudyFolderError: The path leads out of the storage, by itself or by a link.
-        """
+        """A checkpoint folder by its path inside the storage; StudyFolderError if that leads out of it."""
         filesystem, path = self._open()
         if not relative or _leads_out(filesystem, path, relative):
             raise StudyFolderError(

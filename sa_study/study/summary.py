@@ -75,11 +75,7 @@ class StudySummary:
 
     @classmethod
     def read(cls, root: Path) -> Self:
-        """Reads a study's description and database.
-
-        Raises:
-            StudyFolderError: The folder holds no study, or its description or database is damaged.
-        """
+        """Reads a study's description and database; StudyFolderError if one is missing or damaged."""
         folder = StudyFolder.existing(root)
         config, database = StudyConfig.read(folder.config), open_readonly(folder)
         # Before the trials: were the driver to end in between, some would seem to run without it.
@@ -157,11 +153,7 @@ class StudySummary:
         return setting_in(self.config.space, trial.params, name)
 
     def settings(self, trial: TrialSummary) -> Settings:
-        """A trial's complete settings.
-
-        Raises:
-            StudyFolderError: The trial is not of the space that `study.yaml` describes.
-        """
+        """A trial's complete settings; StudyFolderError if it is not of the space in `study.yaml`."""
         try:
             if strange := set(trial.params) - set(self.config.space.search):
                 raise ConfigError(f"{min(strange)!r} is not searched")
@@ -172,11 +164,7 @@ class StudySummary:
             ) from None
 
     def require_whole(self) -> None:
-        """Checks for damage that is only skipped elsewhere, for exports that need everything.
-
-        Raises:
-            StudyFolderError: A trial is not of the study's space, or a file beside the database is damaged.
-        """
+        """Raises a StudyFolderError for damage that is only skipped elsewhere, for complete exports."""
         for trial in self.trials:
             self.settings(trial)
         for path in self.damaged:

@@ -55,11 +55,7 @@ class TrialSummary:
 
     @classmethod
     def of(cls, trial: FrozenTrial, config: StudyConfig) -> TrialSummary:
-        """Summarises a trial of the database.
-
-        Raises:
-            StudyFolderError: Its record or a setting is damaged, or its schedule has no length.
-        """
+        """Summarises a trial of the database; StudyFolderError if its record or a setting is damaged."""
         params = configuration(trial)
         for name, value in params.items():
             if not isinstance(value, bool | int | float | str | None):

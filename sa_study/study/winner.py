@@ -86,11 +86,7 @@ def save_trial_weights(study: StudySummary, trial: TrialSummary, path: Path) -> 
 
 
 def winners_network(study: StudySummary) -> TrainedNetwork:
-    """The best trial's network, from `best.pt`, which is written anew.
-
-    Raises:
-        RunFailed: No trial is complete.
-    """
+    """The best trial's network, from `best.pt`, which is written anew; RunFailed if none is complete."""
     if save_winner(study) is None:
         raise RunFailed(f"{study.folder.root}: no trial is complete yet")
     return load_network(study.folder.best_weights, {})

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,7 @@ _ID = re.compile("[0-9a-f]{32}")
 
 
 class Mirror:
-    """Brings a tracker up to what a study's folder holds.
-
-    Args:
-        root: The study's folder.
-        tracker: The tracker.
-    """
+    """Brings a tracker up to what a study's folder holds."""
 
     def __init__(self, root: Path, tracker: Tracker):
         self._root = root
@@ -63,11 +58,7 @@ class Mirror:
         self._written = 0  # when the database that was read last had been written
 
     def update(self, *, last: bool = False) -> None:
-        """Sends what is missing.
-
-        Args:
-            last: Whether this is the last attempt of a launch, so that trials that have not ended are paused.
-        """
+        """Sends what is missing; in the `last` attempt of a launch trials that have not ended are paused."""
         written = StudyFolder(self._root).database.stat().st_mtime_ns
         if written == self._written and not last:
             return
@@ -136,7 +127,7 @@ def _study_key(study: StudySummary) -> str:
     return hashlib.sha256(begun.encode()).hexdigest()[:32]
 
 
-def _given(params: dict[str, Any] | Any) -> dict[str, Any]:
+def _given(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
 
 
@@ -160,13 +151,10 @@ def _epochs_after(epoch: int, study: StudySummary, trial: TrialSummary) -> list[
         if values is None:  # a killed driver had not copied its results to the trials' storage
             score = trial.score_after(number)
             values = {} if score is None else {trial.metric: score}
-        figures = {tag: float(value) for name, value in values.items() if (tag := _tag(name, value))}
+        known = {name: float(value) for name, value in values.items() if is_number(value)}
+        figures = {tag: value for name, value in known.items() if (tag := names.tag_of(name))}
         found.append(LoggedEpoch(number, figures, float(values.get("timestamp", time.time()))))
     return found
-
-
-def _tag(name: str, value: object) -> str | None:
-    return names.tag_of(name) if is_number(value) else None
 
 
 def mirror(root: Path, tracker: str, ending: threading.Event, say: Callable[[str], None]) -> bool:
@@ -176,7 +164,7 @@ def mirror(root: Path, tracker: str, ending: threading.Event, say: Callable[[str
         root: The study's folder.
         tracker: The tracker, as `resolve_trackers` gives it.
         ending: Is set when one last attempt is asked for.
-        say: Called with the reason of the first failure.
+        say: Called with the reason of the first failure alone.
 
     Returns:
         Whether the last attempt succeeded.

@@ -63,9 +63,9 @@ class MlflowTracker:
         from mlflow import MlflowClient
 
         self._client = MlflowClient(tracking_uri=target)
-        self._experiment = self._find_experiment(
-            os.environ.get("MLFLOW_EXPERIMENT_NAME") or _DEFAULT_EXPERIMENT
-        )
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or _DEFAULT_EXPERIMENT
+        found = self._client.get_experiment_by_name(name)
+        self._experiment = str(found.experiment_id if found else self._client.create_experiment(name))
         self._parents: dict[str, str] = {}
 
     @staticmethod
@@ -115,10 +115,6 @@ class MlflowTracker:
         """Keys of the study's runs whose state is one that they end in."""
         runs = self._runs(f"tags.`{_STUDY}` = '{study}'")
         return {run.data.tags[_KEY] for run in runs if run.data.tags.get(_STATE) in _ENDED}
-
-    def _find_experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else self._client.create_experiment(name))
 
     def _runs(self, condition: str) -> Iterator[Any]:
         """The runs of the experiment, all pages."""

@@ -30,13 +30,10 @@ COMPLETE_SECONDS = 600.0
 def tracking(
     root: Path, trackers: Sequence[str], say: Callable[[str], None], limit: float = END_SECONDS
 ) -> Iterator[None]:
-    """Shows a study in trackers while it runs; they have a time limit at the end.
+    """Shows a study in trackers while it runs; they have `limit` seconds at the end.
 
-    Args:
-        root: The study's folder.
-        trackers: The trackers, as `resolve_trackers` gave them, maybe on another machine.
-        say: Called with one message about each that cannot be used here, fails or is late.
-        limit: Seconds at the end.
+    The trackers are as `resolve_trackers` gave them, maybe on another machine. `say` is called with one
+    message about each that cannot be used here, fails or is late.
     """
     processes: list[_TrackerProcess] = []
     try:

@@ -26,8 +26,7 @@ NO_TRACKER = "none"
 def resolve_trackers(asked: Sequence[str]) -> tuple[str, ...]:
     """Checks trackers, and gives each with its target in full; to be called before anything is written.
 
-    Args:
-        asked: What `--track` was given, or what it was resolved to before.
+    They are given as by `--track`, or as they were resolved before.
 
     Raises:
         ConfigError: A name or a target cannot be used, holds a credential, or a package is missing.

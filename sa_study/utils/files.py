@@ -45,11 +45,7 @@ def expand_home(path: str | os.PathLike[str], where: str = "") -> Path:
 
 
 def folder_or_uri(place: str | os.PathLike[str]) -> str:
-    """A folder as an absolute path, its `~` replaced; a URI, and nothing, as they are.
-
-    Raises:
-        ConfigError: The home folder is not known.
-    """
+    """A folder as an absolute path, its `~` replaced as by `expand_home`; a URI, and nothing, as they are."""
     text = os.fspath(place)
     return text if not text or "://" in text else str(expand_home(text).absolute())
 
@@ -72,11 +68,7 @@ def is_file_name(text: str) -> bool:
 
 
 def require_regular(path: Path) -> int:
-    """The size in bytes of a regular file; reading a pipe could wait for ever, a device never end.
-
-    Raises:
-        OSError: It is missing, not readable, or not a regular file.
-    """
+    """The size in bytes of a regular file; OSError for others, such as a pipe that never answers."""
     descriptor = _open(path)
     try:
         return os.fstat(descriptor).st_size
@@ -85,11 +77,7 @@ def require_regular(path: Path) -> int:
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
-    """All bytes of a file.
-
-    Raises:
-        OSError: As `require_regular`, or it is larger than allowed.
-    """
+    """All bytes of a regular file; OSError for others, as `require_regular`, and for a larger one."""
     descriptor = _open(path)
     try:
         size = os.fstat(descriptor).st_size
@@ -104,14 +92,14 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         os.close(descriptor)
 
 
-def read_json(path: Path, max_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """Reads a file that holds one JSON object; raises OSError as `read_bytes`.
 
     Raises:
         ValueError: It is not a JSON object, or holds a number that is not finite.
     """
     try:
-        content = json.loads(read_bytes(path, max_bytes), parse_constant=_refuse, parse_float=_finite)
+        content = json.loads(read_bytes(path, _MAX_JSON_BYTES), parse_constant=_refuse, parse_float=_finite)
         _indented(content)  # raises for what could not be written again
     except RecursionError:
         raise ValueError("is nested too deeply") from None

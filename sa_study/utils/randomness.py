@@ -41,10 +41,8 @@ def derived_seed(seed: int, purpose: Purpose, epoch: int = 0) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def generator(
-    seed: int, purpose: Purpose, epoch: int = 0, device: torch.device | str = "cpu"
-) -> torch.Generator:
-    """Returns a fresh generator on `device`, seeded by `derived_seed`."""
+def generator(seed: int, purpose: Purpose, epoch: int = 0) -> torch.Generator:
+    """Returns a fresh generator on the CPU, seeded by `derived_seed`."""
     import torch  # not above: seeds are wanted where PyTorch is not
 
-    return torch.Generator(device).manual_seed(derived_seed(seed, purpose, epoch))
+    return torch.Generator().manual_seed(derived_seed(seed, purpose, epoch))

@@ -75,9 +75,8 @@ def is_invisible(character: str) -> bool:
 def visible(value: object, max_length: int | None = None) -> str:
     r"""A value as text in one line; invisible characters are written as Python's escapes, such as `\x1b`.
 
-    Args:
-        value: What to show; may come from a file or a database that somebody else wrote.
-        max_length: Most characters; a longer text ends in `…`.
+    It may come from a file or a database that somebody else wrote. A text of more than `max_length`
+    characters ends in `…`.
     """
     text = str(value)
     if not text.isprintable():

@@ -87,7 +87,9 @@ def read_evidence(root: Path) -> Evidence:
         raise StudyFolderError(f"{study.storage_uri}: cannot be read ({one_line(error)})") from None
     for run in sorted(study.folder.tensorboard.glob("trial_*")):
         try:
-            evidence.curves[_trial_of(run)] = _read_curves(run)
+            if not (name := re.fullmatch(r"trial_(\d{1,9})", run.name, re.ASCII)):
+                raise ValueError("is no trial's folder")
+            evidence.curves[int(name[1])] = _read_curves(run)
         except OSError as error:
             evidence.unreadable.append(f"tensorboard/{run.name}: cannot be read ({error.strerror})")
         except ValueError as error:
@@ -131,11 +133,7 @@ def _is_cut_off(text: str, error: json.JSONDecodeError) -> bool:
 
 
 def _snapshot_trial(trial: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a snapshot's trial that are checked.
-
-    Raises:
-        KeyError, TypeError: Not an entry that Ray writes.
-    """
+    """The parts of a snapshot's trial that are checked; KeyError or TypeError if Ray writes no such entry."""
     config, last, status = trial["config"], trial.get("last_result") or {}, trial["status"]
     if type(config["number"]) is not int or not isinstance(config["suggested"], dict):
         raise TypeError("config")
@@ -147,14 +145,6 @@ def _snapshot_trial(trial: dict[str, Any]) -> dict[str, Any]:
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two runs of an epoch gave the same figures, leaving out the times they took."""
     return deterministic(one) == deterministic(other)
-
-
-def _trial_of(run: Path) -> int:
-    """The number of the trial that a folder is named for; raises a `ValueError` for other names."""
-    name = re.fullmatch(r"trial_(\d{1,9})", run.name, re.ASCII)
-    if not name:
-        raise ValueError("is no trial's folder")
-    return int(name[1])
 
 
 def _read_curves(run: Path) -> Curves:

@@ -73,14 +73,9 @@ def evaluate_study(
 ) -> TestFigures:
     """Evaluates a study's best checkpoint, and records that in the study's test ledger.
 
-    Figures on other data than the study's own are written beside those on its own test set, never over them.
-
-    Args:
-        root: The study's folder; `evaluation.json` is written there.
-        data_dir: The data set, or None for the study's own.
-        reranked: Whether to compute the re-ranked figures too.
-        baseline: Whether to evaluate the baseline's best epoch too, into `baseline_evaluation.json`.
-        report: Called with the progress.
+    Writes `evaluation.json` into the study's folder and, where the baseline's best epoch is asked for too,
+    `baseline_evaluation.json`. Figures on other data than the study's own, which None stands for, are written
+    beside those on its own test set, never over them.
 
     Raises:
         RunFailed: No trial is complete, or the baseline has no checkpoint.
@@ -120,12 +115,7 @@ def evaluate_weights(
 ) -> TestFigures:
     """Evaluates a weights file; for one inside a study's folder, the study's test ledger records it.
 
-    Args:
-        weights: The file; its name is the key of the returned figures.
-        data_dir: The data set.
-        overrides: Settings that the file does not hold.
-        reranked: Whether to compute the re-ranked figures too.
-        report: Called with the progress.
+    The file's name is the key of the figures. `overrides` are settings that the file does not hold.
 
     Raises:
         StudyError: The file or the data set cannot be used.

@@ -67,13 +67,9 @@ class RetrainPlan:
 
 
 def plan_retraining(root: Path, data_dir: Path | None, *, seeds: int, baseline: bool) -> RetrainPlan:
-    """Chooses what to train: the winner of `confirm` if that was run, else the study's.
+    """Chooses what to train: the winner of `confirm` if that was run, else the study's; and the baseline.
 
-    Args:
-        root: The study's folder.
-        data_dir: The data set, or None for the study's own.
-        seeds: Number of runs of each configuration, with seeds from the configuration's own upwards.
-        baseline: Whether to train the baseline too.
+    Each configuration is run with this many seeds, from its own upwards, by default on the study's own data.
 
     Raises:
         RunFailed: No trial is complete.

@@ -98,11 +98,7 @@ def plan_ablation(space: SearchSpace, seeds: int, *, one_at_a_time: bool = False
 def prepare_ablation(
     root: Path, asked: StudyConfig, seeds: int, *, one_at_a_time: bool = False
 ) -> tuple[Ablation, RepeatStudy]:
-    """Plans an ablation and checks that it can be launched in a folder, or resumed there.
-
-    Raises:
-        StudyError: The space is no grid, or the folder holds another study.
-    """
+    """Plans an ablation; StudyError if it is no grid, or the folder holds another study."""
     folder = StudyFolder(root)
     ablation = plan_ablation(asked.space, seeds, one_at_a_time=one_at_a_time)
     config = ablation.study(asked)
@@ -114,11 +110,7 @@ def prepare_ablation(
 def require_same_ablation(
     folder: StudyFolder, attributes: Mapping[str, Any], asked: StudyConfig, design: str | bool = True
 ) -> None:
-    """Checks that the study in a folder, with these attributes, is the ablation asked for.
-
-    Raises:
-        ConfigError: The two differ in more than their seeds.
-    """
+    """Raises a ConfigError unless the study in a folder is, but for its seeds, the ablation asked for."""
     if not attributes.get(ABLATES):
         raise ConfigError(f"{folder.root}: holds a study that 'ablate' did not make; choose another --study")
     if attributes[ABLATES] != design:
@@ -139,11 +131,7 @@ def require_same_ablation(
 
 
 def finish_ablation(ablation: Ablation, study: RepeatStudy, report: ProgressCallback) -> dict[str, Any]:
-    """Scores the runs and writes `ablation.json`; returns its content.
-
-    Raises:
-        StudyError: A checkpoint or an image cannot be used.
-    """
+    """Scores the runs and writes `ablation.json`; returns its content. Raises as `scored_runs`."""
     runs = scored_runs(study.folder, reranked=True, report=report)
     found = conclude_ablation(ablation, runs, study.config.metric)
     found[PROTOCOL] = StudySummary.read(study.folder.root).protocol

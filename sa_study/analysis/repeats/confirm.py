@@ -196,11 +196,7 @@ def plan_begun_before(
 def finish_confirmation(
     root: Path, plan: Confirmation, study: RepeatStudy, report: ProgressCallback
 ) -> dict[str, Any]:
-    """Scores the runs and writes `confirmation.json` of the study in `root`; returns its content.
-
-    Raises:
-        StudyError: A checkpoint or an image cannot be used.
-    """
+    """Scores the runs; writes `confirmation.json` of the study in `root`, and returns its content."""
     found = conclude_confirmation(plan, scored_runs(study.folder, report=report), study.config.metric)
     found[PROTOCOL] = StudySummary.read(study.folder.root).protocol
     write_json(StudyFolder(root).confirmation, found)
@@ -227,7 +223,11 @@ def conclude_confirmation(plan: Confirmation, runs: Sequence[Run], metric: str) 
                 "settings": candidate.point,
                 "study_score": candidate.score,
                 "study_lead": _lead(candidate, candidates[0]),
-                "scores": [_scores(run) for run in mine],
+                "scores": [
+                    {"seed": run.seed, "fold": run.fold}
+                    | {name: run.figures.get(name) for name in names.STUDY_METRICS}
+                    for run in mine
+                ],
                 **summarise_runs(mine),
                 "difference": figure_differences(strata_of(mine), baseline, level) if rows else None,
             }
@@ -282,11 +282,6 @@ def _winners_curse(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, 
     left = winner["difference"][metric]
     of_study = {name: winner[name] for name in ("trial", "study_lead")}
     return {**of_study, "lead": left["mean"], "low": left["low"], "high": left["high"]}
-
-
-def _scores(run: Run) -> dict[str, Any]:
-    metrics = {name: run.figures.get(name) for name in names.STUDY_METRICS}
-    return {"seed": run.seed, "fold": run.fold, **metrics}
 
 
 def _lead(candidate: Candidate, baseline: Candidate) -> float | None:

@@ -58,11 +58,7 @@ class RepeatStudy:
     initial_trials: InitialTrials
 
     def run(self, observer: LaunchObserver, changes: StudyChanges) -> Outcome:
-        """Launches the study, or resumes it with these changes and the configurations that it lacks.
-
-        Raises:
-            StudyError: Bad input; nothing was written, or the study is as it was.
-        """
+        """Launches the study, or resumes it with these changes and what it lacks; raises as `launch`."""
         root, asked = self.folder.root, len(self.initial_trials.configurations)
         if not self.folder.config.exists():
             return launch(root, self.config, observer, self.initial_trials)
@@ -139,18 +135,8 @@ class Run:
     reranked: QueryScores | None = None
 
 
-def scored_runs(
-    folder: StudyFolder,
-    *,
-    reranked: bool = False,
-    report: ProgressCallback = lambda done, total: None,
-) -> list[Run]:
+def scored_runs(folder: StudyFolder, *, reranked: bool = False, report: ProgressCallback) -> list[Run]:
     """The runs that have ended, with their queries' scores, which are kept in the folder for the next time.
-
-    Args:
-        folder: The study of the repeats.
-        reranked: Whether to compute the scores after re-ranking too.
-        report: Called with the number of scored runs and that of all.
 
     Raises:
         RunFailed: A checkpoint is gone, or does not give the recorded figures.

@@ -118,7 +118,7 @@ def contradictions(
     return found
 
 
-def disagreements(sources: Mapping[str, Epochs], without: Collection[int] = ()) -> list[str]:
+def disagreements(sources: Mapping[str, Epochs], without: Collection[int]) -> list[str]:
     """Figures that two sources have recorded differently, in words; `without` has the epochs to leave out."""
     first_records: dict[tuple[int, str], tuple[str, Any]] = {}
     found = []

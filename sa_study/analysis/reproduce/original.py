@@ -86,11 +86,7 @@ class OriginalTrial:
 
 
 def read_original(root: Path, number: int | None) -> OriginalTrial:
-    """Reads everything that a study recorded of a trial.
-
-    Args:
-        root: The study's folder.
-        number: The trial, or None for the winner.
+    """Reads everything that a study recorded of a trial; without a number, of the winner.
 
     Raises:
         StudyFolderError: The folder holds no study, or is damaged; or the trial has nothing to compare.
@@ -172,10 +168,7 @@ class EnvironmentChange:
 def trial_changes(original: OriginalTrial, device: str, backbone_fingerprint: str) -> list[EnvironmentChange]:
     """Reasons, particular to the trial, why its rerun may differ.
 
-    Args:
-        original: The trial.
-        device: Type of the rerun's device.
-        backbone_fingerprint: Fingerprint of the rerun's pretrained backbone; empty for random weights.
+    `device` is the type of the rerun's, and the fingerprint that of its pretrained backbone, if any.
     """
     settings, lines = original.settings, []
     epochs = [row.values for row in original.rows if row.epoch]
@@ -201,11 +194,8 @@ def launch_changes(
 ) -> list[EnvironmentChange]:
     """Differences between the recorded launches and the present environment, each once.
 
-    Args:
-        launches: The entry of each launch in `provenance.json`, by its number; anyone can have edited it.
-        now: What `describe_run` returns.
-        gpu_then: Whether the trial had a GPU.
-        gpu_now: Whether the rerun has one.
+    `launches` has the entry of each launch in `provenance.json`, by its number; anyone can have edited it.
+    `now` is what `describe_run` returns.
     """
     launches_of: dict[EnvironmentChange, list[int]] = {}
     for number, launch in launches.items():

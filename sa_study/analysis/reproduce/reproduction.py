@@ -61,11 +61,7 @@ class Rerun:
 
 
 def load_images(original: OriginalTrial, data_dir: Path | None, progress: ProgressCallback) -> TrainingData:
-    """Decodes the trial's training and validation images.
-
-    Raises:
-        DataError: The images cannot be used, or are not those of the study.
-    """
+    """Decodes the trial's training and validation images; DataError if they are not the study's."""
     study = original.study
     data = load_training_data(study.config.dataset(data_dir), original.settings, progress)
     require_same_images(study.folder.provenance, data.store.fingerprint, data_dir or study.config.data_dir)
@@ -213,11 +209,7 @@ def failure_difference(recorded: str, rerun: str) -> str:
 
 
 def read_reproductions(path: Path) -> list[Any]:
-    """A study's reproductions, the latest last; none where the file does not exist.
-
-    Raises:
-        StudyFolderError: The file is damaged.
-    """
+    """A study's reproductions, the latest last, none without a file; StudyFolderError if it is damaged."""
     try:
         found = read_json(path)[_REPRODUCTIONS] if path.exists() else []
         if not isinstance(found, list):
@@ -230,11 +222,7 @@ def read_reproductions(path: Path) -> list[Any]:
 
 
 def add_reproduction(path: Path, new: Mapping[str, Any]) -> None:
-    """Adds a reproduction to a study's file of them.
-
-    Raises:
-        StudyFolderError: The file is damaged.
-    """
+    """Adds a reproduction to a study's file of them; raises as `read_reproductions`."""
     write_json(path, {_REPRODUCTIONS: [*read_reproductions(path), new]})
 
 

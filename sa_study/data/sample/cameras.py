@@ -96,12 +96,10 @@ class Camera:
         self.panorama = paint_panorama(optics.scene, rng)
 
     def photograph(self, people: list[Person], rng: np.random.Generator, jitter: float = 1.0) -> Image.Image:
-        """Takes one picture: RGB, 64×128 pixels.
+        """Takes one picture, RGB, 64×128 pixels, of the first person in the middle and others at the edges.
 
-        Args:
-            people: The person in the middle first, then passers-by at the edges; may be empty.
-            rng: Decides everything that varies between two pictures.
-            jitter: Factor of the camera's box jitter.
+        The generator decides everything that varies between two pictures; `jitter` is a factor of the
+        camera's box jitter.
         """
         picture = self._background(rng)
         for number, person in reversed(list(enumerate(people))):

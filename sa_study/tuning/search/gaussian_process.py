@@ -52,16 +52,6 @@ class Rows:
     def __len__(self) -> int:
         return len(self.progress)
 
-    def take(self, index: NDArray[np.int64]) -> Rows:
-        """Some of the rows."""
-        return Rows(self.columns[index], self.progress[index])
-
-    def extended(self, other: Rows) -> Rows:
-        """These rows, then others."""
-        return Rows(
-            np.concatenate([self.columns, other.columns]), np.concatenate([self.progress, other.progress])
-        )
-
 
 @dataclass(frozen=True)
 class Kernel:
@@ -117,8 +107,10 @@ class GaussianProcess:
         """The process if the scores at some rows turn out as it predicts."""
         if not len(rows):
             return self
+        columns = np.concatenate([self.rows.columns, rows.columns])
+        progress = np.concatenate([self.rows.progress, rows.progress])
         scores = np.concatenate([self.scores, self.predict(rows)[0]])
-        return GaussianProcess(self.kernel, self.rows.extended(rows), scores)
+        return GaussianProcess(self.kernel, Rows(columns, progress), scores)
 
 
 def fit_kernel(rows: Rows, scores: Floats, axis_of: NDArray[np.int64]) -> Kernel:
@@ -127,7 +119,7 @@ def fit_kernel(rows: Rows, scores: Floats, axis_of: NDArray[np.int64]) -> Kernel
     `axis_of` has for each column its setting; columns of one setting share a length scale.
     """
     kept = thinned(scores, MAX_FITTED_ROWS)
-    rows, scores = rows.take(kept), scores[kept]
+    rows, scores = Rows(rows.columns[kept], rows.progress[kept]), scores[kept]
     means, deviations = _priors(int(axis_of.max()) + 1)
     squares = np.square(rows.progress[:, None] - rows.progress)
 

@@ -34,11 +34,7 @@ class InitialTrials:
     image_fingerprint: str = ""
 
     def require_images(self, fingerprint: str) -> None:
-        """Checks that the training images are the expected ones.
-
-        Raises:
-            DataError: Their fingerprint differs.
-        """
+        """Raises a DataError unless the training images have the expected fingerprint."""
         if self.image_fingerprint and self.image_fingerprint != fingerprint:
             raise DataError("the training images are not those of the study that is repeated; give the same")
 
@@ -118,11 +114,7 @@ def transfer(earlier: StudySummary, space: SearchSpace, top: int, trials: int) -
 
 
 def require_same_start(study: StudySummary, start_from: Path) -> None:
-    """Checks that a study that is resumed was begun with the same `--from`.
-
-    Raises:
-        ConfigError: It was begun with another, or with none.
-    """
+    """Raises a ConfigError unless a study that is resumed was begun with the same `--from`."""
     found = study.attributes.get(STARTED_FROM)
     before = found.get("study") if isinstance(found, dict) else None
     if before != str(start_from.absolute()):
