@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from sa_study.data.check import SplitReport, check_dataset
-from sa_study.utils.errors import DataError
 
 MakeMarket = Callable[..., Path]
 DrawImage = Callable[..., Path]
@@ -109,8 +108,3 @@ def test_faults_are_collected(make_market: MakeMarket) -> None:
     report = check_dataset(root)
     assert report.splits["train"].images == 4
     assert [line.split(": ")[1][:9] for line in report.errors] == ["no image ", "no folder"]
-
-
-def test_no_data_set_at_all(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no data set; found nothing"):
-        check_dataset(tmp_path)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from refusals import refusal
 
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.layout_reader import read_split
@@ -25,12 +26,6 @@ def queries_of(root: Path, name: str) -> SplitFolder:
     (root / "query").mkdir()
     (root / "query" / name).touch()
     return read_split(root, MARKET, "query")
-
-
-def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    return text
 
 
 def test_reads_the_three_folders_sorted_by_name(make_market: MakeMarket) -> None:
@@ -145,15 +140,11 @@ def test_records_pickle_and_are_frozen(tmp_path: Path) -> None:
 def test_two_data_sets_below_the_root(make_market: MakeMarket) -> None:
     make_market("data/market")
     root = make_market("data/duke").parent
-    with pytest.raises(DataError) as error:
-        ReidDataset(root)
-    assert "several data sets (duke, market)" in one_line(error)
+    assert "several data sets (duke, market)" in refusal(DataError, ReidDataset, root)
 
 
 def test_a_missing_root(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as error:
-        ReidDataset(tmp_path / "nowhere")
-    text = one_line(error)
+    text = refusal(DataError, ReidDataset, tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in text
     assert "No such file or directory" in text
     assert "bounding_box_train" in text
@@ -168,9 +159,8 @@ def test_a_file_as_root(tmp_path: Path) -> None:
 def test_a_wrong_folder_says_what_was_found(tmp_path: Path) -> None:
     for name in ("a.txt", "b", "c", "d", "e"):
         (tmp_path / name).mkdir()
-    with pytest.raises(DataError) as error:
-        ReidDataset(tmp_path)
-    assert "found a.txt, b, c and 2 more; expected the folder that holds" in one_line(error)
+    found = "found a.txt, b, c and 2 more; expected the folder that holds"
+    assert found in refusal(DataError, ReidDataset, tmp_path)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
@@ -182,10 +172,8 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 def test_a_missing_image_folder(make_market: MakeMarket, name: str) -> None:
     root = make_market()
     (root / name).rename(root / "other")
-    with pytest.raises(DataError) as error:
-        ReidDataset(root)
-    assert f"no folder {name}; found " in one_line(error)
-    assert "other" in one_line(error)
+    text = refusal(DataError, ReidDataset, root)
+    assert f"no folder {name}; found " in text and "other" in text
 
 
 def test_a_folder_without_images_names_what_it_holds(make_market: MakeMarket) -> None:
@@ -194,17 +182,14 @@ def test_a_folder_without_images_names_what_it_holds(make_market: MakeMarket) ->
         path.unlink()
     (root / "query" / "-1_c1s1_000001_01.jpg").touch()
     (root / "query" / "Thumbs.db").touch()
-    with pytest.raises(DataError) as error:
-        ReidDataset(root)
-    assert "query: no image named like" in one_line(error)
-    assert "found Thumbs.db and 1 junk images" in one_line(error)
+    text = refusal(DataError, ReidDataset, root)
+    assert "query: no image named like" in text and "found Thumbs.db and 1 junk images" in text
 
 
 def test_identities_on_both_sides(make_market: MakeMarket) -> None:
     dataset = ReidDataset(make_market(train_ids=[4, 5, 6], test_ids=[5, 6, 7]))
-    with pytest.raises(DataError) as error:
-        dataset.require_disjoint()
-    assert one_line(error).startswith("2 identities are in both the training and the test folders (5, 6)")
+    text = refusal(DataError, dataset.require_disjoint)
+    assert text.startswith("2 identities are in both the training and the test folders (5, 6)")
 
 
 def test_a_distractor_is_no_shared_identity(make_market: MakeMarket) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from command_line import CommandLine
 from image_lists import SETTINGS, figures_on, listed, untrained_network, written
+from refusals import refusal
 from synthetic_layouts import draw_image
 
 from sa_study.data import dataset_list
@@ -29,10 +30,8 @@ MakeMarket = Callable[..., Path]
 
 
 def refused(path: Path) -> str:
-    with pytest.raises(DataError) as error:
-        ReidDataset(path)
-    text = str(error.value)
-    assert text.startswith(str(path)) and "\n" not in text
+    text = refusal(DataError, ReidDataset, path)
+    assert text.startswith(str(path))
     return text.removeprefix(str(path))
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from refusals import refusal
 
 from sa_study.data.image_list import list_images
 from sa_study.utils.errors import DataError
@@ -51,9 +52,8 @@ def test_a_list(tmp_path: Path, content: str) -> None:
 def test_what_is_no_list(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=words) as error:
-        list_images(path)
-    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+    text = refusal(DataError, list_images, path)
+    assert words in text and text.startswith(str(path))
 
 
 def test_what_is_not_there_or_no_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refusal
 
 from sa_study.data.images import for_each_image, read_image
 from sa_study.utils.errors import DataError
@@ -92,11 +93,8 @@ def test_damage_is_an_error_that_names_the_file(
 ) -> None:
     path = draw_image(tmp_path / f"a.{suffix}")
     damaged(path, fault)
-    with pytest.raises(DataError) as error:
-        read_image(path)
-    assert str(error.value).startswith(f"{path}: not a readable image (")
-    assert "\n" not in str(error.value)
-    assert "BytesIO" not in str(error.value)
+    text = refusal(DataError, read_image, path)
+    assert text.startswith(f"{path}: not a readable image (") and "BytesIO" not in text
 
 
 @pytest.mark.parametrize("limit", [100, 64 * 32 - 1])

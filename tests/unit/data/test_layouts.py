@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refusal
 from small_space import SMALL
 from synthetic_layouts import make_cuhk03, make_duke, make_msmt17
 
@@ -30,12 +31,6 @@ SETTINGS = Settings(**SMALL, num_features=8, epochs=1, val_identities=2)
 
 def told(records: tuple[ImageRecord, ...]) -> set[tuple[int, int]]:
     return {(record.pid, record.camid) for record in records}
-
-
-def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    return text
 
 
 def test_dukemtmc_reid(tmp_path: Path, draw_image: Draw) -> None:
@@ -218,9 +213,7 @@ def test_a_layout_declares_what_its_ids_mean(layout: Layout) -> None:
 
 def test_cuhk03s_parent_holds_two_data_sets(tmp_path: Path, draw_image: Draw) -> None:
     root = make_cuhk03(tmp_path / "cuhk03-np", draw_image)
-    with pytest.raises(DataError) as error:
-        ReidDataset(root)
-    assert one_line(error) == (
+    assert refusal(DataError, ReidDataset, root) == (
         f"{root}: holds several data sets (detected, labeled); name one of them: "
         f"{root}/labeled (boxes by hand) or {root}/detected (by a detector)"
     )
@@ -229,9 +222,7 @@ def test_cuhk03s_parent_holds_two_data_sets(tmp_path: Path, draw_image: Draw) ->
 def test_data_sets_further_down_are_named(tmp_path: Path, draw_image: Draw) -> None:
     make_cuhk03(tmp_path / "all" / "cuhk03-np", draw_image)
     (tmp_path / "all" / "notes.txt").touch()
-    with pytest.raises(DataError) as error:
-        ReidDataset(tmp_path / "all")
-    assert one_line(error) == (
+    assert refusal(DataError, ReidDataset, tmp_path / "all") == (
         f"{tmp_path}/all: holds data sets two levels below it only (cuhk03-np/detected, cuhk03-np/labeled); "
         "name one of them"
     )
@@ -241,9 +232,7 @@ def test_data_sets_further_down_are_named(tmp_path: Path, draw_image: Draw) -> N
 def test_cuhk03s_raw_file_is_not_read(tmp_path: Path, named: str) -> None:
     (tmp_path / "cuhk03_release").mkdir()
     (tmp_path / "cuhk03_release" / "cuhk-03.mat").write_bytes(b"MATLAB 7.3 MAT-file")
-    with pytest.raises(DataError) as error:
-        ReidDataset(tmp_path / named)
-    text = one_line(error)
+    text = refusal(DataError, ReidDataset, tmp_path / named)
     assert text.startswith(
         f"{tmp_path}/cuhk03_release/cuhk-03.mat: is CUHK03's raw MATLAB file, which is not read"
     )
@@ -255,9 +244,7 @@ def test_a_folder_that_fits_several_layouts(tmp_path: Path, draw_image: Draw, se
     root = make_msmt17(tmp_path / "MSMT17", draw_image)
     (root / second).mkdir()
     for named in (root, tmp_path):
-        with pytest.raises(DataError) as error:
-            ReidDataset(named)
-        text = one_line(error)
+        text = refusal(DataError, ReidDataset, named)
         assert text.startswith(f"{root}: fits several layouts (") and "MSMT17_V1: train" in text
         assert second in text and text.endswith("; move the folders of all but one elsewhere")
 
@@ -265,9 +252,8 @@ def test_a_folder_that_fits_several_layouts(tmp_path: Path, draw_image: Draw, se
 @pytest.mark.parametrize("name", ["bounding_box_train", "query"])
 def test_one_of_its_folders_is_not_the_data_set(make_market: MakeMarket, name: str) -> None:
     root = make_market()
-    with pytest.raises(DataError) as error:
-        ReidDataset(root / name)
-    assert one_line(error) == f"{root / name}: is a folder of a data set, not all of it; name {root}"
+    said = f"{root / name}: is a folder of a data set, not all of it; name {root}"
+    assert refusal(DataError, ReidDataset, root / name) == said
 
 
 def test_what_images_that_differ_in_size_take(
@@ -290,9 +276,7 @@ def test_what_images_that_differ_in_size_take(
 def test_any_other_folder_is_told_which_layouts_there_are(tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / name).mkdir()
-    with pytest.raises(DataError) as error:
-        check_dataset(tmp_path)
-    text = one_line(error)
+    text = refusal(DataError, check_dataset, tmp_path)
     assert text.startswith(f"{tmp_path}: no data set; found test, train; expected ")
     for word in ("Market-1501", "DukeMTMC-reID", "CUHK03-NP", "MSMT17_V1", "MSMT17_V2", "list_gallery.txt"):
         assert word in text

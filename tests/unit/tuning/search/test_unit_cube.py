@@ -52,18 +52,6 @@ def test_the_ends_of_the_cube_are_the_ends_of_the_range(name: str, ends: tuple[f
     assert values == pytest.approx([ends[0], ends[0], ends[1], ends[1]])
 
 
-def test_a_logarithmic_range_is_halved_at_its_geometric_mean() -> None:
-    cube = UnitCube({"lr": SPACE["lr"]})
-    assert cube.values(np.array([0.5]))["lr"] == pytest.approx(1e-3**0.5)
-
-
-def test_values_of_a_grid_have_cells_of_one_width() -> None:
-    cube = UnitCube({"epochs": SPACE["epochs"]})
-    assert cube.places([{"epochs": 40}, {"epochs": 80}, {"epochs": 120}]).ravel() == pytest.approx(
-        [0.1, 0.5, 0.9]
-    )
-
-
 def test_different_choices_are_one_apart_and_a_lacking_setting_is_in_the_middle() -> None:
     cube = UnitCube({"attention": SPACE["attention"], "lr": SPACE["lr"]})
     rows: list[dict[str, Any]] = [
@@ -102,11 +90,14 @@ def test_the_page_draws_settings_where_the_sampler_sees_them(name: str) -> None:
         assert unit_position(parameter, value) == cube.places([{name: value}])[0, 0]
 
 
-def test_values_of_a_grid_lie_in_the_middle_of_equal_cells() -> None:
+def test_values_of_a_grid_lie_in_the_middle_of_equal_cells_and_a_log_scale_is_halved_at_its_mean() -> None:
     scale = UnitScale(1, 4, step=1)
     assert scale.places(np.arange(1.0, 5.0)).tolist() == [0.125, 0.375, 0.625, 0.875]
     assert scale.numbers(np.array([0.0, 0.24, 0.26, 1.0])).tolist() == [1, 1, 2, 4]
     assert UnitScale(0.01, 1.0, log=True).places(np.array([0.1])) == pytest.approx(0.5)
+    cube = UnitCube({"epochs": SPACE["epochs"], "lr": SPACE["lr"]})
+    places = cube.places([{"epochs": epochs, "lr": 1e-3**0.5} for epochs in (40, 80, 120)])
+    assert pytest.approx(np.array([[0.1, 0.5, 0.9], [0.5] * 3])) == places.T
 
 
 CUBE = UnitCube(
