@@ -39,7 +39,7 @@ class Cleaning:
 def plan_cleaning(study: StudySummary, keep: int) -> Cleaning:
     """Finds the checkpoints of ended trials but the winner, the baseline and `keep` further leaders.
 
-    A trial that has not ended keeps its own: `resume` goes on from them.
+    A trial that has not ended keeps its own: `resume` continues from them.
 
     Raises:
         StudyFolderError: The study was made by `confirm` or `ablate`.
@@ -53,16 +53,16 @@ def plan_cleaning(study: StudySummary, keep: int) -> Cleaning:
     kept = {trial.number for trial in needed if trial}
     sizes = Storage(study.storage_uri).checkpoint_sizes()
     owners = {path: trial for trial in study.trials for path in trial.record.checkpoints}
-    going = {
+    removable = {
         path: owners[path].number
         for path in sizes
         if path in owners and owners[path].ended and owners[path].number not in kept
     }
     return Cleaning(
-        trials=tuple(sorted(set(going.values()))),
+        trials=tuple(sorted(set(removable.values()))),
         kept=tuple(sorted(trial.number for trial in study.trials if trial.ended and trial.number in kept)),
-        paths=frozenset(going),
-        size=sum(sizes[path] for path in going),
+        paths=frozenset(removable),
+        size=sum(sizes[path] for path in removable),
     )
 
 

@@ -1,4 +1,4 @@
-"""Features of any number of images, in files: streamed to disk, and gone on with after an interruption."""
+"""Features of any number of images, in files: streamed to disk, and resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def write_features(
     """Writes `features.npy`, `features.csv` and `features.json` into a folder; they appear when all is done.
 
     `features.npy` has a row for each image in order, `features.csv` its path and, where it was skipped, the
-    reason; `features.json` tells what they are of. A call that was interrupted is gone on with by the same
-    call, and one that has ended is not repeated. The folder is made if missing.
+    reason; `features.json` names network and images. An interrupted call is resumed by the same call, and one
+    that has ended is not repeated. The folder is made if missing.
 
     Raises:
         DataError: None of the images can be read.
@@ -147,7 +147,7 @@ class _Files:
             self._npy.unlink(missing_ok=True)
             self._write_rows([])
             with name_in_errors(self._out / ABOUT, instead_of=self._about):
-                write_json(self._about, self._asked)  # last: from now on there is something to go on with
+                write_json(self._about, self._asked)  # last: from now on there is something to resume
             return 0
         try:
             same = about is not None and read_json(about) == self._asked

@@ -60,7 +60,7 @@ class DataReport:
         overlap: Identities in both the training and the test folders.
         queries_without_match: Query images whose identity is in the gallery by no other camera.
         errors: What makes the data set unusable, one line each.
-        warnings: What may be a fault, one line each.
+        warnings: What may be wrong, one line each.
     """
 
     root: Path
@@ -95,10 +95,10 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
     train, query, gallery = (folders[split].records for split in SPLITS)
     images = train + query + gallery
     cameras = has_cameras(images)
-    outcomes = for_each_image(_look_at, images, progress)
-    looks = {record.path: look for record, look in zip(images, outcomes, strict=True)}
-    faults = {path: look for path, look in looks.items() if isinstance(look, str)}
-    sizes = Counter(look.size for look in outcomes if not isinstance(look, str))
+    outcomes = for_each_image(_inspect, images, progress)
+    inspected = {record.path: found for record, found in zip(images, outcomes, strict=True)}
+    faults = {path: found for path, found in inspected.items() if isinstance(found, str)}
+    sizes = Counter(found.size for found in outcomes if not isinstance(found, str))
     overlap = shared_identities(train, query + gallery)
     matchless = queries_without_match(query, gallery)
     warnings = _warnings(folders, cameras)
@@ -115,7 +115,7 @@ def check_dataset(root: Path | str, progress: ProgressCallback | None = None) ->
         if len(matchless) == len(query):
             errors.append(f"no query has a match {match} in the gallery; rankings cannot be scored")
     if not cameras:
-        warnings += _copies(query, gallery, looks)
+        warnings += _copies(query, gallery, inspected)
     if len(sizes) > 1:
         warnings.append(f"images come in {len(sizes)} sizes; they are brought to one when decoded")
     return DataReport(
@@ -157,35 +157,35 @@ def _missing(root: Path, folders: Mapping[str, SplitFolder]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _ImageFacts:
     """What a readable image is: height and width in pixels, and the SHA-256 of its file."""
 
     size: tuple[int, int]
     digest: bytes
 
 
-def _look_at(record: ImageRecord) -> _Look | str:
+def _inspect(record: ImageRecord) -> _ImageFacts | str:
     """What an image is, or why it cannot be read."""
     try:
         image, content = read_image(record.path)
     except DataError as error:
         return str(error)
-    return _Look((image.height, image.width), hashlib.sha256(content).digest())
+    return _ImageFacts((image.height, image.width), hashlib.sha256(content).digest())
 
 
 def _copies(
-    query: Sequence[ImageRecord], gallery: Sequence[ImageRecord], looks: Mapping[Path, _Look | str]
+    query: Sequence[ImageRecord], gallery: Sequence[ImageRecord], inspected: Mapping[Path, _ImageFacts | str]
 ) -> list[str]:
     """A warning where a query's file is in the gallery under another path too, with the same identity."""
     files: dict[tuple[int, bytes], set[Path]] = defaultdict(set)
     for record in gallery:
-        if not isinstance(look := looks[record.path], str):
-            files[record.pid, look.digest].add(record.path)
+        if not isinstance(facts := inspected[record.path], str):
+            files[record.pid, facts.digest].add(record.path)
     copied = [
         record.path.name
         for record in query
-        if not isinstance(look := looks[record.path], str)
-        and files.get((record.pid, look.digest), set()) - {record.path}
+        if not isinstance(facts := inspected[record.path], str)
+        and files.get((record.pid, facts.digest), set()) - {record.path}
     ]
     if not copied:
         return []

@@ -144,11 +144,11 @@ def _camera(cell: str | None) -> int | None:
 def _record(row: _Row, split: str, own_camera: int) -> ImageRecord:
     if row.camid is None:
         return ImageRecord(row.path, row.pid, own_camera, str(row.pid))
-    told = (row.pid, row.camid) in _told_by_name(row.path.name, split)
-    return ImageRecord(row.path, row.pid, row.camid, "" if told else f"{row.pid} {row.camid}")
+    in_name = (row.pid, row.camid) in _parsed_names(row.path.name, split)
+    return ImageRecord(row.path, row.pid, row.camid, "" if in_name else f"{row.pid} {row.camid}")
 
 
-def _told_by_name(name: str, split: str) -> list[tuple[int, int]]:
+def _parsed_names(name: str, split: str) -> list[tuple[int, int]]:
     """Identity and camera of an image in the layouts that its name fits."""
     parsed = [(layout, found) for layout in LAYOUTS if (found := layout.parse(name))]
     return [(pid + layout.sources[split].offset, camera) for layout, (pid, camera) in parsed]

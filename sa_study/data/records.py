@@ -21,8 +21,8 @@ class ImageRecord:
         path: Absolute path of the file.
         pid: Identity as in the file name, plus what the layout adds, or as a list says; 0 marks a distractor.
         camid: Camera, counted from 0 (one less than in the file name). Where the cameras are not known it is
-            negative and each file has one of its own, so that a query leaves out nothing but itself.
-        label: Identity and camera as far as a list alone tells them; empty where the file name does.
+            negative and differs for each file, so that a query leaves out nothing but itself.
+        label: Identity and camera as far as only a list gives them; empty where the file name does.
     """
 
     path: Path

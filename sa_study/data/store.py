@@ -31,7 +31,7 @@ class ImageStore:
         pids: int64, N, identities as in the file names or the list.
         camids: int64, N, cameras from 0; negative where they are not known.
         fingerprint: Hexadecimal SHA-256 over the SHA-256 of each file (name, zero byte, content), in order;
-            before a name whose identity and camera stand in a list alone, these and a slash.
+            before a name whose identity and camera only a list gives, these and a slash.
     """
 
     images: npt.NDArray[np.uint8]

@@ -76,8 +76,8 @@ def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> I
     """Locks a study for this process.
 
     A file that another machine's driver has left, or that lies on a file system without locks, is watched for
-    a heartbeat first, for up to two minutes; `say` is told of that, and of a file system without locks. The
-    lock file exists while a driver runs, and after one was killed.
+    a heartbeat first, for up to two minutes; `say` is called with a line about that, and about a file system
+    without locks. The lock file exists while a driver runs, and after one was killed.
 
     Yields:
         The driver that was killed while it held the lock, or None.

@@ -43,7 +43,7 @@ class TrialRecord:
         best: Figures of the best epoch.
         last_checkpoint: The last epoch's checkpoint, a path relative to the trials' storage.
         best_checkpoint: The best epoch's.
-        epochs_run: Epochs that were trained, also those trained again after a fault.
+        epochs_run: Epochs that were trained, also those repeated after a failure.
         seconds: Time spent in them.
         gpu_seconds: `seconds` times the number of the trial's GPUs.
         latency: Least milliseconds per image of any epoch's validation; 0 before the first epoch.
@@ -127,7 +127,7 @@ class TrialEvent:
 
     Attributes:
         number: The trial.
-        kind: `start`, also when it goes on; `epoch`; `note`; `paused` at a checkpoint by a budget; or the
+        kind: `start`, also when it resumes; `epoch`; `note`; `paused` at a checkpoint by a budget; or the
             state in which the trial ended: `COMPLETE`, `PRUNED`, `FAIL`.
         suggested: Its searched settings.
         record: The trial's record.

@@ -1,4 +1,4 @@
-"""A study on disk as it stands: the one read model of terminal, page, JSON, exports, audit and reproduction.
+"""A study on disk: the one read model of terminal, page, JSON, exports, audit and reproduction.
 
 Reading writes nothing, also while the study runs. Files beside the database are read when they are asked for,
 and checked: anyone can edit them.
@@ -55,7 +55,7 @@ class Cost:
 
 @dataclass(frozen=True, eq=False)
 class StudySummary:
-    """A study as it stands.
+    """The present state of a study.
 
     Attributes:
         folder: Its folder.

@@ -171,7 +171,7 @@ def mirror(root: Path, tracker: str, ending: threading.Event, say: Callable[[str
     """
     name, target = split(tracker)
     current: Mirror | None = None
-    told = False
+    failed_before = False
     while True:
         last = ending.is_set()
         try:
@@ -181,9 +181,9 @@ def mirror(root: Path, tracker: str, ending: threading.Event, say: Callable[[str
             took = time.monotonic() - begun
             pause = min(max(_PAUSE_SECONDS, _PAUSE_SHARE * took), _MAX_PAUSE_SECONDS)
         except Exception as error:  # of a package, a server, a network
-            if not told:
+            if not failed_before:
                 say(_reason(error))
-            told, current, pause = True, None, _RETRY_SECONDS
+            failed_before, current, pause = True, None, _RETRY_SECONDS
         if last:
             return current is not None
         ending.wait(pause)

@@ -83,7 +83,7 @@ class _TrackerProcess:
         """Asks for the last attempt."""
         self._ending = True
         assert self._process.stdin is not None
-        with suppress(OSError):  # it has died, which the listener has told
+        with suppress(OSError):  # it has died, which the listener has reported
             self._process.stdin.write(f"{END}\n")
             self._process.stdin.close()
 

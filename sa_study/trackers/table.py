@@ -1,4 +1,4 @@
-"""The trackers by name, and what `--track` may say: `mlflow[:URI]`, `wandb[:PROJECT]`."""
+"""The trackers by name, and the values of `--track`: `mlflow[:URI]`, `wandb[:PROJECT]`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _USER = re.compile("//.*@", re.DOTALL)
 _MAX_SHOWN = 200
 
 NO_TRACKER = "none"
-"""What `--track` says for a study that goes on without its trackers."""
+"""What `--track` is given to resume a study without its trackers."""
 
 
 def resolve_trackers(asked: Sequence[str]) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class TrackedRun(Protocol):
         """Ends the run, or sends how far it is.
 
         Args:
-            state: `COMPLETE`, `PRUNED` or `FAIL`; `PAUSED` where a later launch goes on with it.
+            state: `COMPLETE`, `PRUNED` or `FAIL`; `PAUSED` where a later launch resumes it.
             best: Figures of the best epoch by their tags, such as `best/mAP`; empty where there is none.
             links: Where its files lie, by a word for each.
         """

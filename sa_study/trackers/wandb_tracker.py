@@ -56,9 +56,9 @@ class WandbTracker:
         return project
 
     def open(self, run: RunDescription) -> _WandbRun:
-        """The run with this id, gone on with or made.
+        """The run with this id, resumed or created.
 
-        Offline it is written anew, from its first epoch: W&B cannot go on with a file, and the study's
+        Offline it is written anew, from its first epoch: W&B cannot resume a file, and the study's
         records have all that is in it. Nor is anything needed of an attempt that failed.
         """
         import wandb

@@ -1,4 +1,4 @@
-"""How this program is called, so that printed commands can be typed as they stand."""
+"""How this program is called, so that printed commands can be typed as printed."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Rerun:
     Attributes:
         epochs: Figures by epoch.
         weights: The network's state at the recorded best epoch; None if training did not reach that epoch.
-        failure: Why training could not go on, or empty.
+        failure: Why training stopped early, or empty.
         device: The type of the device.
         backbone_fingerprint: Fingerprint of the pretrained backbone; empty for random weights.
     """

@@ -13,7 +13,7 @@ from sa_study.settings.space import SearchSpace
 class UnconditionalCmaEs(CmaEsSampler):
     """CMA-ES over the numeric settings that every trial has; conditional ones are drawn at random.
 
-    Optuna's own leaves CMA-ES for good once a trial lacks one of the settings that it began with.
+    Optuna's own never returns to CMA-ES once a trial lacks one of the settings that it began with.
     """
 
     def __init__(self, space: SearchSpace, seed: int):

@@ -155,7 +155,7 @@ class CurveModel:
     def values(self, scores: Floats) -> Floats:
         """The values at the end of the schedule that some normal scores stand for.
 
-        Beyond the known ones they go on as the better or the worse half of these does on average.
+        Beyond the known ones they are extrapolated by the average slope of the better or the worse half.
         """
         known, values = self._known
         middle = np.interp(0.0, known, values)

@@ -83,7 +83,7 @@ def transfer(earlier: StudySummary, space: SearchSpace, top: int, trials: int) -
     Args:
         earlier: The earlier study.
         space: The space of the new one.
-        top: How many of the best configurations to look at.
+        top: How many of the best configurations to try.
         trials: Trials of the new study; no more are taken over than it runs beside its baseline.
 
     Raises:

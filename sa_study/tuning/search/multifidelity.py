@@ -25,7 +25,7 @@ STARTUP_TRIALS = 10
 """Trials that are spread over the space before the model suggests any."""
 
 RANDOM_SHARE = 0.2
-"""Share of suggestions that are random for good: what the model does not see is found nevertheless."""
+"""Share of suggestions that are always random, so that what the model misses can be found nevertheless."""
 
 MAX_STALE_TRIALS = 30
 """After this many trials without a better one twice the share is random."""

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 Floats = NDArray[np.float64]
 
-_EVENLY_DRAWN = 1000
+_RANDOM_CANDIDATES = 1000
 
 _WIDTHS = (0.1, 0.03, 0.01)
 """Standard deviations of the moves around the most promising candidates, in units of the cube, by round."""
@@ -179,7 +179,7 @@ class Candidates:
         `merit` gives that of each of some configurations; `starts` are further ones to search around, the
         best first, of which only some are used.
         """
-        found = np.concatenate([self.drawn(rng, _EVENLY_DRAWN), starts[:_CENTRES]])
+        found = np.concatenate([self.drawn(rng, _RANDOM_CANDIDATES), starts[:_CENTRES]])
         merits = merit(found)
         for width in _WIDTHS:
             centres = found[np.argsort(-merits, kind="stable")[:_CENTRES]]
