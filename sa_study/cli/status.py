@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 _MAX_TRIALS_LISTED = 20
 _MAX_LINES = 5
-_SECONDS_BETWEEN_READS = 2.0
-"""Seconds from one reading of the database to the next."""
+_SECONDS_BETWEEN_READS = 2.0  # seconds from one reading of the database to the next
 
 
 def status(

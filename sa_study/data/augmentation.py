@@ -21,11 +21,8 @@ ERASED_AREA = (0.02, 0.2)
 ERASED_ASPECT = (0.3, 1 / 0.3)
 _ERASING_ATTEMPTS = 100
 
-_NOISE_WINDOWS = 2**20
-"""Places in an epoch's strip of noise at which an image's noise can begin."""
-
-_GREY = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in an image's brightness: Pillow's, ITU-R 601."""
+_NOISE_WINDOWS = 2**20  # places in an epoch's strip of noise at which an image's noise can begin
+_GREY = (0.299, 0.587, 0.114)  # shares of red, green and blue in an image's brightness: Pillow's, ITU-R 601
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,7 @@ MAX_LINES = 2_000_000
 MAX_BYTES = 512 * 2**20
 """Most bytes of the file."""
 
-_MAX_SHOWN = 60
-"""Most characters of a cell that a message quotes."""
-
+_MAX_SHOWN = 60  # most characters of a cell that a message quotes
 _PID = re.compile(r"0{0,18}[1-9][0-9]{0,17}")
 _CAMID = re.compile(r"[0-9]{1,9}")
 
@@ -52,8 +50,7 @@ class _Row:
     line: int
 
 
-_Images = dict[str, dict[str, _Row]]
-"""Rows by split (or junk) and by the image's normalised path."""
+_Images = dict[str, dict[str, _Row]]  # rows by split (or junk) and by the image's normalised path
 
 
 def read_list(path: Path) -> dict[str, SplitFolder]:

@@ -12,8 +12,7 @@ from torch import Tensor
 RESIDENT_SHARE = 0.25
 """The share of a GPU's free memory that images may take; the networks of all its trials need the rest."""
 
-_UPLOAD_BATCH = 4096
-"""Images per copy to the GPU, so that the staging memory does not double the host's."""
+_UPLOAD_BATCH = 4096  # images per copy to the GPU, so that the staging memory does not double the host's
 
 
 class DeviceImages:

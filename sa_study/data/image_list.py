@@ -17,8 +17,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 PATH_COLUMN = "path"
 
-_MAX_SHOWN = 200
-"""Most characters of a file's heading that a message quotes."""
+_MAX_SHOWN = 200  # most characters of a file's heading that a message quotes
 
 
 def list_images(source: Path) -> list[Path]:

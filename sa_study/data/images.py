@@ -19,9 +19,7 @@ from sa_study.utils.progress import ProgressCallback
 MAX_THREADS = 4
 """Most decoding threads: about half of a small image's decoding holds Python's lock, so more only wait."""
 
-_CHUNK = 32
-"""Items per task of a thread: a small image is decoded as fast as a task is handed over."""
-
+_CHUNK = 32  # items per task of a thread: a small image is decoded as fast as a task is handed over
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
 """Formats that are read, whatever a file's name ends in. One of Pillow's other readers runs Ghostscript."""
 

@@ -26,8 +26,7 @@ from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import read_bytes
 
 _TIMEOUT_SECONDS = 60
-_MAX_COPIED_BYTES = 2**28
-"""Largest database, or file that SQLite keeps beside it, that is copied to be read."""
+_MAX_COPIED_BYTES = 2**28  # largest database, or file that SQLite keeps beside it, that is copied to be read
 
 
 def open_storage(folder: StudyFolder) -> optuna.storages.RDBStorage:

@@ -39,8 +39,7 @@ _NO_LOCK_FILE = {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR}
 _LOCKED = {errno.EWOULDBLOCK, errno.EACCES}
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MAX_FILE_BYTES = 4096
-_MAX_UNIX_TIME = 1e11
-"""Upper limit of a driver's start, in seconds since 1970."""
+_MAX_UNIX_TIME = 1e11  # upper limit of a driver's start, in seconds since 1970
 
 
 class StudyInUse(StudyFolderError):

@@ -25,11 +25,8 @@ _PATIENCE = 60.0
 
 _PROBE = b"sa_study"
 
-_CHECKPOINT_FOLDERS = ("session_", "trial_", "checkpoint_")
-"""How the names begin that lead to a checkpoint."""
-
-_OWNER = "sa_study_owner"
-"""File in a storage outside of its study's folder: the study's id."""
+_CHECKPOINT_FOLDERS = ("session_", "trial_", "checkpoint_")  # how the names begin that lead to a checkpoint
+_OWNER = "sa_study_owner"  # file in a storage outside of its study's folder: the study's id
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,7 @@ END = "end"
 
 _PAUSE_SECONDS = 2.0
 _MAX_PAUSE_SECONDS = 60.0
-_PAUSE_SHARE = 10
-"""How much longer than an attempt the pause after it is: reading a large study takes time."""
-
+_PAUSE_SHARE = 10  # how much longer than an attempt the pause after it is: reading a large study takes time
 _RETRY_SECONDS = 30.0
 _MAX_REASON_CHARACTERS = 200
 

@@ -22,21 +22,15 @@ _EXPECTED = (
     "or databricks"
 )
 _SQLITE = "sqlite:///"
-_DEFAULT_FILE = "mlflow.db"
-"""MLflow's own default, in the current folder: `mlflow ui` there shows it."""
-
+_DEFAULT_FILE = "mlflow.db"  # MLflow's own default, in the current folder: `mlflow ui` there shows it
 _DEFAULT_EXPERIMENT = "sa-study"
 
 _KEY, _STUDY, _STATE = "sa_study.key", "sa_study.study", "sa_study.state"
 """Tags of a run: its key, its study's key, and its state in this program's words."""
 
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
-_STATUS = {"FAIL": "FAILED", "PAUSED": "SCHEDULED"}
-"""MLflow's words for states; `FINISHED` for the others."""
-
-_MAX_METRICS = 1000
-"""Most values that MLflow takes at once."""
-
+_STATUS = {"FAIL": "FAILED", "PAUSED": "SCHEDULED"}  # MLflow's words for states; `FINISHED` for the others
+_MAX_METRICS = 1000  # most values that MLflow takes at once
 _MAX_PARAM_CHARACTERS = 500
 
 _SETTINGS = {

@@ -20,8 +20,7 @@ from sa_study.utils.errors import ConfigError
 _DEFAULT_PROJECT = "sa-study"
 _PROJECT = re.compile(r"([\w.-]{1,128}/)?[\w.-]{1,128}", re.ASCII)
 
-_ENDED = "ended"
-"""File in the folder of a run that was closed, and taken by W&B where it is online."""
+_ENDED = "ended"  # file in the folder of a run that was closed, and taken by W&B where it is online
 
 
 class WandbTracker:

@@ -15,9 +15,7 @@ _MIN_SECRET_CHARACTERS = 8
 _PATH_SUFFIXES = ("_PATH", "_FILE", "_DIR")
 """Endings of variables that say where a credential is kept, not what it is."""
 
-_SHELLS_FOLDERS = ("PWD", "OLDPWD")
-"""Variables that are no passwords, though a database's `PWD` is."""
-
+_SHELLS_FOLDERS = ("PWD", "OLDPWD")  # variables that are no passwords, though a database's `PWD` is
 _NAME = r"(?:token|secret|passw(?:or)?d|pwd|credential|signature|api_?key|access_?key|account_?key|\bsig\b)"
 _NAMED = re.compile(_NAME, re.IGNORECASE)
 

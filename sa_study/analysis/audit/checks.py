@@ -27,8 +27,7 @@ from sa_study.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from sa_study.training.score import best_epoch
 from sa_study.utils.errors import StudyError
 
-_MAX_MISSING_NAMED = 1000
-"""Largest number of missing trials to list."""
+_MAX_MISSING_NAMED = 1000  # largest number of missing trials to list
 
 
 def check_numbers(evidence: Evidence) -> Iterator[str]:

@@ -34,9 +34,7 @@ from sa_study.utils.progress import ProgressCallback
 Configuration = dict[str, Any]
 """A value for each searched setting except seed and fold; with these two it is a run's."""
 
-_VARIED_SETTINGS = ("seed", "fold")
-"""The settings that vary between the runs of one configuration."""
-
+_VARIED_SETTINGS = ("seed", "fold")  # the settings that vary between the runs of one configuration
 _MAX_SEED = 2**31 - 1
 _MAX_DIFFERENCE = 0.005
 """Largest difference, a fraction, between a metric as recorded by a worker and as computed here: the devices

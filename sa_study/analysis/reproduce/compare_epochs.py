@@ -16,8 +16,7 @@ Epochs = Mapping[int, Mapping[str, Any]]
 _SCHEDULE = (names.EPOCH, names.PROGRESS, names.LR)
 """Figures that follow from the settings, whatever computes them."""
 
-_MAX_CHARACTERS = 60
-"""Longest name or value in a message: a record may have been edited."""
+_MAX_CHARACTERS = 60  # longest name or value in a message: a record may have been edited
 
 
 @dataclass(frozen=True)

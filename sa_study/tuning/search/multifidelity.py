@@ -31,8 +31,7 @@ MAX_STALE_TRIALS = 30
 """After this many trials without a better one twice the share is random."""
 
 _SPREAD_CANDIDATES = 16
-_MIN_DISTANCE = 0.01
-"""A candidate nearer than this to a trial in all settings repeats it."""
+_MIN_DISTANCE = 0.01  # a candidate nearer than this to a trial in all settings repeats it
 
 
 class MultiFidelitySampler(BaseSampler):

@@ -20,9 +20,7 @@ _WIDTHS = (0.1, 0.03, 0.01)
 
 _CENTRES = 10
 _MOVES = 50
-_REDRAWN = 0.15
-"""Probability with which a setting is drawn anew in a move."""
-
+_REDRAWN = 0.15  # probability with which a setting is drawn anew in a move
 Active = Callable[[Mapping[str, Any]], Collection[str]]
 """Gives the settings that a configuration has, where some depend on others."""
 
