@@ -16,14 +16,13 @@ from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
-from sa_study.study.folder import StudyFolder
+from sa_study.study.folder import StudyFolder, trial_folder
 from sa_study.study.records import (
     LAUNCH,
     STUDY_NAME,
     TrialRecord,
     objectives,
     step_of,
-    trial_folder,
 )
 from sa_study.tuning.search.initial_trials import create_study
 from sa_study.tuning.search.suggest import distribution

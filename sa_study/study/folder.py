@@ -93,6 +93,11 @@ class StudyFolder:
                 folders.clear()  # W&B has links in the folders of its runs
 
 
+def trial_folder(number: int) -> str:
+    """Name of a trial's folder among those of a launch, and of its curves'."""
+    return f"trial_{number:04d}"
+
+
 def _refuse_links(paths: Iterable[Path]) -> None:
     """Raises for a link: writing, locking or removing through it would change another folder."""
     for path in paths:

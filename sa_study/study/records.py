@@ -151,11 +151,6 @@ def progress_of(step: int) -> float:
     return step / 10
 
 
-def trial_folder(number: int) -> str:
-    """Name of a trial's folder."""
-    return f"trial_{number:04d}"
-
-
 def read_record(trial: FrozenTrial) -> TrialRecord:
     """A trial's record, empty before its first epoch; StudyFolderError if this program writes no such one."""
     values = trial.user_attrs.get(_ATTRIBUTE, {})

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.fs
 
 from sa_study.metrics import names
+from sa_study.study.folder import trial_folder
 
 _MAX_INTEGER = 2**1000
 _MAX_FILE_BYTES = 2**28
@@ -60,7 +61,7 @@ class ResultFiles:
 
         A note on each damaged line is appended to `unreadable`.
         """
-        path, rows = f"session_{session}/trial_{number:04d}/result.json", []
+        path, rows = f"session_{session}/{trial_folder(number)}/result.json", []
         lines = self.text(path).split("\n")
         for line_number, line in enumerate(lines, start=1):
             try:

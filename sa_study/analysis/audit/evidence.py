@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import SCALARS, Even
 
 from sa_study.metrics import names
 from sa_study.study.database import trial_numbers
+from sa_study.study.folder import trial_folder
 from sa_study.study.records import validate_result
 from sa_study.study.result_files import ResultFiles, ResultRow, deterministic, is_number
 from sa_study.study.summary import StudySummary
@@ -105,7 +106,7 @@ def _valid_rows(files: ResultFiles, session: int, number: int, evidence: Evidenc
                 validate_result(row.values, (evidence.study.config.metric, "timestamp"))
             yield row
         except ValueError as error:
-            evidence.unreadable.append(f"session_{session}/trial_{number:04d}/result.json: {error}")
+            evidence.unreadable.append(f"session_{session}/{trial_folder(number)}/result.json: {error}")
 
 
 def _snapshot(files: ResultFiles, session: int, unreadable: list[str]) -> list[dict[str, Any]]:

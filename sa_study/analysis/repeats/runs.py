@@ -19,7 +19,7 @@ from sa_study.provenance import require_same_images, utc_now
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import read_trials
-from sa_study.study.folder import StudyFolder
+from sa_study.study.folder import StudyFolder, trial_folder
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.study.winner import best_checkpoint_file
@@ -149,7 +149,7 @@ def scored_runs(folder: StudyFolder, *, reranked: bool = False, report: Progress
         fold, record = study.value(trial, "fold"), trial.record
         scores: dict[str, QueryScores] = {}
         if not record.failure:
-            kept = folder.root / "scores" / f"trial_{trial.number:04d}.json"
+            kept = folder.root / "scores" / f"{trial_folder(trial.number)}.json"
             scores = _read_scores(kept, record.best_checkpoint)
             if "plain" not in scores or (reranked and "reranked" not in scores):
                 images = images or _load_images(study)

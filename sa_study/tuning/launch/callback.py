@@ -11,7 +11,8 @@ import pyarrow.fs
 from ray import tune
 
 from sa_study.metrics import names
-from sa_study.study.records import TrialEvent, trial_folder
+from sa_study.study.folder import trial_folder
+from sa_study.study.records import TrialEvent
 from sa_study.study.storage import Storage
 from sa_study.training.epoch_loggers import EpochLogger, start_loggers
 from sa_study.tuning.search.ray_searcher import StudySearcher

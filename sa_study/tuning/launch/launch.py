@@ -16,9 +16,9 @@ from sa_study.data.store import DataByFold, any_fold
 from sa_study.provenance import differences, read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import back_up_database, open_storage, repair, study_attributes, trials_in
-from sa_study.study.folder import StudyFolder
+from sa_study.study.folder import StudyFolder, trial_folder
 from sa_study.study.lock import driver_lock
-from sa_study.study.records import ENDED, TrialEvent, read_record, trial_folder
+from sa_study.study.records import ENDED, TrialEvent, read_record
 from sa_study.study.storage import Storage
 from sa_study.study.summary import StudySummary
 from sa_study.study.winner import save_winner

@@ -21,6 +21,7 @@ from ray.tune.search import Searcher
 
 from sa_study.metrics import names
 from sa_study.settings.space import SearchSpace
+from sa_study.study.folder import trial_folder
 from sa_study.study.records import (
     LAUNCH,
     STUDY_NAME,
@@ -28,7 +29,6 @@ from sa_study.study.records import (
     objectives,
     read_record,
     step_of,
-    trial_folder,
     trial_settings,
     write_record,
 )
