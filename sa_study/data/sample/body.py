@@ -25,23 +25,14 @@ Fabric = Colour | Image.Image
 
 @dataclass(frozen=True)
 class Pose:
-    """Posture and direction of a person in one picture.
+    """Posture and direction of a person in one picture."""
 
-    Attributes:
-        yaw: Turn about the vertical in radians: 0 faces the camera, π/2 walks to the right, π shows the back.
-        phase: Phase of the step in radians.
-        centre: Horizontal position of the body in pixels of the 64-pixel wide picture.
-        crown: Vertical position of the top of an average head in pixels.
-        sole: Vertical position of the soles in pixels.
-        light: Where the light comes from, from -1 (left) to 1 (right).
-    """
-
-    yaw: float
-    phase: float
-    centre: float = WIDTH / 2
-    crown: float = 8.0
-    sole: float = 120.0
-    light: float = 0.0
+    yaw: float  # turn about the vertical in radians: 0 faces the camera, π/2 walks right, π shows the back
+    phase: float  # phase of the step in radians
+    centre: float = WIDTH / 2  # horizontal position of the body in pixels of the 64-pixel wide picture
+    crown: float = 8.0  # vertical position of the top of an average head in pixels
+    sole: float = 120.0  # vertical position of the soles in pixels
+    light: float = 0.0  # where the light comes from, from -1 (left) to 1 (right)
 
 
 @dataclass(frozen=True)

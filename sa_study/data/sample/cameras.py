@@ -17,43 +17,24 @@ from sa_study.data.sample.scenes import PANORAMA, draw_occluder, paint_panorama
 
 @dataclass(frozen=True, kw_only=True)
 class Optics:
-    """The constant traits of one camera.
+    """The constant traits of one camera."""
 
-    Attributes:
-        scene: Background, a key of `scenes.SCENES`.
-        path: Yaw in degrees of people who pass; half of them walk the other way.
-        spread: Standard deviation of the yaw in degrees.
-        hue: Turn of all colours around the grey axis in degrees, which no white balance undoes.
-        gains: Factors of red, green and blue: the colour cast.
-        exposure: Factor of all colours.
-        contrast: Stretch around mid grey.
-        saturation: 0 is grey, 1 leaves colours as they are.
-        blur: Standard deviation of the blur in pixels.
-        noise: Standard deviation of the sensor noise in grey levels.
-        light: Where the light comes from, from -1 (left) to 1 (right).
-        horizon: How far the background is shifted up, in pixels.
-        occluder: Possible obstacle, a key of `scenes.OCCLUDERS`.
-        occlusion: Probability of the obstacle.
-        jitter: Standard deviation of the box's shift and scale as a share of its size.
-        quality: JPEG quality.
-    """
-
-    scene: str
-    path: float
-    spread: float
-    hue: float
-    gains: tuple[float, float, float]
-    exposure: float
-    contrast: float
-    saturation: float
-    blur: float
-    noise: float
-    light: float
-    horizon: int
-    occluder: str
-    occlusion: float
-    jitter: float
-    quality: int
+    scene: str  # background, a key of `scenes.SCENES`
+    path: float  # yaw in degrees of people who pass; half of them walk the other way
+    spread: float  # standard deviation of the yaw in degrees
+    hue: float  # turn of all colours around the grey axis in degrees, which no white balance undoes
+    gains: tuple[float, float, float]  # factors of red, green and blue: the colour cast
+    exposure: float  # factor of all colours
+    contrast: float  # stretch around mid grey
+    saturation: float  # 0 is grey, 1 leaves colours as they are
+    blur: float  # standard deviation of the blur in pixels
+    noise: float  # standard deviation of the sensor noise in grey levels
+    light: float  # where the light comes from, from -1 (left) to 1 (right)
+    horizon: int  # how far the background is shifted up, in pixels
+    occluder: str  # possible obstacle, a key of `scenes.OCCLUDERS`
+    occlusion: float  # probability of the obstacle
+    jitter: float  # standard deviation of the box's shift and scale as a share of its size
+    quality: int  # JPEG quality
 
 
 _TRAITS: dict[str, tuple[Any, ...]] = {

@@ -48,23 +48,15 @@ _PERIOD = 0.09  # of a pattern, in body heights: 10 pixels of a 128-pixel pictur
 
 @dataclass(frozen=True)
 class Person:
-    """Appearance of one identity, the same in every camera: what `OUTFITS` and `_WARDROBE` offer.
+    """Appearance of one identity, the same in every camera: what `OUTFITS` and `_WARDROBE` offer."""
 
-    Attributes:
-        top: Colour of shirt, jacket or coat.
-        accent: Second colour of the top, used by every pattern but "plain".
-        bottom: Colour of the legwear.
-        stature: Height relative to the average.
-        build: Breadth relative to the average.
-    """
-
-    top: Colour
-    accent: Colour
+    top: Colour  # colour of shirt, jacket or coat
+    accent: Colour  # second colour of the top, used by every pattern but "plain"
     pattern: str
     sleeves: str
     cut: str
     legwear: str
-    bottom: Colour
+    bottom: Colour  # colour of the legwear
     carried: str
     bag: Colour
     haircut: str
@@ -73,8 +65,8 @@ class Person:
     hat: Colour
     skin: Colour
     shoes: Colour
-    stature: float
-    build: float
+    stature: float  # height relative to the average
+    build: float  # breadth relative to the average
 
 
 def draw_people(count: int, seed: int) -> list[Person]:
