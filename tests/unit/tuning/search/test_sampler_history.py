@@ -10,8 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.tuning.search.sampler_history import sampler_history
-from sa_study.tuning.search.suggest import ask
+from sa_study.tuning.search.suggest import ask, sampler_history
 
 
 @pytest.mark.parametrize("name", ["multifidelity", "tpe", "gp", "cmaes"])
