@@ -19,8 +19,7 @@ def confirm(
         int, typer.Option(help="Seeds per configuration, other than the study's.", min=1, max=MAX_SEEDS)
     ] = 3,
     folds: Annotated[
-        int,
-        typer.Option(help="Sets of held-out identities per seed, other than the study's.", min=1),
+        int, typer.Option(help="Sets of held-out identities per seed, other than the study's.", min=1)
     ] = 1,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -105,8 +105,7 @@ class ResumeOptions:
     """What can be changed in a study that is resumed; each field is an option."""
 
     data_dir: Annotated[
-        Path | None,
-        path_option(help="Present folder of the same data set.", show_default="as before"),
+        Path | None, path_option(help="Present folder of the same data set.", show_default="as before")
     ] = None
     trials: Annotated[
         int | None, typer.Option(help="Total number of trials.", show_default="the space's, or as before")

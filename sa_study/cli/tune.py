@@ -7,15 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sa_study.cli.options import (
-    Json,
-    Quiet,
-    Study,
-    StudyOptions,
-    expand_options,
-    given_options,
-    path_option,
-)
+from sa_study.cli.options import Json, Quiet, Study, StudyOptions, expand_options, given_options, path_option
 from sa_study.utils.errors import ConfigError
 
 
@@ -32,8 +24,7 @@ def tune(
         ),
     ] = False,
     start_from: Annotated[
-        Path | None,
-        path_option("--from", help="Run the best configurations of this study first."),
+        Path | None, path_option("--from", help="Run the best configurations of this study first.")
     ] = None,
     top: Annotated[int, typer.Option(help="With --from: how many of them.", min=1)] = 3,
     quiet: Quiet = False,

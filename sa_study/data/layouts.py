@@ -150,13 +150,7 @@ LAYOUTS = (
     _msmt17("MSMT17_V2", "mask_train_v2", "mask_test_v2"),
 )
 
-LIST = Layout(
-    name="a list of images",
-    sources={},
-    name_pattern=re.compile(r"(?!)"),
-    example="",
-    published={},
-)
+LIST = Layout(name="a list of images", sources={}, name_pattern=re.compile(r"(?!)"), example="", published={})
 """Stands for a CSV file, which says itself who each image shows; `sa_study.data.dataset_list` reads it."""
 
 _RAW_CUHK03 = "cuhk-03.mat"

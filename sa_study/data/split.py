@@ -90,11 +90,7 @@ def limit_identities(records: Sequence[ImageRecord], identities: int, seed: int)
 
 
 def _draw_identities(
-    images: dict[int, dict[int, list[int]]],
-    identities: int,
-    fold: int,
-    rng: np.random.Generator,
-    seen: str,
+    images: dict[int, dict[int, list[int]]], identities: int, fold: int, rng: np.random.Generator, seen: str
 ) -> tuple[int, ...]:
     count = min(identities, int(MAX_HELD_OUT_SHARE * len(images)))
     if count < 1:

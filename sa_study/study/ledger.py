@@ -146,10 +146,7 @@ def ledger_summary(folder: StudyFolder) -> LedgerSummary:
 
 
 def is_own_test_set(
-    folder: StudyFolder,
-    dataset: ReidDataset,
-    images: EvaluationImages,
-    report: PhaseCallback,
+    folder: StudyFolder, dataset: ReidDataset, images: EvaluationImages, report: PhaseCallback
 ) -> bool:
     """Whether the test images of a data set are a study's own.
 

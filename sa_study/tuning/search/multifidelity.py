@@ -70,11 +70,7 @@ class MultiFidelitySampler(BaseSampler):
         return space
 
     def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """A random value of a setting that no trial has had."""
         return self._independent.sample_independent(study, trial, param_name, param_distribution)

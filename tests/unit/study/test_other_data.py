@@ -46,9 +46,7 @@ def own_figures(folder: StudyFolder) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    "parts",
-    [("bounding_box_train", "query"), ("query",), ("bounding_box_test",)],
-    ids="+".join,
+    "parts", [("bounding_box_train", "query"), ("query",), ("bounding_box_test",)], ids="+".join
 )
 def test_figures_on_other_data_have_files_of_their_own(
     folder: StudyFolder, sound: Path, tmp_path: Path, tool: CommandLine, parts: tuple[str, ...]

@@ -118,12 +118,7 @@ def test_it_can_be_looked_at(
 
 @pytest.mark.parametrize("line", WRITING.values(), ids=WRITING)
 def test_what_cannot_be_written_is_named_before_any_work(
-    line: str,
-    study: Path,
-    sound: Path,
-    forbid: Callable[[Path], None],
-    tmp_path: Path,
-    tool: CommandLine,
+    line: str, study: Path, sound: Path, forbid: Callable[[Path], None], tmp_path: Path, tool: CommandLine
 ) -> None:
     forbid(study)
     there = tree(study)

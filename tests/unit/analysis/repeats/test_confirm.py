@@ -44,11 +44,7 @@ def concluded(*means: float | None, folds: tuple[int, ...] = (1,)) -> dict[str, 
     asked = Confirmation(CANDIDATES[: len(means)], (1, 2, 3), folds, len(means) - 1)
     runs = [
         run(
-            candidate.point,
-            mean or 0.9,
-            seed,
-            fold=fold,
-            failure="nan" if mean is None and seed == 2 else "",
+            candidate.point, mean or 0.9, seed, fold=fold, failure="nan" if mean is None and seed == 2 else ""
         )
         for candidate, mean in zip(asked.candidates, means, strict=True)
         for seed in asked.seeds
@@ -148,9 +144,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudySummary:
     return StudySummary.read(make_study(tmp_path_factory.mktemp("made") / "study", 30))
 
 
-def test_leaders_are_the_best_complete_trials_beside_the_baseline(
-    study: StudySummary,
-) -> None:
+def test_leaders_are_the_best_complete_trials_beside_the_baseline(study: StudySummary) -> None:
     config = study.config
     asked = plan_confirmation(study, top=3, seeds=2, folds=2)
     complete = [trial for trial in study.trials if trial.complete and trial.number]
@@ -206,12 +200,7 @@ def test_what_was_begun_is_ended_also_if_the_study_has_better_ones_now() -> None
     ):
         with pytest.raises(ConfigError, match=naming):
             plan_begun_before(about, other, folder)
-    for damaged in (
-        {},
-        {"candidates": [3]},
-        {**kept, "top": "x"},
-        {**kept, "folds": None},
-    ):
+    for damaged in ({}, {"candidates": [3]}, {**kept, "top": "x"}, {**kept, "folds": None}):
         with pytest.raises(ConfigError, match="stored plan is damaged, or of another version; remove"):
             plan_begun_before({CONFIRMS: damaged}, ASKED, folder)
     with pytest.raises(ConfigError, match="'confirm' did not make"):

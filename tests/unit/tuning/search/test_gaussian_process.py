@@ -8,13 +8,7 @@ from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
 from sa_study.tuning.search import gaussian_process
-from sa_study.tuning.search.gaussian_process import (
-    GaussianProcess,
-    Kernel,
-    Rows,
-    fit_kernel,
-    thinned,
-)
+from sa_study.tuning.search.gaussian_process import GaussianProcess, Kernel, Rows, fit_kernel, thinned
 from sa_study.tuning.search.unit_cube import Floats
 
 KERNEL = Kernel(np.array([0.5, 0.8, 0.8]), progress=1.0, shared=0.6, scale=1.0, noise=1e-2)

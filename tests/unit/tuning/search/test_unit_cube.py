@@ -7,12 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sa_study.report.page.importance import unit_position
 from sa_study.settings.space import Parameter
