@@ -18,7 +18,7 @@ from sa_study.settings.run import FIELDS, Settings, canonical_key, merged, value
 STUDY_DEFAULTS: dict[str, Any] = {"precision": "auto", "channels_last": True}
 """Defaults of settings that differ in a study, unless its space fixes them."""
 
-_ANOTHER = object()  # stands for all values of a setting that no condition names
+_ANY_OTHER = object()  # stands for all values of a setting that no condition names
 
 
 def study_default(key: str) -> Any:
@@ -196,7 +196,7 @@ class SearchSpace:
     @property
     def size(self) -> int | None:
         """Number of configurations, or None if there are infinitely many."""
-        number, searched = self._census()
+        number, searched = self._count_configurations()
         return None if any(self.search[name].count is None for name in searched) else number
 
     @property
@@ -211,7 +211,7 @@ class SearchSpace:
     @property
     def never_searched(self) -> list[str]:
         """Settings whose conditions never hold."""
-        searched = self._census()[1]
+        searched = self._count_configurations()[1]
         return [name for name in self.search if name not in searched]
 
     def points(self) -> Iterator[dict[str, Any]]:
@@ -262,7 +262,7 @@ class SearchSpace:
             for index in range(parameter.count or 0):
                 yield from self._points(names[1:], {**values, names[0]: parameter.value(index)})
 
-    def _census(self) -> tuple[int, set[str]]:
+    def _count_configurations(self) -> tuple[int, set[str]]:
         """Counts the configurations, a continuous range as one value, and finds the settings searched."""
         named = self.named  # configurations that agree in all these values are counted together
         counts = Counter({frozenset[tuple[str, Any]](): 1})
@@ -279,6 +279,6 @@ class SearchSpace:
                 for value in alike:
                     grown[known | {(name, value)}] += number
                 if others:
-                    grown[known | {(name, _ANOTHER)} if name in named else known] += number * others
+                    grown[known | {(name, _ANY_OTHER)} if name in named else known] += number * others
             counts = grown
         return sum(counts.values()), searched

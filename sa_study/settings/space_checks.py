@@ -13,7 +13,7 @@ from sa_study.utils.errors import ConfigError
 MAX_COMBINATIONS = 100_000
 """Most configurations that are checked one by one."""
 
-_UNREAD = {
+_WITHOUT_EFFECT = {
     **dict.fromkeys(("lr", "momentum"), ("optimizer", ("adam", "adamw"))),
     **dict.fromkeys(("adam_lr", "adam_beta1", "adam_beta2", "adam_eps"), ("optimizer", ("sgd",))),
     **dict.fromkeys(("step_epochs", "step_fraction", "lr_decay"), ("schedule", ("cosine",))),
@@ -40,7 +40,7 @@ def check_space(space: SearchSpace) -> None:
         ("batch_size", "accumulate", "images_per_identity", "triplet_weight"),
         ("epochs", "warmup_epochs"),
     ):
-        part = _extremes(space, keys)
+        part = _reduced_space(space, keys)
         if (part.size or 0) > MAX_COMBINATIONS:
             ways = f"{part.size} ways for {' and '.join(keys)}"
             raise ConfigError(f"search: conditions leave {ways}; name fewer")
@@ -52,10 +52,10 @@ def check_space(space: SearchSpace) -> None:
 def check_new_space(space: SearchSpace) -> None:
     """Raises ConfigError for what earlier versions accepted, and studies on disk may hold."""
     for key in space.search:
-        if key not in _UNREAD:
+        if key not in _WITHOUT_EFFECT:
             continue
-        other, unread = _UNREAD[key]
-        points = _extremes(space, (key, other)).points()
+        other, unread = _WITHOUT_EFFECT[key]
+        points = _reduced_space(space, (key, other)).points()
         found = {space.value(other, point) for point in points if key in point}
         if found <= set(unread):
             mend = f"search {_INSTEAD[key]} in its place" if key in _INSTEAD else f"fix it by --set {key}=…"
@@ -79,25 +79,25 @@ def combinations(space: SearchSpace, keys: Collection[str]) -> list[tuple[Any, .
 
     Of a range its ends, the values that conditions name, and the ends of all other values stand for all.
     """
-    points = _extremes(space, keys).points()
+    points = _reduced_space(space, keys).points()
     return list(dict.fromkeys(tuple(space.value(key, point) for key in keys) for point in points))
 
 
-def _extremes(space: SearchSpace, keys: Collection[str]) -> SearchSpace:
+def _reduced_space(space: SearchSpace, keys: Collection[str]) -> SearchSpace:
     """The space of these settings and of those that their conditions name, cut to a few values."""
     wanted = set(map(canonical_key, keys))
     needed = [key for key in space.search if canonical_key(key) in wanted]
     for key in needed:  # grows while it is gone through
         needed += [other for other in space.search[key].when if other in space.search and other not in needed]
     search = {
-        key: Parameter("categorical", choices=_few(space, key), when=parameter.when)
+        key: Parameter("categorical", choices=_representative_values(space, key), when=parameter.when)
         for key, parameter in space.search.items()
         if key in needed
     }
     return SearchSpace(search, space.fixed, {})
 
 
-def _few(space: SearchSpace, key: str) -> tuple[Any, ...]:
+def _representative_values(space: SearchSpace, key: str) -> tuple[Any, ...]:
     """A range's ends, the values that conditions name, and the ends of all other values; all choices."""
     parameter = space.search[key]
     if parameter.kind == "categorical" or parameter.count is None:

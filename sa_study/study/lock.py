@@ -89,7 +89,7 @@ def driver_lock(path: Path, say: Callable[[str], None] = lambda line: None) -> I
     with file:
         _write(file)
         stop = threading.Event()
-        thread = threading.Thread(target=_beat, args=(file.fileno(), stop), daemon=True)
+        thread = threading.Thread(target=_send_heartbeats, args=(file.fileno(), stop), daemon=True)
         thread.start()
         try:
             yield dead
@@ -109,7 +109,7 @@ def current_driver(path: Path) -> Driver | None:
         return None
     if owner is None or locked is False:
         return owner
-    return owner if _needs_watching(locked, owner) and _beats(path, _MAX_SILENCE_SECONDS_TO_READ) else None
+    return owner if _needs_watching(locked, owner) and _is_alive(path, _MAX_SILENCE_SECONDS_TO_READ) else None
 
 
 def has_locks(path: Path) -> bool:
@@ -160,7 +160,7 @@ def _acquire(path: Path, say: Callable[[str], None]) -> tuple[IO[str], Driver | 
                     who = owner or "another process"
                     seconds = _MAX_SILENCE_SECONDS
                     say(f"{path}: left by {who}; watching for up to {seconds:.0f} s whether that still runs")
-                    if _beats(path, seconds):
+                    if _is_alive(path, seconds):
                         break
                     _remove(path, file)
                     continue
@@ -254,17 +254,17 @@ def _read(file: IO[str]) -> Driver | None:
     return owner if valid and 0 <= owner.since < _MAX_UNIX_TIME else None
 
 
-def _beats(path: Path, seconds: float) -> bool:
+def _is_alive(path: Path, seconds: float) -> bool:
     """Whether a file is touched while it is watched for these seconds; false as soon as it is gone."""
-    end, first = time.monotonic() + seconds, _stamp(path)
+    end, first = time.monotonic() + seconds, _file_stamp(path)
     while first and time.monotonic() < end:
         time.sleep(_POLL_SECONDS)
-        if (stamp := _stamp(path)) != first:
+        if (stamp := _file_stamp(path)) != first:
             return stamp is not None
     return False
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _file_stamp(path: Path) -> tuple[int, int] | None:
     """What changes when a file is touched or replaced; None where it is gone."""
     try:
         with open(path, opener=_opener) as file:  # over a network only opening asks the server
@@ -274,7 +274,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _beat(descriptor: int, stop: threading.Event) -> None:
+def _send_heartbeats(descriptor: int, stop: threading.Event) -> None:
     while not stop.wait(_HEARTBEAT_SECONDS):
         try:
             os.utime(descriptor)

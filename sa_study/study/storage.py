@@ -20,7 +20,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.utils.errors import ConfigError, StudyFolderError, one_line
 from sa_study.utils.text import a_few
 
-_PATIENCE = 60.0
+_TIMEOUT_SECONDS = 60.0
 """Seconds that a storage, or all nodes together, have to answer; a node first fetches the code."""
 
 _PROBE = b"sa_study"
@@ -47,7 +47,7 @@ class Storage:
     def require_free(self) -> None:
         """Creates the folder before any trial starts; ConfigError if it cannot be, or is not empty."""
         with self._named_in_errors():
-            taken = _within_patience(self.uri) if "://" in self.uri else _make(self.uri)
+            taken = _make_within_timeout(self.uri) if "://" in self.uri else _make_folder(self.uri)
         if taken:
             raise ConfigError(f"--storage-path {self.uri}: is not empty; give each study a folder of its own")
 
@@ -61,7 +61,7 @@ class Storage:
         with self._named_in_errors():
             filesystem, path = self._open()
             mark, wanted = f"{path}/{_OWNER}", str(owner).encode()
-            if _holds(filesystem, mark, wanted):
+            if _has_content(filesystem, mark, wanted):
                 return
             if not owner or filesystem.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True)):
                 raise StudyFolderError(
@@ -84,7 +84,7 @@ class Storage:
             return
         nodes = [node for node in alive if node["Resources"].get("CPU")]
         with self._named_in_errors(), self._probe() as probe:
-            wrong = _ask(nodes, probe)
+            wrong = _ask_nodes(nodes, probe)
         if wrong:
             raise ConfigError(
                 f"--storage-path {self.uri}: {len(wrong)} of {len(nodes)} nodes cannot keep trials' files "
@@ -154,7 +154,7 @@ class Storage:
             yield
         except multiprocessing.TimeoutError:
             raise ConfigError(
-                f"--storage-path {self.uri}: gives no answer within {_PATIENCE:.0f} s"
+                f"--storage-path {self.uri}: gives no answer within {_TIMEOUT_SECONDS:.0f} s"
             ) from None
         except (OSError, ValueError) as error:
             raise ConfigError(f"--storage-path {self.uri}: cannot be written ({one_line(error)})") from None
@@ -165,7 +165,7 @@ class Storage:
         return filesystem, path.rstrip("/")
 
 
-def _make(uri: str) -> bool:
+def _make_folder(uri: str) -> bool:
     """Makes a folder and writes and reads a file in it; returns whether it held anything before."""
     filesystem, path = Storage(uri)._open()
     filesystem.create_dir(path, recursive=True)
@@ -174,17 +174,17 @@ def _make(uri: str) -> bool:
     probe = f"{path}/.probe"
     _write(filesystem, probe)
     try:
-        if not _holds(filesystem, probe):
+        if not _has_content(filesystem, probe):
             raise OSError("a file written there cannot be read back")
     finally:
         filesystem.delete_file(probe)
     return False
 
 
-def _within_patience(uri: str) -> bool:
-    """`_make` in a process that can be ended: a server that never answers would hold this one for ever."""
+def _make_within_timeout(uri: str) -> bool:
+    """`_make_folder` in a process that can be ended, as a server that never answers would hold this one."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply_async(_make, (uri,)).get(_PATIENCE)
+        return pool.apply_async(_make_folder, (uri,)).get(_TIMEOUT_SECONDS)
 
 
 def _leads_out(filesystem: pyarrow.fs.FileSystem, path: str, relative: str) -> bool:
@@ -204,28 +204,28 @@ def _write(filesystem: pyarrow.fs.FileSystem, path: str, content: bytes = _PROBE
         stream.write(content)
 
 
-def _holds(filesystem: pyarrow.fs.FileSystem, path: str, content: bytes = _PROBE) -> bool:
+def _has_content(filesystem: pyarrow.fs.FileSystem, path: str, content: bytes = _PROBE) -> bool:
     if filesystem.get_file_info(path).type != pyarrow.fs.FileType.File:
         return False
     with filesystem.open_input_stream(path) as stream:
         return bool(stream.read(len(content) + 1) == content)
 
 
-def _ask(nodes: list[dict[str, Any]], probe: Storage) -> list[str]:
-    """Runs `_visit` on nodes; returns those that cannot use the folder, with the reason."""
-    visit = ray.remote(num_cpus=0, max_retries=0)(_visit)
+def _ask_nodes(nodes: list[dict[str, Any]], probe: Storage) -> list[str]:
+    """Runs `_check_on_node` on nodes; returns those that cannot use the folder, with the reason."""
+    visit = ray.remote(num_cpus=0, max_retries=0)(_check_on_node)
     asked = {
         visit.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
             probe, node["NodeID"]
         ): f"{node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
         for node in nodes
     }
-    _, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
+    _, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_TIMEOUT_SECONDS)
     wrong = []
     for answer, name in asked.items():
         if answer in silent:
             ray.cancel(answer, force=True)
-            reason = f"no answer within {_PATIENCE:.0f} s"
+            reason = f"no answer within {_TIMEOUT_SECONDS:.0f} s"
         else:
             try:
                 reason = ray.get(answer)
@@ -236,14 +236,14 @@ def _ask(nodes: list[dict[str, Any]], probe: Storage) -> list[str]:
     return wrong
 
 
-def _visit(probe: Storage, node: str) -> str:
+def _check_on_node(probe: Storage, node: str) -> str:
     """Runs on a node; returns what is wrong there, or nothing."""
     try:
         filesystem, path = probe._open()
-        if not _holds(filesystem, f"{path}/driver"):
+        if not _has_content(filesystem, f"{path}/driver"):
             return "does not see the driver's files"
         _write(filesystem, f"{path}/{node}")
-        if not _holds(filesystem, f"{path}/{node}"):
+        if not _has_content(filesystem, f"{path}/{node}"):
             return "does not find what it wrote"
     except (OSError, ValueError) as error:
         return one_line(error)

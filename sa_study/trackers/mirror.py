@@ -96,13 +96,13 @@ class Mirror:
         }
         begun = datetime.fromisoformat(study.provenance["launches"][0]["time"])
         return RunDescription(
-            self._key, self._root.name, "", begun.timestamp(), _given(params), self._study_links()
+            self._key, self._root.name, "", begun.timestamp(), _without_none(params), self._study_links()
         )
 
     def _describe_trial(self, trial: TrialSummary, key: str) -> RunDescription:
         begun = trial.start.timestamp() if trial.start else time.time()
         name = f"trial {trial.number}" + (" (baseline)" if trial.baseline else "")
-        return RunDescription(key, name, self._key, begun, _given(trial.params))
+        return RunDescription(key, name, self._key, begun, _without_none(trial.params))
 
     def _study_links(self) -> dict[str, str]:
         return {"folder": str(self._root), "page": str(self._root / "report.html")}
@@ -125,7 +125,7 @@ def _study_key(study: StudySummary) -> str:
     return hashlib.sha256(begun.encode()).hexdigest()[:32]
 
 
-def _given(params: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
 
 

@@ -62,7 +62,7 @@ class _TrackerProcess:
     def __init__(self, root: Path, tracker: str, say: Callable[[str], None]):
         self._notice = partial(_notice, root, tracker)
         self._say = say
-        self._told = self._ending = False
+        self._reported = self._ending = False
         # Ray's variables hold this launch's token.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         path = os.pathsep.join(filter(None, [str(PROJECT_ROOT), environment.get("PYTHONPATH")]))
@@ -92,11 +92,11 @@ class _TrackerProcess:
         try:
             code = self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self._tell(f"has not taken everything within {limit:.0f} s")
+            self._report(f"has not taken everything within {limit:.0f} s")
             return
         self._listener.join()
         if code:
-            self._tell("has not taken everything")
+            self._report("has not taken everything")
 
     def kill(self) -> None:
         """Ends the process, with what it has started."""
@@ -108,14 +108,14 @@ class _TrackerProcess:
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._tell(line.strip())
+            self._report(line.strip())
         if not self._ending:
-            self._tell("its process has ended")
+            self._report("its process has ended")
 
-    def _tell(self, reason: str) -> None:
+    def _report(self, reason: str) -> None:
         """Says what is wrong, once."""
-        if not self._told:
-            self._told = True
+        if not self._reported:
+            self._reported = True
             self._say(self._notice(reason))
 
 

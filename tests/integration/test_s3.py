@@ -74,7 +74,7 @@ def test_missing_credentials_are_one_line(server: str, monkeypatch: pytest.Monke
 
 
 def test_a_server_that_never_answers_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "_PATIENCE", 4.0)
+    monkeypatch.setattr(storage, "_TIMEOUT_SECONDS", 4.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
