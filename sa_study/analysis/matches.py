@@ -36,19 +36,6 @@ class Matches:
     distances: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class MatchFile:
-    """The first of the matches in `matches.csv`, and the queries that are not in it.
-
-    Attributes:
-        first: Those of the first queries, to be shown.
-        errors: Why a query was skipped, by its path.
-    """
-
-    first: Matches
-    errors: dict[Path, str]
-
-
 def write_matches(
     extractor: FeatureExtractor,
     queries: Sequence[Path],
@@ -56,10 +43,11 @@ def write_matches(
     top: int,
     out: Path,
     report: PhaseCallback,
-) -> MatchFile:
+) -> tuple[Matches, dict[Path, str]]:
     """Writes `matches.csv`: query, rank from 1, path and distance, a row for each of a query's `top` matches.
 
-    Queries that cannot be read are skipped.
+    Returns:
+        The matches of the first queries, to be shown, and why others were skipped, by their paths.
 
     Raises:
         DataError: None of the queries can be read.
@@ -86,7 +74,7 @@ def write_matches(
         (out / MATCHES).unlink()
         reason = next(iter(errors.values()))
         raise DataError(f"none of {len(queries):,} queries can be read; the first: {reason}")
-    return MatchFile(first[0], errors)
+    return first[0], errors
 
 
 def _match_rows(matches: Matches, gallery: FeatureFiles) -> Iterator[tuple[str, int, str, str]]:

@@ -61,9 +61,9 @@ def features(
         written = write_features(extractor, paths, out, report)
         skipped += [f"row {row}: {error}" for row, error in written.errors.items()]
         if queries:
-            matches = write_matches(extractor, queries, written, top, out, report)
-            skipped += [f"query: {error}" for error in matches.errors.values()]
-            write_picture(matches.first, written.paths, len(queries), str(extractor.trained.source), out)
+            first, errors = write_matches(extractor, queries, written, top, out, report)
+            skipped += [f"query: {error}" for error in errors.values()]
+            write_picture(first, written.paths, len(queries), str(extractor.trained.source), out)
     if written.resumed:
         say(console, f"{plural(written.resumed, 'image')} done before")
     for line in skipped[:_MAX_SKIPPED_LISTED]:

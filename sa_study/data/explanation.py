@@ -15,11 +15,7 @@ from sa_study.utils.text import joined
 def explain(root: Path, layout: Layout, folders: Mapping[str, SplitFolder], sizes: int) -> tuple[str, ...]:
     """The layout and why, the source of each split, what ids and cameras mean, and the memory that it takes.
 
-    Args:
-        root: The data set's folder, or its list.
-        layout: Its layout.
-        folders: What was found, by split.
-        sizes: In how many sizes its images come.
+    `sizes` is in how many sizes its images come.
     """
     lines = _explain_list(folders) if layout is LIST else _explain_layout(root, layout, folders)
     return (*lines, *_memory(folders, sizes))

@@ -189,8 +189,8 @@ def test_queries_that_cannot_be_read_are_skipped(
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"")
     queries = [bad, *paths[:2], bad, *paths[2:5]]
-    whole = write_matches(extractor, queries, written, 3, out, lambda *_: None)
-    assert whole.errors.keys() == {bad}
+    _, errors = write_matches(extractor, queries, written, 3, out, lambda *_: None)
+    assert errors.keys() == {bad}
     content = (out / "matches.csv").read_text()
     assert [row[0] for row in rows(out / "matches.csv")[1::3]] == [str(path) for path in paths[:5]]
     monkeypatch.setattr(matches, "CHUNK", 2)
