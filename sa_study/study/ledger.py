@@ -95,8 +95,8 @@ def add_ledger_entry(
 ) -> LedgerEntry:
     """Writes an entry for an evaluation that begins now.
 
-    `what` says in words which networks are evaluated, `own` whether the images, which may be left out of the
-    entry, are the study's own test set; see `is_own_test_set`.
+    `what` names the networks in words; `own` is whether the test images, which an entry may leave out, are
+    the study's own (see `is_own_test_set`).
     """
     entry: dict[str, Any] = {
         "id": uuid.uuid4().hex,

@@ -74,8 +74,8 @@ def evaluate_study(
     """Evaluates a study's best checkpoint, and records that in the study's test ledger.
 
     Writes `evaluation.json` into the study's folder and, where the baseline's best epoch is asked for too,
-    `baseline_evaluation.json`. Figures on other data than the study's own, which None stands for, are written
-    beside those on its own test set, never over them.
+    `baseline_evaluation.json`. Figures on another data set (`data_dir`) are written beside those on the
+    study's own test set, never over them.
 
     Raises:
         RunFailed: No trial is complete, or the baseline has no checkpoint.

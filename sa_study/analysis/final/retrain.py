@@ -69,7 +69,7 @@ class RetrainPlan:
 def plan_retraining(root: Path, data_dir: Path | None, *, seeds: int, baseline: bool) -> RetrainPlan:
     """Chooses what to train: the winner of `confirm` if that was run, else the study's; and the baseline.
 
-    Each configuration is run with this many seeds, from its own upwards, by default on the study's own data.
+    Each configuration is run with this many seeds, from its own upwards, on the study's data or `data_dir`.
 
     Raises:
         RunFailed: No trial is complete.
