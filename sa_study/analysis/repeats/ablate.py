@@ -114,9 +114,9 @@ def require_same_ablation(
     if not attributes.get(ABLATES):
         raise ConfigError(f"{folder.root}: holds a study that 'ablate' did not make; choose another --study")
     if attributes[ABLATES] != design:
-        was = "without" if design is not True else "with"
+        begun = "with" if design is True else "without"
         raise ConfigError(
-            f"{folder.root}: was begun {was} --one-at-a-time; do the same, or choose another --study"
+            f"{folder.root}: was begun {begun} --one-at-a-time; do the same, or choose another --study"
         )
     before = StudyConfig.read(folder.config)
     was, new = before.space.to_dict(), asked.space.to_dict()
