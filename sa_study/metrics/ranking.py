@@ -8,6 +8,7 @@ them, costs a fraction of an argsort. Only where a match's distance occurs again
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,9 @@ from sa_study.utils.errors import ConfigError, DataError
 DISTRACTOR_PID = 0
 VALUES_PER_STEP = 2**22
 """Of distances: 16 MiB, which stay in a cache, and which the C library gives out again without new pages."""
+
+VALUES_PER_COMPARISON = 2**15
+"""On a CPU: PyTorch compares more in threads of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,15 +115,25 @@ class RankingAccumulator:
             f" of the {self._pids.size} gallery images"
         )
         matrix = real_array("distances", distances, expected, (pids.size, self._pids.size))
-        step = max(1, VALUES_PER_STEP // self._pids.size)
-        for start in range(0, pids.size, step):
+        first_query = sum(counts.size for counts in self._counts)
+        # NumPy works in the thread that calls it. PyTorch's own threads would stay busy waiting after each of
+        # its operations, and keep cores from the threads that sort.
+        on_cpu = not isinstance(matrix, Tensor) or matrix.is_cpu
+        threads = torch.get_num_threads() if on_cpu else 1
+        step = max(1, VALUES_PER_STEP // threads // self._pids.size)
+
+        def rank(start: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             some = slice(start, start + step)
             rows = as_tensor(matrix[some], torch.float32, torch.float64)
-            _refuse_nan(rows, first_query=sum(counts.size for counts in self._counts))
-            counts, ranks = self._match_ranks(rows, pids[some], camids[some])
-            self._query_pids.append(pids[some])
-            self._counts.append(counts)
-            self._ranks.append(ranks)
+            _refuse_nan(rows, first_query + start)
+            return self._match_ranks(rows, pids[some], camids[some])
+
+        starts = range(0, pids.size, step)
+        with ThreadPoolExecutor(threads) as pool:
+            found = list((pool.map if threads > 1 else map)(rank, starts))
+        self._query_pids.append(pids)
+        self._counts += [counts for counts, _ in found]
+        self._ranks += [ranks for _, ranks in found]
 
     def result(self) -> RankingMetrics:
         """Return the figures over all queries added so far.
@@ -147,12 +161,10 @@ class RankingAccumulator:
         valid = np.arange(counts.max(initial=1)) < counts[:, None]
         matches = np.zeros(valid.shape, dtype=np.int64)
         matches[valid] = columns[elsewhere]
-        same_view = np.stack([rows[~elsewhere], columns[~elsewhere]])
-        arrays = (self._pids >= 0, same_view, matches, valid)
-        not_junk, left_out, *of_matches = (torch.from_numpy(array).to(distances.device) for array in arrays)
-        counting = not_junk.repeat(len(pids), 1)
-        counting[left_out[0], left_out[1]] = False
-        return counts, _ranks(distances, counting, *of_matches).cpu().numpy()[valid]
+        junk, same_view = np.flatnonzero(self._pids < 0), np.stack([rows[~elsewhere], columns[~elsewhere]])
+        left_out = (torch.from_numpy(array).to(distances.device) for array in (junk, same_view))
+        of_matches = (torch.from_numpy(array).to(distances.device) for array in (matches, valid))
+        return counts, _ranks(distances, *left_out, *of_matches).cpu().numpy()[valid]
 
     def _same_pid(self, pids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row and column of all pairs of the same pid, by row and, within it, in gallery order."""
@@ -191,7 +203,8 @@ def ranking_metrics(
 
 
 def _refuse_nan(rows: Tensor, first_query: int) -> None:
-    if not rows.amax(dim=1).isnan().any():
+    largest = torch.from_numpy(rows.numpy().max(axis=1)) if rows.is_cpu else rows.amax(dim=1)
+    if not largest.isnan().any():
         return
     missing = rows.isnan().nonzero()
     row, column = missing[0].tolist()
@@ -201,31 +214,55 @@ def _refuse_nan(rows: Tensor, first_query: int) -> None:
     )
 
 
-def _ranks(distances: Tensor, counting: Tensor, matches: Tensor, valid: Tensor) -> Tensor:
-    """The ranks from 1 of the matches, ascending within a row, those that are not `valid` last."""
+def _ranks(distances: Tensor, junk: Tensor, same_view: Tensor, matches: Tensor, valid: Tensor) -> Tensor:
+    """The ranks from 1 of the matches, ascending within a row, those that are not `valid` last.
+
+    The columns `junk` do not count, nor the places `same_view`, shape (2, P); `matches` are columns.
+    """
     values = distances.gather(1, matches)
-    # At infinity, what does not count is nearer than no match. Images beyond the last match need no order
-    # either, and sorting passes over what is equal.
     last = values.masked_fill(~valid, -torch.inf).amax(dim=1, keepdim=True)
-    ordered = _sorted_rows(distances.where(counting & (distances <= last), torch.inf))
-    before = torch.searchsorted(ordered, values)
-    again = (torch.searchsorted(ordered, values, right=True) - before > 1) & valid
-    columns = torch.arange(distances.shape[1], device=distances.device)
+    # Images beyond the last match need no order, and sorting passes over what is equal.
+    beyond = last.nextafter(torch.full_like(last, torch.inf))
+    ordered, before = _ordered_and_nearer(distances, beyond, junk, same_view, values)
+    following = (before + 1).clamp_(max=distances.shape[1] - 1)  # of a row's last place, that place itself
+    again = (ordered.gather(1, following) == values) & (following > before) & valid
     rows, places = again.nonzero(as_tuple=True)
-    for chunk in torch.arange(len(rows)).split(max(1, VALUES_PER_STEP // len(columns))):
+    together = VALUES_PER_COMPARISON if distances.is_cpu else VALUES_PER_STEP
+    for chunk in torch.arange(len(rows)).split(max(1, together // distances.shape[1])):
         row, place = rows[chunk], places[chunk]
-        equal = (distances[row] == values[row, place, None]) & counting[row]
-        before[row, place] += (equal & (columns < matches[row, place, None])).sum(dim=1)
-    return before.add_(1).masked_fill_(~valid, len(columns) + 1).sort(dim=1).values
+        before[row, place] += _equal_before(distances, junk, same_view, row, matches[row, place])
+    return before.add_(1).masked_fill_(~valid, distances.shape[1] + 1).sort(dim=1).values
 
 
-def _sorted_rows(values: Tensor) -> Tensor:
-    """Each row's values in ascending order; `values` may be overwritten."""
-    if values.device.type != "cpu":
-        return values.sort(dim=1).values
+def _ordered_and_nearer(
+    distances: Tensor, beyond: Tensor, junk: Tensor, same_view: Tensor, values: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each row in ascending order, and how many images are nearer than each of its `values`.
+
+    What is farther than `beyond` is put there, what does not count at infinity: nearer than no match.
+    """
+    if not distances.is_cpu:
+        ordered = distances.minimum(beyond)
+        ordered[:, junk] = ordered[same_view[0], same_view[1]] = torch.inf
+        ordered = ordered.sort(dim=1).values
+        return ordered, torch.searchsorted(ordered, values)
     # NumPy sorts values by vector instructions: 15 times as fast as PyTorch, which sorts their indices too.
-    values.numpy().sort(axis=1)
-    return values
+    rows = np.minimum(distances.numpy(), beyond.numpy())
+    rows[:, junk.numpy()] = rows[same_view[0].numpy(), same_view[1].numpy()] = np.inf
+    rows.sort(axis=1)
+    before = [row.searchsorted(wanted) for row, wanted in zip(rows, values.numpy(), strict=True)]
+    return torch.from_numpy(rows), torch.from_numpy(np.stack(before))
+
+
+def _equal_before(
+    distances: Tensor, junk: Tensor, same_view: Tensor, rows: Tensor, matches: Tensor
+) -> Tensor:
+    """How many images that count are as near as a match, a column in each row, and earlier in the gallery."""
+    found, wanted = distances[rows], distances[rows, matches]
+    of_row, pair = (rows[:, None] == same_view[0]).nonzero(as_tuple=True)
+    found[:, junk] = found[of_row, same_view[1][pair]] = torch.nan
+    earlier = torch.arange(found.shape[1], device=found.device) < matches[:, None]
+    return ((found == wanted[:, None]) & earlier).sum(dim=1)
 
 
 def _figures(
