@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from sa_study.cli import data
 from sa_study.utils.errors import StudyError
@@ -68,6 +70,12 @@ def options_of_all_commands(
     """Options that stand before a command; its docstring is not shown: `app` has the help text."""
 
 
+@functools.cache
+def _program() -> Any:
+    """The commands with all their options, made once for all calls in a process."""
+    return get_command(app)
+
+
 _MAX_ERROR_CHARACTERS = 2000
 _UNUSABLE_PATH = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -83,7 +91,7 @@ def main() -> int:
     """
     limit_threads()
     try:
-        code = app(standalone_mode=False, prog_name=program_name())
+        code = _program()(standalone_mode=False, prog_name=program_name())
     except typer.TyperException as error:
         if message := " ".join(error.format_message().split()):  # empty where --help was shown
             context = getattr(error, "ctx", None)

@@ -127,10 +127,18 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return write
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_it_opens_whole_and_alone(browser: Browser, page: Callable[[str], Path], name: str) -> None:
-    path = page(name)
-    browser.open(path)
+@pytest.fixture(scope="module", params=STUDIES)
+def opened(request: pytest.FixtureRequest, browser: Browser, page: Callable[[str], Path]) -> str:
+    """Opens a study's page; pytest runs the tests of one page one after the other, in their order here."""
+    browser.open(page(request.param))
+    return str(request.param)
+
+
+forty_opened = pytest.mark.parametrize("opened", ["forty"], indirect=True)
+
+
+def test_it_opens_whole_and_alone(browser: Browser, page: Callable[[str], Path], opened: str) -> None:
+    path = page(opened)
     assert browser.run("return window.drawnAtFirst") == 0, "it can be read before any plot is drawn"
     assert path.stat().st_size < 8e6
     assert browser.run("return [...document.querySelectorAll('main > section')].map(s => s.id)") == SECTIONS
@@ -138,49 +146,11 @@ def test_it_opens_whole_and_alone(browser: Browser, page: Callable[[str], Path],
     assert browser.complaints() == []
     assert browser.requests() == []
     assert browser.run("return window.hacked") is None
-    rows = STUDIES[name]["count"]
+    rows = STUDIES[opened]["count"]
     assert browser.run("return document.querySelectorAll('#trials tbody tr').length") == rows
     assert browser.run("return document.querySelectorAll('img[src=x], .plot svg a, .plot img').length") == 0
     if rows > 10:
         assert browser.run("return document.querySelectorAll('.plot .main-svg').length") > 10
-
-
-def headless(page: Path, profile: Path, *words: str) -> bytes:
-    """What Chromium writes of a page by itself: nobody scrolls, and it waits for the load event alone."""
-    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={profile}", *words, page.as_uri()]
-    return subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
-
-
-@pytest.mark.usefixtures("browser")
-def test_a_copy_that_nobody_scrolled_has_every_plot(page: Callable[[str], Path], tmp_path: Path) -> None:
-    path = page("forty")
-    plots = path.read_text().count('class="plot"')
-    copy = headless(path, tmp_path / "profile", "--dump-dom").decode()
-    assert copy.count('data-drawn="yes"') == plots == 8
-    assert copy.count('class="main-svg"') >= 2 * plots
-
-
-@pytest.mark.usefixtures("browser")
-def test_a_print_that_nobody_scrolled_has_every_plot(page: Callable[[str], Path], tmp_path: Path) -> None:
-    """Counts the lines that are printed: plots have thousands, the rest of the page has hundreds."""
-    path = page("forty")
-    without = tmp_path / "without.html"
-    without.write_text(path.read_text().replace('class="plot"', 'class="no-plot"'))
-    counts = []
-    for index, source in enumerate((path, without)):
-        headless(source, tmp_path / f"profile{index}", f"--print-to-pdf={tmp_path / 'page.pdf'}")
-        counts.append(lines_in((tmp_path / "page.pdf").read_bytes()))
-    assert counts[0] > 4 * counts[1], counts
-
-
-def lines_in(pdf: bytes) -> int:
-    """Number of lines and curves that a PDF file draws."""
-    count = 0
-    for start in re.finditer(rb"stream\r?\n", pdf):
-        with contextlib.suppress(zlib.error):
-            count += len(re.findall(rb" [lc]\n", zlib.decompressobj().decompress(pdf[start.end() :])))
-    return count
 
 
 def column(browser: Browser, index: int) -> list[str]:
@@ -189,29 +159,8 @@ def column(browser: Browser, index: int) -> list[str]:
     return list(browser.run(script, index))
 
 
-def test_the_page_of_several_studies(browser: Browser, page: Callable[[str], Path], tmp_path: Path) -> None:
-    """One of them is empty, and one has other images and a hostile name."""
-    roots = [page(name).parent for name in ("forty", "front", "none")]
-    hostile = tmp_path / "<img src=x onerror=window.hacked=1>"
-    shutil.copytree(roots[0], hostile)
-    (hostile / "provenance.json").write_text(json.dumps({"data_fingerprint": "other", "launches": []}))
-    path, _ = write_comparison([*roots, hostile], tmp_path / "comparison.html")
-    browser.open(path)
-    assert browser.run("return window.drawnAtFirst") == 0, "it can be read before any plot is drawn"
-    assert path.stat().st_size < 8e6
-    browser.wait_for_figures()
-    assert browser.run("return document.querySelectorAll('.plot .main-svg').length") > 3
-    browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
-    assert browser.complaints() == []
-    browser.open(path, width=390, dark=True)
-    browser.wait_for_figures()
-    assert browser.run("return document.documentElement.scrollWidth") <= 390
-    assert browser.complaints() == [] and browser.requests() == []
-    assert browser.run("return window.hacked") is None
-
-
-def test_sorting_by_click_and_by_keyboard(browser: Browser, page: Callable[[str], Path]) -> None:
-    browser.open(page("forty"))
+@forty_opened
+def test_sorting_by_click_and_by_keyboard(browser: Browser, opened: str) -> None:
     heads = browser.driver.find_elements(By.CSS_SELECTOR, "#trials th[scope=col]")
     names = [head.text.strip(" ↓↑") for head in heads]
     lr = names.index("lr")
@@ -240,6 +189,124 @@ def test_sorting_by_click_and_by_keyboard(browser: Browser, page: Callable[[str]
     assert browser.run("return [...document.querySelectorAll('tr[data-state=PRUNED]')].every(r => r.hidden)")
 
 
+@pytest.mark.parametrize("opened", ["forty", "hostile"], indirect=True)
+def test_hovering_tells_of_a_trial(browser: Browser, opened: str) -> None:
+    browser.wait_for_figures()
+    plot = browser.driver.find_element(By.ID, "plot-history")
+    browser.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
+    point = plot.find_element(By.CSS_SELECTOR, ".scatterlayer .trace:last-child .point")
+    ActionChains(browser.driver).move_to_element(point).perform()
+    browser.wait(lambda: browser.run("return document.querySelector('#plot-history .hovertext')"))
+    text = browser.run("return document.querySelector('#plot-history .hovertext').textContent")
+    assert "trial" in text and "dropout" in text
+    if opened == "hostile":
+        assert "<script>window.hacked=1</script>" in text
+    assert browser.run("return window.hacked") is None
+
+
+@forty_opened
+def test_a_box_picks_trials_out(browser: Browser, opened: str) -> None:
+    browser.wait_for_figures()
+    plot = browser.driver.find_element(By.ID, "plot-parallel")
+    browser.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
+    drag = browser.driver.find_element(By.CSS_SELECTOR, "#plot-parallel .nsewdrag")
+    width, height = drag.size["width"], drag.size["height"]
+    mouse = ActionChains(browser.driver)
+    mouse.move_to_element_with_offset(drag, int(width * 0.4), int(-height * 0.47))
+    mouse.click_and_hold().move_by_offset(int(width * 0.09), int(height * 0.3)).release().perform()
+    browser.wait(lambda: plot.get_attribute("data-picked"))
+    picked = [int(word) for word in str(plot.get_attribute("data-picked")).split()]
+    scores = {row[0]: row[1] for row in zip(column(browser, 0), column(browser, 2), strict=True)}
+    chosen = [float(scores[str(number)]) for number in picked]
+    others = [float(v) for n, v in scores.items() if v and int(n) not in picked]
+    assert picked and min(chosen) > max(others), "the box lay over the best scores"
+
+
+@forty_opened
+def test_dark_light_and_printed(browser: Browser, page: Callable[[str], Path], opened: str) -> None:
+    """The last of the tests of this page: it opens it anew."""
+    background = "return getComputedStyle(document.body).backgroundColor"
+    line = "return document.querySelector('#plot-timeline .barlayer .point path')?.style.fill"
+
+    def brightness() -> int:
+        return sum(int(part) for part in browser.run(background).strip("rgb()").split(","))
+
+    browser.wait_for_figures()
+    light = browser.run(line)
+    assert brightness() > 700
+    browser.open(page("forty"), dark=True)
+    browser.wait_for_figures()
+    assert brightness() < 120 and browser.run(line) != light
+    printed = browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    assert len(printed["data"]) > 50_000
+    assert browser.complaints() == []
+    browser.driver.find_element(By.ID, "theme").click()
+    assert brightness() > 700
+    browser.wait(lambda: browser.run(line) == light)
+    browser.driver.refresh()
+    assert brightness() > 700, "the choice is kept"
+    browser.run("localStorage.clear()")
+
+
+def headless(page: Path, folder: Path) -> tuple[str, bytes]:
+    """What Chromium copies and prints by itself: nobody scrolls, and it waits for the load event alone."""
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    command += [
+        f"--user-data-dir={folder / 'profile'}",
+        "--dump-dom",
+        f"--print-to-pdf={folder / 'page.pdf'}",
+    ]
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, check=True, timeout=120)
+    return done.stdout.decode(), (folder / "page.pdf").read_bytes()
+
+
+@pytest.mark.usefixtures("browser")
+def test_a_copy_and_a_print_that_nobody_scrolled_have_every_plot(
+    page: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Counts the lines that are printed: plots have thousands, the rest of the page has hundreds."""
+    path = page("forty")
+    plots = path.read_text().count('class="plot"')
+    (tmp_path / "without").mkdir()
+    copy, printed = headless(path, tmp_path)
+    assert copy.count('data-drawn="yes"') == plots == 8
+    assert copy.count('class="main-svg"') >= 2 * plots
+    without = tmp_path / "without.html"
+    without.write_text(path.read_text().replace('class="plot"', 'class="no-plot"'))
+    counts = lines_in(printed), lines_in(headless(without, tmp_path / "without")[1])
+    assert counts[0] > 4 * counts[1], counts
+
+
+def lines_in(pdf: bytes) -> int:
+    """Number of lines and curves that a PDF file draws."""
+    count = 0
+    for start in re.finditer(rb"stream\r?\n", pdf):
+        with contextlib.suppress(zlib.error):
+            count += len(re.findall(rb" [lc]\n", zlib.decompressobj().decompress(pdf[start.end() :])))
+    return count
+
+
+def test_the_page_of_several_studies(browser: Browser, page: Callable[[str], Path], tmp_path: Path) -> None:
+    """One of them is empty, and one has other images and a hostile name."""
+    roots = [page(name).parent for name in ("forty", "front", "none")]
+    hostile = tmp_path / "<img src=x onerror=window.hacked=1>"
+    shutil.copytree(roots[0], hostile)
+    (hostile / "provenance.json").write_text(json.dumps({"data_fingerprint": "other", "launches": []}))
+    path, _ = write_comparison([*roots, hostile], tmp_path / "comparison.html")
+    browser.open(path)
+    assert browser.run("return window.drawnAtFirst") == 0, "it can be read before any plot is drawn"
+    assert path.stat().st_size < 8e6
+    browser.wait_for_figures()
+    assert browser.run("return document.querySelectorAll('.plot .main-svg').length") > 3
+    browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    assert browser.complaints() == []
+    browser.open(path, width=390, dark=True)
+    browser.wait_for_figures()
+    assert browser.run("return document.documentElement.scrollWidth") <= 390
+    assert browser.complaints() == [] and browser.requests() == []
+    assert browser.run("return window.hacked") is None
+
+
 def test_the_keyboard_reaches_everything(browser: Browser, page: Callable[[str], Path]) -> None:
     browser.open(page("forty"))
     ActionChains(browser.driver).send_keys(Keys.TAB).perform()
@@ -257,68 +324,8 @@ def test_the_keyboard_reaches_everything(browser: Browser, page: Callable[[str],
     browser.wait(lambda: not browser.run("return document.getElementById('enlarged').open"))
 
 
-@pytest.mark.parametrize("name", ["forty", "hostile"])
-def test_hovering_tells_of_a_trial(browser: Browser, page: Callable[[str], Path], name: str) -> None:
-    browser.open(page(name))
-    browser.wait_for_figures()
-    plot = browser.driver.find_element(By.ID, "plot-history")
-    browser.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
-    point = plot.find_element(By.CSS_SELECTOR, ".scatterlayer .trace:last-child .point")
-    ActionChains(browser.driver).move_to_element(point).perform()
-    browser.wait(lambda: browser.run("return document.querySelector('#plot-history .hovertext')"))
-    text = browser.run("return document.querySelector('#plot-history .hovertext').textContent")
-    assert "trial" in text and "dropout" in text
-    if name == "hostile":
-        assert "<script>window.hacked=1</script>" in text
-    assert browser.run("return window.hacked") is None
-
-
-def test_a_box_picks_trials_out(browser: Browser, page: Callable[[str], Path]) -> None:
-    browser.open(page("forty"))
-    browser.wait_for_figures()
-    plot = browser.driver.find_element(By.ID, "plot-parallel")
-    browser.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
-    drag = browser.driver.find_element(By.CSS_SELECTOR, "#plot-parallel .nsewdrag")
-    width, height = drag.size["width"], drag.size["height"]
-    mouse = ActionChains(browser.driver)
-    mouse.move_to_element_with_offset(drag, int(width * 0.4), int(-height * 0.47))
-    mouse.click_and_hold().move_by_offset(int(width * 0.09), int(height * 0.3)).release().perform()
-    browser.wait(lambda: plot.get_attribute("data-picked"))
-    picked = [int(word) for word in str(plot.get_attribute("data-picked")).split()]
-    scores = {row[0]: row[1] for row in zip(column(browser, 0), column(browser, 2), strict=True)}
-    chosen = [float(scores[str(number)]) for number in picked]
-    others = [float(v) for n, v in scores.items() if v and int(n) not in picked]
-    assert picked and min(chosen) > max(others), "the box lay over the best scores"
-
-
-def test_dark_and_light(browser: Browser, page: Callable[[str], Path]) -> None:
-    background = "return getComputedStyle(document.body).backgroundColor"
-    line = "return document.querySelector('#plot-timeline .barlayer .point path')?.style.fill"
-
-    def brightness() -> int:
-        return sum(int(part) for part in browser.run(background).strip("rgb()").split(","))
-
-    browser.open(page("forty"))
-    browser.wait_for_figures()
-    light = browser.run(line)
-    assert brightness() > 700
-    browser.open(page("forty"), dark=True)
-    browser.wait_for_figures()
-    assert brightness() < 120 and browser.run(line) != light
-    browser.driver.find_element(By.ID, "theme").click()
-    assert brightness() > 700
-    browser.wait(lambda: browser.run(line) == light)
-    browser.driver.refresh()
-    assert brightness() > 700, "the choice is kept"
-    browser.run("localStorage.clear()")
-
-
-def test_narrow_and_printed(browser: Browser, page: Callable[[str], Path]) -> None:
+def test_on_a_narrow_screen(browser: Browser, page: Callable[[str], Path]) -> None:
     browser.open(page("forty"), width=390)
     browser.wait_for_figures()
     assert browser.run("return document.documentElement.scrollWidth") <= 390
-    browser.open(page("forty"), dark=True)
-    browser.wait_for_figures()
-    printed = browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
-    assert len(printed["data"]) > 50_000
     assert browser.complaints() == []

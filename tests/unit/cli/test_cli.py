@@ -12,17 +12,17 @@ from sa_study import cli
 
 
 def failing(error: Exception) -> Any:
-    def app(**_: Any) -> None:
+    def run(**_: Any) -> None:
         raise error
 
-    return app
+    return lambda: run
 
 
 def test_a_full_memory_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
-    monkeypatch.setattr(cli, "app", failing(error))
+    monkeypatch.setattr(cli, "_program", failing(error))
     assert cli.main() == 1
     said = capsys.readouterr().err
     assert said.startswith(
@@ -37,7 +37,7 @@ def test_memory_that_cannot_be_had_is_one_line(
     with pytest.raises(RuntimeError) as refused:  # more than any machine has
         torch.empty(2**55, dtype=torch.uint8)
     for error in (refused.value, MemoryError(), MemoryError("Unable to allocate 9 EiB for an array")):
-        monkeypatch.setattr(cli, "app", failing(error))
+        monkeypatch.setattr(cli, "_program", failing(error))
         assert cli.main() == 1
         said = capsys.readouterr().err
         assert said.startswith("error: ") and said.count("\n") == 1
@@ -45,7 +45,7 @@ def test_memory_that_cannot_be_had_is_one_line(
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "app", failing(RuntimeError("a bug")))
+    monkeypatch.setattr(cli, "_program", failing(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main()
 
