@@ -33,7 +33,7 @@ TABLES = {
         "search_efficiency",
         "search_real",
     ),
-    "market": ("market_resume", "market_confirm", "market_test"),
+    "market": ("market_resume", "market_confirm", "market_test", "market_search"),
 }
 """Names of results by table of the page."""
 
