@@ -2,6 +2,8 @@
 
 Everything is drawn on the CPU from streams keyed by seed, purpose and epoch, and applied on the device, so
 that every device makes the same choices. No kind of augmentation shifts what another one draws.
+
+To add one, add its setting, and in `draw_augmentation` a `Change`, drawn from a stream of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The backbones by name, and all that the program knows of each; settings list them without PyTorch."""
+"""The backbones by name, and all that the program knows of each. To add one, add an entry to `BACKBONES`.
+
+PyTorch is not imported with this module: the settings list the backbones.
+"""
 
 from __future__ import annotations
 

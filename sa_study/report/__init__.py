@@ -1,1 +1,1 @@
-"""What people look at: tables, bars and lines in the terminal."""
+"""What people look at: the terminal, the page, pictures and dashboards; and the JSON for programs."""

@@ -1,4 +1,7 @@
-"""Figures, settings and commands as people read them, in the terminal and on the page."""
+"""Figures, settings and commands as people read them, in the terminal and on the page.
+
+The names and units of figures are in `metrics.names`.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Studies: the only code that knows Ray and Optuna."""
+"""A study on disk: its configuration, database, records, summary, storage, lock and test ledger."""

@@ -1,4 +1,7 @@
-"""The trackers by name, and the values of `--track`: `mlflow[:URI]`, `wandb[:PROJECT]`."""
+"""The trackers by name, and the values of `--track`: `mlflow[:URI]`, `wandb[:PROJECT]`.
+
+To add one, write a class like `MlflowTracker` in a module beside this one, and add it to `TRACKERS`.
+"""
 
 from __future__ import annotations
 

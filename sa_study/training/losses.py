@@ -1,4 +1,7 @@
-"""Losses beside the branches' cross entropies."""
+"""The losses that settings add to the branches' cross entropies, which `model.network.total_loss` sums.
+
+To add one, add its function here and its weight to the settings, and use both in `step` beside this file.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The learning rate over a run: warm-up, then decay in steps or along a cosine."""
+"""The learning rate over a run: warm-up, and decay in steps or along a cosine.
+
+To add a schedule, add an entry to `_SCHEDULES` and its name to the choices of the setting `schedule`.
+"""
 
 from __future__ import annotations
 

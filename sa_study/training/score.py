@@ -1,7 +1,7 @@
 """Which epoch of a run counts: the one definition of its score.
 
-Ray keeps the checkpoints of the greatest metric and of the last epoch; the sampler `multifidelity` compares
-the best values so far. Another rule than these two needs changes there.
+Ray keeps the checkpoints of two epochs, that of the greatest metric and the last one; the sampler
+`multifidelity` compares the best values so far. A rule that chooses a third epoch needs changes in both.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Running a study: the only code that drives Ray and Optuna."""
+"""Running a study with Ray and Optuna: launches, samplers, early stopping, plans and budgets."""

@@ -1,4 +1,8 @@
-"""Budgets of a launch: time, epochs and GPU-hours, and how much of them is used."""
+"""Budgets: what ends a launch before all its trials have ended, and how much of each is used.
+
+To add one, add a field of `Budget` and its test in `BudgetTracker`. The field's value comes from an option of
+`ResumeOptions` in `cli/options.py`, by `StudyChanges` and `StudyConfig`.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """The checks of `audit`: one function for each kind of contradiction, which yields a line for every one.
 
+To add a check, add a function of this kind to `_CHECKS`.
 A trial's record is its `TrialRecord`, an attribute of the trial in `optuna.db`.
 """
 

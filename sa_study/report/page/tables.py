@@ -1,4 +1,4 @@
-"""Rows of the page's tables: trials, rungs, settings, test figures, cost, provenance and commands."""
+"""Rows of the page's tables, except that of the trials, whose columns are in `page.html.j2`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tables of test figures, comparisons, data sets, settings and exported files."""
+"""Tables of test figures, comparisons, data sets, settings and exported files.
+
+The table of a study's trials is in `study_panel` beside this file, and on the page in `page/page.html.j2`.
+"""
 
 from __future__ import annotations
 
