@@ -113,16 +113,16 @@ def bootstrap(scores: QueryScores, drawn: Drawn, units: NDArray[np.int64]) -> di
 
 
 class Drawn:
-    """How often each of so many units is drawn in a bootstrap (draws × units); one table for all numbers.
+    """How often a bootstrap draws each unit (draws × units), in one table for up to `most` units.
 
-    Of n units each is drawn as often as a Poisson variable says, which for the ratio of two sums is the same.
+    Each count is a Poisson variable, which for a ratio of two sums is the same as drawing n of n units.
     """
 
     def __init__(self, rng: np.random.Generator, most: int):
         self._weights = rng.poisson(1, (BOOTSTRAP_DRAWS, most)).astype(np.float32)
 
     def __call__(self, number: int) -> NDArray[np.float32]:
-        """Those of the first so many."""
+        """The counts of the first `number` units."""
         return self._weights[:, :number]
 
 

@@ -41,7 +41,7 @@ _UNFIT = (("worker",), (), ("worker", "ctrl-c", "sigterm", "ctrl-c twice"))
 """Kinds of kills without effect in a phase: at first there is no worker, and the end takes under a second."""
 
 _ROUNDS = 3
-"""Most further studies of each kind, for kills whose moment did not come."""
+"""Maximum number of further studies of each kind, for kills whose moment did not come."""
 
 
 def plan(count: int, rng: random.Random) -> list[Kill]:

@@ -44,7 +44,7 @@ def network(folder: Path) -> TrainedNetwork:
 
 
 def write_list(folder: Path, count: int) -> Path:
-    """A list of so many images, which names the drawn ones in turns."""
+    """Writes a list of `count` images, which names the drawn ones in turn."""
     names = sorted(path.name for path in folder.glob("*.jpg"))
     with (folder / f"{count}.csv").open("w", newline="") as file:
         rows = csv.writer(file)

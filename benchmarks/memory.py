@@ -95,7 +95,7 @@ def memory_of(pid: int) -> dict[str, float]:
 
 
 def side_by_side(data: TrainingData, trials: int, copies: bool) -> dict[str, Any]:
-    """Sums over the worker processes of so many trials at a time, MiB."""
+    """Sums over the worker processes of this many trials at a time, MiB."""
     monitor = WorkerMemoryMonitor(trials)
     settings = Settings.from_mapping(SETTINGS).to_dict()
     runs = [

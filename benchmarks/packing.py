@@ -32,7 +32,7 @@ START_TIMEOUT = 600.0
 
 
 def settings_for(trials: int) -> Settings:
-    """Returns the settings of each of so many concurrent trials."""
+    """Returns the settings of each of this many concurrent trials."""
     if torch.cuda.is_available():
         return dataclasses.replace(PAPER, precision="bf16", channels_last=True)
     return dataclasses.replace(SMALL, threads=max(1, usable_cpus() // trials))

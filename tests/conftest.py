@@ -99,7 +99,7 @@ def every(
 
 @pytest.fixture
 def make_disk(tmp_path: Path) -> Iterator[Callable[[str | Path, int], Path]]:
-    """Mounts a file system of so many megabytes: `make_disk(name, megabytes)`."""
+    """Mounts a file system of this many megabytes: `make_disk(name, megabytes)`."""
     made: list[Path] = []
 
     def make(name: str | Path, megabytes: int) -> Path:

@@ -113,7 +113,7 @@ def session(leader: int) -> dict[int, str]:
 
 
 def left_behind(leader: int, patience: float) -> list[str]:
-    """What of a dead driver's launch still runs after so many seconds; it is killed then."""
+    """Kills what of a dead driver's launch still runs after `patience` seconds; returns the command lines."""
     deadline = time.monotonic() + patience
     while (alive := session(leader)) and time.monotonic() < deadline:
         time.sleep(0.2)

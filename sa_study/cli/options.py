@@ -129,7 +129,8 @@ class ResumeOptions:
         typer.Option(help="End the study after this many finished trials in a row without a better score."),
     ] = None
     max_concurrent: Annotated[
-        int | None, typer.Option(help="Most trials that run at a time.", show_default="as many as fit")
+        int | None,
+        typer.Option(help="Maximum number of trials that run at a time.", show_default="as many as fit"),
     ] = None
     address: Annotated[
         str | None,

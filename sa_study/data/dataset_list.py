@@ -29,12 +29,12 @@ WORDS = (*SPLITS, _DISTRACTORS, _JUNK)
 """What may stand under `split`; distractors belong to the gallery, junk is left out."""
 
 MAX_LINES = 2_000_000
-"""Most lines, as their rows are held in memory: almost a kilobyte each."""
+"""Maximum number of lines: their rows are held in memory, almost a kilobyte each."""
 
 MAX_BYTES = 512 * 2**20
-"""Most bytes of the file."""
+"""Maximum size of the file in bytes."""
 
-_MAX_SHOWN = 60  # most characters of a cell that a message quotes
+_MAX_SHOWN = 60  # maximum number of characters of a cell that a message quotes
 _PID = re.compile(r"0{0,18}[1-9][0-9]{0,17}")
 _CAMID = re.compile(r"[0-9]{1,9}")
 

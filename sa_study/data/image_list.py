@@ -17,7 +17,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 PATH_COLUMN = "path"
 
-_MAX_SHOWN = 200  # most characters of a file's heading that a message quotes
+_MAX_SHOWN = 200  # maximum number of characters of a file's heading that a message quotes
 
 
 def list_images(source: Path) -> list[Path]:
@@ -67,7 +67,7 @@ def read_rows(
 
     Raises:
         DataError: It cannot be read, is too long, is no CSV file, lacks a needed column or a path; or, where
-            columns are limited, it has another one or one twice, or a row of another length than the first.
+            columns are limited, it has another one or one twice, or a row whose length is not the first's.
     """
     try:
         size = require_regular(path)

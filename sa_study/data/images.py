@@ -17,17 +17,17 @@ from sa_study.utils.machine import usable_cpus
 from sa_study.utils.progress import ProgressCallback
 
 MAX_THREADS = 4
-"""Most decoding threads: about half of a small image's decoding holds Python's lock, so more only wait."""
+"""Maximum number of decoding threads: about half of a small image's decoding holds Python's lock."""
 
 _CHUNK = 32  # items per task of a thread: a small image is decoded as fast as a task is handed over
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
 """Formats that are read, whatever a file's name ends in. One of Pillow's other readers runs Ghostscript."""
 
 MAX_IMAGE_BYTES = 64 * 2**20
-"""Most bytes of an image file."""
+"""Maximum size of an image file in bytes."""
 
 MAX_PIXELS = 2**25
-"""Most pixels of an image: 100 MB decoded, in each of four threads. Crops of people have thousands."""
+"""Maximum number of pixels of an image: 100 MB decoded, in each of four threads. A crop has thousands."""
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -16,10 +16,10 @@ from sa_study.utils.errors import DataError
 from sa_study.utils.files import read_bytes
 
 MAX_LIST_BYTES = 64 * 2**20
-"""Most bytes of a list file; MSMT17's longest has 4 MB."""
+"""Maximum size of a list file in bytes; MSMT17's longest has 4 MB."""
 
 MAX_SHOWN = 60
-"""Most characters of a line that a message quotes."""
+"""Maximum number of characters of a line that a message quotes."""
 
 OUTSIDE = "path leads out of the folder"
 MALFORMED = "not a path and an id"

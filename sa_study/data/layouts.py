@@ -155,7 +155,7 @@ LIST = Layout(name="a list of images", sources={}, name_pattern=re.compile(r"(?!
 
 _RAW_CUHK03 = "cuhk-03.mat"
 MAX_LISTED = 100
-"""Most folders searched for a hint, and most names in each: any folder may be given by mistake."""
+"""Maximum number of folders searched for a hint, and of names in each: any folder may be given by mistake."""
 
 
 def layouts_of(path: Path) -> list[Layout]:

@@ -71,7 +71,7 @@ def write_csv(table: pa.Table, path: Path) -> None:
     Numbers read back exactly; text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
-        # Quoted, text stays one cell also where a spreadsheet takes another separator than the comma.
+        # Quoted text stays one cell also where a spreadsheet does not separate by commas.
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         writer.writerow(map(csv_text, table.column_names))
         columns = (map(_csv_cell, column.to_pylist()) for column in table.columns)

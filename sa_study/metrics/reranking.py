@@ -21,7 +21,7 @@ from sa_study.metrics.distances import feature_pair, nearest, squared_euclidean_
 from sa_study.utils.errors import ConfigError, DataError
 
 ENTRIES_PER_CHUNK = 2**20
-"""Most entries of an intermediate result, so that memory does not grow with the number of images."""
+"""Maximum size of an intermediate result in entries: memory is not to grow with the number of images."""
 
 
 def rerank(

@@ -45,7 +45,7 @@ class SANet(nn.Module):
         bn_neck: Whether batch norm stands between the pooled stripes and all that classifies them (the neck
             of BoT, Luo et al., CVPRW 2019, without a bias as there).
         neck_feature: Which stripes are matched in evaluation, those `before` the neck or `after` it.
-        depth: Layers of the ResNet, in the place of `backbone`: 50 for resnet50.
+        depth: Layers of the ResNet, in place of `backbone`: 50 for resnet50.
 
     Raises:
         ConfigError: An argument is out of range.

@@ -21,10 +21,10 @@ from sa_study.utils.errors import WeightsError
 from sa_study.utils.files import require_regular
 
 MAX_SCANNED_BYTES = 2**20
-"""Most bytes of a pickle that are searched for what it would import."""
+"""Maximum number of bytes of a pickle that are searched for what it would import."""
 
 MAX_NESTING = 8
-"""Most levels of nested dicts that are searched for a state dict."""
+"""Maximum number of levels of nested dicts that are searched for a state dict."""
 
 _HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network", "teacher")
 """Keys under which training programs keep a network's state dict; they may be nested. DINO's is `teacher`."""

@@ -66,7 +66,7 @@ def _trial(trial: TrialSummary) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """The same, with None in the place of numbers that JSON does not have."""
+    """The same value, with None in place of infinity and NaN, which JSON does not have."""
     if isinstance(value, Mapping):
         return {str(key): _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -83,7 +83,7 @@ class ImageSettings:
     )
     color_jitter: float = setting(
         0.0,
-        "most that brightness, contrast and saturation are changed, as a share (paper: 0; fast-reid: 0.15)",
+        "maximum change of brightness, contrast and saturation, as a share (paper: 0; fast-reid: 0.15)",
         low=0,
         below=1,
     )

@@ -93,7 +93,7 @@ class Settings(ComputeSettings, SelectionSettings, OptimisationSettings, ImageSe
 
     @property
     def max_accumulate(self) -> int:
-        """Most parts that a batch can be processed in: each needs two images, or two identities."""
+        """Maximum number of parts of a batch: each needs two images, or two identities."""
         return (self.identities_per_batch if self.triplet_weight else self.batch_size) // 2
 
     @property

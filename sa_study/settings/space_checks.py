@@ -11,7 +11,7 @@ from sa_study.settings.space import Parameter, SearchSpace
 from sa_study.utils.errors import ConfigError
 
 MAX_COMBINATIONS = 100_000
-"""Most configurations that are checked one by one."""
+"""Maximum number of configurations that are checked one by one."""
 
 _WITHOUT_EFFECT = {
     **dict.fromkeys(("lr", "momentum"), ("optimizer", ("adam", "adamw"))),

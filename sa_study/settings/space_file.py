@@ -31,10 +31,10 @@ SPACES = (
 """The search spaces that come with the program: within the installed package, or beside it in a checkout."""
 
 MAX_TRIALS = 10**9
-"""Most trials of a space file."""
+"""Maximum number of trials in a space file."""
 
 MAX_VALUES = 1e12
-"""Most values of a range with a step."""
+"""Maximum number of values of a range with a step."""
 
 _KEYS = {"search", "fixed", "baseline", "sampler", "scheduler", "trials"}
 NEVER_SEARCHED = {

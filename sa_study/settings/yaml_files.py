@@ -21,14 +21,14 @@ _UNREADABLE = (ConfigError, yaml.YAMLError, ValueError, OverflowError)
 """What reading YAML raises: its constructors of dates and numbers raise Python's own errors."""
 
 MAX_FILE_BYTES = 2**18
-"""Most bytes of a file; a large space has thousands. PyYAML reads as many in some seconds."""
+"""Maximum size of a file in bytes; a large space has thousands. PyYAML reads this many in a few seconds."""
 
 MAX_NESTING = 32
 MAX_VALUES = 20_000
-"""Most values in a document, where each alias counts as the values that it repeats."""
+"""Maximum number of values in a document, where each alias counts as the values that it repeats."""
 
 MAX_NUMBER_LENGTH = 100
-"""Most characters of a value that is no text: Python takes time and memory over numbers of thousands."""
+"""Maximum length of a value that is no text: numbers of thousands of digits take Python time and memory."""
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _TEXT = "tag:yaml.org,2002:str"

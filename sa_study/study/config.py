@@ -41,7 +41,7 @@ class StudyConfig:
         minimize: A second objective, `cost` or `latency`, or None.
         cpus_per_trial: CPU cores reserved for a trial.
         gpus_per_trial: GPUs reserved for a trial; a fraction shares one; None = 1 where there is any.
-        max_concurrent: Most trials at a time; None = as many as the cluster holds.
+        max_concurrent: Maximum number of trials at a time; None = as many as the cluster holds.
         address: A running Ray cluster, or None for this machine alone.
         storage_path: Folder or URI of the trials' files, which all nodes reach; None = in the study's folder.
         seed: Seed of the search.

@@ -30,7 +30,7 @@ _KEY, _STUDY, _STATE = "sa_study.key", "sa_study.study", "sa_study.state"
 
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
 _STATUS = {"FAIL": "FAILED", "PAUSED": "SCHEDULED"}  # MLflow's words for states; `FINISHED` for the others
-_MAX_METRICS = 1000  # most values that MLflow takes at once
+_MAX_METRICS = 1000  # maximum number of values that MLflow takes at once
 _MAX_PARAM_CHARACTERS = 500
 
 _SETTINGS = {

@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def words(data: Path, tmp_path: Path) -> Callable[..., list[str | Path]]:
-    """A command's words for a study of one trial of so many epochs."""
+    """A command's words for a study of one trial of this many epochs."""
 
     def make(command: str, epochs: int) -> list[str | Path]:
         space = tmp_path / "space.yaml"
@@ -56,7 +56,7 @@ def short() -> Iterator[Path]:
 
 @pytest.fixture
 def make_disk(short: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes a file system of so many megabytes."""
+    """Makes a file system of this many megabytes."""
 
     def make(megabytes: int) -> Path:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(short)]

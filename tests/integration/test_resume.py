@@ -203,7 +203,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(path: Path, leave: int = 0) -> None:
-    """Takes all the space that is left, at once, but for so many bytes: trials go on meanwhile."""
+    """Takes all free space but `leave` bytes, at once: trials go on meanwhile."""
     size, end = shutil.disk_usage(path.parent).free - leave, 0
     with path.open("wb") as file:
         while size >= 4096 and shutil.disk_usage(path.parent).free > leave:

@@ -103,7 +103,7 @@ def command(*words: str | Path) -> list[str]:
 
 
 def kill_after_epochs(driver: subprocess.Popen[str], study: Path, epochs: int) -> None:
-    """Kills a driver and all of Ray as soon as the first trial has so many epochs."""
+    """Kills a driver and all of Ray as soon as the first trial has this many epochs."""
     deadline = time.monotonic() + 150
     while driver.poll() is None and time.monotonic() < deadline:
         if (study / "study.yaml").exists() and any(

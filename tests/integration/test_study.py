@@ -260,7 +260,7 @@ def test_retraining_survives_kill_9_and_is_one_look(study: Path) -> None:
     times = f"{looks + 1} times" if looks else "once"
     assert f"Test set seen {times}" in " ".join(run_here(*words).split())
     ended = load_checkpoint(folder / "last.pt")
-    # Gone on with: an epoch that is run again takes another time than it did.
+    # It went on: an epoch that is run again would have taken a different time.
     assert ended.history[: begun.epoch] == begun.history and ended.epoch == ended.settings["epochs"]
     [found] = json.loads((study / "retrained.json").read_text())["configurations"]
     assert found["seeds"] == [ended.settings["seed"]] and ended.settings["val_identities"] == 0

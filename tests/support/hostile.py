@@ -141,7 +141,7 @@ SPECIAL: list[tuple[str, Callable[[Path], object], str]] = [
     ("a link to nothing", lambda path: link(path, "gone"), "No such file"),
     ("a link to itself", lambda path: link(path, path.name), ""),
 ]
-"""What may stand in the place of a file: rows for `cases_of`."""
+"""What may stand in place of a file: rows for `cases_of`."""
 
 
 def sql(study: Path, statement: str, *values: object) -> None:
@@ -163,7 +163,7 @@ def written(name: str, content: bytes | str) -> Callable[[Path], object]:
 
 
 def made(make: Callable[[Path], object], name: str) -> Callable[[Path], object]:
-    """Has something else stand in the place of a study's file."""
+    """Puts something else in place of a study's file."""
     return lambda study: make(study / name)
 
 

@@ -101,7 +101,7 @@ def bomb() -> bytes:
 
 
 HUGE = b"\x8a\x06" + (10**13).to_bytes(6, "little")
-"""Ten trillion, as a pickle has it; in the place of `b"KM"`, its 77."""
+"""Ten trillion as a pickle writes it, to replace `b"KM"`, which is how it writes 77."""
 
 
 def nested(levels: int) -> tuple[Any, ...]:

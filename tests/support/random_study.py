@@ -54,7 +54,7 @@ def make_study(
     minimize: str | None = None,
     data_dir: Path = Path("/data/Market-1501"),
 ) -> Path:
-    """Writes a study of so many trials, of which the last `running` have not ended.
+    """Writes a study of this many trials, of which the last `running` have not ended.
 
     With `hostile` that text is the name of a setting, a value, a note, a failure and a path.
     """

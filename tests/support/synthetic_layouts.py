@@ -30,7 +30,7 @@ def make_market(
     images: int = 2,
     size: tuple[int, int] = (64, 32),
 ) -> Path:
-    """Market-1501: every identity has so many images in each camera.
+    """Market-1501: every identity has this many images in each camera.
 
     Of a test identity's one is the query, and the gallery holds the rest, and a distractor and a junk image.
     """

@@ -21,7 +21,7 @@ def forbid_locks() -> None:
     A filter of system calls does it (seccomp(2)), so that SQLite's locks fail like Python's.
     """
     machine = platform.machine()
-    # Each jump skips so many of the instructions behind it: to the last one where a call is refused.
+    # Each jump skips this many of the instructions behind it: to the last one where a call is refused.
     checks = [(_LOAD, 0, 0, 0), (_EQUAL, len(_COMMANDS) + 3, 0, _FLOCK[machine])]
     checks += [(_EQUAL, 0, len(_COMMANDS) + 1, _FCNTL[machine]), (_LOAD, 0, 0, 24)]
     checks += [(_EQUAL, len(_COMMANDS) - index, 0, command) for index, command in enumerate(_COMMANDS)]

@@ -26,7 +26,7 @@ DATABASE_LAST = "optuna.db (last epoch)"
 
 NOT_RECORDED = "not recorded"
 _MAX_CHARACTERS = 120
-_MAX_LINES = 40  # most changes that are listed; only an edited file has more
+_MAX_LINES = 40  # maximum number of changes that are listed; only an edited file has more
 
 
 @dataclass(frozen=True)

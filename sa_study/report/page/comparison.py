@@ -103,7 +103,7 @@ class ComparedStudy(PageStudy):
         return ScoredOn(self.config.metric, self.fingerprint, self.protocol, settings.to_dict())
 
     def best_after(self, epochs: float) -> float | None:
-        """The best score of the trials that were complete after so many epochs; None before the first."""
+        """The best score of the trials that were complete after this many epochs; None where none was."""
         known = (leader.score for leader in reversed(self.leaders) if leader.epochs <= epochs + _ROUNDING)
         return next(known, None)
 

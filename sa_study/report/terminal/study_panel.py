@@ -54,8 +54,8 @@ class StudyPanel:
         slots: How many trials may run at a time; None where that is not known yet.
         elapsed: Seconds since this launch began; None if no launch is running.
         phase: Work before the trials: its name, the amount done, and the amount in all (0 where unknown).
-        limit: Most trials among the leaders; None for all.
-        height: Most lines in all, of a panel that is drawn again and again; None for no limit.
+        limit: Maximum number of leaders; None for all.
+        height: Maximum number of lines of a panel that is drawn again and again; None for no limit.
         trials_only: Show the leaders alone.
     """
 

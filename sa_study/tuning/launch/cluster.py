@@ -38,7 +38,7 @@ class Slots:
     Attributes:
         cpus: CPU cores of a trial.
         gpus: GPUs of a trial.
-        concurrent: Most trials at a time.
+        concurrent: Maximum number of trials at a time.
     """
 
     cpus: float
@@ -89,7 +89,7 @@ def connect(address: str | None) -> Iterator[Session | None]:
 
 
 def require_main_thread() -> None:
-    """Raises a `ConfigError` in another thread than the process's main one."""
+    """Raises a `ConfigError` outside the process's main thread."""
     if threading.current_thread() is not threading.main_thread():
         raise ConfigError("a study cannot be run from this thread; call it from the program's main thread")
 

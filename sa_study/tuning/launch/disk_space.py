@@ -45,7 +45,7 @@ class DiskNeed:
 
     Attributes:
         checkpoint: Bytes of one checkpoint of the largest network in the search space.
-        need: Most bytes that are there at a time, kept and temporary.
+        need: Maximum number of bytes that are there at a time, kept and temporary.
         folder: The folder that will hold them, or its nearest parent that exists; None for an object store.
         free: Bytes that are free there; None for an object store, where that is unknown.
         temporary: Whether it holds only files that are removed again.

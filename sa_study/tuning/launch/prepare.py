@@ -48,7 +48,7 @@ class StudyChanges:
         epoch_budget: Epochs of the whole study.
         gpu_hours: GPU-hours of the whole study.
         patience: Finished trials in a row that may bring nothing better.
-        max_concurrent: Most trials at a time.
+        max_concurrent: Maximum number of trials at a time.
         address: A running Ray cluster.
         data_dir: The folder that the same data set is in now.
         track: Experiment trackers in place of the earlier ones; `none` alone for no more.

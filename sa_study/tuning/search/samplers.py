@@ -138,7 +138,7 @@ def sampler_for(name: str, objectives: int) -> str:
 
 
 def check_sampler(space: SearchSpace, objectives: int) -> None:
-    """Raises a ConfigError if the space's sampler cannot search it for so many figures; says what to do."""
+    """Raises a ConfigError if the space's sampler cannot search it for this many figures; says what to do."""
     name, spec = space.sampler, sampler_spec(space.sampler)
     if objectives > spec.max_objectives:
         others = ", ".join(other for other, able in SAMPLERS.items() if able.max_objectives >= objectives)

@@ -85,7 +85,7 @@ def test_an_earlier_versions_ledger_is_read(folder: StudyFolder) -> None:
 
 
 def seen_of(count: int, *, own: bool = True) -> Any:
-    """Equal to a summary of so many looks, at any time."""
+    """Equal to a summary of this many looks, at any time."""
     times = dict.fromkeys(("first", "last"), mock.ANY)
     return LedgerSummary(count, own=own, **times)
 

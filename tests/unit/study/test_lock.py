@@ -70,7 +70,7 @@ def elsewhere(path: Path, since: float | None = None) -> None:
 
 @contextmanager
 def beating(path: Path, clock: float) -> Iterator[None]:
-    """A heartbeat by a clock that is so many seconds ahead of this machine's."""
+    """A heartbeat by a clock that is this many seconds ahead of this machine's."""
     stop = threading.Event()
 
     def beat() -> None:
