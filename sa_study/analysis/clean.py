@@ -37,9 +37,10 @@ class Cleaning:
 
 
 def plan_cleaning(study: StudySummary, keep: int) -> Cleaning:
-    """Finds the checkpoints of ended trials but the winner, the baseline and `keep` further leaders.
+    """Finds the checkpoints to remove.
 
-    A trial that has not ended keeps its own: `resume` continues from them.
+    The winner, the baseline, the next `keep` leaders and the trials of a Pareto front keep theirs. So does a
+    trial that has not ended: `resume` continues from them.
 
     Raises:
         StudyFolderError: The study was made by `confirm` or `ablate`.
@@ -67,11 +68,11 @@ def plan_cleaning(study: StudySummary, keep: int) -> Cleaning:
 
 
 def clean_study(root: Path, keep: int) -> Cleaning:
-    """Removes what `plan_cleaning` finds, and records of which trials, so that nobody misses it later.
+    """Removes what `plan_cleaning` finds, and records whose it was, so that no command takes it for a loss.
 
     Raises:
         StudyInUse: The study is running.
-        StudyFolderError: The trials' storage is another study's, or the study is one of repeats.
+        StudyFolderError: The trials' storage is another study's, or `plan_cleaning` raises one.
     """
     folder = StudyFolder.existing(root)
     with driver_lock(folder.lock):
@@ -81,7 +82,7 @@ def clean_study(root: Path, keep: int) -> Cleaning:
         if found.paths:
             claim_storage(folder, StudyConfig.read(folder.config))
             database = optuna.load_study(study_name=STUDY_NAME, storage=open_storage(folder))
-            # First the record: a checkpoint that is still there although it may be gone does no harm.
+            # Recorded first: if this ends in between, checkpoints are left over, and none is missed.
             database.set_user_attr(CLEANED, sorted({*study.cleaned, *found.trials}))
             Storage(study.storage_uri).remove(found.paths)
     return found

@@ -1,4 +1,4 @@
-"""What a model of the learning curves expects: the best settings, scores over two settings, its own errors.
+"""What a model of a study's learning curves predicts: the best settings, a surface over two, and how well.
 
 The model is the one of the `multifidelity` sampler, fitted to the trials of a study with any sampler.
 """
@@ -23,11 +23,14 @@ from sa_study.tuning.search.suggest import distribution
 from sa_study.tuning.search.unit_cube import Candidates, Floats
 
 MIN_TRIALS = 8
-"""Trials with a score below which no model is fitted."""
+"""Minimum number of trials with a score for a model to be fitted."""
 
 _FOLDS = 5
 _GRID = 41
+"""Places along each axis of a surface."""
+
 _DEVIATIONS = float(ndtri(0.975))
+"""Standard deviations to either end of a 95 % interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +46,12 @@ class Expected:
 class HeldOutCheck:
     """How the scores of trials compare with what the model, fitted without them, had predicted.
 
-    A stopped trial's score is its last one, raised by what the trials gained that went on from there.
+    The score of a stopped trial is its last one plus what trials that went on from there gained.
 
     Attributes:
         trials: Number of trials.
         correlation: Spearman's rank correlation of predictions and scores; 0 where all are equal.
-        covered: How many scores lie in their 95 % interval.
+        covered: Number of scores that lie in the 95 % interval of their prediction.
     """
 
     trials: int
@@ -89,7 +92,7 @@ class SearchModel:
                 self._model.places[np.argsort(-means, kind="stable")],
                 np.random.default_rng(0),
             )[0]
-            found = _in_values(self._model, *self._model.predict(self._best[None]))
+            found = _expected(self._model, *self._model.predict(self._best[None]))
             ends = (float(part[0]) for part in (found.median, found.low, found.high))
             self.optimum = Optimum(self._model.cube.values(self._best), *ends)
             self.check = self._check()
@@ -105,7 +108,7 @@ class SearchModel:
         rows = np.repeat(self._best[None], _GRID**2, axis=0)
         names = self._model.cube.names
         rows[:, names.index(first)], rows[:, names.index(second)] = np.tile(sides, _GRID), sides.repeat(_GRID)
-        found = _in_values(self._model, *self._model.predict(rows))
+        found = _expected(self._model, *self._model.predict(rows))
         shape = (_GRID, _GRID)
         return sides, Expected(*(part.reshape(shape) for part in (found.median, found.low, found.high)))
 
@@ -126,7 +129,7 @@ class SearchModel:
             model = self._fitted(
                 [Curve((), True, False) if i in left_out else c for i, c in enumerate(self._model.curves)]
             )
-            found = _in_values(model, *model.predict(model.places[order[part]], noisy=True))
+            found = _expected(model, *model.predict(model.places[order[part]], noisy=True))
             truth = np.array([scores[index] for index in order[part]])
             covered += int(((found.low <= truth) & (truth <= found.high)).sum())
             predicted[part] = found.median
@@ -169,6 +172,7 @@ def _belongs(space: SearchSpace, trial: TrialSummary) -> bool:
     return True
 
 
-def _in_values(model: CurveModel, means: Floats, deviations: Floats) -> Expected:
+def _expected(model: CurveModel, means: Floats, deviations: Floats) -> Expected:
+    """Scores from the means and standard deviations that the model predicts on its own scale."""
     parts = (means, means - _DEVIATIONS * deviations, means + _DEVIATIONS * deviations)
     return Expected(*map(model.values, parts))

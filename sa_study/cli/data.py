@@ -55,7 +55,7 @@ def list_images(
 ) -> None:
     """Write a data set as a list, a CSV file with path, pid, camid and split of every image.
 
-    The list can be given as the data set (--data-dir LIST.csv), edited or whole: it stands for the same one.
+    The list can be given in place of the data set (--data-dir LIST.csv), unchanged or edited.
     """
     from sa_study.data.dataset import ReidDataset
     from sa_study.data.dataset_list import write_list

@@ -1,4 +1,4 @@
-"""`demo`: the main job on sample data."""
+"""`demo`: a whole study on sample data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def demo(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Show the main job on sample data: draw it, tune on it, evaluate, make the pictures and the page.
+    """Run a whole study on sample data: draw the data, tune, evaluate, make the pictures and the page.
 
     Needs no GPU, no network and no data; takes a few minutes. Run again, it resumes where it was stopped.
     """

@@ -16,7 +16,7 @@ def export(
     study: StudyUnlessWeights = None,
     weights: Weights = None,
     out: Annotated[
-        Path | None, path_option(help="Folder to write.", show_default="export in the study's")
+        Path | None, path_option(help="Folder to write.", show_default="export in the study's folder")
     ] = None,
     formats: Annotated[
         str | None,

@@ -164,7 +164,7 @@ class StudyOptions(ResumeOptions):
     space: Annotated[
         Path,
         path_option(
-            help="Search-space file, or the name of one that comes along: default, wide, modern, bot, …"
+            help="Search-space file, or the name of one of the program's: default, wide, modern, bot, …"
         ),
     ] = Path("default")
     metric: Annotated[str, typer.Option(help="Validation figure to maximise: mAP or rank1.")] = "mAP"
@@ -196,8 +196,8 @@ class StudyOptions(ResumeOptions):
     cpus_per_trial: Annotated[
         float,
         typer.Option(
-            help="CPU cores, and threads, of a trial. Without a GPU many trials of one core each do more an "
-            "hour than few of several."
+            help="CPU cores, and threads, of a trial. Without a GPU, many trials of one core each get more "
+            "done in an hour than a few trials of several cores."
         ),
     ] = 1.0
     storage_path: Annotated[
@@ -225,8 +225,8 @@ def expand_options(
 ) -> Callable[..., int | None]:
     """Gives a command an option for each field of its first parameter: `StudyOptions` or `ResumeOptions`.
 
-    Typer reads options from a function's signature, so this builds one: `without` some fields, and with other
-    defaults for some.
+    Typer reads options from a function's signature, so this builds one. The fields that `without` names are
+    left out; `defaults` has other defaults of some fields.
     """
     first, *own = inspect.signature(command).parameters.values()
     hints = get_type_hints(command, include_extras=True)

@@ -22,7 +22,7 @@ def report(
         Path | None,
         path_option(
             help="HTML file to write.",
-            show_default="report.html in the study's folder; of several comparison.html in this one",
+            show_default="report.html in the study's folder; for several studies comparison.html here",
         ),
     ] = None,
 ) -> None:

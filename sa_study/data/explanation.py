@@ -1,4 +1,4 @@
-"""What a data set was taken for and why, in words, a line each."""
+"""Says in words, line by line, which layout a data set was recognised as, and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sa_study.utils.text import joined
 def explain(root: Path, layout: Layout, folders: Mapping[str, SplitFolder], sizes: int) -> tuple[str, ...]:
     """The layout and why, the source of each split, what ids and cameras mean, and the memory that it takes.
 
-    `sizes` is in how many sizes its images come.
+    `sizes` is the number of different sizes of its images.
     """
     lines = _explain_list(folders) if layout is LIST else _explain_layout(root, layout, folders)
     return (*lines, *_memory(folders, sizes))
@@ -27,18 +27,18 @@ def _explain_list(folders: Mapping[str, SplitFolder]) -> tuple[str, ...]:
     columns = joined([name for name in COLUMNS if cameras or name != CAMERA_COLUMN])
     distractors = sum(record.pid == DISTRACTOR for record in gallery)
     both = len({record.path for record in query} & {record.path for record in gallery})
-    counted = "images of a query's identity by its own camera do not count"
+    rule = "images of a query's identity by its own camera do not count"
     if not cameras:
-        counted = (
+        rule = (
             "not named, so every image of a query's identity is a match, the query itself left out; this "
             "protocol's figures are not comparable with those across cameras"
         )
     return (
-        f"taken for {LIST.name}: its columns are {columns}",
+        f"recognised as {LIST.name}: its columns are {columns}",
         *(f"{split}: {len(folder.records):,} images" for split, folder in folders.items()),
         f"ids: as listed; {distractors:,} images of the gallery are distractors (nobody's match), "
         f"{folders['gallery'].junk:,} are junk and left out",
-        f"cameras: {counted}",
+        f"cameras: {rule}",
         *([f"in query and gallery: {both:,} images, left out of their own rankings"] if both else ()),
     )
 
@@ -50,7 +50,7 @@ def _explain_layout(root: Path, layout: Layout, folders: Mapping[str, SplitFolde
     if layout.kinds:
         names = f"begin with id and camera, as in {(found or [layout.example])[0]}"
     return (
-        f"taken for {layout.name}: it holds {present}; names {names}",
+        f"recognised as {layout.name}: it holds {present}; names {names}",
         *(f"{split}: {_source(layout, split, folder)}" for split, folder in folders.items()),
         f"ids: {_ids(layout)}",
         *layout.notes,
@@ -86,7 +86,7 @@ def _total(counts: Iterable[int]) -> str:
 
 
 def _memory(folders: Mapping[str, SplitFolder], sizes: int) -> list[str]:
-    """The memory that images of several sizes take once decoded to one; nothing where all have one size."""
+    """The memory of the decoded images where their sizes differ, so that all are decoded to one size."""
     if sizes < 2:
         return []
     height, width = Settings().height, Settings().width

@@ -13,7 +13,7 @@ from sa_study.utils.files import require_regular
 from sa_study.utils.text import visible
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-"""Ends of the names, in either case, of files that are taken for images in a folder."""
+"""Suffixes, in upper or lower case, of the files in a folder that count as images."""
 
 PATH_COLUMN = "path"
 

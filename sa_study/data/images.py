@@ -1,4 +1,4 @@
-"""Opens image files, many at a time."""
+"""Reads and decodes image files, several at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 
 def read_image(path: Path) -> tuple[Image.Image, bytes]:
-    """Decodes one file completely; an animation's first picture.
+    """Decodes an image file completely; of an animation, the first picture.
 
     Returns:
         The image in RGB, turned upright as its EXIF orientation says, and the bytes of the file. Transparency
@@ -50,7 +50,7 @@ def read_image(path: Path) -> tuple[Image.Image, bytes]:
             if pixels > MAX_PIXELS:
                 raise ValueError(f"{pixels} pixels, more than {MAX_PIXELS}: a decompression bomb?")
             ImageOps.exif_transpose(image, in_place=True)
-            image.load()  # `convert` would, but copies what is RGB already
+            image.load()  # Pillow reads lazily, and `as_rgb` leaves alone what is RGB already
             return as_rgb(image), content
     except Exception as error:  # Damaged files make Pillow raise almost anything, SyntaxError included.
         raise DataError(f"{path}: not a readable image ({_reason(error)}); restore or remove it") from error
@@ -60,7 +60,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
     """The image in RGB: transparency is left out, 16-bit grey scaled to 8-bit."""
     if image.mode == "RGB":
         return image
-    if image.mode.startswith("I"):  # Pillow would cut off at 255 what goes to 65,535
+    if image.mode.startswith("I"):  # of up to 65,535, which Pillow would clip at 255
         return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
     return image.convert("RGB")
 
@@ -76,7 +76,7 @@ def for_each_image(
 ) -> list[R]:
     """A function's results for every item, computed in several threads: Pillow releases Python's lock.
 
-    The first error in the order of the items is raised, and progress is reported in it. Oversized images
+    The first error in the order of the items is raised, and progress is reported in that order. Oversized images
     ("decompression bombs") are errors here, also where Pillow would only warn.
     """
     results: list[R] = []

@@ -85,7 +85,7 @@ class Layout:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name is taken for an image."""
+    """Whether a file of this name counts as an image."""
     return Path(name).suffix.lower() in _IMAGE_SUFFIXES
 
 

@@ -1,7 +1,7 @@
-"""A study on disk: the one read model of terminal, page, JSON, exports, audit and reproduction.
+"""A study on disk, as terminal, page, JSON, exports, audit and reproduction read it.
 
 Reading writes nothing, also while the study runs. Files beside the database are read when they are asked for,
-and checked: anyone can edit them.
+and checked: anyone can edit them. The figures of an epoch and of an evaluation are listed in `metrics.names`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Cost:
         epochs: Epochs of all trials.
         seconds: Time spent in them.
         gpu_seconds: `seconds` times the trials' GPUs, a shared GPU by its share.
-        training_share: The share of the slots' time in which a trial was training; None before the first.
+        training_share: The share of the slots' time in which a trial was training; None if not recorded yet.
     """
 
     epochs: int
@@ -164,24 +164,24 @@ class StudySummary:
             ) from None
 
     def require_whole(self) -> None:
-        """Raises a StudyFolderError for damage that is only skipped elsewhere, for complete exports."""
+        """Raises a StudyFolderError for damage that is skipped elsewhere: an export has to be complete."""
         for trial in self.trials:
             self.settings(trial)
         for path in self.damaged:
             raise StudyFolderError(f"{path}: is damaged; 'evaluate' writes it anew")
 
     def same_identities(self, one: TrialSummary, other: TrialSummary) -> bool:
-        """Whether two trials were scored on the same held-out identities, as comparing them needs."""
+        """Whether two trials were scored on the same held-out identities, so that they can be compared."""
         return same_validation(self.config.space, one.params, other.params)
 
     @cached_property
     def ledger(self) -> LedgerSummary:
-        """The recorded evaluations on the study's own test set; raises where the ledger is damaged."""
+        """How often a test set was evaluated, and when; StudyFolderError if the ledger is damaged."""
         return ledger_summary(self.folder)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """Its `data_fingerprint`, of the training images, and its `launches`; raises where it is damaged."""
+        """`data_fingerprint`, of the training images, and `launches`; StudyFolderError if they are damaged."""
         return read_provenance(self.folder.provenance)
 
     @property
@@ -204,7 +204,7 @@ class StudySummary:
 
     @cached_property
     def current_evaluations(self) -> Mapping[str, Mapping[str, Any]]:
-        """The evaluations of the present winner and of the baseline; the same one if the baseline wins."""
+        """Those of the present winner and of the baseline; one under both names if the baseline wins."""
         trials = {"best": self.winner, "baseline": self.baseline}
         found = {name: one for name, one in self.evaluations.items() if self._is_of(one, trials[name])}
         if "best" in found and self.winner is self.baseline:

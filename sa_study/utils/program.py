@@ -16,14 +16,14 @@ _MODULE = ("sa_study", "__main__.py")
 
 
 def usual_program() -> list[str]:
-    """As the documents call it: `python run_study.py` in a checkout, `sa-study` where it is installed."""
+    """The words by which the documents call it: `python run_study.py` in a checkout, else `sa-study`."""
     return ["python", _ENTRY] if (PROJECT_ROOT / _ENTRY).is_file() else [CONSOLE_SCRIPT]
 
 
 def program_as_called() -> list[str]:
     """The words before the command with which this process was started.
 
-    In a process that is none of our commands, such as a notebook, `usual_program`.
+    A process that is none of our commands, such as a notebook, gets those of `usual_program`.
     """
     called = Path(sys.argv[0])
     if called.stem == CONSOLE_SCRIPT:

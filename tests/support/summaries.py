@@ -1,4 +1,4 @@
-"""Studies and trials as the read model has them, without a folder; evaluations of their trials."""
+"""Summaries of studies and trials, made without a folder; evaluations of their trials."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A study's best score is the best of many on the same validation identities, with one seed: part of its lead is
 luck. Here the leaders and the baseline are trained again, with seeds that the study did not use, and scored
-on identities that it did not select by.
+on held-out identities that had no part in their selection.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Confirmation:
     Attributes:
         candidates: The baseline first, then the leaders, the best first.
         seeds: Seeds that the study did not use.
-        folds: Folds whose identities the study did not select by.
+        folds: Folds whose held-out identities had no part in the study's scores.
         top: How many leaders were asked for; the study may have fewer.
     """
 
@@ -165,7 +165,7 @@ def prepare_confirmation(
 def plan_begun_before(
     attributes: Mapping[str, Any], asked: Confirmation, folder: StudyFolder
 ) -> Confirmation:
-    """The plan that an existing study of repeats was begun with, with as many seeds as are asked for now.
+    """The plan that an existing confirmation was begun with, but with as many seeds as are asked for now.
 
     The parent study may have found better configurations since: what was begun is finished first.
 
@@ -215,7 +215,7 @@ def conclude_confirmation(plan: Confirmation, runs: Sequence[Run], metric: str) 
     runs_by_candidate = [runs_of(candidate.point, runs) for candidate in candidates]
     baseline = strata_of(runs_by_candidate[0])
     rows: list[dict[str, Any]] = []
-    for candidate, mine in zip(candidates, runs_by_candidate, strict=True):
+    for candidate, repeats in zip(candidates, runs_by_candidate, strict=True):
         rows.append(
             {
                 "name": candidate.name,
@@ -226,10 +226,10 @@ def conclude_confirmation(plan: Confirmation, runs: Sequence[Run], metric: str) 
                 "scores": [
                     {"seed": run.seed, "fold": run.fold}
                     | {name: run.figures.get(name) for name in names.STUDY_METRICS}
-                    for run in mine
+                    for run in repeats
                 ],
-                **summarise_runs(mine),
-                "difference": figure_differences(strata_of(mine), baseline, level) if rows else None,
+                **summarise_runs(repeats),
+                "difference": figure_differences(strata_of(repeats), baseline, level) if rows else None,
             }
         )
     whole = [row for row in rows if row["figures"] and not row["failed"]]
@@ -274,14 +274,14 @@ def _verdict(
 
 
 def _winners_curse(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any] | None:
-    """The winner's lead in the study and when retrained; None if it had no lead in the study."""
+    """The lead of the study's winner in the study, and when it was trained again; None if it led nothing."""
     scored = [row for row in rows[1:] if row["study_score"] is not None and row["difference"]]
     winner = max(scored, key=lambda row: (row["study_score"], -row["trial"]), default=None)
     if winner is None or (winner["study_lead"] or 0) <= 0:
         return None
-    left = winner["difference"][metric]
+    repeated = winner["difference"][metric]
     of_study = {name: winner[name] for name in ("trial", "study_lead")}
-    return {**of_study, "lead": left["mean"], "low": left["low"], "high": left["high"]}
+    return {**of_study, "lead": repeated["mean"], "low": repeated["low"], "high": repeated["high"]}
 
 
 def _lead(candidate: Candidate, baseline: Candidate) -> float | None:

@@ -43,7 +43,7 @@ may differ."""
 
 @dataclass(frozen=True)
 class RepeatStudy:
-    """A study of repeats, launched or still to be launched.
+    """A study that trains given configurations again with several seeds, launched or still to be launched.
 
     Attributes:
         folder: The study's folder.

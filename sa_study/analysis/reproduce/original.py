@@ -1,4 +1,4 @@
-"""A trial as its study recorded it, and the changes since then that may explain a rerun's other figures."""
+"""A trial as its study recorded it, and what changed since then so that a rerun's figures may differ."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def load_images(original: OriginalTrial, data_dir: Path | None, progress: Progre
 def rerun_trial(
     original: OriginalTrial, data: TrainingData, on_epoch: Callable[[Mapping[str, float]], None]
 ) -> Rerun:
-    """Trains with a trial's settings through its last epoch, for a failed trial the one in which it failed.
+    """Trains with a trial's settings up to its last epoch; of a failed trial, the one in which it failed.
 
     Raises:
         StudyError: The settings cannot be used on this machine.

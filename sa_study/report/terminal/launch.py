@@ -67,7 +67,7 @@ def resume_with_live_view(output: Output, study: Path, changes: StudyChanges) ->
 
 
 def run_repeats_with_live_view(output: Output, repeats: RepeatStudy, changes: StudyChanges) -> Outcome:
-    """Launches or resumes a study of repeats with the live view."""
+    """Launches or resumes a study of `confirm` or `ablate` with the live view."""
     with LaunchDisplay(output.console, repeats.config, str(repeats.folder.root)) as live:
         return repeats.run(live, changes)
 

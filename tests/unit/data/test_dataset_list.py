@@ -72,7 +72,7 @@ def test_the_command_writes_a_list_into_the_data_sets_folder(
     code, said, _ = tool.run("data", "check", root / "list.csv")
     assert code == 0
     for line in (
-        "taken for a list of images: its columns are path, pid, camid and split",
+        "recognised as a list of images: its columns are path, pid, camid and split",
         "ids: as listed; 1 images of the gallery are distractors (nobody's match), 1 are junk and left out",
         "cameras: images of a query's identity by its own camera do not count",
     ):

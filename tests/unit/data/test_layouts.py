@@ -1,4 +1,4 @@
-"""Each published layout, drawn: what it is taken for, whose each image is, a run from training to ranking."""
+"""Each published layout, drawn: how it is recognised, whose each image is, a run from training to ranking."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_the_check_says_what_a_folder_was_taken_for(every: Path) -> None:
     report = check_dataset(every)
     dataset = ReidDataset(every)
     assert report.ok and report.layout == dataset.layout.name
-    assert report.explanation[0].startswith(f"taken for {dataset.layout.name}: it holds ")
+    assert report.explanation[0].startswith(f"recognised as {dataset.layout.name}: it holds ")
     for split, line in zip(("train", "query", "gallery"), report.explanation[1:4], strict=True):
         source = dataset.layout.sources[split]
         assert line.startswith(f"{split}: {len(dataset.folders[split].records):,} images of {source.folder}")
