@@ -76,8 +76,8 @@ def for_each_image(
 ) -> list[R]:
     """A function's results for every item, computed in several threads: Pillow releases Python's lock.
 
-    The first error in the order of the items is raised, and progress is reported in that order. Oversized images
-    ("decompression bombs") are errors here, also where Pillow would only warn.
+    The first error in the order of the items is raised, and progress is reported in that order. Oversized
+    images ("decompression bombs") are errors here, also where Pillow would only warn.
     """
     results: list[R] = []
 

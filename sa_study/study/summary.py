@@ -181,7 +181,7 @@ class StudySummary:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """`data_fingerprint`, of the training images, and `launches`; StudyFolderError if they are damaged."""
+        """`data_fingerprint`, of the training images, and `launches`; StudyFolderError if it is damaged."""
         return read_provenance(self.folder.provenance)
 
     @property

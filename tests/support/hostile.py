@@ -70,13 +70,13 @@ def cases_of(
     ends: str = REFUSED,
     naming: tuple[str, ...] = (),
 ) -> list[Case]:
-    """Cases that share a command: rows of name, content, then words to name and, for some, how it ends.
+    """Cases that share a command, each from a row: its name, the content, words and, for some, how it ends.
 
     Args:
         kind: As a case's.
-        rows: The cases; words are a tuple, or a text for one.
-        run: Makes the input of a place and a content; returns the command.
-        ends: How those end that do not say so themselves.
+        rows: The cases; their words, which the line of error must have, are a tuple, or a text for one.
+        run: Makes the input in a place from the content; returns the command.
+        ends: The documented behaviour of the rows that do not have their own.
         naming: Words that the line of every case must have.
     """
     return [
@@ -114,8 +114,8 @@ def pipe(path: Path) -> Path:
 
 
 def closed(path: Path) -> Path:
-    """Takes all rights away."""
-    if path.is_file():  # whose content others may share
+    """Takes all permissions away from a file or a folder."""
+    if path.is_file():  # another name may share it by a hard link
         put(path, path.read_bytes())
     path.chmod(0)
     return path

@@ -113,7 +113,7 @@ def _to_another(path: Path) -> None:
     link(path, max(path.parent.iterdir()).name)
 
 
-PLACES = [*SPECIAL, ("links in a circle", _circle, ""), ("a terabyte of holes", _sparse, "bytes")]
+NO_FILES = [*SPECIAL, ("links in a circle", _circle, ""), ("a terabyte of holes", _sparse, "bytes")]
 NEEDED: list[tuple[str, Callable[[Path], object], str | tuple[str, ...]]] = [
     ("a pipe, to train on", pipe, "no regular file"),
     ("one that may not be read, to train on", closed, ("0011_c1", "denied")),
@@ -186,7 +186,7 @@ def _parent(place: Place, content: str) -> Words:
 CASES: list[Case] = [
     *cases_of("image", BROKEN, _content, COUNTED, naming=BAD),
     *cases_of("image", SOUND, _content, READ),
-    *cases_of("image", PLACES, _in_place, COUNTED, naming=BAD),
+    *cases_of("image", NO_FILES, _in_place, COUNTED, naming=BAD),
     *cases_of("image", [("a link to an image", _to_another, "usable")], _in_place, READ),
     *cases_of("image", NEEDED, _paper),
     *cases_of("file name", NAMES, _named, COUNTED),

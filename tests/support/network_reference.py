@@ -73,7 +73,10 @@ def random_state(depth: int, parts: int = 6, supervised: bool = True) -> dict[st
 
 
 class Reference:
-    """The description of the network; in training it updates the state's running statistics."""
+    """The network as its paper and the published code describe it, computed from a state dict.
+
+    In training it updates the running statistics in that state dict.
+    """
 
     def __init__(self, state: dict[str, Tensor], depth: int, train: bool, **settings: Any) -> None:
         self.state, self.depth, self.train = state, depth, train

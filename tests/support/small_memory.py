@@ -1,4 +1,4 @@
-"""A GPU memory that is full, without a GPU."""
+"""A GPU that runs out of memory, for machines without one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from sa_study.training.step import TrainingStep
 
 
 class SmallMemory:
-    """Makes a forward pass of too many images fail as PyTorch does on a full GPU."""
+    """Makes a forward pass of more than `most` images fail as on a full GPU, once `after_steps` have passed.
+
+    Attributes:
+        sizes: Images of each forward pass that did not fail.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, after_steps: int = 0):
-        self.most, self.left = most, after_steps
+        self.most, self.steps_before = most, after_steps
         self.sizes: list[int] = []
-        gradient = TrainingStep._add_gradient
+        unlimited = TrainingStep._add_gradient
 
         def limited(step: TrainingStep, images: Tensor, labels: Tensor, share: float) -> Tensor:
-            self.left -= 1
-            if self.left < 0 and len(images) > self.most:
+            self.steps_before -= 1
+            if self.steps_before < 0 and len(images) > self.most:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
             self.sizes.append(len(images))
-            return gradient(step, images, labels, share)
+            return unlimited(step, images, labels, share)
 
         monkeypatch.setattr(TrainingStep, "_add_gradient", limited)

@@ -1,4 +1,4 @@
-"""The two options that are typed most may stand in the environment; so may nothing that changes a study."""
+"""Environment variables stand for the two options that are typed most, and for none that changes a study."""
 
 from __future__ import annotations
 

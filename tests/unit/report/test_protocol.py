@@ -1,4 +1,4 @@
-"""A study of a list without cameras: wherever its figures are shown, the protocol is said."""
+"""A study of a list without cameras: wherever its figures are shown, their protocol is stated."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from sa_study.study.summary import StudySummary
 from sa_study.utils.files import write_json
 
 NOTE = "ithout cameras, every other image of an identity is a match"
+"""From the second letter on: the first is a capital where the note begins a sentence."""
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +42,14 @@ def study(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.root
 
 
-def said(text: str) -> str:
+def in_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_terminal_page_json_and_exports_say_it(study: Path, tool: CommandLine) -> None:
+def test_terminal_page_json_and_exports_state_the_protocol(study: Path, tool: CommandLine) -> None:
     code, text, error = tool.run("evaluate", "--study", study, "--baseline", "--rerank")
     assert code == 0, error
-    assert NOTE in said(text) and "other data than the study's own" not in text
+    assert NOTE in in_one_line(text) and "other data than the study's own" not in text
     code, text, _ = tool.run("status", "--study", study)
     assert code == 0 and "without cameras" in text
     assert json.loads(tool.run("status", "--study", study, "--json")[1])["protocol"] == OTHER_IMAGES
@@ -58,10 +59,10 @@ def test_terminal_page_json_and_exports_say_it(study: Path, tool: CommandLine) -
     assert page.count(NOTE) >= 3, "the trials, the main numbers, the test figures"
     assert tool("export", "--study", study, "--formats", "trials,markdown")[0] == 0
     for name in ("paper/table.md", "paper/table.tex", "trials/README.md"):
-        assert NOTE in said((study / "export" / name).read_text()), name
+        assert NOTE in in_one_line((study / "export" / name).read_text()), name
 
 
-def test_every_table_of_repeats_says_it() -> None:
+def test_every_table_of_repeated_trainings_states_the_protocol() -> None:
     found = {
         "metric": "mAP",
         "protocol": OTHER_IMAGES,
@@ -82,7 +83,7 @@ def test_every_table_of_repeats_says_it() -> None:
     assert seeds_table({}, 2, ["a note"]).notes == ["a note"]
 
 
-def test_the_front_says_it(study: Path) -> None:
+def test_the_pareto_front_states_the_protocol(study: Path) -> None:
     summary = StudySummary.read(study)
     config = dataclasses.replace(
         summary.config,
