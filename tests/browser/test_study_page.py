@@ -137,7 +137,7 @@ def opened(request: pytest.FixtureRequest, browser: Browser, page: Callable[[str
 forty_opened = pytest.mark.parametrize("opened", ["forty"], indirect=True)
 
 
-def test_it_opens_whole_and_alone(browser: Browser, page: Callable[[str], Path], opened: str) -> None:
+def test_the_page_opens_whole_and_alone(browser: Browser, page: Callable[[str], Path], opened: str) -> None:
     path = page(opened)
     assert browser.run("return window.drawnAtFirst") == 0, "it can be read before any plot is drawn"
     assert path.stat().st_size < 8e6

@@ -78,7 +78,7 @@ def test_the_wheel_is_complete(wheel: Path) -> None:
     assert all(name.startswith(about) for name in packed - wanted), packed - wanted
 
 
-def test_it_names_itself_as_it_was_called(tool: Tool, environment: Path, tmp_path: Path) -> None:
+def test_the_program_names_itself_as_it_was_called(tool: Tool, environment: Path, tmp_path: Path) -> None:
     assert tool("--version").startswith(f"sa-study {VERSION}\n")
     assert "learning rate" in tool("settings")
     assert tool("-h", program=("python", "-m", "sa_study")).lstrip().startswith("Usage: python -m sa_study ")

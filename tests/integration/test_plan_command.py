@@ -37,7 +37,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return call
 
 
-def test_it_tells_what_a_study_takes_and_writes_nothing(
+def test_plan_tells_what_a_study_takes_and_writes_nothing(
     tool: Callable[..., int],
     make_market: Callable[..., Path],
     tmp_path: Path,
@@ -113,7 +113,7 @@ def test_plan_and_tune_read_options_alike(
         (["--set", "batch_size=500"], ["batch_size", "500"]),
     ],
 )
-def test_it_refuses_what_tune_refuses(
+def test_plan_refuses_what_tune_refuses(
     tool: Callable[..., int],
     make_market: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],

@@ -72,7 +72,7 @@ def require_equal(one: Trainer, other: Trainer) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_resumed_retried_and_reloaded(
+def test_a_run_with_each_setting_is_resumed_retried_and_reloaded(
     case: str, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, path = Settings(**SMALLEST, **CASES[case]), tmp_path / "checkpoint.pt"

@@ -42,7 +42,7 @@ def checkpoints(root: Path) -> dict[int, int]:
     return {number: sum(size for other, size in sizes if other == number) for number, _ in sizes}
 
 
-def test_it_says_what_would_go_and_then_removes_just_that(root: Path, tool: CommandLine) -> None:
+def test_clean_says_what_would_go_and_then_removes_just_that(root: Path, tool: CommandLine) -> None:
     before = checkpoints(root)
     assert before.keys() == {0, 1, 2, 3, 4, 5}
     contents = tool.contents()

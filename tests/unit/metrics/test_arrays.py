@@ -57,7 +57,7 @@ def features() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return rng.integers(-8, 9, (6, 4)) / 4.0, rng.integers(-8, 9, (9, 4)) / 4.0
 
 
-def test_ranking_takes_them(form: Callable[[NDArray[Any]], Any]) -> None:
+def test_ranking_takes_every_form(form: Callable[[NDArray[Any]], Any]) -> None:
     case = random_case(1, dtype="float64")
     expected = ranking_metrics(*case)
     distances, *labels = (form(values) for values in case)

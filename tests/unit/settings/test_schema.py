@@ -21,7 +21,7 @@ SCHEMA = space_schema(SAMPLERS, SCHEDULERS)
 CHECKER = jsonschema.Draft202012Validator(SCHEMA)
 
 
-def test_it_is_a_schema() -> None:
+def test_the_schema_is_a_valid_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 

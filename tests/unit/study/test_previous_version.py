@@ -41,7 +41,7 @@ def study(folder: Path, tmp_path: Path) -> Path:
     return copy(folder / "study", tmp_path / "study")
 
 
-def test_it_is_read_whole(study: Path) -> None:
+def test_an_earlier_versions_study_is_read_whole(study: Path) -> None:
     summary = StudySummary.read(study)
     summary.require_whole()
     assert [(trial.state, trial.epochs, trial.best_epoch) for trial in summary.trials] == [
@@ -54,7 +54,9 @@ def test_it_is_read_whole(study: Path) -> None:
     assert summary.cost.epochs == 2 and len(summary.provenance["launches"]) == 1
 
 
-def test_it_is_shown_audited_and_exported(study: Path, tmp_path: Path, tool: CommandLine) -> None:
+def test_an_earlier_versions_study_is_shown_audited_and_exported(
+    study: Path, tmp_path: Path, tool: CommandLine
+) -> None:
     def show(*words: object) -> str:
         code, said, error = tool.run(*words, "--study", study)
         assert code == 0, said + error
@@ -94,6 +96,6 @@ def test_a_score_that_was_made_no_number_is_read_as_it_is(study: Path) -> None:
     assert original.summary.finite_curve == []
 
 
-def test_it_is_extended_by_a_trial(folder: Path, study: Path) -> None:
+def test_an_earlier_versions_study_is_extended_by_a_trial(folder: Path, study: Path) -> None:
     said = run("resume", "--study", study, "--trials", "3", "--data-dir", folder / "data", "--json")
     assert [trial["state"] for trial in json.loads(said)["trials"]] == ["COMPLETE"] * 3

@@ -97,7 +97,7 @@ def write_ahead(study: Path) -> None:
     "before", [None, cut_off, write_ahead], ids=["whole", "write cut off", "write-ahead log"]
 )
 @pytest.mark.parametrize("line", READING.values(), ids=READING)
-def test_it_can_be_looked_at(
+def test_a_study_without_write_permission_can_be_looked_at(
     line: str,
     before: Callable[[Path], None] | None,
     study: Path,
@@ -148,7 +148,7 @@ print(json.dumps(found))
 """
 
 
-def test_so_it_is_on_a_file_system_that_is_mounted_to_be_read(
+def test_a_study_on_a_read_only_file_system_can_be_looked_at(
     study: Path, sound: Path, tmp_path: Path
 ) -> None:
     cut_off(study)

@@ -138,7 +138,7 @@ with tracking(Path(sys.argv[1]), [sys.argv[2]], print):
 """
 
 
-def test_it_ends_with_a_driver_that_is_killed(study: Path) -> None:
+def test_the_process_ends_with_a_driver_that_is_killed(study: Path) -> None:
     with silent() as server:
         command = [sys.executable, "-c", DRIVER, str(study), at(server)]
         environment = {**os.environ, "PYTHONPATH": SEARCH_PATH}

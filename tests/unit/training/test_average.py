@@ -25,7 +25,7 @@ def disturb(net: SANet, step: int) -> None:
                 value += 1
 
 
-def test_it_is_pytorchs() -> None:
+def test_the_average_equals_pytorchs() -> None:
     net = network()
     ours = MovingAverage(net, 0.15)  # below the smaller decay of the first steps
     theirs = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.15), use_buffers=True)

@@ -31,7 +31,7 @@ def one_by_one(features: Tensor, labels: Tensor, margin: float) -> float:
     [[0, 0, 1, 1, 2, 2], [5, 5, 5, 5, 1, 1], [0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5], [7] * 6],
     ids=["pairs", "groups", "some without a partner", "none with one", "one identity"],
 )
-def test_it_is_the_hardest_of_each_image(labels: list[int], margin: float) -> None:
+def test_the_triplet_loss_compares_the_hardest_pairs_of_each_image(labels: list[int], margin: float) -> None:
     features = torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor(labels)
     found = triplet_loss(features, targets, margin)

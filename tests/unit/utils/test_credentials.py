@@ -26,7 +26,7 @@ def test_an_address_with_a_secret_is_known_and_shown_without(address: str) -> No
 
 
 @pytest.mark.parametrize("address", [f"{_ODBC}Trusted_Connection%3Dyes", "s3://b/x?region=eu&scheme=http"])
-def test_an_address_without_one_stays_as_it_is(address: str) -> None:
+def test_an_address_without_a_secret_stays_as_it_is(address: str) -> None:
     assert not holds_secret(urlsplit(address))
     assert redact(address) == address
 

@@ -97,7 +97,7 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_a_driver_that_runs_it_is_named(tmp_path: Path) -> None:
+def test_the_driver_of_a_running_study_is_named(tmp_path: Path) -> None:
     root = make_study(tmp_path / "s", 3, running=1)
     with driver_lock(root / "driver.lock"):
         assert f"process {os.getpid()}" in str(PageStudy.read(root).driver)
@@ -279,7 +279,7 @@ class TestPictures:
         content = base64.b64decode(picture.uri.split(",")[1])
         assert Image.open(io.BytesIO(content)).size == (picture.width, picture.height) == (450, 300)
 
-    def test_they_fit(self, tmp_path: Path) -> None:
+    def test_pictures_are_reduced_until_they_fit(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
         for index in range(6):
             noise = rng.integers(0, 256, (700, 700, 3), dtype=np.uint8)

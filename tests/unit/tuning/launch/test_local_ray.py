@@ -88,7 +88,7 @@ def test_a_socket_fits_at_every_length_of_the_path(short: Path, set_tmpdir: Call
     assert taken[0] and not taken[-1] and taken == sorted(taken, reverse=True)
 
 
-def test_without_a_usable_folder_it_is_said_before_any_work(
+def test_a_missing_usable_folder_is_reported_before_any_work(
     tmp_path: Path, set_tmpdir: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = set_tmpdir(tmp_path / DEEP)
@@ -124,7 +124,7 @@ def test_a_full_one_is_named(
 
 
 @pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_it_goes_however_the_launch_ends(
+def test_rays_session_folders_are_removed_however_the_launch_ends(
     end: type[BaseException], short: Path, set_tmpdir: Callable[[Path], Path]
 ) -> None:
     set_tmpdir(short)
@@ -136,7 +136,7 @@ def test_it_goes_however_the_launch_ends(
     assert list(short.iterdir()) == [short / "ray"]
 
 
-def test_it_goes_although_processes_still_write(
+def test_rays_session_folders_are_removed_although_processes_still_write(
     short: Path, set_tmpdir: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_tmpdir(short)

@@ -69,7 +69,9 @@ def process(tmp_path: Path) -> DyingTrial:
         (RAISED.format("MemoryError"), ("out of memory: MemoryError",)),
     ],
 )
-def test_what_says_so_itself(kills: MemoryKills, error: str, words: tuple[str, ...]) -> None:
+def test_errors_that_name_memory_are_passed_on(
+    kills: MemoryKills, error: str, words: tuple[str, ...]
+) -> None:
     assert all(word in kills.reason(error) for word in words)
 
 
@@ -85,7 +87,7 @@ def test_a_kill_by_linux_explains_one_death(kills: MemoryKills, nodes: Nodes) ->
     assert kills.reason(DIED) == ""
 
 
-def test_it_is_on_record_after_the_first_time_and_tried_once_more(process: DyingTrial) -> None:
+def test_a_memory_kill_is_recorded_and_the_trial_tried_once_more(process: DyingTrial) -> None:
     process.search.record_crash("a", "out of memory: x")
     assert process.dies(), "other processes may have taken the memory"
     process.callback.on_trial_recover(0, [], process.trial)

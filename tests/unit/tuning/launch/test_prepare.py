@@ -173,7 +173,7 @@ def test_what_changes_nothing_is_refused_in_new_studies_only(
             check_new_study(asked)
 
 
-def test_commands_refuse_them_before_they_look_for_images(tool: CommandLine) -> None:
+def test_commands_refuse_settings_without_effect_before_reading_images(tool: CommandLine) -> None:
     study = ("--data-dir", "/nowhere", "--study", tool.folder / "study", "--set", "optimizer=adamw")
     for command in ("tune", "plan"):
         tool.refuses(command, *study, naming=("search.lr", "optimizer=adamw", "search adam_lr"))

@@ -48,7 +48,7 @@ def trial(make_market: Callable[..., Path], tmp_path: Path) -> Trial:
     return Trial(tmp_path / "trials", load_training_data(ReidDataset(make_market()), SETTINGS))
 
 
-def test_it_goes_on_from_the_last_checkpoint_that_is_whole(trial: Trial) -> None:
+def test_a_trial_goes_on_from_the_last_whole_checkpoint(trial: Trial) -> None:
     trainer = Trainer(SETTINGS, trial.data)
     trainer.run_epoch()
     best = trial.keep("session_1/trial_0000/checkpoint_000000", trainer)

@@ -108,7 +108,7 @@ def only_b_has_n(values: Mapping[str, Any]) -> set[str]:
     return {"x", "kind"} | ({"n"} if values["kind"] == "b" else set())
 
 
-def test_drawn_ones_are_allowed_and_lack_what_they_do_not_have() -> None:
+def test_drawn_candidates_are_allowed_and_lack_inactive_settings() -> None:
     rows = Candidates(CUBE, only_b_has_n).drawn(np.random.default_rng(0), 200)
     found = [CUBE.values(row) for row in rows]
     assert {values["kind"] for values in found} == {"a", "b"}

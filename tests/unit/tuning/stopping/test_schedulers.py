@@ -25,7 +25,7 @@ def milestones(bracket: Any) -> list[float]:
 
 
 @pytest.mark.parametrize("scheduler", HALVING, ids=str)
-def test_they_are_rays(scheduler: Scheduler) -> None:
+def test_rungs_are_those_of_rays_schedulers(scheduler: Scheduler) -> None:
     count = bracket_count(scheduler)
     grace: Any = scheduler.grace_period
     ray = AsyncHyperBandScheduler(
