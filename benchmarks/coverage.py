@@ -209,7 +209,7 @@ def confirmations(repetitions: int, leaders: int, seeds: int, shift: float) -> R
 def trained_once(
     rng: np.random.Generator, effects: Effects, shifts: Sequence[float], size: int
 ) -> list[list[list[QueryScores]]]:
-    """As `trained`, with one seed."""
+    """Trainings of each configuration with one seed, as `trained` draws them with several."""
     people = draw_people(rng, effects, FOLD, size)
     return [[run_scores(rng, effects, people, s, interactions(rng, effects, people))] for s in shifts]
 

@@ -54,7 +54,7 @@ def write_list(folder: Path, count: int) -> Path:
 
 
 def streamed(folder: Path, count: int, name: str) -> dict[str, float]:
-    """What the command does, into a folder of this name."""
+    """Writes features as the command `features` does, into a folder of this name; its time and memory."""
     with harness.peak_memory() as memory:
         extractor = FeatureExtractor(network(folder))
         source = write_list(folder, count)

@@ -227,7 +227,7 @@ class Study:
 
 
 def _changes(changes: Mapping[str, Any]) -> StudyChanges:
-    """What is asked for, with the data set's folder in full."""
+    """The changes that a caller asks for, with the data set's folder as an absolute path."""
     asked = StudyChanges(**changes)
     if asked.data_dir is not None:
         asked = dataclasses.replace(asked, data_dir=expand_home(asked.data_dir).absolute())

@@ -150,5 +150,5 @@ class Normaliser:
         return resize(images, *self._size)
 
     def scale(self, images: Tensor) -> Tensor:
-        """What `resize` gives to float32, normalised; floats are overwritten."""
+        """Images as `resize` gives them to float32, normalised; floats are overwritten."""
         return images.float().sub_(self._mean).div_(self._std)

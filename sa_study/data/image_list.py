@@ -124,7 +124,7 @@ def _check_heading(
 
 
 def _hint(name: str, found: Sequence[str]) -> str:
-    """What may be meant by a heading that lacks a column."""
+    """Advice for a heading that lacks a column, where one is likely to help."""
     if len(found) == 1 and ";" in found[0]:
         return "; separate the columns by commas"
     if name in [other.strip().lower() for other in found]:

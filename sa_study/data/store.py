@@ -108,7 +108,7 @@ def decode(
 def load_training_data(
     dataset: ReidDataset, settings: Settings, progress: ProgressCallback | None = None
 ) -> TrainingData:
-    """As `load_folds`, for the settings' own fold."""
+    """Decodes the images to train and validate with, as `load_folds` does, for the settings' own fold."""
     return load_folds(dataset, settings, [settings.fold], progress)[settings.fold]
 
 

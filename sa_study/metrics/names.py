@@ -77,10 +77,10 @@ FIGURES = {figure.name: figure for figure in _TABLE}
 """Every figure by its name."""
 
 STUDY_METRICS = (MAP, RANK1)
-"""What a study can maximise."""
+"""The figures that a study can maximise."""
 
 SECOND_OBJECTIVES = (COST, LATENCY)
-"""What a study can minimise beside that."""
+"""The figures that a study can minimise as its second objective."""
 
 RANKING = (RANK1, RANK5, RANK10, MAP)
 """The validation figures of an epoch."""

@@ -134,7 +134,7 @@ def _of_backbone(own: Collection[str], file: WeightsFile) -> tuple[WeightsFile, 
 
 
 def _group(key: str) -> str:
-    """What a key is listed under: its first part."""
+    """The group under which a report lists a key: its first part."""
     return f"{key.partition('.')[0]}.*" if "." in key else key
 
 

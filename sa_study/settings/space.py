@@ -79,7 +79,7 @@ class Parameter:
         return round(steps)
 
     def canonical(self, value: Any) -> Any:
-        """The same value without rounding errors."""
+        """The allowed value that this one is, but for rounding errors."""
         return value if self.count is None else self.value(self.index(value))
 
     def contains(self, value: Any) -> bool:

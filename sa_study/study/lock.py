@@ -31,7 +31,7 @@ _MAX_SILENCE_SECONDS = 120.0
 """Time without a heartbeat after which a driver counts as dead, and another may take over its study."""
 
 _MAX_SILENCE_SECONDS_TO_READ = 8.0
-"""The same for a process that only reads the study, which loses nothing if it misses a slow heartbeat."""
+"""Time without a heartbeat after which a process that only reads a study takes its driver for dead."""
 
 _POLL_SECONDS = 0.2
 _MAX_TRIES = 5

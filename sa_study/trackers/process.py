@@ -23,7 +23,7 @@ END_SECONDS = 10.0
 """Time that all trackers together have at the end of a launch to take what is missing."""
 
 COMPLETE_SECONDS = 600.0
-"""The same where nothing is left to run: all of a large study, but no server holds its lock for ever."""
+"""Time that they have where nothing is left to run: enough for a large study, whose lock is held meanwhile."""
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Checkpoint:
     trained: dict[str, Tensor] | None = None
 
     def weights_only(self) -> Checkpoint:
-        """The same without what only resuming needs."""
+        """This checkpoint without what only resuming needs."""
         return dataclasses.replace(self, optimizer=None, rng=None, trained=None)
 
 

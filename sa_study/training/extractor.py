@@ -72,7 +72,7 @@ class FeatureExtractor:
     def of_pictures(
         self, pictures: Sequence[Image.Image], progress: ProgressCallback | None = None
     ) -> NDArray[np.float32]:
-        """As a call, of images that `open` gave."""
+        """The features of images that `open` gave; otherwise like a call of the extractor."""
         if len({picture.size for picture in pictures}) > 1:
             height, width = self.size
             pictures = [picture.resize((width, height), Image.Resampling.BILINEAR) for picture in pictures]

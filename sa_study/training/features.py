@@ -75,7 +75,7 @@ def extract_features_from_array(
     index: NDArray[np.int64] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Tensor:
-    """As `extract_features`, of images that are needed once: all, or those of `index`.
+    """Computes the features of images in an array, all or those of `index`, as `extract_features` does.
 
     The network is moved to the settings' device and memory layout.
     """

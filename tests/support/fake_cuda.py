@@ -241,4 +241,4 @@ _CPU_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     aten.cudnn_batch_norm.default: _cudnn_batch_norm,
     aten._native_batch_norm_legit_no_training.default: _evaluated_batch_norm,
 }
-"""What computes the values in an operation's place, less those that are kept for the backward pass alone."""
+"""Functions that compute an operation's values on the CPU, except those for the backward pass alone."""

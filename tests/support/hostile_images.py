@@ -163,7 +163,7 @@ def _in_place(place: Place, content: Callable[[Path], object]) -> Words:
 
 
 def _paper(place: Place, content: Callable[[Path], object]) -> Words:
-    """The same where images are not counted but needed."""
+    """A faulty image where it is needed for training, not just counted."""
     content(place.image())
     sets = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
     return "paper", "--data-dir", place.market, "--out", "o", *sets

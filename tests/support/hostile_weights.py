@@ -199,7 +199,7 @@ def _resume(place: Place, content: Callable[[], bytes]) -> Words:
 
 
 def _start(place: Place, content: Callable[[], bytes]) -> Words:
-    """As the backbone of a new run."""
+    """The file as the backbone of a new run."""
     path = put(place.folder / "backbone.pt", content())
     values = {**SETTINGS, "pretrained": path}
     sets = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]

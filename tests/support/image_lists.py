@@ -31,7 +31,7 @@ def listed(root: Path, out: Path) -> Path:
 
 
 def without_cameras(path: Path) -> Path:
-    """The same list without its column of cameras."""
+    """A list without its column of cameras."""
     rows = csv.DictReader(path.read_text().splitlines())
     lines = [",".join(row[name] for name in ("path", "pid", "split")) for row in rows]
     path.write_text("\n".join(["path,pid,split", *lines]))

@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {
 
 
 SMALL_RESNET = {**SMALL, "backbone": "resnet18"}
-"""The same with a real backbone, for tests of sizes and speed."""
+"""`SMALL` with a real backbone, for tests of sizes and speed."""
 
 
 def changed(spec: dict[str, Any], place: list[str], value: Any) -> dict[str, Any]:

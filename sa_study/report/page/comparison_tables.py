@@ -111,7 +111,7 @@ def _difference(comparison: Comparison, first: str, second: str, figure: str) ->
 
 
 def test_differences(comparison: Comparison, group: Group) -> TrustSection:
-    """The same differences of the mAP, for a plot."""
+    """Differences of the mAP on the test set of every two of a group's winners, for a plot."""
     found = {
         f"{second} − {first}": comparison.test_difference(first, second, names.MAP)
         for first, second in itertools.combinations(group.studies, 2)

@@ -18,7 +18,7 @@ def best_over_epochs(comparison: Comparison, studies: Sequence[str]) -> go.Figur
 
 
 def best_over_hours(comparison: Comparison, studies: Sequence[str], *, gpus: bool) -> go.Figure | None:
-    """The same over GPU-hours, of the studies that used GPUs, or over CPU-hours, of the others."""
+    """The best score so far over GPU-hours, of studies that used GPUs, or over CPU-hours, of the others."""
     alike = [name for name in studies if comparison.studies[name].has_gpus is gpus]
     return _best_so_far(comparison, alike, "hours", "GPU-hours" if gpus else "CPU-hours")
 

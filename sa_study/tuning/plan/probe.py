@@ -123,7 +123,7 @@ def _probe_settings(settings: Settings, device: torch.device) -> Settings:
 
 
 def _excerpt(data: TrainingData, images: int) -> TrainingData:
-    """So many of the training images, and about as many validation images of whole identities."""
+    """This many training images, and the validation images of the identities of as many of those."""
     held_out = np.concatenate([data.gallery, data.query])
     pids = data.store.pids
     chosen = np.unique(pids[held_out[:images]])

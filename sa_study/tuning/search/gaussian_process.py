@@ -32,7 +32,7 @@ _PRIORS = {
 """Mean and standard deviation of each parameter's normal prior: of a logarithm, for `shared` of a logit."""
 
 _LENGTH = (np.log(0.5), 1.0)
-"""The same for the length scale of a setting; the mean grows with the root of the number of settings."""
+"""Those of a length scale's logarithm for a single setting; the scale grows with the root of their number."""
 
 _MIN_NOISE = 1e-4
 

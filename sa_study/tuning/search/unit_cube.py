@@ -61,7 +61,7 @@ class UnitScale:
 
     @cached_property
     def _extent(self) -> tuple[float, float]:
-        """Where the outermost cells begin on the scale, and how far they reach."""
+        """Where the first value's cell begins on the setting's scale, and the width of all cells together."""
         half = (self.step or 0) / 2
         start, end = self._scaled(np.array([self.low - half, self.high + half]))
         return start, (end - start) or 1.0
