@@ -23,7 +23,7 @@ END_SECONDS = 10.0
 """Time that all trackers together have at the end of a launch to take what is missing."""
 
 COMPLETE_SECONDS = 600.0
-"""Time that they have where nothing is left to run: enough for a large study, whose lock is held meanwhile."""
+"""Time that they have where nothing is left to run: enough for a large study; its lock is held so long."""
 
 
 @contextmanager

@@ -122,7 +122,7 @@ class SettingEncoder:
         return np.array(places, dtype=float).reshape(len(trials), len(self.search))
 
     def shuffled(self, points: Floats, rng: np.random.Generator) -> Floats:
-        """Points with each categorical setting's choices in a random order, for they have none of their own."""
+        """Points with every categorical setting's choices in random order, for they have none."""
         points = points.copy()
         for axis, name in enumerate(self.search):
             if count := len(self._choices.get(name, ())):
