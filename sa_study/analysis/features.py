@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,19 +99,13 @@ def chunk_progress(report: PhaseCallback, phase: str, before: int, total: int) -
 def features_of_files(
     extractor: FeatureExtractor, paths: Sequence[Path], progress: ProgressCallback
 ) -> tuple[NDArray[np.float32], list[str]]:
-    """Features of some images, NaN where one cannot be read, and the reasons, empty for none.
-
-    Where none can be read, the number of features is not known, and the array is empty.
-    """
+    """Features of some images, NaN where one cannot be read, and the reasons, empty for none."""
     read = for_each_image(partial(_read, extractor), paths, None)
     errors = [found if isinstance(found, str) else "" for found in read]
-    pictures = [found for found in read if not isinstance(found, str)]
-    if not pictures:
-        return np.empty((0, 0), np.float32), errors
-    features = extractor.of_pictures(pictures, progress)
-    rows = np.full((len(paths), features.shape[1]), np.nan, np.float32)
-    rows[[not error for error in errors]] = features
-    return rows, errors
+    features = np.full((len(paths), extractor.width), np.nan, np.float32)
+    if pictures := [found for found in read if not isinstance(found, str)]:
+        features[[not error for error in errors]] = extractor.of_pictures(pictures, progress)
+    return features, errors
 
 
 def _read(extractor: FeatureExtractor, path: Path) -> Image.Image | str:
@@ -128,6 +121,7 @@ class _Files:
     def __init__(self, out: Path, extractor: FeatureExtractor, images: Sequence[Path]):
         self._out = out
         self._images = images
+        self._shape = (len(images), extractor.width)
         self._npy, self._csv, self._about = (out / f".{name}" for name in (FEATURES, ROWS, ABOUT))
         paths = hashlib.sha256("\n".join(map(str, images)).encode("utf-8", "surrogateescape"))
         with extractor.trained.source.open("rb") as file:
@@ -144,7 +138,7 @@ class _Files:
         """How many images an earlier call has done, 0 in a first; StudyFolderError if they were others."""
         about = next((path for path in (self._about, self._out / ABOUT) if path.exists()), None)
         if about is None and not (self._out / FEATURES).exists():
-            self._npy.unlink(missing_ok=True)
+            self._begin_features()
             self._write_rows([])
             with name_in_errors(self._out / ABOUT, instead_of=self._about):
                 write_json(self._about, self._asked)  # last: from now on there is something to resume
@@ -159,6 +153,9 @@ class _Files:
             )
         if not self._csv.exists():  # all is done, but perhaps for the last name
             return len(self._images)
+        if not (self._npy.exists() or (self._out / FEATURES).exists()):
+            self._begin_features()  # an earlier version did so with the first image that could be read
+            self._write_rows([])
         rows = list(self._rows(self._csv))
         whole = len(rows) if len(rows) == len(self._images) else len(rows) - len(rows) % CHUNK
         self._write_rows(rows[:whole])  # without what was only half written
@@ -166,8 +163,13 @@ class _Files:
 
     def append(self, start: int, features: NDArray[np.float32], errors: Sequence[str]) -> None:
         """Writes a chunk: its features first, so that a row in the list means that they are there."""
-        with name_in_errors(self._out / FEATURES, instead_of=self._npy):
-            self._write_features(start, len(errors), features)
+        with name_in_errors(self._out / FEATURES, instead_of=self._npy), self._npy.open("r+b") as file:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            file.seek(features.itemsize * self._shape[1] * start, os.SEEK_CUR)
+            file.write(features.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
         paths = map(str, self._images[start : start + len(errors)])
         with (
             name_in_errors(self._out / ROWS, instead_of=self._csv),
@@ -190,32 +192,11 @@ class _Files:
                 hidden.replace(self._out / name)
         return errors
 
-    def _write_features(self, start: int, count: int, features: NDArray[np.float32]) -> None:
-        """Writes the rows of a chunk; before any image could be read, their width is not known."""
-        if not self._npy.exists():
-            if not features.size:
-                return
-            self._begin_features(start, features)
-        with self._npy.open("r+b") as file:
-            np.lib.format.read_magic(file)
-            (_, width), _, _ = np.lib.format.read_array_header_1_0(file)
-            file.seek(4 * width * start, os.SEEK_CUR)
-            rows = features if features.size else np.full((count, width), np.nan, np.float32)
-            file.write(rows.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _begin_features(self, start: int, features: NDArray[np.float32]) -> None:
-        """Writes the head of the file, and rows of NaN for the images before: none could be read."""
-
-        def write(file: Any) -> None:
-            header = np.lib.format.header_data_from_array_1_0(features[:0])
-            shape = (len(self._images), features.shape[1])
-            np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
-            for before in range(0, start, CHUNK):
-                file.write(np.full((min(CHUNK, start - before), shape[1]), np.nan, np.float32).tobytes())
-
-        write_atomically(self._npy, write)
+    def _begin_features(self) -> None:
+        """Writes the head of the file of features; `append` writes their rows."""
+        header = {**np.lib.format.header_data_from_array_1_0(np.empty(0, np.float32)), "shape": self._shape}
+        with name_in_errors(self._out / FEATURES, instead_of=self._npy):
+            write_atomically(self._npy, lambda file: np.lib.format.write_array_header_1_0(file, header))
 
     def _rows(self, path: Path) -> Iterator[tuple[str, str]]:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:

@@ -46,6 +46,11 @@ class FeatureExtractor:
         """Height and width of the network's input, in pixels."""
         return self.trained.settings.height, self.trained.settings.width
 
+    @property
+    def width(self) -> int:
+        """The number of an image's features: the channels of stage 4, for each stripe."""
+        return self.trained.net.parts * self.trained.net.local_conv.in_channels
+
     def __call__(
         self, images: Sequence[OneImage] | NDArray[np.uint8], progress: ProgressCallback | None = None
     ) -> NDArray[np.float32]:

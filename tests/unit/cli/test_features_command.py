@@ -133,6 +133,20 @@ def test_an_interrupted_call_goes_on(
     assert sorted(path.name for path in out.iterdir()) == ["features.csv", "features.json", "features.npy"]
 
 
+def test_a_call_of_an_earlier_version_that_had_read_no_image_begins_anew(
+    extractor: FeatureExtractor, images: Path, tmp_path: Path
+) -> None:
+    paths, out = sorted(images.iterdir()), tmp_path / "out"
+    paths[0].write_bytes(b"")
+    whole = write_features(extractor, paths, out, lambda *_: None)
+    for name in ("features.csv", "features.json"):
+        (out / name).rename(out / f".{name}")
+    (out / "features.npy").unlink()
+    again = write_features(extractor, paths, out, lambda *_: None)
+    assert again.resumed == 0 and again.errors == whole.errors
+    np.testing.assert_array_equal(again.features[1:], extractor(paths[1:]))
+
+
 @pytest.mark.parametrize("left", [{"features.npy"}, {"features.npy", "features.csv"}])
 def test_a_call_that_was_killed_while_it_gave_the_files_their_names_is_ended(
     extractor: FeatureExtractor, images: Path, tmp_path: Path, left: set[str]
