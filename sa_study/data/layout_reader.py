@@ -55,16 +55,15 @@ def _read_lists(folder: SplitFolder, source: SplitSource, layout: Layout) -> Non
     for name in source.lists:
         folder.used[name] = 0
         for number, line in _lines(folder.path.parent / name):
-            found = _image(line, layout)
-            if not isinstance(found, str) and found[0] in listed:
-                found = TWICE
-            exists = None if isinstance(found, str) else index.has(found[0])
-            if isinstance(found, str) or exists is None:
-                why = found if isinstance(found, str) else OUTSIDE
+            try:
+                path, pid, camera = _image(line, layout)
+                if path in listed:
+                    raise ValueError(TWICE)
+                exists = index.has(path)
+            except ValueError as reason:
                 example = f"{name}:{number}: {_clipped(line)!r}"
-                folder.skipped.setdefault(why, SkippedLines(example=example)).count += 1
+                folder.skipped.setdefault(str(reason), SkippedLines(example=example)).count += 1
                 continue
-            path, pid, camera = found
             listed.add(path)
             if exists:
                 folder.used[name] += 1
@@ -92,19 +91,19 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _image(line: str, layout: Layout) -> tuple[str, int, int] | str:
-    """An image's path, id and camera, or why the line is skipped."""
+def _image(line: str, layout: Layout) -> tuple[str, int, int]:
+    """An image's path, id and camera; a ValueError says why the line is skipped."""
     path, *label = line.rsplit(maxsplit=1)
     if not label or not re.fullmatch(r"[0-9]{1,6}", label[0]):
-        return MALFORMED
+        raise ValueError(MALFORMED)
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts:
-        return OUTSIDE
+        raise ValueError(OUTSIDE)
     parsed = layout.parse(parts[-1]) if parts and path.isprintable() else None
     if parsed is None:
-        return MISNAMED
+        raise ValueError(MISNAMED)
     if parsed[0] != int(label[0]):
-        return OTHER_ID
+        raise ValueError(OTHER_ID)
     return "/".join(parts), *parsed
 
 
@@ -120,14 +119,14 @@ class _FileIndex:
         self._real = os.path.realpath(folder)
         self._listed: dict[str, dict[str, bool] | None] = {}
 
-    def has(self, path: str) -> bool | None:
-        """Whether the file exists; None where a link in its path leads out of the folder."""
+    def has(self, path: str) -> bool:
+        """Whether the file exists; ValueError where a link in its path leads out of the folder."""
         folder, _, name = path.rpartition("/")
         if folder not in self._listed:
             self._listed[folder] = self._list(self._folder / folder)
         names = self._listed[folder]
         if names is None or (names.get(name) and self._is_outside(self._folder / path)):
-            return None
+            raise ValueError(OUTSIDE)
         return name in names
 
     def _list(self, folder: Path) -> dict[str, bool] | None:

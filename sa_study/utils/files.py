@@ -69,17 +69,13 @@ def is_file_name(text: str) -> bool:
 
 def require_regular(path: Path) -> int:
     """The size in bytes of a regular file; OSError for others, such as a pipe that never answers."""
-    descriptor = _open(path)
-    try:
+    with _regular_file(path) as descriptor:
         return os.fstat(descriptor).st_size
-    finally:
-        os.close(descriptor)
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """All bytes of a regular file; OSError for others, as `require_regular`, and for a larger one."""
-    descriptor = _open(path)
-    try:
+    with _regular_file(path) as descriptor:
         size = os.fstat(descriptor).st_size
         if size > max_bytes:
             raise OSError(errno.EFBIG, f"has {size} bytes, more than {max_bytes}", str(path))
@@ -88,8 +84,6 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         while len(content) < size and (more := os.read(descriptor, size - len(content))):
             content += more
         return content
-    finally:
-        os.close(descriptor)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -187,15 +181,19 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(content))
 
 
-def _open(path: Path) -> int:
+@contextlib.contextmanager
+def _regular_file(path: Path) -> Iterator[int]:
+    """A descriptor of a regular file, opened to be read."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
-        return descriptor
-    os.close(descriptor)
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, "is no regular file", str(path))
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _finite(number: str) -> float:
