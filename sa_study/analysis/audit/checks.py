@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sa_study.analysis.audit.evidence import Curves, Evidence, read_evidence, same
+from sa_study.analysis.audit.evidence import Evidence, read_evidence, same
 from sa_study.analysis.audit.replay import check_stopping
 from sa_study.metrics import names
 from sa_study.settings.run import Settings
@@ -32,7 +32,7 @@ _MAX_MISSING_NAMED = 1000  # largest number of missing trials to list
 
 
 def check_numbers(evidence: Evidence) -> Iterator[str]:
-    """Every trial is stored once, and no more have ended than were asked for."""
+    """Every trial is stored once, no more have ended than were asked for, and files are of known trials."""
     numbers = Counter(evidence.numbers)
     yield from (f"trial {number}: is stored {count} times" for number, count in numbers.items() if count > 1)
     missing = (number for number in range(max(numbers, default=-1)) if number not in numbers)
@@ -40,19 +40,19 @@ def check_numbers(evidence: Evidence) -> Iterator[str]:
     ended, asked = evidence.study.ended, evidence.study.config.trials
     if ended > asked:
         yield f"{ended} trials have ended, but {asked} were asked for"
+    known = {trial.number for trial in evidence.study.trials}
+    for what, found in (("results", evidence.rows), ("curves", evidence.curves)):
+        for number in found.keys() - known:
+            yield f"trial {number}: has {what}, but Optuna has no such trial"
 
 
-def check_states(evidence: Evidence) -> Iterator[str]:
+def check_state(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
     """A trial's state and value follow from its record."""
-    for trial in evidence.study.trials:
-        if trial.state == "RUNNING" and not evidence.study.driver:
-            yield f"trial {trial.number}: is RUNNING, but no driver runs"
-        elif trial.ended:
-            yield from (f"trial {trial.number}: {line}" for line in _check_end(trial))
-
-
-def _check_end(trial: TrialSummary) -> Iterator[str]:
     record, state = trial.record, trial.state
+    if state == "RUNNING" and not evidence.study.driver:
+        yield "is RUNNING, but no driver runs"
+    if not trial.ended:
+        return
     if not record.over:
         yield f"is {state}, but its record does not say that it has ended"
     elif state != record.final_state.name:
@@ -67,31 +67,24 @@ def _check_end(trial: TrialSummary) -> Iterator[str]:
         yield f"is {state} with the value {value}, but its record has {expected}"
 
 
-def check_results(evidence: Evidence) -> Iterator[str]:
+def check_results(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
     """Ray's results, Optuna's intermediate values and the record are the same epochs."""
-    metric, known = evidence.study.config.metric, {trial.number for trial in evidence.study.trials}
-    yield from (
-        f"trial {number}: has results, but Optuna has no such trial"
-        for number in evidence.rows.keys() - known
-    )
-    for trial in evidence.study.trials:
-        record, epochs, name = trial.record, evidence.epochs(trial.number), f"trial {trial.number}"
-        if (found := sorted(epochs)) != list(range(1, record.epoch + 1)):
-            yield f"{name}: Ray has results of epochs {found}; the record ends at epoch {record.epoch}"
-        in_ray = {step_of(figures[names.PROGRESS]): figures[metric] for figures in epochs.values()}
-        in_optuna = {step_of(progress): value for progress, value in trial.curve}
-        for step in sorted(in_ray.keys() | in_optuna.keys()):
-            if in_optuna.get(step) != in_ray.get(step):
-                yield f"{name}: at step {step} Optuna has {in_optuna.get(step)}, Ray {in_ray.get(step)}"
-        for what, figures in (("last", record.last), ("best", record.best)):
-            if figures and not same(figures, epochs.get(int(figures[names.EPOCH]), {})):
-                yield f"{name}: the {what} epoch in its record differs from Ray's"
-        if epochs and record.best.get(names.EPOCH) != best_epoch(epochs.values(), metric)[names.EPOCH]:
-            yield f"{name}: the best epoch in its record is not the best in Ray's results"
-        yield from (f"{name}: {line}" for line in _check_rows(trial, evidence))
+    record, epochs, metric = trial.record, evidence.epochs(trial.number), trial.metric
+    if (found := sorted(epochs)) != list(range(1, record.epoch + 1)):
+        yield f"Ray has results of epochs {found}; the record ends at epoch {record.epoch}"
+    in_ray = {step_of(figures[names.PROGRESS]): figures[metric] for figures in epochs.values()}
+    in_optuna = {step_of(progress): value for progress, value in trial.curve}
+    for step in sorted(in_ray.keys() | in_optuna.keys()):
+        if in_optuna.get(step) != in_ray.get(step):
+            yield f"at step {step} Optuna has {in_optuna.get(step)}, Ray {in_ray.get(step)}"
+    for what, figures in (("last", record.last), ("best", record.best)):
+        if figures and not same(figures, epochs.get(int(figures[names.EPOCH]), {})):
+            yield f"the {what} epoch in its record differs from Ray's"
+    if epochs and record.best.get(names.EPOCH) != best_epoch(epochs.values(), metric)[names.EPOCH]:
+        yield "the best epoch in its record is not the best in Ray's results"
 
 
-def _check_rows(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
+def check_rows(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
     """Repeated results of an epoch agree, and a failure in them is the one in the record."""
     record, rows = trial.record, evidence.rows.get(trial.number, [])
     first: dict[int, ResultRow] = {}
@@ -108,67 +101,51 @@ def _check_rows(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
         yield f"the record counts {record.epochs_run} trained epochs; Ray's result files hold fewer"
 
 
-def check_curves(evidence: Evidence) -> Iterator[str]:
+def check_curves(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
     """TensorBoard shows each epoch once with Ray's figures, and each ended trial in its HParams table."""
-    for number in evidence.curves.keys() - {trial.number for trial in evidence.study.trials}:
-        yield f"trial {number}: has curves, but Optuna has no such trial"
-    for trial in evidence.study.trials:
-        curves, epochs = evidence.curves.get(trial.number), evidence.epochs(trial.number)
-        name = f"trial {trial.number}"
-        if curves is None:
-            if epochs or trial.ended:
-                yield f"{name}: has no curves"
-            continue
-        if curves.repeated:
-            yield f"{name}: TensorBoard has repeated steps of {', '.join(curves.repeated)}"
-        wanted: dict[str, dict[int, float]] = {}
-        for epoch, figures in epochs.items():
-            for figure, value in figures.items():
-                if tag := names.tag_of(figure):
-                    wanted.setdefault(tag, {})[epoch] = value
-        # TensorBoard keeps 32 bits of a value.
-        other = [
-            tag
-            for tag, values in wanted.items()
-            if curves.scalars.get(tag, {}) != {epoch: float(np.float32(v)) for epoch, v in values.items()}
-        ]
-        if other:
-            yield f"{name}: TensorBoard and Ray have different values of {', '.join(other)}"
-        if trial.ended:
-            yield from (f"{name}: {line}" for line in _check_hparams(trial, curves))
-
-
-def _check_hparams(trial: TrialSummary, curves: Curves) -> Iterator[str]:
-    if not curves.hparams:
-        yield "is not in TensorBoard's HParams table"
+    curves, epochs = evidence.curves.get(trial.number), evidence.epochs(trial.number)
+    if curves is None:
+        if epochs or trial.ended:
+            yield "has no curves"
         return
-    best = trial.record.best
-    for name in (names.EPOCH, *names.RANKING):
-        shown = list(curves.scalars.get(f"best/{name}", {}).values())
-        if name in best and shown[-1:] != [float(np.float32(best[name]))]:
-            yield f"TensorBoard's best/{name} is not the best epoch's"
+    if curves.repeated:
+        yield f"TensorBoard has repeated steps of {', '.join(curves.repeated)}"
+    wanted: dict[str, dict[int, float]] = {}
+    for epoch, figures in epochs.items():
+        for figure, value in figures.items():
+            if tag := names.tag_of(figure):
+                wanted.setdefault(tag, {})[epoch] = float(np.float32(value))  # TensorBoard keeps 32 bits
+    if other := [tag for tag, values in wanted.items() if curves.scalars.get(tag, {}) != values]:
+        yield f"TensorBoard and Ray have different values of {', '.join(other)}"
+    if trial.ended and not curves.hparams:
+        yield "is not in TensorBoard's HParams table"
+    elif trial.ended:
+        best = trial.record.best
+        for name in (names.EPOCH, *names.RANKING):
+            shown = list(curves.scalars.get(f"best/{name}", {}).values())
+            if name in best and shown[-1:] != [float(np.float32(best[name]))]:
+                yield f"TensorBoard's best/{name} is not the best epoch's"
 
 
-def check_checkpoints(evidence: Evidence) -> Iterator[str]:
+def check_checkpoints(trial: TrialSummary, evidence: Evidence) -> Iterator[str]:
     """A record's checkpoints can be loaded, and match its epochs, the settings and Ray's history."""
-    for trial in evidence.study.trials:
-        if trial.number in evidence.study.cleaned:
+    if trial.number in evidence.study.cleaned:
+        return
+    record = trial.record
+    places = {record.last_checkpoint: record.last, record.best_checkpoint: record.best}
+    for path, figures in places.items():
+        if not figures:
             continue
-        record = trial.record
-        places = {record.last_checkpoint: record.last, record.best_checkpoint: record.best}
-        for path, figures in places.items():
-            if not figures:
-                continue
-            if not path:
-                yield f"trial {trial.number}: has epochs, but no checkpoint"
-                continue
-            where, found = f"trial {trial.number}: the checkpoint {path}", _load(evidence, path)
-            if isinstance(found, str):
-                yield f"{where} cannot be used ({found})"
-            elif mismatch := checkpoint_mismatch(found, trial, figures, evidence.study.settings(trial)):
-                yield f"{where} {mismatch}"
-            elif not _has_history(found, evidence.epochs(trial.number)):
-                yield f"{where} has another history than Ray"
+        if not path:
+            yield "has epochs, but no checkpoint"
+            continue
+        found = _load(evidence, path)
+        if isinstance(found, str):
+            yield f"the checkpoint {path} cannot be used ({found})"
+        elif mismatch := checkpoint_mismatch(found, trial, figures, evidence.study.settings(trial)):
+            yield f"the checkpoint {path} {mismatch}"
+        elif not _has_history(found, evidence.epochs(trial.number)):
+            yield f"the checkpoint {path} has another history than Ray"
 
 
 def _load(evidence: Evidence, path: str) -> Checkpoint | str:
@@ -243,17 +220,8 @@ def check_launches(evidence: Evidence) -> Iterator[str]:
             yield f"Ray has a folder of session {session}, but provenance.json lists only {launches} launches"
 
 
-_CHECKS = (
-    check_numbers,
-    check_states,
-    check_results,
-    check_curves,
-    check_checkpoints,
-    check_best,
-    check_ray,
-    check_launches,
-    check_stopping,
-)
+_TRIAL_CHECKS = (check_state, check_results, check_rows, check_curves, check_checkpoints)
+_STUDY_CHECKS = (check_numbers, check_best, check_ray, check_launches, check_stopping)
 
 
 def audit(root: Path) -> list[str]:
@@ -266,5 +234,11 @@ def audit(root: Path) -> list[str]:
         StudyFolderError: The folder holds no study, or its database or description cannot be read.
     """
     evidence = read_evidence(root)
-    found = itertools.chain.from_iterable(check(evidence) for check in _CHECKS)
-    return [*evidence.unreadable, *found]
+    of_study = itertools.chain.from_iterable(check(evidence) for check in _STUDY_CHECKS)
+    of_trials = [
+        f"trial {trial.number}: {line}"
+        for check in _TRIAL_CHECKS
+        for trial in evidence.study.trials
+        for line in check(trial, evidence)
+    ]
+    return [*evidence.unreadable, *of_trials, *of_study]
