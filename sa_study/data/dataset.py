@@ -21,9 +21,9 @@ class ReidDataset:
         root: The folder that holds the image folders, or the list.
         layout: Which layout it is; `LIST` for a list.
         folders: What was found, by split: train, query, gallery.
-        train: Training images, sorted by file name; like the other two, empty if its split was not read.
-        query: Query images, likewise.
-        gallery: Gallery images, likewise, distractors (id 0) included, junk left out.
+        train: Training images, sorted by file name. These three are empty where their split was not read.
+        query: Query images, sorted by file name.
+        gallery: Gallery images, sorted by file name; with distractors (id 0), without junk.
 
     Args:
         root: The folder as distributed (`Market-1501-v15.09.15`), its parent, or a list (`LIST.csv`); `~` is

@@ -38,7 +38,7 @@ def serve(root: Path, port: int | None, tensorboard_port: int | None, console: C
     Args:
         root: The study's folder.
         port: Port of optuna-dashboard; None for its usual one, or a free one where that is taken.
-        tensorboard_port: Port of TensorBoard, likewise.
+        tensorboard_port: The same for TensorBoard.
         console: Where the addresses are printed.
 
     Returns:

@@ -223,7 +223,7 @@ class SearchSpace:
         return sorted(self.points(), key=lambda point: point != self.baseline)
 
     def single_changes(self) -> list[dict[str, Any]]:
-        """The baseline, every other value of each of its settings alone, and the last ones all together."""
+        """The baseline, each other value of a setting alone, and the last values of all settings."""
         alone = {name: self._other_values(name) for name in self.baseline}
         together = {name: values[-1] for name, values in alone.items() if values}
         changes = [{}, *({name: value} for name, values in alone.items() for value in values), together]

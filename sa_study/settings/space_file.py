@@ -190,7 +190,7 @@ def _number(key: str, name: str, kind: str, rule: Mapping[str, Any]) -> Paramete
         return Parameter(kind, low, high, None, log)
     if log:
         raise ConfigError(f"{name}: step and log exclude each other; drop one")
-    if not _is_number(step) or step <= 0 or (kind == "int" and not float(step).is_integer()):
+    if not _is_finite_number(step) or step <= 0 or (kind == "int" and not float(step).is_integer()):
         raise ConfigError(f"{name}.step: {step!r} is not a positive {kind}")
     if (high - low) / MAX_VALUES > step:
         raise ConfigError(f"{name}.step: {step!r} leaves more than {MAX_VALUES:.0e} values; leave it out")
@@ -252,9 +252,9 @@ def _scheduler(spec: Mapping[str, Any]) -> Scheduler:
     default = Scheduler()
     grace = spec.get("grace_period", default.grace_period)
     factor = spec.get("reduction_factor", default.reduction_factor)
-    if not _is_number(grace) or not 0.01 <= grace <= 100:
+    if not _is_finite_number(grace) or not 0.01 <= grace <= 100:
         raise ConfigError(f"scheduler.grace_period: {grace!r} is not a percentage from 0.01 to 100")
-    if not _is_number(factor) or not 1.01 <= factor <= 100:
+    if not _is_finite_number(factor) or not 1.01 <= factor <= 100:
         raise ConfigError(f"scheduler.reduction_factor: {factor!r} is not a number from 1.01 to 100")
     name = _name("scheduler.name", spec.get("name", default.name))
     return Scheduler(name, float(grace), float(factor))
@@ -281,7 +281,7 @@ def _only_keys(spec: Mapping[str, Any], allowed: set[str], prefix: str = "") -> 
             raise ConfigError(f"{prefix}{key}: unknown key; allowed: {', '.join(sorted(allowed))}")
 
 
-def _is_number(value: Any) -> bool:
+def _is_finite_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -150,9 +150,10 @@ def is_own_test_set(
 ) -> bool:
     """Whether the test images of a data set are a study's own.
 
-    The fingerprints decide once an evaluation on its own test set is recorded, by this version or an earlier
-    one. Before that those of the training images and, elsewhere than in the study's data folder, of that
-    folder's test images, if they can still be read; or the folder, where there are no training images.
+    Once an evaluation on the study's own test set is recorded, by this version or an earlier one, the
+    fingerprints of its images decide. Before that, the training images must be the study's; outside of the
+    study's data folder, so must the test images, where that folder's can still be read. A data set without
+    training images counts as the study's if it lies in that folder.
     """
     # Imported here: a table of what was evaluated needs neither PyTorch nor PyYAML.
     from sa_study.data.split import limit_identities

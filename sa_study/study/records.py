@@ -198,7 +198,7 @@ def validate_result(values: Mapping[str, Any], needed: Iterable[str]) -> None:
     name = f"epoch {_printable(values.get(names.EPOCH))}"
     for figure in (names.PROGRESS, *needed, *filter(names.tag_of, values)):
         value = values.get(figure)
-        if not isinstance(value, float) and not _is_number(value):
+        if not isinstance(value, float) and not _is_finite_number(value):
             raise ValueError(f"{name}: {figure} is {_printable(value)}, not a number")
     _validate_figures(f"{name}:", values)
 
@@ -233,7 +233,7 @@ def _validate_record(values: object) -> None:
 
 
 def _validate_amount(name: str, value: object, *, whole: bool = False) -> None:
-    if not _is_number(value) or value < 0 or (whole and not isinstance(value, int)):
+    if not _is_finite_number(value) or value < 0 or (whole and not isinstance(value, int)):
         raise ValueError(f"has a wrong {name}: {_printable(value)}")
 
 
@@ -244,7 +244,7 @@ def _validate_figures(which: str, figures: object) -> None:
     for name in (*names.RANKING, *bounds, names.SECONDS, names.LATENCY, names.EPOCH, names.PROGRESS):
         value = figures.get(name, 1)
         # A ranking figure that is not finite is kept as such; it never wins.
-        if not _is_number(value) and not (isinstance(value, float) and name in names.RANKING):
+        if not _is_finite_number(value) and not (isinstance(value, float) and name in names.RANKING):
             raise ValueError(f"{which} {name} is no number ({_printable(value)})")
     if not figures:
         return
@@ -255,7 +255,7 @@ def _validate_figures(which: str, figures: object) -> None:
         raise ValueError(f"{which} progress is {_printable(progress)}, not per cent")
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
+def _is_finite_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_NUMBER
 
 

@@ -32,7 +32,7 @@ class Checkpoint:
         epoch: Completed epochs.
         history: The reported figures of every completed epoch, oldest first.
         optimizer: The optimiser's state, or None in a file kept only for its weights.
-        rng: Random number generators' states (`cpu`, and `cuda` per device), or None likewise.
+        rng: Random number generators' states (`cpu`, and `cuda` per device), or None in such a file.
         format: Version of this layout.
         trained: The parameters and buffers that training goes on from, where `state_dict` is their average;
             else None, and the file lacks it.

@@ -69,7 +69,7 @@ def interval_line(study: StudySummary) -> str:
 
 
 def remaining_seconds(study: StudySummary, slots: int | None, elapsed: float) -> float | None:
-    """About how many seconds a launch will take; None before the first epoch.
+    """Estimates the seconds that a launch will still take; None before the first epoch.
 
     Future trials are taken to cost as much as ended trials, stopped ones included. Budgets count.
 

@@ -185,7 +185,7 @@ class StudySearcher(Searcher):
         """Writes nothing to Ray's snapshot: the database is the search's state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Reads nothing, likewise."""
+        """Reads nothing from Ray's snapshot, which holds nothing of the search."""
 
 
 def _is_figure(name: str) -> bool:
