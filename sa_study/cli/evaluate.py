@@ -85,7 +85,7 @@ def evaluate(
 
 
 def _named(data_dirs: Sequence[Path]) -> Mapping[str, Path]:
-    """Data sets by the names that the table's rows give them: none where there is one."""
+    """Data sets by the names that tell their rows apart; a single one has the empty name."""
     from sa_study.analysis.final.evaluate import named_test_sets
 
     return named_test_sets(data_dirs) if len(data_dirs) > 1 else {"": data_dirs[0]}
@@ -94,7 +94,7 @@ def _named(data_dirs: Sequence[Path]) -> Mapping[str, Path]:
 def _evaluate_study(
     output: Output, study: Path, data_sets: Mapping[str, Path | None], rerank: bool, baseline: bool
 ) -> None:
-    """Evaluates a study on data sets, by names that are empty where there is one."""
+    """Evaluates a study on data sets, which `_named` gives."""
     from sa_study.analysis.final.evaluate import evaluate_study
     from sa_study.report.terminal.console import phases
 
@@ -147,7 +147,7 @@ def _evaluate_weights(
     out: Path | None,
     values: dict[str, Any],
 ) -> None:
-    """Evaluates a weights file on data sets, by names that are empty where there is one."""
+    """Evaluates a weights file on data sets, which `_named` gives."""
     from sa_study.analysis.final.evaluate import evaluate_weights
     from sa_study.report.terminal.console import phases
     from sa_study.utils.files import require_writable, write_json
@@ -182,5 +182,5 @@ def _show(output: Output, rows: Mapping[str, Mapping[str, Any]], found: Mapping[
 
 
 def _together(documents: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The document of one data set, or those of several by their names."""
+    """The document of a single data set, or those of several by their names."""
     return documents.get("", {"data_sets": documents})

@@ -52,7 +52,7 @@ class DataReport:
         root: The folder that holds the image folders, or the list.
         layout: Name of the recognised layout.
         cameras: Whether the cameras are known.
-        explanation: Why, the source of each split, and what ids mean, one line each.
+        explanation: The layout and why, the source of each split, what ids mean, one line each.
         splits: Counts by split: train, query, gallery.
         total: Counts of all three together; an identity in two of them counts once.
         sizes: Number of readable images by (height, width) in pixels, the most frequent first.
@@ -149,7 +149,7 @@ def _read_folders(root: Path, layout: Layout, errors: list[str]) -> dict[str, Sp
 
 
 def _missing(root: Path, folders: Mapping[str, SplitFolder]) -> list[str]:
-    """What a list without images of some split cannot be used for."""
+    """A line on what a list that lacks images of some split cannot be used for; empty where it lacks none."""
     missing = [split for split, folder in folders.items() if not folder.records]
     uses = [] if "train" not in missing else ["trained on"]
     uses += ["evaluated on"] if len(missing) > len(uses) else []
@@ -158,14 +158,14 @@ def _missing(root: Path, folders: Mapping[str, SplitFolder]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _ImageFacts:
-    """What a readable image is: height and width in pixels, and the SHA-256 of its file."""
+    """Facts of a readable image: its height and width in pixels, and the SHA-256 of its file."""
 
     size: tuple[int, int]
     digest: bytes
 
 
 def _inspect(record: ImageRecord) -> _ImageFacts | str:
-    """What an image is, or why it cannot be read."""
+    """The facts of an image, or why it cannot be read."""
     try:
         image, content = read_image(record.path)
     except DataError as error:

@@ -171,7 +171,10 @@ _COSTS = (
     ),
     Column("seconds", "number", "seconds of training and validation in them", "record.seconds"),
     Column(
-        "gpu_seconds", "number", "the same times the trial's GPUs, shared ones by share", "record.gpu_seconds"
+        "gpu_seconds",
+        "number",
+        "those seconds times the trial's GPUs, a shared one by its share",
+        "record.gpu_seconds",
     ),
     Column(
         "cost_seconds",

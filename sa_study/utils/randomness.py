@@ -43,6 +43,6 @@ def derived_seed(seed: int, purpose: Purpose, epoch: int = 0) -> int:
 
 def generator(seed: int, purpose: Purpose, epoch: int = 0) -> torch.Generator:
     """Returns a fresh generator on the CPU, seeded by `derived_seed`."""
-    import torch  # not above: seeds are wanted where PyTorch is not
+    import torch  # not above: code that needs seeds alone does not import PyTorch
 
     return torch.Generator().manual_seed(derived_seed(seed, purpose, epoch))
