@@ -18,10 +18,7 @@ TABLE = "sa_study.model.backbones"
 WIDTHS = (16, 32, 64, 64)
 
 
-STRIDES = (4, 1, 2, 2, 1)
-
-
-def build(widths: Sequence[int] = WIDTHS, strides: Sequence[int] = STRIDES) -> Any:
+def build() -> Any:
     """A stem and four stages of one convolution each: a row of the result is 16 rows of the image."""
     from collections import OrderedDict
 
@@ -31,9 +28,10 @@ def build(widths: Sequence[int] = WIDTHS, strides: Sequence[int] = STRIDES) -> A
         convolution = nn.Conv2d(before, after, 3, stride, 1, bias=False)
         return nn.Sequential(OrderedDict(convolution=convolution, norm=nn.BatchNorm2d(after), relu=nn.ReLU()))
 
-    stages = zip((8, *widths), widths, strides[1:], strict=False)
+    strides = (1, 2, 2, 1)
+    stages = zip((8, *WIDTHS), WIDTHS, strides, strict=False)
     named = {f"layer{number}": stage(*shape) for number, shape in enumerate(stages, 1)}
-    stem = nn.Conv2d(3, 8, 7, strides[0], 3, bias=False)
+    stem = nn.Conv2d(3, 8, 7, 4, 3, bias=False)
     return nn.Sequential(OrderedDict(conv1=stem, **named))
 
 

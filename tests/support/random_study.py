@@ -5,24 +5,29 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from database_copies import write_once
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+from optuna.storages._rdb import models as tables
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.orm import Session
 
 from sa_study.settings.space import Parameter, Scheduler, SearchSpace
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
 from sa_study.study.folder import StudyFolder
-from sa_study.study.records import LAUNCH, STUDY_NAME, TrialRecord, step_of
+from sa_study.study.records import LAUNCH, TrialRecord, step_of
 from sa_study.tuning.search.initial_trials import create_study
 
 SPACE = SearchSpace(
@@ -92,28 +97,44 @@ def _write_trials(
     folder: StudyFolder, config: StudyConfig, count: int, failed_only: bool, running: int, hostile: str
 ) -> None:
     about = {f"{LAUNCH}session_1": {"epochs": 9, "training_seconds": 80.0, "slot_seconds": 100.0}}
-    # Through memory: a study of 500 trials would take SQLite half a minute of waiting for the disk.
-    memory = optuna.storages.InMemoryStorage()
-    create_study(memory, config.directions, about)
-    study = optuna.load_study(study_name=STUDY_NAME, storage=memory)
+    storage = open_storage(folder)
+    create_study(storage, config.directions, about)
     rng = np.random.default_rng(0)
-    curves = []
-    for number in range(count):
-        ended = number < count - running
-        trial = _trial(rng, number, config, failed=failed_only, ended=ended, hostile=hostile)
-        curves += [(number + 1, step, value, "FINITE") for step, value in trial.intermediate_values.items()]
-        trial.intermediate_values = {}
-        study.add_trial(trial)
-    optuna.copy_study(
-        from_study_name=STUDY_NAME,
-        from_storage=memory,
-        to_storage=open_storage(folder),
-        to_study_name=STUDY_NAME,
+    trials = [
+        _trial(rng, number, config, failed=failed_only, ended=number < count - running, hostile=hostile)
+        for number in range(count)
+    ]
+    with Session(storage.engine) as session, session.begin():
+        for trial_id, trial in enumerate(trials, start=1):
+            session.add_all(_rows(trial_id, trial))
+
+
+def _rows(trial_id: int, trial: FrozenTrial) -> Iterator[Any]:
+    """What Optuna's `add_trial` writes, which looks for each row before it writes it: ten times as slow."""
+    yield tables.TrialModel(
+        trial_id=trial_id,
+        number=trial_id - 1,
+        study_id=1,
+        state=trial.state,
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete,
     )
-    # Optuna looks for each value of a curve before it writes it, which takes half of the time.
-    with closing(sqlite3.connect(folder.database)) as database, database:
-        columns = "trial_id, step, intermediate_value, intermediate_value_type"
-        database.executemany(f"INSERT INTO trial_intermediate_values ({columns}) VALUES (?, ?, ?, ?)", curves)
+    for objective, value in enumerate(trial.values or ()):
+        yield tables.TrialValueModel(trial_id=trial_id, objective=objective, value=value, value_type="FINITE")
+    for name, value in trial.params.items():
+        spread = trial.distributions[name]
+        yield tables.TrialParamModel(
+            trial_id=trial_id,
+            param_name=name,
+            param_value=spread.to_internal_repr(value),
+            distribution_json=distribution_to_json(spread),
+        )
+    for key, value in trial.user_attrs.items():
+        yield tables.TrialUserAttributeModel(trial_id=trial_id, key=key, value_json=json.dumps(value))
+    for step, value in trial.intermediate_values.items():
+        yield tables.TrialIntermediateValueModel(
+            trial_id=trial_id, step=step, intermediate_value=value, intermediate_value_type="FINITE"
+        )
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:

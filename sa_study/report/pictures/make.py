@@ -141,8 +141,9 @@ def require_places(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise StudyFolderError(f"{out}: is a file; name a folder for the pictures by --out")
     above = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    if above.is_dir():
-        require_writable(above / NAMES[0])
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))
+    require_writable(above / NAMES[0])
     if taken := [name for name in NAMES if (out / name).is_dir()]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out / taken[0]))
 

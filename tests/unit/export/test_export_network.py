@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -193,13 +194,15 @@ def test_the_readmes_programs_run(
     assert "<b>" not in text and "\x1b" not in text and "\\[a\\]" in text
 
 
-def test_a_file_that_computes_something_else_is_refused(tmp_path: Path) -> None:
-    net, settings = build()
-    exported_onnx(net, settings, tmp_path / "n.onnx")
-    net.base.get_submodule("conv1").get_parameter("weight").data[0] += 0.3
-    plain = FeatureNetwork(net).eval()
+def test_a_file_that_computes_something_else_is_refused(
+    written: tuple[Path, SANet, dict[str, float]],
+) -> None:
+    place, net, _ = written
+    other = copy.deepcopy(net)
+    other.base.get_submodule("conv1").get_parameter("weight").data[0] += 0.3
+    plain = FeatureNetwork(other).eval()
     with pytest.raises(RunFailed, match=r"differ from PyTorch's by .*limit is 0\.0001") as error:
-        largest_difference(plain, read_onnx(tmp_path / "n.onnx"), "normalised", 64, 32)
+        largest_difference(plain, read_onnx(place / "features.onnx"), "normalised", 64, 32)
     assert "\n" not in str(error.value)
     with pytest.raises(RunFailed, match="by nan"):
         largest_difference(plain, lambda images: plain(images) * torch.nan, "normalised", 64, 32)
