@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from command_line import CommandLine
 from random_study import make_study
 
 from sa_study.report.dashboard import choose_port
@@ -119,18 +120,14 @@ def test_both_answer_and_both_end(study: Path, taken: int, how: signal.Signals, 
             read(url)
 
 
-def test_a_port_that_is_taken(study: Path, taken: int) -> None:
-    command = [sys.executable, str(ROOT / "run_study.py"), "dashboard", "--study", str(study)]
+def test_a_port_that_is_taken(study: Path, taken: int, tool: CommandLine) -> None:
     for option in ("--port", "--tensorboard-port"):
-        done = subprocess.run([*command, option, str(taken)], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-        assert f"{option}: {taken} cannot be used" in done.stderr
+        naming = [f"{option}: {taken} cannot be used"]
+        tool.refuses("dashboard", "--study", study, option, taken, naming=naming)
 
 
-def test_no_study(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "run_study.py"), "dashboard", "--study", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and "is not a study folder" in done.stderr
+def test_no_study(tmp_path: Path, tool: CommandLine) -> None:
+    tool.refuses("dashboard", "--study", tmp_path, naming=["is not a study folder"])
 
 
 def test_choosing_ports(taken: int) -> None:
