@@ -70,6 +70,7 @@ VARIANTS: dict[str, Make] = {
     "OptunaSearch, ASHA on progress": lambda slots, seed: OptunaMethod(
         asha(names.PROGRESS, longest=100), slots, seed
     ),
+    "ours, tpe": partial(StudyMethod, sampler="tpe"),
     "ours, random": partial(StudyMethod, sampler="random"),
     "ours, no stopping": partial(StudyMethod, rule=Scheduler("none")),
     "ours, grace 5": partial(StudyMethod, rule=Scheduler(grace_period=5)),
