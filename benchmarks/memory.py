@@ -25,7 +25,7 @@ from sa_study.metrics import names
 from sa_study.settings.run import Settings
 from sa_study.study.storage import Storage
 from sa_study.tuning.launch.cluster import connect
-from sa_study.tuning.launch.trainable import run_trial
+from sa_study.tuning.launch.trainable import TrialProcess
 
 MIB = 2**20
 HEIGHT, WIDTH = 128, 64
@@ -57,12 +57,15 @@ def images_of(megabytes: int) -> TrainingData:
     return TrainingData(store, np.arange(TRAIN), pids[:TRAIN], held_out, held_out, IDENTITIES)
 
 
-def trial(config: dict[str, Any], data: TrainingData, storage: Storage) -> None:
-    """A trial that has read every image, and keeps a copy of them if it is told to."""
-    run = config["run"]
-    images = np.array(data.store.images) if run["copies"] else data.store.images
-    assert images.max() == 255
-    run_trial(run, {0: data}, {}, storage, names.MAP)
+class MeasuredTrial(TrialProcess):
+    """A process that has read every image, and keeps a copy of them if it is told to."""
+
+    def setup(self, config: dict[str, Any], *, data: TrainingData, storage: Storage) -> None:  # type: ignore[override]
+        """Reads the images."""
+        run = config["run"]
+        self._read = np.array(data.store.images) if run["copies"] else data.store.images
+        assert self._read.max() == 255
+        super().setup(run, data={0: data}, backbones={}, storage=storage, metric=names.MAP)
 
 
 class WorkerMemoryMonitor(tune.Callback):
@@ -103,7 +106,7 @@ def side_by_side(data: TrainingData, trials: int, copies: bool) -> dict[str, Any
         for number in range(trials)
     ]
     with connect(None), tempfile.TemporaryDirectory() as folder:
-        trainable = tune.with_parameters(trial, data=data, storage=Storage(folder))
+        trainable = tune.with_parameters(MeasuredTrial, data=data, storage=Storage(folder))
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1 / 8}),
             param_space={"run": tune.grid_search(runs)},

@@ -24,7 +24,6 @@ from typing import Any
 from unittest.mock import patch
 
 import harness
-from ray import tune
 from rich.console import Console
 
 from sa_study.data.sample import make_sample_data
@@ -35,9 +34,11 @@ from sa_study.settings.space_file import load_space, override
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage, study_attributes
 from sa_study.study.folder import StudyFolder
-from sa_study.tuning.launch import launch, trainable
+from sa_study.tuning.launch import launch
+from sa_study.tuning.launch.checkpoint_writer import CheckpointWriter
 from sa_study.tuning.launch.cluster import Slots
 from sa_study.tuning.launch.prepare import load_data, resolve_settings
+from sa_study.tuning.launch.trainable import TrialProcess, TrialRun
 from sa_study.tuning.plan.probe import probe
 from sa_study.tuning.search.ray_searcher import StudySearcher
 
@@ -68,8 +69,8 @@ class Span:
         return self.end - self.begin
 
 
-def timed(function: Timed, name: str, log: Path, trial: int = -1) -> Timed:
-    """Wraps a function so that the time of each call is recorded."""
+def timed(function: Timed, name: str, log: Path, trial: Callable[[], int] = lambda: -1) -> Timed:
+    """Wraps a function so that the time of each call is recorded, for the trial that runs."""
 
     def wrapper(*arguments: Any, **named: Any) -> Any:
         begin = time.time()
@@ -77,28 +78,30 @@ def timed(function: Timed, name: str, log: Path, trial: int = -1) -> Timed:
             return function(*arguments, **named)
         finally:
             with (log / str(os.getpid())).open("a") as file:
-                file.write(json.dumps([trial, name, begin, time.time()]) + "\n")
+                file.write(json.dumps([trial(), name, begin, time.time()]) + "\n")
 
     return wrapper
 
 
-def timed_trial(log: Path) -> Timed:
-    """Returns `run_trial` with its steps timed."""
+def timed_process(log: Path) -> type[TrialProcess]:
+    """Returns `TrialProcess` with its steps timed; nested, so that it reaches the workers."""
 
-    def run(config: dict[str, Any], **parts: Any) -> None:
-        def clocked(holder: Any, function: str) -> Any:
-            real = getattr(holder, function)
-            return patch.object(holder, function, timed(real, function, log, config["number"]))
+    class TimedProcess(TrialProcess):
+        def setup(self, config: dict[str, Any], **parts: Any) -> None:
+            for owner, step in (
+                (TrialRun, "__init__"),
+                (TrialRun, "run_epoch"),
+                (CheckpointWriter, "finish"),
+                (CheckpointWriter, "_write_tensors"),
+            ):
+                setattr(owner, step, timed(getattr(owner, step), step, log, lambda: self.number))
+            super().setup(config, **parts)
 
-        with (
-            clocked(trainable.TrialRun, "__init__"),
-            clocked(trainable.TrialRun, "run_epoch"),
-            clocked(trainable, "save_checkpoint"),
-            clocked(tune, "report"),
-        ):
-            trainable.run_trial(config, **parts)
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.number = new_config["number"]
+            return super().reset_config(new_config)
 
-    return run
+    return TimedProcess
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def stopwatch(log: Path) -> Iterator[None]:
     patches = [
         patch.object(StudySearcher, step, timed(getattr(StudySearcher, step), step, log)) for step in steps
     ]
-    patches.append(patch.object(launch, "run_trial", timed_trial(log)))
+    patches.append(patch.object(launch, "TrialProcess", timed_process(log)))
     for one in patches:
         one.start()
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -17,6 +17,8 @@ import harness
 import numpy as np
 from ray import tune
 from ray.cluster_utils import Cluster
+from ray.train.constants import CHECKPOINT_DIR_NAME
+from ray.tune.result import SHOULD_CHECKPOINT
 
 from sa_study.data.store import ImageStore, TrainingData
 from sa_study.metrics import names
@@ -82,7 +84,7 @@ def _nodes(count: int) -> dict[str, float]:
         with (
             tempfile.TemporaryDirectory(prefix="scaling_") as place,
             patch.object(launch, "load_data", lambda config, progress: {0: _no_data()}),
-            patch.object(launch, "run_trial", sleeping_trial(EPOCHS, SECONDS)),
+            patch.object(launch, "TrialProcess", sleeping_trials(EPOCHS, SECONDS)),
             patch.object(launch, "save_winner", lambda *_: None),  # its checkpoint is empty
         ):
             launch.launch(Path(place) / "study", _config(Path(place), cluster.address, count), clock)
@@ -97,19 +99,33 @@ def _nodes(count: int) -> dict[str, float]:
     }
 
 
-def sleeping_trial(epochs: int, seconds: float) -> Callable[..., None]:
-    """A trial that trains nothing; nested, so that it reaches workers that have no benchmarks."""
+def sleeping_trials(epochs: int, seconds: float) -> type[tune.Trainable]:
+    """A worker's process that trains nothing; nested, so that it reaches workers that have no benchmarks."""
 
-    def run_trial(config: dict[str, Any], **parts: Any) -> None:
-        for epoch in range(1, epochs + 1):
+    class SleepingTrials(tune.Trainable):
+        def setup(self, config: dict[str, Any], **parts: Any) -> None:
+            self.reset_config(config)
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self._epoch, self._score = 0, new_config["settings"]["lr"]
+            return True
+
+        def step(self) -> dict[str, Any]:
             time.sleep(seconds)
-            figures = {names.EPOCH: epoch, names.PROGRESS: 100 * epoch / epochs, names.SECONDS: seconds}
-            figures |= dict.fromkeys(names.RANKING, config["settings"]["lr"])
-            with tempfile.TemporaryDirectory() as folder:
-                (Path(folder) / "checkpoint.pt").touch()
-                tune.report(figures, checkpoint=tune.Checkpoint.from_directory(folder))
+            self._epoch += 1
+            figures = {names.EPOCH: self._epoch, names.PROGRESS: 100 * self._epoch / epochs}
+            checkpoint = {SHOULD_CHECKPOINT: True, CHECKPOINT_DIR_NAME: f"checkpoint_{self._epoch - 1:06d}"}
+            return {
+                **figures,
+                names.SECONDS: seconds,
+                **dict.fromkeys(names.RANKING, self._score),
+                **checkpoint,
+            }
 
-    return run_trial
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            (Path(checkpoint_dir) / "checkpoint.pt").touch()
+
+    return SleepingTrials
 
 
 def _config(place: Path, address: str, count: int) -> StudyConfig:

@@ -1,24 +1,36 @@
-"""Training checkpoints: everything that resuming a run needs, in one file, written atomically."""
+"""Training checkpoints: everything that resuming a run needs, in one file, written atomically.
+
+A trial of a study writes its checkpoint while the epoch is validated. The file then lacks this epoch's
+figures, which follow in a small file beside it; only both together are a checkpoint.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from sa_study.model.tensor_file import is_count, load_tensors, plain_values_fault, reason, state_dict_fault
 from sa_study.utils.errors import WeightsError
-from sa_study.utils.files import write_atomically
+from sa_study.utils.files import read_bytes, write_atomically
 
 FILE_NAME = "checkpoint.pt"
 """Name of the file inside a Ray checkpoint folder."""
 
+FIGURES_NAME = "figures.json"
+"""Name of the file beside one of the format `UNVALIDATED`: the figures of its last epoch."""
+
+UNVALIDATED = 2
+"""Format of a file that was written before its last epoch was validated: its history lacks that epoch."""
+
 _FORMAT = 1
+_MAX_FIGURES_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,8 @@ class Checkpoint:
         settings: The run's settings as plain values.
         num_classes: Identities that the classifiers tell apart.
         epoch: Completed epochs.
-        history: The reported figures of every completed epoch, oldest first.
+        history: The reported figures of every completed epoch, oldest first; in the format `UNVALIDATED`
+            without the last.
         optimizer: The optimiser's state, or None in a file kept only for its weights.
         rng: Random number generators' states (`cpu`, and `cuda` per device), or None in such a file.
         format: Version of this layout.
@@ -59,8 +72,17 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: The disk is full or not writable; an earlier file of that name is left as it was.
     """
+    write_atomically(path, lambda file: write_checkpoint(file, checkpoint))
+
+
+def write_checkpoint(file: BinaryIO, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint to a file that is open, from its beginning to its end.
+
+    Raises:
+        OSError: The disk is full or not writable.
+    """
     try:
-        write_atomically(path, lambda file: torch.save(_fields(checkpoint), file))
+        torch.save(_fields(checkpoint), file)
     except RuntimeError as error:
         # PyTorch hides the write's OSError behind one of its own about the file's length.
         if isinstance(error.__context__, OSError):
@@ -77,8 +99,10 @@ def _fields(checkpoint: Checkpoint) -> dict[str, Any]:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint onto the CPU, without running code from the file.
 
+    One of the format `UNVALIDATED` is completed by the figures beside it.
+
     Raises:
-        WeightsError: The file is missing, damaged, or not a checkpoint of this program.
+        WeightsError: The file is missing, damaged or incomplete, or not a checkpoint of this program.
     """
     try:
         values = load_tensors(path, "a checkpoint")
@@ -90,12 +114,27 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(values, dict) or set(values) | {"trained"} != fields:
         raise WeightsError(f"{path}: is not a checkpoint written by sa_study")
     written = values["format"]
-    if not is_count(written) or written != _FORMAT:
+    if not is_count(written) or written not in (_FORMAT, UNVALIDATED):
         shown = f"checkpoint format {written}" if is_count(written) else "no checkpoint format"
         raise WeightsError(f"{path}: has {shown}; this version reads {_FORMAT}")
+    if written == UNVALIDATED and isinstance(values["history"], list):
+        values |= {"format": _FORMAT, "history": [*values["history"], _figures_beside(path)]}
     if fault := _fault(values):
         raise WeightsError(f"{path}: is damaged, or not written by sa_study ({fault})")
     return Checkpoint(**values)
+
+
+def _figures_beside(path: Path) -> Any:
+    """What the file beside a checkpoint holds; raises a WeightsError where it cannot be read."""
+    beside = path.with_name(FIGURES_NAME)
+    try:
+        return json.loads(read_bytes(beside, _MAX_FIGURES_BYTES))
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: is not complete ({FIGURES_NAME} beside it is missing)") from None
+    except OSError as error:
+        raise WeightsError(f"{beside}: cannot be read ({reason(error)})") from None
+    except (ValueError, RecursionError):
+        raise WeightsError(f"{beside}: is damaged (no JSON)") from None
 
 
 def _fault(values: Mapping[str, Any]) -> str:

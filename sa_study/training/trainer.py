@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from sa_study.metrics.confidence import interval_bounds
 from sa_study.metrics.distances import rank_features
 from sa_study.model.network import SANet
 from sa_study.settings.run import Settings, completed
-from sa_study.training.checkpoint import Checkpoint, restore_rng, rng_state
+from sa_study.training.checkpoint import UNVALIDATED, Checkpoint, restore_rng, rng_state
 from sa_study.training.features import extract_features
 from sa_study.training.precision import float32_products, resolve_device
 from sa_study.training.schedule import learning_rate
@@ -38,14 +39,23 @@ class Trainer:
         settings: The run's settings.
         data: Images to train on and to validate with.
         backbone: State dict of the pretrained backbone, or None to load it as `settings.pretrained` says.
+        images: The data's images on the device, from an earlier trainer of this process; None to bring them
+            there.
 
     Attributes:
         device: Device to train on.
         history: The figures of every completed epoch.
+        images: The data's images on the device.
         step: Takes an optimiser step on a batch.
     """
 
-    def __init__(self, settings: Settings, data: TrainingData, backbone: Mapping[str, Tensor] | None = None):
+    def __init__(
+        self,
+        settings: Settings,
+        data: TrainingData,
+        backbone: Mapping[str, Tensor] | None = None,
+        images: DeviceImages | None = None,
+    ):
         self.settings = settings
         self.device = resolve_device(settings)
         self.history: list[dict[str, float]] = []
@@ -56,7 +66,7 @@ class Trainer:
         torch.manual_seed(derived_seed(settings.seed, "initialisation"))
         self._net = build_network(settings, data.num_classes, backbone)
         self.step = TrainingStep(self._net, settings, self.device)
-        self._images = DeviceImages(data.store.images, self.device)
+        self.images = images or DeviceImages(data.store.images, self.device)
 
     @property
     def epoch(self) -> int:
@@ -73,8 +83,12 @@ class Trainer:
         """The network that is validated and kept: the one that is trained, or its moving average."""
         return self.step.average.net if self.step.average else self._net
 
-    def run_epoch(self) -> dict[str, float]:
+    def run_epoch(self, on_trained: Callable[[Checkpoint], None] | None = None) -> dict[str, float]:
         """Trains one epoch and validates it.
+
+        Args:
+            on_trained: Called between the two with the epoch's checkpoint, of the format `UNVALIDATED`. Its
+                tensors are the network's own: they stay as they are until the next epoch.
 
         Returns:
             The epoch's figures under the names in `sa_study.metrics.names`; ranking figures are fractions and
@@ -88,6 +102,9 @@ class Trainer:
         for name, value in figures.items():
             if not math.isfinite(value):
                 raise self._diverged(name, value)
+        if on_trained:
+            unvalidated = dataclasses.replace(self.checkpoint(), epoch=self.epoch + 1, format=UNVALIDATED)
+            on_trained(unvalidated)
         figures |= self._validate()
         figures[names.SECONDS] = time.perf_counter() - start
         self.history.append(figures)
@@ -100,7 +117,7 @@ class Trainer:
             settings=self.settings.to_dict(),
             num_classes=self._data.num_classes,
             epoch=self.epoch,
-            history=self.history,
+            history=list(self.history),
             optimizer=self.step.optimizer.state_dict(),
             rng=rng_state(),
             trained=self._net.state_dict() if self.step.average else None,
@@ -138,7 +155,7 @@ class Trainer:
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of the next epoch: images and labels on the device."""
-        return training_batches(self._data, self._images, self.settings, self.epoch)
+        return training_batches(self._data, self.images, self.settings, self.epoch)
 
     def _train_epoch(self) -> dict[str, float]:
         settings, start = self.settings, time.perf_counter()
@@ -167,10 +184,10 @@ class Trainer:
         if not len(data.query):
             return {}
         start = time.perf_counter()
-        query = gallery = extract_features(self.net, self._images, data.query, settings)
+        query = gallery = extract_features(self.net, self.images, data.query, settings)
         extracted = len(query)
         if not np.array_equal(data.query, data.gallery):
-            gallery = extract_features(self.net, self._images, data.gallery, settings)
+            gallery = extract_features(self.net, self.images, data.gallery, settings)
             extracted += len(gallery)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the time measured is that of the work

@@ -105,10 +105,11 @@ def read_json(path: Path) -> dict[str, Any]:
 _PLAIN = json.JSONEncoder(allow_nan=False)
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, durably: bool = True) -> None:
     """Writes a temporary file next to a path and renames it once it is on disk.
 
-    A symbolic link there is replaced, not followed.
+    A symbolic link there is replaced, not followed. Where it need not be `durably`, the file is renamed once
+    the system has it: it outlives every process, but perhaps not a power failure.
 
     Raises:
         OSError: The disk is full or not writable; an earlier file of that name is left as it was.
@@ -120,7 +121,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             with temporary.open("xb") as file:
                 write(file)
                 file.flush()
-                os.fsync(file.fileno())
+                if durably:
+                    os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ def connect(address: str | None) -> Iterator[Session | None]:
         address: `auto` or `HOST:PORT`, or None for this machine alone, whatever else runs on it.
 
     Yields:
-        The launch's temporary folders on this machine; None on a joined cluster.
+        The session on this machine; None on a joined cluster.
 
     Raises:
         StudyError: As `local_ray` or `join_address`; or this process is connected to Ray already, or this is

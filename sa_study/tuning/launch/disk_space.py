@@ -30,8 +30,8 @@ from sa_study.utils.files import DISK_FULL_ERRORS, format_bytes
 _CHECKPOINTS_KEPT = 2
 """Checkpoints of a trial that stay: its best epoch's and its last."""
 
-_CHECKPOINTS_COPIED = 1
-"""Checkpoints of a running trial beside these: one is copied from the temporary folder."""
+_CHECKPOINTS_WRITTEN = 1
+"""Checkpoints of a running trial beside these: one is being written."""
 
 _ENLARGING_SETTINGS = ("num_features", "deep_supervision", "parts", "height", "bn_neck", "ema_decay")
 """Settings of which larger values make no checkpoint smaller; the height because the parts need it."""
@@ -66,13 +66,11 @@ class DiskNeed:
     def shortage(self) -> str:
         """A line that says which space is short and how to free it."""
         need, checkpoint, free = map(format_bytes, (self.need, self.checkpoint, self.free or 0))
-        what, remedy = "the trials", "fewer --trials or another --storage-path"
+        wanted = f"the trials need {need} ({checkpoint} a checkpoint)"
+        remedy = "fewer --trials or another --storage-path"
         if self.temporary:
-            what, remedy = "temporary files", "a smaller --max-concurrent or another folder by TMPDIR"
-        return (
-            f"{self.folder}: {what} need {need} ({checkpoint} a checkpoint), but {free} are free; make room, "
-            f"give {remedy}"
-        )
+            wanted, remedy = f"temporary files need {need}", "another folder by TMPDIR"
+        return f"{self.folder}: {wanted}, but {free} are free; make room, or give {remedy}"
 
 
 def measure_disks(
@@ -91,27 +89,24 @@ def measure_disks(
         data: Training data.
         slots: How many trials run at a time.
         trials: How many trials have not ended yet.
-        session: The launch's temporary folders on this machine; None on a joined cluster.
+        session: The session on this machine; None on a joined cluster.
 
     Returns:
-        The disk of the trials, then those of temporary files where they are others.
+        The disk of the trials, then that of temporary files where it is another.
     """
     checkpoint, weights = largest_files(config.space, data.num_classes)
     running = min(slots.concurrent, trials)
     # The weights once for best.pt and once for baseline.pt.
-    kept = (_CHECKPOINTS_KEPT * trials + _CHECKPOINTS_COPIED * running) * checkpoint + 2 * weights
+    kept = (_CHECKPOINTS_KEPT * trials + _CHECKPOINTS_WRITTEN * running) * checkpoint + 2 * weights
     storage = _existing_folder(config.storage_path or str(folder.trials))
     needs = {storage: kept}
     if session:
         # Ray shares the images and the pretrained weights among the trials.
         shared = _bytes_outside_memory(data.store.images.nbytes + weights)
-        for temporary, need in (
-            (session.checkpoints.parent, running * checkpoint),
-            (session.folder.parent, SESSION_BYTES + shared),
-        ):
-            device = temporary.stat().st_dev
-            disk = next((known for known in needs if known and known.stat().st_dev == device), temporary)
-            needs[disk] = needs.get(disk, 0) + need
+        temporary = session.folder.parent
+        same = storage is not None and storage.stat().st_dev == temporary.stat().st_dev
+        disk = storage if same else temporary
+        needs[disk] = needs.get(disk, 0) + SESSION_BYTES + shared
     return [
         DiskNeed(checkpoint, need, disk, shutil.disk_usage(disk).free if disk else None, disk is not storage)
         for disk, need in needs.items()

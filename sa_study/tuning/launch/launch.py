@@ -48,7 +48,7 @@ from sa_study.tuning.launch.prepare import (
     resolve_settings,
 )
 from sa_study.tuning.launch.pretrained import PretrainedBackbones, load_backbones
-from sa_study.tuning.launch.trainable import run_trial
+from sa_study.tuning.launch.trainable import TrialProcess
 from sa_study.tuning.search.initial_trials import InitialTrials, enqueue_trials
 from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
 from sa_study.tuning.search.samplers import check_sampler
@@ -230,7 +230,7 @@ def _run(
         tracker=tracker,
     )
     trainable = tune.with_parameters(
-        run_trial, data=data, backbones=backbones, storage=storage, metric=config.metric, session=session
+        TrialProcess, data=data, backbones=backbones, storage=storage, metric=config.metric
     )
     kills = MemoryKills(joined=config.address is not None)
     scheduler = StudyScheduler(config.space.scheduler, config.metric, searcher, tracker, earlier, kills)
@@ -292,7 +292,10 @@ def _run_config(config: StudyConfig, storage: Storage, name: str, callback: Stud
         failure_config=tune.FailureConfig(max_failures=_MAX_RESTARTS),
         # Of equals Ray keeps the later, as a trial's record does; the last is kept beside the best.
         checkpoint_config=tune.CheckpointConfig(
-            num_to_keep=1, checkpoint_score_attribute=config.metric, checkpoint_score_order="max"
+            num_to_keep=1,
+            checkpoint_score_attribute=config.metric,
+            checkpoint_score_order="max",
+            checkpoint_at_end=False,  # each epoch has one already
         ),
         callbacks=[result_writer(storage), callback],
         verbose=0,

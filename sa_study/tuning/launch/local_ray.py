@@ -43,15 +43,13 @@ _CLEANING_ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class Session:
-    """Temporary folders of a launch on this machine, readable by this user alone.
+    """Ray on this machine, for one launch.
 
     Attributes:
-        folder: Ray's own files.
-        checkpoints: Trials' checkpoints until they are copied to the study's storage.
+        folder: Temporary folder of Ray's own files, readable by this user alone.
     """
 
     folder: Path
-    checkpoints: Path
 
 
 @contextmanager
@@ -63,9 +61,9 @@ def local_ray(options: dict[str, Any]) -> Iterator[Session]:
 
     Raises:
         RunFailed: Ray did not start, tried twice.
-        StudyError: As `session_folders`.
+        StudyError: As `session_folder`.
     """
-    with session_folders() as session, _closed_to_others():
+    with session_folder() as session, _closed_to_others():
         try:
             _start(session, options)
             yield session
@@ -74,8 +72,8 @@ def local_ray(options: dict[str, Any]) -> Iterator[Session]:
 
 
 @contextmanager
-def session_folders() -> Iterator[Session]:
-    """Makes the folders of a session, and removes them at the end.
+def session_folder() -> Iterator[Session]:
+    """Makes the folder of a session, and removes it at the end, although processes may still write into it.
 
     Raises:
         ConfigError: No folder can hold Ray's sockets.
@@ -87,16 +85,9 @@ def session_folders() -> Iterator[Session]:
             f"{parent}: is full ({free / 1e6:.1f} MB free), and Ray keeps its own files there; make room, or "
             "set TMPDIR to another folder"
         )
-    with _new_folder(_PREFIX, parent) as folder, _new_folder("checkpoints_", temporary_folder()) as other:
-        yield Session(folder, checkpoints=other)
-
-
-@contextmanager
-def _new_folder(prefix: str, parent: Path) -> Iterator[Path]:
-    """A folder that is removed at the end although processes that are ending may still write into it."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     try:
-        yield folder
+        yield Session(folder)
     finally:
         for _ in range(_CLEANING_ATTEMPTS):
             shutil.rmtree(folder, ignore_errors=True)

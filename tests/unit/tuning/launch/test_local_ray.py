@@ -15,7 +15,7 @@ import pytest
 from sa_study.settings.space_file import parse_space
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch import local_ray
-from sa_study.tuning.launch.local_ray import session_folders, session_parent
+from sa_study.tuning.launch.local_ray import session_folder, session_parent
 from sa_study.tuning.launch.prepare import load_data
 from sa_study.utils import files
 from sa_study.utils.errors import ConfigError, StudyFolderError
@@ -47,17 +47,15 @@ def set_tmpdir(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
 def test_a_short_folder_is_taken(short: Path, set_tmpdir: Callable[[Path], Path]) -> None:
     set_tmpdir(short)
     assert session_parent() == short
-    with session_folders() as made:
-        for folder in (made.folder, made.checkpoints):
-            assert folder.parent == short and folder.stat().st_mode & 0o077 == 0, "others cannot read it"
+    with session_folder() as made:
+        folder = made.folder
+        assert folder.parent == short and folder.stat().st_mode & 0o077 == 0, "others cannot read it"
 
 
-def test_only_what_needs_a_short_path_leaves_a_deep_folder(
-    tmp_path: Path, set_tmpdir: Callable[[Path], Path]
-) -> None:
+def test_a_folder_that_is_too_deep_is_left(tmp_path: Path, set_tmpdir: Callable[[Path], Path]) -> None:
     deep = set_tmpdir(tmp_path / DEEP)
-    with session_folders() as made:
-        assert made.folder.parent != deep and made.checkpoints.parent == deep
+    with session_folder() as made:
+        assert made.folder.parent != deep
     assert not made.folder.exists() and not list(deep.iterdir())
 
 
@@ -118,7 +116,7 @@ def test_a_full_one_is_named(
     short: Path, set_tmpdir: Callable[[Path], Path], make_disk: Callable[[Path, int], Path]
 ) -> None:
     small_disk = set_tmpdir(make_disk(short / "disk", 6))
-    with pytest.raises(StudyFolderError, match=f"{small_disk}: is full .* TMPDIR"), session_folders():
+    with pytest.raises(StudyFolderError, match=f"{small_disk}: is full .* TMPDIR"), session_folder():
         pass
     assert not list(small_disk.iterdir())
 
@@ -129,9 +127,8 @@ def test_rays_session_folders_are_removed_however_the_launch_ends(
 ) -> None:
     set_tmpdir(short)
     (short / "ray").mkdir()  # another's
-    with pytest.raises(end), session_folders() as made:
-        for folder in (made.folder, made.checkpoints):
-            (folder / "logs").mkdir()
+    with pytest.raises(end), session_folder() as made:
+        (made.folder / "logs").mkdir()
         raise end
     assert list(short.iterdir()) == [short / "ray"]
 
@@ -149,7 +146,7 @@ def test_rays_session_folders_are_removed_although_processes_still_write(
                 (folder / str(number) / "worker.log").write_text("a line")
             begun.set()
 
-    with session_folders() as made:
+    with session_folder() as made:
         writer = threading.Thread(target=write, args=(made.folder,))
         monkeypatch.setattr("sa_study.tuning.launch.local_ray.time.sleep", lambda seconds: writer.join())
         writer.start()
