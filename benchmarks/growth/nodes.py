@@ -17,7 +17,6 @@ import harness
 import numpy as np
 from ray import tune
 from ray.cluster_utils import Cluster
-from ray.train.constants import CHECKPOINT_DIR_NAME
 from ray.tune.result import SHOULD_CHECKPOINT
 
 from sa_study.data.store import ImageStore, TrainingData
@@ -114,7 +113,7 @@ def sleeping_trials(epochs: int, seconds: float) -> type[tune.Trainable]:
             time.sleep(seconds)
             self._epoch += 1
             figures = {names.EPOCH: self._epoch, names.PROGRESS: 100 * self._epoch / epochs}
-            checkpoint = {SHOULD_CHECKPOINT: True, CHECKPOINT_DIR_NAME: f"checkpoint_{self._epoch - 1:06d}"}
+            checkpoint = {SHOULD_CHECKPOINT: True, "checkpoint_dir_name": f"checkpoint_{self._epoch - 1:06d}"}
             return {
                 **figures,
                 names.SECONDS: seconds,

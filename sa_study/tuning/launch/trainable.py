@@ -15,9 +15,8 @@ from typing import Any
 
 import torch
 from ray import tune
-from ray.train._internal.session import _TrainingResult
-from ray.train.constants import CHECKPOINT_DIR_NAME
 from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.trainable.trainable import _TrainingResult  # type: ignore[attr-defined]
 
 from sa_study.data.device_images import DeviceImages
 from sa_study.data.store import DataByFold
@@ -115,7 +114,7 @@ class TrialProcess(tune.Trainable):
         return {
             **figures,
             SHOULD_CHECKPOINT: True,
-            CHECKPOINT_DIR_NAME: self._storage.checkpoint_dir_name,
+            "checkpoint_dir_name": self._storage.checkpoint_dir_name,
         }
 
 
