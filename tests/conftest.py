@@ -161,6 +161,13 @@ def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def plots_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has pictures leave out those of images, which take most of the time, where a test is not of them."""
+    monkeypatch.setattr("sa_study.report.pictures.make._of_maps", lambda *_: ())
+    monkeypatch.setattr("sa_study.report.pictures.ranked.GROUPS", {})
+
+
+@pytest.fixture
 def made_study(make_market: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
     """Makes a study whose checkpoints are of untrained networks."""
     from untrained_study import study_maker

@@ -28,13 +28,6 @@ pytestmark = pytest.mark.usefixtures("small_pictures")
 Tool = Callable[..., str]
 
 
-@pytest.fixture
-def plots_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws no pictures of images, which take most of the time, where pictures are not what a test is of."""
-    monkeypatch.setattr("sa_study.report.pictures.make._of_maps", lambda *_: ())
-    monkeypatch.setattr("sa_study.report.pictures.ranked.GROUPS", {})
-
-
 @pytest.fixture(name="tool")
 def visualize(tool: CommandLine) -> Tool:
     """Runs the command; returns what it prints, or its line of error where it is to be refused."""

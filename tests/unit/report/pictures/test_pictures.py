@@ -251,13 +251,6 @@ def test_the_curve_has_the_figures_of_the_evaluation(made_study: Callable[..., P
     )
 
 
-@pytest.fixture
-def plots_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws no pictures of images, which take most of the time, where the folder is what a test is of."""
-    monkeypatch.setattr(make, "_of_maps", lambda *_: ())
-    monkeypatch.setattr(ranked, "GROUPS", {})
-
-
 def test_the_same_seed_gives_the_same_pictures_again(
     made_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
