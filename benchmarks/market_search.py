@@ -50,7 +50,7 @@ def main() -> None:
     harness.finish(
         {},
         options.json,
-        harness.table(title, COLUMNS, sorted(map(row, options.studies), key=lambda values: values[:2])),
+        harness.table(title, COLUMNS, sorted(map(row, options.studies), key=str)),
     )
 
 

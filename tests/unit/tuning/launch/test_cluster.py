@@ -160,7 +160,7 @@ def test_nothing_is_told_to_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_installed_trackers_are_not_imported_to_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    count, trackers = sys.modules["ray.tune.tune"].air_usage, "ray.air.integrations.comet"  # type: ignore[attr-defined]
+    count, trackers = sys.modules["ray.tune.tune"].air_usage, "ray.air.integrations.comet"
     monkeypatch.delitem(sys.modules, trackers, raising=False)
     monkeypatch.setattr(ray, "init", lambda **options: None)
     with connect(None):
