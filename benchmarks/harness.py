@@ -145,17 +145,44 @@ def finish(
         tables: The figures that are shown.
         runs: What was measured one by one, where that is what others read.
     """
-    from sa_study.provenance import describe_run
-
     for shown in tables:
         sys.stdout.write(f"{shown}\n")
-    run = describe_run()
-    run["command"] = _published(run["command"])
-    result = {"run": run, "tables": [shown._asdict() for shown in tables], "figures": _finite(figures)}
+    write_result(figures, path, *tables, runs=runs)
+
+
+def write_result(
+    figures: Mapping[str, Any],
+    path: Path,
+    *tables: Table,
+    runs: Sequence[Mapping[str, Any]] = (),
+    run: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes the result as JSON, as `finish` does; an earlier one of that name is replaced at once.
+
+    Args:
+        figures: As for `finish`.
+        path: File to write.
+        tables: The figures that are shown.
+        runs: As for `finish`.
+        run: What `this_run` gave before, where one process writes often.
+    """
+    from sa_study.utils.files import write_atomically
+
+    shown = [one._asdict() for one in tables]
+    result = {"run": run or this_run(), "tables": shown, "figures": _finite(figures)}
     if runs:
         result["runs"] = _finite(runs)
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def this_run() -> dict[str, Any]:
+    """Command, machine, versions, time and commit of this process."""
+    from sa_study.provenance import describe_run
+
+    run = describe_run()
+    return {**run, "command": _published(run["command"])}
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:

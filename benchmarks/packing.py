@@ -14,6 +14,7 @@ import dataclasses
 import multiprocessing
 import time
 from multiprocessing.synchronize import Barrier
+from threading import BrokenBarrierError
 from typing import Any
 
 import torch
@@ -48,21 +49,33 @@ def trial(settings: Settings, steps: int, epochs: int, together: Barrier) -> Non
     together.wait()
 
 
-def measure(trials: int, steps: int, epochs: int) -> dict[str, Any]:
-    settings = settings_for(trials)
+def measure(
+    trials: int, steps: int, epochs: int, chosen: Settings | None = None, timeout: float = START_TIMEOUT
+) -> dict[str, Any]:
+    """Measures so many concurrent trials, of `settings_for` unless others are chosen.
+
+    Raises:
+        RuntimeError: A trial did not start, or failed.
+    """
+    settings = chosen or settings_for(trials)
     context = multiprocessing.get_context("spawn")
-    together = context.Barrier(trials + 1, timeout=START_TIMEOUT)
+    together = context.Barrier(trials + 1, timeout=timeout)
     processes = [
         context.Process(target=trial, args=(settings, steps, epochs, together)) for _ in range(trials)
     ]
     for process in processes:
         process.start()
-    together.wait()
-    start = time.perf_counter()
-    together.wait()
-    seconds = time.perf_counter() - start
-    for process in processes:
-        process.join()
+    try:
+        together.wait()
+        start = time.perf_counter()
+        together.wait()
+        seconds = time.perf_counter() - start
+    except BrokenBarrierError:
+        raise RuntimeError(f"one of {trials} trials did not start, or failed") from None
+    finally:
+        for process in processes:
+            process.join(timeout=0 if together.broken else None)
+            process.terminate()
     rate = trials * epochs * steps * settings.batch_size / seconds
     return {
         "trials": trials,

@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 TABLES = {
     "speed": ("training", "recipe", "packing", "ranking", "reranking", "decoding", "startup", "scaling"),
-    "gpu": ("training_gpu", "packing_gpu", "ranking_gpu", "reranking_gpu"),
+    "gpu": ("gpu", "training_gpu", "packing_gpu", "ranking_gpu", "reranking_gpu"),
     "trust": ("coverage",),
     "studies": (
         "sample_data",

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +110,10 @@ def operations(settings: Settings) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def matrix_rate(precision: str) -> float:
-    """Operations a second of a large matrix product."""
+def matrix_rate(precision: str, size: int = 0) -> float:
+    """Operations a second of a large matrix product; of so many rows and columns, or 0 for enough of them."""
     cuda = torch.cuda.is_available()
-    size = 8192 if cuda else 3072
+    size = size or (8192 if cuda else 3072)
     factor = torch.randn(
         size, size, device="cuda" if cuda else "cpu", dtype=torch.bfloat16 if precision == "bf16" else None
     )
@@ -145,14 +145,17 @@ def measure_case(
     return rows
 
 
-def measure_usual(name: str, settings: Settings, steps: int, rounds: int) -> list[dict[str, Any]]:
+def measure_usual(
+    name: str, settings: Settings, steps: int, rounds: int, workers_of_loaders: Sequence[int] = ()
+) -> list[dict[str, Any]]:
     """The usual loop beside the trainer's in float32, with as many workers as a user would give it."""
+    workers_of_loaders = workers_of_loaders or ((4, 16) if torch.cuda.is_available() else (2,))
     rows = []
     images = steps * settings.batch_size
     ours = pieces(dataclasses.replace(settings, precision="fp32"), steps)
     with tempfile.TemporaryDirectory() as folder:
         files, labels = draw_files(Path(folder), images, IDENTITIES)
-        for workers in (4, 16) if torch.cuda.is_available() else (2,):
+        for workers in workers_of_loaders:
             usual = PlainTraining(files, labels, settings, workers)
             works = {
                 "training": usual.train,

@@ -48,6 +48,11 @@ class TrainingStep:
         self.figures = (names.LOSS, names.TRAIN_ACCURACY, *(f"{names.LOSS}/{name}" for name in losses))
         self.optimizer = make_optimizer(net, settings)
         self.average = MovingAverage(net, settings.ema_decay) if settings.ema_decay else None
+        # Replaying a graph overwrites the gradients that it gave for the part before, unless they are added
+        # to memory of their own (pytorch/pytorch#169545).
+        self._keeps_gradients = settings.compile == "cuda-graphs" and settings.accumulate > 1
+        for parameter in net.parameters() if self._keeps_gradients else ():
+            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
 
     def set_lr(self, lr: float) -> None:
         """Sets the learning rate of the new layers, and the backbone's to its share of it."""
@@ -59,7 +64,7 @@ class TrainingStep:
         Returns:
             Means over the batch in the order of `figures`, on the device.
         """
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(set_to_none=not self._keeps_gradients)
         sizes = self._part_sizes(len(labels))
         sums = torch.zeros(len(self.figures), device=images.device)
         for inputs, targets in zip(images.split(sizes), labels.split(sizes), strict=True):

@@ -49,7 +49,7 @@ class FakeCuda(TorchDispatchMode):
     device = torch.device("cuda")
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._fake = FakeTensorMode(allow_fallback_kernels=False)
         self._values = WeakTensorKeyDictionary()
         self._pinned = WeakTensorKeyDictionary()
@@ -66,7 +66,8 @@ class FakeCuda(TorchDispatchMode):
 
     def values(self, tensor: Tensor) -> Tensor:
         """The values of a tensor on the device."""
-        return self._values[tensor]
+        found: Tensor = self._values[tensor]
+        return found
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -197,9 +198,9 @@ def _apply(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool 
     """PyTorch's own swaps parameters in place, which those that something refers to weakly do not bear."""
     with torch.no_grad():
         for part in module.modules():
-            for name, tensor in part._parameters.items():
-                if tensor is not None:
-                    part._parameters[name] = nn.Parameter(change(tensor), tensor.requires_grad)
+            for name, parameter in part._parameters.items():
+                if parameter is not None:
+                    part._parameters[name] = nn.Parameter(change(parameter), parameter.requires_grad)
             for name, tensor in part._buffers.items():
                 if tensor is not None:
                     part._buffers[name] = change(tensor)

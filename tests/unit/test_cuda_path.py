@@ -28,6 +28,7 @@ from sa_study.metrics import names
 from sa_study.metrics.distances import rank_features
 from sa_study.metrics.ranking import RankingMetrics
 from sa_study.metrics.reranking import rerank_features
+from sa_study.model.network import total_loss
 from sa_study.report.pictures import maps, ranking
 from sa_study.settings.run import Settings
 from sa_study.training import step as training_step
@@ -117,7 +118,8 @@ def test_the_backward_pass_of_a_step_reads_nothing(recipe: dict[str, Any]) -> No
         loss, _ = training_step._forward(net, settings, torch.device("cpu"), images, labels)
         loss.backward()
     for name, parameter in net.named_parameters():
-        assert not parameter.requires_grad or parameter.grad.device.type == "meta", name
+        gradient = parameter.grad
+        assert not parameter.requires_grad or (gradient is not None and gradient.is_meta), name
 
 
 @pytest.mark.parametrize("recipe", RECIPES[:3], ids=",".join)
@@ -227,6 +229,10 @@ def test_ranked_lists_are_those_of_the_cpu(data: TrainingData) -> None:
 
 
 INDEX = torch.tensor([0, 1])
+SGD: dict[str, Any] = {
+    **{"weight_decay": 0.0, "momentum": 0.0, "lr": 0.1, "dampening": 0.0},
+    **{"nesterov": False, "maximize": False, "is_first_step": True},
+}
 WRONG: dict[str, tuple[Callable[[Tensor], object], type[Exception], str]] = {
     "a tensor of the CPU": (lambda x: x + torch.ones(4), RuntimeError, "same device|different devices"),
     "a fused step": (lambda x: torch._fused_sgd_([x], [torch.ones(4)], [], **SGD), RuntimeError, "devices"),
@@ -245,10 +251,6 @@ WRONG: dict[str, tuple[Callable[[Tensor], object], type[Exception], str]] = {
     "bytes": (lambda x: resize(x.byte().view(1, 1, 2, 2), 4, 4), NoKernel, "uint8"),
     "no kernel": (lambda x: torch.histogram(x, 3), NoKernel, "histogram"),
 }
-SGD = {
-    **{"weight_decay": 0.0, "momentum": 0.0, "lr": 0.1, "dampening": 0.0},
-    **{"nesterov": False, "maximize": False, "is_first_step": True},
-}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -262,10 +264,8 @@ def test_what_is_wrong_is_caught(gpu: FakeCuda, name: str) -> None:
 def test_a_step_that_waits_is_caught(
     gpu: FakeCuda, data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = training_step.total_loss
-
     def waits(logits: Any, labels: Tensor, smoothing: float) -> Any:
-        loss, branches = right(logits, labels, smoothing)
+        loss, branches = total_loss(logits, labels, smoothing)
         assert loss.item() > 0
         return loss, branches
 

@@ -11,7 +11,7 @@ from checkout import ROOT
 
 
 @pytest.mark.parametrize(
-    "module", ["conventional.ranking", "fault_injection.moments", "simulation.landscapes"]
+    "module", ["conventional.ranking", "fault_injection.moments", "gpu_checks", "simulation.landscapes"]
 )
 def test_a_package_finds_the_project_by_itself(module: str, tmp_path: Path) -> None:
     program = f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); import {module}, sa_study"

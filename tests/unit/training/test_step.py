@@ -167,3 +167,20 @@ def test_nothing_in_a_step_waits_for_the_gpu(added: dict[str, Any]) -> None:
         step(images, labels)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_parts_are_added_up_outside_of_cuda_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the gradient of a part stays in a graph's memory, replaying it for the next one spoils it."""
+    monkeypatch.setattr(torch, "compile", lambda forward, mode: forward)
+    plain, kept = network("narrow"), network("narrow")
+    expected = stepped(plain, 1, accumulate=2)
+    settings = Settings(**{**SETTINGS, "accumulate": 2, "compile": "cuda-graphs"})
+    step = TrainingStep(kept, settings, torch.device("cpu"))
+    step.set_lr(settings.lr)
+    places = [parameter.grad.data_ptr() for parameter in kept.parameters() if parameter.grad is not None]
+    assert torch.equal(step(*batches(1)[0]), expected[0])
+    assert len(places) == len(list(kept.parameters())) and places == [
+        parameter.grad.data_ptr() for parameter in kept.parameters() if parameter.grad is not None
+    ]
+    for ours, theirs in zip(kept.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
