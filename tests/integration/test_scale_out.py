@@ -161,14 +161,18 @@ def figures(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
+HALF_A_GPU = ("--gpus-per-trial", "0.5", "--gpu-hours", "1")
+
+
 def tune(cluster: Cluster, sample: Path, study: Path, *words: str) -> subprocess.Popen[str]:
+    """Starts a study whose trials have half a GPU each; a local Ray has one that only it knows of."""
     space = study.with_suffix(".yaml")
     space.write_text(yaml.safe_dump(SPACE))
     command = [sys.executable, str(ROOT / "run_study.py"), "tune", "--data-dir", str(sample)]
-    command += ["--study", str(study), "--space", str(space), *words]
+    command += ["--study", str(study), "--space", str(space), *HALF_A_GPU, *words]
     return subprocess.Popen(
         command,
-        env=cluster.environment,
+        env=cluster.environment | {"RAY_OVERRIDE_RESOURCES": '{"GPU": 1}'},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -227,7 +231,19 @@ def test_a_study_that_loses_a_node_ends_like_one_left_alone(cluster: Cluster, tm
     ours, theirs = trials_of(study), trials_of(tmp_path / "alone")
     assert [figures(trial) for trial in ours] == [figures(trial) for trial in theirs]
     assert {trial.state for trial in ours} == {TrialState.COMPLETE} and len(ours) == SPACE["trials"]
+    for found in (study, tmp_path / "alone"):
+        require_half_a_gpu(cluster, found)
     assert not any(TOKEN in path.read_text(errors="replace") for path in files_of(study))
+
+
+def require_half_a_gpu(cluster: Cluster, study: Path) -> None:
+    """Each trial's process saw its machine's GPU, and half of its time there was counted."""
+    for trial in trials_of(study):
+        record = trial.user_attrs["record"]
+        assert record["gpu_seconds"] == pytest.approx(0.5 * record["seconds"]) and record["seconds"] > 0
+    last = [last_result(file) for file in study.glob("trials/session_1/trial_*/result.json")]
+    seen = [(cluster.devices / str(result["pid"])).read_text() for result in last]
+    assert set(seen) == {"0"} and len(seen) == SPACE["trials"]
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -17,12 +17,20 @@ from typing import Any
 TABLE = "sa_study.model.backbones"
 WIDTHS = (16, 32, 64, 64)
 
+DEVICES_FOLDER = "NARROW_DEVICES_FOLDER"
+"""The variable with a folder in which each process that builds the network notes the GPUs that it may use."""
+
 
 def build() -> Any:
     """A stem and four stages of one convolution each: a row of the result is 16 rows of the image."""
+    import os
     from collections import OrderedDict
+    from pathlib import Path
 
     from torch import nn
+
+    if folder := os.environ.get(DEVICES_FOLDER):
+        Path(folder, str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
 
     def stage(before: int, after: int, stride: int) -> nn.Sequential:
         convolution = nn.Conv2d(before, after, 3, stride, 1, bias=False)

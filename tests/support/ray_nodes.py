@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from checkout import ROOT, SUPPORT
+from narrow_backbone import DEVICES_FOLDER
 from ray.thirdparty_files import psutil
 
 CODE = ROOT / "sa_study"
@@ -27,9 +28,9 @@ class Node:
         self.log = folder / f"node_{time.monotonic_ns()}.log"
         cwd = folder / self.log.stem
         cwd.mkdir()
-        ray = shlex.join(
-            [str(Path(sys.executable).with_name("ray")), "start", *words, "--num-cpus=1", "--block"]
-        )
+        sizes = ["--num-cpus=1", "--num-gpus=1"]
+        program = str(Path(sys.executable).with_name("ray"))
+        ray = shlex.join([program, "start", *words, *sizes, "--block"])
         mounts = [f"mount -t tmpfs none {shlex.quote(str(path))} && " for path in hide]
         command = (
             ["unshare", "--mount", "sh", "-c", f"{''.join(mounts)}exec {ray}"] if hide else ["sh", "-c", ray]
@@ -62,16 +63,22 @@ class Node:
 
 
 class Cluster:
-    """A head and more nodes of one core each that know no code and no data.
+    """A head and more nodes that know no code and no data, of one core each and a GPU that only Ray knows of.
 
     Args:
         auth: Ray's authentication mode: `token` or `disabled`.
+
+    Attributes:
+        devices: A folder with a file for each process that has built the network `narrow`, named by its
+            number: the GPUs that it may use.
     """
 
     def __init__(self, auth: str = "token") -> None:
         self._auth = auth
         self.folder = Path(tempfile.mkdtemp(prefix="sa_nodes_"))  # sockets allow no long paths
         (self.folder / "token").write_text(TOKEN)
+        self.devices = self.folder / "devices"
+        self.devices.mkdir()
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH"))
         }
@@ -80,6 +87,7 @@ class Cluster:
             "RAY_AUTH_TOKEN_PATH": str(self.folder / "token"),
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(SUPPORT),
+            DEVICES_FOLDER: str(self.devices),
             # A dead node is noticed after 5 s, not 20.
             "RAY_health_check_period_ms": "1000",
         }
