@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.tune.tune import air_usage as ray_usage
+from ray.tune.tune import air_usage as ray_usage  # type: ignore[attr-defined]
 
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.address import join_address, unset_empty_variables
