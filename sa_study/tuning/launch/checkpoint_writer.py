@@ -57,8 +57,9 @@ class CheckpointWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.shutdown()
-        begun = self._filesystem.get_file_info(self._folder).type == pyarrow.fs.FileType.Directory
-        if begun and not self._finished:
+        if self._finished:
+            return
+        if self._filesystem.get_file_info(self._folder).type == pyarrow.fs.FileType.Directory:
             self._filesystem.delete_dir(self._folder)
 
     def _write_tensors(self, checkpoint: Checkpoint) -> None:
