@@ -61,6 +61,13 @@ def _folder_or_uri(text: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+def _number_or_auto(text: str | float) -> float | None:
+    try:
+        return None if text == "auto" else float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number nor auto") from None
+
+
 DataDir = Annotated[
     Path,
     path_option(
@@ -194,10 +201,13 @@ class StudyOptions(ResumeOptions):
         ),
     ] = None
     cpus_per_trial: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="CPU cores, and threads, of a trial. Without a GPU, many trials of one core each get more "
-            "done in an hour than a few trials of several cores."
+            help="CPU cores, and threads, of a trial. auto: without a GPU measures for some seconds whether "
+            "many trials of one core each or fewer of several train more images a second; with GPUs, a "
+            "trial's share of the cores.",
+            parser=_number_or_auto,
+            metavar="<number or auto>",
         ),
     ] = 1.0
     storage_path: Annotated[

@@ -39,7 +39,7 @@ class StudyConfig:
         gpu_hours: GPU-hours of training after which the study stops, a shared GPU by its share; or None.
         patience: Finished trials in a row without a better score after which the study stops, or None.
         minimize: A second objective, `cost` or `latency`, or None.
-        cpus_per_trial: CPU cores reserved for a trial.
+        cpus_per_trial: CPU cores reserved for a trial; None = the first launch decides, and keeps that here.
         gpus_per_trial: GPUs reserved for a trial; a fraction shares one; None = 1 where there is any.
         max_concurrent: Maximum number of trials at a time; None = as many as the cluster holds.
         address: A running Ray cluster, or None for this machine alone.
@@ -58,7 +58,7 @@ class StudyConfig:
     gpu_hours: float | None = None
     patience: int | None = None
     minimize: str | None = None
-    cpus_per_trial: float = 1.0
+    cpus_per_trial: float | None = 1.0
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None
     address: str | None = None
@@ -80,7 +80,7 @@ class StudyConfig:
                 f"--trials: {self.trials}, but the space leaves nothing to search; add a setting "
                 "under search, or give --trials 1"
             )
-        if not self.cpus_per_trial > 0:
+        if self.cpus_per_trial is not None and not self.cpus_per_trial > 0:
             raise ConfigError(f"--cpus-per-trial: {self.cpus_per_trial:g} is not above 0")
         gpus = self.gpus_per_trial
         if gpus is not None and not (0 <= gpus <= 1 or (gpus > 1 and float(gpus).is_integer())):

@@ -88,6 +88,7 @@ def test_space_files(tool: CommandLine, make_market: Callable[..., Path]) -> Non
         (["--time-budget", "soon"], ["--time-budget soon", "2h"]),
         (["--time-budget", "0s"], ["--time-budget 0s"]),
         (["--cpus-per-trial", "0"], ["--cpus-per-trial"]),
+        (["--cpus-per-trial", "many"], ["--cpus-per-trial", "many", "auto"]),
         (["--gpus-per-trial", "1.5"], ["--gpus-per-trial", "1.5"]),
         (["--gpus-per-trial", "nan"], ["--gpus-per-trial", "nan"]),
         (["--max-concurrent", "0"], ["--max-concurrent"]),

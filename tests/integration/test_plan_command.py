@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from checkout import SEARCH_PATH
 
 from sa_study.cli import main
 from sa_study.study.config import StudyConfig
@@ -56,12 +58,24 @@ def test_plan_tells_what_a_study_takes_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_grid_without_stopping_is_exact(
-    tool: Callable[..., int], make_market: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+def test_a_grid_without_stopping_is_exact_and_cpus_are_chosen_by_a_measurement(
+    tool: Callable[..., int],
+    make_market: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", SEARCH_PATH)  # of Ray's workers
     words = ("--space", "ablation", "--trials", "50", "--storage-path", "s3://bucket/study")
+    words += ("--cpus-per-trial", "auto")
     assert tool("plan", "--data-dir", make_market(), *SETS, *words) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    output = capsys.readouterr().out
+    choice = re.search(
+        r"--cpus-per-trial auto: (\d+) \(\d+ trials? of 1 core: \S+ images/s", " ".join(output.split())
+    )
+    assert choice and re.search(
+        rf"slots +\d+ trials? at a time on this machine, {choice[1]} CPU each", output
+    )
+    rows = [line.split() for line in output.splitlines()]
     assert ["trials", "12"] in rows and ["epochs", "720"] in rows
     assert any(row[-2:] == ["not", "known"] for row in rows)
 

@@ -109,7 +109,7 @@ class ComparedStudy(PageStudy):
 
     def _hours_of(self, trial: TrialSummary) -> float:
         record = trial.record
-        seconds = record.gpu_seconds if self.has_gpus else record.seconds * self.config.cpus_per_trial
+        seconds = record.gpu_seconds if self.has_gpus else record.seconds * (self.config.cpus_per_trial or 1)
         return seconds / 3600
 
 

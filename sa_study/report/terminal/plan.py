@@ -46,6 +46,7 @@ def plan_notes(plan: Plan) -> Table:
     table.add_column()
     notes = [
         ("slots", _slots(plan)),
+        *([("", plan.cpus_choice)] if plan.cpus_choice else []),
         ("one epoch", _epoch(plan)),
         ("disk", _disk(plan)),
         ("memory", _memory(plan)),

@@ -153,10 +153,9 @@ def divide_into_slots(config: StudyConfig) -> Slots:
     Raises:
         ConfigError: A trial asks for more than any one machine has.
     """
-    nodes = _resources_of_nodes()
-    most = {kind: max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in ("CPU", "GPU")}
-    cpus = config.cpus_per_trial
-    gpus = float(most["GPU"] > 0) if config.gpus_per_trial is None else config.gpus_per_trial
+    most = {kind: most_of_one_node(kind) for kind in ("CPU", "GPU")}
+    cpus = config.cpus_per_trial or 1.0  # decided by now, but in a study.yaml that was edited
+    gpus = gpus_of_trial(config)
     slots = Slots(cpus, gpus, slots_now(config, cpus, gpus))
     if config.address and config.max_concurrent:
         return slots
@@ -172,6 +171,24 @@ def divide_into_slots(config: StudyConfig) -> Slots:
     return slots
 
 
+def gpus_of_trial(config: StudyConfig) -> float:
+    """GPUs of a trial: what the study says, or one where a machine of the connected cluster has any."""
+    return float(most_of_one_node("GPU") > 0) if config.gpus_per_trial is None else config.gpus_per_trial
+
+
+def cpus_beside_gpus(config: StudyConfig) -> int:
+    """The CPU cores that every trial gets if a machine's are shared among as many as its GPUs allow."""
+    gpus, most_trials = gpus_of_trial(config), config.max_concurrent or math.inf
+    fit = [(node.get("CPU", 0.0), _trials_on_gpus(node, gpus)) for node in _resources_of_nodes()]
+    shares = [cpus // min(trials, most_trials) for cpus, trials in fit if trials]
+    return max(1, int(min(shares, default=1)))
+
+
+def most_of_one_node(kind: str) -> float:
+    """The most of a resource, `CPU` or `GPU`, that a machine of the connected cluster has."""
+    return max((node.get(kind, 0.0) for node in _resources_of_nodes()), default=0.0)
+
+
 def _resources_of_nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
@@ -179,11 +196,12 @@ def _resources_of_nodes() -> list[dict[str, float]]:
 def _trials_that_fit(node: dict[str, float], cpus: float, gpus: float) -> int:
     """How many trials a machine holds; one that uses a part of a GPU uses a part of a single one."""
     by_cpus = math.floor(node.get("CPU", 0.0) / cpus + _ROUNDING)
-    if not gpus:
-        return by_cpus
+    return min(by_cpus, _trials_on_gpus(node, gpus)) if gpus else by_cpus
+
+
+def _trials_on_gpus(node: dict[str, float], gpus: float) -> int:
     available = node.get("GPU", 0.0)
-    trials_per_gpu = math.floor(1 / gpus + _ROUNDING)
-    return min(by_cpus, int(available) * trials_per_gpu if gpus <= 1 else int(available // gpus))
+    return int(available) * math.floor(1 / gpus + _ROUNDING) if gpus <= 1 else int(available // gpus)
 
 
 @contextmanager

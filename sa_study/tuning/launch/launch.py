@@ -49,6 +49,7 @@ from sa_study.tuning.launch.prepare import (
 )
 from sa_study.tuning.launch.pretrained import PretrainedBackbones, load_backbones
 from sa_study.tuning.launch.trainable import TrialProcess
+from sa_study.tuning.plan.cpus_per_trial import decide_cpus_per_trial
 from sa_study.tuning.search.initial_trials import InitialTrials, enqueue_trials
 from sa_study.tuning.search.ray_searcher import StudySearcher, finish_decided_trials
 from sa_study.tuning.search.samplers import check_sampler
@@ -122,6 +123,7 @@ def launch(
     data, backbones = load_data(config, observer.decoded), load_backbones(config, observer.say)
     initial_trials.require_images(any_fold(data).store.fingerprint)
     with connect(config.address) as session:
+        config = decide_cpus_per_trial(config, any_fold(data), observer.say)
         slots = divide_into_slots(config)
         config = resolve_settings(config, slots)
         if config.storage_path:

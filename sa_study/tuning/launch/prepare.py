@@ -89,6 +89,8 @@ def changes_from_options(study: StudyConfig, asked: StudyConfig, given: Collecti
     """
     fixed = [name for name in vars(study) if name in given and name not in _CHANGEABLE | _SPACE_OPTIONS]
     values = {name: (getattr(study, name), getattr(asked, name)) for name in fixed}
+    if asked.cpus_per_trial is None:
+        values.pop("cpus_per_trial", None)  # what the study's first launch decided stays
     if "sampler" not in given and asked.space.sampler == SearchSpace.sampler:
         # Another took the default's place, or was the default when the study was begun.
         space = dataclasses.replace(asked.space, sampler=study.space.sampler)

@@ -26,6 +26,7 @@ from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.cluster import Slots, connect, divide_into_slots
 from sa_study.tuning.launch.disk_space import DiskNeed, measure_disks
 from sa_study.tuning.launch.prepare import check_new_study, load_data, resolve_settings
+from sa_study.tuning.plan.cpus_per_trial import decide_cpus_per_trial
 from sa_study.tuning.plan.probe import Speed, probe
 from sa_study.tuning.search.samplers import sampler_spec
 from sa_study.tuning.search.suggest import suggest
@@ -111,6 +112,7 @@ class Plan:
         unstopped: Simulated runs without early stopping.
         disks: What is written to each disk, and the space that is free; first the disk of the trials' files.
         memory: What is needed, and what may be used.
+        cpus_choice: Why a trial has so many CPU cores, where that was left to `auto`; else empty.
     """
 
     config: StudyConfig
@@ -120,6 +122,7 @@ class Plan:
     unstopped: list[SimulatedRun]
     disks: list[DiskNeed]
     memory: MemoryNeed
+    cpus_choice: str
 
 
 def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -> Plan:
@@ -136,7 +139,9 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     check_new_study(config)
     start = time.monotonic()
     data = any_fold(load_data(config, lambda done, total: report("decoding", done, total)))
+    told = [""]
     with connect(config.address) as session:
+        config = decide_cpus_per_trial(config, data, told.append)
         slots = divide_into_slots(config)
         config = resolve_settings(config, slots)
         disks = measure_disks(folder, config, data, slots, config.goal, session)
@@ -154,7 +159,7 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
             )
     report("simulating the study", 2, 2)
     expected, unstopped = simulated[config.space.scheduler.name], simulated["none"]
-    return Plan(config, slots, speed, expected, unstopped, disks, memory)
+    return Plan(config, slots, speed, expected, unstopped, disks, memory, told[-1])
 
 
 def simulate_runs(

@@ -72,7 +72,7 @@ def probe(settings: Settings, data: TrainingData, progress: ProgressCallback) ->
     """
     threads, device = torch.get_num_threads(), resolve_device(settings)
     try:
-        rounds = _run_rounds(_probe_settings(settings, device), data, device, progress)
+        rounds = _run_rounds(probe_settings(settings, device), data, device, progress)
     except torch.OutOfMemoryError as error:
         raise RunFailed(
             f"the probe of batch_size={settings.batch_size}: {str(error).splitlines()[0]}"
@@ -105,7 +105,7 @@ def _run_rounds(
     return rounds
 
 
-def _probe_settings(settings: Settings, device: torch.device) -> Settings:
+def probe_settings(settings: Settings, device: torch.device) -> Settings:
     """The settings with random weights, steps too small to diverge, and a batch that a CPU can take."""
     batch = settings.batch_size
     if device.type == "cpu":

@@ -54,6 +54,11 @@ def test_the_options_that_began_it_change_nothing() -> None:
     assert changes_from_options(BEGUN, asked, given) == StudyChanges()
 
 
+def test_a_study_keeps_the_cpus_that_auto_decided() -> None:
+    begun = dataclasses.replace(BEGUN, cpus_per_trial=4.0)
+    assert changes_from_options(begun, config(cpus_per_trial=None), {"cpus_per_trial"}) == StudyChanges()
+
+
 @pytest.mark.parametrize("minimize", [None, "cost"])
 def test_a_study_keeps_the_sampler_that_it_was_begun_with_in_place_of_the_default(
     minimize: str | None,
