@@ -130,7 +130,7 @@ class RankingAccumulator:
 
         starts = range(0, pids.size, step)
         with ThreadPoolExecutor(threads) as pool:
-            found = list((pool.map if threads > 1 else map)(rank, starts))
+            found = list(pool.map(rank, starts) if threads > 1 else map(rank, starts))
         self._query_pids.append(pids)
         self._counts += [counts for counts, _ in found]
         self._ranks += [ranks for _, ranks in found]

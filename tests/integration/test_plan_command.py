@@ -66,8 +66,8 @@ def test_a_grid_without_stopping_is_exact_and_cpus_are_chosen_by_a_measurement(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", SEARCH_PATH)  # of Ray's workers
     words = ("--space", "ablation", "--trials", "50", "--storage-path", "s3://bucket/study")
-    words += ("--cpus-per-trial", "auto")
-    assert tool("plan", "--data-dir", make_market(), *SETS, *words) == 0
+    auto = ("--cpus-per-trial", "auto")
+    assert tool("plan", "--data-dir", make_market(), *SETS, *words, *auto) == 0
     output = capsys.readouterr().out
     choice = re.search(
         r"--cpus-per-trial auto: (\d+) \(\d+ trials? of 1 core: \S+ images/s", " ".join(output.split())

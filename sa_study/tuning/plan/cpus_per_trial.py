@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import ray
@@ -113,7 +113,7 @@ def _measure(config: StudyConfig, data: TrainingData, cpus: int) -> list[Rate]:
         gallery=np.empty(0, np.int64),
         num_classes=data.num_classes,
     )
-    actors = [ray.remote(num_cpus=1)(_Trial).remote(settings, excerpt) for _ in range(plan[0][1])]
+    actors: list[Any] = [ray.remote(num_cpus=1)(_Trial).remote(settings, excerpt) for _ in range(plan[0][1])]
     rates: list[Rate] = []
     try:
         for each, trials in plan:
@@ -132,7 +132,7 @@ def _measure(config: StudyConfig, data: TrainingData, cpus: int) -> list[Rate]:
     return rates
 
 
-def _images_per_second(trials: Sequence[ray.actor.ActorHandle], threads: int, batch_size: int) -> float:
+def _images_per_second(trials: Sequence[Any], threads: int, batch_size: int) -> float:
     def seconds(steps: int) -> float:
         start = time.perf_counter()
         ray.get([trial.train.remote(threads, steps) for trial in trials])
