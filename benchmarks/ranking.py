@@ -86,7 +86,7 @@ def beside_argsort(distances: Matrix, data: TestSet, rounds: int) -> dict[str, f
 def from_distances(data: TestSet, checked: int, rounds: int) -> dict[str, Any]:
     """Times from given distances; on a subset of queries, the figures beside those of others."""
     distances = np.concatenate([block.numpy() for _, block in squared_euclidean_blocks(*data.on("cpu"))])
-    difficulties = [
+    difficulties: list[dict[str, Any]] = [
         {"distances": name} | beside_argsort(some, data, rounds)
         for name, some in by_difficulty(distances, data)
     ]
