@@ -54,7 +54,7 @@ def _user_path(text: str | os.PathLike[str]) -> Path:
         raise typer.BadParameter(str(error)) from None
 
 
-def _folder_or_uri(text: str) -> str:
+def _user_folder_or_uri(text: str) -> str:
     try:
         return folder_or_uri(text)
     except ConfigError as error:
@@ -215,7 +215,7 @@ class StudyOptions(ResumeOptions):
         typer.Option(
             help="Folder or URI that all nodes reach, for trial files.",
             show_default="the study's folder",
-            parser=_folder_or_uri,
+            parser=_user_folder_or_uri,
             metavar=_PATH,
         ),
     ] = None

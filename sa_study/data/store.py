@@ -98,11 +98,11 @@ def decode(
         raise DataError("no images to decode")
     first, _ = read_image(records[0].path)
     try:
-        return _decode(records, (first.height, first.width), False, progress)
+        return _decode_to_size(records, (first.height, first.width), False, progress)
     except _SizesDifferError:
         if size is None:
             raise
-    return _decode(records, size, True, progress)
+    return _decode_to_size(records, size, True, progress)
 
 
 def load_training_data(
@@ -161,18 +161,18 @@ def test_data(
 def fingerprint(records: Sequence[ImageRecord], progress: ProgressCallback | None = None) -> str:
     """The fingerprint that a store of these images has, from the files alone; OSError if one is gone."""
 
-    def digest(record: ImageRecord) -> bytes:
-        return _digest(record, read_bytes(record.path, MAX_IMAGE_BYTES))
+    def read_digest(record: ImageRecord) -> bytes:
+        return _image_digest(record, read_bytes(record.path, MAX_IMAGE_BYTES))
 
-    return hashlib.sha256(b"".join(for_each_image(digest, records, progress))).hexdigest()
+    return hashlib.sha256(b"".join(for_each_image(read_digest, records, progress))).hexdigest()
 
 
-def _digest(record: ImageRecord, content: bytes) -> bytes:
+def _image_digest(record: ImageRecord, content: bytes) -> bytes:
     named = f"{record.label}/{record.path.name}" if record.label else record.path.name
     return hashlib.sha256(os.fsencode(named) + b"\0" + content).digest()
 
 
-def _decode(
+def _decode_to_size(
     records: Sequence[ImageRecord], size: tuple[int, int], resize: bool, progress: ProgressCallback | None
 ) -> ImageStore:
     height, width = size
@@ -189,7 +189,7 @@ def _decode(
                 )
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         images[index] = np.asarray(image)
-        return _digest(record, content)
+        return _image_digest(record, content)
 
     digests = for_each_image(fill, range(len(records)), progress)
     images.flags.writeable = False

@@ -105,7 +105,7 @@ class Estimate:
 
 def estimate(ours: Sequence[Stratum], figure: str, level: float = LEVEL) -> Estimate:
     """The mean of a figure over strata and runs, with its interval; see `difference`."""
-    return _estimate([ours], figure, level)
+    return _mean_and_interval([ours], figure, level)
 
 
 def bonferroni_level(level: float, comparisons: int) -> float:
@@ -140,10 +140,10 @@ def difference(
     """
     if [stratum.fold for stratum in ours] != [stratum.fold for stratum in theirs]:
         raise DataError("only runs on the same folds can be compared")
-    return _estimate([ours, theirs], figure, level, same_runs)
+    return _mean_and_interval([ours, theirs], figure, level, same_runs)
 
 
-def _estimate(
+def _mean_and_interval(
     sides: Sequence[Sequence[Stratum]], figure: str, level: float, same_runs: bool = False
 ) -> Estimate:
     _require_same_queries(sides)

@@ -198,7 +198,7 @@ def launch_changes(
     """
     launches_of: dict[EnvironmentChange, list[int]] = {}
     for number, launch in launches.items():
-        for change in _launch_changes(launch, now, gpu_then, gpu_now):
+        for change in _changes_since(launch, now, gpu_then, gpu_now):
             launches_of.setdefault(change, []).append(number)
     found = []
     for change, numbers in launches_of.items():
@@ -225,7 +225,7 @@ def _backbone_changes(original: OriginalTrial, fingerprint: str) -> Iterator[Env
         )
 
 
-def _launch_changes(
+def _changes_since(
     launch: object, now: Mapping[str, Any], gpu_then: bool, gpu_now: bool
 ) -> Iterator[EnvironmentChange]:
     if not isinstance(launch, Mapping) or not is_launch(launch):

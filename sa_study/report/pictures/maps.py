@@ -93,10 +93,10 @@ def activation_maps(
     """
     net.eval()
     stages = zip(SUPERVISED_STAGES, net.stage_maps(images), strict=False)
-    return {stage: _activation(net, stage, x, classes) for stage, x in stages}
+    return {stage: _class_activation(net, stage, x, classes) for stage, x in stages}
 
 
-def _activation(net: SANet, stage: int, x: Tensor, given: NDArray[np.int64] | None) -> Activation:
+def _class_activation(net: SANet, stage: int, x: Tensor, given: NDArray[np.int64] | None) -> Activation:
     reduction, classifier = (net.get_submodule(f"{name}_layer{stage}") for name in ("local_conv", "instance"))
     assert isinstance(reduction, nn.Conv2d) and isinstance(classifier, nn.Linear)
     attention = attention_weights(x, net.attention) if net.attention != "none" else None
