@@ -76,7 +76,7 @@ def cell(value: Any) -> str:
 
 
 def run(sizes: Sizes, names: list[str], seconds: float, file: Path) -> dict[str, list[Row]]:
-    """Measures the sections that are named; after so many seconds nothing more is begun."""
+    """Measures the sections that are named; after this many seconds no further one is begun."""
     end = time.monotonic() + seconds
     about, found = this_run(), dict[str, list[Row]]()
     for name in names:

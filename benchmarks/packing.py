@@ -52,7 +52,7 @@ def trial(settings: Settings, steps: int, epochs: int, together: Barrier) -> Non
 def measure(
     trials: int, steps: int, epochs: int, chosen: Settings | None = None, timeout: float = START_TIMEOUT
 ) -> dict[str, Any]:
-    """Measures so many concurrent trials, of `settings_for` unless others are chosen.
+    """Measures this many concurrent trials, of `settings_for` unless others are chosen.
 
     Raises:
         RuntimeError: A trial did not start, or failed.

@@ -111,7 +111,7 @@ def operations(settings: Settings) -> int:
 
 
 def matrix_rate(precision: str, size: int = 0) -> float:
-    """Operations a second of a large matrix product; of so many rows and columns, or 0 for enough of them."""
+    """Operations a second of a large matrix product; of this many rows and columns, or of enough for 0."""
     cuda = torch.cuda.is_available()
     size = size or (8192 if cuda else 3072)
     factor = torch.randn(

@@ -112,7 +112,7 @@ class Plan:
         unstopped: Simulated runs without early stopping.
         disks: What is written to each disk, and the space that is free; first the disk of the trials' files.
         memory: What is needed, and what may be used.
-        cpus_choice: Why a trial has so many CPU cores, where that was left to `auto`; else empty.
+        cpus_choice: Why a trial has its number of CPU cores, where `auto` chose it; else empty.
     """
 
     config: StudyConfig
