@@ -32,6 +32,7 @@ TABLES = {
         "memory",
         "search_efficiency",
         "search_real",
+        "search_real_development",
     ),
     "market": ("market_resume", "market_confirm", "market_test", "market_search"),
 }
