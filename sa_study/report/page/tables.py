@@ -18,7 +18,7 @@ from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial, scheduler
 from sa_study.utils.program import usual_program
 
 
-def rung_rows(study: PageStudy) -> list[tuple[float, int, int]]:
+def rung_table(study: PageStudy) -> TextTable:
     """Each rung, how many trials were compared there, and how many were stopped at it."""
     scheduler = study.config.space.scheduler
     reached, stopped = Counter[float](), Counter[float]()
@@ -28,7 +28,12 @@ def rung_rows(study: PageStudy) -> list[tuple[float, int, int]]:
         reached.update(passed)
         if passed and trial.state == "PRUNED":
             stopped[passed[-1]] += 1
-    return [(share, reached[share], stopped[share]) for share in rungs(scheduler)]
+    rows = [
+        (f"{share:.3g} %", str(reached[share]), str(stopped[share]), str(reached[share] - stopped[share]))
+        for share in rungs(scheduler)
+    ]
+    headings = ("share of the schedule", "reached it", "stopped at it", "continued")
+    return TextTable(f"Trials at each rung ({scheduler.name})", headings, rows)
 
 
 def test_table(study: PageStudy) -> TextTable:
@@ -58,16 +63,20 @@ def cost_items(study: PageStudy) -> list[tuple[str, str]]:
     return items
 
 
-def searched_rows(study: PageStudy) -> list[tuple[str, ...]]:
-    """Name of each searched setting, its range, the winner's value and the baseline's."""
+def searched_table(study: PageStudy) -> TextTable:
+    """Each searched setting, its range, the winner's value and the baseline's."""
     ranges = {name: parameter.describe() for name, parameter in study.config.space.search.items()}
-
-    def row(name: str) -> tuple[str, ...]:
-        both = (study.winner, study.baseline)
-        values = ("–" if trial is None else short_setting(study.value(trial, name)) for trial in both)
-        return short(name), short(ranges.get(name, "not in study.yaml")), *values
-
-    return list(map(row, study.params))
+    both = (study.winner, study.baseline)
+    rows = [
+        (
+            short(name),
+            short(ranges.get(name, "not in study.yaml")),
+            *("–" if trial is None else short_setting(study.value(trial, name)) for trial in both),
+        )
+        for name in study.params
+    ]
+    headings = ("searched setting", "range", "winner", "baseline")
+    return TextTable("Searched settings", headings, rows, words=(0, 1))
 
 
 def fixed_rows(study: PageStudy) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plot_style import for_plot, hover_text
 from sa_study.report.page.render import quoted, render
 from sa_study.report.page.sentences import give_verdict
-from sa_study.report.page.tables import commands, rung_rows
+from sa_study.report.page.tables import commands, rung_table
 from sa_study.report.text import short
 from sa_study.report.verdict import test_gain
 from sa_study.study.lock import driver_lock
@@ -178,9 +178,10 @@ def test_what_lies_beside_may_be_damaged(tmp_path: Path, content: str) -> None:
 
 
 def test_rungs_and_what_became_of_trials_there(forty: PageStudy) -> None:
-    rows = rung_rows(forty)
-    shares, reached, stopped = zip(*rows, strict=True)
-    assert shares == (20, 40, 80)
+    shares, *counts = zip(*rung_table(forty).rows, strict=True)
+    assert shares == ("20 %", "40 %", "80 %")
+    reached, stopped, continued = ([int(str(count)) for count in column] for column in counts)
+    assert [a - b for a, b in zip(reached, stopped, strict=True)] == continued
     assert sum(stopped) == forty.states["PRUNED"]
     assert reached[0] >= reached[1] >= reached[2] >= len(forty.complete)
 
