@@ -80,13 +80,9 @@ def parse_formats(text: str | None, allowed: Sequence[str] = tuple(FORMATS)) -> 
 
 
 def export_study(root: Path, out: Path | None, formats: str | None, report: PhaseCallback) -> Exported:
-    """Exports a study, also one that runs; it is only read.
+    """Exports a study, also one that runs, by default into its folder `export`; it is only read.
 
-    Args:
-        root: The study's folder.
-        out: Where to; None for `export` in the study's folder.
-        formats: A comma-separated list of `FORMATS`; None for all that are possible here.
-        report: Told how far it is.
+    `formats` is a comma-separated list of `FORMATS`; None for all that are possible here.
 
     Raises:
         StudyFolderError: It is no study, or has no complete trial and a network was asked for; or `out` will
@@ -121,12 +117,8 @@ def export_weights(
 ) -> Exported:
     """Exports the network of a weights file: one of ours, or a published one.
 
-    Args:
-        weights: The file.
-        out: Where to.
-        formats: `onnx`, `torch` or both; None for those that are possible here.
-        overrides: Settings that the file does not hold.
-        report: Told how far it is.
+    `formats` are `onnx`, `torch` or both, None for those that are possible here; `overrides` are settings
+    that the file does not hold.
 
     Raises:
         StudyError: As for `export_study`, or the file is no weights file.

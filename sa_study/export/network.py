@@ -86,14 +86,7 @@ def require_onnx() -> None:
 
 
 def trace(network: nn.Module, kind: str, height: int, width: int) -> torch.export.ExportedProgram:
-    """Exports a network, in evaluation mode on the CPU, for batches of any size.
-
-    Args:
-        network: Takes images of this kind.
-        kind: One of `INPUTS`.
-        height: Height of the images in pixels.
-        width: Their width.
-    """
+    """Exports a network, in evaluation mode on the CPU, for batches of any size of one of `INPUTS`."""
     batch = torch.export.Dim(BATCH)
     with quiet(), torch.no_grad():
         # A batch of one would be taken for a constant.
@@ -166,14 +159,9 @@ def read_torch(path: Path) -> Reader:
 def largest_difference(
     network: nn.Module, exported: Reader, kind: str, height: int, width: int
 ) -> dict[str, float]:
-    """Compares an exported network's features with the network's own.
+    """Compares the features of an exported network, as read from its file, with the network's own.
 
-    Args:
-        network: The network that was exported, in evaluation mode.
-        exported: The same, as read from its file.
-        kind: One of `INPUTS`, which both take.
-        height: Height of the images in pixels.
-        width: Their width.
+    Both take images of one of `INPUTS`; the network is in evaluation mode.
 
     Returns:
         The largest absolute difference on random images and on drawn people, over batches of `BATCHES`.

@@ -44,14 +44,10 @@ def write_networks(
     folder: Path,
     report: PhaseCallback,
 ) -> dict[str, float]:
-    """Writes a network's files, `network.json` and `README.md`.
+    """Writes a network's files, `network.json` and `README.md` into a new folder.
 
-    Args:
-        trained: The network.
-        source: Where it comes from, as plain values; the first of them name it.
-        wanted: The files, each with its format, `onnx` or `torch`, and which of `INPUTS` it takes.
-        folder: Folder to create.
-        report: Called with the phase and how many files are done of how many.
+    `source` tells as plain values where the network comes from; the `wanted` files have each a format, `onnx`
+    or `torch`, and the one of `INPUTS` that it takes.
 
     Returns:
         By file the largest difference of a feature to PyTorch's.
@@ -79,35 +75,20 @@ def write_networks(
     report("networks", 1, 1)
     (folder / "network.json").write_text(_as_json({**about, "files": files}), encoding="utf-8")
     largest = {name: float(max(file[_DIFFERENCE].values())) for name, file in files.items()}
-    readme = _describe_files(trained.settings, about, files, largest)
-    (folder / "README.md").write_text(readme, encoding="utf-8")
-    return {f"{folder.name}/{name}": difference for name, difference in largest.items()}
-
-
-def _describe_files(
-    settings: Settings,
-    about: Mapping[str, Any],
-    files: Mapping[str, Mapping[str, Any]],
-    largest: Mapping[str, float],
-) -> str:
-    """The README of an exported network, with the largest difference of each file's features."""
-    return render(
+    readme = render(
         "network.md.j2",
         **about,
-        files={
-            name: {
-                "takes": INPUTS[file["input"]],
-                "size": f"{file['bytes'] / 1e6:.1f} MB",
-                "difference": f"{largest[name]:.2g}",
-            }
-            for name, file in files.items()
-        },
-        described={name: getattr(settings, name) for name in _DESCRIBED} | {"lr": settings.peak_lr},
+        files=files,
+        takes=INPUTS,
+        largest=largest,
+        described={name: about["settings"][name] for name in _DESCRIBED} | {"lr": trained.settings.peak_lr},
         opset=OPSET,
-        limit=f"{LIMIT:g}",
-        batches=" and ".join(map(str, BATCHES)),
+        limit=LIMIT,
+        batches=BATCHES,
         versions=f"PyTorch {torch.__version__}",
     )
+    (folder / "README.md").write_text(readme, encoding="utf-8")
+    return {f"{folder.name}/{name}": difference for name, difference in largest.items()}
 
 
 def _describe_network(settings: Settings, source: Mapping[str, Any]) -> dict[str, Any]:

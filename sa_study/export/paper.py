@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from sa_study.export.documents import bibtex, latex, render
+from sa_study.export.documents import bibtex, render
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.metrics.protocol import PROTOCOL, protocol_note, protocol_notes
 from sa_study.report.terminal.study import cost_line
-from sa_study.report.text import percent
+from sa_study.report.text import STATES, percent, setting_text
 from sa_study.report.verdict import why_no_test_gain
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
@@ -28,64 +27,31 @@ _COLUMNS = {
 
 _MARKET_QUERIES = 3368
 
-_STATES = {
-    "COMPLETE": "complete",
-    "PRUNED": "stopped early",
-    "FAIL": "failed",
-    "RUNNING": "running",
-    "WAITING": "waiting",
-}
+
+def write_paper(study: StudySummary, folder: Path) -> None:
+    """Writes the tables of a paper on a study and its citations into a new folder."""
+    paper = describe(study)
+    folder.mkdir()
+    for name in ("table.md", "table.tex"):  # with Pandoc's citations; needs booktabs
+        (folder / name).write_text(render(f"{name}.j2", **paper), encoding="utf-8")
+    (folder / "references.bib").write_text(paper["references"], encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class Paper:
-    """A results table and what belongs to it, as text that is not yet escaped.
+def describe(study: StudySummary) -> dict[str, Any]:
+    """What there is to say of a study, as text that is not yet escaped, for the templates.
 
-    Attributes:
+    Returns:
         name: The study's name.
         groups: Columns of figures by group: the group's title and the figures' headings.
+        headings: Headings of the results, each with its group.
         results: Rows of a label and a cell for each figure, in per cent; differences in points.
         difference: Whether the last row is a difference.
         notes: Sentences below the table.
         settings: Rows of a searched setting, what is searched, the winner's value and the baseline's.
         about: What the study was and cost: a name and a text.
         cited: What was used and its key in `references.bib`.
+        references: BibTeX of these.
     """
-
-    name: str
-    groups: list[tuple[str, list[str]]]
-    results: list[list[str]]
-    difference: bool
-    notes: list[str]
-    settings: list[tuple[str, str, str, str]]
-    about: list[tuple[str, str]]
-    cited: list[tuple[str, str]]
-    setting_heads: ClassVar = ("setting", "searched", "best", "baseline")
-
-    @property
-    def heads(self) -> list[str]:
-        """The headings of the results, each with its group."""
-        return ["", *(f"{group}: {column}" for group, columns in self.groups for column in columns)]
-
-
-def write_paper(study: StudySummary, folder: Path) -> None:
-    """Writes the tables of a paper on a study and its citations into a new folder."""
-    paper = describe(study)
-    folder.mkdir()
-    for name in ("table.md", "table.tex"):
-        (folder / name).write_text(paper_document(f"{name}.j2", paper), encoding="utf-8")
-    (folder / "references.bib").write_text(bibtex(key for _, key in paper.cited), encoding="utf-8")
-
-
-def paper_document(template: str, paper: Paper) -> str:
-    """The paper's tables by `table.md.j2` (Pandoc's citations) or `table.tex.j2` (needs booktabs)."""
-    citations = ", ".join(rf"{latex(name)}~\cite{{{key}}}" for name, key in paper.cited)
-    references = bibtex(key for _, key in paper.cited)
-    return render(template, paper=paper, citations=citations, references=references)
-
-
-def describe(study: StudySummary) -> Paper:
-    """Puts together what there is to say of a study."""
     kinds = [names.VALIDATION]
     kinds += [names.TEST] if study.current_evaluations else []
     kinds += [names.RERANKED] if any(test["reranked"] for test in study.current_evaluations.values()) else []
@@ -102,16 +68,20 @@ def describe(study: StudySummary) -> Paper:
         stated = [not apart.get(kind, _test_apart(study)) for kind, _ in columns]
         results.append(["difference", *map(_difference, best, baseline, stated)])
     titles = {names.RERANKED: f"{names.TEST}, {names.RERANKED}"}
-    return Paper(
-        name=study.folder.root.name,
-        groups=[(titles.get(kind, kind), [names.heading(name) for name in _COLUMNS[kind]]) for kind in kinds],
-        results=results,
-        difference=compared,
-        notes=_notes(study),
-        settings=_settings(study),
-        about=_about(study),
-        cited=_cited(study),
-    )
+    groups = [(titles.get(kind, kind), list(map(names.heading, _COLUMNS[kind]))) for kind in kinds]
+    cited = _cited(study)
+    return {
+        "name": study.folder.root.name,
+        "groups": groups,
+        "headings": ["", *(f"{group}: {figure}" for group, figures in groups for figure in figures)],
+        "results": results,
+        "difference": compared,
+        "notes": _notes(study),
+        "settings": _settings(study),
+        "about": _about(study),
+        "cited": cited,
+        "references": bibtex(key for _, key in cited),
+    }
 
 
 def _figure(study: StudySummary, row: str, trial: TrialSummary | None, kind: str, name: str) -> float | None:
@@ -186,8 +156,7 @@ def _test_apart(study: StudySummary) -> str:
 
 def _settings(study: StudySummary) -> list[tuple[str, str, str, str]]:
     def value(trial: TrialSummary | None, name: str) -> str:
-        found = trial.params.get(name) if trial else None
-        return "–" if found is None else f"{found:.4g}" if isinstance(found, float) else str(found)
+        return setting_text(trial.params[name]) if trial and name in trial.params else "–"
 
     return [
         (name, parameter.describe(), value(study.winner, name), value(study.baseline, name))
@@ -207,9 +176,7 @@ def _about(study: StudySummary) -> list[tuple[str, str]]:
         stopping += f", reduction factor {scheduler.reduction_factor:g}"
     second = f"; {config.minimize}, minimised" if config.minimize else ""
     launch = _mapping(study.provenance["launches"][-1]) if study.provenance["launches"] else {}
-    states = ", ".join(
-        f"{study.states[name]} {word}" for name, word in _STATES.items() if name in study.states
-    )
+    states = ", ".join(f"{count} {STATES[state]}" for state, count in study.states.items())
     objective = f"{names.heading(config.metric, names.VALIDATION)} of the best epoch, maximised{second}"
     matches = "one query an identity and camera, matches across cameras"
     if note := protocol_note(study.protocol):

@@ -242,8 +242,7 @@ def _read_epochs(study: StudySummary) -> tuple[dict[tuple[int, int], dict[str, f
 
     Of an epoch that was run again the last one counts, as in the database.
     """
-    place = study.config.storage_path or str(study.folder.trials)
-    epochs = {}
+    place, epochs = study.storage_uri, {}
     try:
         files = ResultFiles(place)
         for session in files.sessions():

@@ -33,13 +33,8 @@ def serve(root: Path, port: int | None, tensorboard_port: int | None, console: C
     """Starts both servers in threads, prints their addresses, and waits for Ctrl-C.
 
     optuna-dashboard reads the study's own database, opened so that nothing can be written to it: it shows a
-    running study as it goes, and cannot change one.
-
-    Args:
-        root: The study's folder.
-        port: Port of optuna-dashboard; None for its usual one, or a free one where that is taken.
-        tensorboard_port: The same for TensorBoard.
-        console: Where the addresses are printed.
+    running study as it goes, and cannot change one. A port that is None is the program's usual one, or a free
+    one where that is taken.
 
     Returns:
         The exit code: 130 after Ctrl-C, 143 after SIGTERM.

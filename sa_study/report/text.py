@@ -14,6 +14,15 @@ from typing import Any
 from sa_study.utils.program import program_as_called
 from sa_study.utils.text import is_invisible, visible
 
+STATES = {
+    "COMPLETE": "complete",
+    "PRUNED": "stopped early",
+    "FAIL": "failed",
+    "RUNNING": "not ended",
+    "WAITING": "waiting",
+}
+"""States of the database's trials in words."""
+
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -25,6 +34,11 @@ def percent(rate: float | None) -> str:
 def interval(low: float, high: float) -> str:
     """An interval of fractions, in per cent."""
     return f"{percent(low)}–{percent(high)}"
+
+
+def with_interval(rate: float | None, ends: Sequence[float] | None) -> str:
+    """A fraction in per cent, with its interval in brackets where it has one."""
+    return percent(rate) + (f" ({interval(*ends)})" if ends else "")
 
 
 def mean_and_std(found: Mapping[str, float] | None) -> str:

@@ -31,18 +31,8 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture ready for the page.
+    """A picture ready for the page: the image is a `data:` address, the group the title it stands under."""
 
-    Attributes:
-        name: Its file's name.
-        group: Title of the pictures that it stands among.
-        caption: Its name in words.
-        uri: The image as a `data:` address.
-        width: Pixels.
-        height: Pixels.
-    """
-
-    name: str
     group: str
     caption: str
     uri: str
@@ -82,12 +72,10 @@ def read_album(folder: Path, max_bytes: int = MAX_BYTES) -> Album:
     pictures = _fitting(images, max_bytes)
     if left_out := len(images) - len(pictures):
         notices.append(f"{left_out} of {len(images)} pictures are left out: they would be too much")
-    order = list(dict.fromkeys(_TITLES.values()))
-    titles = {picture.group for picture in pictures}
-    groups = {
-        title: [picture for picture in pictures if picture.group == title]
-        for title in sorted(titles, key=lambda title: (order.index(title) if title in order else 99, title))
-    }
+    order = {title: place for place, title in enumerate(_TITLES.values())}
+    groups: dict[str, list[Picture]] = {}
+    for picture in sorted(pictures, key=lambda one: (order.get(one.group, len(order)), one.group)):
+        groups.setdefault(picture.group, []).append(picture)
     return Album(groups, notices)
 
 
@@ -116,4 +104,4 @@ def _encode(path: Path, image: Image.Image, side: int) -> Picture:
     prefix = re.split(r"[_\-. 0-9]", path.stem, maxsplit=1)[0].lower()
     group = _TITLES.get(prefix) or short(prefix).capitalize() or "Other"
     caption = short(path.stem).replace("_", " ").replace("-", " ")
-    return Picture(short(path.name), group, caption, uri, small.width, small.height)
+    return Picture(group, caption, uri, small.width, small.height)

@@ -45,7 +45,7 @@ class Leader:
         trial: Its number.
         score: Its score.
         epochs: Epochs that the study had trained by then.
-        hours: GPU-hours, or CPU-hours, that the study had used by then.
+        hours: What the study had used by then, in its `unit`.
     """
 
     trial: int
@@ -58,18 +58,13 @@ class ComparedStudy(PageStudy):
     """A study as the page of several shows it."""
 
     @property
-    def has_gpus(self) -> bool:
-        """Whether its trials ran on GPUs, so that GPU-hours are its cost; else it is CPU-hours."""
-        return self.cost.gpu_seconds > 0
-
-    @property
     def unit(self) -> str:
-        """The unit of `hours`: GPU-hours or CPU-hours."""
-        return "GPU-hours" if self.has_gpus else "CPU-hours"
+        """The unit of `hours`: GPU-hours where its trials ran on GPUs, else CPU-hours."""
+        return "GPU-hours" if self.cost.gpu_seconds else "CPU-hours"
 
     @property
     def hours(self) -> float:
-        """GPU-hours, or CPU-hours, that all trials took."""
+        """What all trials took, in its `unit`."""
         return sum(map(self._hours_of, self.trials))
 
     @cached_property
@@ -109,8 +104,9 @@ class ComparedStudy(PageStudy):
 
     def _hours_of(self, trial: TrialSummary) -> float:
         record = trial.record
-        seconds = record.gpu_seconds if self.has_gpus else record.seconds * (self.config.cpus_per_trial or 1)
-        return seconds / 3600
+        if self.cost.gpu_seconds:
+            return record.gpu_seconds / 3600
+        return record.seconds * (self.config.cpus_per_trial or 1) / 3600
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,7 @@ def test_lines(comparison: Comparison) -> list[str]:
     said = []
     for name, study in comparison.studies.items():
         if name in comparison.evaluations:
-            line = study.trust.seen_line
+            line = study.trust.ledger_line
         elif "best" in study.evaluations:
             line = "its test figures are of an earlier winner: run evaluate again."
         else:

@@ -13,11 +13,10 @@ from sa_study.report.page.page_study import Difference, TrustSection
 from sa_study.report.page.tables import provenance_rows, short_setting, usual_command
 from sa_study.report.terminal.tables import evaluation_table
 from sa_study.report.terminal.text_table import TextTable
-from sa_study.report.text import duration, interval, percent, points, short
+from sa_study.report.text import duration, percent, points, short, with_interval
 from sa_study.report.verdict import judge, validation_lead
 from sa_study.settings.run import Settings, canonical_key
 from sa_study.settings.space import Parameter, SearchSpace
-from sa_study.study.trial_summary import TrialSummary
 
 _BUDGETS = (0.25, 0.5, 0.75, 1.0)
 """Shares of the least epochs that any study trained, after which scores are compared."""
@@ -50,16 +49,11 @@ def _score_row(name: str, study: ComparedStudy, figures: list[str]) -> tuple[str
         name,
         str(best.number),
         f"{best.best_epoch} of {best.epochs}",
-        *(_scored(best, figure) for figure in figures),
+        *(with_interval(best.figures.get(figure), best.interval_of(figure)) for figure in figures),
         "–" if lead is None else f"{100 * lead:+.1f}",
         f"{confirmed.mean:+.1f} ({confirmed.low:+.1f} to {confirmed.high:+.1f})" if confirmed else "–",
         judge(study).text,
     )
-
-
-def _scored(trial: TrialSummary, figure: str) -> str:
-    ends = trial.interval_of(figure)
-    return percent(trial.figures.get(figure)) + (f" ({interval(*ends)})" if ends else "")
 
 
 def budget_table(comparison: Comparison, group: Group) -> TextTable | None:
@@ -126,21 +120,20 @@ def test_differences(comparison: Comparison, group: Group) -> TrustSection:
 
 def cost_table(comparison: Comparison) -> TextTable:
     """What became of each study's trials, and what they cost."""
-    studies = comparison.studies.values()
-    units = {study.has_gpus: study.unit for study in studies}
+    units = list(dict.fromkeys(study.unit for study in comparison.studies.values()))
     rows = [
         (
             name,
             f"{len(study.trials)} of {study.config.goal}",
             *(str(study.states.get(state, 0)) for state in ("COMPLETE", "PRUNED", "FAIL")),
             f"{study.cost.epochs:,}",
-            *(f"{study.hours:,.2f}" if study.has_gpus is gpus else "–" for gpus in units),
+            *(f"{study.hours:,.2f}" if study.unit == unit else "–" for unit in units),
             duration(study.cost.seconds),
         )
         for name, study in comparison.studies.items()
     ]
-    headings = ("study", "trials", "complete", "stopped early", "failed", "epochs", *units.values())
-    return TextTable("Trials and cost", (*headings, "training time"), rows)
+    headings = ("study", "trials", "complete", "stopped early", "failed", "epochs", *units, "training time")
+    return TextTable("Trials and cost", headings, rows)
 
 
 def winner_table(comparison: Comparison) -> TextTable | None:
@@ -150,19 +143,17 @@ def winner_table(comparison: Comparison) -> TextTable | None:
         for name, study in comparison.studies.items()
         if study.winner
     }
+    if not winners:
+        return None
     searched = {
         canonical_key(key) for study in comparison.studies.values() for key in study.config.space.search
     }
-    rows = [
-        (name, *(short_setting(values[name]) for values in winners.values()))
-        for name in _SETTINGS
-        if name in searched or len({short_setting(values[name]) for values in winners.values()}) > 1
-    ]
-    return (
-        TextTable("Settings that were searched, or that differ", ("setting", *winners), rows)
-        if winners
-        else None
-    )
+    rows = []
+    for name in _SETTINGS:
+        values = [short_setting(settings[name]) for settings in winners.values()]
+        if name in searched or len(set(values)) > 1:
+            rows.append((name, *values))
+    return TextTable("Settings that were searched, or that differ", ("setting", *winners), rows)
 
 
 def space_table(comparison: Comparison) -> TextTable:
@@ -210,20 +201,17 @@ def search_table(comparison: Comparison) -> TextTable:
 def comparison_commands(comparison: Comparison) -> list[tuple[str, str]]:
     """Next commands to run, each with its purpose."""
     roots = {name: study.folder.root for name, study in comparison.studies.items()}
-    found: list[tuple[str, tuple[object, ...]]] = []
+    found: list[tuple[object, ...]] = []
     for name, study in comparison.studies.items():
+        of_study = ("--study", roots[name])
         if study.winner and name not in comparison.evaluations:
-            found.append(
-                (f"Evaluate the winner of {name} on the test set", ("evaluate", "--study", roots[name]))
-            )
+            found.append((f"Evaluate the winner of {name} on the test set", "evaluate", *of_study))
         if study.winner and study.confirmation is None:
-            found.append(
-                (f"Check whether a leader of {name} is really better", ("confirm", "--study", roots[name]))
-            )
+            found.append((f"Check whether a leader of {name} is really better", "confirm", *of_study))
     for group in comparison.test_groups:
         for first, second in itertools.combinations(group.studies, 2):
             purpose = f"Test whether the winner of {second} is really better than that of {first}"
-            found.append((purpose, ("compare", roots[first], roots[second])))
-    found += [(f"Write the page of {name}", ("report", "--study", root)) for name, root in roots.items()]
-    found.append(("Write this page again", ("report", *roots.values())))
-    return [(short(purpose), usual_command(*words)) for purpose, words in found]
+            found.append((purpose, "compare", roots[first], roots[second]))
+    found += [(f"Write the page of {name}", "report", "--study", root) for name, root in roots.items()]
+    found.append(("Write this page again", "report", *roots.values()))
+    return [(short(purpose), usual_command(*words)) for purpose, *words in found]

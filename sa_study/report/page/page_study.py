@@ -51,7 +51,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Summary:
+class RetrainedScore:
     """The test mAP of a retrained choice: its mean and standard deviation over the seeds."""
 
     name: str
@@ -69,33 +69,35 @@ class TrustSection:
         differences: Rows of its forest plot.
         lines: Sentences.
         lead: What is left of the study winner's lead over the baseline, from `confirm`.
-        summaries: The test mAP of each retrained choice.
+        scores: The test mAP of each retrained choice.
     """
 
     tables: tuple[TextTable, ...] = ()
     differences: tuple[Difference, ...] = ()
     lines: tuple[str, ...] = ()
     lead: Difference | None = None
-    summaries: tuple[Summary, ...] = ()
+    scores: tuple[RetrainedScore, ...] = ()
 
 
 @dataclass(frozen=True)
 class Trust:
-    """All that tells how far a study's figures can be trusted.
+    """All that tells how far a study's figures can be trusted; None for what was not run or cannot be read.
 
     Attributes:
-        confirmation: What `confirm` found; None where it was not run, as below.
+        confirmation: What `confirm` found.
         ablation: What `ablate` found.
         retrained: The final answer.
         reproduced: What `reproduce` found, the latest first.
-        seen: How often the test set was evaluated; None where the ledger is damaged.
+        ledger: How often the test set was evaluated; None where the ledger is damaged.
+        notices: A line about each file that is left out.
     """
 
     confirmation: TrustSection | None
     ablation: TrustSection | None
     retrained: TrustSection | None
     reproduced: TrustSection | None
-    seen: LedgerSummary | None
+    ledger: LedgerSummary | None
+    notices: list[str]
 
     @property
     def lead(self) -> Difference | None:
@@ -103,16 +105,16 @@ class Trust:
         return self.confirmation.lead if self.confirmation else None
 
     @property
-    def summaries(self) -> tuple[Summary, ...]:
+    def scores(self) -> tuple[RetrainedScore, ...]:
         """The test mAP of each retrained choice."""
-        return self.retrained.summaries if self.retrained else ()
+        return self.retrained.scores if self.retrained else ()
 
     @property
-    def seen_line(self) -> str:
-        """How often the test set was seen, safe to show; empty before the first time."""
-        if self.seen is None:
+    def ledger_line(self) -> str:
+        """How often the test set was evaluated, safe to show; empty before the first time."""
+        if self.ledger is None:
             return "Nothing tells how often the test set was seen: its ledger is damaged."
-        return short(self.seen.sentence)
+        return short(self.ledger.sentence)
 
 
 class PageStudy(StudySummary):
@@ -120,8 +122,8 @@ class PageStudy(StudySummary):
 
     @cached_property
     def trust(self) -> Trust:
-        """The section on how far the study's figures can be trusted."""
-        return self._findings[0]
+        """How far the study's figures can be trusted."""
+        return read_trust(self.folder)
 
     @property
     def notices(self) -> list[str]:
@@ -130,7 +132,7 @@ class PageStudy(StudySummary):
         if not self._provenance and self.folder.provenance.exists():
             files.append(self.folder.provenance)
         damaged = [f"{short(path.name)} is left out: it is damaged or cannot be read" for path in files]
-        return [*damaged, *self._findings[1]]
+        return [*damaged, *self.trust.notices]
 
     @property
     def fingerprint(self) -> str:
@@ -170,19 +172,10 @@ class PageStudy(StudySummary):
         except StudyFolderError:
             return {}
 
-    @cached_property
-    def _findings(self) -> tuple[Trust, list[str]]:
-        notices: list[str] = []
-        return read_trust(self.folder, notices), notices
 
-
-def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
-    """Reads what the commands that check a study have left in its folder.
-
-    Args:
-        folder: The study's folder.
-        notices: Gets a line about each file that is left out.
-    """
+def read_trust(folder: StudyFolder) -> Trust:
+    """Reads what the commands that check a study have left in its folder."""
+    notices: list[str] = []
 
     def section(path: Path, build: Callable[[Mapping[str, Any]], TrustSection]) -> TrustSection | None:
         try:
@@ -193,18 +186,18 @@ def read_trust(folder: StudyFolder, notices: list[str]) -> Trust:
             notices.append(f"{short(path.name)} is left out: it is damaged or of another version")
         return None
 
-    ledger: LedgerSummary | None
+    ledger = None
     try:
         ledger = ledger_summary(folder)
     except StudyFolderError:
         notices.append(f"{folder.ledger.name} is damaged: nothing tells how often the test set was seen")
-        ledger = None
     return Trust(
         confirmation=section(folder.confirmation, _confirmation),
         ablation=section(folder.ablation, _ablation),
         retrained=section(folder.retrained, _retrained),
         reproduced=section(folder.reproduction, _reproduced),
-        seen=ledger,
+        ledger=ledger,
+        notices=notices,
     )
 
 
@@ -254,8 +247,8 @@ def _retrained(found: Mapping[str, Any]) -> TrustSection:
             for rates in (choice["summary"][name].values(), [one[name] for one in choice["evaluations"]]):
                 list(map(_rate, rates))
     reason = short(found["reason"]).capitalize() + "."
-    summaries = tuple(map(_summary, found["configurations"]))
-    return TrustSection((retrained_table(found, runs=True),), lines=(reason,), summaries=summaries)
+    scores = tuple(map(_score, found["configurations"]))
+    return TrustSection((retrained_table(found, runs=True),), lines=(reason,), scores=scores)
 
 
 def _reproduced(found: Mapping[str, Any]) -> TrustSection:
@@ -273,11 +266,11 @@ def _reproduced(found: Mapping[str, Any]) -> TrustSection:
     return TrustSection(lines=tuple(map(short, lines)))
 
 
-def _summary(choice: Mapping[str, Any]) -> Summary:
+def _score(choice: Mapping[str, Any]) -> RetrainedScore:
     mean, std = (float(choice["summary"][names.MAP][name]) for name in ("mean", "std"))
     if not 0 <= mean <= 1 or not 0 <= std <= 1:
         raise ValueError(choice)
-    return Summary(short(choice["name"], 80), len(choice["seeds"]), mean, std)
+    return RetrainedScore(short(choice["name"], 80), len(choice["seeds"]), mean, std)
 
 
 def _rate(value: Any) -> str:

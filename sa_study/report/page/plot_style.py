@@ -8,7 +8,7 @@ from typing import Any
 
 from sa_study.metrics import names
 from sa_study.report.page.page_study import PageStudy
-from sa_study.report.text import setting_text, short
+from sa_study.report.text import STATES, setting_text, short
 from sa_study.study.trial_summary import TrialSummary
 
 PALETTE = {
@@ -34,15 +34,6 @@ PALETTE = {
     "study5": ("#5a52cc", "#adaaff"),
 }
 """By name, the colour on white and the one on a dark background; no colour stands twice."""
-
-STATES = {
-    "COMPLETE": "complete",
-    "PRUNED": "stopped early",
-    "FAIL": "failed",
-    "RUNNING": "not ended",
-    "WAITING": "waiting",
-}
-"""Optuna's states in words."""
 
 RAMP = [PALETTE[f"ramp{index}"][0] for index in range(6)]
 """From the worst to the best value."""
@@ -71,11 +62,7 @@ _SIZES = {"winner": 13, "baseline": 10}
 
 def marker(group: str) -> dict[str, Any]:
     """Marker style of a group's points."""
-    return {
-        "color": colour(group),
-        "symbol": _SYMBOLS.get(group, "circle"),
-        "size": _SIZES.get(group, 7),
-    }
+    return {"color": colour(group), "symbol": _SYMBOLS.get(group, "circle"), "size": _SIZES.get(group, 7)}
 
 
 def study_colours(index: int) -> tuple[str, str]:

@@ -8,10 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from sa_study.report.page.importance import (
-    MIN_FIT,
-    Importance,
-)
+from sa_study.report.page.importance import MIN_FIT, Importance
 from sa_study.report.page.page_study import Difference, TrustSection
 from sa_study.report.page.plot_style import colour, for_plot, thin_line
 

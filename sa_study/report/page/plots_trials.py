@@ -1,4 +1,4 @@
-"""Plots of a study's trials: history, learning curves, Pareto front and timeline.
+"""Plots of trials: history, learning curves, Pareto front and timeline; of several studies the best so far.
 
 Each function returns a plotly figure without colours of background or text, which the page sets by its theme;
 None where there is nothing to draw.
@@ -15,7 +15,9 @@ import plotly.graph_objects as go
 
 from sa_study.metrics import names
 from sa_study.report.page import plot_style as style
+from sa_study.report.page.comparison import ComparedStudy, Comparison
 from sa_study.report.page.page_study import PageStudy
+from sa_study.report.text import STATES
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.stopping.schedulers import rungs
 
@@ -93,7 +95,7 @@ def _curves_of(group: str, trials: Sequence[TrialSummary], metric: str) -> dict[
             "dash": "dash" if group == "baseline" else "solid",
         },
         "opacity": 1 if special else 0.75 if few else 0.5,
-        "name": style.STATES.get(group, group),
+        "name": STATES.get(group, group),
         "hovertemplate": f"trial %{{customdata[0]}}, epoch %{{customdata[1]}}: {metric} %{{y:.1f}} %"
         "<extra></extra>",
     }
@@ -137,7 +139,7 @@ def timeline(study: PageStudy) -> go.Figure | None:
     if not lanes:
         return None
     figure = go.Figure()
-    for state in style.STATES:
+    for state in STATES:
         trials = [trial for trial in study.trials if trial.state == state and trial.number in lanes]
         if trials:
             figure.add_bar(**_bars(study, state, trials, lanes))
@@ -163,7 +165,7 @@ def _bars(study: PageStudy, state: str, trials: list[TrialSummary], lanes: dict[
         "x": [round(1000 * max(ended - began, 0.05)) for began, ended in spans],
         "y": [lanes[trial.number] + 1 for trial in trials],
         "marker": {"color": style.colour(state), "line": {"width": 0}},
-        "name": style.STATES[state],
+        "name": STATES[state],
         "text": [str(trial.number) for trial in trials],
         "textposition": "inside",
         "insidetextanchor": "middle",
@@ -198,3 +200,47 @@ def lay_out(study: PageStudy) -> dict[int, int]:
 
 def _local(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).isoformat(timespec="milliseconds")
+
+
+def best_so_far(comparison: Comparison, studies: Sequence[str], cost: str) -> go.Figure | None:
+    """The best score so far of some studies over what all trials had cost.
+
+    Args:
+        comparison: The studies.
+        studies: Names of some.
+        cost: `epochs`, or the unit of hours; studies that count theirs in another unit are left out.
+    """
+    figure, places = go.Figure(), list(comparison.studies)
+    for name in studies:
+        study = comparison.studies[name]
+        if study.leaders and cost in ("epochs", study.unit):
+            figure.add_scatter(**_steps(study, name, places.index(name), cost))
+    if not figure.data:
+        return None
+    return figure.update_layout(
+        showlegend=True,
+        xaxis={"title": "epochs of all trials" if cost == "epochs" else cost, "rangemode": "tozero"},
+        yaxis_title=style.axis_title(comparison.studies[studies[0]], names.VALIDATION),
+    )
+
+
+def _steps(study: ComparedStudy, name: str, index: int, cost: str) -> dict[str, Any]:
+    """A step at each trial that was the best when it ended; the last level lasts as long as the study."""
+    leaders, metric, line = study.leaders, names.heading(study.config.metric), style.study_line(index)
+    texts = [
+        f"{style.for_plot(name)}, trial {one.trial}: {metric} {100 * one.score:.1f} %<br>"
+        f"after {one.epochs:,.0f} epochs, {one.hours:,.2f} {study.unit}"
+        for one in leaders
+    ]
+    spent = [one.epochs if cost == "epochs" else one.hours for one in leaders]
+    end = study.cost.epochs if cost == "epochs" else study.hours
+    return {
+        "x": [round(value, 4) for value in (*spent, end)],
+        "y": style.in_percent([*(one.score for one in leaders), leaders[-1].score]),
+        "mode": "lines+markers",
+        "line": {**line, "shape": "hv"},
+        "marker": {"color": line["color"], "size": [7] * len(leaders) + [0]},
+        "name": style.for_plot(name),
+        "text": [*texts, ""],
+        "hovertemplate": "%{text}<extra></extra>",
+    }

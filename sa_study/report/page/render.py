@@ -25,13 +25,12 @@ from sa_study.report.page.album import read_album
 from sa_study.report.page.comparison import Comparison
 from sa_study.report.page.importance import MIN_TRIALS, Importance, importance, samples
 from sa_study.report.page.page_study import PageStudy
-from sa_study.report.page.plot_style import PALETTE, STATES, study_colours
-from sa_study.report.page.plots_comparison import best_over_epochs, best_over_hours
+from sa_study.report.page.plot_style import PALETTE, study_colours
 from sa_study.report.page.plots_effects import forest_plot, importance_bars
 from sa_study.report.page.plots_space import parallel, slices, surface_axes, surfaces
-from sa_study.report.page.plots_trials import curves, front, history, timeline
+from sa_study.report.page.plots_trials import best_so_far, curves, front, history, timeline
 from sa_study.report.terminal.study_panel import ranked
-from sa_study.report.text import duration, percent, short
+from sa_study.report.text import STATES, duration, percent, short
 from sa_study.report.verdict import validation_lead, why_no_test_gain
 from sa_study.utils.errors import StudyFolderError
 from sa_study.utils.files import write_text
@@ -42,11 +41,7 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 
 
 def write_page(root: Path, out: Path | None) -> tuple[Path, str]:
-    """Writes a study's page; a reader never meets half of one.
-
-    Args:
-        root: The study's folder.
-        out: The file, or None for `report.html` in the folder.
+    """Writes the page of the study in a folder, by default as its `report.html`; never half of one.
 
     Returns:
         The file, and what the page says first.
@@ -56,32 +51,22 @@ def write_page(root: Path, out: Path | None) -> tuple[Path, str]:
     """
     study = PageStudy.read(root)
     path = out if out is not None else root / "report.html"
-    _write(path, lambda: render(study))
-    verdict = sentences.give_verdict(study)
-    return path, short(f"{verdict.headline} {verdict.judgement}.", 1000)
+    return _write(path, lambda: render(study), sentences.give_verdict(study))
 
 
 def write_comparison(roots: Sequence[Path], out: Path | None) -> tuple[Path, str]:
-    """Writes the page that compares several studies; a reader never meets half of one.
-
-    Args:
-        roots: The studies' folders.
-        out: The file, or None for `comparison.html` in the working folder.
-
-    Returns:
-        The file, and what the page says first.
+    """As `write_page` the page that compares several studies, by default `comparison.html` in this folder.
 
     Raises:
         StudyFolderError: As `Comparison.read`, or the page cannot be written there.
     """
     comparison = Comparison.read(roots)
     path = out if out is not None else Path("comparison.html")
-    _write(path, lambda: render_comparison(comparison))
     verdict = comparison_sentences.give_comparison(comparison)
-    return path, short(f"{verdict.headline} {verdict.judgement}.", 1000)
+    return _write(path, lambda: render_comparison(comparison), verdict)
 
 
-def _write(path: Path, render: Callable[[], str]) -> None:
+def _write(path: Path, render: Callable[[], str], verdict: sentences.Verdict) -> tuple[Path, str]:
     """Writes a page, once it is known that it can be written there and replaces nothing but a page."""
     if path.is_dir():
         raise StudyFolderError(f"--out {path}: is a folder; give a file")
@@ -97,6 +82,7 @@ def _write(path: Path, render: Callable[[], str]) -> None:
         raise StudyFolderError(
             f"{path}: cannot be written ({error.strerror}); give another file with --out"
         ) from None
+    return path, short(f"{verdict.headline} {verdict.judgement}.", 1000)
 
 
 def _is_page(path: Path) -> bool:
@@ -194,9 +180,8 @@ def _comparison_figures(comparison: Comparison) -> dict[str, go.Figure | None]:
     """The figures of a page of several studies by name, with the number of the group."""
     found = {}
     for index, group in enumerate(comparison.groups, start=1):
-        found[f"epochs{index}"] = best_over_epochs(comparison, group.studies)
-        found[f"gpu{index}"] = best_over_hours(comparison, group.studies, gpus=True)
-        found[f"cpu{index}"] = best_over_hours(comparison, group.studies, gpus=False)
+        for name, cost in (("epochs", "epochs"), ("gpu", "GPU-hours"), ("cpu", "CPU-hours")):
+            found[f"{name}{index}"] = best_so_far(comparison, group.studies, cost)
     for index, group in enumerate(comparison.test_groups, start=1):
         differences = comparison_tables.test_differences(comparison, group)
         found[f"test{index}"] = forest_plot(differences, f"points of {names.heading(names.MAP, names.TEST)}")

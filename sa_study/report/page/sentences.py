@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sa_study.analysis.search_model import SearchModel
 from sa_study.metrics import names
 from sa_study.metrics.protocol import PROTOCOL, protocol_notes
-from sa_study.report.page.page_study import PageStudy, Summary
+from sa_study.report.page.page_study import PageStudy, RetrainedScore
 from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import interval, percent, settings_text, short
 from sa_study.report.verdict import (
@@ -40,11 +40,6 @@ class Verdict:
     judgement: str
     tone: str
     reasons: tuple[str, ...]
-
-
-def signed_points(difference: float) -> str:
-    """A difference of two fractions, in points of per cent."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def give_verdict(study: PageStudy) -> Verdict:
@@ -120,9 +115,9 @@ def _seeds(study: PageStudy) -> list[str]:
 
 def _tested(study: PageStudy) -> str:
     if "best" not in study.evaluations:
-        if study.trust.summaries:
-            return f"{_final(study)} {study.trust.seen_line}".rstrip()
-        seen = study.trust.seen_line or "The test set has not been opened."
+        if study.trust.scores:
+            return f"{_final(study)} {study.trust.ledger_line}".rstrip()
+        seen = study.trust.ledger_line or "The test set has not been opened."
         return (
             "These are validation figures on held-out training identities, and the best of many is somewhat "
             f"optimistic. {seen}"
@@ -130,7 +125,7 @@ def _tested(study: PageStudy) -> str:
     if not study.evaluates_winner:
         return "The test figures here are of an earlier winner: run evaluate again."
     gain, reason = test_gain(study), why_no_test_gain(study)
-    seen = "".join(f" {line}" for line in (_final(study), study.trust.seen_line) if line)
+    seen = "".join(f" {line}" for line in (_final(study), study.trust.ledger_line) if line)
     if reason:
         return f"No difference to the baseline on the test set is stated: {short(reason)}.{seen}"
     if gain is None:
@@ -138,11 +133,9 @@ def _tested(study: PageStudy) -> str:
             f"The test set was opened for the winner; evaluate --baseline adds the baseline’s figures.{seen}"
         )
     metric = names.heading(names.MAP)
-    compared = f"the winner’s {metric} differs from the baseline’s by {signed_points(gain.mean)} points"
+    compared = f"the winner’s {metric} differs from the baseline’s by {100 * gain.mean:+.1f} points"
     if gain.low is not None and gain.high is not None:
-        compared += (
-            f" (95 % interval {signed_points(gain.low)} to {signed_points(gain.high)}, paired by query)"
-        )
+        compared += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, paired by query)"
     return f"On the test set, which the search never saw, {compared}.{seen}"
 
 
@@ -151,7 +144,7 @@ def _final(study: PageStudy) -> str:
     said = [
         f"{one.name} {percent(one.mean)} %"
         + (f" ± {percent(one.std)} over {one.seeds} seeds" if one.seeds > 1 else " (one seed)")
-        for one in study.trust.summaries
+        for one in study.trust.scores
     ]
     figure = names.heading(names.MAP, names.TEST)
     return f"Retrained on all training identities, {figure}: {', '.join(said)}." if said else ""
@@ -173,7 +166,7 @@ def trust_table(study: PageStudy) -> TextTable:
     for name, label in (("best", best), ("baseline", "the baseline")):
         if name in study.evaluations:
             rows.append(_test_row(study, name, label))
-    rows += [_retrained_row(study, summary) for summary in study.trust.summaries]
+    rows += [_retrained_row(study, score) for score in study.trust.scores]
     headings = ("number", "value", "95 % interval", "the interval covers", "what biases it")
     title = "The study’s main numbers"
     notes = protocol_notes({PROTOCOL: study.protocol})
@@ -236,29 +229,29 @@ def _test_row(study: PageStudy, name: str, label: str) -> tuple[str, ...]:
         f"{percent(found[names.MAP])} %",
         interval(*ends) if ends else "not recorded: evaluate again",
         "other identities; one seed",
-        _looks(study),
+        _ledger_bias(study),
         "evaluate --retrain --seeds 3" if study.trust.retrained is None else "final answer below",
     )
 
 
-def _retrained_row(study: PageStudy, summary: Summary) -> tuple[str, ...]:
-    several = summary.seeds > 1
+def _retrained_row(study: PageStudy, score: RetrainedScore) -> tuple[str, ...]:
+    several = score.seeds > 1
     return (
-        f"{names.heading(names.MAP, names.TEST)} of {summary.name}, retrained",
-        f"{percent(summary.mean)}{f' ± {percent(summary.std)}' if several else ''} %",
+        f"{names.heading(names.MAP, names.TEST)} of {score.name}, retrained",
+        f"{percent(score.mean)}{f' ± {percent(score.std)}' if several else ''} %",
         "not computed over seeds" if several else "see the final answer",
-        f"other seeds ({summary.seeds} were run)" if several else "other identities; one seed",
-        _looks(study),
+        f"other seeds ({score.seeds} were run)" if several else "other identities; one seed",
+        _ledger_bias(study),
         "evaluate --retrain with more --seeds",
     )
 
 
-def _looks(study: PageStudy) -> str:
+def _ledger_bias(study: PageStudy) -> str:
     """What biases a test figure: how often the test set was evaluated."""
-    seen = study.trust.seen
-    if seen is None:
+    ledger = study.trust.ledger
+    if ledger is None:
         return "unknown: the ledger is damaged"
-    return "none known: test set seen once" if seen.count < 2 else f"test set seen {seen.count} times"
+    return "none known: test set seen once" if ledger.count < 2 else f"test set seen {ledger.count} times"
 
 
 def search_model_lines(study: PageStudy, model: SearchModel) -> list[str]:

@@ -136,37 +136,33 @@ def _launch(launch: Mapping[str, Any]) -> str:
 
 def commands(study: PageStudy) -> list[tuple[str, str]]:
     """Next commands to run, each with its purpose."""
-    root, best = study.folder.root, study.folder.best_settings
-    train = ("train", "--config", best, "--data-dir", study.config.data_dir, "--out")
-    found: list[tuple[str, tuple[object, ...]]] = []
+    of_study = ("--study", study.folder.root)
+    evaluate = ("evaluate", *of_study)
+    train = ("train", "--config", study.folder.best_settings, "--data-dir", study.config.data_dir, "--out")
+    found: list[tuple[object, ...]] = []
     if not study.driver and study.ended < study.config.goal:
-        found.append(("Resume it where it stopped", ("resume", "--study", root)))
+        found.append(("Resume it where it stopped", "resume", *of_study))
     elif not study.driver:
         more = max(study.config.trials, 1) * 2
-        found.append(("Double its number of trials", ("resume", "--study", root, "--trials", more)))
+        found.append(("Double its number of trials", "resume", *of_study, "--trials", more))
     if study.winner is not None:
-        evaluate = ("evaluate", "--study", root)
+        retrain = "Train the chosen configuration on all identities and evaluate it once"
+        reseed = "Train it with another seed, to see how much the score changes"
         found += [
-            ("Check whether any leader is really better than the baseline", ("confirm", "--study", root)),
-            (
-                "Train the chosen configuration on all identities and evaluate it once",
-                (*evaluate, "--retrain", "--seeds", 3, "--baseline"),
-            ),
-            ("Rerun the winner from its record and compare the figures", ("reproduce", "--study", root)),
-            ("Evaluate the winner and the baseline on the test set", (*evaluate, "--rerank", "--baseline")),
-            ("Train the winner once more, without Ray", (*train, "runs/again")),
-            (
-                "Train it with another seed, to see how much the score changes",
-                (*train, "runs/seed1", "--set", "seed=1"),
-            ),
-            ("Make the pictures of the winner", ("visualize", "--study", root)),
+            ("Check whether any leader is really better than the baseline", "confirm", *of_study),
+            (retrain, *evaluate, "--retrain", "--seeds", 3, "--baseline"),
+            ("Rerun the winner from its record and compare the figures", "reproduce", *of_study),
+            ("Evaluate the winner and the baseline on the test set", *evaluate, "--rerank", "--baseline"),
+            ("Train the winner once more, without Ray", *train, "runs/again"),
+            (reseed, *train, "runs/seed1", "--set", "seed=1"),
+            ("Make the pictures of the winner", "visualize", *of_study),
         ]
     found += [
-        ("Check that database, results, curves and checkpoints agree", ("audit", "--study", root)),
-        ("Explore it in optuna-dashboard and TensorBoard", ("dashboard", "--study", root)),
-        ("Write this page again", ("report", "--study", root)),
+        ("Check that database, results, curves and checkpoints agree", "audit", *of_study),
+        ("Explore it in optuna-dashboard and TensorBoard", "dashboard", *of_study),
+        ("Write this page again", "report", *of_study),
     ]
-    return [(label, usual_command(*words)) for label, words in found]
+    return [(str(purpose), usual_command(*words)) for purpose, *words in found]
 
 
 def usual_command(*words: object) -> str:

@@ -77,9 +77,10 @@ styled = matplotlib.rc_context(
 
 
 class Cell:
-    """The place of an image in a figure: the image itself, text around it, and a frame.
+    """The place of an image in a figure.
 
-    The figure's own artists, not axes, of which a picture would have hundreds: they take most of its time.
+    The image, text around it and a frame are the figure's own artists, not axes, of which a picture would
+    have hundreds: they take most of its time.
 
     Args:
         figure: The figure.
@@ -94,16 +95,14 @@ class Cell:
         self._place = place
         self.box = TransformedBbox(Bbox.from_bounds(*place), figure.transFigure)
 
-    def show(self, pixels: Pixels) -> None:
-        """Fills the cell with an image, H×W×3."""
+    def show(self, pixels: Pixels, frame: str) -> None:
+        """Fills the cell with an image, H×W×3, with one of `FRAMES` around it, or none."""
         self._figure.add_artist(BboxImage(self.box, data=pixels, interpolation="bicubic", origin="upper"))
-
-    def frame(self, colour: str, line: Any) -> None:
-        """Draws the cell's edge, in one of Matplotlib's line styles."""
-        left, bottom, width, height = self._place
-        edge = Rectangle((left, bottom), width, height, fill=False, edgecolor=colour, linestyle=line)
-        edge.set(linewidth=_FRAME, transform=self._figure.transFigure)
-        self._figure.add_artist(edge)
+        if frame:
+            left, bottom, width, height = self._place
+            edge = Rectangle((left, bottom), width, height, fill=False, transform=self._figure.transFigure)
+            edge.set(edgecolor=FRAMES[frame][0], linestyle=FRAMES[frame][1], linewidth=_FRAME)
+            self._figure.add_artist(edge)
 
     def add_axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Adds axes for a plot at a place in shares of the cell: beyond 1, right of it or above."""
@@ -192,32 +191,14 @@ class Picture:
         self._used = self._rows[-1] + height + below
 
     def image(
-        self,
-        row: int,
-        column: int,
-        pixels: Pixels,
-        *,
-        frame: str = "",
-        head: str = "",
-        foot: str = "",
+        self, row: int, column: int, pixels: Pixels, *, frame: str = "", head: str = "", foot: str = ""
     ) -> Cell:
-        """Shows an image in a cell of the grid.
-
-        Args:
-            row: The cell's row, from 0.
-            column: The cell's column, from 0.
-            pixels: H×W×3.
-            frame: One of `FRAMES`, or nothing.
-            head: Text above.
-            foot: Text below.
-        """
+        """Shows an image, H×W×3, in a cell of the grid, with one of `FRAMES` and text above and below."""
         cell = Cell(self.figure, self._place(self._columns[column], self._rows[row], *self._cell))
-        cell.show(pixels)
         colour, weight = "black" if frame != "junk" else FAINT, "bold" if frame == "query" else "normal"
         cell.write(head, (0.5, 1), (0, 3), ha="center", fontsize=6, color=colour, weight=weight)
         cell.write(foot, (0.5, 0), (0, -3), ha="center", va="top", fontsize=5.5, color=colour)
-        if frame:
-            cell.frame(*FRAMES[frame])
+        cell.show(pixels, frame)
         return cell
 
     @styled
@@ -225,11 +206,7 @@ class Picture:
         """Adds the caption and writes a PNG that carries title and caption as text."""
         self._used += _PARTS_GAP
         self._write(self.caption, color="#444444")
-        about = {
-            "Title": self.title,
-            "Description": f"{self.where}. {self.caption}",
-            "Software": "sa_study",
-        }
+        about = {"Title": self.title, "Description": f"{self.where}. {self.caption}", "Software": "sa_study"}
         with _quietly():
             self.figure.savefig(
                 file,

@@ -48,12 +48,7 @@ _Named = Iterator[tuple[str, Picture]]
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """The pictures that were made.
-
-    Attributes:
-        files: The pictures, in the order of `NAMES`.
-        left_out: Why a kind of picture is missing, a line each.
-    """
+    """The pictures that were made, in the order of `NAMES`, and why a kind is missing, a line each."""
 
     files: list[Path]
     left_out: list[str]
@@ -71,14 +66,7 @@ def make_study_pictures(
 ) -> tuple[Subject, PictureFiles]:
     """Draws a study's best network into `pictures/`, and its attention into TensorBoard's run `best`.
 
-    Args:
-        root: The study's folder.
-        data_dir: The data set, or None for the study's own.
-        out: Another folder for the pictures; then TensorBoard's files are left alone.
-        test: Show the test set instead of the validation split.
-        reranked: Whether the CMC picture shows the re-ranked curve too.
-        seed: Seed of all draws.
-        report: Called with the progress.
+    With another folder `out` TensorBoard's files are left alone.
 
     Raises:
         StudyError: See `subject_of_study` and `make_pictures`.
@@ -109,11 +97,8 @@ def make_pictures(
 ) -> PictureFiles:
     """Draws every kind of picture and puts them into a folder, all of them or none.
 
-    Args:
-        subject: The network and its images; the network is moved to its settings' device.
-        out: The folder, made if missing; other files in it are left alone.
-        seed: Seed of all draws.
-        report: Called with the progress.
+    The folder is made if missing, and other files in it are left alone; the network is moved to its settings'
+    device.
 
     Raises:
         DataError: No query has a match.

@@ -166,11 +166,7 @@ def _attended(images: Pixels, weights: Maps) -> Pixels:
 def draw_attention(images: Pixels, maps: dict[int, Maps], kind: str, where: str) -> Picture:
     """Draws images in columns: a row of the images as they are, and a row for each stage.
 
-    Args:
-        images: N×h×w×3.
-        maps: Weights by stage, as `attention_maps` gives them.
-        kind: `mean` or `softmax`.
-        where: The network and the images.
+    `maps` are the weights that `attention_maps` gives for a network whose attention is of this `kind`.
     """
     caption = (
         f"The weights that the network itself multiplies each stage's map by: {_ATTENTION[kind]}. They add "

@@ -26,14 +26,9 @@ _MAX_NAME = 14  # characters
 
 
 def write_picture(matches: Matches, images: Sequence[Path], queries: int, source: str, out: Path) -> None:
-    """Draws the nearest images of the first queries, a row each, into `matches.png`.
+    """Draws the nearest images of the first queries, a row each, into `matches.png` in a folder.
 
-    Args:
-        matches: The matches of the first queries.
-        images: The images that the matches' rows number.
-        queries: How many queries there are in all.
-        source: The weights file of the network.
-        out: The folder.
+    The matches' rows number the `images`; `queries` are there in all, and `source` is the weights file.
     """
     content = io.BytesIO()
     _draw(matches, images, queries, source).save(content)

@@ -29,13 +29,9 @@ def grey(pixels: Pixels, veil: float) -> Pixels:
 
 
 def overlay(pixels: Pixels, values: NDArray[np.float32], low: float, high: float) -> Pixels:
-    """Colours an image, whose brightness stays visible, by a map.
+    """Colours an image, H×W×3, whose brightness stays visible, by a map, h×w, from `low`, dark, to `high`.
 
-    Args:
-        pixels: The image, H×W×3.
-        values: Shape (h, w); brought to the image's size by bilinear interpolation.
-        low: What the darkest colour stands for.
-        high: What the brightest stands for.
+    The map is brought to the image's size by bilinear interpolation.
     """
     share = np.clip((_enlarged(values, pixels) - low) / (high - low or 1.0), 0, 1)
     colours = 255 * matplotlib.colormaps[COLOURS](share)[:, :, :3]
@@ -46,10 +42,7 @@ def overlay(pixels: Pixels, values: NDArray[np.float32], low: float, high: float
 def evidence(pixels: Pixels, values: NDArray[np.float32], largest: float) -> Pixels:
     """As `overlay`, with evidence for a class in red and against it in blue; 0 stays clear.
 
-    Args:
-        pixels: The image.
-        values: The map.
-        largest: The absolute value of the strongest colours.
+    The strongest colours stand for the absolute value `largest`.
     """
     share = np.clip(_enlarged(values, pixels) / (largest or 1.0), -1, 1)[:, :, None]
     opacity = _STRONGEST * np.abs(share)

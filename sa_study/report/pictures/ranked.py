@@ -38,14 +38,9 @@ _CURVES: tuple[dict[str, Any], ...] = (
 def choose_queries(
     ranking: Ranking, pids: NDArray[np.int64], group: str, number: int, seed: int
 ) -> list[int]:
-    """The indices of some queries that have a match, from different identities as far as possible.
+    """The indices of some queries of a group that have a match, from different identities as far as possible.
 
-    Args:
-        ranking: The ranking.
-        pids: Identities of the queries.
-        group: `best` or `worst` by average precision (of equals, those with more matches first), or `random`.
-        number: How many queries.
-        seed: Seed of the draw.
+    The best and the worst are so by average precision; of equals, those with more matches come first.
     """
     precision = ranking.average_precision
     valid = np.flatnonzero(np.isfinite(precision))
@@ -176,13 +171,9 @@ def first_counted(entries: list[Entry]) -> Entry:
 def draw_cmc(
     curves: dict[str, RankingMetrics], gallery: int, where: str, protocol: str = OTHER_CAMERAS
 ) -> Picture:
-    """Draws the share of queries whose first match is among the first ranks.
+    """Draws the share of queries whose first match is among the first ranks, of which `gallery` exist.
 
-    Args:
-        curves: Figures by name, the plain ones first.
-        gallery: Number of gallery images; no rank is greater.
-        where: The network and the images.
-        protocol: The protocol of the figures.
+    There is a curve for each of the figures by name, the plain ones first.
     """
     first, rule = next(iter(curves.values())), protocol_note(protocol) or "Market-1501 protocol"
     text = (

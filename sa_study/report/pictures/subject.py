@@ -65,15 +65,10 @@ def subject_of_study(
     reranked: bool = False,
     report: PhaseCallback = lambda *_: None,
 ) -> Subject:
-    """A study's best network so far.
+    """A study's best network so far, also while the study runs; only its test ledger is written.
 
-    Args:
-        root: The study's folder, also while the study runs; only its test ledger is written.
-        data_dir: The data set, or None for the study's own.
-        test: Show the test set's query and gallery instead of the validation split's; else no test image is
-            opened.
-        reranked: Whether re-ranked figures are shown too.
-        report: Called with the progress of decoding.
+    It is shown with the validation split, and then no test image is opened, or with the test set, of
+    `data_dir` or of the study's own data set.
 
     Raises:
         StudyFolderError: `root` is no study's folder, or has no best weights yet.

@@ -11,13 +11,7 @@ from sa_study.metrics.protocol import PROTOCOL, protocol_notes
 from sa_study.report.json_document import study_document
 from sa_study.report.terminal.console import Output
 from sa_study.report.terminal.launch_display import LaunchDisplay
-from sa_study.report.terminal.study import (
-    cost_line,
-    front_table,
-    interval_line,
-    judgement_line,
-    summary_line,
-)
+from sa_study.report.terminal.study import cost_line, front_table, interval_line, judgement_line, summary_line
 from sa_study.report.terminal.study_panel import StudyPanel
 from sa_study.report.text import command
 from sa_study.report.verdict import headline
@@ -35,15 +29,7 @@ _MAX_TRIALS_LISTED = 10
 def launch_with_live_view(
     output: Output, study: Path, config: StudyConfig, start_from: Path | None = None, top: int = 3
 ) -> Outcome:
-    """Launches a new study with the live view.
-
-    Args:
-        output: Where it is shown.
-        study: Folder of the study.
-        config: The study.
-        start_from: An earlier study, whose best configurations are run first.
-        top: How many of them.
-    """
+    """Launches a new study with the live view; first it runs the `top` best configurations of another."""
     initial_trials = InitialTrials()
     if start_from is not None:
         found = transfer(StudySummary.read(start_from), config.space, top, config.goal)

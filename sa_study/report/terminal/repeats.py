@@ -10,12 +10,13 @@ from sa_study.metrics.protocol import protocol_notes
 from sa_study.report.terminal.tables import evaluation_table
 from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import (
-    interval,
+    STATES,
     mean_and_std,
     percent,
     points,
     setting_text,
     settings_text,
+    with_interval,
 )
 from sa_study.study.result_files import is_number
 from sa_study.utils.text import plural
@@ -120,10 +121,10 @@ def cells_table(found: Mapping[str, Any]) -> TextTable:
 
 
 def retrained_tables(
-    found: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, Any]], seen: str
+    found: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, Any]], ledger: str
 ) -> Iterator[TextTable]:
-    """Every run's test figures, and their summary in `retrained.json`; `seen` is the ledger's sentence."""
-    yield evaluation_table(evaluations, seen)
+    """Every run's test figures, and their summary in `retrained.json`; `ledger` is its sentence."""
+    yield evaluation_table(evaluations, ledger)
     if len(found["configurations"][0]["seeds"]) > 1 or found["difference"] or found["not_compared"]:
         yield retrained_table(found, runs=False)
 
@@ -135,9 +136,9 @@ def retrained_table(found: Mapping[str, Any], *, runs: bool) -> TextTable:
     for choice in found["configurations"]:
         if runs:
             for seed, one in zip(choice["seeds"], choice["evaluations"], strict=True):
-                rows.append(
-                    (f"{choice['name']}, seed {seed}", *(_with_interval(one, name) for name in figures))
-                )
+                ends = one.get("intervals") or {}
+                rates = (with_interval(one[name], ends.get(name)) for name in figures)
+                rows.append((f"{choice['name']}, seed {seed}", *rates))
         means = f"{choice['name']}, mean ± std of {len(choice['seeds'])}"
         rows.append((means, *_means(choice["summary"])))
     notes = ["In brackets 95 % intervals of single runs over identities."] if runs else []
@@ -170,13 +171,12 @@ def figures_table(
 
 def opening_line(original: OriginalTrial, study: object) -> str:
     """Line that names the rerun trial and its number of epochs."""
-    ending = {"COMPLETE": "complete", "PRUNED": "stopped early", "FAIL": "failed"}[original.summary.state]
     launches = ", ".join(map(str, original.launches)) or "of no record"
     epochs = f"{original.last_epoch} of {original.settings.epochs} epochs"
     failure = original.failure[:_MAX_FAILURE_LENGTH]
     after = f", the last of which failed ({failure})" if failure else ""
     return (
-        f"trial {original.summary.number} of {study}, {ending} in launch {launches}: "
+        f"trial {original.summary.number} of {study}, {STATES[original.summary.state]} in launch {launches}: "
         f"{epochs} are rerun{after}"
     )
 
@@ -221,11 +221,6 @@ def _mean(figures: Mapping[str, Any] | None, figure: str) -> str:
 
 def _means(figures: Mapping[str, Any] | None) -> list[str]:
     return [mean_and_std(figures and figures[figure]) for figure in names.STUDY_METRICS]
-
-
-def _with_interval(found: Mapping[str, Any], figure: str) -> str:
-    ends = (found.get("intervals") or {}).get(figure)
-    return percent(found[figure]) + (f" ({interval(*ends)})" if ends else "")
 
 
 def _points(found: Mapping[str, Any] | None, figure: str) -> str:

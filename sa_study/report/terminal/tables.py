@@ -14,7 +14,7 @@ from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.metrics.protocol import protocol_notes
 from sa_study.report.terminal.text_table import TextTable
-from sa_study.report.text import duration, interval, percent, points
+from sa_study.report.text import duration, interval, percent, points, with_interval
 from sa_study.utils.files import format_bytes
 from sa_study.utils.text import a_few
 
@@ -26,13 +26,13 @@ _MAX_SIZES = 5
 
 
 def evaluation_table(
-    evaluations: Mapping[str, Mapping[str, Any]], seen: str = "", *, one_line: bool = False
+    evaluations: Mapping[str, Mapping[str, Any]], ledger: str = "", *, one_line: bool = False
 ) -> TextTable:
     """Test figures, a row for each evaluation and each re-ranking.
 
     Args:
         evaluations: What `sa_study.training.evaluate.evaluate` returns, by label.
-        seen: A sentence on how often the test set was evaluated.
+        ledger: A sentence on how often the test set was evaluated.
         one_line: Whether an interval stands beside its figure, not below it.
     """
     rows: list[list[str | Text]] = []
@@ -53,20 +53,18 @@ def evaluation_table(
         notes.append(f"{place} 95 % intervals over identities; other seeds are not covered.")
     headings = ("", *map(names.heading, names.TEST_FIGURES))
     title = "Test set (query against gallery), per cent"
-    return TextTable(title, headings, rows, [*notes, *([seen] if seen else [])], compact=True)
+    return TextTable(title, headings, rows, [*notes, *([ledger] if ledger else [])], compact=True)
 
 
 def _rates(evaluation: Mapping[str, Any], one_line: bool) -> Iterator[str | Text]:
     """Test figures, with their intervals where they have them."""
     intervals = evaluation.get("intervals") or {}
     for name in names.TEST_FIGURES:
-        rate, ends = percent(evaluation.get(name)), intervals.get(name)
-        if not ends:
-            yield rate
-        elif one_line:
-            yield f"{rate} ({interval(*ends)})"
+        rate, ends = evaluation.get(name), intervals.get(name)
+        if ends and not one_line:
+            yield Text(f"{percent(rate)}\n{interval(*ends)}")
         else:
-            yield Text(f"{rate}\n{interval(*ends)}")
+            yield with_interval(rate, ends)
 
 
 def seeds_table(
@@ -113,17 +111,9 @@ def conclusion(found: Mapping[str, Any]) -> str:
 
 def data_table(report: DataReport) -> TextTable:
     """Counts of a data set by split."""
-    columns = {
-        "images": "images",
-        "ids": "ids",
-        "cameras": "cameras",
-        "distractors": "distractors",
-        "junk": "junk",
-        "stray": "stray",
-        "1-camera ids" if report.cameras else "1-image ids": "single_camera_ids",
-    }
+    counts = ("images", "ids", "cameras", "distractors", "junk", "stray")
     rows = [
-        (name, *(f"{getattr(split, attribute):,}" for attribute in columns.values()))
+        (name, *(f"{getattr(split, attribute):,}" for attribute in (*counts, "single_camera_ids")))
         for name, split in (*report.splits.items(), ("all", report.total))
     ]
     shown = [f"{height}×{width} ({count:,})" for (height, width), count in report.sizes.items()]
@@ -132,7 +122,8 @@ def data_table(report: DataReport) -> TextTable:
         f"queries without a match: {len(report.queries_without_match)}",
         f"height×width: {a_few(shown, _MAX_SIZES) if shown else '–'}",
     )
-    return TextTable(str(report.root), ("", *columns), rows, notes, total=True)
+    headings = ("", *counts, "1-camera ids" if report.cameras else "1-image ids")
+    return TextTable(str(report.root), headings, rows, notes, total=True)
 
 
 def settings_table(rows: Sequence[tuple[str, str, str, str]]) -> TextTable:
@@ -142,16 +133,11 @@ def settings_table(rows: Sequence[tuple[str, str, str, str]]) -> TextTable:
 
 
 def files_table(files: Mapping[str, int], differences: Mapping[str, float]) -> TextTable:
-    """Exported files with their sizes, and how far networks' features are from PyTorch's.
-
-    Args:
-        files: Bytes of each file.
-        differences: Largest absolute difference of a feature, by the file of a network.
-    """
-    headings = ["file", "size"]
-    rows = [[name, format_bytes(size)] for name, size in files.items()]
-    if differences:
-        headings.append("largest difference to PyTorch")
-        for row in rows:
-            row.append(f"{differences[row[0]]:.2g}" if row[0] in differences else "")
-    return TextTable("Exported", headings, rows)
+    """Exported files with their bytes, and how far the features of those with networks are from PyTorch's."""
+    headings = ["file", "size", "largest difference to PyTorch"]
+    rows = [
+        (name, format_bytes(size), f"{differences[name]:.2g}" if name in differences else "")
+        for name, size in files.items()
+    ]
+    shown = len(headings) if differences else 2
+    return TextTable("Exported", headings[:shown], [row[:shown] for row in rows])

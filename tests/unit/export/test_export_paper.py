@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 from written_study import SPACE, Trial, evaluate, make_study
 
-from sa_study.export.documents import bibliography
-from sa_study.export.paper import _COLUMNS, Paper, describe, paper_document
+from sa_study.export.documents import bibliography, render
+from sa_study.export.paper import _COLUMNS, describe
 from sa_study.settings.space_file import parse_space
 from sa_study.study.summary import StudySummary
 from sa_study.utils.errors import StudyFolderError
@@ -20,12 +21,12 @@ TRIALS = [Trial(), Trial("PRUNED", (0.15, 0.05), lr=0.2), Trial(curve=(0.1, 0.3,
 BEST = 2
 
 
-def markdown(paper: Paper) -> str:
-    return paper_document("table.md.j2", paper)
+def markdown(paper: dict[str, Any]) -> str:
+    return render("table.md.j2", **paper)
 
 
-def latex(paper: Paper) -> str:
-    return paper_document("table.tex.j2", paper)
+def latex(paper: dict[str, Any]) -> str:
+    return render("table.tex.j2", **paper)
 
 
 def tables(text: str) -> list[list[list[str]]]:
@@ -188,8 +189,8 @@ def test_latex_says_what_markdown_says(tmp_path: Path) -> None:
     assert r"0.01 \ldots{} 0.3, log & 0.03 & 0.1" in text
 
 
-def cited(paper: Paper) -> set[str]:
-    return {key for _, key in paper.cited}
+def cited(paper: dict[str, Any]) -> set[str]:
+    return {key for _, key in paper["cited"]}
 
 
 def test_what_was_used_is_cited(tmp_path: Path) -> None:

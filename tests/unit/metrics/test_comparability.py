@@ -17,7 +17,8 @@ from written_study import Trial, evaluate, make_study
 
 from sa_study.analysis.compare import compare_evaluations
 from sa_study.analysis.final.retrain import RetrainChoice, RetrainPlan, write_retrained
-from sa_study.export.paper import describe, paper_document
+from sa_study.export.documents import render
+from sa_study.export.paper import describe
 from sa_study.metrics.comparability import (
     ScoredOn,
     image_counts,
@@ -75,10 +76,10 @@ def in_exports(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> 
             written = json.loads(path.read_text())
             path.write_text(json.dumps({**written, "settings": {**written["settings"], **settings}}))
     paper = describe(StudySummary.read(study.root))
-    tests = paper.results[-1][3:]
+    tests = paper["results"][-1][3:]
     assert set(tests) == {"–"} or "–" not in tests[:3]
-    assert paper_document("table.tex.j2", paper)
-    return tests[0] != "–", paper_document("table.md.j2", paper)
+    assert render("table.tex.j2", **paper)
+    return tests[0] != "–", render("table.md.j2", **paper)
 
 
 def in_compare(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Stated:
@@ -105,7 +106,7 @@ def after_retraining(folder: Path, best: dict[str, Any], baseline: dict[str, Any
     on_file = json.loads(study.retrained.read_text())
     stored = {**on_file, "configurations": [{**one, "seeds": [0]} for one in on_file["configurations"]]}
     study.retrained.write_text(json.dumps(stored))
-    page = read_trust(study, []).retrained
+    page = read_trust(study).retrained
     assert page is not None
     said, [shown] = captured.get(), page.tables
     stated = any("best − baseline" in row[0] for row in shown.rows)

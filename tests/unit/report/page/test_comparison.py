@@ -32,7 +32,7 @@ from sa_study.report.page.comparison_tables import (
     winner_table,
 )
 from sa_study.report.page.plot_style import STUDY_COLOURS
-from sa_study.report.page.plots_comparison import best_over_epochs, best_over_hours
+from sa_study.report.page.plots_trials import best_so_far
 from sa_study.report.page.render import render_comparison
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import open_storage
@@ -155,13 +155,13 @@ def test_scores_at_the_same_cost(made: Path) -> None:
 
 def test_curves_have_the_values_and_a_colour_each(made: Path) -> None:
     found = compared(made, "wide", "small")
-    figure: Any = best_over_epochs(found, ["wide", "small"])
+    figure: Any = best_so_far(found, ["wide", "small"], "epochs")
     for trace, study in zip(figure.data, found.studies.values(), strict=True):
         assert list(trace.y[:-1]) == pytest.approx([100 * one.score for one in study.leaders], abs=1e-3)
         assert trace.x[-1] == study.cost.epochs and trace.y[-1] == trace.y[-2]
     assert len({trace.line.color for trace in figure.data}) == 2
-    assert best_over_hours(found, ["wide", "small"], gpus=True) is not None
-    assert best_over_hours(found, ["wide", "small"], gpus=False) is None, "both had GPUs"
+    assert best_so_far(found, ["wide", "small"], "GPU-hours") is not None
+    assert best_so_far(found, ["wide", "small"], "CPU-hours") is None, "both had GPUs"
 
 
 def test_hours_of_cpus_are_not_drawn_over_those_of_gpus(studies: Path) -> None:
@@ -171,8 +171,8 @@ def test_hours_of_cpus_are_not_drawn_over_those_of_gpus(studies: Path) -> None:
     seconds = found.studies["small"].cost.seconds
     assert table["small"]["CPU-hours"] == f"{seconds / 3600:.2f}" and table["small"]["GPU-hours"] == "–"
     assert table["wide"]["CPU-hours"] == "–"
-    for gpus, name in ((True, "wide"), (False, "small")):
-        figure: Any = best_over_hours(found, ["wide", "small"], gpus=gpus)
+    for unit, name in (("GPU-hours", "wide"), ("CPU-hours", "small")):
+        figure: Any = best_so_far(found, ["wide", "small"], unit)
         assert [trace.name for trace in figure.data] == [name]
     page = text_of(render_comparison(found))
     assert "over GPU-hours" in page and "over CPU-hours" in page
@@ -251,7 +251,7 @@ def test_other_data_or_protocols_are_not_ranked(studies: Path, name: str) -> Non
     assert f"small cannot be compared with wide and short: {reason}." in said.reasons
     assert f"Not comparable with wide and short: {reason}." in page
     assert not re.search(r"points over that of small|small has the best", page)
-    figure: Any = best_over_epochs(found, found.groups[0].studies)
+    figure: Any = best_so_far(found, found.groups[0].studies, "epochs")
     assert [trace.name for trace in figure.data] == ["wide", "short"]
 
 
@@ -314,7 +314,7 @@ def test_many_studies_have_lines_of_their_own(tmp_path: Path) -> None:
     names = [str(number) for number in range(len(STUDY_COLOURS) + 1)]
     roots = [make_study(tmp_path / names[0], 3)]
     roots += [Path(shutil.copytree(roots[0], tmp_path / name)) for name in names[1:]]
-    figure: Any = best_over_epochs(Comparison.read(roots), names)
+    figure: Any = best_so_far(Comparison.read(roots), names, "epochs")
     assert len({(trace.line.color, trace.line.dash) for trace in figure.data}) == len(names)
 
 

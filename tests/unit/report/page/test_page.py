@@ -274,7 +274,7 @@ class TestPictures:
         album = read_album(tmp_path)
         assert list(album.groups) == ["Ranked galleries", "Attention maps", "CMC curve", "Zebra"]
         ranked = album.groups["Ranked galleries"]
-        assert [picture.name for picture in ranked] == ["ranked_best.png", "ranked_worst.png"]
+        assert [picture.caption for picture in ranked] == ["ranked best", "ranked worst"]
         assert album.notices == ["broken.png is left out: it is no picture that can be read"]
         picture = ranked[0]
         content = base64.b64decode(picture.uri.split(",")[1])
