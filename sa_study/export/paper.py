@@ -10,13 +10,13 @@ from sa_study.export.documents import bibtex, render
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.metrics.protocol import PROTOCOL, protocol_note, protocol_notes
-from sa_study.report.terminal.study import cost_line
+from sa_study.report.terminal.study import cost_line, stopping_text
 from sa_study.report.text import STATES, percent, setting_text
 from sa_study.report.verdict import why_no_test_gain
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.tuning.search.samplers import sampler_spec
-from sa_study.tuning.stopping.schedulers import rungs, scheduler_spec
+from sa_study.tuning.stopping.schedulers import scheduler_spec
 
 _COLUMNS = {
     names.VALIDATION: (names.RANK1, names.MAP),
@@ -64,8 +64,8 @@ def describe(study: StudySummary) -> dict[str, Any]:
     compared = study.winner is not study.baseline
     if compared:
         results.append([_label("baseline", study.baseline), *map(percent, baseline)])
-        apart = {names.VALIDATION: _validation_apart(study)}
-        stated = [not apart.get(kind, _test_apart(study)) for kind, _ in columns]
+        not_subtracted = {names.VALIDATION: _why_no_validation_difference(study)}
+        stated = [not not_subtracted.get(kind, _why_no_test_difference(study)) for kind, _ in columns]
         results.append(["difference", *map(_difference, best, baseline, stated)])
     titles = {names.RERANKED: f"{names.TEST}, {names.RERANKED}"}
     groups = [(titles.get(kind, kind), list(map(names.heading, _COLUMNS[kind]))) for kind in kinds]
@@ -124,7 +124,10 @@ def _notes(study: StudySummary) -> list[str]:
             f"The best was chosen by {names.heading(study.config.metric, names.VALIDATION)} among {complete} "
             "complete trials, so its validation figures are optimistic."
         )
-    for where, reason in (("validation", _validation_apart(study)), ("test", _test_apart(study))):
+    for where, reason in (
+        ("validation", _why_no_validation_difference(study)),
+        ("test", _why_no_test_difference(study)),
+    ):
         if reason:
             notes.append(f"No difference of {where} figures is stated: {reason}.")
     if "best" in study.current_evaluations:
@@ -142,14 +145,14 @@ def _notes(study: StudySummary) -> list[str]:
     return notes
 
 
-def _validation_apart(study: StudySummary) -> str:
+def _why_no_validation_difference(study: StudySummary) -> str:
     """Why the validation figures must not be subtracted; empty where they may."""
     if study.winner is None or study.baseline is None or study.same_identities(study.winner, study.baseline):
         return ""
     return "they are of different held-out identities"
 
 
-def _test_apart(study: StudySummary) -> str:
+def _why_no_test_difference(study: StudySummary) -> str:
     """Why the test figures must not be subtracted; empty where they may, or where there are not two."""
     return why_no_test_gain(study) if len(study.current_evaluations) > 1 else ""
 
@@ -168,12 +171,7 @@ def _about(study: StudySummary) -> list[tuple[str, str]]:
     config, space = study.config, study.config.space
     fixed = space.settings({})
     fold = f", fold {fixed.fold}" if fixed.fold else ""
-    scheduler, spec = space.scheduler, scheduler_spec(space.scheduler)
-    stopping = spec.title
-    if marks := rungs(scheduler):
-        stopping += f", not before {marks[0]:g} % of a trial's own schedule"
-    if spec.rule == "halving":
-        stopping += f", reduction factor {scheduler.reduction_factor:g}"
+    stopping = stopping_text(space.scheduler, scheduler_spec(space.scheduler).title)
     second = f"; {config.minimize}, minimised" if config.minimize else ""
     launch = _mapping(study.provenance["launches"][-1]) if study.provenance["launches"] else {}
     states = ", ".join(f"{count} {STATES[state]}" for state, count in study.states.items())

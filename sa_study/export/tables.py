@@ -151,6 +151,12 @@ def _best(name: str, meaning: str) -> Column:
     return Column(name, "number", meaning, lambda trial: trial.record.best.get(name))
 
 
+def _known(name: str, kind: str, meaning: str, attribute: str) -> Column:
+    """A column whose cell is empty where the attribute is 0 or empty."""
+    read = attrgetter(attribute)
+    return Column(name, kind, meaning, lambda trial: read(trial) or None)
+
+
 _FIGURES = (
     Column("epochs", "integer", "length of its schedule, in epochs", "epochs"),
     Column("epochs_completed", "integer", "epochs that it completed", "record.epoch"),
@@ -176,41 +182,32 @@ _COSTS = (
         "those seconds times the trial's GPUs, a shared one by its share",
         "record.gpu_seconds",
     ),
-    Column(
-        "cost_seconds",
-        "number",
-        "seconds of its epochs, each once (the objective 'cost')",
-        lambda trial: trial.record.cost or None,
+    _known(
+        "cost_seconds", "number", "seconds of its epochs, each once (the objective 'cost')", "record.cost"
     ),
-    Column(
+    _known(
         "latency_ms",
         "number",
         "least milliseconds an image in validation (the objective 'latency')",
-        lambda trial: trial.record.latency or None,
+        "record.latency",
     ),
 )
 _OUTCOME = (
     Column("stopped_early", "boolean", "whether the stopping rule ended it", "record.stopped"),
-    Column("failure", "text", "why it failed", lambda trial: trial.record.failure or None),
-    Column(
-        "notes", "text", "what happened to it on its way", lambda trial: "; ".join(trial.record.notes) or None
-    ),
+    _known("failure", "text", "why it failed", "record.failure"),
+    Column("notes", "text", "what happened to it on its way", lambda t: "; ".join(t.record.notes) or None),
     Column(
         "started", "time", "when it was suggested, by the clock of the machine that drove the study", "start"
     ),
     Column("ended", "time", "when it ended, by the same clock", "end"),
 )
+_EPOCH_FIGURES = "mAP, rank1, rank5, rank10, loss, loss/BRANCH, train_accuracy, lr, seconds, …"
 _EPOCH_COLUMNS = (
     Column("trial", "integer", "number of the trial", itemgetter(0)),
     Column("epoch", "integer", "number of the epoch, from 1", itemgetter(1)),
     Column("epochs", "integer", "length of the trial's schedule, in epochs", itemgetter(2)),
     Column("progress", "number", "share of the schedule that was over, in per cent", itemgetter(3)),
-    Column(
-        "figure",
-        "text",
-        "mAP, rank1, rank5, rank10, loss, loss/BRANCH, train_accuracy, lr, seconds, …",
-        itemgetter(4),
-    ),
+    Column("figure", "text", _EPOCH_FIGURES, itemgetter(4)),
     Column("value", "number", "its value; rates are 0 to 1", itemgetter(5)),
 )
 

@@ -30,11 +30,11 @@ class Group:
 
     Attributes:
         studies: Their names.
-        apart: Why they cannot be compared with those of the first group; empty for the first.
+        reason: Why they cannot be compared with those of the first group; empty for the first.
     """
 
     studies: tuple[str, ...]
-    apart: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,10 +180,10 @@ def grouped(items: Mapping[str, Item], why_not: Callable[[Item, Item], str]) -> 
         else:
             members.append([name])
 
-    def apart(group: list[str]) -> str:
+    def reason(group: list[str]) -> str:
         return next(filter(None, (why_not(items[other], items[group[0]]) for other in members[0])), "")
 
-    return [Group(tuple(group), apart(group) if index else "") for index, group in enumerate(members)]
+    return [Group(tuple(group), reason(group) if index else "") for index, group in enumerate(members)]
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

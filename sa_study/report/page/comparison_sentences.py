@@ -13,7 +13,7 @@ from sa_study.report.verdict import Judgement, intervals_overlap_widely, lead_by
 from sa_study.utils.text import joined
 
 
-def give_comparison(comparison: Comparison) -> Verdict:
+def comparison_verdict(comparison: Comparison) -> Verdict:
     """Whose winner is best, group by group, and whether that can be trusted."""
     reasons = tuple(_reasons(comparison))
     if len(comparison.groups) > 1:
@@ -106,20 +106,20 @@ def listed(studies: Iterable[str]) -> str:
 def _reasons(comparison: Comparison) -> list[str]:
     groups = comparison.groups
     said = [
-        f"{listed(group.studies)} cannot be compared with {listed(groups[0].studies)}: {short(group.apart)}."
+        f"{listed(group.studies)} cannot be compared with {listed(groups[0].studies)}: {short(group.reason)}."
         for group in groups
-        if group.apart
+        if group.reason
     ]
     for group in groups:
         if len(groups) > 1:
             judged = f" {judge_lead(comparison, group).text}." if len(comparison.ranked(group)) > 1 else ""
             said.append(lead_sentence(comparison, group) + judged)
         if len(comparison.ranked(group)) > 1:
-            said += _on_lead(comparison, group)
+            said += _reasons_on_lead(comparison, group)
     return said
 
 
-def _on_lead(comparison: Comparison, group: Group) -> list[str]:
+def _reasons_on_lead(comparison: Comparison, group: Group) -> list[str]:
     """What must be known of the lead of a group's best winner over the next."""
     (name, best), (runner_up, second) = comparison.ranked(group)[:2]
     said = []

@@ -158,29 +158,33 @@ def winner_table(comparison: Comparison) -> TextTable | None:
 
 def space_table(comparison: Comparison) -> TextTable:
     """The settings that the studies search or fix differently."""
-    rows = [(name, *taken) for name, taken in _taken(comparison) if len(set(taken)) > 1]
+    rows = [(name, *taken) for name, taken in _setting_by_study(comparison) if len(set(taken)) > 1]
     title = "What the search spaces have different" if rows else "The search spaces are the same"
     return TextTable(title, ("setting", *comparison.studies), rows, words=range(len(comparison.studies) + 1))
 
 
-def alike_rows(comparison: Comparison) -> list[tuple[str, str]]:
+def common_settings(comparison: Comparison) -> list[tuple[str, str]]:
     """The settings that all studies search or fix alike."""
     named = {
         canonical_key(key)
         for study in comparison.studies.values()
         for key in (*study.config.space.search, *study.config.space.fixed)
     }
-    return [(name, taken[0]) for name, taken in _taken(comparison) if name in named and len(set(taken)) == 1]
+    return [
+        (name, taken[0])
+        for name, taken in _setting_by_study(comparison)
+        if name in named and len(set(taken)) == 1
+    ]
 
 
-def _taken(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
+def _setting_by_study(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     """Each setting, and what it is in the studies: a range, or a value."""
     spaces = [study.config.space for study in comparison.studies.values()]
     for name in _SETTINGS:
-        yield name, [_taken_in(space, name) for space in spaces]
+        yield name, [_range_or_value(space, name) for space in spaces]
 
 
-def _taken_in(space: SearchSpace, name: str) -> str:
+def _range_or_value(space: SearchSpace, name: str) -> str:
     searched: Parameter | None = next(
         (parameter for key, parameter in space.search.items() if canonical_key(key) == name), None
     )

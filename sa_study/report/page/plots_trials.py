@@ -135,7 +135,7 @@ def front(study: PageStudy) -> go.Figure | None:
 
 def timeline(study: PageStudy) -> go.Figure | None:
     """A bar for each trial in the row of the slot that ran it, over time."""
-    lanes = lay_out(study)
+    lanes = slots_of_trials(study)
     if not lanes:
         return None
     figure = go.Figure()
@@ -186,7 +186,7 @@ def launch_times(study: PageStudy) -> list[float]:
     return times
 
 
-def lay_out(study: PageStudy) -> dict[int, int]:
+def slots_of_trials(study: PageStudy) -> dict[int, int]:
     """A lane for each trial that began, so that no two in a lane overlap; the fewest lanes."""
     free: list[float] = []
     lanes = {}

@@ -51,7 +51,7 @@ def write_page(root: Path, out: Path | None) -> tuple[Path, str]:
     """
     study = PageStudy.read(root)
     path = out if out is not None else root / "report.html"
-    return _write(path, lambda: render(study), sentences.give_verdict(study))
+    return _write(path, lambda: render(study), sentences.study_verdict(study))
 
 
 def write_comparison(roots: Sequence[Path], out: Path | None) -> tuple[Path, str]:
@@ -62,7 +62,7 @@ def write_comparison(roots: Sequence[Path], out: Path | None) -> tuple[Path, str
     """
     comparison = Comparison.read(roots)
     path = out if out is not None else Path("comparison.html")
-    verdict = comparison_sentences.give_comparison(comparison)
+    verdict = comparison_sentences.comparison_verdict(comparison)
     return _write(path, lambda: render_comparison(comparison), verdict)
 
 
@@ -114,7 +114,7 @@ def render(study: PageStudy) -> str:
         ranked=ranked,
         sentences=sentences,
         tables=tables,
-        apart=why_no_test_gain(study),
+        why_no_test_gain=why_no_test_gain(study),
         lead=validation_lead(study),
     )
 
@@ -132,7 +132,7 @@ def render_comparison(comparison: Comparison) -> str:
         test_lines=comparison_sentences.test_lines(comparison),
         sentences=comparison_sentences,
         tables=comparison_tables,
-        standing=sentences.standing,
+        run_state=sentences.run_state,
         provenance_rows=tables.provenance_rows,
     )
 

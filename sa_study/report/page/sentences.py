@@ -42,7 +42,7 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def give_verdict(study: PageStudy) -> Verdict:
+def study_verdict(study: PageStudy) -> Verdict:
     """Who won, and whether that can be trusted."""
     winner, judgement = study.winner, judge(study)
     reasons = _counts(study)
@@ -52,19 +52,15 @@ def give_verdict(study: PageStudy) -> Verdict:
 
 
 def _counts(study: PageStudy) -> list[str]:
-    states = study.states
-    said = [
-        f"{states[state]} {text}"
-        for state, text in (
-            ("COMPLETE", "ran their whole schedule"),
-            ("PRUNED", "were stopped early"),
-            ("FAIL", "failed"),
-            ("RUNNING", "have not ended"),
-            ("WAITING", "have not started"),
-        )
-        if state in states
-    ]
-    started = len(study.trials) - states.get("WAITING", 0)
+    verbs = {
+        "COMPLETE": "ran their whole schedule",
+        "PRUNED": "were stopped early",
+        "FAIL": "failed",
+        "RUNNING": "have not ended",
+        "WAITING": "have not started",
+    }
+    said = [f"{count} {verbs[state]}" for state, count in study.states.items()]
+    started = len(study.trials) - study.states.get("WAITING", 0)
     total = f"{started} of {study.config.goal} trials have started"
     return [f"{total}: {', '.join(said)}." if said else f"{total}."]
 
@@ -150,7 +146,7 @@ def _final(study: PageStudy) -> str:
     return f"Retrained on all training identities, {figure}: {', '.join(said)}." if said else ""
 
 
-def standing(study: PageStudy) -> str:
+def run_state(study: PageStudy) -> str:
     """Whether the study runs, in a few words."""
     if study.driver:
         return f"running ({short(study.driver)})"

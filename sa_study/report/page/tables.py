@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sa_study.metrics import names
 from sa_study.metrics.comparability import image_counts
 from sa_study.report.page.page_study import PageStudy
+from sa_study.report.terminal.study import stopping_text
 from sa_study.report.terminal.tables import evaluation_table
 from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import duration, percent, setting_text, short
 from sa_study.report.verdict import why_no_test_gain
-from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial, scheduler_spec
+from sa_study.tuning.stopping.schedulers import rungs, rungs_of_trial
 from sa_study.utils.program import usual_program
+
+
+def trial_headings(study: PageStudy, metrics: Sequence[str]) -> list[str]:
+    """Headings of the table of all trials; the table is sorted by the first of the metrics."""
+    figures = [*metrics, *([study.config.minimize] if study.config.minimize else [])]
+    cost = ["best epoch", "epochs run", "time", *(["GPU-hours"] if study.cost.gpu_seconds else [])]
+    return ["trial", "state", *map(names.heading, figures), *study.params, *cost]
 
 
 def rung_table(study: PageStudy) -> TextTable:
@@ -38,10 +46,10 @@ def rung_table(study: PageStudy) -> TextTable:
 
 def test_table(study: PageStudy) -> TextTable:
     """The test figures of the winner and the baseline; rows that cannot be compared name their images."""
-    apart, evaluations = why_no_test_gain(study), {}
+    reason, evaluations = why_no_test_gain(study), {}
     for name, label in (("best", "winner"), ("baseline", "baseline")):
         if evaluation := study.evaluations.get(name):
-            images = f" ({image_counts({name: evaluation})})" if apart else ""
+            images = f" ({image_counts({name: evaluation})})" if reason else ""
             evaluations[label + images] = evaluation
     return evaluation_table(evaluations, one_line=True)
 
@@ -88,12 +96,6 @@ def fixed_rows(study: PageStudy) -> list[tuple[str, str]]:
 def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
     """Names and values of the figures' provenance: code, data, versions, launches."""
     config, space = study.config, study.config.space
-    rule = space.scheduler
-    stopping = rule.name
-    if marks := rungs(rule):
-        stopping += f", first compares trials at {marks[0]:g} % of the schedule"
-    if scheduler_spec(rule).rule == "halving":
-        stopping += f", one trial in {rule.reduction_factor:g} is kept"
     maximised = names.heading(config.metric, names.VALIDATION)
     minimised = f", minimised {names.heading(config.minimize)}" if config.minimize else ""
     launches = [(f"launch {index}", _launch(one)) for index, one in enumerate(study.launches, start=1)]
@@ -103,7 +105,7 @@ def provenance_rows(study: PageStudy) -> list[tuple[str, str]]:
         ("training images (SHA-256)", study.fingerprint or "not recorded"),
         ("maximised", maximised + minimised),
         ("sampler", f"{short(space.sampler)}, seed {config.seed}"),
-        ("early stopping", stopping),
+        ("early stopping", stopping_text(space.scheduler, space.scheduler.name)),
         ("trials’ files", short(config.storage_path or "in the study’s folder")),
         *launches,
     ]

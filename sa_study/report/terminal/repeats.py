@@ -163,8 +163,8 @@ def figures_table(
         is_now: Any = rerun.get(name)
         factor = 1 if name == names.LOSS else 100
         if is_number(was) and is_number(is_now):
-            apart = "0" if was == is_now else f"{factor * (is_now - was):+.2g}"
-            rows.append((names.heading(name), f"{factor * was:.6f}", f"{factor * is_now:.6f}", apart))
+            change = "0" if was == is_now else f"{factor * (is_now - was):+.2g}"
+            rows.append((names.heading(name), f"{factor * was:.6f}", f"{factor * is_now:.6f}", change))
     title = f"Epoch {recorded[names.EPOCH]:.0f}, the best: per cent"
     return TextTable(title, ("", "recorded", "rerun", "difference"), rows, notes)
 

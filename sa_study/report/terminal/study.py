@@ -7,8 +7,10 @@ from sa_study.metrics.protocol import PROTOCOL, protocol_notes
 from sa_study.report.terminal.text_table import TextTable
 from sa_study.report.text import duration, interval, percent, setting_text, settings_text
 from sa_study.report.verdict import judge
+from sa_study.settings.space import Scheduler
 from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import PAUSED
+from sa_study.tuning.stopping.schedulers import rungs, scheduler_spec
 
 
 def front_table(study: StudySummary) -> TextTable:
@@ -50,6 +52,17 @@ def cost_parts(study: StudySummary) -> list[str]:
     if cost.training_share is not None:
         parts.append(f"{percent(cost.training_share)} % of the slots' time")
     return parts
+
+
+def stopping_text(scheduler: Scheduler, title: str) -> str:
+    """A stopping rule, headed by its name or title, with the first rung and how many trials pass it."""
+    text = title
+    if shares := rungs(scheduler):
+        text += f", first compares trials at {shares[0]:g} % of the schedule"
+    if scheduler_spec(scheduler).rule == "halving":
+        factor = f"{scheduler.reduction_factor:g}"
+        text += f", reduction factor {factor}: one trial in {factor} goes on"
+    return text
 
 
 def judgement_line(study: StudySummary) -> str:

@@ -64,10 +64,6 @@ def test_nothing_moves_a_terminals_cursor(text: str) -> None:
         assert made.isprintable()
 
 
-def test_what_is_invisible_is_spelled() -> None:
-    assert visible("a\x1b[0m\n\u202e\ud800") == r"a\x1b[0m\n\u202e\ud800"
-
-
 @pytest.mark.parametrize(
     "text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "＝1+1", "﹢1", '=HYPERLINK("http://x")']
 )

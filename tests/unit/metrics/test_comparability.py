@@ -27,7 +27,7 @@ from sa_study.metrics.comparability import (
 )
 from sa_study.metrics.protocol import OTHER_CAMERAS, OTHER_IMAGES
 from sa_study.report.page.page_study import read_trust
-from sa_study.report.page.sentences import give_verdict
+from sa_study.report.page.sentences import study_verdict
 from sa_study.report.page.tables import test_table as table_of_test_figures
 from sa_study.report.terminal.repeats import retrained_tables
 from sa_study.report.terminal.tables import evaluation_table
@@ -59,7 +59,7 @@ def on_page(folder: Path, best: dict[str, Any], baseline: dict[str, Any]) -> Sta
     trials = [trial_summary(0, score=0.4), trial_summary(1, score=0.5)]
     study = study_summary(config, trials, {"best": best, "baseline": baseline})
     labels = [row[0] for row in table_of_test_figures(study).rows]
-    said = f"{give_verdict(study).reasons[-1]} {labels}"
+    said = f"{study_verdict(study).reasons[-1]} {labels}"
     return "the winner’s mAP differs from the baseline’s by +" in said, said
 
 

@@ -15,7 +15,7 @@ from synthetic_runs import DATA, evaluation
 from sa_study.metrics import names
 from sa_study.report.json_document import study_document
 from sa_study.report.page.page_study import PageStudy
-from sa_study.report.page.sentences import give_verdict
+from sa_study.report.page.sentences import study_verdict
 from sa_study.report.terminal.study import judgement_line
 from sa_study.report.verdict import epoch_noise, headline, judge, test_gain, validation_lead
 from sa_study.settings.space import Parameter
@@ -95,15 +95,15 @@ def test_the_test_set_confirms_only_with_an_interval_above_zero(forty: PageStudy
     assert "the test set confirms it" in judge(confirmed).text and judge(confirmed).tone == "good"
     gain = test_gain(confirmed)
     assert gain and gain.low and gain.high and gain.low < gain.mean < gain.high
-    assert "95 % interval +" in give_verdict(confirmed).reasons[-1]
+    assert "95 % interval +" in study_verdict(confirmed).reasons[-1]
     assert "does not settle it" in judge(of(evaluation(0.505), evaluation(0.504))).text
     older = {name: value for name, value in best.items() if name != "per_query"}
     assert "does not settle it" in judge(of(older, baseline)).text, "no interval is known"
     assert "does not confirm" in judge(of(best, evaluation(0.7))).text
     for changes in ({"data": {**DATA, "gallery": "c"}}, {"data": None}, {"gallery": 31}):
         found = of({**best, **changes}, evaluation(0.7))
-        assert test_gain(found) is None and "has not been asked" not in give_verdict(found).reasons[-1]
-        assert "No difference to the baseline on the test set is stated" in give_verdict(found).reasons[-1]
+        assert test_gain(found) is None and "has not been asked" not in study_verdict(found).reasons[-1]
+        assert "No difference to the baseline on the test set is stated" in study_verdict(found).reasons[-1]
 
 
 def test_scores_on_other_identities_are_not_subtracted(forty: PageStudy) -> None:
@@ -115,7 +115,7 @@ def test_scores_on_other_identities_are_not_subtracted(forty: PageStudy) -> None
     other = dataclasses.replace(CLEAR, params={"lr": 6.1, "fold": 1})
     found = study_summary(config, [*STEADY, other])
     assert validation_lead(found) is None and judge(found).tone == "unknown"
-    assert "other identities" in give_verdict(found).headline and "+30" not in give_verdict(found).headline
+    assert "other identities" in study_verdict(found).headline and "+30" not in study_verdict(found).headline
     same = dataclasses.replace(CLEAR, params={"lr": 6.1, "fold": 0})
     assert validation_lead(study_summary(config, [*STEADY, same])) == pytest.approx(0.3)
 
@@ -127,7 +127,7 @@ def test_page_terminal_and_json_give_one_judgement(tmp_path: Path, count: int) -
     document, expected = json.loads(json.dumps(study_document(summary))), judge(study)
     assert (document["judgement"], document["trust"]) == (expected.text, expected.tone)
     assert document["difference"] == validation_lead(study)
-    found = give_verdict(study)
+    found = study_verdict(study)
     assert (found.headline, found.judgement) == (headline(summary), expected.text)
     assert judgement_line(summary) == (f"{expected.text}." if study.winner else "")
     assert ("won" in found.headline) == bool(study.winner)

@@ -20,10 +20,10 @@ from synthetic_runs import DATA, evaluation
 
 from sa_study.analysis.compare import compare_evaluations
 from sa_study.report.page.comparison import Comparison, distinct_names
-from sa_study.report.page.comparison_sentences import give_comparison
+from sa_study.report.page.comparison_sentences import comparison_verdict
 from sa_study.report.page.comparison_tables import (
-    alike_rows,
     budget_table,
+    common_settings,
     cost_table,
     difference_table,
     score_table,
@@ -103,7 +103,7 @@ def test_whose_winner_is_best(made: Path) -> None:
     assert len(scores) == 3
     order = sorted(scores, key=lambda name: -scores[name])
     assert [name for name, _ in found.ranked(found.groups[0])] == order
-    said = give_comparison(found)
+    said = comparison_verdict(found)
     lead = 100 * (scores[order[0]] - scores[order[1]])
     assert said.headline.startswith(
         f"{order[0]} has the best winner: validation mAP {100 * scores[order[0]]:.1f} %"
@@ -194,7 +194,7 @@ def test_which_settings_differ(made: Path) -> None:
         "dropout": {"wide": "0 … 0.8, step 0.1", "small": "0.3 (fixed)"},
         "lr": {"wide": "0.003 … 0.3, log", "small": "0.003 … 0.1, log"},
     }
-    alike = dict(alike_rows(found))
+    alike = dict(common_settings(found))
     assert alike["epochs"] == "10 … 20" and alike["backbone"] == "resnet18 (fixed)"
     assert not rows.keys() & alike.keys()
     winners = winner_table(found)
@@ -246,7 +246,7 @@ def test_other_data_or_protocols_are_not_ranked(studies: Path, name: str) -> Non
     found = compared(studies, "wide", "small", "short")
     page = text_of(render_comparison(found))
     assert [group.studies for group in found.groups] == [("wide", "short"), ("small",)]
-    said = give_comparison(found)
+    said = comparison_verdict(found)
     assert said.headline == "The winners of these 3 studies cannot all be compared."
     assert f"small cannot be compared with wide and short: {reason}." in said.reasons
     assert f"Not comparable with wide and short: {reason}." in page
@@ -259,7 +259,7 @@ def test_studies_of_different_figures_are_not_ranked(studies: Path) -> None:
     config = StudyConfig.read(studies / "small" / "study.yaml")
     dataclasses.replace(config, metric="rank1").write(studies / "small" / "study.yaml")
     found = compared(studies, "wide", "small")
-    assert found.groups[1].apart == "they are scored by different figures (mAP and rank-1)"
+    assert found.groups[1].reason == "they are scored by different figures (mAP and rank-1)"
     assert score_table(found, found.groups[1]).headings[3] == "rank-1"
 
 
@@ -283,9 +283,9 @@ def test_an_evaluation_of_an_earlier_winner_is_left_out(studies: Path) -> None:
 
 def test_what_can_be_believed(studies: Path) -> None:
     found = compared(studies, "wide", "short")
-    assert "chose from" in " ".join(give_comparison(found).reasons)
+    assert "chose from" in " ".join(comparison_verdict(found).reasons)
     shutil.copytree(studies / "wide", studies / "twin")
-    twins = give_comparison(compared(studies, "wide", "twin"))
+    twins = comparison_verdict(compared(studies, "wide", "twin"))
     assert twins.headline.startswith("wide and twin have equally good winners") and twins.tone == "unknown"
 
 
@@ -297,10 +297,10 @@ def test_studies_that_have_found_nothing_yet(made: Path, tmp_path: Path) -> None
     }
     empty = [make_study(tmp_path / name, **more) for name, more in kinds.items()]
     found = Comparison.read([made / "wide", *empty])
-    assert give_comparison(found).headline.startswith("Only wide has a winner: validation mAP ")
+    assert comparison_verdict(found).headline.startswith("Only wide has a winner: validation mAP ")
     assert render_comparison(found)
     nothing = Comparison.read(empty)
-    assert give_comparison(nothing).headline == "No trial of none, begun and failed is complete yet."
+    assert comparison_verdict(nothing).headline == "No trial of none, begun and failed is complete yet."
     assert "Nothing to draw yet" in render_comparison(nothing)
 
 

@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import sqlite3
-import sys
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,18 +19,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import CommandLine
 from PIL import Image
 from random_study import HOSTILE, make_study
 from summaries import evaluation_of
 
-from sa_study.cli import main
 from sa_study.metrics import names
 from sa_study.report.page import plots_space, plots_trials
 from sa_study.report.page.album import read_album
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plot_style import for_plot, hover_text
 from sa_study.report.page.render import quoted, render
-from sa_study.report.page.sentences import give_verdict
+from sa_study.report.page.sentences import study_verdict
 from sa_study.report.page.tables import commands, rung_table
 from sa_study.report.text import short
 from sa_study.report.verdict import test_gain
@@ -66,11 +65,6 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def command(*words: object) -> int:
-    sys.argv = ["run_study.py", *map(str, words)]
-    return main()
-
-
 def evaluate(root: Path, name: str, value: float, **changes: Any) -> None:
     study = PageStudy.read(root)
     trial = study.winner if name == "evaluation.json" else study.baseline
@@ -97,11 +91,11 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_the_driver_of_a_running_study_is_named(tmp_path: Path) -> None:
+def test_the_driver_of_a_running_study_is_named(tmp_path: Path, tool: CommandLine) -> None:
     root = make_study(tmp_path / "s", 3, running=1)
     with driver_lock(root / "driver.lock"):
         assert f"process {os.getpid()}" in str(PageStudy.read(root).driver)
-        assert command("report", "--study", root, "--out", tmp_path / "page.html") == 0
+        assert tool("report", "--study", root, "--out", tmp_path / "page.html")[0] == 0
     assert f"running (process {os.getpid()}" in (tmp_path / "page.html").read_text()
 
 
@@ -112,12 +106,12 @@ def test_every_section_is_there(tmp_path: Path, count: int, failed_only: bool) -
     page = Elements(render(study))
     assert [a["id"] for tag, a in page.tags if tag == "section"] == SECTIONS
     if failed_only and count:
-        assert "failed" in give_verdict(study).headline
+        assert "failed" in study_verdict(study).headline
 
 
 def test_the_verdict_first(forty: PageStudy) -> None:
     page = render(forty)
-    assert page.index(give_verdict(forty).headline.split(",")[0]) < page.index('id="leaderboard"')
+    assert page.index(study_verdict(forty).headline.split(",")[0]) < page.index('id="leaderboard"')
 
 
 def test_test_figures_say_which_average_precision(tmp_path: Path) -> None:
@@ -187,7 +181,7 @@ def test_rungs_and_what_became_of_trials_there(forty: PageStudy) -> None:
 
 
 def test_no_two_trials_share_a_slot_at_a_time(forty: PageStudy) -> None:
-    lanes = plots_trials.lay_out(forty)
+    lanes = plots_trials.slots_of_trials(forty)
     assert len(lanes) == 40 and max(lanes.values()) + 1 == 4
     by_lane: dict[int, list[TrialSummary]] = {}
     for item in forty.trials:
@@ -245,7 +239,6 @@ def test_labels_of_figures_are_escaped(tmp_path: Path) -> None:
 
 
 def test_text() -> None:
-    assert short("a\x1b[2Jb\u202ec\udc80\x00") == r"a\x1b[2Jb\u202ec\udc80\x00"
     assert short("x" * 999, 10) == "xxxxxxxxx…"
     nasty = {"</script><!--": "&\u2028"}
     text = quoted(json.dumps(nasty))
@@ -305,59 +298,47 @@ class TestPictures:
 class TestBadInput:
     """One line, exit code 2, and nothing written."""
 
-    def refuse(self, capsys: pytest.CaptureFixture[str], words: list[object], naming: str) -> None:
-        assert command(*words) == 2
-        error = capsys.readouterr().err
-        assert error.startswith("error: ") and error.count("\n") == 1 and naming in error, error
-
-    def test_no_study(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_no_study(self, tmp_path: Path, tool: CommandLine) -> None:
         (tmp_path / "empty").mkdir()
         (tmp_path / "foreign").mkdir()
         (tmp_path / "foreign" / "study.yaml").write_text("a: 1")
         (tmp_path / "foreign" / "optuna.db").write_text("")
-        self.refuse(capsys, ["report", "--study", tmp_path / "gone"], "no such folder")
-        self.refuse(capsys, ["report", "--study", tmp_path / "empty"], "is not a study folder")
-        self.refuse(capsys, ["report", "--study", tmp_path / "foreign"], "is no study description")
-        assert not list(tmp_path.rglob("report.html"))
+        tool.refuses("report", "--study", tmp_path / "gone", naming=["no such folder"])
+        tool.refuses("report", "--study", tmp_path / "empty", naming=["is not a study folder"])
+        tool.refuses("report", "--study", tmp_path / "foreign", naming=["is no study description"])
 
-    def test_damage(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_damage(self, tmp_path: Path, tool: CommandLine) -> None:
         root = make_study(tmp_path / "s", 2)
         with closing(sqlite3.connect(root / "optuna.db")) as database, database:
             database.execute("UPDATE trial_user_attributes SET value_json = '{\"theirs\": 1}'")
-        self.refuse(capsys, ["report", "--study", root], "holds records that this version cannot read")
+        tool.refuses("report", "--study", root, naming=["holds records that this version cannot read"])
         (root / "optuna.db").write_bytes(b"x" * 5000)
-        self.refuse(capsys, ["report", "--study", root], "optuna.db")
+        tool.refuses("report", "--study", root, naming=["optuna.db"])
 
     def test_where_nothing_can_be_written(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, tool: CommandLine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         root = make_study(tmp_path / "s", 1)
-        self.refuse(capsys, ["report", "--study", root, "--out", tmp_path], "is a folder")
-        self.refuse(capsys, ["report", "--study", root, "--out", tmp_path / "no" / "a.html"], "no folder")
-        self.refuse(
-            capsys, ["report", "--study", root, "--out", root / "study.yaml" / "a.html"], "study.yaml"
-        )
+        report = ("report", "--study", root)
+        tool.refuses(*report, "--out", tmp_path, naming=["is a folder"])
+        tool.refuses(*report, "--out", tmp_path / "no" / "a.html", naming=["no folder"])
+        tool.refuses(*report, "--out", root / "study.yaml" / "a.html", naming=["study.yaml"])
 
         def denied(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied", str(root / "report.html"))
 
         monkeypatch.setattr("sa_study.report.page.render.write_text", denied)  # tests may run as root
-        self.refuse(
-            capsys,
-            ["report", "--study", root],
-            "report.html: cannot be written (Permission denied); give another file with --out",
-        )
+        line = "report.html: cannot be written (Permission denied); give another file with --out"
+        tool.refuses(*report, naming=[line])
 
 
-def test_the_command_says_where_and_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_where_and_what(tmp_path: Path, tool: CommandLine) -> None:
     root = make_study(tmp_path / "s", 12)
-    assert command("report", "--study", root) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and "validation mAP" in lines[0] and str(root / "report.html") in lines[1]
+    code, said, _ = tool.run("report", "--study", root)
+    lines = said.splitlines()
+    assert code == 0 and len(lines) == 2
+    assert "validation mAP" in lines[0] and str(root / "report.html") in lines[1]
     assert 1e6 < (root / "report.html").stat().st_size < 8e6
-    assert sorted(path.name for path in root.iterdir()) == [
-        "optuna.db",
-        "provenance.json",
-        "report.html",
-        "study.yaml",
-    ]
+    assert {path.name for path in root.iterdir()} == {
+        *("optuna.db", "provenance.json", "report.html", "study.yaml")
+    }

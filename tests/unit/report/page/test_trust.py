@@ -15,7 +15,7 @@ from sa_study.analysis.repeats.confirm import conclude_confirmation, plan_confir
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plots_effects import forest_plot
 from sa_study.report.page.render import render
-from sa_study.report.page.sentences import give_verdict, trust_table
+from sa_study.report.page.sentences import study_verdict, trust_table
 from sa_study.study.config import StudyConfig
 from sa_study.study.folder import StudyFolder
 from sa_study.study.ledger import add_ledger_entry
@@ -99,7 +99,7 @@ def test_a_confirmation_is_the_verdict(folder: StudyFolder, gain: float, tone: s
     found = confirmed(folder, gain)
     write(folder.confirmation, found)
     study = PageStudy.read(folder.root)
-    verdict = give_verdict(study)
+    verdict = study_verdict(study)
     assert verdict.tone == tone and found["verdict"].rstrip(".") in verdict.judgement
     lead = study.trust.lead
     assert lead and lead.mean == pytest.approx(100 * found["curse"]["lead"])
@@ -215,7 +215,7 @@ def test_a_confirmation_of_other_trials_says_nothing_of_a_later_winner(folder: S
     found["curse"]["trial"] = 9999
     write(folder.confirmation, found)
     study = PageStudy.read(folder.root)
-    verdict = give_verdict(study)
+    verdict = study_verdict(study)
     assert verdict.tone == "poor" and verdict.judgement.startswith(f"Trial {winner.number} is not confirmed")
     assert "confirmed: +" not in render(study), "the tile is of the winner of now"
     assert trust_rows(study)[0]["what would tell more"] == "confirm"
@@ -223,7 +223,7 @@ def test_a_confirmation_of_other_trials_says_nothing_of_a_later_winner(folder: S
 
 def test_half_the_runs_confirm_nothing_yet(folder: StudyFolder) -> None:
     write(folder.confirmation, {**confirmed(folder, 0.2), "complete": False})
-    verdict = give_verdict(PageStudy.read(folder.root))
+    verdict = study_verdict(PageStudy.read(folder.root))
     assert verdict.tone == "fair" and "have not all ended" in verdict.judgement
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from summaries import study_summary, trial_summary
 
 from sa_study.cli.options import parse_duration
 from sa_study.metrics import names
@@ -19,9 +19,7 @@ from sa_study.report.text import clock, duration, percent
 from sa_study.report.verdict import headline
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
-from sa_study.study.folder import StudyFolder
 from sa_study.study.records import TrialEvent, TrialRecord
-from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 
 FIGURES = names.TEST_FIGURES
@@ -30,16 +28,6 @@ FIGURES = names.TEST_FIGURES
 @pytest.fixture
 def config(tmp_path: Path) -> StudyConfig:
     return StudyConfig(data_dir=tmp_path, space=load_space(Path("default")), trials=40)
-
-
-def trial(number: int, state: str, value: float | None = None, **params: Any) -> TrialSummary:
-    best = {} if value is None else {"epoch": 3.0, "mAP": value, "rank1": value, "progress": 100.0}
-    record = TrialRecord(last=best, best=best, seconds=90.0, failure="died" if state == "FAIL" else "")
-    return TrialSummary(number, state, params, "mAP", 3, record)
-
-
-def study(config: StudyConfig, *trials: TrialSummary) -> StudySummary:
-    return StudySummary(StudyFolder(Path("s")), config, trials)
 
 
 def printed(content: Any, width: int) -> str:
@@ -74,57 +62,44 @@ def test_no_heading_is_cut_in_80_columns() -> None:
         assert all(any(word in line for line in lines) for word in names.heading(name).split())
 
 
-def test_headings_follow_the_table_of_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reordered and renamed, each figure still stands below its own heading."""
-    figures = {name: dataclasses.replace(names.FIGURES[name], label=f"<{name}>") for name in names.FIGURES}
-    monkeypatch.setattr(names, "FIGURES", figures)
-    monkeypatch.setattr(names, "TEST_FIGURES", names.TEST_FIGURES[::-1])
-    evaluation: dict[str, Any] = {name: index / 100 for index, name in enumerate(FIGURES)}
-    evaluation |= {"reranked": None, "queries": 9, "gallery": 20, "seconds": {}}
-    table = evaluation_table({"best": evaluation})
-    shown = dict(zip(table.headings[1:], table.rows[0][1:], strict=True))
-    assert shown == {f"<{name}>": f"{index}.0" for index, name in enumerate(FIGURES)}
-    assert list(table.headings[1:]) == [f"<{name}>" for name in FIGURES[::-1]]
-
-
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_trials_table_fits(config: StudyConfig, width: int) -> None:
     trials = [
-        trial(0, "COMPLETE", 0.5, lr=0.1, dropout=0.5, epochs=100),
-        trial(1, "PRUNED", 0.7, lr=0.123456789, dropout=0.1, epochs=40),
-        trial(2, "FAIL", lr=0.3, dropout=0.0, epochs=40),
-        trial(3, "WAITING"),
+        trial_summary(0, "COMPLETE", {"lr": 0.1, "dropout": 0.5, "epochs": 100}, 0.5),
+        trial_summary(1, "PRUNED", {"lr": 0.123456789, "dropout": 0.1, "epochs": 40}, 0.7),
+        trial_summary(2, "FAIL", {"lr": 0.3, "dropout": 0.0, "epochs": 40}),
+        trial_summary(3, "WAITING"),
     ]
-    lines = printed(StudyPanel.of(study(config, *trials), trials_only=True), width).splitlines()
+    lines = printed(StudyPanel.of(study_summary(config, trials), trials_only=True), width).splitlines()
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert text.index("COMPLETE") < text.index("PRUNED") < text.index("FAIL"), "a complete trial comes first"
     assert "baseline" in text and "0.1235" in text
-    assert "1 COMPLETE, 1 PRUNED, 1 FAIL, 1 WAITING of 40" in summary_line(study(config, *trials))
+    assert "1 COMPLETE, 1 PRUNED, 1 FAIL, 1 WAITING of 40" in summary_line(study_summary(config, trials))
 
 
 def test_the_winner_is_complete_and_the_earlier_of_equals(config: StudyConfig) -> None:
     trials = [
-        trial(0, "COMPLETE", 0.5),
-        trial(1, "PRUNED", 0.9),
-        trial(2, "COMPLETE", 0.6),
-        trial(3, "COMPLETE", 0.6),
+        trial_summary(0, "COMPLETE", score=0.5),
+        trial_summary(1, "PRUNED", score=0.9),
+        trial_summary(2, "COMPLETE", score=0.6),
+        trial_summary(3, "COMPLETE", score=0.6),
     ]
-    assert study(config, *trials).winner is trials[2]
-    assert study(config, trials[1]).winner is None
+    assert study_summary(config, trials).winner is trials[2]
+    assert study_summary(config, trials[1:2]).winner is None
 
 
 @pytest.mark.parametrize(
     ("trials", "words"),
     [
         ([], ["No trial has begun"]),
-        ([trial(0, "COMPLETE", 0.5)], ["baseline won", "50.0"]),
+        ([trial_summary(0, "COMPLETE", score=0.5)], ["baseline won", "50.0"]),
         (
-            [trial(0, "COMPLETE", 0.5), trial(1, "COMPLETE", 0.62)],
+            [trial_summary(0, "COMPLETE", score=0.5), trial_summary(1, "COMPLETE", score=0.62)],
             ["Trial 1 won", "50.0", "+12.0"],
         ),
         (
-            [trial(0, "FAIL"), trial(1, "COMPLETE", 0.6)],
+            [trial_summary(0, "FAIL"), trial_summary(1, "COMPLETE", score=0.6)],
             ["Trial 1 won", "baseline has no score"],
         ),
     ],
@@ -132,7 +107,7 @@ def test_the_winner_is_complete_and_the_earlier_of_equals(config: StudyConfig) -
 def test_the_verdict_names_winner_and_baseline(
     config: StudyConfig, trials: list[TrialSummary], words: list[str]
 ) -> None:
-    text = headline(study(config, *trials))
+    text = headline(study_summary(config, trials))
     assert all(word in text for word in words), text
 
 
@@ -178,8 +153,3 @@ def test_small_things() -> None:
         and names.tag_of("loss/part1") == "train/loss/part1"
         and names.tag_of("time_total_s") is None
     )
-
-
-def test_a_study_description_survives_its_file(config: StudyConfig, tmp_path: Path) -> None:
-    config.write(tmp_path / "study.yaml")
-    assert StudyConfig.read(tmp_path / "study.yaml") == config
