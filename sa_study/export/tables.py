@@ -73,7 +73,7 @@ def write_csv(table: pa.Table, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         # Quoted text stays one cell also where a spreadsheet does not separate by commas.
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-        writer.writerow(map(csv_text, table.column_names))
+        writer.writerow(map(spreadsheet_safe, table.column_names))
         columns = (map(_csv_cell, column.to_pylist()) for column in table.columns)
         writer.writerows(zip(*columns, strict=True))
 
@@ -274,7 +274,7 @@ def _csv_cell(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds")
-    return csv_text(value) if isinstance(value, str) else value
+    return spreadsheet_safe(value) if isinstance(value, str) else value
 
 
 def _storable(value: Any) -> Any:
@@ -283,7 +283,7 @@ def _storable(value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=4096)  # a column says the same few things in a million rows
-def csv_text(text: str) -> str:
+def spreadsheet_safe(text: str) -> str:
     """For a cell that a spreadsheet may read: a formula gets an apostrophe before it (OWASP's advice).
 
     Full-width signs count too: some versions take them for the plain ones.

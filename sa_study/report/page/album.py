@@ -30,7 +30,7 @@ _TITLES = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedPicture:
     """A picture ready for the page: the image is a `data:` address, the group the title it stands under."""
 
     group: str
@@ -49,7 +49,7 @@ class Album:
         notices: What was left out, and why.
     """
 
-    groups: Mapping[str, Sequence[Picture]]
+    groups: Mapping[str, Sequence[EmbeddedPicture]]
     notices: Sequence[str]
 
 
@@ -73,15 +73,15 @@ def read_album(folder: Path, max_bytes: int = MAX_BYTES) -> Album:
     if left_out := len(images) - len(pictures):
         notices.append(f"{left_out} of {len(images)} pictures are left out: they would be too much")
     order = {title: place for place, title in enumerate(_TITLES.values())}
-    groups: dict[str, list[Picture]] = {}
+    groups: dict[str, list[EmbeddedPicture]] = {}
     for picture in sorted(pictures, key=lambda one: (order.get(one.group, len(order)), one.group)):
         groups.setdefault(picture.group, []).append(picture)
     return Album(groups, notices)
 
 
-def _fitting(images: Sequence[tuple[Path, Image.Image]], max_bytes: int) -> list[Picture]:
+def _fitting(images: Sequence[tuple[Path, Image.Image]], max_bytes: int) -> list[EmbeddedPicture]:
     """The pictures in the largest size in which all fit; in the smallest, as many as fit."""
-    pictures: list[Picture] = []
+    pictures: list[EmbeddedPicture] = []
     for side in _SIDES:
         pictures, total = [], 0
         for path, image in images:
@@ -95,7 +95,7 @@ def _fitting(images: Sequence[tuple[Path, Image.Image]], max_bytes: int) -> list
     return pictures
 
 
-def _encode(path: Path, image: Image.Image, side: int) -> Picture:
+def _encode(path: Path, image: Image.Image, side: int) -> EmbeddedPicture:
     small = image.copy()
     small.thumbnail((side, side))
     file = io.BytesIO()
@@ -104,4 +104,4 @@ def _encode(path: Path, image: Image.Image, side: int) -> Picture:
     prefix = re.split(r"[_\-. 0-9]", path.stem, maxsplit=1)[0].lower()
     group = _TITLES.get(prefix) or short(prefix).capitalize() or "Other"
     caption = short(path.stem).replace("_", " ").replace("-", " ")
-    return Picture(group, caption, uri, small.width, small.height)
+    return EmbeddedPicture(group, caption, uri, small.width, small.height)

@@ -36,7 +36,7 @@ _ABOVE_ZERO = 1e-300
 
 
 @dataclass(frozen=True)
-class Sample:
+class ComparableTrials:
     """Trials that can be compared with each other.
 
     Attributes:
@@ -63,14 +63,14 @@ class Importance:
             it predicts worse than their mean.
     """
 
-    sample: Sample
+    sample: ComparableTrials
     shares: Mapping[str, float]
     spread: Mapping[str, float]
     combinations: float
     fit: float
 
 
-def samples(study: PageStudy) -> list[Sample]:
+def samples(study: PageStudy) -> list[ComparableTrials]:
     """What can be compared: complete trials by score; at the first rung all trials that came there.
 
     Trials stopped early have no final score, and complete ones are those that the rule let pass: in a region
@@ -85,8 +85,8 @@ def samples(study: PageStudy) -> list[Sample]:
     return found
 
 
-def _sample(name: str, known: Sequence[tuple[TrialSummary, float]]) -> Sample:
-    return Sample(name, tuple(trial for trial, _ in known), tuple(value for _, value in known))
+def _sample(name: str, known: Sequence[tuple[TrialSummary, float]]) -> ComparableTrials:
+    return ComparableTrials(name, tuple(trial for trial, _ in known), tuple(value for _, value in known))
 
 
 def _value_at(trial: TrialSummary, progress: float) -> float | None:
@@ -148,7 +148,7 @@ def unit_position(parameter: Parameter, value: Any) -> float:
     return min(max(float(scale.places(np.array(float(number)))), 0.0), 1.0)
 
 
-def importance(study: PageStudy, sample: Sample) -> Importance | None:
+def importance(study: PageStudy, sample: ComparableTrials) -> Importance | None:
     """What explains a sample; None where it is too small, or nothing was searched or differs."""
     from sklearn.tree import DecisionTreeRegressor  # takes its time
 

@@ -19,7 +19,7 @@ from sa_study.metrics.protocol import protocol_note
 from sa_study.provenance import last_slots
 from sa_study.report.terminal.console import safe
 from sa_study.report.terminal.study import cost_parts, remaining_seconds
-from sa_study.report.terminal.text_table import Column, fit_table
+from sa_study.report.terminal.text_table import FittedColumn, fit_table
 from sa_study.report.text import clock, percent, setting_text, settings_text, sparkline
 from sa_study.settings.space import Scheduler
 from sa_study.study.summary import StudySummary
@@ -144,47 +144,47 @@ class StudyPanel:
             compared.append(study.baseline)
             labels.append("baseline")
         columns = [
-            Column("", [Text(labels[0], "bold green"), *labels[1:]], justify="left"),
-            Column("trial", [str(trial.number) for trial in compared]),
+            FittedColumn("", [Text(labels[0], "bold green"), *labels[1:]], justify="left"),
+            FittedColumn("trial", [str(trial.number) for trial in compared]),
             *_figure_columns(compared),
         ]
         other = compared[-1]
         if other is not first and other.record.best and study.same_identities(first, other):
             columns.append(
-                Column("over the baseline", [Text(_lead(first, other), "bold"), ""], justify="left")
+                FittedColumn("over the baseline", [Text(_lead(first, other), "bold"), ""], justify="left")
             )
-        line = Column("", list(map(_how_far, compared)), justify="left")
+        line = FittedColumn("", list(map(_how_far, compared)), justify="left")
         return fit_table(columns, [], line, width)
 
     def _trials(
         self, trials: Sequence[TrialSummary], options: ConsoleOptions, *, running: bool
     ) -> RenderableType:
         space, ascii_only = self.study.config.space, options.ascii_only
-        columns = [Column("trial", list(map(_name, trials)))]
+        columns = [FittedColumn("trial", list(map(_name, trials)))]
         if running:
             bars = [_bar(trial.progress / 100, _BAR_WIDTH, ascii_only) for trial in trials]
-            columns.append(Column("", bars, 3, "left"))
+            columns.append(FittedColumn("", bars, 3, "left"))
         else:
             states = [Text(trial.state, STYLES[trial.state]) for trial in trials]
-            columns.append(Column("state", states, justify="left"))
-        columns.append(Column("epoch", [f"{trial.record.epoch}/{trial.epochs}" for trial in trials]))
+            columns.append(FittedColumn("state", states, justify="left"))
+        columns.append(FittedColumn("epoch", [f"{trial.record.epoch}/{trial.epochs}" for trial in trials]))
         if rungs(space.scheduler):
-            columns.append(Column("rung", [_rung(trial, space.scheduler) for trial in trials], 4))
+            columns.append(FittedColumn("rung", [_rung(trial, space.scheduler) for trial in trials], 4))
         columns += _figure_columns(trials, drop_order=1)
         if not ascii_only:
-            columns.append(Column("by epoch", self._curves(trials), 2, "left"))
+            columns.append(FittedColumn("by epoch", self._curves(trials), 2, "left"))
         if not running:
-            columns.append(Column("best", list(map(_best_epoch, trials)), 6))
-            columns.append(Column("time", [clock(trial.record.seconds) for trial in trials], 7))
+            columns.append(FittedColumn("best", list(map(_best_epoch, trials)), 6))
+            columns.append(FittedColumn("time", [clock(trial.record.seconds) for trial in trials], 7))
         settings = [
-            Column(visible(name), [_setting(trial, name) for trial in trials]) for name in space.search
+            FittedColumn(visible(name), [_setting(trial, name) for trial in trials]) for name in space.search
         ]
         failures = [visible(trial.record.failure) for trial in trials]
         lines = [
             failure or settings_text(trial.params) for failure, trial in zip(failures, trials, strict=True)
         ]
-        why = Column("why", failures, justify="left") if any(failures) else None
-        line = Column("settings", lines, justify="left")
+        why = FittedColumn("why", failures, justify="left") if any(failures) else None
+        line = FittedColumn("settings", lines, justify="left")
         return fit_table(columns, settings, line, options.max_width, why)
 
     def _title(self, name: str, shown: int, total: int) -> Text:
@@ -278,10 +278,10 @@ def _lead(first: TrialSummary, other: TrialSummary) -> str:
     return " / ".join(f"{100 * (best[name] - beaten[name]):+.1f}" for name in shared) + " points"
 
 
-def _figure_columns(trials: Sequence[TrialSummary], drop_order: int = 0) -> list[Column]:
+def _figure_columns(trials: Sequence[TrialSummary], drop_order: int = 0) -> list[FittedColumn]:
     """A column for each figure of the best epoch; `drop_order` is that of all but the first."""
     return [
-        Column(
+        FittedColumn(
             names.heading(name),
             [percent(trial.record.best.get(name)) for trial in trials],
             drop_order if place else 0,

@@ -75,7 +75,7 @@ class TextTable:
 
 
 @dataclass(frozen=True)
-class Column:
+class FittedColumn:
     """A column of a table.
 
     Attributes:
@@ -97,11 +97,11 @@ class Column:
 
 
 def fit_table(
-    columns: Sequence[Column],
-    settings: Sequence[Column],
-    line: Column,
+    columns: Sequence[FittedColumn],
+    settings: Sequence[FittedColumn],
+    line: FittedColumn,
     width: int,
-    note: Column | None = None,
+    note: FittedColumn | None = None,
 ) -> Table:
     """Fits a table into a width in characters.
 
@@ -121,7 +121,7 @@ def fit_table(
         kept.remove(max(optional, key=lambda column: column.drop_order))
 
 
-def _table(columns: Sequence[Column], width: int) -> Table:
+def _table(columns: Sequence[FittedColumn], width: int) -> Table:
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim", expand=False)
     left = width
     for column in columns:

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from sa_study.export.documents import latex, markdown
-from sa_study.export.tables import csv_text
+from sa_study.export.tables import spreadsheet_safe
 from sa_study.utils.text import visible
 
 HOSTILE = [
@@ -59,7 +59,7 @@ def test_latex_sees_no_command_of_the_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_moves_a_terminals_cursor(text: str) -> None:
-    for made in (visible(text), csv_text(text), markdown(text), latex(text)):
+    for made in (visible(text), spreadsheet_safe(text), markdown(text), latex(text)):
         made.encode("utf-8")
         assert made.isprintable()
 
@@ -68,9 +68,9 @@ def test_nothing_moves_a_terminals_cursor(text: str) -> None:
     "text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "＝1+1", "﹢1", '=HYPERLINK("http://x")']
 )
 def test_a_formula_gets_an_apostrophe(text: str) -> None:
-    assert csv_text(text) == f"'{visible(text)}"
+    assert spreadsheet_safe(text) == f"'{visible(text)}"
 
 
 @pytest.mark.parametrize("text", ["", "mean", "a=b", "1e-3", "trial -1", "'quoted"])
 def test_other_text_stays(text: str) -> None:
-    assert csv_text(text) == text
+    assert spreadsheet_safe(text) == text

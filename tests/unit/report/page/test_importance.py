@@ -17,8 +17,8 @@ from summaries import study_summary, trial_summary
 
 from sa_study.report.page.importance import (
     MIN_TRIALS,
+    ComparableTrials,
     Importance,
-    Sample,
     importance,
     leaves,
     samples,
@@ -38,7 +38,7 @@ BASELINE = {"lr": 0.1, "dropout": 0.5, "epochs": 50, "attention": "mean"}
 Landscape = Callable[[dict[str, Any]], float]
 
 
-def studied(landscape: Landscape, count: int = 300, seed: int = 0) -> tuple[PageStudy, Sample]:
+def studied(landscape: Landscape, count: int = 300, seed: int = 0) -> tuple[PageStudy, ComparableTrials]:
     """Random configurations of a landscape, as a study would show them."""
     space = SearchSpace(SEARCH, {"pretrained": "none"}, BASELINE, scheduler=Scheduler("none"))
     config = StudyConfig(data_dir=Path("/data"), space=space, trials=max(count, 1))
