@@ -96,7 +96,7 @@ def export_study(root: Path, out: Path | None, formats: str | None, report: Phas
     study = StudySummary.read(root)
     study.require_whole()
     exported = Exported((out or study.folder.root / "export").absolute())
-    chosen = _possible(chosen, study, exported, asked=formats is not None)
+    chosen = _possible(chosen, exported, study, asked=formats is not None)
     with new_export(exported.out) as folder:
         if networks := _network_files(chosen):
             _export_best(study, networks, folder, exported, report)
@@ -128,7 +128,7 @@ def export_weights(
 
     chosen = parse_formats(formats, NETWORK_FORMATS)
     exported = Exported(out.absolute())
-    chosen = _with_onnx(chosen, exported, asked=formats is not None)
+    chosen = _possible(chosen, exported, asked=formats is not None)
     trained = load_network(weights, overrides)
     exported.notes += trained.notes
     source = {"weights file": weights.name, "epoch": trained.epoch}
@@ -139,20 +139,18 @@ def export_weights(
     return exported
 
 
-def _possible(chosen: list[str], study: StudySummary, exported: Exported, *, asked: bool) -> list[str]:
+def _possible(
+    chosen: list[str], exported: Exported, study: StudySummary | None = None, *, asked: bool
+) -> list[str]:
     """The formats that can be had; one that was asked for by name and cannot is an error."""
-    if study.winner is None and any(name in NETWORK_FORMATS for name in chosen):
+    from sa_study.export.network import require_onnx
+
+    if study and study.winner is None and any(name in NETWORK_FORMATS for name in chosen):
         line = f"{study.folder.root}: no trial is complete, so there is no network to export"
         if asked:
             raise StudyFolderError(f"{line}; --formats trials,markdown gives the rest")
         exported.notes.append(line)
-        return [name for name in chosen if name not in NETWORK_FORMATS]
-    return _with_onnx(chosen, exported, asked=asked)
-
-
-def _with_onnx(chosen: list[str], exported: Exported, *, asked: bool) -> list[str]:
-    from sa_study.export.network import require_onnx
-
+        chosen = [name for name in chosen if name not in NETWORK_FORMATS]
     try:
         if "onnx" in chosen:
             require_onnx()

@@ -31,12 +31,7 @@ _LATE = 2 / 3
 
 @dataclass(frozen=True)
 class Judgement:
-    """Whether a study's gain over its baseline can be trusted.
-
-    Attributes:
-        text: In a few words, without a full stop.
-        tone: `good`, `fair`, `poor`, or `unknown` where it cannot be judged.
-    """
+    """Whether a gain can be trusted: in a few words, and as `good`, `fair`, `poor`, or `unknown`."""
 
     text: str
     tone: str
@@ -44,12 +39,9 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Gain:
-    """The winner's test mAP less the baseline's, fractions.
+    """The winner's test mAP less the baseline's, fractions, with the ends of the 95 % interval paired by query.
 
-    Attributes:
-        mean: The difference.
-        low: Lower end of its 95 % interval, paired by query; None where single queries' scores are not known.
-        high: The upper end.
+    The ends are None where the scores of single queries are not known.
     """
 
     mean: float

@@ -42,12 +42,7 @@ class EmbeddedPicture:
 
 @dataclass(frozen=True)
 class Album:
-    """All pictures of a study.
-
-    Attributes:
-        groups: Titles and their pictures.
-        notices: What was left out, and why.
-    """
+    """All pictures of a study by their groups' titles, and what was left out, and why."""
 
     groups: Mapping[str, Sequence[EmbeddedPicture]]
     notices: Sequence[str]

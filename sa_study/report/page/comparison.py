@@ -26,12 +26,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Group:
-    """Studies whose figures can be compared with each other.
-
-    Attributes:
-        studies: Their names.
-        reason: Why they cannot be compared with those of the first group; empty for the first.
-    """
+    """Names of studies that can be compared, and why not with the first group's; empty for the first."""
 
     studies: tuple[str, ...]
     reason: str = ""
@@ -111,11 +106,7 @@ class ComparedStudy(PageStudy):
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Several studies.
-
-    Attributes:
-        studies: By the names that tell them apart, in the order in which they were given.
-    """
+    """Several studies by the names that tell them apart, in the order in which they were given."""
 
     studies: Mapping[str, ComparedStudy]
 

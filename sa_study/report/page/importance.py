@@ -37,13 +37,7 @@ _ABOVE_ZERO = 1e-300
 
 @dataclass(frozen=True)
 class ComparableTrials:
-    """Trials that can be compared with each other.
-
-    Attributes:
-        name: What is compared, in words.
-        trials: The trials.
-        values: Their values.
-    """
+    """Trials that can be compared with each other, their values, and in words what these are."""
 
     name: str
     trials: tuple[TrialSummary, ...]

@@ -35,14 +35,7 @@ _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflo
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference with its interval, in points.
-
-    Attributes:
-        label: What is compared with the baseline, or which setting changes.
-        mean: The difference.
-        low: The lower end.
-        high: The upper end.
-    """
+    """What is compared with the baseline, or which setting changes: the difference in points, its interval."""
 
     label: str
     mean: float

@@ -27,14 +27,7 @@ _MAX_CLOSE_DIFFERENCE = 0.01
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict at the top of the page.
-
-    Attributes:
-        headline: The winner beside the baseline.
-        judgement: Whether that can be trusted, in a few words.
-        tone: `good`, `fair`, `poor` or `unknown`.
-        reasons: What the judgement rests on.
-    """
+    """The top of the page: who won, whether that can be trusted (as in `Judgement`), and what that rests on."""
 
     headline: str
     judgement: str

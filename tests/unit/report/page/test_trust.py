@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(made: Path, tmp_path: Path) -> StudyFolder:
-    root = tmp_path / "study"
-    root.mkdir()
-    for path in made.iterdir():
-        (root / path.name).write_bytes(path.read_bytes())
-    return StudyFolder(root)
+    return StudyFolder(Path(shutil.copytree(made, tmp_path / "study")))
 
 
 def confirmed(folder: StudyFolder, gain: float) -> dict[str, Any]:
