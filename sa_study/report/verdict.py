@@ -39,9 +39,9 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Gain:
-    """The winner's test mAP less the baseline's, fractions, with the ends of the 95 % interval paired by query.
+    """The winner's test mAP less the baseline's, a fraction, with its 95 % interval, paired by query.
 
-    The ends are None where the scores of single queries are not known.
+    The interval's ends are None where the scores of single queries are not known.
     """
 
     mean: float
@@ -147,6 +147,24 @@ def intervals_overlap_widely(better: TrialSummary, worse: TrialSummary) -> bool:
     )
 
 
+def doubt(
+    what: str, lead: float, chance: float | None, better: TrialSummary, worse: TrialSummary
+) -> Judgement | None:
+    """Why a lead of one score over another, called `what`, is not trusted; None where it is beyond chance.
+
+    `chance` is by how much it would lead by chance; None where that is not known.
+    """
+    if chance is None:
+        reason = "how far scores move by chance is not known"
+    elif lead < chance:
+        return Judgement(f"The {what} may be luck: treat both as equal", "poor")
+    elif intervals_overlap_widely(better, worse):
+        reason = "the 95 % intervals of both scores overlap widely"
+    else:
+        return None
+    return Judgement(f"The {what} cannot be judged: {reason}", "unknown")
+
+
 def _no_winner(study: StudySummary) -> str:
     if not study.trials:
         return "No trial has begun yet."
@@ -172,21 +190,16 @@ def _by_confirmation(winner: TrialSummary, found: ConfirmationSummary) -> Judgem
 def _by_chance(study: StudySummary, winner: TrialSummary, gain: Gain | None) -> Judgement:
     """What the study's own noise says, and a gain on the test set that does not contradict it."""
     lead, chance, few = validation_lead(study), lead_by_chance(study), len(study.complete) < _FEW_TRIALS
-    if lead is None:
+    if lead is None or study.baseline is None:
         scored = study.baseline is not None and study.baseline.score is not None
         reason = "was scored on other identities" if scored else "has no score"
         return Judgement(f"The gain cannot be judged: the baseline {reason}", "unknown")
-    if chance is None:
-        return Judgement("The gain cannot be judged: how far scores move by chance is not known", "unknown")
-    if lead < chance:
-        return Judgement("The gain over the baseline may be luck: treat both as equal", "poor")
-    if study.baseline is not None and intervals_overlap_widely(winner, study.baseline):
-        return Judgement(
-            "The gain cannot be judged: the 95 % intervals of both scores overlap widely", "unknown"
-        )
-    if lead < 2 * chance and few:
+    if doubted := doubt("gain", lead, chance, winner, study.baseline):
+        return doubted
+    small = chance is not None and lead < 2 * chance
+    if small and few:
         return Judgement("The gain cannot be judged: it is small, and few trials are complete", "unknown")
-    if lead < 2 * chance:
+    if small:
         return Judgement("The gain is more than chance would give, but not by much", "fair")
     if few:
         return Judgement("The gain is large against chance, but rests on few complete trials", "fair")

@@ -9,7 +9,7 @@ from sa_study.metrics import names
 from sa_study.report.page.comparison import Comparison, Group
 from sa_study.report.page.sentences import Verdict
 from sa_study.report.text import percent, points, short
-from sa_study.report.verdict import Judgement, intervals_overlap_widely, lead_by_chance
+from sa_study.report.verdict import Judgement, doubt, lead_by_chance
 from sa_study.utils.text import joined
 
 
@@ -62,14 +62,8 @@ def judge_lead(comparison: Comparison, group: Group) -> Judgement:
         return Judgement("Neither of the two best winners leads", "unknown")
     if tested is not None and tested.mean <= 0:
         return Judgement("The test set does not confirm the lead", "poor")
-    if chance is None:
-        return Judgement("The lead cannot be judged: how far scores move by chance is not known", "unknown")
-    if lead < chance:
-        return Judgement("The lead may be luck: treat both as equal", "poor")
-    if intervals_overlap_widely(best, second):
-        return Judgement(
-            "The lead cannot be judged: the 95 % intervals of both scores overlap widely", "unknown"
-        )
+    if doubted := doubt("lead", lead, chance, best, second):
+        return doubted
     if tested is None:
         return Judgement("The lead is more than chance would give, on validation alone", "fair")
     if tested.low > 0:

@@ -35,7 +35,7 @@ _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflo
 
 @dataclass(frozen=True)
 class Difference:
-    """What is compared with the baseline, or which setting changes: the difference in points, its interval."""
+    """What is compared, or which setting changes, and the difference with its interval in points."""
 
     label: str
     mean: float

@@ -27,7 +27,7 @@ _MAX_CLOSE_DIFFERENCE = 0.01
 
 @dataclass(frozen=True)
 class Verdict:
-    """The top of the page: who won, whether that can be trusted (as in `Judgement`), and what that rests on."""
+    """The top of the page: who won, whether that can be trusted (see `Judgement`), and for what reasons."""
 
     headline: str
     judgement: str
