@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from sa_study.metrics import names
 from sa_study.metrics.protocol import PROTOCOL, protocol_notes
 from sa_study.report.page.comparison import ComparedStudy, Comparison, Group
-from sa_study.report.page.page_study import Difference, TrustSection
+from sa_study.report.page.page_study import Difference
 from sa_study.report.page.tables import provenance_rows, short_setting, usual_command
 from sa_study.report.terminal.tables import evaluation_table
 from sa_study.report.terminal.text_table import TextTable
@@ -104,18 +104,13 @@ def _difference(comparison: Comparison, first: str, second: str, figure: str) ->
     return f"{100 * (after - before):+.1f} (no interval: evaluate again)"
 
 
-def test_differences(comparison: Comparison, group: Group) -> TrustSection:
+def test_differences(comparison: Comparison, group: Group) -> list[Difference]:
     """Differences of the mAP on the test set of every two of a group's winners, for a plot."""
-    found = {
-        f"{second} − {first}": comparison.test_difference(first, second, names.MAP)
+    return [
+        Difference(short(f"{second} − {first}", 80), 100 * one.mean, 100 * one.low, 100 * one.high)
         for first, second in itertools.combinations(group.studies, 2)
-    }
-    rows = [
-        Difference(short(label, 80), 100 * one.mean, 100 * one.low, 100 * one.high)
-        for label, one in found.items()
-        if one
+        if (one := comparison.test_difference(first, second, names.MAP))
     ]
-    return TrustSection(differences=tuple(rows))
 
 
 def cost_table(comparison: Comparison) -> TextTable:

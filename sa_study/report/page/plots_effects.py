@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from sa_study.report.page.importance import MIN_FIT, Importance
-from sa_study.report.page.page_study import Difference, TrustSection
+from sa_study.report.page.page_study import Difference
 from sa_study.report.page.plot_style import colour, for_plot, thin_line
 
 Array = NDArray[np.float64]
@@ -64,11 +64,11 @@ def _rounded(shares: Sequence[float]) -> list[float]:
     return [round(100 * share, 2) for share in shares]
 
 
-def forest_plot(part: TrustSection | None, title: str) -> go.Figure | None:
+def forest_plot(differences: Sequence[Difference], title: str) -> go.Figure | None:
     """Each difference as a point with its interval, beside the line of no difference."""
-    if part is None or not part.differences:
+    if not differences:
         return None
-    figure, differences = go.Figure(), part.differences
+    figure = go.Figure()
     for group, name in (("winner", "above 0"), ("FAIL", "below 0"), ("PRUNED", "may be 0")):
         if mine := [difference for difference in differences if _group(difference) == group]:
             figure.add_scatter(

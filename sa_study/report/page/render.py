@@ -23,7 +23,7 @@ from sa_study.metrics.protocol import PROTOCOL, protocol_notes
 from sa_study.report.page import comparison_sentences, comparison_tables, sentences, tables
 from sa_study.report.page.album import read_album
 from sa_study.report.page.comparison import Comparison
-from sa_study.report.page.importance import MIN_TRIALS, Importance, importance, samples
+from sa_study.report.page.importance import MIN_TRIALS, importance, samples
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.page.plot_style import PALETTE, study_colours
 from sa_study.report.page.plots_effects import forest_plot, importance_bars
@@ -97,13 +97,29 @@ def render(study: PageStudy) -> str:
     sampled = samples(study)
     found = [item for sample in sampled if (item := importance(study, sample))]
     model, axes = search_model(study), surface_axes(study, found)
+    surface, uncertainty = surfaces(study, model, axes)
+    confirmation, ablation = study.trust.confirmation, study.trust.ablation
+    metric = names.heading(study.config.metric)
+    figures = {  # None where there is nothing to draw
+        "history": history(study),
+        "curves": curves(study),
+        "parallel": parallel(study),
+        "importance": importance_bars(found),
+        "slices": slices(study),
+        "surface": surface,
+        "uncertainty": uncertainty,
+        "timeline": timeline(study),
+        "confirmation": confirmation and forest_plot(confirmation.differences, "points over the baseline"),
+        "ablation": ablation and forest_plot(ablation.differences, f"points of {metric}"),
+        "front": front(study),
+    }
     return _fill(
         "page.html.j2",
         study.read_at,
         study=study,
         states=STATES,
         album=read_album(study.folder.root / "pictures"),
-        figures=_figures(study, found, *surfaces(study, model, axes)),
+        figures=figures,
         found=found,
         samples=sampled,
         min_trials=MIN_TRIALS,
@@ -154,26 +170,6 @@ def _fill(template: str, read_at: float, **values: Any) -> str:
             **values,
         )
     )
-
-
-def _figures(
-    study: PageStudy, found: list[Importance], surface: go.Figure | None, uncertainty: go.Figure | None
-) -> dict[str, go.Figure | None]:
-    """All figures of the page by name; None where there is nothing to draw."""
-    trust, metric = study.trust, names.heading(study.config.metric)
-    return {
-        "history": history(study),
-        "curves": curves(study),
-        "parallel": parallel(study),
-        "importance": importance_bars(found),
-        "slices": slices(study),
-        "surface": surface,
-        "uncertainty": uncertainty,
-        "timeline": timeline(study),
-        "confirmation": forest_plot(trust.confirmation, "points over the baseline"),
-        "ablation": forest_plot(trust.ablation, f"points of {metric}"),
-        "front": front(study),
-    }
 
 
 def _comparison_figures(comparison: Comparison) -> dict[str, go.Figure | None]:

@@ -88,7 +88,7 @@ def test_nothing_is_claimed_of_a_study_that_was_only_run(folder: StudyFolder) ->
     page = render(study)
     for command in ("confirm --study", "--retrain --seeds 3", "reproduce --study"):
         assert command in page
-    assert forest_plot(study.trust.confirmation, "points") is None and "Ablation" not in page
+    assert study.trust.confirmation is None and forest_plot([], "points") is None and "Ablation" not in page
 
 
 @pytest.mark.parametrize(("gain", "tone"), [(0.2, "good"), (0.0, "poor")])
@@ -101,7 +101,8 @@ def test_a_confirmation_is_the_verdict(folder: StudyFolder, gain: float, tone: s
     lead = study.trust.lead
     assert lead and lead.mean == pytest.approx(100 * found["curse"]["lead"])
     assert any(row["the interval covers"] == "other identities and other seeds" for row in trust_rows(study))
-    figure = forest_plot(study.trust.confirmation, "points")
+    assert study.trust.confirmation
+    figure = forest_plot(study.trust.confirmation.differences, "points")
     assert figure and sorted(x for trace in figure.data for x in trace.x) == pytest.approx(
         sorted(100 * row["difference"]["mAP"]["mean"] for row in found["configurations"][1:]), abs=1e-3
     )
@@ -252,7 +253,9 @@ def test_a_damaged_ledger_does_not_clear_a_figure(folder: StudyFolder) -> None:
 
 def test_a_forest_plot_shows_its_line_of_no_difference(folder: StudyFolder) -> None:
     write(folder.confirmation, confirmed(folder, 0.2))
-    figure = forest_plot(PageStudy.read(folder.root).trust.confirmation, "points")
+    confirmation = PageStudy.read(folder.root).trust.confirmation
+    assert confirmation
+    figure = forest_plot(confirmation.differences, "points")
     assert figure
     low, high = figure.layout.xaxis.range
     assert low < 0 < high
