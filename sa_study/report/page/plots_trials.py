@@ -135,17 +135,17 @@ def front(study: PageStudy) -> go.Figure | None:
 
 def timeline(study: PageStudy) -> go.Figure | None:
     """A bar for each trial in the row of the slot that ran it, over time."""
-    lanes = slots_of_trials(study)
-    if not lanes:
+    slots = slots_of_trials(study)
+    if not slots:
         return None
     figure = go.Figure()
     for state in STATES:
-        trials = [trial for trial in study.trials if trial.state == state and trial.number in lanes]
+        trials = [trial for trial in study.trials if trial.state == state and trial.number in slots]
         if trials:
-            figure.add_bar(**_bars(study, state, trials, lanes))
+            figure.add_bar(**_bars(study, state, trials, slots))
     for launch in launch_times(study):
         figure.add_vline(x=_local(launch), line=style.thin_line("dot"))
-    count = max(lanes.values()) + 1
+    count = max(slots.values()) + 1
     figure.update_layout(
         barmode="overlay",
         bargap=0.25,
@@ -156,14 +156,14 @@ def timeline(study: PageStudy) -> go.Figure | None:
     return figure
 
 
-def _bars(study: PageStudy, state: str, trials: list[TrialSummary], lanes: dict[int, int]) -> dict[str, Any]:
+def _bars(study: PageStudy, state: str, trials: list[TrialSummary], slots: dict[int, int]) -> dict[str, Any]:
     spans = [study.span(trial) for trial in trials]
     return {
         "orientation": "h",
         "width": 0.75,
         "base": [_local(began) for began, _ in spans],
         "x": [round(1000 * max(ended - began, 0.05)) for began, ended in spans],
-        "y": [lanes[trial.number] + 1 for trial in trials],
+        "y": [slots[trial.number] + 1 for trial in trials],
         "marker": {"color": style.colour(state), "line": {"width": 0}},
         "name": STATES[state],
         "text": [str(trial.number) for trial in trials],
@@ -187,15 +187,15 @@ def launch_times(study: PageStudy) -> list[float]:
 
 
 def slots_of_trials(study: PageStudy) -> dict[int, int]:
-    """A lane for each trial that began, so that no two in a lane overlap; the fewest lanes."""
+    """The timeline's row of each trial that began: none overlap in a row, and rows are as few as possible."""
     free: list[float] = []
-    lanes = {}
+    slots = {}
     spans = [(study.span(trial), trial.number) for trial in study.trials if trial.start]
     for (began, ended), number in sorted(spans, key=lambda item: (item[0][0], item[1])):
-        lane = next((index for index, until in enumerate(free) if until <= began), len(free))
-        free[lane : lane + 1] = [max(ended, began)]
-        lanes[number] = lane
-    return lanes
+        slot = next((index for index, until in enumerate(free) if until <= began), len(free))
+        free[slot : slot + 1] = [max(ended, began)]
+        slots[number] = slot
+    return slots
 
 
 def _local(seconds: float) -> str:
