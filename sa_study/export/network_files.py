@@ -75,13 +75,14 @@ def write_networks(
     report("networks", 1, 1)
     (folder / "network.json").write_text(_as_json({**about, "files": files}), encoding="utf-8")
     largest = {name: float(max(file[_DIFFERENCE].values())) for name, file in files.items()}
+    described = {name: getattr(trained.settings, name) for name in _DESCRIBED}
     readme = render(
         "network.md.j2",
         **about,
         files=files,
         takes=INPUTS,
         largest=largest,
-        described={name: about["settings"][name] for name in _DESCRIBED} | {"lr": trained.settings.peak_lr},
+        described=described | {"lr": trained.settings.peak_lr},
         opset=OPSET,
         limit=LIMIT,
         batches=BATCHES,
