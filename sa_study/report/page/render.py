@@ -161,8 +161,6 @@ def _fill(template: str, read_at: float, **values: Any) -> str:
         .render(
             # A script of ours carries this; whatever a study might smuggle in would not, and is not run.
             nonce=secrets.token_urlsafe(16),
-            css=(_HERE / "page.css").read_text(encoding="utf-8"),
-            js=(_HERE / "page.js").read_text(encoding="utf-8"),
             plotly=_packed_plotly(),
             palette=list(PALETTE.values()),
             written=datetime.fromtimestamp(read_at).astimezone().strftime("%Y-%m-%d %H:%M %Z"),
