@@ -92,48 +92,30 @@ def _value_at(trial: TrialSummary, progress: float) -> float | None:
     return float(np.interp(progress, places, values))
 
 
-class SettingEncoder:
-    """Encodes trials as points of the unit cube, in which the sampler draws evenly.
+def varied_settings(study: PageStudy) -> dict[str, Parameter]:
+    """The searched settings that take more than one value."""
+    search = study.config.space.search
+    return {name: parameter for name, parameter in search.items() if len(set(map(str, parameter.ends))) > 1}
 
-    Args:
-        study: Its space; a setting that takes one value only is no dimension.
+
+def unit_points(study: PageStudy, trials: Sequence[TrialSummary]) -> Floats:
+    """Trials as points of the unit cube, in which the sampler draws evenly: trials × `varied_settings`.
+
+    A setting that was not searched in a trial has there what it ran with.
     """
-
-    def __init__(self, study: PageStudy):
-        self._study = study
-        space = study.config.space
-        self.search = {name: p for name, p in space.search.items() if len(set(map(str, p.ends))) > 1}
-        self._choices = {
-            name: list(map(str, space.possible(name)))
-            for name, p in self.search.items()
-            if p.kind == "categorical"
-        }
-
-    def points(self, trials: Sequence[TrialSummary]) -> Floats:
-        """Trials × dimensions. A setting that was not searched in a trial has there what it ran with."""
-        values = ((name, self._study.value(trial, name)) for trial in trials for name in self.search)
-        places = [self._place(name, value) for name, value in values]
-        return np.array(places, dtype=float).reshape(len(trials), len(self.search))
-
-    def shuffled(self, points: Floats, rng: np.random.Generator) -> Floats:
-        """Points with every categorical setting's choices in random order, for they have none."""
-        points = points.copy()
-        for axis, name in enumerate(self.search):
-            if count := len(self._choices.get(name, ())):
-                cells = np.minimum((points[:, axis] * count).astype(int), count - 1)
-                points[:, axis] = (rng.permutation(count)[cells] + 0.5) / count
-        return points
-
-    def _place(self, name: str, value: Any) -> float:
-        if name in self._choices:
-            choices = self._choices[name]
-            index = choices.index(str(value)) if str(value) in choices else 0
-            return (index + 0.5) / len(choices)
-        return unit_position(self.search[name], value)
+    search = varied_settings(study)
+    places = [unit_position(search[name], study.value(trial, name)) for trial in trials for name in search]
+    return np.array(places, dtype=float).reshape(len(trials), len(search))
 
 
 def unit_position(parameter: Parameter, value: Any) -> float:
-    """A number's place between 0 and 1 on the parameter's own scale; where it has steps, a cell's middle."""
+    """A value's place between 0 and 1 on the parameter's own scale; of a step or a choice, its cell's middle.
+
+    What is no value of the parameter lies in the middle: anyone can write anything into a study.
+    """
+    if parameter.kind == "categorical":
+        choices = list(map(str, parameter.choices))
+        return (choices.index(str(value)) + 0.5) / len(choices) if str(value) in choices else 0.5
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return 0.5
     step = None if parameter.count is None else parameter.step or 1.0
@@ -146,15 +128,15 @@ def importance(study: PageStudy, sample: ComparableTrials) -> Importance | None:
     """What explains a sample; None where it is too small, or nothing was searched or differs."""
     from sklearn.tree import DecisionTreeRegressor  # takes its time
 
-    cube, values = SettingEncoder(study), np.array(sample.values)
-    if len(values) < MIN_TRIALS or not cube.search or np.ptp(values) < 1e-12:
+    search, values = varied_settings(study), np.array(sample.values)
+    if len(values) < MIN_TRIALS or not search or np.ptp(values) < 1e-12:
         return None
-    points, rng = cube.points(sample.trials), np.random.default_rng(0)
+    points, rng = unit_points(study, sample.trials), np.random.default_rng(0)
     tree = DecisionTreeRegressor(min_samples_leaf=max(2, len(values) // 60), random_state=0)
     shares, seen, sums = [], np.zeros(len(values)), np.zeros(len(values))
     for _ in range(_TREES):
         drawn = rng.integers(0, len(values), len(values))
-        mixed = cube.shuffled(points, rng)
+        mixed = _with_choices_shuffled(search, points, rng)
         tree.fit(mixed[drawn], values[drawn])
         left_out = np.setdiff1d(np.arange(len(values)), drawn)
         sums[left_out] += tree.predict(mixed[left_out])
@@ -167,7 +149,7 @@ def importance(study: PageStudy, sample: ComparableTrials) -> Importance | None:
     errors = values[known] - sums[known] / seen[known]
     fit = 1 - float((errors**2).sum() / ((values[known] - values[known].mean()) ** 2).sum())
     mean, deviation = np.mean(shares, axis=0), np.std(shares, axis=0)
-    order, settings = np.argsort(-mean, kind="stable"), list(cube.search)
+    order, settings = np.argsort(-mean, kind="stable"), list(search)
     return Importance(
         sample=sample,
         shares={settings[axis]: float(mean[axis]) for axis in order},
@@ -175,6 +157,21 @@ def importance(study: PageStudy, sample: ComparableTrials) -> Importance | None:
         combinations=max(0.0, 1 - float(mean.sum())),
         fit=fit,
     )
+
+
+def _with_choices_shuffled(
+    search: Mapping[str, Parameter], points: Floats, rng: np.random.Generator
+) -> Floats:
+    """Points with every categorical setting's choices in random order, for they have none.
+
+    A forest whose trees all had one order would need far more trials to see that a middle choice stands out.
+    """
+    points = points.copy()
+    for axis, parameter in enumerate(search.values()):
+        if count := len(parameter.choices):
+            cells = np.minimum((points[:, axis] * count).astype(int), count - 1)
+            points[:, axis] = (rng.permutation(count)[cells] + 0.5) / count
+    return points
 
 
 def variance_shares(tree: Any) -> Floats | None:

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from sa_study.analysis.search_model import SearchModel
 from sa_study.report.page import plot_style as style
-from sa_study.report.page.importance import Importance, SettingEncoder, unit_position
+from sa_study.report.page.importance import Importance, unit_points, unit_position, varied_settings
 from sa_study.report.page.page_study import PageStudy
 from sa_study.report.text import setting_text, short
 from sa_study.settings.space import Parameter
@@ -32,14 +32,14 @@ _MAX_LABEL = 16
 
 def parallel(study: PageStudy) -> go.Figure | None:
     """Each trial as a line over all searched settings to its score; the box-select tool picks trials."""
-    cube = SettingEncoder(study)
+    search = varied_settings(study)
     trials = [trial for trial in study.trials if trial.score is not None]
-    if not cube.search or len(trials) < 2:
+    if not search or len(trials) < 2:
         return None
     scores = np.array([trial.score for trial in trials], dtype=float)
     low, high = float(scores.min()), float(scores.max())
     heights = (scores - low) / (high - low) if high > low else np.full(len(scores), 0.5)
-    rows = np.column_stack([cube.points(trials), heights])
+    rows = np.column_stack([unit_points(study, trials), heights])
     figure = go.Figure()
     ranks = np.argsort(np.argsort(scores, kind="stable"), kind="stable") / (len(scores) - 1)
     levels = np.searchsorted(_SHARES, ranks, side="right")
@@ -50,13 +50,13 @@ def parallel(study: PageStudy) -> go.Figure | None:
             figure.add_scatter(**_lines(study, trials, rows, picked, shade, level))
     # All at once: plotly checks all axes and labels anew with each that is added.
     axes, labels = list[dict[str, Any]](), list[dict[str, Any]]()
-    for place, name in enumerate([*cube.search, ""]):
+    for place, name in enumerate([*search, ""]):
         line = {"color": style.colour("line"), "width": 1}
         axes.append({"x0": place, "x1": place, "y0": 0, "y1": 1, "yref": "y domain", "line": line})
-        for height, text in axis_ticks(cube.search[name]) if name else _score_ticks(low, high):
+        for height, text in axis_ticks(search[name]) if name else _score_ticks(low, high):
             label = {"showarrow": False, "xanchor": "left", "xshift": 5, "font": {"size": 11}}
             labels.append({"x": place, "y": height, "text": style.for_plot(text), **label})
-    names = [*map(style.for_plot, cube.search), style.axis_title(study)]
+    names = [*map(style.for_plot, search), style.axis_title(study)]
     figure.update_layout(
         shapes=[{"type": "line", "xref": "x", **axis} for axis in axes],
         annotations=labels,
@@ -105,9 +105,9 @@ def _lines(
 def axis_ticks(parameter: Parameter) -> list[tuple[float, str]]:
     """Heights and texts of a setting's axis."""
     if parameter.kind == "categorical":
-        count = len(parameter.choices)
         return [
-            ((i + 0.5) / count, short(setting_text(v), _MAX_LABEL)) for i, v in enumerate(parameter.choices)
+            (unit_position(parameter, choice), short(setting_text(choice), _MAX_LABEL))
+            for choice in parameter.choices
         ]
     if parameter.count is not None and parameter.count <= 9:
         values = [parameter.value(index) for index in range(parameter.count)]
@@ -126,7 +126,7 @@ def _score_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 def slices(study: PageStudy) -> go.Figure | None:
     """Score by each searched setting."""
-    names = list(SettingEncoder(study).search)[:MAX_SLICES]
+    names = list(varied_settings(study))[:MAX_SLICES]
     groups = style.scored(study)
     if not names or not groups:
         return None
@@ -170,7 +170,7 @@ def _axis(name: str, parameter: Parameter) -> dict[str, Any]:
 
 def surface_axes(study: PageStudy, found: Sequence[Importance]) -> tuple[str, str] | None:
     """The two numbers to draw over each other: lr and dropout where both are searched, else what mattered."""
-    search = SettingEncoder(study).search
+    search = varied_settings(study)
     numbers = [name for name, parameter in search.items() if parameter.kind != "categorical"]
     if {"lr", "dropout"} <= set(numbers):
         return "lr", "dropout"
