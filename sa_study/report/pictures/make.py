@@ -66,7 +66,8 @@ def make_study_pictures(
 ) -> tuple[Subject, PictureFiles]:
     """Draws a study's best network into `pictures/`, and its attention into TensorBoard's run `best`.
 
-    With another folder `out` TensorBoard's files are left alone.
+    With another folder `out` TensorBoard's files are left alone. `data_dir` and `test` choose the images as
+    in `subject_of_study`; `reranked` adds a curve to the CMC picture; `seed` is that of all draws.
 
     Raises:
         StudyError: See `subject_of_study` and `make_pictures`.
