@@ -24,7 +24,8 @@ from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.study.winner import best_checkpoint_file
 from sa_study.training.evaluate import EvaluationImages, evaluate, load_network
-from sa_study.tuning.launch.launch import LaunchObserver, Outcome, launch, resume
+from sa_study.tuning.launch.launch import Outcome, launch, resume
+from sa_study.tuning.launch.observer import LaunchObserver
 from sa_study.tuning.launch.prepare import StudyChanges, load_data
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError, DataError, RunFailed

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
@@ -18,7 +18,7 @@ from sa_study.study.config import StudyConfig
 from sa_study.study.database import back_up_database, open_storage, repair, study_attributes, trials_in
 from sa_study.study.folder import StudyFolder, trial_folder
 from sa_study.study.lock import driver_lock
-from sa_study.study.records import ENDED, TrialEvent, read_record
+from sa_study.study.records import ENDED, read_record
 from sa_study.study.storage import Storage
 from sa_study.study.summary import StudySummary
 from sa_study.study.winner import save_winner
@@ -37,6 +37,7 @@ from sa_study.tuning.launch.cluster import (
 from sa_study.tuning.launch.disk_space import measure_disks, name_full_disk, require_disk_space
 from sa_study.tuning.launch.local_ray import Session
 from sa_study.tuning.launch.memory import MemoryKills
+from sa_study.tuning.launch.observer import LaunchObserver
 from sa_study.tuning.launch.prepare import (
     StudyChanges,
     check_new_study,
@@ -63,25 +64,6 @@ _DISK_FULL = ("database or disk is full", "No space left on device")  # SQLite's
 
 INTERRUPTED = "interrupted"
 _NOTHING = InitialTrials()
-
-
-class LaunchObserver(Protocol):
-    """Hears of a launch while it runs, as the live view does."""
-
-    def decoded(self, done: int, total: int) -> None:
-        """Called with the number of images that are decoded, and of all."""
-
-    def begin(self, config: StudyConfig, trials: Sequence[FrozenTrial], slots: int) -> None:
-        """Called before any trial runs, with the study's trials and how many may run at a time."""
-
-    def announce(self, event: TrialEvent) -> None:
-        """Called with every event of a trial."""
-
-    def say(self, text: str) -> None:
-        """Called with a message about the launch."""
-
-    def fail(self, text: str) -> None:
-        """Called, from any thread, with the reason why the launch cannot go on; then the process ends."""
 
 
 @dataclass(frozen=True)
