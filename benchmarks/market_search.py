@@ -7,7 +7,8 @@ The studies are made before, with both samplers and some seeds, half an hour eac
     python run_study.py tune --data-dir Market-1501-v15.09.15 --study runs/multifidelity-0 --space small \
         --sampler multifidelity --seed 0 --trials 40 --epoch-budget 60 --max-concurrent 1 --cpus-per-trial 1
 
-The baseline is trained with the same seed in all of them.
+The baseline is trained with the same seed in all of them. Of a study that `evaluate` has had, the table has
+the winner's figures on the test set as well.
 """
 
 from __future__ import annotations
@@ -16,17 +17,12 @@ from pathlib import Path
 
 import harness
 
+from sa_study.metrics import names
 from sa_study.study.summary import StudySummary
 
 COLUMNS = (
-    "sampler",
-    "seed",
-    "epochs",
-    "trials",
-    "completed",
-    "stopped early",
-    "best mAP",
-    "over the baseline",
+    *("sampler", "seed", "epochs", "trials", "completed", "stopped early", "best mAP", "over the baseline"),
+    *("test rank-1", "test mAP", "its interval"),
 )
 
 
@@ -39,14 +35,26 @@ def row(root: Path) -> tuple[object, ...]:
     states = study.states
     counts = (len(study.trials), states.get("COMPLETE", 0), states.get("PRUNED", 0))
     space, seed = study.config.space, study.config.seed
-    return (space.sampler, seed, study.cost.epochs, *counts, f"{score:.1f}", f"{score - baseline:+.1f}")
+    found = (space.sampler, seed, study.cost.epochs, *counts, f"{score:.1f}", f"{score - baseline:+.1f}")
+    return (*found, *test_figures(study))
+
+
+def test_figures(study: StudySummary) -> tuple[str, str, str]:
+    """The winner's rank-1 and mAP on the test set, and the interval of this mAP; empty before `evaluate`."""
+    if not (evaluation := study.evaluations.get("best")):
+        return "", "", ""
+    low, high = (100 * end for end in evaluation["intervals"][names.MAP])
+    return (
+        *(f"{100 * evaluation[name]:.1f}" for name in (names.RANK1, names.MAP)),
+        f"{low:.1f} to {high:.1f}",
+    )
 
 
 def main() -> None:
     parser = harness.argument_parser(__doc__, "market_search")
     parser.add_argument("studies", type=Path, nargs="+", metavar="STUDY", help="folder of a study")
     options = parser.parse_args()
-    title = "validation mAP, per cent, after the same number of epochs"
+    title = "Validation and test figures in per cent, after the same number of epochs"
     harness.finish(
         {},
         options.json,
