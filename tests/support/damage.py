@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from sa_study.training.checkpoint import load_checkpoint, save_checkpoint
 from sa_study.training.tensorboard import TensorBoardLogger
 
 METRIC = "mAP"
@@ -182,7 +183,8 @@ FILES: dict[str, tuple[Damage, str]] = {
     "other epoch": (lambda s: swap(checkpoints(s, PRUNED)[0], checkpoints(s, COMPLETE)[-1]),
                     "checkpoint_000000 is of epoch 3, not 1"),
     "no place": (record(PRUNED, last_checkpoint=""), "trial 1: has epochs, but no checkpoint"),
-    "best of another": (lambda s: swap(s / "best.pt", checkpoints(s, PRUNED)[0]), "best.pt: is not epoch"),
+    "best of another": (lambda s: save_checkpoint(s / "best.pt", load_checkpoint(checkpoints(s, PRUNED)[0])),
+                        "best.pt: is not epoch"),
     "no best": (lambda s: (s / "best.pt").unlink(), "the winner's files cannot be read"),
     "best settings": (lambda s: change_yaml(s / "best.yaml", lr=0.5),
                       "best.yaml: differs from the settings of trial 0"),
