@@ -34,11 +34,10 @@ from sa_study.tuning.stopping.ray_scheduler import make_rule
 from sa_study.utils.machine import peak_memory, usable_memory
 from sa_study.utils.progress import PhaseCallback
 
-# Measured by benchmarks/overhead.py on 2 cores, rounded.
-_FIRST_START_SECONDS = 5.0
-_NEXT_START_SECONDS = 0.3
-_REPORT_SECONDS = 0.2
-_CHECKPOINT_BYTES_PER_SECOND = 500e6
+# Measured by benchmarks/overhead.py on 2 cores, rounded. A checkpoint is written while its epoch is validated.
+_FIRST_START_SECONDS = 6.5
+_NEXT_START_SECONDS = 0.2
+_BETWEEN_EPOCHS_SECONDS = 0.05
 
 _MAX_RUNS = 60
 _MAX_SECONDS = 10.0
@@ -149,13 +148,12 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     baseline = config.space.settings(config.space.baseline)
     speed = probe(baseline, data, lambda done, total: report("measuring an epoch", done, total))
     memory = MemoryNeed.after_probe(data.store.images.nbytes, slots, joined=config.address is not None)
-    between_epochs = _REPORT_SECONDS + disks[0].checkpoint / _CHECKPOINT_BYTES_PER_SECOND
     simulated: dict[str, list[SimulatedRun]] = {}
     for number, scheduler in enumerate((config.space.scheduler, Scheduler("none"))):
         report("simulating the study", number, 2)
         if scheduler.name not in simulated:
             simulated[scheduler.name] = simulate_runs(
-                config, scheduler, slots, speed.epoch_seconds_of, preparation, between_epochs
+                config, scheduler, slots, speed.epoch_seconds_of, preparation
             )
     report("simulating the study", 2, 2)
     expected, unstopped = simulated[config.space.scheduler.name], simulated["none"]
@@ -168,7 +166,6 @@ def simulate_runs(
     slots: Slots,
     epoch_seconds: Callable[[Settings], float],
     preparation: float,
-    between_epochs: float,
     max_runs: int = _MAX_RUNS,
     max_seconds: float = _MAX_SECONDS,
 ) -> list[SimulatedRun]:
@@ -182,7 +179,6 @@ def simulate_runs(
         slots: Resources of a trial, and how many trials run at a time.
         epoch_seconds: Gives the duration of an epoch with some settings.
         preparation: Seconds from the command to the launch, which no time budget counts.
-        between_epochs: Seconds between two epochs of a trial.
         max_runs: Number of runs.
         max_seconds: Time after which no further run begins; there is one at least.
     """
@@ -200,7 +196,7 @@ def simulate_runs(
             (number, epoch_seconds(settings), _learning_curve(settings.epochs, rng))
             for number, settings in enumerate(configurations)
         ]
-        runs.append(_simulate(config, scheduler, slots, trials, preparation, between_epochs))
+        runs.append(_simulate(config, scheduler, slots, trials, preparation))
     return runs
 
 
@@ -228,7 +224,6 @@ def _simulate(
     slots: Slots,
     trials: list[tuple[int, float, _Curve]],
     preparation: float,
-    between_epochs: float,
 ) -> SimulatedRun:
     """Runs trials (number, seconds of an epoch, curve) in the order of time, as far as the budgets allow."""
     now, ended = 0.0, 0
@@ -254,7 +249,7 @@ def _simulate(
             ended += 1
             start_next(_NEXT_START_SECONDS)
         elif not tracker.stop_reason:
-            train(between_epochs, number, seconds, curve)
+            train(_BETWEEN_EPOCHS_SECONDS, number, seconds, curve)
     used = tracker.to_dict()
     gpu_hours = used["training_seconds"] * slots.gpus / 3600
     reason = tracker.stop_reason if ended < len(trials) else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from typing import Any
 
 import pytest
@@ -78,15 +77,3 @@ def test_the_backbone_has_its_share_of_the_rate_in_every_group(net: SANet) -> No
     for group in ours.param_groups:
         assert {id(parameter) in backbone for parameter in group["params"]} == {group["lr"] == 0.2}
         assert group["lr"] in (0.2, 0.8)
-
-
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_pytorchs_compiler_is_not_imported(net: SANet, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # an import of it fails
-    optimizer = make_optimizer(net, Settings(**SMALL, optimizer=name))
-    optimizer.zero_grad()
-    gradients(net)
-    optimizer.step()
-    optimizer.load_state_dict(optimizer.state_dict())
-    with pytest.raises(ImportError):
-        torch.optim.SGD(net.parameters()).step()

@@ -35,9 +35,10 @@ def data(make_market: Callable[..., Path]) -> TrainingData:
 
 @pytest.fixture(autouse=True)
 def starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds to the first epochs, and from a trial's end to the next one."""
+    """Seconds to the first epochs, from a trial's end to the next one, and between two epochs."""
     monkeypatch.setattr(plan, "_FIRST_START_SECONDS", 8.0)
     monkeypatch.setattr(plan, "_NEXT_START_SECONDS", 1.0)
+    monkeypatch.setattr(plan, "_BETWEEN_EPOCHS_SECONDS", 0.5)
 
 
 def simulated(
@@ -54,7 +55,7 @@ def simulated(
     """Runs with an epoch of 10 seconds; the time that the simulation takes does not matter."""
     config = StudyConfig(data_dir=Path("/data"), space=searched, trials=trials, **budget)
     resources = Slots(1, gpus, slots)
-    return simulate_runs(config, scheduler, resources, lambda _: 10.0, 100.0, 0.5, runs, max_seconds)
+    return simulate_runs(config, scheduler, resources, lambda _: 10.0, 100.0, runs, max_seconds)
 
 
 FOUR_EPOCHS = small_space(
