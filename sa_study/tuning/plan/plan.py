@@ -34,7 +34,7 @@ from sa_study.tuning.stopping.ray_scheduler import make_rule
 from sa_study.utils.machine import peak_memory, usable_memory
 from sa_study.utils.progress import PhaseCallback
 
-# Measured by benchmarks/overhead.py on 2 cores, rounded. A checkpoint is written while its epoch is validated.
+# Measured by benchmarks/overhead.py on 2 cores, rounded; checkpoints are written while epochs are validated.
 _FIRST_START_SECONDS = 6.5
 _NEXT_START_SECONDS = 0.2
 _BETWEEN_EPOCHS_SECONDS = 0.05
