@@ -44,10 +44,8 @@ def test_figures(study: StudySummary) -> tuple[str, str, str]:
     if not (evaluation := study.evaluations.get("best")):
         return "", "", ""
     low, high = (100 * end for end in evaluation["intervals"][names.MAP])
-    return (
-        *(f"{100 * evaluation[name]:.1f}" for name in (names.RANK1, names.MAP)),
-        f"{low:.1f} to {high:.1f}",
-    )
+    rank1, mean_ap = (f"{100 * evaluation[name]:.1f}" for name in (names.RANK1, names.MAP))
+    return rank1, mean_ap, f"{low:.1f} to {high:.1f}"
 
 
 def main() -> None:
