@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from sa_study.report.terminal.console import Output
 
 
+Retrain = Annotated[
+    bool,
+    typer.Option(
+        "--retrain", help="First train the chosen configuration on all training identities, in STUDY/final."
+    ),
+]
+
 _OTHER_DATA = "other data than the study's own: the figures on its own test set stay as they are"
 
 
@@ -38,13 +45,7 @@ def evaluate(
     rerank: Rerank = False,
     out: Annotated[Path | None, path_option(help="JSON file to write (with --weights).")] = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="Evaluate the study's baseline too.")] = False,
-    retrain: Annotated[
-        bool,
-        typer.Option(
-            "--retrain",
-            help="First train the chosen configuration on all training identities, in STUDY/final.",
-        ),
-    ] = False,
+    retrain: Retrain = False,
     seeds: Annotated[
         int | None,
         typer.Option(help="With --retrain: how many seeds.", min=1, max=MAX_SEEDS, show_default="1"),
@@ -65,9 +66,8 @@ def evaluate(
     study = require_one_network(context, study, weights)
     if seeds is not None and not retrain:
         raise ConfigError("evaluate --seeds: needs --retrain; the seed of a study's checkpoint is fixed")
-    if len(data_dirs) > 1 and (out or retrain):
-        hint = "--retrain" if retrain else "--out (--json prints figures on several data sets)"
-        raise ConfigError(f"evaluate {hint}: takes one --data-dir")
+    if out or retrain:
+        _require_one_data_set(data_dirs, "--retrain" if retrain else "--out")
     output = Output(quiet, as_json)
     if study is not None:
         if out or values:
@@ -82,6 +82,12 @@ def evaluate(
         if retrain:
             raise ConfigError("evaluate --retrain: needs --study; 'train' trains from a settings file")
         _evaluate_weights(output, weights, _named(data_dirs), rerank, out, values)
+
+
+def _require_one_data_set(data_dirs: Sequence[Path], option: str) -> None:
+    if len(data_dirs) > 1:
+        hint = " (--json prints figures on several data sets)" if option == "--out" else ""
+        raise ConfigError(f"evaluate {option}{hint}: takes one --data-dir")
 
 
 def _named(data_dirs: Sequence[Path]) -> Mapping[str, Path]:

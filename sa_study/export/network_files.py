@@ -75,21 +75,31 @@ def write_networks(
     report("networks", 1, 1)
     (folder / "network.json").write_text(_as_json({**about, "files": files}), encoding="utf-8")
     largest = {name: float(max(file[_DIFFERENCE].values())) for name, file in files.items()}
-    described = {name: getattr(trained.settings, name) for name in _DESCRIBED}
-    readme = render(
+    readme = _readme(trained.settings, about, files, largest)
+    (folder / "README.md").write_text(readme, encoding="utf-8")
+    return {f"{folder.name}/{name}": difference for name, difference in largest.items()}
+
+
+def _readme(
+    settings: Settings,
+    about: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, Any]],
+    largest: Mapping[str, float],
+) -> str:
+    """The content of `README.md`: what the files are, how they are used, and how exact they are."""
+    described = {name: getattr(settings, name) for name in _DESCRIBED}
+    return render(
         "network.md.j2",
         **about,
         files=files,
         takes=INPUTS,
         largest=largest,
-        described=described | {"lr": trained.settings.peak_lr},
+        described=described | {"lr": settings.peak_lr},
         opset=OPSET,
         limit=LIMIT,
         batches=BATCHES,
         versions=f"PyTorch {torch.__version__}",
     )
-    (folder / "README.md").write_text(readme, encoding="utf-8")
-    return {f"{folder.name}/{name}": difference for name, difference in largest.items()}
 
 
 def _describe_network(settings: Settings, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -179,9 +179,10 @@ def _effects(ablation: Ablation, runs: Sequence[Run]) -> Iterator[dict[str, Any]
 
 def _joint_effect(ablation: Ablation, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     """The effect of all changes together, where no setting's own effect is measured beside the others'."""
-    cells = ablation.cells
-    if ablation.one_at_a_time and len(cells) > 2:
-        used, difference = _paired_difference([(cells[0], cells[-1])], runs)
+    baseline, *_, together = ablation.cells
+    changed = sum(together.get(name) != value for name, value in ablation.space.baseline.items())
+    if ablation.one_at_a_time and changed > 1:
+        used, difference = _paired_difference([(baseline, together)], runs)
         change = {"factor": "all of them", "from": "the baseline", "to": "changed together"}
         yield {**change, "cells": used, "difference": difference}
 

@@ -71,10 +71,8 @@ def decide_cpus_per_trial(config: StudyConfig, data: TrainingData, say: Callable
     if config.cpus_per_trial is not None:
         return config
     if gpus_of_trial(config):
-        cpus, reason = (
-            cpus_beside_gpus(config),
-            "a machine's cores, shared among the trials that its GPUs hold",
-        )
+        cpus = cpus_beside_gpus(config)
+        reason = "a machine's cores, shared among the trials that its GPUs hold"
     elif config.address:
         cpus, reason = 1, "without GPUs, a cluster's trials get one core each"
     else:

@@ -132,6 +132,15 @@ def test_one_change_at_a_time_and_all_together() -> None:
     assert "all of them: the baseline → changed together" in ablation_markdown(found)
 
 
+def test_the_changes_of_a_single_setting_are_not_all_of_them_together() -> None:
+    choices = {"type": "categorical", "choices": [6, 4, 1]}
+    space = parse_space({"search": {"parts": choices}, "baseline": {"parts": 6}}, "here")
+    ablation = plan_ablation(space, 1, one_at_a_time=True)
+    runs = [run(cell, 0.5, 0, fold=0) for cell in ablation.cells]
+    effects = conclude_ablation(ablation, runs, CONFIG.metric)["effects"]
+    assert [(effect["factor"], effect["to"]) for effect in effects][:-1] == [("parts", 4), ("parts", 1)]
+
+
 def test_a_grid_compares_a_change_with_what_it_brings_along() -> None:
     effects = {effect["factor"]: effect for effect in concluded(space=ADDITIONS)["effects"]}
     assert effects["images_per_identity"]["cells"] == 4 and "all of them" not in effects
