@@ -220,10 +220,12 @@ def _ranks(distances: Tensor, junk: Tensor, same_view: Tensor, matches: Tensor, 
     The columns `junk` do not count, nor the places `same_view`, shape (2, P); `matches` are columns.
     """
     values = distances.gather(1, matches)
+    first = values.masked_fill(~valid, torch.inf).amin(dim=1, keepdim=True)
     last = values.masked_fill(~valid, -torch.inf).amax(dim=1, keepdim=True)
-    # Images beyond the last match need no order, and sorting passes over what is equal.
+    # Images ahead of the first match and beyond the last need no order: sorting passes over what is equal.
+    ahead = first.nextafter(torch.full_like(first, -torch.inf))
     beyond = last.nextafter(torch.full_like(last, torch.inf))
-    ordered, before = _ordered_and_nearer(distances, beyond, junk, same_view, values)
+    ordered, before = _ordered_and_nearer(distances, ahead, beyond, junk, same_view, values)
     following = (before + 1).clamp_(max=distances.shape[1] - 1)  # of a row's last place, that place itself
     again = (ordered.gather(1, following) == values) & (following > before) & valid
     rows, places = again.nonzero(as_tuple=True)
@@ -235,19 +237,20 @@ def _ranks(distances: Tensor, junk: Tensor, same_view: Tensor, matches: Tensor, 
 
 
 def _ordered_and_nearer(
-    distances: Tensor, beyond: Tensor, junk: Tensor, same_view: Tensor, values: Tensor
+    distances: Tensor, ahead: Tensor, beyond: Tensor, junk: Tensor, same_view: Tensor, values: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Each row in ascending order, and how many images are nearer than each of its `values`.
 
-    What is farther than `beyond` is put there, what does not count at infinity: nearer than no match.
+    What is nearer than `ahead` or farther than `beyond` is put there, what does not count at infinity: nearer
+    than no match.
     """
     if not distances.is_cpu:
-        ordered = distances.minimum(beyond)
+        ordered = distances.clamp(ahead, beyond)
         ordered[:, junk] = ordered[same_view[0], same_view[1]] = torch.inf
         ordered = ordered.sort(dim=1).values
         return ordered, torch.searchsorted(ordered, values)
     # NumPy sorts values by vector instructions: 15 times as fast as PyTorch, which sorts their indices too.
-    rows = np.minimum(distances.numpy(), beyond.numpy())
+    rows = np.clip(distances.numpy(), ahead.numpy(), beyond.numpy())
     rows[:, junk.numpy()] = rows[same_view[0].numpy(), same_view[1].numpy()] = np.inf
     rows.sort(axis=1)
     before = [row.searchsorted(wanted) for row, wanted in zip(rows, values.numpy(), strict=True)]

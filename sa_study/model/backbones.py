@@ -30,6 +30,7 @@ class Backbone:
             if it has none.
         imagenet_v2: The same of those trained by torchvision's later recipe.
         fetch: Gets its ImageNet weights where they are not torchvision's; None if they are.
+        module: The module that `build` takes it from, which is imported no sooner; empty if it needs none.
     """
 
     build: Callable[[], nn.Sequential]
@@ -38,6 +39,7 @@ class Backbone:
     imagenet: str
     imagenet_v2: str = ""
     fetch: Callable[[], Mapping[str, Tensor]] | None = None
+    module: str = ""
 
     def imagenet_weights(self, pretrained: str) -> str:
         """The name in torchvision of the weights that one of `IMAGENET` means; empty if there are none."""
@@ -82,7 +84,9 @@ def _resnet(depth: int, blocks: tuple[int, int, int, int], expansion: int) -> Ba
     first, second, third, fourth = (64 * expansion * factor for factor in (1, 2, 4, 8))
     weights = f"ResNet{depth}_Weights.IMAGENET1K"
     later = f"{weights}_V2" if depth >= 50 else ""
-    return Backbone(build, (first, second, third, fourth), recognises, f"{weights}_V1", later)
+    return Backbone(
+        build, (first, second, third, fourth), recognises, f"{weights}_V1", later, module="torchvision"
+    )
 
 
 TIMM = "timm/"
@@ -114,7 +118,7 @@ def _timm(name: str) -> Backbone:
         info = _timm_stages(name).feature_info
         own = set(build().state_dict())
     first, second, third, fourth = info.channels()[-4:]
-    return Backbone(build, (first, second, third, fourth), own.issubset, "", fetch=fetch)
+    return Backbone(build, (first, second, third, fourth), own.issubset, "", fetch=fetch, module="timm")
 
 
 def _timm_stages(name: str, pretrained: bool = False) -> Any:
