@@ -1,23 +1,27 @@
-"""Every setting of docs/recipe.md: resumed to the last bit, retried on a full memory, reloaded."""
+"""Every setting of docs/recipe.md: resumed to the last bit, retried on a full memory, reloaded, exported."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from checkout import ROOT
+from recipe_cases import CASES
 from small_memory import SmallMemory
 from small_space import SMALL
 from synthetic_layouts import make_market
 
+from sa_study.data.batches import Normaliser
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.store import TrainingData, load_training_data
+from sa_study.export.network import trace, write_onnx
 from sa_study.metrics import names
+from sa_study.model.network import FeatureNetwork
 from sa_study.settings.run import FIELDS, Settings
 from sa_study.settings.space_file import load_space
 from sa_study.study.storage import Storage
@@ -29,25 +33,6 @@ from sa_study.tuning.launch.trainable import TrialRun
 
 SMALLEST = {**SMALL, "num_features": 8, "epochs": 2, "lr": 0.02, "val_identities": 2}
 TIMES = {names.SECONDS, names.IMAGES_PER_SECOND, names.LATENCY, names.ACCUMULATE, names.NOTES}
-
-ADAM = {"adam_lr": 1e-3, "adam_beta1": 0.8, "adam_beta2": 0.99, "adam_eps": 1e-6}
-WARM = {"schedule": "cosine", "warmup_epochs": 1, "warmup_factor": 0.1}
-IMAGES = {"random_erasing": 1.0, "random_erasing_fill": "mean", "random_crop_padding": 3, "color_jitter": 0.2}
-TRIPLET = {"triplet_weight": 1.0, "triplet_margin": 0.0, "images_per_identity": 2}
-CASES: dict[str, dict[str, Any]] = {
-    "adam": {"optimizer": "adam", **ADAM},
-    "adamw": {"optimizer": "adamw", "decay_norm_bias": False},
-    "warm-up": WARM,
-    "a share of warm-up": {"warmup_fraction": 0.6},
-    "label smoothing": {"label_smoothing": 0.1},
-    "images": IMAGES,
-    "average": {"ema_decay": 0.9},
-    "neck": {"bn_neck": True},
-    "neck that is not matched": {"bn_neck": True, "neck_feature": "before"},
-    "order": {"images_per_identity": 3},
-    "triplets": TRIPLET,
-    "all": {"optimizer": "adamw", **WARM, **IMAGES, **TRIPLET, "ema_decay": 0.9, "bn_neck": True},
-}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +57,7 @@ def require_equal(one: Trainer, other: Trainer) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_run_with_each_setting_is_resumed_retried_and_reloaded(
+def test_a_run_with_each_setting_is_resumed_retried_reloaded_and_exported(
     case: str, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, path = Settings(**SMALLEST, **CASES[case]), tmp_path / "checkpoint.pt"
@@ -107,6 +92,14 @@ def test_a_run_with_each_setting_is_resumed_retried_and_reloaded(
         for net in (reloaded.net, whole.net)
     ]
     assert torch.equal(*features)
+    program = trace(FeatureNetwork(reloaded.net).eval(), "normalised", settings.height, settings.width)
+    write_onnx(program, tmp_path / "network.onnx", "{}")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
+    images = Normaliser(settings.height, settings.width, torch.device("cpu"))(
+        torch.from_numpy(data.store.images[index])
+    )
+    found = session.run(["features"], {"images": images.numpy()})[0]
+    np.testing.assert_allclose(found, features[0], atol=2e-6)
 
 
 def test_every_setting_of_the_page_is_tried() -> None:
