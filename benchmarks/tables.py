@@ -34,7 +34,7 @@ TABLES = {
         "search_real",
         "search_real_development",
     ),
-    "market": ("market_resume", "market_confirm", "market_test", "market_search"),
+    "market": ("market_resume", "market_confirm", "market_test", "market_search", "market_recipe"),
 }
 """Names of results by table of the page."""
 
