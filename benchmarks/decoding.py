@@ -155,7 +155,7 @@ def main() -> None:
     parser = harness.argument_parser(__doc__, "decoding")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="Market-1501; default: drawn images")
     parser.add_argument("--images", type=int, default=MARKET, help="most images; default %(default)s")
-    parser.add_argument("--rounds", type=int, default=3, help="the median counts; default %(default)s")
+    parser.add_argument("--rounds", type=int, default=2, help="their median counts; default %(default)s")
     options = parser.parse_args()
     given = options.data_dir
     with nullcontext("") if given else tempfile.TemporaryDirectory(prefix="decoding_") as place:

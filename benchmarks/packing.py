@@ -91,7 +91,7 @@ def main() -> None:
     default = "1,2,4,8" if cuda else "1,2,4"
     parser.add_argument("--trials", default=default, help="numbers of trials at a time; default %(default)s")
     parser.add_argument("--epochs", type=int, default=2, help="epochs that are timed")
-    parser.add_argument("--steps", type=int, default=60 if cuda else 20, help="steps of an epoch")
+    parser.add_argument("--steps", type=int, default=60 if cuda else 12, help="steps of an epoch")
     asked = parser.parse_args()
     rows = [measure(int(number), asked.steps, asked.epochs) for number in asked.trials.split(",")]
     alone = rows[0]["trials_per_hour"]

@@ -114,7 +114,7 @@ def main() -> None:
     parser = argument_parser(__doc__, "recipe")
     parser.add_argument("--batch-size", type=int, default=48, help="images of a step (paper: 48)")
     parser.add_argument(
-        "--rounds", type=int, default=2, help="steps that are timed, and a fifth of a part's rounds"
+        "--rounds", type=int, default=1, help="steps that are timed, and a fifth of a part's rounds"
     )
     asked = parser.parse_args()
     settings = dataclasses.replace(PAPER, precision="fp32", batch_size=asked.batch_size)

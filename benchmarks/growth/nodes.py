@@ -30,7 +30,7 @@ from sa_study.tuning.launch import launch
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-NODES = (1, 2, 4)
+NODES = (1, 4)
 EPOCHS, SECONDS = 4, 1.0
 """Of a trial, and of each of its epochs."""
 

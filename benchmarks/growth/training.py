@@ -19,8 +19,8 @@ from sa_study.settings.run import Settings
 from sa_study.training.checkpoint import save_checkpoint
 from sa_study.training.trainer import Trainer
 
-IMAGES = (1000, 2000, 4000, 8000)
-IDENTITIES = (100, 400, 1600, 6400)
+IMAGES = (750, 1500, 3000, 6000)
+IDENTITIES = (100, 800, 6400)
 
 BATCH = 48
 HEIGHT, WIDTH = 256, 128
