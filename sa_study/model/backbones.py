@@ -30,7 +30,6 @@ class Backbone:
             if it has none.
         imagenet_v2: The same of those trained by torchvision's later recipe.
         fetch: Gets its ImageNet weights where they are not torchvision's; None if they are.
-        module: The module that `build` takes it from, which is imported no sooner; empty if it needs none.
     """
 
     build: Callable[[], nn.Sequential]
@@ -39,7 +38,6 @@ class Backbone:
     imagenet: str
     imagenet_v2: str = ""
     fetch: Callable[[], Mapping[str, Tensor]] | None = None
-    module: str = ""
 
     def imagenet_weights(self, pretrained: str) -> str:
         """The name in torchvision of the weights that one of `IMAGENET` means; empty if there are none."""
@@ -51,23 +49,12 @@ IMAGENET = ("imagenet", "imagenet-v2")
 
 
 def _resnet(depth: int, blocks: tuple[int, int, int, int], expansion: int) -> Backbone:
-    """A ResNet as torchvision has it, without its head, `layer4` at the resolution of `layer3`.
-
-    Its initialisation is torchvision's: convolutions Kaiming normal (fan_out), batch norm 1 and 0. It has so
-    many blocks in each stage; `expansion` is output channels to each channel of a block's 3×3 convolution.
-    """
+    """A ResNet of so many layers and blocks in each stage; `expansion` as for `resnet.Block`."""
 
     def build() -> nn.Sequential:
-        # Importing torchvision takes as long as importing torch, and only building a network needs it.
-        from torch import nn
-        from torchvision.models import get_model
+        from sa_study.model.resnet import build_resnet  # imports PyTorch
 
-        resnet = get_model(f"resnet{depth}", weights=None)
-        for module in resnet.layer4[0].modules():
-            if isinstance(module, nn.Conv2d):
-                module.stride = (1, 1)
-        head = ("avgpool", "fc")
-        return nn.Sequential(OrderedDict((n, child) for n, child in resnet.named_children() if n not in head))
+        return build_resnet(blocks, expansion)
 
     def recognises(names: Collection[str]) -> bool:
         found = tuple(
@@ -84,9 +71,7 @@ def _resnet(depth: int, blocks: tuple[int, int, int, int], expansion: int) -> Ba
     first, second, third, fourth = (64 * expansion * factor for factor in (1, 2, 4, 8))
     weights = f"ResNet{depth}_Weights.IMAGENET1K"
     later = f"{weights}_V2" if depth >= 50 else ""
-    return Backbone(
-        build, (first, second, third, fourth), recognises, f"{weights}_V1", later, module="torchvision"
-    )
+    return Backbone(build, (first, second, third, fourth), recognises, f"{weights}_V1", later)
 
 
 TIMM = "timm/"
@@ -118,7 +103,7 @@ def _timm(name: str) -> Backbone:
         info = _timm_stages(name).feature_info
         own = set(build().state_dict())
     first, second, third, fourth = info.channels()[-4:]
-    return Backbone(build, (first, second, third, fourth), own.issubset, "", fetch=fetch, module="timm")
+    return Backbone(build, (first, second, third, fourth), own.issubset, "", fetch=fetch)
 
 
 def _timm_stages(name: str, pretrained: bool = False) -> Any:

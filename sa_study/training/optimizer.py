@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from sa_study.model.network import SANet
 from sa_study.settings.run import Settings
 
 _Groups = list[dict[str, Any]]
+_Kind = TypeVar("_Kind", bound=torch.optim.Optimizer)
 
 STATES = {"sgd": 1, "adam": 2, "adamw": 2}
 """Numbers that each optimiser keeps for every parameter."""
@@ -40,8 +42,22 @@ def _of(group: Mapping[str, list[nn.Parameter]], *, vectors: bool) -> list[nn.Pa
     return [parameter for parameter in group["params"] if (parameter.ndim < 2) == vectors]
 
 
+def _uncompiled(kind: type[_Kind]) -> type[_Kind]:
+    """An optimiser that no compiled code calls.
+
+    PyTorch keeps the methods of its own from its compiler, and imports it to do so when one is first called:
+    half a second or more and 90 MB in the process of every trial.
+    """
+    methods = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in methods}
+    return type(kind.__name__, (kind,), {**plain, "step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
+_SGD = _uncompiled(torch.optim.SGD)
+
+
 def _sgd(groups: _Groups, settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
+    return _SGD(
         groups,
         lr=settings.peak_lr,
         momentum=settings.momentum,
@@ -65,4 +81,8 @@ def _adaptive(kind: type[torch.optim.Adam]) -> Callable[[_Groups, Settings], tor
     return make
 
 
-_OPTIMIZERS = {"sgd": _sgd, "adam": _adaptive(torch.optim.Adam), "adamw": _adaptive(torch.optim.AdamW)}
+_OPTIMIZERS = {
+    "sgd": _sgd,
+    "adam": _adaptive(_uncompiled(torch.optim.Adam)),
+    "adamw": _adaptive(_uncompiled(torch.optim.AdamW)),
+}

@@ -19,7 +19,6 @@ import ray
 import torch
 from ray.tune.tune import air_usage as ray_usage  # type: ignore[attr-defined]
 
-from sa_study.model.backbones import BACKBONES
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.address import join_address, unset_empty_variables
 from sa_study.tuning.launch.local_ray import NO_WORKERS, FirstWorkers, Session, local_ray, replaced
@@ -184,9 +183,8 @@ def first_workers(config: StudyConfig, trials: int) -> FirstWorkers:
     gpus = float(gpus_here > 0) if config.gpus_per_trial is None else config.gpus_per_trial
     machine: dict[str, float] = {"CPU": usable_cpus(), "GPU": gpus_here}
     slots = _trials_that_fit(machine, config.cpus_per_trial or 1.0, gpus)
-    needed = {BACKBONES[name].module for name in config.space.possible("backbone")}
-    modules = ("ray.tune", "torch", *sorted(needed - {""}))
-    return FirstWorkers(min(slots, trials, config.max_concurrent or slots), modules)
+    count = min(slots, trials, config.max_concurrent or slots)
+    return FirstWorkers(count, ("ray.tune", "torch"))
 
 
 def gpus_of_trial(config: StudyConfig) -> float:

@@ -72,7 +72,7 @@ def test_as_many_workers_start_with_ray_as_trials_begin(
     monkeypatch.setattr(cluster, "usable_cpus", lambda: 16)
     space = parse_space({"fixed": {"backbone": "resnet18"}}, "test")
     workers = first_workers(StudyConfig(data_dir=Path("data"), space=space, trials=1, **asked), trials)
-    assert workers == FirstWorkers(expected, ("ray.tune", "torch", "torchvision"))
+    assert workers == FirstWorkers(expected, ("ray.tune", "torch"))
 
 
 @pytest.fixture
