@@ -1,5 +1,5 @@
 # make demo: installs, then tunes and evaluates on sample data.   make test: installs, then runs all tests.
-# make bench: speed and memory, about twelve minutes.   make bench-studies: whole studies, faults, search.   make audit-pins: known
+# make bench: speed and memory, about nine minutes.   make bench-studies: whole studies, faults, search.   make audit-pins: known
 # vulnerabilities of the pinned packages (needs a network).   make clean: removes the environments and caches.
 PYTHON ?= python3
 VENV ?= .venv

@@ -5,7 +5,7 @@ Usage: python benchmarks/scaling.py [--only SECTION,SECTION…] [--json FILE]
 Costs of training and testing are those of a fresh process. A table's last line is the exponent of the power
 law that fits best: 0 for a cost that stays, 1 for one that is proportional, 2 for one that is quadratic; a
 part that stays makes it look smaller. Everything is drawn; the network is small; nodes are Ray's on this
-machine, whose trials sleep. About 3 minutes on two cores.
+machine, whose trials sleep. About two and a half minutes on two cores.
 """
 
 from __future__ import annotations
