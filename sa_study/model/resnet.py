@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 CLASSES = 1000
-"""Of ImageNet, on which torchvision's head is drawn."""
+"""Outputs of torchvision's head: the classes of ImageNet."""
 
 
 class Block(nn.Module):

@@ -46,7 +46,7 @@ def _uncompiled(kind: type[_Kind]) -> type[_Kind]:
     """An optimiser that no compiled code calls.
 
     PyTorch keeps the methods of its own from its compiler, and imports it to do so when one is first called:
-    half a second or more and 90 MB in the process of every trial.
+    up to three seconds and 90 MB in the process of every trial.
     """
     methods = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
     plain = {name: inspect.unwrap(getattr(kind, name)) for name in methods}
