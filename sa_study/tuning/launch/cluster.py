@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray.tune.tune import air_usage as ray_usage  # type: ignore[attr-defined]
 
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.address import join_address, unset_empty_variables
-from sa_study.tuning.launch.local_ray import NO_WORKERS, FirstWorkers, Session, local_ray, replaced
+from sa_study.tuning.launch.local_ray import Session, local_ray, replaced
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import PACKAGE_ROOT
-from sa_study.utils.machine import usable_cpus
 
 _ROUNDING = 1e-9  # 1 / 0.1 is a little less than 10 in floating point
 
@@ -49,12 +47,11 @@ class Slots:
 
 
 @contextmanager
-def connect(address: str | None, workers: FirstWorkers = NO_WORKERS) -> Iterator[Session | None]:
+def connect(address: str | None) -> Iterator[Session | None]:
     """Starts Ray on this machine, or joins a running cluster; leaves it at the end.
 
     Args:
         address: `auto` or `HOST:PORT`, or None for this machine alone, whatever else runs on it.
-        workers: Workers that start with Ray on this machine.
 
     Yields:
         The session on this machine; None on a joined cluster.
@@ -83,7 +80,7 @@ def connect(address: str | None, workers: FirstWorkers = NO_WORKERS) -> Iterator
         _stop_on_sigterm()
         with _interrupts_kept():
             if address is None:
-                session = at_end.enter_context(local_ray(options, workers))
+                session = at_end.enter_context(local_ray(options))
             else:
                 at_end.callback(ray.shutdown)
                 _join(address, options)
@@ -172,19 +169,6 @@ def divide_into_slots(config: StudyConfig) -> Slots:
     if not slots.concurrent:
         raise ConfigError(f"--cpus-per-trial {cpus:g}: no one machine has these beside {gpus:g} GPUs")
     return slots
-
-
-def first_workers(config: StudyConfig, trials: int) -> FirstWorkers:
-    """The workers that the first of so many trials take on this machine; Ray need not run yet.
-
-    They import on the CPU: which GPU is whose is not known before a trial begins.
-    """
-    gpus_here = torch.cuda.device_count()
-    gpus = float(gpus_here > 0) if config.gpus_per_trial is None else config.gpus_per_trial
-    machine: dict[str, float] = {"CPU": usable_cpus(), "GPU": gpus_here}
-    slots = _trials_that_fit(machine, config.cpus_per_trial or 1.0, gpus)
-    count = min(slots, trials, config.max_concurrent or slots)
-    return FirstWorkers(count, ("ray.tune", "torch"))
 
 
 def gpus_of_trial(config: StudyConfig) -> float:
