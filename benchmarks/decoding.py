@@ -94,14 +94,14 @@ def loaded(records: Sequence[ImageRecord], transform: Any) -> None:
 
 def to_bytes(records: Sequence[ImageRecord]) -> None:
     """Only what becomes of an image here too."""
-    from torchvision import transforms
+    from torchvision import transforms  # imports PyTorch's compiler: not for who only draws images
 
     loaded(records, transforms.PILToTensor())
 
 
 def published(records: Sequence[ImageRecord]) -> None:
     """The published code's transforms."""
-    from torchvision import transforms  # imports PyTorch's compiler, which others that draw images do without
+    from torchvision import transforms  # as above
 
     steps = [
         transforms.Resize((384, 128)),

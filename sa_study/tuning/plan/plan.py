@@ -35,7 +35,7 @@ from sa_study.utils.machine import peak_memory, usable_memory
 from sa_study.utils.progress import PhaseCallback
 
 # Measured by benchmarks/overhead.py on 2 cores, rounded; checkpoints are written while epochs are validated.
-_FIRST_START_SECONDS = 6.5
+_FIRST_START_SECONDS = 3.0
 _NEXT_START_SECONDS = 0.2
 _BETWEEN_EPOCHS_SECONDS = 0.05
 
