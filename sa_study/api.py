@@ -31,8 +31,8 @@ from sa_study.study.summary import StudySummary
 from sa_study.study.trial_summary import TrialSummary
 from sa_study.study.winner import winners_network
 from sa_study.training.extractor import FeatureExtractor
-from sa_study.tuning.launch.cluster import require_main_thread
 from sa_study.tuning.launch.configure import SpaceSource, as_trackers, configure_study
+from sa_study.tuning.launch.interrupts import require_main_thread
 from sa_study.tuning.launch.prepare import StudyChanges
 from sa_study.utils.errors import ConfigError, RunFailed
 from sa_study.utils.files import expand_home, folder_or_uri

@@ -149,6 +149,38 @@ def test_rays_files_go_after_a_signal_while_it_starts(
     assert not left_in(short) and not (tmp_path / "study").exists()
 
 
+INTERRUPTED_WHILE_CONNECTING = """
+import signal, sys
+import ray
+from sa_study.tuning.launch.cluster import connect
+
+def core_worker(*arguments, original=ray._raylet.CoreWorker):
+    connection = original(*arguments)
+    signal.raise_signal(signal.SIGINT)
+    return connection
+
+ray._raylet.CoreWorker = core_worker
+try:
+    with connect(None):
+        raise AssertionError("the launch went on")
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_ctrl_c_while_the_driver_connects_leaves_no_threads_to_crash_it(short: Path) -> None:
+    """The connection would be known to Ray's threads alone, which use it after the exit has freed it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_CONNECTING],
+        env=environment(TMPDIR=short, PYTHONPATH=SEARCH_PATH),
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
+    assert not left_in(short)
+
+
 def test_a_small_tmpdir_is_foreseen_and_named(
     words: Callable[..., list[str | Path]], make_disk: Callable[[int], Path], tmp_path: Path
 ) -> None:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import utils as ray_utils
 from ray.tune.tune import air_usage as ray_usage  # type: ignore[attr-defined]
 
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.address import join_address, unset_empty_variables
+from sa_study.tuning.launch.interrupts import deferred_interrupts, require_main_thread
 from sa_study.tuning.launch.local_ray import Session, local_ray, replaced
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import PACKAGE_ROOT
@@ -76,51 +77,16 @@ def connect(address: str | None) -> Iterator[Session | None]:
     with ExitStack() as at_end:
         # For its usage statistics, which are off, Ray would import every tracker that is installed.
         at_end.enter_context(replaced(ray_usage, "tag_callbacks", lambda callbacks: False))
+        # Ray's own handler would end this process at once.
+        at_end.enter_context(replaced(ray_utils, "set_sigterm_handler", lambda handler: None))
         session = None
-        _stop_on_sigterm()
-        with _interrupts_kept():
+        with deferred_interrupts():
             if address is None:
                 session = at_end.enter_context(local_ray(options))
             else:
                 at_end.callback(ray.shutdown)
                 _join(address, options)
-        _stop_on_sigterm()  # Ray has set its own handler
         yield session
-
-
-def require_main_thread() -> None:
-    """Raises a `ConfigError` outside the process's main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        raise ConfigError("a study cannot be run from this thread; call it from the program's main thread")
-
-
-def _stop_on_sigterm() -> None:
-    # Slurm and Kubernetes end a job by SIGTERM; Tune stops in order on Ctrl-C alone.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-
-
-@contextmanager
-def _interrupts_kept() -> Iterator[None]:
-    """Raises KeyboardInterrupt at the end if Ctrl-C or SIGTERM came meanwhile and its exception was lost.
-
-    Ray starts processes, and Python ignores what is raised in the hooks of a fork; and Ray answers SIGTERM
-    by a handler of its own. So the signals themselves are read back.
-    """
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    os.set_blocking(writing, False)
-    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    received = b""
-    try:
-        yield
-        with suppress(BlockingIOError):
-            received = os.read(reading, 1000)
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(reading)
-        os.close(writing)
-    if {signal.SIGINT, signal.SIGTERM}.intersection(received):
-        raise KeyboardInterrupt
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.server
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -201,16 +199,6 @@ def test_a_ray_that_does_not_start_in_time_is_tried_again_and_then_one_line(
     ):
         pass
     assert "\n" not in str(caught.value)
-
-
-def test_ctrl_c_is_not_lost_where_ray_catches_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(**_: object) -> None:
-        with contextlib.suppress(BaseException):
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(ray, "init", start)
-    with pytest.raises(KeyboardInterrupt), connect(None):
-        raise AssertionError("the launch went on")
 
 
 WATCH = """

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM, which ask a launch to stop in order."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from sa_study.utils.errors import ConfigError
+
+
+def require_main_thread() -> None:
+    """Raises a `ConfigError` outside the process's main thread, which alone hears of signals."""
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError("a study cannot be run from this thread; call it from the program's main thread")
+
+
+def stop_on_sigterm() -> None:
+    """Answers SIGTERM, by which Slurm and Kubernetes end a job, as Tune answers Ctrl-C: in order."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell script
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[None]:
+    """Answers Ctrl-C and SIGTERM at the end, by a KeyboardInterrupt; a second one at once.
+
+    An exception in the middle of Ray's start loses what has been started by then: processes, which go on
+    writing files, or the driver's connection, whose threads crash the process when it exits.
+    """
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGTERM, remember)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)  # None: a handler that is not Python's
+        stop_on_sigterm()
+    if received:
+        raise KeyboardInterrupt
