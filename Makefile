@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 SPEED := training recipe packing ranking reranking decoding startup scaling
-STUDIES := coverage sample_data memory overhead search_efficiency faults
+STUDIES := coverage sample_data memory overhead first_trials search_efficiency faults
 
 .PHONY: demo test bench bench-studies audit-pins clean
 

@@ -39,7 +39,7 @@ from sa_study.study.folder import StudyFolder
 from sa_study.tuning.launch import launch
 from sa_study.tuning.launch.checkpoint_writer import CheckpointWriter
 from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.launch.prepare import load_data, resolve_settings
+from sa_study.tuning.launch.prepare import find_images, resolve_settings
 from sa_study.tuning.launch.trainable import TrialProcess, TrialRun
 from sa_study.tuning.plan.probe import probe
 from sa_study.tuning.search.ray_searcher import StudySearcher
@@ -128,7 +128,7 @@ def make_config(place: Path, options: argparse.Namespace, epoch: float, per_iden
 def seconds_per_identity(place: Path, options: argparse.Namespace) -> float:
     """How much longer each identity makes an epoch on this machine."""
     config = make_config(place, options, IDENTITIES, 1)
-    data = any_fold(load_data(config, None))
+    data = any_fold(find_images(config).decode())
     space = resolve_settings(config, Slots(1, 0, options.slots)).space
     return probe(space.settings(space.baseline), data, lambda done, total: None).epoch_seconds / IDENTITIES
 

@@ -29,6 +29,7 @@ TABLES = {
         "demo_confirm",
         "faults",
         "overhead",
+        "first_trials",
         "memory",
         "search_efficiency",
         "search_real",

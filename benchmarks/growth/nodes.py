@@ -82,7 +82,7 @@ def _nodes(count: int) -> dict[str, float]:
             cluster.add_node(num_cpus=1)
         with (
             tempfile.TemporaryDirectory(prefix="scaling_") as place,
-            patch.object(launch, "load_data", lambda config, progress: {0: _no_data()}),
+            patch.object(launch, "find_images", lambda config: _NoImages()),
             patch.object(launch, "TrialProcess", sleeping_trials(EPOCHS, SECONDS)),
             patch.object(launch, "save_winner", lambda *_: None),  # its checkpoint is empty
         ):
@@ -135,6 +135,9 @@ def _config(place: Path, address: str, count: int) -> StudyConfig:
     )
 
 
-def _no_data() -> TrainingData:
-    images, ids = np.zeros((2, 8, 8, 3), np.uint8), np.arange(2)
-    return TrainingData(ImageStore(images, ids, ids, "none"), ids, ids, ids, ids, 2)
+class _NoImages:
+    """In place of the data set's images: nothing is trained."""
+
+    def decode(self, progress: object) -> dict[int, TrainingData]:
+        images, ids = np.zeros((2, 8, 8, 3), np.uint8), np.arange(2)
+        return {0: TrainingData(ImageStore(images, ids, ids, "none"), ids, ids, ids, ids, 2)}

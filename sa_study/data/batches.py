@@ -31,7 +31,7 @@ def training_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Returns one epoch of augmented batches, in the order of `epoch_order`.
 
-    There must be at least a batch of images, which `load_folds` checks. Nothing in the loop waits for a GPU:
+    There must be at least a batch of images, which `find_folds` checks. Nothing in the loop waits for a GPU:
     the epoch's choices are sent there at its beginning.
 
     Returns:

@@ -14,7 +14,7 @@ from PIL import Image
 from sa_study.data.dataset import ReidDataset
 from sa_study.data.images import MAX_IMAGE_BYTES, for_each_image, read_image
 from sa_study.data.records import ImageRecord
-from sa_study.data.split import limit_identities, validation_split
+from sa_study.data.split import ValidationSplit, limit_identities, validation_split
 from sa_study.metrics.protocol import protocol_of
 from sa_study.settings.run import Settings
 from sa_study.utils.errors import ConfigError, DataError
@@ -108,23 +108,45 @@ def decode(
 def load_training_data(
     dataset: ReidDataset, settings: Settings, progress: ProgressCallback | None = None
 ) -> TrainingData:
-    """Decodes the images to train and validate with, as `load_folds` does, for the settings' own fold."""
-    return load_folds(dataset, settings, [settings.fold], progress)[settings.fold]
+    """Decodes the images to train and validate with, in the settings' own fold; see `find_folds`."""
+    return find_folds(dataset, settings, [settings.fold]).decode(progress)[settings.fold]
 
 
-def load_folds(
-    dataset: ReidDataset,
-    settings: Settings,
-    folds: Sequence[int],
-    progress: ProgressCallback | None = None,
-    largest_batch: int | None = None,
-) -> DataByFold:
-    """Decodes what the settings train and validate on, once for several folds; no test image is opened.
+@dataclass(frozen=True)
+class FoldImages:
+    """The images of several folds: found, split and checked, but not decoded.
+
+    Attributes:
+        records: The images of all folds.
+        splits: Which of them each fold trains and validates with.
+        size: Height and width in pixels that `decode` gives them.
+    """
+
+    records: Sequence[ImageRecord]
+    splits: Mapping[int, ValidationSplit]
+    size: tuple[int, int]
+
+    def decode(self, progress: ProgressCallback | None = None) -> DataByFold:
+        """Decodes them, each once. Raises a DataError as `decode` does."""
+        store = decode(self.records, self.size, progress=progress)
+        data = {}
+        for fold, split in self.splits.items():
+            classes, labels = np.unique(store.pids[split.train], return_inverse=True)
+            data[fold] = TrainingData(
+                store, split.train, labels.astype(np.int64), split.query, split.gallery, len(classes)
+            )
+        return data
+
+
+def find_folds(
+    dataset: ReidDataset, settings: Settings, folds: Sequence[int], largest_batch: int | None = None
+) -> FoldImages:
+    """Finds what the settings train and validate on, in several folds; opens no image, and no test image.
 
     The settings' batch size, or a larger one that is trained with too, must not exceed the training images.
 
     Raises:
-        DataError: See `decode` and `validation_split`; or training and test folders share an identity.
+        DataError: See `validation_split`; or training and test folders share an identity.
         ConfigError: There are fewer training images than a batch.
     """
     dataset.require_disjoint()
@@ -135,14 +157,7 @@ def load_folds(
     largest = largest_batch or settings.batch_size
     if largest > fewest:
         raise ConfigError(f"batch_size: {largest}, but only {fewest} images are trained on")
-    store = decode(records, (settings.height, settings.width), progress=progress)
-    data = {}
-    for fold, split in splits.items():
-        classes, labels = np.unique(store.pids[split.train], return_inverse=True)
-        data[fold] = TrainingData(
-            store, split.train, labels.astype(np.int64), split.query, split.gallery, len(classes)
-        )
-    return data
+    return FoldImages(records, splits, (settings.height, settings.width))
 
 
 def any_fold(folds: DataByFold) -> TrainingData:

@@ -167,11 +167,24 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
 
+INTERRUPTED_WHILE_WORKERS_START = """
+import sys
+from sa_study.tuning.launch.cluster import connect
+from sa_study.tuning.launch.local_ray import FirstWorkers
 
-def test_ctrl_c_while_the_driver_connects_leaves_no_threads_to_crash_it(short: Path) -> None:
-    """The connection would be known to Ray's threads alone, which use it after the exit has freed it."""
+try:
+    with connect(None, FirstWorkers(2, ("ray.tune", "torch"))):
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("script", [INTERRUPTED_WHILE_CONNECTING, INTERRUPTED_WHILE_WORKERS_START])
+def test_ctrl_c_while_ray_starts_neither_crashes_nor_leaves_files(script: str, short: Path) -> None:
+    """A connection that only Ray's own threads know of is used by them after the exit has freed it."""
     ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_WHILE_CONNECTING],
+        [sys.executable, "-c", script],
         env=environment(TMPDIR=short, PYTHONPATH=SEARCH_PATH),
         capture_output=True,
         text=True,

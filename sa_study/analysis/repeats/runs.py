@@ -26,7 +26,7 @@ from sa_study.study.winner import best_checkpoint_file
 from sa_study.training.evaluate import EvaluationImages, evaluate, load_network
 from sa_study.tuning.launch.launch import Outcome, launch, resume
 from sa_study.tuning.launch.observer import LaunchObserver
-from sa_study.tuning.launch.prepare import StudyChanges, load_data
+from sa_study.tuning.launch.prepare import StudyChanges, find_images
 from sa_study.tuning.search.initial_trials import InitialTrials
 from sa_study.utils.errors import ConfigError, DataError, RunFailed
 from sa_study.utils.files import read_json, write_json
@@ -174,7 +174,7 @@ def scored_runs(folder: StudyFolder, *, reranked: bool = False, report: Progress
 
 def _load_images(study: StudySummary) -> DataByFold:
     """The images that the runs were trained on and validated with, by fold."""
-    data = load_data(study.config, None)
+    data = find_images(study.config).decode()
     require_same_images(study.folder.provenance, any_fold(data).store.fingerprint, study.config.data_dir)
     return data
 

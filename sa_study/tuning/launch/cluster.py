@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray._private import utils as ray_utils
 from ray.tune.tune import air_usage as ray_usage  # type: ignore[attr-defined]
 
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.address import join_address, unset_empty_variables
 from sa_study.tuning.launch.interrupts import deferred_interrupts, require_main_thread
-from sa_study.tuning.launch.local_ray import Session, local_ray, replaced
+from sa_study.tuning.launch.local_ray import NO_WORKERS, FirstWorkers, Session, local_ray, replaced
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import PACKAGE_ROOT
+from sa_study.utils.machine import usable_cpus
 
 _ROUNDING = 1e-9  # 1 / 0.1 is a little less than 10 in floating point
 
@@ -48,11 +50,12 @@ class Slots:
 
 
 @contextmanager
-def connect(address: str | None) -> Iterator[Session | None]:
+def connect(address: str | None, workers: FirstWorkers = NO_WORKERS) -> Iterator[Session | None]:
     """Starts Ray on this machine, or joins a running cluster; leaves it at the end.
 
     Args:
         address: `auto` or `HOST:PORT`, or None for this machine alone, whatever else runs on it.
+        workers: Workers that start with Ray on this machine.
 
     Yields:
         The session on this machine; None on a joined cluster.
@@ -82,7 +85,7 @@ def connect(address: str | None) -> Iterator[Session | None]:
         session = None
         with deferred_interrupts():
             if address is None:
-                session = at_end.enter_context(local_ray(options))
+                session = at_end.enter_context(local_ray(options, workers))
             else:
                 at_end.callback(ray.shutdown)
                 _join(address, options)
@@ -135,6 +138,22 @@ def divide_into_slots(config: StudyConfig) -> Slots:
     if not slots.concurrent:
         raise ConfigError(f"--cpus-per-trial {cpus:g}: no one machine has these beside {gpus:g} GPUs")
     return slots
+
+
+def first_workers(config: StudyConfig, trials: int) -> FirstWorkers:
+    """The workers that the first of so many trials take on this machine; Ray need not run yet.
+
+    They import on the CPU: which GPU is whose is not known before a trial begins. None where measurements
+    are to decide how many trials run at a time.
+    """
+    gpus_here = torch.cuda.device_count()
+    gpus = float(gpus_here > 0) if config.gpus_per_trial is None else config.gpus_per_trial
+    if config.cpus_per_trial is None and not gpus:
+        return NO_WORKERS
+    machine: dict[str, float] = {"CPU": usable_cpus(), "GPU": gpus_here}
+    slots = _trials_that_fit(machine, config.cpus_per_trial or 1.0, gpus)
+    count = min(slots, trials, config.max_concurrent or slots)
+    return FirstWorkers(count, ("ray.tune", "torch"))
 
 
 def gpus_of_trial(config: StudyConfig) -> float:

@@ -32,6 +32,7 @@ from sa_study.tuning.launch.cluster import (
     connect,
     divide_into_slots,
     exit_when_head_is_lost,
+    first_workers,
     slots_now,
 )
 from sa_study.tuning.launch.disk_space import measure_disks, name_full_disk, require_disk_space
@@ -43,7 +44,7 @@ from sa_study.tuning.launch.prepare import (
     check_new_study,
     check_slots,
     claim_storage,
-    load_data,
+    find_images,
     new_study_folder,
     record_launch,
     resolve_settings,
@@ -102,9 +103,10 @@ def launch(
     check_new_study(config)
     config = dataclasses.replace(config, track=resolve_trackers(config.track))
     storage = Storage.of_study(folder, config.storage_path)
-    data, backbones = load_data(config, observer.decoded), load_backbones(config, observer.say)
-    initial_trials.require_images(any_fold(data).store.fingerprint)
-    with connect(config.address) as session:
+    images, backbones = find_images(config), load_backbones(config, observer.say)
+    with connect(config.address, first_workers(config, config.goal)) as session:
+        data = images.decode(observer.decoded)
+        initial_trials.require_images(any_fold(data).store.fingerprint)
         config = decide_cpus_per_trial(config, any_fold(data), observer.say)
         slots = divide_into_slots(config)
         config = resolve_settings(config, slots)
@@ -152,15 +154,16 @@ def resume(
                 dataclasses.replace(before, track=config.track).write(folder.config)
             with tracking(folder.root, config.track, observer.say, limit=COMPLETE_SECONDS):
                 return outcome
-        data = load_data(config, observer.decoded, recorded=not changes.data_dir)
+        images = find_images(config, recorded=not changes.data_dir)
         backbones = load_backbones(config, observer.say)
         for difference in differences(folder.provenance):
             observer.say(difference)
-        with connect(config.address) as session:
+        left = config.goal - _ended(trials)
+        with connect(config.address, first_workers(config, left)) as session:
+            data = images.decode(observer.decoded)
             slots = divide_into_slots(config)
             config = check_slots(config, slots)
             storage.require_reachable()
-            left = config.goal - _ended(trials)
             require_disk_space(measure_disks(folder, config, any_fold(data), slots, left, session))
             claim_storage(folder, config)
             record_launch(folder, data, backbones, slots)

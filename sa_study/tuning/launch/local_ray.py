@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import node, parameter, ray_constants
+from ray._private import node, parameter, ray_constants, services
 from ray._private.utils import resolve_object_store_memory
+from ray.tune.execution import class_cache
 
 from sa_study.tuning.launch.address import AUTH_VARIABLES, reload_authentication
 from sa_study.utils.errors import ConfigError, RunFailed, StudyFolderError
@@ -52,20 +53,37 @@ class Session:
     folder: Path
 
 
+@dataclass(frozen=True)
+class FirstWorkers:
+    """Worker processes that start with Ray, so that the first trials find them ready.
+
+    Attributes:
+        count: How many.
+        modules: Names of the modules that every worker imports when it starts.
+    """
+
+    count: int = 0
+    modules: tuple[str, ...] = ()
+
+
+NO_WORKERS = FirstWorkers()
+
+
 @contextmanager
-def local_ray(options: dict[str, Any]) -> Iterator[Session]:
+def local_ray(options: dict[str, Any], workers: FirstWorkers) -> Iterator[Session]:
     """Runs Ray on this machine, and removes its files at the end, also those that killed processes left.
 
     Args:
         options: More arguments of `ray.init`.
+        workers: The workers that start with it.
 
     Raises:
         RunFailed: Ray did not start, tried twice.
         StudyError: As `session_folder`.
     """
-    with session_folder() as session, _closed_to_others():
+    with session_folder() as session, _closed_to_others(), _one_environment():
         try:
-            _start(session, options)
+            _start(session, options, workers)
             yield session
         finally:
             ray.shutdown()
@@ -141,15 +159,31 @@ def _closed_to_others() -> Iterator[None]:
         reload_authentication()
 
 
-def _start(session: Session, options: dict[str, Any]) -> None:
+@contextmanager
+def _one_environment() -> Iterator[None]:
+    """Has Tune set no variables of its own for trials: only then do trials take workers that run already.
+
+    The variables are for other libraries, or this process's own, which its workers inherit.
+    """
+    with (
+        replaced(class_cache, "DEFAULT_ENV_VARS", {}),
+        replaced(class_cache, "ENV_VARS_TO_PROPAGATE", ()),
+    ):
+        yield
+
+
+def _start(session: Session, options: dict[str, Any], workers: FirstWorkers) -> None:
     """Starts Ray; a start that timed out is tried once more."""
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(_START_TIMEOUT_SECONDS))
-    # Else Ray at once starts a worker for each CPU. No trial takes one: theirs have their own environment.
-    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+    system = {
+        "prestart_worker_first_driver": workers.count > 0,
+        "preload_python_modules": list(workers.modules),
+    }
     options = {**options, **_limits(), "include_dashboard": False, "_temp_dir": str(session.folder)}
+    options["_system_config"] = system
     for last in (False, True):
         try:
-            with _needed_services():
+            with _needed_services(), _starting(workers.count):
                 ray.init(address="local", **options)
             return
         except Exception as error:  # Ray's wait of 30 s, which nothing sets, ends in a bare Exception
@@ -181,6 +215,19 @@ def _needed_services() -> Iterator[None]:
         replaced(parameter, "RayParams", partial(parameter.RayParams, **unneeded)),
         replaced(node.Node, "start_api_server", lambda started, **options: None),
     ):
+        yield
+
+
+@contextmanager
+def _starting(workers: int) -> Iterator[None]:
+    """Has Ray start this many workers at once, instead of one for each CPU core."""
+    option, start_process = "--num_prestart_python_workers=", services.start_ray_process
+
+    def start(command: list[str], *arguments: Any, **named: Any) -> Any:
+        changed = [f"{option}{workers}" if part.startswith(option) else part for part in command]
+        return start_process(changed, *arguments, **named)
+
+    with replaced(services, "start_ray_process", start):
         yield
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sa_study.data.dataset import ReidDataset
-from sa_study.data.store import DataByFold, any_fold, load_folds
+from sa_study.data.store import DataByFold, FoldImages, any_fold, find_folds
 from sa_study.metrics.protocol import PROTOCOL
 from sa_study.model.backbones import BACKBONES
 from sa_study.provenance import append_launch, read_provenance
@@ -26,7 +26,6 @@ from sa_study.study.lock import driver_lock
 from sa_study.study.storage import Storage
 from sa_study.trackers.table import resolve_trackers
 from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.launch.local_ray import session_parent
 from sa_study.tuning.launch.pretrained import (
     PretrainedBackbones,
     backbone_fingerprints,
@@ -35,7 +34,6 @@ from sa_study.tuning.launch.pretrained import (
 from sa_study.tuning.search.initial_trials import InitialTrials, create_study, enqueue_trials
 from sa_study.tuning.search.samplers import check_sampler
 from sa_study.utils.errors import ConfigError, StudyFolderError
-from sa_study.utils.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
@@ -122,14 +120,11 @@ def check_new_study(config: StudyConfig) -> None:
     check_new_space(config.space)
 
 
-def load_data(
-    config: StudyConfig, progress: ProgressCallback | None, *, recorded: bool = False
-) -> DataByFold:
-    """Decodes the training images, which all folds share, and checks that every trial can use them.
+def find_images(config: StudyConfig, *, recorded: bool = False) -> FoldImages:
+    """Finds the training images, which all folds share, and checks that every trial can use them.
 
     Args:
         config: The study.
-        progress: Called while images are decoded.
         recorded: Whether an earlier launch found the data set where the study's description says it is.
 
     Raises:
@@ -141,11 +136,8 @@ def load_data(
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
     for name in space.possible("backbone"):
         _ = BACKBONES[name]  # raises now, instead of in workers, for one that timm does not have
-    if config.address is None:
-        session_parent()  # raises now instead of after minutes of decoding
     dataset = config.dataset() if recorded else ReidDataset(config.data_dir)
-    largest = int(max(space.possible("batch_size")))
-    return load_folds(dataset, settings, space.possible("fold"), progress, largest)
+    return find_folds(dataset, settings, space.possible("fold"), int(max(space.possible("batch_size"))))
 
 
 def resolve_settings(config: StudyConfig, slots: Slots) -> StudyConfig:

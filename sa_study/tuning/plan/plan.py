@@ -25,7 +25,7 @@ from sa_study.study.records import BASELINE
 from sa_study.tuning.budget import Budget, BudgetTracker
 from sa_study.tuning.launch.cluster import Slots, connect, divide_into_slots
 from sa_study.tuning.launch.disk_space import DiskNeed, measure_disks
-from sa_study.tuning.launch.prepare import check_new_study, load_data, resolve_settings
+from sa_study.tuning.launch.prepare import check_new_study, find_images, resolve_settings
 from sa_study.tuning.plan.cpus_per_trial import decide_cpus_per_trial
 from sa_study.tuning.plan.probe import Speed, probe
 from sa_study.tuning.search.samplers import sampler_spec
@@ -35,7 +35,7 @@ from sa_study.utils.machine import peak_memory, usable_memory
 from sa_study.utils.progress import PhaseCallback
 
 # Measured by benchmarks/overhead.py on 2 cores, rounded; checkpoints are written while epochs are validated.
-_FIRST_START_SECONDS = 3.0
+_FIRST_START_SECONDS = 2.0
 _NEXT_START_SECONDS = 0.2
 _BETWEEN_EPOCHS_SECONDS = 0.05
 
@@ -137,9 +137,9 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     """
     check_new_study(config)
     start = time.monotonic()
-    data = any_fold(load_data(config, lambda done, total: report("decoding", done, total)))
-    told = [""]
+    images, told = find_images(config), [""]
     with connect(config.address) as session:
+        data = any_fold(images.decode(lambda done, total: report("decoding", done, total)))
         config = decide_cpus_per_trial(config, data, told.append)
         slots = divide_into_slots(config)
         config = resolve_settings(config, slots)

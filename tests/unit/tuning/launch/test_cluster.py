@@ -11,16 +11,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
+import torch
 from ray._common.usage import usage_lib
 from ray.tune.execution.tune_controller import _get_max_pending_trials
 from ray.tune.search import SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
 
-from sa_study.tuning.launch import address
-from sa_study.tuning.launch.cluster import _trials_that_fit, connect
+from sa_study.settings.space_file import parse_space
+from sa_study.study.config import StudyConfig
+from sa_study.tuning.launch import address, cluster
+from sa_study.tuning.launch.cluster import _trials_that_fit, connect, first_workers
 from sa_study.utils.errors import ConfigError, RunFailed
 
 
@@ -42,6 +47,31 @@ from sa_study.utils.errors import ConfigError, RunFailed
 )
 def test_a_machine_holds(machine: dict[str, float], cpus: float, gpus: float, expected: int) -> None:
     assert _trials_that_fit(machine, cpus, gpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus_here", "asked", "trials", "expected"),
+    [
+        (0, {}, 20, 16),
+        (0, {}, 3, 3),
+        (0, {"max_concurrent": 5}, 20, 5),
+        (0, {"cpus_per_trial": 3.0}, 20, 5),
+        (0, {"cpus_per_trial": 32.0}, 20, 0),
+        (0, {"cpus_per_trial": None}, 20, 0),
+        (2, {}, 20, 2),
+        (2, {"cpus_per_trial": None}, 20, 2),
+        (2, {"gpus_per_trial": 0.25}, 20, 8),
+        (2, {"gpus_per_trial": 0.0}, 20, 16),
+    ],
+)
+def test_as_many_workers_start_with_ray_as_trials_begin(
+    gpus_here: int, asked: dict[str, Any], trials: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus_here)
+    monkeypatch.setattr(cluster, "usable_cpus", lambda: 16)
+    space = parse_space({"fixed": {"backbone": "resnet18"}}, "test")
+    workers = first_workers(StudyConfig(data_dir=Path("data"), space=space, trials=1, **asked), trials)
+    assert workers.count == expected
 
 
 @pytest.fixture

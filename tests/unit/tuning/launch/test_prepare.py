@@ -20,7 +20,7 @@ from sa_study.tuning.launch.prepare import (
     StudyChanges,
     changes_from_options,
     check_new_study,
-    load_data,
+    find_images,
     resolve_settings,
 )
 from sa_study.utils.errors import ConfigError
@@ -119,7 +119,7 @@ def test_a_backbone_that_cannot_be_had_is_refused_before_any_image_is_read(
     }
     described = StudyConfig(data_dir=Path("/nowhere"), space=parse_space(spec, "here"), trials=1)
     with pytest.raises(ConfigError, match="backbone: timm/vit_tiny_patch16_224 needs timm"):
-        load_data(described, None)
+        find_images(described)
 
 
 @pytest.mark.parametrize("path", sorted(SPACES.glob("*.yaml")), ids=lambda path: path.stem)
