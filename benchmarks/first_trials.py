@@ -4,7 +4,7 @@ Usage: python benchmarks/first_trials.py [--images N] [--rounds N] [--data-dir D
 
 Each launch is a new process, in turns. Its time is from `launch`, imports done, until each slot has a network
 and images. The data is the sample's, its images linked until there are as many as Market-1501 has to train
-with, or a data set of your own. About three minutes on two cores.
+with, or a data set of your own. About five minutes on two cores.
 """
 
 from __future__ import annotations
