@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +24,6 @@ from sa_study.utils.errors import ConfigError, DataError
 DISTRACTOR_PID = 0
 VALUES_PER_STEP = 2**22
 """Of distances: 16 MiB, which stay in a cache, and which the C library gives out again without new pages."""
-
-VALUES_PER_COMPARISON = 2**15
-"""On a CPU: PyTorch compares more in threads of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,10 +227,7 @@ def _ranks(distances: Tensor, junk: Tensor, same_view: Tensor, matches: Tensor, 
     following = (before + 1).clamp_(max=distances.shape[1] - 1)  # of a row's last place, that place itself
     again = (ordered.gather(1, following) == values) & (following > before) & valid
     rows, places = again.nonzero(as_tuple=True)
-    together = VALUES_PER_COMPARISON if distances.is_cpu else VALUES_PER_STEP
-    for chunk in torch.arange(len(rows)).split(max(1, together // distances.shape[1])):
-        row, place = rows[chunk], places[chunk]
-        before[row, place] += _equal_before(distances, junk, same_view, row, matches[row, place])
+    before[rows, places] += _equal_before(distances, junk, same_view, rows, matches[rows, places])
     return before.add_(1).masked_fill_(~valid, distances.shape[1] + 1).sort(dim=1).values
 
 
@@ -260,12 +255,39 @@ def _ordered_and_nearer(
 def _equal_before(
     distances: Tensor, junk: Tensor, same_view: Tensor, rows: Tensor, matches: Tensor
 ) -> Tensor:
-    """How many images that count are as near as a match, a column in each row, and earlier in the gallery."""
-    found, wanted = distances[rows], distances[rows, matches]
-    of_row, pair = (rows[:, None] == same_view[0]).nonzero(as_tuple=True)
-    found[:, junk] = found[of_row, same_view[1][pair]] = torch.nan
-    earlier = torch.arange(found.shape[1], device=found.device) < matches[:, None]
-    return ((found == wanted[:, None]) & earlier).sum(dim=1)
+    """How many images that count are as near as a match, a column in each row, and earlier in the gallery.
+
+    A row, in ascending order, has as many entries as it has such matches.
+    """
+    if distances.is_cpu:
+        arrays = (some.numpy() for some in (distances, junk, same_view, rows, matches))
+        return torch.from_numpy(_equal_before_in_numpy(*arrays))
+    counted = [torch.empty(0, dtype=torch.int64, device=distances.device)]
+    for chunk in torch.arange(len(rows)).split(max(1, VALUES_PER_STEP // distances.shape[1])):
+        row, match = rows[chunk], matches[chunk]
+        found, wanted = distances[row], distances[row, match]
+        of_row, pair = (row[:, None] == same_view[0]).nonzero(as_tuple=True)
+        found[:, junk] = found[of_row, same_view[1][pair]] = torch.nan
+        earlier = torch.arange(found.shape[1], device=found.device) < match[:, None]
+        counted.append(((found == wanted[:, None]) & earlier).sum(dim=1))
+    return torch.cat(counted)
+
+
+def _equal_before_in_numpy(
+    distances: NDArray[Any],
+    junk: NDArray[np.int64],
+    same_view: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    matches: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    counted = np.empty(len(rows), dtype=np.int64)
+    last, values = -1, distances[:0]
+    for place, (row, match) in enumerate(zip(rows.tolist(), matches.tolist(), strict=True)):
+        if row != last:
+            last, values = row, distances[row].copy()
+            values[junk] = values[same_view[1][same_view[0] == row]] = np.nan
+        counted[place] = np.count_nonzero(values[:match] == distances[row, match])
+    return counted
 
 
 def _figures(
