@@ -6,15 +6,18 @@ Needs PyTorch, torchvision, numpy, SciPy and Pillow. Results are compared with t
 PyTorch, and of images that are streamed; `WRONG` is a difference beyond what is allowed. Speeds are those of
 the paper's configuration (ResNet-50, 384×128) beside a plain PyTorch step and the rate of a large matrix
 product, measured in turns. The file is written after every measurement, so that a run that was cut counts;
-what there was no time for is "not measured". --tiny rehearses all of it on a CPU, whose figures mean nothing.
+what there was no time for is "not measured"; --only measures it later, and keeps the other sections of a file
+that the same commit wrote on the same machine. --tiny rehearses all on a CPU, whose figures mean nothing.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,9 +81,10 @@ def cell(value: Any) -> str:
 def run(sizes: Sizes, names: list[str], seconds: float, file: Path) -> dict[str, list[Row]]:
     """Measures the sections that are named; after this many seconds no further one is begun."""
     end = time.monotonic() + seconds
-    about, found = this_run(), dict[str, list[Row]]()
+    about = this_run()
+    found = earlier_sections(file, about) if len(names) < len(SECTIONS) else {}
     for name in names:
-        rows = found.setdefault(name, [])
+        rows = found[name] = []
         for what, job in SECTIONS[name].jobs(sizes):
             start = time.monotonic()
             figures = measure(job) if start < end else {"error": f"{NOT_MEASURED}: time was up"}
@@ -90,6 +94,15 @@ def run(sizes: Sizes, names: list[str], seconds: float, file: Path) -> dict[str,
         sys.stdout.write(f"{as_table(SECTIONS[name].title, rows)}\n")
         sys.stdout.flush()
     return found
+
+
+def earlier_sections(file: Path, about: dict[str, Any]) -> dict[str, list[Row]]:
+    """What a file holds already, if the same commit measured it on the same machine."""
+    with suppress(OSError, ValueError, KeyError):
+        earlier = json.loads(file.read_text())
+        if all(earlier["run"][part] == about[part] for part in ("git", "sources", "hardware")):
+            return dict(earlier["figures"]["sections"])
+    return {}
 
 
 def main() -> None:

@@ -92,6 +92,8 @@ FULL = Sizes(
     features=4096,
 )
 
+_TINY_SET = {"queries": 20, "gallery": 60, "identities": 8, "cameras": 3, "distractors": 4}
+
 TINY = dataclasses.replace(
     FULL,
     network=dataclasses.replace(_CHECKED, precision="fp32", batch_size=2),
@@ -99,9 +101,7 @@ TINY = dataclasses.replace(
     steps={2: 1},
     rounds=1,
     variants={"fp32": {"precision": "fp32"}},
-    test_sets={
-        "tiny": ({"queries": 20, "gallery": 60, "identities": 8, "cameras": 3, "distractors": 4}, 16, 1)
-    },
+    test_sets={"tiny": (_TINY_SET, 16, 1), "tiny, 600 columns": (_TINY_SET, 600, 1)},
     trials=(1,),
     workers=(0,),
     matrix=64,

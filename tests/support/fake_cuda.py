@@ -31,6 +31,7 @@ GPU_MEMORY = 2**34
 
 _READING = (aten._local_scalar_dense.default, aten.equal.default, aten.is_nonzero.default)
 _COPYING = (aten._to_copy.default, aten.copy_.default)
+_WRITING_AT = (aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default)
 _FLOATS_ONLY = (aten._upsample_bilinear2d_aa.default, aten.upsample_bilinear2d.default)
 """Operations that have a kernel for the CPU's bytes, and for a GPU's floats only."""
 
@@ -63,6 +64,11 @@ class FakeCuda(TorchDispatchMode):
             yield
         finally:
             self._may_wait = True
+
+    def synchronize(self, device: object = None) -> None:
+        """Stands for `torch.cuda.synchronize`."""
+        if not self._may_wait:
+            raise WaitsForTheDevice("torch.cuda.synchronize")
 
     def values(self, tensor: Tensor) -> Tensor:
         """The values of a tensor on the device."""
@@ -157,6 +163,8 @@ class FakeCuda(TorchDispatchMode):
     def _require_no_wait(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         if func in _READING:
             raise WaitsForTheDevice(f"{func}: reads a value on the device")
+        if func in _WRITING_AT and args[2].numel() > 1 and any(map(_is_mask, args[1])):
+            raise WaitsForTheDevice(f"{func}: how many values a mask takes is known on the device")
         if func not in _COPYING:
             return
         target, source = (kwargs.get("device"), args[0]) if func is aten._to_copy.default else args[:2]
@@ -183,7 +191,7 @@ def fake_cuda() -> Iterator[FakeCuda]:
             (torch.cuda, "is_bf16_supported", lambda: True),
             (torch.cuda, "get_rng_state_all", lambda: [torch.get_rng_state()]),
             (torch.cuda, "set_rng_state_all", lambda states: None),
-            (torch.cuda, "synchronize", lambda device=None: None),
+            (torch.cuda, "synchronize", mode.synchronize),
             (torch.cuda, "empty_cache", lambda: None),
             (torch.cuda, "mem_get_info", lambda device=None: (GPU_MEMORY, GPU_MEMORY)),
             (nn.Module, "_apply", _apply),
@@ -220,6 +228,10 @@ def _zero_gradients(loss: Tensor) -> None:
         waiting += [following for following, _ in node.next_functions]
         if (leaf := getattr(node, "variable", None)) is not None and leaf.grad is None:
             leaf.grad = torch.zeros_like(leaf)
+
+
+def _is_mask(index: Tensor | None) -> bool:
+    return index is not None and index.dtype in (torch.bool, torch.uint8)
 
 
 def _is_cuda(leaf: Any) -> bool:

@@ -20,17 +20,34 @@ WIDTHS = (16, 32, 64, 64)
 DEVICES_FOLDER = "NARROW_DEVICES_FOLDER"
 """The variable with a folder in which each process that builds the network notes the GPUs that it may use."""
 
+TRIALS_TOGETHER = "NARROW_TRIALS_TOGETHER"
+"""The variable with how many processes with a GPU must have noted theirs there before any goes on."""
+
+MOST_IMAGES = "NARROW_MOST_IMAGES"
+"""The variable with the number of images beyond which a forward pass in training fails as on a full GPU."""
+
 
 def build() -> Any:
     """A stem and four stages of one convolution each: a row of the result is 16 rows of the image."""
     import os
+    import time
     from collections import OrderedDict
     from pathlib import Path
 
+    import torch
     from torch import nn
 
+    def require_memory(stem: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        if stem.training and len(inputs[0]) > int(os.environ.get(MOST_IMAGES, "100000")):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
     if folder := os.environ.get(DEVICES_FOLDER):
-        Path(folder, str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+        Path(folder, str(os.getpid())).write_text(gpus or "all")
+        deadline = time.monotonic() + 200
+        while gpus and len(list(Path(folder).iterdir())) < int(os.environ.get(TRIALS_TOGETHER, "0")):
+            assert time.monotonic() < deadline, "the other trials did not begin"
+            time.sleep(0.05)
 
     def stage(before: int, after: int, stride: int) -> nn.Sequential:
         convolution = nn.Conv2d(before, after, 3, stride, 1, bias=False)
@@ -40,6 +57,7 @@ def build() -> Any:
     stages = zip((8, *WIDTHS), WIDTHS, strides, strict=False)
     named = {f"layer{number}": stage(*shape) for number, shape in enumerate(stages, 1)}
     stem = nn.Conv2d(3, 8, 7, 4, 3, bias=False)
+    stem.register_forward_pre_hook(require_memory)
     return nn.Sequential(OrderedDict(conv1=stem, **named))
 
 

@@ -24,7 +24,7 @@ for name in ("ray", "optuna", "yaml", "rich", "typer", "sklearn", "pandas", "ten
 sys.path.insert(0, "benchmarks")
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-SECTIONS = [name for name in gpu.SECTIONS if name != "trials"]  # which start processes of their own
+SECTIONS = [name for name in gpu.SECTIONS if name != "trials"]  # whose processes would not find this program
 
 
 def test_everything_is_measured_or_said_not_to_be(tmp_path: Path) -> None:
@@ -46,6 +46,28 @@ def test_everything_is_measured_or_said_not_to_be(tmp_path: Path) -> None:
     assert row["training"] > 0 and row["plain step"] > 0 and row["h/100 epochs"] > 0 and row["GiB"] is None
     assert len(result["tables"]) == len(SECTIONS) and "not measured" in done.stdout
     assert all(row["training"] is None for row in sections["compiled"])
+    assert all(row["ranking, s"] > 0 and row["re-ranking, s"] > 0 for row in sections["rankings"])
+
+
+def test_trials_side_by_side_are_measured(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.json"
+    words = [sys.executable, "benchmarks/gpu.py", "--tiny", "--json", str(file), "--only", "trials"]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    (row,) = json.loads(file.read_text())["figures"]["sections"]["trials"]
+    assert row["what"] == "1 at a time" and row["images/s, all"] > 0 and row["trials/hour"] > 0
+
+
+def test_a_later_run_of_one_section_keeps_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "gpu.json"
+    for name in ("a", "b"):
+        monkeypatch.setitem(gpu.SECTIONS, name, gpu.Section(name, lambda sizes: iter([("one", dict)])))
+    gpu.run(TINY, ["a"], 60, file)
+    assert list(gpu.run(TINY, ["b"], 60, file)) == ["a", "b"]
+    assert list(json.loads(file.read_text())["figures"]["sections"]) == ["a", "b"]
+    monkeypatch.setattr(
+        gpu, "this_run", lambda: {"git": {}, "sources": "", "hardware": {"gpus": ["another"]}}
+    )
+    assert list(gpu.run(TINY, ["b"], 60, file)) == ["b"], "another machine's figures are not mixed in"
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
