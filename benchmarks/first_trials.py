@@ -33,17 +33,19 @@ from sa_study.tuning.launch.trainable import TrialProcess
 from sa_study.utils.errors import RunFailed
 
 SLOTS = (1, 2)
+MAX_SECONDS = 300.0
 
 
 def ready_process(log: Path, slots: int) -> type[TrialProcess]:
     """Returns a process whose trials end when all of them could train; nested, so that it reaches workers."""
+    begin = time.time()
 
     class ReadyProcess(TrialProcess):
         def step(self) -> dict[str, Any]:
             self._begin()
             (log / str(os.getpid())).write_text(str(time.time()))
-            while len(list(log.iterdir())) < slots:  # else one process would take two trials
-                time.sleep(0.1)
+            while len(list(log.iterdir())) < slots and time.time() < begin + MAX_SECONDS:
+                time.sleep(0.1)  # else one process would take two trials
             return {self._metric: float("nan"), names.FAILURE: "it was not to train"}
 
     return ReadyProcess
@@ -114,7 +116,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="first_trials_") as folder:
         data_dir = options.data_dir or many_images(Path(folder) / "data", options.images)
         taken = measure(data_dir, options.rounds)
-    harness.finish({"images": options.images, "seconds": taken}, options.json, table(taken))
+    harness.finish({"seconds": taken}, options.json, table(taken))
 
 
 if __name__ == "__main__":

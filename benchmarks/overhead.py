@@ -87,6 +87,9 @@ def timed_process(log: Path) -> type[TrialProcess]:
                 setattr(owner, step, timed(getattr(owner, step), step, log, lambda: self.number))
             super().setup(config, **parts)
 
+        def reset(self, *arguments: Any, **named: Any) -> Any:
+            return timed(super().reset, "reset", log)(*arguments, **named)
+
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self.number = new_config["number"]
             return super().reset_config(new_config)

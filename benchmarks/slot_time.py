@@ -90,6 +90,7 @@ def steps(spans: list[Span], by_trial: dict[int, list[Span]]) -> dict[str, float
         "a checkpoint's tensors, while the epoch is validated": named(later, "_write_tensors"),
         "a checkpoint's rest, after it": named(later, "finish"),
         "an epoch in the database": named(spans, "commit"),
+        "a worker's process reset to another trial": named(spans, "reset"),
         "a network built": named(later, "__init__"),
         # Ray asks ten times a second; the longest answers were suggestions.
         "a suggestion": sorted(named(spans, "suggest"), key=lambda span: -span.seconds)[: len(by_trial)],

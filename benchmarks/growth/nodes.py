@@ -49,6 +49,9 @@ class Clock:
         if event.kind == "epoch":
             self.epochs.append((time.monotonic(), event.number))
 
+    def starting(self) -> None:
+        """Nothing."""
+
     def decoded(self, done: int, total: int) -> None:
         """Nothing."""
 

@@ -127,7 +127,7 @@ class FoldImages:
     size: tuple[int, int]
 
     def decode(self, progress: ProgressCallback | None = None) -> DataByFold:
-        """Decodes them, each once. Raises a DataError as `decode` does."""
+        """Decodes them, each once; no test image is opened. Raises a DataError as `decode` does."""
         store = decode(self.records, self.size, progress=progress)
         data = {}
         for fold, split in self.splits.items():
@@ -141,7 +141,7 @@ class FoldImages:
 def find_folds(
     dataset: ReidDataset, settings: Settings, folds: Sequence[int], largest_batch: int | None = None
 ) -> FoldImages:
-    """Finds what the settings train and validate on, in several folds; opens no image, and no test image.
+    """Finds what the settings train and validate on, in several folds; opens no image.
 
     The settings' batch size, or a larger one that is trained with too, must not exceed the training images.
 

@@ -153,6 +153,7 @@ INTERRUPTED_WHILE_CONNECTING = """
 import signal, sys
 import ray
 from sa_study.tuning.launch.cluster import connect
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a script's background runs the tests
 
 def core_worker(*arguments, original=ray._raylet.CoreWorker):
     connection = original(*arguments)
@@ -182,7 +183,8 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("script", [INTERRUPTED_WHILE_CONNECTING, INTERRUPTED_WHILE_WORKERS_START])
 def test_ctrl_c_while_ray_starts_neither_crashes_nor_leaves_files(script: str, short: Path) -> None:
-    """A connection that only Ray's own threads know of is used by them after the exit has freed it."""
+    """A connection that only Ray's threads know of is used by them after the exit has freed it, and a worker
+    that has not joined Ray yet may outlive it."""
     ended = subprocess.run(
         [sys.executable, "-c", script],
         env=environment(TMPDIR=short, PYTHONPATH=SEARCH_PATH),

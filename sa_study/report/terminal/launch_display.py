@@ -29,7 +29,9 @@ from sa_study.study.trial_summary import PAUSED, TrialSummary
 from sa_study.utils.text import visible
 
 _FRAMES_A_SECOND = 2
+_READING = ("reading the data set", 0, 0)
 _STARTING = ("starting Ray", 0, 0)
+_PREPARING = ("preparing the trials", 0, 0)
 _STOPPING = ("stopping; each trial keeps its last epoch", 0, 0)
 
 
@@ -46,7 +48,7 @@ class LaunchDisplay:
         self._name = name
         self._rows: dict[int, TrialSummary] = {}
         self._slots: int | None = None
-        self._phase: tuple[str, int, int] | None = ("reading the data set", 0, 0)
+        self._phase: tuple[str, int, int] | None = _READING
         self._begun = time.monotonic()
         self._lock = threading.Lock()
         self._open = ExitStack()
@@ -73,10 +75,15 @@ class LaunchDisplay:
     def __exit__(self, *exception: object) -> None:
         self._open.close()
 
+    def starting(self) -> None:
+        """Shows that Ray starts."""
+        with self._lock:
+            self._phase = _STARTING
+
     def decoded(self, done: int, total: int) -> None:
         """Shows how many images are decoded."""
         with self._lock:
-            self._phase = ("decoding images", done, total) if done < total else _STARTING
+            self._phase = ("decoding images", done, total) if done < total else _PREPARING
         if done == total and not self._live:
             self.say(f"decoded {total:,} images")
 

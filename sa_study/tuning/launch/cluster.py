@@ -21,11 +21,14 @@ from ray.tune.tune import air_usage as ray_usage  # type: ignore[attr-defined]
 
 from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch.address import join_address, unset_empty_variables
-from sa_study.tuning.launch.interrupts import deferred_interrupts, require_main_thread
+from sa_study.tuning.launch.interrupts import deferred_interrupts, require_main_thread, stop_on_sigterm
 from sa_study.tuning.launch.local_ray import NO_WORKERS, FirstWorkers, Session, local_ray, replaced
 from sa_study.utils.errors import ConfigError
 from sa_study.utils.files import PACKAGE_ROOT
 from sa_study.utils.machine import usable_cpus
+
+WORKER_MODULES = ("ray.tune", "torch")
+"""What a worker imports before it has a trial; none asks for GPUs, of which it will get its own."""
 
 _ROUNDING = 1e-9  # 1 / 0.1 is a little less than 10 in floating point
 
@@ -55,7 +58,7 @@ def connect(address: str | None, workers: FirstWorkers = NO_WORKERS) -> Iterator
 
     Args:
         address: `auto` or `HOST:PORT`, or None for this machine alone, whatever else runs on it.
-        workers: Workers that start with Ray on this machine.
+        workers: Workers that start with Ray on this machine; a running cluster starts its own.
 
     Yields:
         The session on this machine; None on a joined cluster.
@@ -82,14 +85,13 @@ def connect(address: str | None, workers: FirstWorkers = NO_WORKERS) -> Iterator
         at_end.enter_context(replaced(ray_usage, "tag_callbacks", lambda callbacks: False))
         # Ray's own handler would end this process at once.
         at_end.enter_context(replaced(ray_utils, "set_sigterm_handler", lambda handler: None))
-        session = None
-        with deferred_interrupts():
-            if address is None:
-                session = at_end.enter_context(local_ray(options, workers))
-            else:
-                at_end.callback(ray.shutdown)
-                _join(address, options)
-        yield session
+        stop_on_sigterm()
+        if address is None:
+            yield at_end.enter_context(local_ray(options, workers))
+        else:
+            at_end.callback(ray.shutdown)
+            _join(address, options)
+            yield None
 
 
 def _join(address: str, options: dict[str, Any]) -> None:
@@ -97,7 +99,8 @@ def _join(address: str, options: dict[str, Any]) -> None:
     # Other machines have no copy of the code.
     code = {"py_modules": [str(PACKAGE_ROOT)], "excludes": ["__pycache__"]}
     try:
-        ray.init(address=found, runtime_env=code, **options)
+        with deferred_interrupts():
+            ray.init(address=found, runtime_env=code, **options)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"--address {address}: the cluster could not be joined ({reason[:200]})") from None
@@ -143,17 +146,16 @@ def divide_into_slots(config: StudyConfig) -> Slots:
 def first_workers(config: StudyConfig, trials: int) -> FirstWorkers:
     """The workers that the first of so many trials take on this machine; Ray need not run yet.
 
-    They import on the CPU: which GPU is whose is not known before a trial begins. None where measurements
-    are to decide how many trials run at a time.
+    None where measurements are to decide how many trials run at a time.
     """
     gpus_here = torch.cuda.device_count()
     gpus = float(gpus_here > 0) if config.gpus_per_trial is None else config.gpus_per_trial
     if config.cpus_per_trial is None and not gpus:
         return NO_WORKERS
+    cpus = config.cpus_per_trial or 1.0
     machine: dict[str, float] = {"CPU": usable_cpus(), "GPU": gpus_here}
-    slots = _trials_that_fit(machine, config.cpus_per_trial or 1.0, gpus)
-    count = min(slots, trials, config.max_concurrent or slots)
-    return FirstWorkers(count, ("ray.tune", "torch"))
+    slots = _trials_that_fit(machine, cpus, gpus)
+    return FirstWorkers(min(slots, trials, config.max_concurrent or slots), WORKER_MODULES, math.ceil(cpus))
 
 
 def gpus_of_trial(config: StudyConfig) -> float:

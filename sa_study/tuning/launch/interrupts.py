@@ -21,7 +21,7 @@ def stop_on_sigterm() -> None:
     """Answers SIGTERM, by which Slurm and Kubernetes end a job, as Tune answers Ctrl-C: in order."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell script
+        if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
@@ -33,7 +33,8 @@ def deferred_interrupts() -> Iterator[None]:
     """Answers Ctrl-C and SIGTERM at the end, by a KeyboardInterrupt; a second one at once.
 
     An exception in the middle of Ray's start loses what has been started by then: processes, which go on
-    writing files, or the driver's connection, whose threads crash the process when it exits.
+    writing files, or the driver's connection, whose threads crash the process when it exits. A Ctrl-C that
+    is ignored, or answered by a handler that is not Python's, is left to them.
     """
     received: list[int] = []
 
@@ -42,14 +43,20 @@ def deferred_interrupts() -> Iterator[None]:
         if len(received) > 1:
             raise KeyboardInterrupt
 
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGTERM, remember)
-    if before != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, remember)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    theirs = (None, signal.SIG_IGN)
     try:
+        for number, handler in before.items():
+            if handler not in theirs:
+                signal.signal(number, remember)
         yield
+    except Exception as error:
+        if received:
+            raise KeyboardInterrupt from error
+        raise
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)  # None: a handler that is not Python's
-        stop_on_sigterm()
+        for number, handler in before.items():
+            if handler not in theirs:
+                signal.signal(number, handler)
     if received:
         raise KeyboardInterrupt

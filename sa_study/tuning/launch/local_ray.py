@@ -20,6 +20,7 @@ from ray._private.utils import resolve_object_store_memory
 from ray.tune.execution import class_cache
 
 from sa_study.tuning.launch.address import AUTH_VARIABLES, reload_authentication
+from sa_study.tuning.launch.interrupts import deferred_interrupts
 from sa_study.utils.errors import ConfigError, RunFailed, StudyFolderError
 from sa_study.utils.files import temporary_folder
 from sa_study.utils.machine import memory_limit, usable_cpus
@@ -59,11 +60,13 @@ class FirstWorkers:
 
     Attributes:
         count: How many.
-        modules: Names of the modules that every worker imports when it starts.
+        modules: Names of the modules that these workers, and later ones, import when they start.
+        threads: Threads that BLAS and OpenMP may use in them, where `OMP_NUM_THREADS` does not say.
     """
 
     count: int = 0
     modules: tuple[str, ...] = ()
+    threads: int = 1
 
 
 NO_WORKERS = FirstWorkers()
@@ -175,19 +178,15 @@ def _one_environment() -> Iterator[None]:
 def _start(session: Session, options: dict[str, Any], workers: FirstWorkers) -> None:
     """Starts Ray; a start that timed out is tried once more."""
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(_START_TIMEOUT_SECONDS))
-    system = {
-        "prestart_worker_first_driver": workers.count > 0,
-        "preload_python_modules": list(workers.modules),
-    }
     options = {**options, **_limits(), "include_dashboard": False, "_temp_dir": str(session.folder)}
-    options["_system_config"] = system
     for last in (False, True):
+        options["_system_config"] = {"preload_python_modules": list(workers.modules)}  # Ray adds to it
         try:
-            with _needed_services(), _starting(workers.count):
+            with _needed_services(), _starting(workers), deferred_interrupts():
                 ray.init(address="local", **options)
             return
         except Exception as error:  # Ray's wait of 30 s, which nothing sets, ends in a bare Exception
-            if "timed out" not in str(error):  # such as what becomes of Ctrl-C in Ray's client
+            if "timed out" not in str(error):
                 raise
             ray.shutdown()
             if last:
@@ -219,13 +218,18 @@ def _needed_services() -> Iterator[None]:
 
 
 @contextmanager
-def _starting(workers: int) -> Iterator[None]:
-    """Has Ray start this many workers at once, instead of one for each CPU core."""
+def _starting(workers: FirstWorkers) -> Iterator[None]:
+    """Has Ray start these workers at once, instead of one for each CPU core."""
     option, start_process = "--num_prestart_python_workers=", services.start_ray_process
 
     def start(command: list[str], *arguments: Any, **named: Any) -> Any:
-        changed = [f"{option}{workers}" if part.startswith(option) else part for part in command]
-        return start_process(changed, *arguments, **named)
+        if any(part.startswith(option) for part in command):  # the raylet's; workers inherit its environment
+            command = [f"{option}{workers.count}" if part.startswith(option) else part for part in command]
+            if workers.count and "OMP_NUM_THREADS" not in os.environ:
+                # Ray sets it for a trial, but the modules that are imported before read it.
+                threads = {"OMP_NUM_THREADS": str(workers.threads)}
+                named["env_updates"] = {**(named.get("env_updates") or {}), **threads}
+        return start_process(command, *arguments, **named)
 
     with replaced(services, "start_ray_process", start):
         yield

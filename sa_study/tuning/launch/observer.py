@@ -14,6 +14,9 @@ from sa_study.study.records import TrialEvent
 class LaunchObserver(Protocol):
     """Hears of a launch while it runs, as the live view does."""
 
+    def starting(self) -> None:
+        """Called before Ray starts, or a cluster is joined."""
+
     def decoded(self, done: int, total: int) -> None:
         """Called with the number of images that are decoded, and of all."""
 

@@ -1,4 +1,4 @@
-"""What a launch does before any trial runs: apply changes, read images, fix the settings, write the files."""
+"""What a launch does before any trial runs: apply changes, find images, fix the settings, write the files."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from sa_study.study.lock import driver_lock
 from sa_study.study.storage import Storage
 from sa_study.trackers.table import resolve_trackers
 from sa_study.tuning.launch.cluster import Slots
+from sa_study.tuning.launch.local_ray import session_parent
 from sa_study.tuning.launch.pretrained import (
     PretrainedBackbones,
     backbone_fingerprints,
@@ -136,6 +137,8 @@ def find_images(config: StudyConfig, *, recorded: bool = False) -> FoldImages:
         raise ConfigError("val_identities: 0 leaves nothing to compare trials by; a study needs at least 1")
     for name in space.possible("backbone"):
         _ = BACKBONES[name]  # raises now, instead of in workers, for one that timm does not have
+    if config.address is None:
+        session_parent()  # raises now instead of after minutes of decoding
     dataset = config.dataset() if recorded else ReidDataset(config.data_dir)
     return find_folds(dataset, settings, space.possible("fold"), int(max(space.possible("batch_size"))))
 

@@ -34,7 +34,8 @@ from sa_study.tuning.stopping.ray_scheduler import make_rule
 from sa_study.utils.machine import peak_memory, usable_memory
 from sa_study.utils.progress import PhaseCallback
 
-# Measured by benchmarks/overhead.py on 2 cores, rounded; checkpoints are written while epochs are validated.
+# Measured by benchmarks/overhead.py on 2 cores, rounded: workers start while images are decoded, and
+# checkpoints are written while epochs are validated.
 _FIRST_START_SECONDS = 2.0
 _NEXT_START_SECONDS = 0.2
 _BETWEEN_EPOCHS_SECONDS = 0.05
@@ -137,9 +138,9 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     """
     check_new_study(config)
     start = time.monotonic()
-    images, told = find_images(config), [""]
+    images = find_images(config)
+    data, told = any_fold(images.decode(lambda done, total: report("decoding", done, total))), [""]
     with connect(config.address) as session:
-        data = any_fold(images.decode(lambda done, total: report("decoding", done, total)))
         config = decide_cpus_per_trial(config, data, told.append)
         slots = divide_into_slots(config)
         config = resolve_settings(config, slots)

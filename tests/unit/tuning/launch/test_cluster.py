@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -72,6 +73,7 @@ def test_as_many_workers_start_with_ray_as_trials_begin(
     space = parse_space({"fixed": {"backbone": "resnet18"}}, "test")
     workers = first_workers(StudyConfig(data_dir=Path("data"), space=space, trials=1, **asked), trials)
     assert workers.count == expected
+    assert workers.threads == (asked.get("cpus_per_trial") or 1)
 
 
 @pytest.fixture
@@ -214,7 +216,9 @@ def test_a_ray_that_does_not_start_in_time_is_tried_again_and_then_one_line(
     """Ray waits 30 s, which is too short on a machine that is busy, and says so in a bare Exception."""
     outcomes = iter([True] * failures + [False])
 
-    def start(**_: object) -> None:
+    def start(_system_config: dict[str, object], **_: object) -> None:
+        assert list(_system_config) == ["preload_python_modules"], "what Ray adds names its first session"
+        _system_config["object_spilling_config"] = "the session's folder"
         if next(outcomes):
             raise Exception("The current node timed out during startup. This could happen.")
 
@@ -229,6 +233,20 @@ def test_a_ray_that_does_not_start_in_time_is_tried_again_and_then_one_line(
     ):
         pass
     assert "\n" not in str(caught.value)
+
+
+def test_a_start_that_was_interrupted_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def start(**_: object) -> None:
+        tries.append("a try")
+        signal.raise_signal(signal.SIGTERM)
+        raise Exception("The current node timed out during startup. This could happen.")
+
+    monkeypatch.setattr(ray, "init", start)
+    with pytest.raises(KeyboardInterrupt), connect(None):
+        raise AssertionError("the launch went on")
+    assert len(tries) == 1
 
 
 WATCH = """

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from sa_study.settings.space_file import parse_space
+from sa_study.study.config import StudyConfig
 from sa_study.tuning.launch import local_ray
 from sa_study.tuning.launch.local_ray import session_folder, session_parent
+from sa_study.tuning.launch.prepare import find_images
 from sa_study.utils import files
 from sa_study.utils.errors import ConfigError, StudyFolderError
 
@@ -83,13 +86,14 @@ def test_a_socket_fits_at_every_length_of_the_path(short: Path, set_tmpdir: Call
     assert taken[0] and not taken[-1] and taken == sorted(taken, reverse=True)
 
 
-def test_a_missing_usable_folder_is_reported(
+def test_a_missing_usable_folder_is_reported_before_any_work(
     tmp_path: Path, set_tmpdir: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = set_tmpdir(tmp_path / DEEP)
     monkeypatch.setattr(local_ray, "_SHORT_PARENTS", (str(tmp_path / "missing"),))
+    config = StudyConfig(data_dir=tmp_path / "no_images", space=parse_space({}, "test"), trials=1)
     with pytest.raises(ConfigError, match=f"TMPDIR={re.escape(str(deep))}: too long a path") as caught:
-        session_parent()
+        find_images(config)
     most = int(re.findall(r"at most (\d+) characters", str(caught.value))[0])
     monkeypatch.setattr(local_ray, "_SHORT_PARENTS", ())
     monkeypatch.setattr(local_ray, "_is_writable", lambda place: True)
