@@ -6,7 +6,7 @@ Synthetic clustered features of the size of Market-1501's test set: 3,368 querie
 cameras, 15,913 gallery images of which 2,798 are distractors. Beside them one torch.mm of the same features,
 which no ranking by distance can do without; scikit-learn's average precision; and an evaluator as usually
 published, query by query, written here: mAP and three CMC variants. Beside numpy.argsort also uniformly
-random distances, and rankings with every match ahead of or behind all other images.
+random distances, ones that are often equal, and rankings with every match ahead of or behind all others.
 Last the size of MSMT17's test set, with peak memory (not with --quick). On a machine with a GPU, both
 devices. All times of a section are of one process, taken in turns. Needs torch and numpy; scikit-learn where
 it is installed.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,6 +47,7 @@ DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 Matrix = NDArray[np.float32]
+Sort = Literal["quicksort", "stable"]
 
 
 def figures(distances: Matrix, data: TestSet) -> RankingMetrics:
@@ -56,22 +57,29 @@ def figures(distances: Matrix, data: TestSet) -> RankingMetrics:
     )
 
 
-def by_difficulty(distances: Matrix, data: TestSet) -> Iterator[tuple[str, Matrix]]:
-    """The distances, then in their place uniformly random ones, and easy and hard rankings."""
-    yield "clustered features", distances
+def by_difficulty(distances: Matrix, data: TestSet) -> Iterator[tuple[str, Matrix, Sort]]:
+    """The distances, then in their place easy and hard rankings, random ones, and ones that are often equal.
+
+    Each has the kind of argsort that it is compared with; only a stable one keeps the order of what is equal.
+    """
+    yield "clustered features", distances, "quicksort"
     matches = data.query_pids[:, None] == data.gallery_pids
     farthest = distances.max()
-    yield "easy: matches ahead of all others", np.where(matches, distances - farthest, distances)
-    yield "hard: matches behind all others", np.where(matches, distances + farthest, distances)
-    yield "uniformly random", np.random.default_rng(0).random(distances.shape, dtype=np.float32)
+    yield "easy: matches ahead of all others", np.where(matches, distances - farthest, distances), "quicksort"
+    yield "hard: matches behind all others", np.where(matches, distances + farthest, distances), "quicksort"
+    uniform = np.random.default_rng(0).random(distances.shape, dtype=np.float32)
+    yield "uniformly random", uniform, "quicksort"
+    rounded = np.floor(256 * uniform)
+    yield "uniformly random, rounded to 256 values", rounded, "quicksort"
+    yield "the same, beside a stable argsort", rounded, "stable"
 
 
-def beside_argsort(distances: Matrix, data: TestSet, rounds: int) -> dict[str, float]:
+def beside_argsort(distances: Matrix, data: TestSet, kind: Sort, rounds: int) -> dict[str, float]:
     """Times of all figures and of an argsort."""
     taken = alternating_seconds(
         {
             "figures": lambda: figures(distances, data),
-            "argsort": lambda: np.argsort(distances, axis=1),
+            "argsort": lambda: np.argsort(distances, axis=1, kind=kind),
         },
         rounds,
     )
@@ -87,8 +95,8 @@ def from_distances(data: TestSet, checked: int, rounds: int) -> dict[str, Any]:
     """Times from given distances; on a subset of queries, the figures beside those of others."""
     distances = np.concatenate([block.numpy() for _, block in squared_euclidean_blocks(*data.on("cpu"))])
     difficulties: list[dict[str, Any]] = [
-        {"distances": name} | beside_argsort(some, data, rounds)
-        for name, some in by_difficulty(distances, data)
+        {"distances": name} | beside_argsort(some, data, kind, rounds)
+        for name, some, kind in by_difficulty(distances, data)
     ]
     seconds_per_query = difficulties[0]["figures_seconds"] / len(distances)
     subset = distances[:checked]
