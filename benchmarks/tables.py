@@ -22,6 +22,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 TABLES = {
     "speed": ("training", "recipe", "packing", "ranking", "reranking", "decoding", "startup", "scaling"),
+    "avx2": ("training_avx2", "ranking_avx2", "reranking_avx2", "decoding_avx2"),
     "gpu": ("gpu", "training_gpu", "packing_gpu", "ranking_gpu", "reranking_gpu"),
     "trust": ("coverage",),
     "studies": (
@@ -46,11 +47,13 @@ BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DO
 
 
 def take(path: Path) -> None:
-    """Copies a result to benchmarks/results without its raw figures; a GPU's under a name of its own."""
+    """Copies a result to benchmarks/results without its raw figures, a GPU's or AVX2's under its own name."""
     result = json.loads(path.read_text())
     for part in (result, result["figures"]):
         part.pop(RAW, None)
-    suffix = "_gpu" if result["run"]["hardware"]["gpus"] and f"{path.stem}_gpu" in TABLES["gpu"] else ""
+    hardware = result["run"]["hardware"]
+    kind = "gpu" if hardware["gpus"] else hardware["instruction_set"].lower()
+    suffix = f"_{kind}" if f"{path.stem}_{kind}" in TABLES.get(kind, ()) else ""
     text = json.dumps(result, indent=2, ensure_ascii=False)
     (RESULTS / f"{path.stem}{suffix}.json").write_text(f"{text}\n")
 
@@ -60,7 +63,7 @@ def section(names: Iterable[str]) -> str:
     lines = []
     for name in names:
         path = RESULTS / f"{name}.json"
-        script = f"python benchmarks/{name.removesuffix('_gpu')}.py"
+        script = f"python benchmarks/{name.removesuffix('_gpu').removesuffix('_avx2')}.py"
         if not path.exists():
             lines += [f"`{script}`: not measured yet.", ""]
             continue

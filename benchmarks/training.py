@@ -1,6 +1,6 @@
 """How near training comes to the speed of the network alone, and how it compares with the usual loop.
 
-Usage: python benchmarks/training.py [--steps N] [--rounds N] [--compile] [--json FILE]
+Usage: python benchmarks/training.py [--steps N] [--rounds N] [--compile] [--precisions …] [--json FILE]
 
 In turns, on the same machine: the network's steps on one batch that stays where it is, an epoch
 of the real trainer, the same epoch's batches without the network, and the usual loop (a DataLoader with
@@ -41,6 +41,8 @@ SMALL = Settings(
 )
 PAPER = Settings(pretrained="none", batch_size=48, lr=1e-4, epochs=1000)
 
+PRECISIONS = ("fp32", "tf32", "bf16")
+
 Variant = tuple[str, dict[str, Any]]
 
 
@@ -56,7 +58,7 @@ def cases(steps: int) -> list[tuple[str, Settings, int]]:
     return [("ResNet-18, 64×32, batch 32", SMALL, steps), ("ResNet-50, 384×128, batch 8", part, steps // 8)]
 
 
-def variants(settings: Settings, compiled: bool) -> list[Variant]:
+def variants(settings: Settings, compiled: bool, precisions: Sequence[str] = PRECISIONS) -> list[Variant]:
     """Precisions and memory layouts that are compared; on a CPU, of large images only the faster layout."""
     cuda, both_layouts = (
         torch.cuda.is_available(),
@@ -73,7 +75,7 @@ def variants(settings: Settings, compiled: bool) -> list[Variant]:
     if compiled or torch.cuda.is_available():
         modes = ("default", "cuda-graphs") if torch.cuda.is_available() else ("default",)
         found += [(f"bf16, channels_last, compile {mode}", {**fast, "compile": mode}) for mode in modes]
-    return found
+    return [(name, changed) for name, changed in found if changed["precision"] in precisions]
 
 
 def random_data(count: int) -> TrainingData:
@@ -125,11 +127,11 @@ def matrix_rate(precision: str, size: int = 0) -> float:
 
 
 def measure_case(
-    name: str, settings: Settings, steps: int, rounds: int, compiled: bool
+    name: str, settings: Settings, steps: int, rounds: int, chosen: Sequence[Variant]
 ) -> list[dict[str, Any]]:
     rows = []
     images, work = steps * settings.batch_size, operations(settings)
-    for variant, changed in variants(settings, compiled):
+    for variant, changed in chosen:
         one = dataclasses.replace(settings, **changed)
         taken = alternating_seconds(pieces(one, steps), rounds)
         rate = {piece: images / statistics.median(values) for piece, values in taken.items()}
@@ -221,10 +223,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=16, help="steps of an epoch; at least 8")
     parser.add_argument("--rounds", type=int, default=2, help="rounds; their median is given")
     parser.add_argument("--compile", action="store_true", help="also torch.compile on a CPU; a minute more")
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=PRECISIONS,
+        default=PRECISIONS,
+        help="without AVX-512, bf16 takes minutes",
+    )
     asked = parser.parse_args()
     result: dict[str, Any] = {"ours": [], "usual": []}
     for name, settings, steps in cases(asked.steps):
-        result["ours"] += measure_case(name, settings, steps, asked.rounds, asked.compile)
+        chosen = variants(settings, asked.compile, asked.precisions)
+        result["ours"] += measure_case(name, settings, steps, asked.rounds, chosen)
         result["usual"] += measure_usual(name, settings, steps, asked.rounds)
     finish(result, asked.json, *tables(result))
 

@@ -211,6 +211,8 @@ def build_network(
 ) -> SANet:
     """The network that the settings describe, on the CPU; `backbone` is a state dict as in `Trainer`.
 
+    A GPU would draw other first weights than the CPU, and no run could be repeated elsewhere.
+
     Raises:
         WeightsError: The pretrained weights cannot be had.
     """

@@ -177,7 +177,7 @@ def _connected(
 ) -> Iterator[tuple[Session | None, DataByFold]]:
     """Connects to Ray and decodes the images; on this machine, the first workers start meanwhile.
 
-    A cluster is joined when they are decoded: until a study runs, nothing watches its head.
+    A cluster is joined once they are decoded: until a study runs, nothing watches its head.
 
     Args:
         config: The study.
