@@ -27,7 +27,7 @@ from sa_study.metrics import names
 from sa_study.report.terminal.launch_display import LaunchDisplay
 from sa_study.settings.space_file import load_space
 from sa_study.study.config import StudyConfig
-from sa_study.tuning.launch import launch
+from sa_study.tuning.launch import launch, prepare
 from sa_study.tuning.launch.local_ray import NO_WORKERS
 from sa_study.tuning.launch.trainable import TrialProcess
 from sa_study.utils.errors import RunFailed
@@ -60,7 +60,7 @@ def seconds_to_train(data_dir: Path, slots: int, early: bool) -> float:
         (log := folder / "ready").mkdir()
         during.enter_context(patch.object(launch, "TrialProcess", ready_process(log, slots)))
         if not early:
-            during.enter_context(patch.object(launch, "first_workers", lambda *_: NO_WORKERS))
+            during.enter_context(patch.object(prepare, "first_workers", lambda *_: NO_WORKERS))
         begin = time.time()
         with suppress(RunFailed), LaunchDisplay(Console(file=io.StringIO()), config) as live:
             launch.launch(folder / "study", config, live)

@@ -43,12 +43,11 @@ def deferred_interrupts() -> Iterator[None]:
         if len(received) > 1:
             raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    theirs = (None, signal.SIG_IGN)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: found for number, found in handlers.items() if found not in (None, signal.SIG_IGN)}
     try:
-        for number, handler in before.items():
-            if handler not in theirs:
-                signal.signal(number, remember)
+        for number in before:
+            signal.signal(number, remember)
         yield
     except Exception as error:
         if received:
@@ -56,7 +55,6 @@ def deferred_interrupts() -> Iterator[None]:
         raise
     finally:
         for number, handler in before.items():
-            if handler not in theirs:
-                signal.signal(number, handler)
+            signal.signal(number, handler)
     if received:
         raise KeyboardInterrupt

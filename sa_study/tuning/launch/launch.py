@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
-from sa_study.data.store import DataByFold, FoldImages, any_fold
+from sa_study.data.store import DataByFold, any_fold
 from sa_study.provenance import differences, read_provenance
 from sa_study.study.config import StudyConfig
 from sa_study.study.database import back_up_database, open_storage, repair, study_attributes, trials_in
@@ -30,10 +29,8 @@ from sa_study.tuning.budget import BudgetTracker
 from sa_study.tuning.launch.callback import StudyCallback, result_writer
 from sa_study.tuning.launch.cluster import (
     Slots,
-    connect,
     divide_into_slots,
     exit_when_head_is_lost,
-    first_workers,
     slots_now,
 )
 from sa_study.tuning.launch.disk_space import measure_disks, name_full_disk, require_disk_space
@@ -45,6 +42,7 @@ from sa_study.tuning.launch.prepare import (
     check_new_study,
     check_slots,
     claim_storage,
+    connect_and_decode,
     find_images,
     new_study_folder,
     record_launch,
@@ -105,7 +103,7 @@ def launch(
     config = dataclasses.replace(config, track=resolve_trackers(config.track))
     storage = Storage.of_study(folder, config.storage_path)
     images, backbones = find_images(config), load_backbones(config, observer.say)
-    with _connected(config, images, config.goal, observer) as (session, data):
+    with connect_and_decode(config, images, config.goal, observer) as (session, data):
         initial_trials.require_images(any_fold(data).store.fingerprint)
         config = decide_cpus_per_trial(config, any_fold(data), observer.say)
         slots = divide_into_slots(config)
@@ -159,7 +157,7 @@ def resume(
         for difference in differences(folder.provenance):
             observer.say(difference)
         left = config.goal - _ended(trials)
-        with _connected(config, images, left, observer) as (session, data):
+        with connect_and_decode(config, images, left, observer) as (session, data):
             slots = divide_into_slots(config)
             config = check_slots(config, slots)
             storage.require_reachable()
@@ -169,29 +167,6 @@ def resume(
             config.write(folder.config)
             enqueue_trials(database, initial_trials.configurations)
             return _run(folder, config, data, backbones, slots, session, observer)
-
-
-@contextmanager
-def _connected(
-    config: StudyConfig, images: FoldImages, trials: int, observer: LaunchObserver
-) -> Iterator[tuple[Session | None, DataByFold]]:
-    """Connects to Ray and decodes the images; on this machine, the first workers start meanwhile.
-
-    A cluster is joined once they are decoded: until a study runs, nothing watches its head.
-
-    Args:
-        config: The study.
-        images: What its trials are trained and validated with.
-        trials: How many trials have not ended.
-        observer: Hears of both.
-
-    Yields:
-        What `connect` yields, and the decoded images.
-    """
-    data = images.decode(observer.decoded) if config.address else None
-    observer.starting()
-    with connect(config.address, first_workers(config, trials)) as session:
-        yield session, data or images.decode(observer.decoded)
 
 
 def _outcome_without_run(

@@ -1,4 +1,4 @@
-"""What a launch does before any trial runs: apply changes, find images, fix the settings, write the files."""
+"""What a launch does before any trial runs: apply changes, get images, fix the settings, write the files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from sa_study.study.folder import StudyFolder
 from sa_study.study.lock import driver_lock
 from sa_study.study.storage import Storage
 from sa_study.trackers.table import resolve_trackers
-from sa_study.tuning.launch.cluster import Slots
-from sa_study.tuning.launch.local_ray import session_parent
+from sa_study.tuning.launch.cluster import Slots, connect, first_workers
+from sa_study.tuning.launch.local_ray import Session, session_parent
+from sa_study.tuning.launch.observer import LaunchObserver
 from sa_study.tuning.launch.pretrained import (
     PretrainedBackbones,
     backbone_fingerprints,
@@ -138,9 +139,32 @@ def find_images(config: StudyConfig, *, recorded: bool = False) -> FoldImages:
     for name in space.possible("backbone"):
         _ = BACKBONES[name]  # raises now, instead of in workers, for one that timm does not have
     if config.address is None:
-        session_parent()  # raises now instead of after minutes of decoding
+        session_parent()  # raises before images are looked for
     dataset = config.dataset() if recorded else ReidDataset(config.data_dir)
     return find_folds(dataset, settings, space.possible("fold"), int(max(space.possible("batch_size"))))
+
+
+@contextmanager
+def connect_and_decode(
+    config: StudyConfig, images: FoldImages, trials: int, observer: LaunchObserver
+) -> Iterator[tuple[Session | None, DataByFold]]:
+    """Connects to Ray and decodes the images; on this machine, the first workers start meanwhile.
+
+    A cluster is joined once they are decoded: until a study runs, nothing watches its head.
+
+    Args:
+        config: The study.
+        images: What its trials are trained and validated with.
+        trials: How many trials have not ended.
+        observer: Hears of both.
+
+    Yields:
+        What `connect` yields, and the decoded images.
+    """
+    data = images.decode(observer.decoded) if config.address else None
+    observer.starting()
+    with connect(config.address, first_workers(config, trials)) as session:
+        yield session, data or images.decode(observer.decoded)
 
 
 def resolve_settings(config: StudyConfig, slots: Slots) -> StudyConfig:

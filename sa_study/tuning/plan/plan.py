@@ -138,8 +138,8 @@ def make_plan(config: StudyConfig, folder: StudyFolder, report: PhaseCallback) -
     """
     check_new_study(config)
     start = time.monotonic()
-    images = find_images(config)
-    data, told = any_fold(images.decode(lambda done, total: report("decoding", done, total))), [""]
+    folds = find_images(config).decode(lambda done, total: report("decoding", done, total))
+    data, told = any_fold(folds), [""]
     with connect(config.address) as session:
         config = decide_cpus_per_trial(config, data, told.append)
         slots = divide_into_slots(config)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from ranking_reference import Case, assert_figures, plain_figures, random_case
 from sklearn.metrics import average_precision_score
 
-from sa_study.metrics import ranking
+from sa_study.metrics import match_ranks
 from sa_study.metrics.ranking import RankingAccumulator, ranking_metrics
 from sa_study.utils.errors import ConfigError, DataError
 
@@ -202,7 +202,7 @@ def test_steps_equal_whole(
     device: str, levels: int | None, values_per_step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = random_case(7, levels=levels)
-    monkeypatch.setattr(ranking, "VALUES_PER_STEP", values_per_step)
+    monkeypatch.setattr(match_ranks, "VALUES_PER_STEP", values_per_step)
     given = torch.from_numpy(case[0]).to(device)
     assert_figures(ranking_metrics(given, *case[1:]), plain_figures(*case, 50))
 

@@ -16,7 +16,7 @@ from written_study import Trial, make_study
 
 from sa_study.report.terminal.launch_display import LaunchDisplay
 from sa_study.study.config import StudyConfig
-from sa_study.tuning.launch import launch
+from sa_study.tuning.launch import launch, prepare
 from sa_study.tuning.launch.prepare import StudyChanges
 
 TRIALS = [Trial(), Trial("PRUNED", curve=(0.1, 0.2)), Trial("RUNNING", curve=(0.1,))]
@@ -59,8 +59,8 @@ def test_workers_start_for_the_trials_that_have_not_ended(
         asked.append((address, workers))
         raise Connected
 
-    monkeypatch.setattr(launch, "first_workers", lambda config, left: left)
-    monkeypatch.setattr(launch, "connect", connect)
+    monkeypatch.setattr(prepare, "first_workers", lambda config, left: left)
+    monkeypatch.setattr(prepare, "connect", connect)
     with pytest.raises(Connected):
         if how == "launch":
             launch.launch(tmp_path / "new", config, display)
@@ -100,9 +100,12 @@ def test_workers_start_while_images_are_decoded_and_a_cluster_is_joined_after_it
             look()
         return {0: "images"}
 
-    monkeypatch.setattr(launch, "connect", connect)
+    monkeypatch.setattr(prepare, "connect", connect)
     images: Any = SimpleNamespace(decode=decode)
-    with launch._connected(dataclasses.replace(config, address=address), images, 5, display) as (_, data):
+    with prepare.connect_and_decode(dataclasses.replace(config, address=address), images, 5, display) as (
+        _,
+        data,
+    ):
         decoded: Any = data
         assert decoded == {0: "images"}
     assert seen == order
